@@ -1,0 +1,90 @@
+"""Every structure that crosses a file boundary.
+
+Shape legend, used in all docstrings and comments:
+
+    B images in a batch       H, W padded input, pixels       A anchors        P proposals
+    M padded groundtruth      D detections (padded)           R raw boxes      K foreground classes
+
+Inside the package a box is float32 `[ymin, xmin, ymax, xmax]` in pixels of the resized, padded input. Normalised boxes
+([0, 1] of the true, unpadded image) exist only in records and in `Detections`; `ops.boxes.to_pixels` and
+`ops.boxes.to_normalised` convert. Classes are 0-based foreground indices (label id - 1); logits have K + 1 columns with
+the background at column 0. Padding is `weight == 0`, never a magic class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class ImageBatch(NamedTuple):
+    """Resized images, padded at the bottom and right to a common size."""
+
+    images: tf.Tensor  # float32 [B, H, W, 3], RGB, 0 to 255
+    true_shapes: tf.Tensor  # int32 [B, 2], height and width before padding, pixels
+
+
+class Groundtruth(NamedTuple):
+    """What is to be found in a batch. Rows with weight 0 are padding, or boxes to be neither learnt nor punished."""
+
+    boxes: tf.Tensor  # float32 [B, M, 4], pixels; zeros in padding
+    classes: tf.Tensor  # int32 [B, M], 0-based; 0 in padding
+    weights: tf.Tensor  # float32 [B, M], 0 for padding and for ignored (crowd, difficult) boxes
+    counts: tf.Tensor  # int32 [B], rows that are not padding, ignored ones included
+    is_crowd: tf.Tensor  # bool [B, M]
+    difficult: tf.Tensor  # bool [B, M]
+    areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
+
+
+class ImageInfo(NamedTuple):
+    """Where the images of a batch come from; travels beside the batch, never into a network."""
+
+    source_ids: tf.Tensor  # string [B]
+    original_shapes: tf.Tensor  # int32 [B, 2], height and width of the decoded image, pixels
+
+
+class Example(NamedTuple):
+    """One element of an input pipeline."""
+
+    batch: ImageBatch
+    groundtruth: Groundtruth
+    info: ImageInfo
+
+
+class Targets(NamedTuple):
+    """Groundtruth assigned to anchors (or to proposals, which are anchors of the second stage)."""
+
+    box_codes: tf.Tensor  # float32 [B, A, 4], encoded groundtruth; 0 where not matched
+    box_weights: tf.Tensor  # float32 [B, A], 0 where not matched
+    classes: tf.Tensor  # float32 [B, A, K + 1], one-hot, background first
+    class_weights: tf.Tensor  # float32 [B, A], 0 where ignored
+    matches: tf.Tensor  # int32 [B, A], groundtruth row, -1 unmatched, -2 ignored
+
+
+class DensePredictions(NamedTuple):
+    """Output of a dense (anchor-wise) detector."""
+
+    box_codes: tf.Tensor  # float32 [B, A, 4]
+    class_logits: tf.Tensor  # float32 [B, A, K + 1]
+    anchors: tf.Tensor  # float32 [A, 4], pixels
+    feature_maps: tuple[tf.Tensor, ...]  # float32 [B, h, w, c] each
+    images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
+
+
+class Detections(NamedTuple):
+    """Final boxes, by descending score, zero padded, and the raw ones before suppression."""
+
+    boxes: tf.Tensor  # float32 [B, D, 4], normalised to the true image
+    scores: tf.Tensor  # float32 [B, D]
+    classes: tf.Tensor  # int32 [B, D], 0-based
+    counts: tf.Tensor  # int32 [B], valid rows
+    raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
+    raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first
+
+
+class Category(NamedTuple):
+    """One entry of a label map."""
+
+    id: int  # 1-based label id as in records
+    name: str  # what people read: display_name where asked for, otherwise name
