@@ -13,9 +13,10 @@ the background at column 0. Padding is `weight == 0`, never a magic class.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import tensorflow as tf
+if TYPE_CHECKING:  # The names stand in annotations only, so tools without tensors (config checks, dataset conversion) start at once.
+    import tensorflow as tf
 
 
 class ImageBatch(NamedTuple):

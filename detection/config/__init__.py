@@ -1,0 +1,1 @@
+"""Configs and label maps: text or binary protos in, checked messages out."""

@@ -1,0 +1,201 @@
+"""Label maps: which class a label id or a class text of a record means.
+
+    item { name: "/m/01g317"  id: 1  display_name: "person" }
+
+Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is accepted only under that
+name, and is left out of everything returned here. The text form is tried first, then the binary one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import logging
+from google.protobuf import message as protobuf_message
+from google.protobuf import text_format
+
+from detection.errors import DataError
+from detection.protos import string_int_label_map_pb2
+from detection.types import Category
+
+_BACKGROUND = "background"
+_ITEM_FIELDS = tuple(string_int_label_map_pb2.StringIntLabelMapItem.DESCRIPTOR.fields_by_name)
+# What people write for a field when they remember it wrongly, beyond what spelling distance finds.
+_MISREMEMBERED = {
+    **dict.fromkeys(("label", "class", "text", "class_name"), "name"),
+    **dict.fromkeys(("label_id", "class_id", "value"), "id"),
+}
+# One alternative per kind of token of the text form; comments and strings come first so that nothing inside them counts.
+_TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>]|[A-Za-z_]\w*|\n""")
+
+
+class LabelMap(NamedTuple):
+    """A label map, ready for look-ups in both directions."""
+
+    path: str
+    categories: tuple[Category, ...]  # by ascending id, without background
+    ids_by_name: dict[str, int]
+    ids_by_display_name: dict[str, int]  # only items that have one
+    max_id: int  # the smallest num_classes that fits
+
+
+def load(path: str | os.PathLike[str], use_display_name: bool = False) -> LabelMap:
+    """Reads and checks a label map.
+
+    Args:
+        path: a text or binary StringIntLabelMap.
+        use_display_name: categories are called by display_name where an item has one.
+
+    Raises:
+        DataError: naming file, line (of the text form) and item.
+    """
+    path = os.fspath(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
+    message, lines = _parse(path, data)
+    items = [_Item(f"{path}:{line}", item) for item, line in zip(message.item, lines, strict=True)]
+    kept = _check(path, items)
+    by_id = sorted(kept, key=lambda item: item.id)
+    return LabelMap(
+        path=path,
+        categories=tuple(Category(item.id, use_display_name and item.display_name or item.name) for item in by_id),
+        ids_by_name={item.name: item.id for item in kept},
+        ids_by_display_name={item.display_name: item.id for item in kept if item.display_name},
+        max_id=by_id[-1].id,
+    )
+
+
+def save(path: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """Writes a text label map that gives `names` the ids 1, 2, ...; the file appears complete or not at all."""
+    names = list(names)
+    if not names or "" in names or len(set(names)) != len(names):
+        raise DataError(f"{os.fspath(path)}: a label map needs one or more names, all different and none empty; got {names}")
+    message = string_int_label_map_pb2.StringIntLabelMap()
+    for label, name in enumerate(names, start=1):
+        message.item.add(name=name, id=label)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    partial.write_text(text_format.MessageToString(message, as_utf8=True), encoding="utf-8")
+    partial.replace(target)
+
+
+def generated(num_classes: int) -> tuple[Category, ...]:
+    """Categories `category_1` ... for when there is no label map."""
+    return tuple(Category(label, f"category_{label}") for label in range(1, num_classes + 1))
+
+
+class _Item:
+    """One item with the place it stands at."""
+
+    def __init__(self, where: str, message: string_int_label_map_pb2.StringIntLabelMapItem) -> None:
+        self.where = where
+        self.has_id = message.HasField("id")
+        self.id = message.id
+        self.display_name = message.display_name
+        self.name = message.name or message.display_name
+
+    def __str__(self) -> str:
+        return f"{self.where}: item {self.name!r} (id {self.id if self.has_id else 'missing'})"
+
+
+def _check(path: str, items: list[_Item]) -> list[_Item]:
+    """Returns the items that are classes, in file order; raises at the first one that cannot be used."""
+    by_id: dict[int, _Item] = {}
+    by_name: dict[str, _Item] = {}
+    by_display_name: dict[str, _Item] = {}
+    for item in items:
+        if not item.name:
+            raise DataError(f"{item}: has no name; add name: \"...\"")
+        if not item.has_id:
+            raise DataError(f"{item}: has no id; add id: 1 or higher")
+        if item.id < 0:
+            raise DataError(f"{item}: negative id; ids start at 1")
+        if item.id == 0:
+            if _BACKGROUND not in (item.name, item.display_name):
+                raise DataError(f"{item}: id 0 is reserved for {_BACKGROUND!r}; number the classes from 1")
+            continue
+        known = by_id.setdefault(item.id, item)
+        if known is not item:
+            if (known.name, known.display_name) != (item.name, item.display_name):
+                raise DataError(f"{item}: id {item.id} is already taken by {known.name!r} at {known.where}; give each class its own id")
+            logging.warning("%s: repeats %s; kept once", item, known.where)
+            continue
+        known = by_name.setdefault(item.name, item)
+        if known is not item:
+            raise DataError(f"{item}: name {item.name!r} already has id {known.id} at {known.where}; give each class its own name")
+        known = by_display_name.setdefault(item.display_name, item) if item.display_name else item
+        if known is not item:
+            logging.warning("%s: display_name %r is also that of id %d at %s; looked up by text it means id %d", item, item.display_name, known.id,
+                            known.where, item.id)
+    if not by_id:
+        raise DataError(f"{path}: holds no classes; expected items like: item {{ name: \"dog\" id: 1 }}")
+    return list(by_id.values())
+
+
+def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLabelMap, list[str]]:
+    """Returns the message and, for each item, where it stands: a line number, or `item N` in the binary form."""
+    try:
+        text = data.decode("utf-8-sig")
+        message = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap())
+        return message, [str(line) for line in _item_lines(text)]
+    except UnicodeDecodeError as error:
+        text_error = f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8 text"
+    except text_format.ParseError as error:
+        text_error = _explain(path, text, error)
+    try:
+        message = string_int_label_map_pb2.StringIntLabelMap.FromString(data)
+    except protobuf_message.DecodeError:
+        raise DataError(text_error) from None
+    message.DiscardUnknownFields()
+    if message.ByteSize() != len(data):  # Something else that happens to have the shape of a protocol buffer.
+        raise DataError(text_error)
+    return message, [f"item {number}" for number in range(1, len(message.item) + 1)]
+
+
+def _item_lines(text: str) -> list[int]:
+    """Line of each top-level `item`, in order: text_format does not tell, and errors about meaning should name a line too."""
+    lines, line, depth = [], 1, 0
+    for token in _TOKEN.findall(text):
+        if token == "\n":
+            line += 1
+        elif token in "{<":
+            depth += 1
+        elif token in "}>":
+            depth -= 1
+        elif token == "item" and depth == 0:
+            lines.append(line)
+    return lines
+
+
+def _explain(path: str, text: str, error: text_format.ParseError) -> str:
+    """`file:line:col: what is wrong; what to write instead`, on one line."""
+    line, column = error.GetLine() or 1, error.GetColumn() or 1
+    reason = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
+    source = text.split("\n")[line - 1].strip() if line <= text.count("\n") + 1 else ""
+    unknown = re.search(r'has no field named "([^"]+)"', reason)
+    if unknown:
+        name = unknown.group(1)
+        inside = "StringIntLabelMapItem" in reason
+        fields = _ITEM_FIELDS if inside else ("item",)
+        guess = difflib.get_close_matches(name, fields, n=1) or [_MISREMEMBERED.get(name, "")]
+        reason = f"unknown {name!r} in {'an item' if inside else 'a label map'}"
+        hint = f"did you mean {guess[0]!r}?" if guess[0] in fields else f"allowed: {', '.join(fields)}"
+    elif "Expected string" in reason:
+        hint = f'put the name in straight quotes, as in name: "dog" (the line reads: {source})'
+    elif "parse integer" in reason:
+        hint = "an id is a whole number without quotes, as in id: 1"
+    elif "multiple" in reason:
+        hint = "one value a field; is a closing brace missing between two items?"
+    elif text.lstrip().startswith(("[", "{\"")):
+        hint = 'this looks like JSON; a label map reads: item { name: "dog" id: 1 }'
+    else:
+        hint = f'an item reads: item {{ name: "dog" id: 1 }} (the line reads: {source})'
+    return f"{path}:{line}:{column}: {reason}; {hint}"

@@ -1,0 +1,151 @@
+"""Label maps: what loads, what is refused, and whether the message leads to the fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detection.config import label_map
+from detection.errors import DataError
+from detection.protos import string_int_label_map_pb2
+from detection.types import Category
+
+SPARSE = """
+# comment with item { in it
+item {
+  name: "/m/01g317"
+  id: 1
+  display_name: "person"
+}
+item { name: 'item { "x" }' id: 90 display_name: "odd # name" }
+item {
+  name: "plain"
+  id: 7
+}
+"""
+
+
+def write(folder: Path, text: str | bytes) -> str:
+    path = folder / "label_map.pbtxt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def test_sparse_map_with_display_names(tmp_path):
+    path = write(tmp_path, SPARSE)
+    loaded = label_map.load(path)
+    assert loaded.path == path
+    assert loaded.categories == (Category(1, "/m/01g317"), Category(7, "plain"), Category(90, 'item { "x" }'))
+    assert loaded.max_id == 90
+    assert loaded.ids_by_name == {"/m/01g317": 1, 'item { "x" }': 90, "plain": 7}
+    assert loaded.ids_by_display_name == {"person": 1, "odd # name": 90}
+    shown = label_map.load(path, use_display_name=True)
+    assert [category.name for category in shown.categories] == ["person", "plain", "odd # name"]
+
+
+def test_binary_form_and_byte_order_mark(tmp_path):
+    message = string_int_label_map_pb2.StringIntLabelMap()
+    message.item.add(name="dog", id=2)
+    message.item.add(name="cat", id=1)
+    assert label_map.load(write(tmp_path, message.SerializeToString())).categories == (Category(1, "cat"), Category(2, "dog"))
+    assert label_map.load(write(tmp_path, b"\xef\xbb\xbf" + b'item { name: "caf\xc3\xa9" id: 1 }')).ids_by_name == {"café": 1}
+
+
+def test_background_is_accepted_and_left_out(tmp_path):
+    loaded = label_map.load(write(tmp_path, 'item { name: "background" id: 0 } item { name: "dog" id: 1 }'))
+    assert loaded.categories == (Category(1, "dog"),)
+    assert loaded.ids_by_name == {"dog": 1}
+
+
+def test_item_with_only_a_display_name(tmp_path):
+    loaded = label_map.load(write(tmp_path, 'item { display_name: "dog" id: 1 }'))
+    assert loaded.categories == (Category(1, "dog"),)
+    assert loaded.ids_by_name == loaded.ids_by_display_name == {"dog": 1}
+
+
+def test_repeated_item_is_kept_once(tmp_path):
+    assert label_map.load(write(tmp_path, 'item { name: "dog" id: 1 } item { name: "dog" id: 1 }')).categories == (Category(1, "dog"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "parts"),
+    [
+        ('item {\n  label: "dog"\n  id: 1\n}', ":2:", ["unknown 'label' in an item", "did you mean 'name'"]),
+        ('item {\n  nme: "dog"\n}', ":2:", ["unknown 'nme'", "did you mean 'name'"]),
+        ('items { name: "dog" id: 1 }', ":1:1:", ["unknown 'items' in a label map", "did you mean 'item'"]),
+        ('item {\n  colour: 3\n}', ":2:", ["allowed: name, id, display_name"]),
+        ('item { name: dog id: 1 }', ":1:14:", ["straight quotes"]),
+        ('item { name: “dog” id: 1 }', ":1:14:", ["straight quotes"]),
+        ('item { name: "dog" id: "1" }', ":1:24:", ["whole number"]),
+        ('item { name: "dog" id: 1\n', ":1:", ["an item reads"]),
+        ('item { name: "dog" id: 1\n name: "cat" id: 2 }', ":2:", ["one value a field"]),
+        ('[{"name": "dog", "id": 1}]', ":1:", ["JSON"]),
+        ('\n\nitem { name: "dog" id: 0 }', ":3:", ["'dog'", "id 0 is reserved for 'background'"]),
+        ('item { name: "dog" id: -1 }', ":1:", ["negative id"]),
+        ('item { name: "dog" }', ":1:", ["has no id"]),
+        ('item { id: 3 }', ":1:", ["has no name"]),
+        ('item { name: "dog" id: 1 }\nitem { name: "cat" id: 1 }', ":2:", ["id 1 is already taken by 'dog'", "label_map.pbtxt:1"]),
+        ('item { name: "dog" id: 1 }\nitem { name: "dog" id: 2 }', ":2:", ["'dog' already has id 1", "label_map.pbtxt:1"]),
+        ("", "", ["holds no classes"]),
+        ('item { name: "background" id: 0 }', "", ["holds no classes"]),
+        (b"\xff\xfe\x00\x01", "", ["not UTF-8"]),
+        (b'item { name: "d\xf6g" id: 1 }', "", ["byte 15 is not UTF-8"]),
+    ],
+)
+def test_refused_with_place_and_hint(tmp_path, text, place, parts):
+    path = write(tmp_path, text)
+    with pytest.raises(DataError) as caught:
+        label_map.load(path)
+    message = str(caught.value)
+    assert message.startswith(path + place)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_binary_fault_names_the_item(tmp_path):
+    message = string_int_label_map_pb2.StringIntLabelMap()
+    message.item.add(name="dog", id=1)
+    message.item.add(name="cat", id=-4)
+    with pytest.raises(DataError, match="item 2.*'cat'.*negative id"):
+        label_map.load(write(tmp_path, message.SerializeToString()))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="absent.pbtxt: cannot read the label map"):
+        label_map.load(tmp_path / "absent.pbtxt")
+
+
+def test_saved_map_loads_again(tmp_path):
+    path = tmp_path / "new folder" / "map é.pbtxt"
+    names = ["dog", 'quo"te', "naïve", "back\\slash"]
+    label_map.save(path, names)
+    assert [category.name for category in label_map.load(path).categories] == names
+    assert "naïve" in path.read_text(encoding="utf-8")
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("names", [[], ["dog", "dog"], [""]])
+def test_unusable_names_are_not_saved(tmp_path, names):
+    with pytest.raises(DataError, match="all different"):
+        label_map.save(tmp_path / "map.pbtxt", names)
+    assert not list(tmp_path.iterdir())
+
+
+def test_generated_names():
+    assert label_map.generated(2) == (Category(1, "category_1"), Category(2, "category_2"))
+
+
+def test_loads_without_tensorflow():
+    code = "import sys; import detection.config.label_map; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).resolve().parents[2]).returncode == 0
+
+
+def test_existing_label_maps(shared):
+    coco = label_map.load(shared / "odapi_configs" / "mscoco_label_map.pbtxt", use_display_name=True)
+    assert (len(coco.categories), coco.max_id, coco.categories[0]) == (80, 90, Category(1, "person"))
+    pascal = label_map.load(shared / "odapi_configs" / "pascal_label_map.pbtxt")
+    assert (len(pascal.categories), pascal.max_id) == (20, 20)
