@@ -1,0 +1,128 @@
+"""SSD's pyramid over any network: maps taken from the network, then maps made by halving the last one again and again.
+
+Liu et al. 2016 (SSD), section 2.1; the survey (Huang et al. 2017), section 3.1: "additional feature maps ... decaying spatial resolution".
+Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named after the last layer of the network:
+
+    <last>_1_Conv2d_<i>_1x1_<depth / 2>     <last>_2_Conv2d_<i>_3x3_s2_<depth>      i = index of the map
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.layers import Blocks, Conv, DepthwiseConv
+
+
+@dataclasses.dataclass(frozen=True)
+class SsdExtractorOptions:
+    """What an SSD config says about its extractor, whatever the network. Fields are those of `SsdFeatureExtractor`."""
+
+    hyperparams: Hyperparams  # of the extra layers
+    override_base: bool = False  # use them in the network too, instead of the network's own
+    depth_multiplier: float = 1.0
+    min_depth: int = 16
+    pad_to_multiple: int = 1
+    explicit_padding: bool = False
+    depthwise: bool = False
+    num_maps: int = 6
+
+    @property
+    def padding(self) -> str:
+        return "EXPLICIT" if self.explicit_padding else "SAME"
+
+
+def extra_blocks(
+    last: str, first_index: int, depths: tuple[int, ...], depth: Callable[[float], int], options: SsdExtractorOptions
+) -> tuple[tuple[keras.layers.Layer, ...], tuple[str, ...]]:
+    """Layers of the extra maps, and the names of those whose outputs are the maps.
+
+    Args:
+        last: name of the network's last layer, which the extra layers are named after.
+        first_index: index of the first extra map in the list of all maps.
+        depths: channels of each extra map at depth multiplier 1.
+        depth: a table depth -> number of channels.
+        options: hyperparameters, padding, and whether the 3x3 convolutions are depthwise separable.
+    """
+    hyper, layers, maps = options.hyperparams, [], []
+    for index, table_depth in enumerate(depths, start=first_index):
+        half, full = depth(table_depth / 2), depth(table_depth)
+        layers.append(Conv(f"{last}_1_Conv2d_{index}_1x1_{half}", half, 1, hyper))
+        name = f"{last}_2_Conv2d_{index}_3x3_s2_{full}"
+        if options.depthwise:
+            layers.append(DepthwiseConv(f"{name}_depthwise", 3, hyper, stride=2, padding=options.padding))
+            layers.append(Conv(name, full, 1, hyper))
+        else:
+            layers.append(Conv(name, full, 3, hyper, stride=2, padding=options.padding))
+        maps.append(name)
+    return tuple(layers), tuple(maps)
+
+
+class SsdFeatureExtractor(keras.layers.Layer):
+    """A network and the extra layers behind it; both carry the network's scope, below `FeatureExtractor`.
+
+    Args:
+        scope: the network's name in checkpoints.
+        network: layers of the network; the last one feeds the extra layers.
+        sources: names of the layers of the network whose outputs are maps.
+        extra: layers behind the network.
+        extra_maps: names of the layers of `extra` whose outputs are maps.
+        scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
+        pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
+    """
+
+    def __init__(
+        self,
+        scope: str,
+        network: tuple[keras.layers.Layer, ...],
+        sources: tuple[str, ...],
+        extra: tuple[keras.layers.Layer, ...],
+        extra_maps: tuple[str, ...],
+        scale: Callable[[tf.Tensor], tf.Tensor],
+        pad_to_multiple: int = 1,
+    ) -> None:
+        super().__init__(name="FeatureExtractor", autocast=False)
+        self.network, self.extra = Blocks(scope, network), Blocks(scope, extra)
+        self.sources, self.extra_maps = sources, extra_maps
+        self.last = network[-1].name
+        self.scale, self.pad_to_multiple = scale, pad_to_multiple
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
+        images = _pad_to_multiple(images, self.pad_to_multiple)
+        outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
+        maps = [outputs[name] for name in self.sources]
+        if self.extra_maps:
+            outputs = self.extra(outputs[self.last], endpoints=self.extra_maps, training=training)
+            maps += [outputs[name] for name in self.extra_maps]
+        return tuple(maps)
+
+
+def _pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+    if multiple == 1:
+        return images
+    height, width = (images.shape[axis] or tf.shape(images)[axis] for axis in (1, 2))
+    return tf.pad(images, [[0, 0], [0, -height % multiple], [0, -width % multiple], [0, 0]])
+
+
+def make(
+    scope: str,
+    network: tuple[keras.layers.Layer, ...],
+    sources: tuple[str, ...],
+    extra_depths: tuple[int, ...],
+    depth: Callable[[float], int],
+    scale: Callable[[tf.Tensor], tf.Tensor],
+    options: SsdExtractorOptions,
+) -> SsdFeatureExtractor:
+    """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted."""
+    sources = sources[: options.num_maps]
+    depths = extra_depths[: options.num_maps - len(sources)]
+    extra, extra_maps = extra_blocks(network[-1].name, len(sources), depths, depth, options)
+    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple)

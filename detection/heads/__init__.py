@@ -1,0 +1,1 @@
+"""What turns features into box codes and class logits."""

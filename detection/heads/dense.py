@@ -1,0 +1,99 @@
+"""The dense head: at every cell of every map, for every anchor there, one box code and K + 1 class logits.
+
+SSD has one predictor a map (`BoxPredictor_0`, ...); a region proposal network is the same with one map and one class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.layers import Conv, DepthwiseConv
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorOptions:
+    """Fields of the message `ConvolutionalBoxPredictor`, as objects."""
+
+    hyperparams: Hyperparams
+    kernel_size: int = 1
+    code_size: int = 4
+    layers_before: int = 0  # 1x1 convolutions shared by boxes and classes
+    min_depth: int = 0  # of those; 0 and 0: none
+    max_depth: int = 0
+    depthwise: bool = False
+    dropout_keep: float | None = None  # before the class logits; None: no dropout
+    sigmoid_scores: bool = False
+    class_bias: float = 0.0  # initial bias of the class logits
+    code_range: tuple[float, float] | None = None  # box codes are clipped to it
+
+
+class DensePredictor(keras.layers.Layer):
+    """Box codes and class logits of one map.
+
+    Args of call: features float32 [B, h, w, c]. Returns codes float32 [B, h*w*a, code], logits float32 [B, h*w*a, K + 1], a anchors a cell; rows run
+    over the cells row by row, anchors fastest, as the anchor generators do.
+    """
+
+    def __init__(self, name: str, num_anchors: int, num_logits: int, options: PredictorOptions) -> None:
+        super().__init__(name=name, autocast=False)
+        self.options, self.num_logits = options, num_logits
+        self.boxes = _prediction("BoxEncodingPredictor", num_anchors * options.code_size, options, "zeros")
+        bias = keras.initializers.Constant(options.class_bias)
+        self.classes = _prediction("ClassPredictor", num_anchors * num_logits, options, bias)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The shared 1x1 convolutions are as deep as the map, within [min_depth, max_depth]."""
+        options = self.options
+        depth = max(min(shape[-1], options.max_depth), options.min_depth)
+        count = options.layers_before if depth > 0 else 0
+        self.shared = tuple(Conv(f"Conv2d_{i}_1x1_{depth}", depth, 1, options.hyperparams) for i in range(count))
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        options = self.options
+        for layer in self.shared:
+            features = layer(features, training=training)
+        codes = logits = features
+        for layer in self.boxes:
+            codes = layer(codes, training=training)
+        if options.dropout_keep is not None and training:
+            logits = tf.nn.dropout(logits, rate=1 - options.dropout_keep)
+        for layer in self.classes:
+            logits = layer(logits, training=training)
+        codes, logits = _rows(codes, options.code_size), _rows(logits, self.num_logits)
+        if options.code_range is not None:
+            codes = tf.clip_by_value(codes, *options.code_range)
+        return codes, tf.sigmoid(logits) if options.sigmoid_scores else logits
+
+
+class DenseHead(keras.layers.Layer):
+    """One `DensePredictor` a map, their rows concatenated in map order. Called by `run`, so that the predictors stand at the root of a checkpoint."""
+
+    def __init__(self, num_anchors: tuple[int, ...], num_logits: int, options: PredictorOptions, name: str = "BoxPredictor") -> None:
+        super().__init__(name=name, autocast=False)
+        names = [name] if len(num_anchors) == 1 else [f"{name}_{i}" for i in range(len(num_anchors))]
+        self.predictors = tuple(DensePredictor(n, a, num_logits, options) for n, a in zip(names, num_anchors, strict=True))
+
+    def run(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """maps float32 [B, h, w, c] -> codes float32 [B, A, code], logits float32 [B, A, K + 1]."""
+        outputs = [predictor(features, training=training) for predictor, features in zip(self.predictors, maps, strict=True)]
+        codes, logits = zip(*outputs, strict=True)
+        return tf.concat(codes, axis=1), tf.concat(logits, axis=1)
+
+
+def _prediction(name: str, filters: int, options: PredictorOptions, bias: object) -> tuple[keras.layers.Layer, ...]:
+    """The linear layer `name`, behind a depthwise convolution where asked for."""
+    linear, size = options.hyperparams.linear(), options.kernel_size
+    if not options.depthwise:
+        return (Conv(name, filters, size, linear, bias_initializer=bias),)
+    return DepthwiseConv(f"{name}_depthwise", size, options.hyperparams), Conv(name, filters, 1, linear, bias_initializer=bias)
+
+
+def _rows(x: tf.Tensor, columns: int) -> tf.Tensor:
+    """float32 [B, h, w, a*columns] -> [B, h*w*a, columns]; static where the map's size is."""
+    _, height, width, depth = x.shape
+    rows = height * width * depth // columns if height and width else -1
+    return tf.reshape(x, [tf.shape(x)[0], rows, columns])

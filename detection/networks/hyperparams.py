@@ -1,0 +1,53 @@
+"""What a convolution is made with, besides its shape: the object form of the message `Hyperparams`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNormSettings:
+    """Batch normalisation of one layer; the defaults are the schema's, not a network's: every network states its own."""
+
+    decay: float = 0.999  # of the moving averages
+    epsilon: float = 0.001
+    center: bool = True  # has beta
+    scale: bool = False  # has gamma
+    train: bool = True  # False: moving averages are used, and left alone, in training too
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparams:
+    """Initialiser, regulariser, activation and normaliser that all convolutions of a part share.
+
+    `regularizer` maps a kernel to a scalar penalty. Without `batch_norm` a layer has `biases`; with it only if `force_bias`.
+    """
+
+    initializer: keras.initializers.Initializer
+    regularizer: Callable[[tf.Tensor], tf.Tensor] | None = None
+    activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu
+    batch_norm: BatchNormSettings | None = None
+    regularize_depthwise: bool = False
+    force_bias: bool = False
+
+    @property
+    def has_bias(self) -> bool:
+        return self.batch_norm is None or self.force_bias
+
+    def linear(self) -> Hyperparams:
+        """The same without normaliser and activation, as prediction layers are."""
+        return dataclasses.replace(self, activation=None, batch_norm=None)
+
+
+def l2_penalty(weight: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """weight * sum(w²) / 2, tf-slim's definition (Keras's has no half)."""
+    return lambda kernel: weight * tf.nn.l2_loss(kernel)
+
+
+def l1_penalty(weight: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """weight * sum(|w|)."""
+    return lambda kernel: weight * tf.reduce_sum(tf.abs(kernel))

@@ -1,0 +1,193 @@
+"""The three layers every network here is made of. Their weights carry tf-slim's names, so a variable's path is its checkpoint name.
+
+A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For serving, `fold = True` on
+a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and add the rest as a bias:
+
+    y = (conv(x, w) - mean) * s + beta,  s = gamma / sqrt(variance + epsilon)   =   conv(x, w * s) + (beta - mean * s)
+
+so that a frozen graph holds one convolution, one bias and one activation, which TensorFlow's CPU kernels run as a single op.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+
+
+class BatchNorm(keras.layers.Layer):
+    """Batch normalisation by TensorFlow's fused kernel (Keras's own layer is composed of small ops and costs up to half of a train step).
+
+    Args of call: x float32 [B, h, w, c]; training: use batch statistics and move the averages. Moving variances take the unbiased batch variance.
+    """
+
+    def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:
+        super().__init__(name=name, autocast=False)
+        self.settings = settings
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        channels = (shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones") if self.settings.scale else None
+        self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros") if self.settings.center else None
+        # Each replica moves its own averages and readers see their mean: no exchange between replicas within a step.
+        moving = {"shape": channels, "dtype": "float32", "trainable": False, "synchronization": "on_read", "aggregation": "mean"}
+        self.moving_mean = keras.Variable("zeros", name="moving_mean", **moving)
+        self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
+        self._ones, self._zeros = tf.ones(channels), tf.zeros(channels)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        learn = training and self.settings.train
+        gamma = self._ones if self.gamma is None else self.gamma
+        beta = self._zeros if self.beta is None else self.beta
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=gamma,
+            offset=beta,
+            mean=[] if learn else tf.convert_to_tensor(self.moving_mean),
+            variance=[] if learn else tf.convert_to_tensor(self.moving_variance),
+            epsilon=self.settings.epsilon,
+            is_training=learn,
+        )
+        if learn:
+            keep = self.settings.decay
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        return y
+
+    def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """(s, t) of the inference form y = x * s + t, each float32 [c]."""
+        scale = tf.math.rsqrt(self.moving_variance + self.settings.epsilon)
+        if self.gamma is not None:
+            scale *= self.gamma
+        shift = -self.moving_mean * scale
+        return scale, shift if self.beta is None else shift + self.beta
+
+
+class _Convolution(keras.layers.Layer):
+    """What dense and depthwise convolution share: padding, bias or normaliser, activation."""
+
+    def __init__(
+        self, name: str, kernel: int | tuple[int, int], stride: int, rate: int, padding: str, hyperparams: Hyperparams, bias_initializer: object = "zeros"
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
+        self.stride, self.rate, self.padding = stride, rate, padding
+        self.hyperparams = hyperparams
+        self.bias_initializer = bias_initializer
+        self.fold = False
+        self.batch_norm = BatchNorm(hyperparams.batch_norm) if hyperparams.batch_norm else None
+
+    def _add_kernel(self, name: str, shape: tuple[int, ...], regularize: bool) -> None:
+        hyper = self.hyperparams
+        self.kernel = self.add_weight(
+            name=name, shape=shape, initializer=hyper.initializer.clone(), regularizer=hyper.regularizer if regularize else None
+        )
+
+    def _add_bias(self, channels: int) -> None:
+        self.bias = self.add_weight(name="biases", shape=(channels,), initializer=self.bias_initializer) if self.hyperparams.has_bias else None
+
+    def _padded(self, x: tf.Tensor) -> tuple[tf.Tensor, str]:
+        """EXPLICIT padding adds the same border whatever the input size (SAME puts an odd pixel last), then convolves VALID."""
+        if self.padding != "EXPLICIT":
+            return x, self.padding
+        borders = [[0, 0]]
+        for size in self.kernel_size:
+            total = (size - 1) * self.rate
+            borders.append([total // 2, total - total // 2])
+        return tf.pad(x, borders + [[0, 0]]), "VALID"
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        raise TypeError(f"{type(self).__name__} does not convolve")
+
+    def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
+        return self.kernel * scale
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x, padding = self._padded(x)
+        if self.fold and self.batch_norm is not None:
+            scale, shift = self.batch_norm.scale_and_shift()
+            if self.bias is not None:
+                shift += self.bias * scale
+            x = tf.nn.bias_add(self._convolve(x, self._scaled_kernel(scale), padding), shift)
+        else:
+            x = self._convolve(x, tf.convert_to_tensor(self.kernel), padding)
+            if self.bias is not None:
+                x = tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
+            if self.batch_norm is not None:
+                x = self.batch_norm(x, training=training)
+        activation = self.hyperparams.activation
+        return x if activation is None else activation(x)
+
+
+class Conv(_Convolution):
+    """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
+
+    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). x float32 [B, h, w, in] -> float32 [B, h', w', filters].
+    """
+
+    def __init__(
+        self,
+        name: str,
+        filters: int,
+        kernel: int | tuple[int, int],
+        hyperparams: Hyperparams,
+        stride: int = 1,
+        rate: int = 1,
+        padding: str = "SAME",
+        bias_initializer: object = "zeros",
+    ) -> None:
+        super().__init__(name, kernel, stride, rate, padding, hyperparams, bias_initializer)
+        self.filters = filters
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self._add_kernel("weights", (*self.kernel_size, shape[-1], self.filters), regularize=True)
+        self._add_bias(self.filters)
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
+
+
+class DepthwiseConv(_Convolution):
+    """Depthwise convolution: `depthwise_weights` [kh, kw, in, 1], then `biases` or `BatchNorm`, then the activation."""
+
+    def __init__(
+        self, name: str, kernel: int | tuple[int, int], hyperparams: Hyperparams, stride: int = 1, rate: int = 1, padding: str = "SAME"
+    ) -> None:
+        super().__init__(name, kernel, stride, rate, padding, hyperparams)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self._add_kernel("depthwise_weights", (*self.kernel_size, shape[-1], 1), regularize=self.hyperparams.regularize_depthwise)
+        self._add_bias(shape[-1])
+
+    def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
+        return self.kernel * scale[:, tf.newaxis]
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], padding, dilations=[self.rate, self.rate])
+
+
+class Blocks(keras.layers.Layer):
+    """Named layers run one after the other under one scope; which outputs are wanted is said per call.
+
+    Two of these with one name are two parts of one network: their variables share the scope.
+    """
+
+    def __init__(self, name: str, blocks: tuple[keras.layers.Layer, ...]) -> None:
+        super().__init__(name=name, autocast=False)
+        self.blocks = tuple(blocks)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Blocks build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, endpoints: tuple[str, ...] = (), training: bool = False) -> dict[str, tf.Tensor]:
+        """x float32 [B, h, w, c] -> {name of block: its output} for `endpoints`, by default all; stops after the last one wanted."""
+        wanted = set(endpoints or (block.name for block in self.blocks))
+        outputs: dict[str, tf.Tensor] = {}
+        for block in self.blocks:
+            x = block(x, training=training)
+            if block.name in wanted:
+                outputs[block.name] = x
+                if len(outputs) == len(wanted):
+                    return outputs
+        raise ValueError(f"{self.name} has no block {sorted(wanted - set(outputs))}; it has {[block.name for block in self.blocks]}")

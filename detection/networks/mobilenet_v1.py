@@ -1,0 +1,53 @@
+"""MobileNet v1 (Howard et al. 2017, Table 1): a strided convolution, then thirteen pairs of depthwise and pointwise convolution.
+
+Block names are tf-slim's: `Conv2d_0`, `Conv2d_<n>_depthwise`, `Conv2d_<n>_pointwise`, n = 1 ... 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from detection.networks.layers import Conv, DepthwiseConv
+
+SCOPE = "MobilenetV1"
+STEM_DEPTH = 32
+PAIRS = (  # (stride of the depthwise convolution, output depth) at depth multiplier 1
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
+    *((1, 512),) * 5,
+    *((2, 1024), (1, 1024)),
+)
+
+
+def training_defaults() -> Hyperparams:
+    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    return Hyperparams(
+        initializer=keras.initializers.TruncatedNormal(stddev=0.09),
+        regularizer=l2_penalty(0.00004),
+        activation=tf.nn.relu6,
+        batch_norm=BatchNormSettings(decay=0.9997, epsilon=0.001, center=True, scale=True),
+        regularize_depthwise=True,
+    )
+
+
+def depth_rule(multiplier: float, min_depth: int) -> Callable[[float], int]:
+    """depth -> max(int(depth * multiplier), min_depth)."""
+    return lambda depth: max(int(depth * multiplier), min_depth)
+
+
+def blocks(hyperparams: Hyperparams, depth: Callable[[float], int], padding: str = "SAME") -> tuple[keras.layers.Layer, ...]:
+    """The 27 layers up to and including `Conv2d_13_pointwise` (stride 32).
+
+    Args:
+        hyperparams: of every convolution.
+        depth: a table depth -> number of channels (`depth_rule`).
+        padding: SAME or EXPLICIT, of the 3x3 convolutions.
+    """
+    layers: list[keras.layers.Layer] = [Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=2, padding=padding)]
+    for number, (stride, filters) in enumerate(PAIRS, start=1):
+        layers.append(DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, padding=padding))
+        layers.append(Conv(f"Conv2d_{number}_pointwise", depth(filters), 1, hyperparams))
+    return tuple(layers)
