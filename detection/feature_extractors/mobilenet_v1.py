@@ -12,7 +12,7 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones."""
     depth = mobilenet_v1.depth_rule(options.depth_multiplier, options.min_depth)
-    hyperparams = options.hyperparams if options.override_base else mobilenet_v1.training_defaults()
+    hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
     return ssd_maps.make(
         scope=mobilenet_v1.SCOPE,
         network=mobilenet_v1.blocks(hyperparams, depth, options.padding),

@@ -30,10 +30,16 @@ class SsdExtractorOptions:
     explicit_padding: bool = False
     depthwise: bool = False
     num_maps: int = 6
+    freeze_batch_norm: bool = False
 
     @property
     def padding(self) -> str:
         return "EXPLICIT" if self.explicit_padding else "SAME"
+
+    def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
+        """Those of the network itself, given what it was trained with."""
+        chosen = self.hyperparams if self.override_base else defaults
+        return chosen.frozen() if self.freeze_batch_norm else chosen
 
 
 def extra_blocks(

@@ -42,6 +42,10 @@ class Hyperparams:
         """The same without normaliser and activation, as prediction layers are."""
         return dataclasses.replace(self, activation=None, batch_norm=None)
 
+    def frozen(self) -> Hyperparams:
+        """The same with batch norm that uses its moving averages, and leaves them alone, in training too."""
+        return dataclasses.replace(self, batch_norm=self.batch_norm and dataclasses.replace(self.batch_norm, train=False))
+
 
 def l2_penalty(weight: float) -> Callable[[tf.Tensor], tf.Tensor]:
     """weight * sum(w²) / 2, tf-slim's definition (Keras's has no half)."""

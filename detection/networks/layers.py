@@ -68,7 +68,14 @@ class _Convolution(keras.layers.Layer):
     """What dense and depthwise convolution share: padding, bias or normaliser, activation."""
 
     def __init__(
-        self, name: str, kernel: int | tuple[int, int], stride: int, rate: int, padding: str, hyperparams: Hyperparams, bias_initializer: object = "zeros"
+        self,
+        name: str,
+        kernel: int | tuple[int, int],
+        stride: int,
+        rate: int,
+        padding: str,
+        hyperparams: Hyperparams,
+        bias_initializer: object = "zeros",
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)

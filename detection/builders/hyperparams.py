@@ -1,0 +1,77 @@
+"""Message `Hyperparams` -> networks.hyperparams.Hyperparams."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from detection.errors import ConfigError
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l1_penalty, l2_penalty
+from detection.protos import hyperparams_pb2
+
+_ACTIVATIONS = {
+    hyperparams_pb2.Hyperparams.NONE: None,
+    hyperparams_pb2.Hyperparams.RELU: tf.nn.relu,
+    hyperparams_pb2.Hyperparams.RELU_6: tf.nn.relu6,
+    hyperparams_pb2.Hyperparams.SWISH: tf.nn.swish,
+}
+_MODES = {
+    hyperparams_pb2.VarianceScalingInitializer.FAN_IN: "fan_in",
+    hyperparams_pb2.VarianceScalingInitializer.FAN_OUT: "fan_out",
+    hyperparams_pb2.VarianceScalingInitializer.FAN_AVG: "fan_avg",
+}
+
+
+def build(message: hyperparams_pb2.Hyperparams, path: str) -> Hyperparams:
+    """`path` names the field in errors, for example model.ssd.feature_extractor.conv_hyperparams."""
+    return Hyperparams(
+        initializer=_initializer(message.initializer, f"{path}.initializer"),
+        regularizer=_regularizer(message.regularizer),
+        activation=_ACTIVATIONS[message.activation],
+        batch_norm=_batch_norm(message, path),
+        regularize_depthwise=message.regularize_depthwise,
+        force_bias=message.force_use_bias,
+    )
+
+
+def _initializer(message: hyperparams_pb2.Initializer, path: str) -> keras.initializers.Initializer:
+    kind = message.WhichOneof("initializer_oneof")
+    if kind == "truncated_normal_initializer":
+        normal = message.truncated_normal_initializer
+        return keras.initializers.TruncatedNormal(mean=normal.mean, stddev=normal.stddev)
+    if kind == "random_normal_initializer":
+        normal = message.random_normal_initializer
+        return keras.initializers.RandomNormal(mean=normal.mean, stddev=normal.stddev)
+    if kind == "variance_scaling_initializer":
+        scaling = message.variance_scaling_initializer
+        distribution = "uniform" if scaling.uniform else "truncated_normal"
+        return keras.initializers.VarianceScaling(scaling.factor, _MODES[scaling.mode], distribution)
+    if kind == "keras_initializer_by_name":
+        return _initializer_by_name(message.keras_initializer_by_name, path)
+    raise ConfigError(f"{path} is not set; set for example truncated_normal_initializer {{ stddev: 0.03 }}")
+
+
+def _initializer_by_name(name: str, path: str) -> keras.initializers.Initializer:
+    try:
+        return keras.initializers.get(name)
+    except ValueError as error:
+        raise ConfigError(f"{path}.keras_initializer_by_name: Keras has no initializer {name!r}; use for example 'glorot_uniform'") from error
+
+
+def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None
+    kind = message.WhichOneof("regularizer_oneof")
+    if kind == "l2_regularizer":
+        return l2_penalty(message.l2_regularizer.weight)
+    if kind == "l1_regularizer":
+        return l1_penalty(message.l1_regularizer.weight)
+    return None
+
+
+def _batch_norm(message: hyperparams_pb2.Hyperparams, path: str) -> BatchNormSettings | None:
+    kind = message.WhichOneof("normalizer_oneof")
+    if kind is None:
+        return None
+    if kind != "batch_norm":
+        raise ConfigError(f"{path}.{kind} is not supported; use batch_norm")
+    norm = message.batch_norm
+    return BatchNormSettings(decay=norm.decay, epsilon=norm.epsilon, center=norm.center, scale=norm.scale, train=norm.train)

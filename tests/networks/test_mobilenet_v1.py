@@ -1,0 +1,94 @@
+"""MobileNet v1 against Keras's own, an independent implementation, and against the names and shapes of tf-slim's checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from detection.networks import mobilenet_v1
+from detection.networks.layers import Blocks
+
+
+def _network(multiplier: float) -> Blocks:
+    return Blocks("MobilenetV1", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), mobilenet_v1.depth_rule(multiplier, 8)))
+
+
+def _copy_from_keras(network: Blocks, reference: keras.Model) -> None:
+    """Sets our variables from Keras's, after making them random (batch norm too, so that a swapped statistic shows)."""
+    generator = np.random.default_rng(0)
+    for block in network.blocks:
+        _, number, *kind = block.name.split("_")
+        stem = {"depthwise": f"conv_dw_{number}", "pointwise": f"conv_pw_{number}", "": "conv1"}[kind[0] if kind else ""]
+        kernel = reference.get_layer(stem)
+        norm = reference.get_layer(f"{stem}_bn")
+        kernel.set_weights([generator.normal(size=w.shape) / np.sqrt(np.prod(w.shape[:3]) / 3) for w in kernel.get_weights()])
+        gamma, beta, mean, variance = (generator.uniform(low, high, norm.gamma.shape) for low, high in ((0.5, 1.5), (-1, 1), (-0.5, 0.5), (0.5, 2)))
+        norm.set_weights([gamma, beta, mean, variance])
+        block.kernel.assign(np.reshape(kernel.get_weights()[0], block.kernel.shape))
+        for variable, value in zip((block.batch_norm.gamma, block.batch_norm.beta), (gamma, beta), strict=True):
+            variable.assign(value)
+        block.batch_norm.moving_mean.assign(mean)
+        block.batch_norm.moving_variance.assign(variance)
+
+
+@pytest.mark.parametrize(("size", "multiplier"), [(128, 0.5), (224, 1.0)])
+def test_features_equal_keras(size: int, multiplier: float) -> None:
+    reference = keras.applications.MobileNet((size, size, 3), alpha=multiplier, include_top=False, weights=None)
+    network = _network(multiplier)
+    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)), tf.float32)
+    network(images)
+    _copy_from_keras(network, reference)
+    outputs = network(images, endpoints=("Conv2d_5_pointwise", "Conv2d_13_pointwise"))
+    for name, layer in (("Conv2d_5_pointwise", "conv_pw_5_relu"), ("Conv2d_13_pointwise", "conv_pw_13_relu")):
+        expected = keras.Model(reference.input, reference.get_layer(layer).output)(images).numpy()
+        # Thirteen layers of float32 sums in another order: a few 1e-6 of the largest value.
+        np.testing.assert_allclose(outputs[name].numpy(), expected, atol=2e-5 * expected.max())
+
+
+def test_folded_equals_unfolded() -> None:
+    network = _network(0.25)
+    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)), tf.float32)
+    network(images)
+    generator = np.random.default_rng(2)
+    for variable in network.variables:
+        variable.assign(generator.uniform(0.5, 1.5, variable.shape) * np.where(generator.random(variable.shape) < 0.5, 1, 0.9))
+    for block in network.blocks:
+        block.kernel.assign(generator.normal(size=block.kernel.shape) / np.sqrt(np.prod(block.kernel.shape[:3])))
+    plain = network(images)["Conv2d_13_pointwise"].numpy()
+    for block in network.blocks:
+        block.fold = True
+    folded = network(images)["Conv2d_13_pointwise"].numpy()
+    assert plain.max() > 0.01
+    np.testing.assert_allclose(folded, plain, atol=1e-5 * plain.max())
+
+
+def test_training_moves_statistics_and_inference_does_not() -> None:
+    network = _network(0.25)
+    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)), tf.float32)
+    network(images)
+    norm = network.blocks[0].batch_norm
+    before = norm.moving_mean.numpy()
+    network(images)
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), before)
+    convolved = tf.nn.conv2d(images, network.blocks[0].kernel, 2, "SAME").numpy().reshape(-1, 8)
+    network(images, training=True)
+    np.testing.assert_allclose(norm.moving_mean.numpy(), before * 0.9997 + convolved.mean(0) * 0.0003, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(norm.moving_variance.numpy(), 0.9997 + convolved.var(0, ddof=1) * 0.0003, rtol=1e-6)
+
+
+def test_a_name_that_no_block_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no block.*Conv2d_99"):
+        _network(0.25)(tf.zeros([1, 64, 64, 3]), endpoints=("Conv2d_99",))
+
+
+def test_names_and_shapes_equal_slim(shared) -> None:
+    with open(shared / "reference/odapi_vars/SLIM_mobilenet_v1.tsv") as lines:
+        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if "/Logits/" not in name}
+    network = _network(1.0)
+    network(tf.zeros([1, 64, 64, 3]))
+    assert {v.path: list(v.shape) for v in network.variables} == {k: v for k, v in expected.items() if k != "global_step"}
