@@ -1,0 +1,124 @@
+"""Evaluates, once and for all, the part of a graph that depends on constants alone.
+
+A frozen graph still multiplies every kernel by its batch-norm scale, builds its anchors and reshapes its constants. TensorFlow would redo that
+each time a model is loaded; here it is done at export, so the file holds one constant per convolution and nothing else of it.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.python.framework import op_def_registry
+
+# A result larger than what it is made of is kept as ops: a broadcast should stay small in the file.
+_GROWTH_LIMIT = 1 << 20  # bytes
+_NEVER_FOLDED = frozenset({"Const", "Placeholder", "PlaceholderWithDefault", "NoOp", "Assert"})
+
+
+def split(name: str) -> tuple[str, int]:
+    """Graph input `node`, `node:1` or `^node` -> (node, output index); control inputs have index -1."""
+    if name.startswith("^"):
+        return name[1:], -1
+    node, _, index = name.partition(":")
+    return node, int(index or 0)
+
+
+def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.GraphDef:
+    """Returns `graph` with every tensor that depends on no input replaced by its value, cut down to what `outputs` need.
+
+    Args:
+        graph: without variables. Functions called by it (loop bodies) stay as they are.
+        outputs: names of tensors that must keep their name and stay computable.
+    """
+    nodes = {node.name: node for node in graph.node}
+    constant = _constant_nodes(nodes)
+    kept = {split(name)[0] for name in outputs}
+    wanted: list[str] = []
+    for node in graph.node:
+        for name in node.input:
+            source, index = split(name)
+            if node.name not in constant and source in constant and index >= 0 and nodes[source].op != "Const":
+                wanted.append(f"{source}:{index}")
+    wanted = list(dict.fromkeys(wanted))
+    replaced: dict[str, str] = {}
+    result = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
+    for name, value in zip(wanted, _evaluate(graph, wanted), strict=True):
+        source, index = split(name)
+        if value.nbytes > _GROWTH_LIMIT and value.nbytes > _constant_bytes(source, nodes):
+            continue
+        replaced[name] = f"{source}/folded_{index}" if index else f"{source}/folded"
+        result.node.append(_const(replaced[name], value))
+    for node in graph.node:
+        copy = result.node.add()
+        copy.CopyFrom(node)
+        del copy.input[:]
+        for name in node.input:
+            source, index = split(name)
+            if index < 0 and source in constant:
+                continue  # Nothing to wait for.
+            copy.input.append(name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name)
+    return tf.compat.v1.graph_util.extract_sub_graph(result, sorted(kept))
+
+
+def _constant_nodes(nodes: dict[str, node_def_pb2.NodeDef]) -> set[str]:
+    """Names of the nodes all of whose ancestors are constants and none of which has state."""
+    verdicts: dict[str, bool] = {}
+    for start in nodes:
+        stack = [start]
+        while stack:  # Depth first without recursion: graphs are deeper than Python's stack.
+            name = stack[-1]
+            if name in verdicts:
+                stack.pop()
+                continue
+            node = nodes[name]
+            sources = [split(source)[0] for source in node.input]
+            if not _foldable(node):
+                verdicts[name] = node.op == "Const"
+            elif any(verdicts.get(source) is False for source in sources):
+                verdicts[name] = False
+            elif waiting := [source for source in sources if source not in verdicts]:
+                stack.extend(waiting)
+                continue
+            else:
+                verdicts[name] = True
+            stack.pop()
+    return {name for name, verdict in verdicts.items() if verdict}
+
+
+def _foldable(node: node_def_pb2.NodeDef) -> bool:
+    if node.op in _NEVER_FOLDED:
+        return False
+    definition = op_def_registry.get(node.op)
+    return definition is not None and not definition.is_stateful
+
+
+def _constant_bytes(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> int:
+    """Bytes of all constants that the tensor's node is made of."""
+    seen, stack, total = set(), [name], 0
+    while stack:
+        node = nodes[stack.pop()]
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op == "Const":
+            total += node.attr["value"].tensor.ByteSize()
+        stack.extend(split(source)[0] for source in node.input)
+    return total
+
+
+def _evaluate(graph: graph_pb2.GraphDef, names: list[str]) -> list:
+    """Values of tensors that need no input, as arrays."""
+    if not names:
+        return []
+    only_constants = tf.compat.v1.graph_util.extract_sub_graph(graph, sorted({split(name)[0] for name in names}))
+    function = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(only_constants, name=""), [])
+    values = function.prune([], [function.graph.get_tensor_by_name(name) for name in names])()
+    return [value.numpy() for value in values]
+
+
+def _const(name: str, value) -> node_def_pb2.NodeDef:
+    proto = tf.make_tensor_proto(value)
+    node = node_def_pb2.NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = proto.dtype
+    node.attr["value"].tensor.CopyFrom(proto)
+    return node

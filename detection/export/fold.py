@@ -1,0 +1,26 @@
+"""Batch norm folded into convolutions while a serving graph is traced.
+
+A convolution layer knows its folded form (`networks.layers`); here every one of a detector is told to use it for the duration of one trace.
+Training and evaluation keep the plain form: the weights themselves never change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+
+@contextlib.contextmanager
+def folded(detector: keras.layers.Layer) -> Iterator[int]:
+    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of layers folded."""
+    layers = [layer for layer in detector._flatten_layers() if getattr(layer, "batch_norm", None) is not None and hasattr(layer, "fold")]
+    before = [layer.fold for layer in layers]
+    try:
+        for layer in layers:
+            layer.fold = True
+        yield len(layers)
+    finally:
+        for layer, value in zip(layers, before, strict=True):
+            layer.fold = value

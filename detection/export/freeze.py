@@ -1,0 +1,91 @@
+"""A traced function with its variables -> one graph of constants, with names to cut it at.
+
+The graph keeps three marks, identities which TensorFlow removes when it runs the graph and which cost nothing:
+
+    served/network_input            what enters the first convolution
+    served/network_output/<field>   what the network predicts, before decoding and suppression
+    served/true_shapes              sizes of the images inside their padding
+
+so that a benchmark can run any part of exactly what is served.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
+from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from detection.export.constants import fold_constants, split
+
+
+class FrozenGraph(NamedTuple):
+    """A graph without variables."""
+
+    graph: graph_pb2.GraphDef
+    input: str  # name of the tensor that is fed
+    outputs: tuple[str, ...]  # names of the nodes that hold them, which are their keys
+    dtype: tf.DType  # of the input
+    shape: tf.TensorShape  # of the input, as declared
+
+
+def freeze(function: ConcreteFunction) -> FrozenGraph:
+    """Freezes a function of one tensor that returns (outputs, marks), both dicts of tensors.
+
+    Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which everything behind the marked
+    tensor reads it; a mark on a tensor that turns out constant is left out.
+    """
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    outputs, marks = function.structured_outputs
+    graph = frozen.graph.as_graph_def()
+    tensors = [_behind_identities(graph, tensor.name) for tensor in frozen.outputs]  # In the order in which tf.nest flattens (dict, dict).
+    output_names = dict(zip(sorted(outputs), tensors, strict=False))
+    mark_names = dict(zip(sorted(marks), tensors[len(outputs) :], strict=True))
+    (source,) = frozen.inputs
+    graph = fold_constants(graph, [source.name, *tensors])
+    for key, tensor in mark_names.items():
+        _mark(graph, tensor, key, frozen.graph.get_tensor_by_name(tensor).dtype)
+    marked = {tensor: f"{key}:0" for key, tensor in mark_names.items()}
+    for key, tensor in output_names.items():
+        _add_identity(graph, marked.get(tensor, tensor), key, frozen.graph.get_tensor_by_name(tensor).dtype)
+    graph = tf.compat.v1.graph_util.extract_sub_graph(graph, [split(source.name)[0], *output_names])
+    return FrozenGraph(graph, source.name, tuple(output_names), source.dtype, function.inputs[0].shape)
+
+
+def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:
+    """Names of the batch norms that are still ops of their own."""
+    return [node.name for node in graph.node if node.op.startswith("FusedBatchNorm")]
+
+
+def variables(graph: graph_pb2.GraphDef) -> list[str]:
+    """Names of the nodes, in the graph and the functions it calls, that read or hold a variable."""
+    everywhere = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return [node.name for node in everywhere if node.op in ("VarHandleOp", "ReadVariableOp", "VariableV2", "ResourceGather")]
+
+
+def _behind_identities(graph: graph_pb2.GraphDef, name: str) -> str:
+    """The tensor that `name` is a chain of identities of."""
+    nodes = {node.name: node for node in graph.node}
+    while nodes[split(name)[0]].op == "Identity":
+        source, index = split(nodes[split(name)[0]].input[0])
+        name = f"{source}:{index}"
+    return name
+
+
+def _add_identity(graph: graph_pb2.GraphDef, tensor: str, name: str, dtype: tf.DType) -> None:
+    if any(node.name == name for node in graph.node):
+        raise ValueError(f"the graph already has a node called {name}")
+    node = graph.node.add(name=name, op="Identity", input=[tensor])
+    node.attr["T"].type = dtype.as_datatype_enum
+
+
+def _mark(graph: graph_pb2.GraphDef, tensor: str, mark: str, dtype: tf.DType) -> None:
+    """Puts an identity called `mark` between a tensor and all that use it."""
+    for node in graph.node:
+        for position, used in enumerate(node.input):
+            source, index = split(used)
+            if index >= 0 and f"{source}:{index}" == tensor:
+                node.input[position] = mark
+    _add_identity(graph, tensor, mark, dtype)

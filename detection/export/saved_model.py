@@ -1,0 +1,98 @@
+"""A frozen graph -> a folder that TensorFlow, TensorFlow Serving and `export.predictor` load.
+
+    <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map among its assets
+    <output_directory>/checkpoint/         the weights it was made of, by name
+    <output_directory>/pipeline.config     the config it was made by
+    <output_directory>/label_map.pbtxt     what its class numbers mean
+
+Everything is written beside the target and moved there when it is complete: an export that fails, or is stopped, leaves the one before it in place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from detection.errors import ConfigError, DetectionError
+from detection.export.freeze import FrozenGraph
+from detection.types import Category
+
+LABEL_MAP = "label_map.pbtxt"
+
+
+class _Served(tf.Module):
+    """What `tf.saved_model.load` gives back: callable with the input, as the TF2 exporter's models are."""
+
+    def __init__(self, frozen: FrozenGraph, key: str, label_map: str) -> None:
+        super().__init__()
+        imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(frozen.graph, name=""), [])
+        graph = imported.graph
+        pruned = imported.prune(graph.get_tensor_by_name(frozen.input), {name: graph.get_tensor_by_name(f"{name}:0") for name in frozen.outputs})
+
+        @tf.function(input_signature=[tf.TensorSpec(frozen.shape, frozen.dtype, name=key)], autograph=False)
+        def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+            return pruned(input_tensor)
+
+        self.__call__ = serve
+        self.label_map = tf.saved_model.Asset(label_map)
+
+
+def label_map_text(categories: Iterable[Category]) -> str:
+    """Label map in text form with the ids as they are, gaps included."""
+    return "".join(f"item {{\n  id: {category.id}\n  name: {json.dumps(category.name, ensure_ascii=False)}\n}}\n" for category in categories)
+
+
+def write_saved_model(frozen: FrozenGraph, key: str, categories: Iterable[Category], folder: Path) -> None:
+    """Writes the SavedModel alone into `folder`, which must not exist."""
+    scratch = folder.with_name(f"{folder.name}.assets")
+    scratch.mkdir(parents=True)
+    try:
+        label_map = scratch / LABEL_MAP
+        label_map.write_text(label_map_text(categories), encoding="utf-8")
+        module = _Served(frozen, key, os.fspath(label_map))
+        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
+    finally:
+        shutil.rmtree(scratch)
+
+
+def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a folder beside `output_directory`, then moves what it wrote there, entry by entry.
+
+    An entry that existed is replaced; other files in `output_directory` stay.
+
+    Raises:
+        ConfigError: naming the folder, when it cannot be written; nothing of the old export is lost.
+    """
+    output_directory = output_directory.absolute()
+    partial = output_directory.with_name(f".{output_directory.name}.tmp-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(partial)
+        output_directory.mkdir(exist_ok=True)
+        for entry in sorted(partial.iterdir()):
+            _replace(entry, output_directory / entry.name)
+    except DetectionError:
+        raise
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ConfigError(f"--output_directory={output_directory}: cannot write the export: {reason}; check the path and the free space") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(new: Path, target: Path) -> None:
+    """Moves `new` to `target` on the same file system; what was there goes only once its successor is complete beside it."""
+    old = new.with_name(f"{new.name}.old")
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    if old.is_dir():
+        shutil.rmtree(old)
+    elif old.exists():
+        old.unlink()

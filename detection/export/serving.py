@@ -1,0 +1,123 @@
+"""From what a client sends to what it gets back: the function that is frozen into a SavedModel.
+
+    input -> images uint8 -> resizer -> detector.predict -> detector.postprocess -> the standard outputs
+
+| input type | dtype, shape | batch |
+|---|---|---|
+| image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
+| float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
+| encoded_image_string_tensor | string [B], JPEG, PNG, GIF (first frame) or BMP | any; of any sizes if the resizer gives one size |
+| tf_example | string [B], serialised tf.Example with image/encoded | the same |
+
+Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D] (descending), detection_classes [B, D]
+(label ids, from 1), num_detections [B], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from
+num_detections on are padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from detection.errors import ConfigError
+from detection.export.fold import folded
+from detection.export.freeze import FrozenGraph, freeze
+from detection.types import Detections, ImageBatch
+
+INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor", "tf_example")
+INPUT_KEYS = ("input_tensor", "inputs")  # TF2's and TF1's exporter
+MARKS = "served"
+NETWORK_INPUT = f"{MARKS}/network_input"
+NETWORK_OUTPUT = f"{MARKS}/network_output"
+TRUE_SHAPES = f"{MARKS}/true_shapes"
+_NOT_PREDICTED = ("images", "feature_maps")  # Fields of predictions that the network was given, or keeps for inspection.
+
+
+class ServingInput(NamedTuple):
+    """What a served model takes."""
+
+    kind: str = "image_tensor"  # one of INPUT_TYPES
+    key: str = "input_tensor"  # name of the argument in the signature
+    shape: tuple[int | None, ...] | None = None  # [B, h, w, 3] or [B]; None: everything free that can be
+
+    def spec(self) -> tf.TensorSpec:
+        """Raises ConfigError when the pieces do not fit together."""
+        if self.kind not in INPUT_TYPES:
+            raise ConfigError(f"--input_type={self.kind}: unknown; one of {', '.join(INPUT_TYPES)}")
+        if self.key not in INPUT_KEYS:
+            raise ConfigError(f"--input_key={self.key}: unknown; one of {', '.join(INPUT_KEYS)}")
+        images = self.kind.endswith("image_tensor")
+        free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
+        shape = free if self.shape is None else tuple(self.shape)
+        fits = len(shape) == len(free) and (not images or shape[-1] == 3) and all(size is None or size > 0 for size in shape)
+        if not fits:
+            wanted = "batch,height,width,3" if images else "batch"
+            raise ConfigError(f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any")
+        dtype = {"image_tensor": tf.uint8, "float_image_tensor": tf.float32}.get(self.kind, tf.string)
+        return tf.TensorSpec(shape, dtype, name=self.key)
+
+
+def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> FrozenGraph:
+    """Traces, folds and freezes.
+
+    Args:
+        detector: with weights; its predict and postprocess are traced for inference.
+        resizer: a `data.resize` object: one image by call, a batch by `.batch`.
+        serving_input: what the graph takes.
+    """
+    spec = serving_input.spec()
+    prepare = _preparation(serving_input.kind, resizer)
+
+    def serve(value: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        batch = prepare(value)
+        predictions = detector.predict(batch, training=False)
+        detections = detector.postprocess(predictions, batch.true_shapes)
+        marks = {NETWORK_INPUT: predictions.images, TRUE_SHAPES: batch.true_shapes}
+        for field, tensor in predictions._asdict().items():
+            if field not in _NOT_PREDICTED:
+                marks[f"{NETWORK_OUTPUT}/{field}"] = tensor
+        return outputs(detections), marks
+
+    with folded(detector):
+        return freeze(tf.function(serve, autograph=False).get_concrete_function(spec))
+
+
+def outputs(detections: Detections) -> dict[str, tf.Tensor]:
+    """Detections under the names, dtypes and class numbering that clients of the TF Object Detection API know."""
+    rows = tf.shape(detections.scores)[1]
+    valid = tf.range(rows)[tf.newaxis] < detections.counts[:, tf.newaxis]
+    return {
+        "detection_boxes": detections.boxes,
+        "detection_scores": detections.scores,
+        # Padding has class 1, as the API's exporter leaves it: 0-based zero plus one.
+        "detection_classes": tf.cast(tf.where(valid, detections.classes, 0), tf.float32) + 1.0,
+        "num_detections": tf.cast(detections.counts, tf.float32),
+        "raw_detection_boxes": detections.raw_boxes,
+        "raw_detection_scores": detections.raw_scores,
+    }
+
+
+def _preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
+    """What a client sends -> resized images."""
+    if kind.endswith("image_tensor"):
+        return resizer.batch
+
+    def decoded(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        image.set_shape([None, None, 3])
+        return resizer(image)
+
+    def from_examples(serialized: tf.Tensor) -> tf.Tensor:
+        return tf.io.parse_example(serialized, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})["image/encoded"]
+
+    def prepared(strings: tf.Tensor) -> ImageBatch:
+        if kind == "tf_example":
+            strings = from_examples(strings)
+        height, width = resizer.static_shape
+        signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([2], tf.int32))
+        images, true_shapes = tf.map_fn(decoded, strings, fn_output_signature=signature)
+        return ImageBatch(images, true_shapes)
+
+    return prepared
