@@ -1,0 +1,32 @@
+"""Message `DetectionModel` -> a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from detection.builders import ssd
+from detection.data.resize import Resizer
+from detection.errors import ConfigError
+from detection.meta_architectures.ssd import Ssd
+from detection.protos import model_pb2
+
+META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Ssd]] = {"ssd": ssd.build}
+
+
+def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Ssd:
+    """A new detector; its variables are made by `build_weights`, under the caller's distribution strategy."""
+    return META_ARCHITECTURES[kind(message)](settings(message), resizer)
+
+
+def kind(message: model_pb2.DetectionModel) -> str:
+    """Name of the meta-architecture that the config picks. Raises ConfigError where it is none that can be built."""
+    name = message.WhichOneof("model")
+    if name not in META_ARCHITECTURES:
+        what = f"model.{name} is not supported yet" if name else "model is empty"
+        raise ConfigError(f"{what}; use one of: {', '.join(f'model.{known}' for known in META_ARCHITECTURES)}")
+    return name
+
+
+def settings(message: model_pb2.DetectionModel) -> object:
+    """The message of the meta-architecture that the config picks."""
+    return getattr(message, kind(message))

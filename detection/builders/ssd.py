@@ -1,0 +1,55 @@
+"""Message `Ssd` -> meta_architectures.ssd.Ssd."""
+
+from __future__ import annotations
+
+from detection.builders import anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher, post_processing, similarity
+from detection.data.resize import Resizer
+from detection.meta_architectures.multibox_loss import MultiboxLoss
+from detection.meta_architectures.ssd import Ssd
+from detection.ops.targets import TargetAssigner
+from detection.protos import ssd_pb2
+
+
+def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
+    """A new detector for images as `resizer` makes them."""
+    anchors = anchor_generator.build(message.anchor_generator)
+    return Ssd(
+        num_classes=message.num_classes,
+        extractor=feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm),
+        anchors=anchors,
+        head=box_predictor.build_dense(message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm),
+        assigner=_assigner(message),
+        multibox_loss=_loss(message),
+        postprocessing=post_processing.build(message.post_processing),
+        normalize_by_matches=message.normalize_loss_by_num_matches,
+        normalize_by_code_size=message.normalize_loc_loss_by_codesize,
+        pad_value=_pad_value(message) if resizer.pads else None,
+        input_shape=resizer.static_shape,
+    )
+
+
+def _assigner(message: ssd_pb2.Ssd) -> TargetAssigner:
+    return TargetAssigner(
+        similarity=similarity.build(message.similarity_calculator),
+        matcher=matcher.build(message.matcher),
+        box_coder=box_coder.build(message.box_coder),
+        negative_class_weight=message.negative_class_weight,
+        background_as_zeros=message.encode_background_as_zeros,
+    )
+
+
+def _loss(message: ssd_pb2.Ssd) -> MultiboxLoss:
+    built = losses.build(message.loss)
+    return MultiboxLoss(
+        localization=built.localization,
+        classification=built.classification,
+        localization_weight=built.localization_weight,
+        classification_weight=built.classification_weight,
+        miner=built.miner,
+    )
+
+
+def _pad_value(message: ssd_pb2.Ssd) -> tuple[float, ...]:
+    """In the reference SSD scales first and pads then, so the value is one of scaled images."""
+    given = message.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value
+    return tuple(given) or (0.0, 0.0, 0.0)

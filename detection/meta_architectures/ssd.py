@@ -1,0 +1,127 @@
+"""SSD (Liu et al. 2016; survey, section 2.2.1): boxes and classes of every anchor from one forward pass.
+
+The loss is the survey's Equation 1 summed over anchors: for anchor a with groundtruth b_a (or none),
+
+    L(a) = alpha * 1[a is matched] * l_loc(codes_a, encode(b_a, a)) + beta * l_cls(logits_a, class of b_a or background)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from detection.feature_extractors.ssd_maps import SsdFeatureExtractor
+from detection.heads.dense import DenseHead
+from detection.meta_architectures.multibox_loss import MultiboxLoss
+from detection.ops import boxes as box_ops
+from detection.ops.scores import PostProcessing
+from detection.ops.targets import TargetAssigner
+from detection.types import DensePredictions, Detections, Groundtruth, ImageBatch
+
+
+class Ssd(keras.layers.Layer):
+    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints have them.
+
+    Args:
+        num_classes: foreground classes K.
+        extractor: scaled images -> maps.
+        anchors: (map shapes, image shape) -> float32 [A, 4], pixels.
+        head: maps -> codes float32 [B, A, 4], logits float32 [B, A, K + 1].
+        assigner: anchors and groundtruth -> Targets.
+        multibox_loss: Equation 1 summed over the anchors.
+        postprocessing: score conversion and per-class non-maximum suppression.
+        normalize_by_matches: divide both losses by the matched anchors of the batch, at least 1.
+        normalize_by_code_size: divide the localisation loss by the length of a box code.
+        pad_value: what padding is filled with after scaling, per channel; None where the resizer never pads.
+        input_shape: (height, width) of every batch, None where it varies.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        extractor: SsdFeatureExtractor,
+        anchors: Callable[[list[tuple], tuple], tf.Tensor],
+        head: DenseHead,
+        assigner: TargetAssigner,
+        multibox_loss: MultiboxLoss,
+        postprocessing: PostProcessing,
+        normalize_by_matches: bool,
+        normalize_by_code_size: bool,
+        pad_value: tuple[float, ...] | None,
+        input_shape: tuple[int | None, int | None],
+    ) -> None:
+        super().__init__(name="ssd", autocast=False)
+        self.num_classes = num_classes
+        self.extractor, self.anchors, self.head = extractor, anchors, head
+        self.assigner, self.multibox_loss, self.postprocessing = assigner, multibox_loss, postprocessing
+        self.normalize_by_matches, self.normalize_by_code_size = normalize_by_matches, normalize_by_code_size
+        self.pad_value, self.image_shape = pad_value, input_shape
+
+    def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> DensePredictions:
+        """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without it."""
+        images = self._scale(batch)
+        maps = self.extractor(images, training=training)
+        codes, logits = self.head.run(maps, training=training)
+        anchors = self.anchors([_shape(features) for features in maps], _shape(images))
+        return DensePredictions(codes, logits, anchors, maps, images)
+
+    def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
+        """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
+        targets = self.assigner(predictions.anchors, groundtruth, self.num_classes)
+        decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
+        localization, classification = self.multibox_loss(predictions.box_codes, predictions.class_logits, targets, decode)
+        if self.normalize_by_matches:
+            matched = tf.maximum(tf.reduce_sum(targets.box_weights), 1.0)
+            localization, classification = localization / matched, classification / matched
+        if self.normalize_by_code_size:
+            localization /= self.assigner.box_coder.code_size
+        return {"Loss/localization_loss": localization, "Loss/classification_loss": classification}
+
+    def postprocess(self, predictions: DensePredictions, true_shapes: tf.Tensor) -> Detections:
+        """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
+        boxes = self.assigner.box_coder.decode(predictions.box_codes, predictions.anchors)
+        scores = self.postprocessing.score_converter(predictions.class_logits)
+        windows = tf.pad(tf.cast(true_shapes, tf.float32), [[0, 0], [2, 0]])
+        kept = self.postprocessing.nms(boxes, scores[..., 1:], windows)
+        return Detections(
+            boxes=box_ops.to_normalised(kept.boxes, true_shapes),
+            scores=kept.scores,
+            classes=kept.classes,
+            counts=kept.counts,
+            raw_boxes=box_ops.to_normalised(boxes, true_shapes),
+            raw_scores=scores,
+        )
+
+    def regularization_loss(self) -> tf.Tensor:
+        """Sum of the penalties of all kernels, scalar."""
+        penalties = self.losses
+        return tf.add_n(penalties) if penalties else tf.constant(0.0)
+
+    def build_weights(self) -> None:
+        """Creates every variable by tracing one image of the input's shape (or of 320 x 320 where it varies); nothing is computed."""
+        if not self.variables:
+            height, width = (size or 320 for size in self.image_shape)
+            images = tf.TensorSpec([1, height, width, 3])
+            trace = tf.function(lambda x, s: self.predict(ImageBatch(x, s)).class_logits, autograph=False)
+            trace.get_concrete_function(images, tf.TensorSpec([1, 2], tf.int32))
+
+    def _scale(self, batch: ImageBatch) -> tf.Tensor:
+        """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and pads)."""
+        images = self.extractor.scale(batch.images)
+        if self.pad_value is None:
+            return images
+        height, width = _shape(images)
+        inside_y = tf.range(height) < batch.true_shapes[:, :1]
+        inside_x = tf.range(width) < batch.true_shapes[:, 1:]
+        inside = inside_y[:, :, tf.newaxis, tf.newaxis] & inside_x[:, tf.newaxis, :, tf.newaxis]
+        return tf.where(inside, images, tf.constant(self.pad_value))
+
+
+def _shape(features: tf.Tensor) -> tuple:
+    """Height and width, as numbers where they are static."""
+    dynamic = tf.shape(features)
+    return tuple(features.shape[axis] or dynamic[axis] for axis in (1, 2))
