@@ -1,0 +1,193 @@
+"""COCO's detection metrics (Lin et al., 2014; the definitions of cocodataset.org), computed by pycocotools.
+
+    AP = mean over IoU thresholds 0.50, 0.55, ..., 0.95, over 101 recall points and over categories, of the interpolated precision
+    AR@n = mean over the same thresholds and categories of the recall reached with the n best detections an image and category
+
+pycocotools fills two arrays, precision [T, R, K, A, M] and recall [T, K, A, M] (T thresholds, R recall points, K categories, A size
+classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every number here, overall or of one
+category, is a mean over a slice of these arrays without its -1 entries, so no patched pycocotools is needed.
+
+Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the time.
+
+Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb any number of
+detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image and category do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names
+from detection.types import Category
+
+_SIZES = {"all": 0, "small": 1, "medium": 2, "large": 3}
+_LIMITS = {1: 0, 10: 1, 100: 2}
+_THRESHOLDS = {0.5: 0, 0.75: 5}
+
+# tag -> (IoU threshold or None for all ten, size class) of a precision; and (limit, size class) of a recall. In COCO's order.
+_PRECISIONS: dict[str, tuple[float | None, str]] = {
+    "mAP": (None, "all"),
+    "mAP@.50IOU": (0.5, "all"),
+    "mAP@.75IOU": (0.75, "all"),
+    "mAP (small)": (None, "small"),
+    "mAP (medium)": (None, "medium"),
+    "mAP (large)": (None, "large"),
+}
+_RECALLS: dict[str, tuple[int, str]] = {
+    "AR@1": (1, "all"),
+    "AR@10": (10, "all"),
+    "AR@100": (100, "all"),
+    "AR@100 (small)": (100, "small"),
+    "AR@100 (medium)": (100, "medium"),
+    "AR@100 (large)": (100, "large"),
+}
+
+
+class CocoEvaluator:
+    """The twelve numbers of COCO, and the same for each category.
+
+    Args:
+        categories: what can be found.
+        per_category_tags: adds `DetectionBoxes_PerformanceByCategory/mAP/<name>` and `.../mAP@.50IOU/<name>` to the result.
+        all_per_category_tags: adds all twelve for each category, e.g. `DetectionBoxes_Precision mAP@.50IOU ByCategory/<name>`.
+        super_categories: name -> names of categories; adds their mean AP, `DetectionBoxes_PerformanceBySuperCategory/<name>`.
+        fast: whether hotcoco computes; None takes it where it is installed.
+    """
+
+    def __init__(
+        self,
+        categories: Sequence[Category],
+        *,
+        per_category_tags: bool = False,
+        all_per_category_tags: bool = False,
+        super_categories: Mapping[str, Sequence[str]] | None = None,
+        fast: bool | None = None,
+    ) -> None:
+        self._names = {class_ + 1: name for class_, name in sorted(category_names(categories).items())}
+        self._per_category_tags = per_category_tags
+        self._all_per_category_tags = all_per_category_tags
+        self._super_categories = dict(super_categories or {})
+        self._fast = importlib.util.find_spec("hotcoco") is not None if fast is None else fast
+        self.clear()
+
+    def clear(self) -> None:
+        self._images: list[tuple[str, list[dict], list[dict]]] = []
+        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
+
+    def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        objects = [
+            {"category_id": class_ + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
+            for box, class_, area, crowd in zip(
+                _to_xywh(groundtruth.boxes), groundtruth.classes.tolist(), groundtruth.areas.tolist(), groundtruth.is_crowd.tolist(), strict=True
+            )
+            if class_ + 1 in self._names
+        ]
+        found = [
+            {"category_id": class_ + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0, "score": score}
+            for box, class_, score in zip(_to_xywh(detections.boxes), detections.classes.tolist(), detections.scores.tolist(), strict=True)
+            if class_ + 1 in self._names
+        ]
+        self._images.append((image_id, objects, found))
+        self._arrays = None
+
+    def result(self) -> dict[str, float]:
+        every = slice(None)
+        tags = {f"DetectionBoxes_Precision/{tag}": self._precision(every, *of) for tag, of in _PRECISIONS.items()}
+        tags |= {f"DetectionBoxes_Recall/{tag}": self._recall(every, *of) for tag, of in _RECALLS.items()}
+        present = self._present()
+        average = {name: self._precision(column, None, "all") for column, name in present.items()}
+        if self._per_category_tags or self._all_per_category_tags:
+            for column, name in present.items():
+                tags[f"DetectionBoxes_PerformanceByCategory/mAP/{name}"] = average[name]
+                tags[f"DetectionBoxes_PerformanceByCategory/mAP@.50IOU/{name}"] = self._precision(column, 0.5, "all")
+        if self._all_per_category_tags:
+            for column, name in present.items():
+                tags |= {f"DetectionBoxes_Precision {tag} ByCategory/{name}": self._precision(column, *of) for tag, of in _PRECISIONS.items()}
+                tags |= {f"DetectionBoxes_Recall {tag} ByCategory/{name}": self._recall(column, *of) for tag, of in _RECALLS.items()}
+        for name, members in self._super_categories.items():
+            values = [average[member] for member in members if member in average]
+            tags[f"DetectionBoxes_PerformanceBySuperCategory/{name}"] = float(np.mean(values)) if values else -1.0
+        return tags
+
+    def per_category(self) -> list[PerCategory]:
+        present = self._present()
+        return [
+            PerCategory("AP", {name: self._precision(column, None, "all") for column, name in present.items()}),
+            PerCategory("AP50", {name: self._precision(column, 0.5, "all") for column, name in present.items()}),
+        ]
+
+    def _present(self) -> dict[int, str]:
+        """Column K in the arrays -> name, of the categories with groundtruth that is not crowd."""
+        ids = {item["category_id"] for _, objects, _ in self._images for item in objects if not item["iscrowd"]}
+        return {column: name for column, (id_, name) in enumerate(self._names.items()) if id_ in ids}
+
+    def _precision(self, column: int | slice, threshold: float | None, size: str) -> float:
+        precision = self._accumulated()[0][..., column, _SIZES[size], _LIMITS[100]]
+        return _mean(precision if threshold is None else precision[_THRESHOLDS[threshold]])
+
+    def _recall(self, column: int | slice, limit: int, size: str) -> float:
+        return _mean(self._accumulated()[1][:, column, _SIZES[size], _LIMITS[limit]])
+
+    def _accumulated(self) -> tuple[np.ndarray, np.ndarray]:
+        """precision [T, R, K, A, M] and recall [T, K, A, M]."""
+        if self._arrays is None:
+            self._arrays = self._accumulate()
+        return self._arrays
+
+    def _accumulate(self) -> tuple[np.ndarray, np.ndarray]:
+        if not any(objects for _, objects, _ in self._images):
+            return -np.ones((10, 101, len(self._names), 4, 3)), -np.ones((10, len(self._names), 4, 3))
+        if self._fast:
+            from hotcoco import COCOeval
+        else:
+            from pycocotools.cocoeval import COCOeval
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress on stdout, with no way to say no.
+            evaluation = COCOeval(*self._as_coco(), "bbox")
+            evaluation.evaluate()
+            evaluation.accumulate()
+        return np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
+
+    def _as_coco(self) -> tuple[object, object]:
+        """Groundtruth and detections as the COCO objects of the library in use, never through a file."""
+        # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they arrived.
+        ordered = sorted(self._images, key=lambda image: (0, int(image[0]), "") if image[0].isdecimal() else (1, 0, image[0]))
+        numbered = [[{**item, "image_id": number} for item in objects] for number, (_, objects, _) in enumerate(ordered, start=1)]
+        found = [[{**item, "image_id": number} for item in items] for number, (_, _, items) in enumerate(ordered, start=1)]
+        images = [{"id": number} for number in range(1, len(ordered) + 1)]
+        categories = [{"id": id_, "name": name} for id_, name in self._names.items()]
+        return tuple(
+            self._coco({"images": images, "categories": categories, "annotations": _with_ids(annotations)}) for annotations in (numbered, found)
+        )
+
+    def _coco(self, dataset: dict) -> object:
+        if self._fast:
+            from hotcoco import COCO
+
+            return COCO(dataset)
+        from pycocotools.coco import COCO
+
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+        return coco
+
+
+def _to_xywh(boxes: np.ndarray) -> list[list[float]]:
+    """[n, 4] ymin, xmin, ymax, xmax -> COCO's x, y, width, height."""
+    ymin, xmin, ymax, xmax = np.asarray(boxes, np.float64).reshape(-1, 4).T
+    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1).tolist()
+
+
+def _with_ids(images: list[list[dict]]) -> list[dict]:
+    """Annotations of all images with ids from 1: pycocotools takes a match with id 0 for no match."""
+    return [{**item, "id": number} for number, item in enumerate((item for items in images for item in items), start=1)]
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[values > -1]
+    return float(np.mean(known)) if known.size else -1.0

@@ -1,0 +1,149 @@
+"""Labelled boxes on one image.
+
+Everything is drawn on a copy of the image magnified without smoothing and then averaged down again: lines, corners and letters become
+smooth, while pixels under nothing drawn keep their exact value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from detection.evaluate.fonts import Font, font_for
+
+Color = tuple[int, int, int]
+Place = tuple[float, float, float, float]  # left, top, right, bottom
+
+_MAX_CANVAS = 6_000_000  # pixels of the magnified copy: large photographs are fine enough as they are
+_DARK, _LIGHT = (16, 18, 24), (255, 255, 255)
+
+
+def draw_boxes(
+    image: np.ndarray, boxes: np.ndarray, colors: Sequence[Color], labels: Sequence[str], dashed: Sequence[bool] | np.ndarray | None = None
+) -> np.ndarray:
+    """The image with boxes, most important first: an earlier box lies over a later one, and its label finds room first.
+
+    Line width and text grow with the image. A label that cannot be readable (an image of a few pixels) is left out.
+
+    Args:
+        image: uint8 [h, w, 3].
+        boxes: [n, 4] ymin, xmin, ymax, xmax, pixels; parts outside the image are cut off.
+        colors: n.
+        labels: n; an empty one is not drawn.
+        dashed: n; None draws all lines full.
+
+    Returns:
+        uint8 [h, w, 3], a new array.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    if not len(boxes):
+        return np.array(image)
+    canvas = _Canvas(image)
+    dashes = np.zeros(len(boxes), bool) if dashed is None else np.asarray(dashed, bool)
+    places = [canvas.place(box) for box in boxes]
+    for place, color, dash in reversed(list(zip(places, colors, dashes.tolist(), strict=True))):
+        canvas.outline(place, color, dash)
+    for place, color, label in zip(places, colors, labels, strict=True):
+        canvas.label(place, color, label)
+    return canvas.finish()
+
+
+def ink_on(color: Color) -> Color:
+    """The text colour that is easier to read on `color`."""
+    return _LIGHT if 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2] < 135 else _DARK
+
+
+def shorten(text: str, size: int, width: float) -> str:
+    """The text on one line, cut with an ellipsis to `width` pixels at font size `size`; empty if not even one sign fits."""
+    text = " ".join(text.split())
+    if font_for(text, size).getlength(text) <= width:
+        return text
+    while text and font_for(text + "…", size).getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…" if text else ""
+
+
+class _Canvas:
+    """The magnified image. Lengths and places inside are in its pixels."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        height, width = image.shape[:2]
+        self.zoom = max(1, min(3, math.isqrt(_MAX_CANVAS // (height * width))))
+        self.width, self.height = width * self.zoom, height * self.zoom
+        scale = math.sqrt(width * height)
+        self.line = max(1, round(self.zoom * max(1.0, scale / 270)))
+        self.text = self.zoom * min(48, max(11, round(scale / 42)))
+        self.picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB").resize((self.width, self.height), Image.Resampling.NEAREST)
+        self.draw = ImageDraw.Draw(self.picture, "RGBA")  # Colours with an alpha are blended in.
+        self.labels: list[Place] = []
+
+    def finish(self) -> np.ndarray:
+        return np.asarray(self.picture.reduce(self.zoom))
+
+    def place(self, box: np.ndarray) -> Place:
+        """A box [ymin, xmin, ymax, xmax] of the image, cut to it, at least one line wide."""
+        top, bottom = (min(max(self.zoom * value, 0.0), self.height - 1.0) for value in (box[0], box[2]))
+        left, right = (min(max(self.zoom * value, 0.0), self.width - 1.0) for value in (box[1], box[3]))
+        return round(left), round(top), max(round(right), round(left)), max(round(bottom), round(top))
+
+    def outline(self, place: Place, color: Color, dashed: bool) -> None:
+        """A breath of the colour inside, and a line with a soft shadow on either side that sets it off from any background."""
+        left, top, right, bottom = place
+        line, shade = self.line, max(1, self.zoom // 2)
+        radius = min(2 * line, (right - left) // 2, (bottom - top) // 2)
+        around = (left - shade, top - shade, right + shade, bottom + shade)
+        self.draw.rounded_rectangle(around, radius + shade, fill=(*color, 22), outline=(0, 0, 0, 70), width=line + 2 * shade)
+        if dashed:
+            self._dashes(place, color)
+        else:
+            self.draw.rounded_rectangle(place, radius, outline=color, width=line)
+
+    def _dashes(self, place: Place, color: Color) -> None:
+        left, top, right, bottom = place
+        line, step = self.line, 6 * self.line
+        for start in range(left, right + 1, step):
+            end = min(start + step // 2, right)
+            self.draw.rectangle((start, top, end, min(top + line - 1, bottom)), fill=color)
+            self.draw.rectangle((start, max(bottom - line + 1, top), end, bottom), fill=color)
+        for start in range(top, bottom + 1, step):
+            end = min(start + step // 2, bottom)
+            self.draw.rectangle((left, start, min(left + line - 1, right), end), fill=color)
+            self.draw.rectangle((max(right - line + 1, left), start, right, end), fill=color)
+
+    def label(self, place: Place, color: Color, label: str) -> None:
+        """Writes a label at its box, where it hides the least of the labels before it."""
+        pad = self.text // 3
+        tall = self.text + self.text // 3
+        text = shorten(label, self.text, self.width - 2 * pad)
+        if not text.strip("…") or 3 * tall > self.height:
+            return
+        font: Font = font_for(text, self.text)
+        wide = math.ceil(font.getlength(text)) + 2 * pad
+        left, top = self._free(place, wide, tall)
+        tag = (left, top, left + wide, top + tall)
+        self.labels.append(tag)
+        self.draw.rounded_rectangle(tag, self.text // 4, fill=(*color, 240))
+        self.draw.text((left + wide / 2, top + tall / 2), text, fill=ink_on(color), font=font, anchor="mm")
+
+    def _free(self, place: Place, wide: int, tall: int) -> tuple[float, float]:
+        """Left and top of a label `wide` x `tall`: above the box, else inside it, else below, by what it would hide."""
+        left, top, right, bottom = place
+        corners = [(left, top - tall), (left, top), (right - wide, top - tall), (right - wide, top), (left, bottom - tall), (left, bottom)]
+        best, least = corners[0], math.inf
+        for preference, corner in enumerate(corners):
+            x, y = min(max(corner[0], 0), self.width - wide), min(max(corner[1], 0), self.height - tall)
+            hidden = sum(_overlap((x, y, x + wide, y + tall), other) for other in self.labels) / (wide * tall)
+            moved = (abs(x - corner[0]) + abs(y - corner[1])) / tall
+            cost = hidden + 0.5 * moved + 0.02 * preference
+            if cost < least:
+                best, least = (x, y), cost
+        return best
+
+
+def _overlap(place: Place, other: Place) -> float:
+    wide = min(place[2], other[2]) - max(place[0], other[0])
+    tall = min(place[3], other[3]) - max(place[1], other[1])
+    return max(wide, 0.0) * max(tall, 0.0)

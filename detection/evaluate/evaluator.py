@@ -1,0 +1,76 @@
+"""What every metric looks like to the loop: fed one image after the other, asked once for its numbers.
+
+Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image (a detector's own pixels are those of the resized
+image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes are 0-based: label id - 1.
+
+A metric is -1 where it has no meaning because there is nothing to find: no groundtruth of that category, or none of that size. It is
+never NaN, so that every result can be written as JSON. Means leave such entries out. A category without any groundtruth has no tag.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from detection.types import Category
+
+
+class ImageGroundtruth(NamedTuple):
+    """What is to be found in one image, without padding."""
+
+    boxes: np.ndarray  # float [m, 4], pixels of the original image
+    classes: np.ndarray  # int [m], 0-based
+    is_crowd: np.ndarray  # bool [m], a region of many objects: what is found in it counts neither way
+    difficult: np.ndarray  # bool [m], PASCAL VOC's mark; COCO's metrics do not know it
+    areas: np.ndarray  # float [m], pixels² of the original image (of the object, not of its box, where the annotation knows it)
+
+
+class ImageDetections(NamedTuple):
+    """What was found in one image, without padding, in any order."""
+
+    boxes: np.ndarray  # float [d, 4], pixels of the original image
+    scores: np.ndarray  # float [d]
+    classes: np.ndarray  # int [d], 0-based
+
+
+class PerCategory(NamedTuple):
+    """One column of the table printed after an evaluation."""
+
+    title: str  # e.g. AP
+    values: dict[str, float]  # by category name; only categories with groundtruth
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """One family of metrics. Made once, used for many evaluations: `clear`, then `add` for every image, then `result`."""
+
+    def clear(self) -> None:
+        """Forgets all images."""
+
+    def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        """Takes one image. Ids are unique within an evaluation; boxes of classes outside the categories are left out."""
+
+    def result(self) -> dict[str, float]:
+        """Tag -> value over all images added; may be called repeatedly, and before any image."""
+
+    def per_category(self) -> list[PerCategory]:
+        """Columns for the table on the terminal; always available, whether or not the tags per category are asked for."""
+
+
+def category_names(categories: Sequence[Category]) -> dict[int, str]:
+    """0-based class -> name. Names that occur twice get their label id added, so that no two tags are equal."""
+    repeated = {name for name, times in Counter(category.name for category in categories).items() if times > 1}
+    return {category.id - 1: f"{category.name} (id {category.id})" if category.name in repeated else category.name for category in categories}
+
+
+def empty_groundtruth() -> ImageGroundtruth:
+    """An image in which there is nothing to find."""
+    return ImageGroundtruth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
+
+
+def empty_detections() -> ImageDetections:
+    """An image in which nothing was found."""
+    return ImageDetections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))

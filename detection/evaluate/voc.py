@@ -1,0 +1,141 @@
+"""Average precision as PASCAL VOC defines it (Everingham et al., 2010, section 4.2).
+
+    A detection, best score first, belongs to the object of its class that it overlaps most. It is true when that IoU is at least 0.5
+    and the object is not taken yet, false otherwise, and left out when the object is difficult.
+    AP (VOC 2010 on)  = area under p(r) = max over r' >= r of precision(r'),        at every recall reached
+    AP (VOC 2007)     = mean of p(r) at r = 0, 0.1, ..., 1
+
+Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd regions, which VOC
+does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it overlaps a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names
+from detection.types import Category
+
+_ELEVEN = np.linspace(0.0, 1.0, 11)
+
+
+class PascalVocEvaluator:
+    """Mean AP and AP per category; area under the curve under the plain tags, VOC 2007's eleven points beside them.
+
+    Tags, for the usual threshold: `PascalBoxes_Precision/mAP@0.5IOU`, `PascalBoxes_Precision/mAP@0.5IOU (11 points)`,
+    `PascalBoxes_PerformanceByCategory/AP@0.5IOU/<name>`, `PascalBoxes_PerformanceByCategory/AP@0.5IOU (11 points)/<name>`.
+
+    Args:
+        categories: what can be found.
+        iou_threshold: the least overlap of a true detection.
+        weighted: the mean AP is that of all detections pooled as if of one class, which weighs a category by its number of objects;
+            tags then begin with `WeightedPascalBoxes`.
+    """
+
+    def __init__(self, categories: Sequence[Category], *, iou_threshold: float = 0.5, weighted: bool = False) -> None:
+        self._names = dict(sorted(category_names(categories).items()))
+        self._iou_threshold = iou_threshold
+        self._weighted = weighted
+        self.clear()
+
+    def clear(self) -> None:
+        self._scores: list[np.ndarray] = []
+        self._classes: list[np.ndarray] = []
+        self._true: list[np.ndarray] = []
+        self._objects = dict.fromkeys(self._names, 0)
+
+    def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        counted = ~(groundtruth.difficult | groundtruth.is_crowd)
+        for class_, number in zip(*np.unique(groundtruth.classes[counted], return_counts=True), strict=True):
+            if int(class_) in self._objects:
+                self._objects[int(class_)] += int(number)
+        order = np.argsort(-detections.scores, kind="stable")
+        order = order[np.isin(detections.classes[order], list(self._names))]
+        boxes, scores, classes = (column[order] for column in detections)
+        true, kept = match(boxes, classes, groundtruth.boxes, groundtruth.classes, ~counted, self._iou_threshold)
+        self._scores.append(scores[kept])
+        self._classes.append(classes[kept])
+        self._true.append(true[kept])
+
+    def result(self) -> dict[str, float]:
+        prefix, at = "WeightedPascalBoxes" if self._weighted else "PascalBoxes", f"@{self._iou_threshold:g}IOU"
+        tags = {}
+        for suffix, measure in (("", average_precision), (" (11 points)", eleven_point_precision)):
+            by_category = self._by_category(measure)
+            if self._weighted:
+                mean = self._measure(measure, None, sum(self._objects.values()))
+            else:
+                mean = float(np.mean(list(by_category.values()))) if by_category else -1.0
+            tags[f"{prefix}_Precision/mAP{at}{suffix}"] = mean
+            tags |= {f"{prefix}_PerformanceByCategory/AP{at}{suffix}/{name}": value for name, value in by_category.items()}
+        return tags
+
+    def per_category(self) -> list[PerCategory]:
+        return [PerCategory(f"VOC AP{100 * self._iou_threshold:g}", self._by_category(average_precision))]
+
+    def _by_category(self, measure) -> dict[str, float]:
+        return {self._names[class_]: self._measure(measure, class_, number) for class_, number in self._objects.items() if number}
+
+    def _measure(self, measure, class_: int | None, objects: int) -> float:
+        """`measure` of the curve of one class, or of all pooled (None); -1 without objects."""
+        if not objects:
+            return -1.0
+        scores, classes, true = (np.concatenate(parts) for parts in (self._scores, self._classes, self._true))
+        if class_ is not None:
+            scores, true = scores[classes == class_], true[classes == class_]
+        return measure(*precision_recall(scores, true, objects))
+
+
+def match(
+    boxes: np.ndarray, classes: np.ndarray, objects: np.ndarray, object_classes: np.ndarray, ignored: np.ndarray, iou_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The verdict on each detection of one image.
+
+    Args:
+        boxes: [d, 4] detections, best score first; classes: [d].
+        objects: [m, 4] groundtruth; object_classes: [m]; ignored: bool [m], objects that count neither way.
+        iou_threshold: the least overlap of a match.
+
+    Returns:
+        true: bool [d], the first on its object; kept: bool [d], false for those on ignored objects.
+    """
+    if not len(boxes) or not len(objects):
+        return np.zeros(len(boxes), bool), np.ones(len(boxes), bool)
+    overlaps = np.where(classes[:, None] == object_classes[None, :], pairwise_iou(boxes, objects), -1.0)
+    best = overlaps.argmax(axis=1)
+    matched = overlaps[np.arange(len(boxes)), best] >= iou_threshold
+    on_ignored = matched & ignored[best]
+    candidates = np.flatnonzero(matched & ~on_ignored)
+    _, first = np.unique(best[candidates], return_index=True)  # The first of each object in score order.
+    true = np.zeros(len(boxes), bool)
+    true[candidates[first]] = True
+    return true, ~on_ignored
+
+
+def pairwise_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
+    """IoU [m, n] of boxes [m, 4] and [n, 4]; 0 where both are empty."""
+    boxes1, boxes2 = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
+    sides = np.minimum(boxes1[..., 2:], boxes2[..., 2:]) - np.maximum(boxes1[..., :2], boxes2[..., :2])
+    intersection = np.prod(np.maximum(sides, 0.0), axis=-1)
+    union = np.prod(boxes1[..., 2:] - boxes1[..., :2], axis=-1) + np.prod(boxes2[..., 2:] - boxes2[..., :2], axis=-1) - intersection
+    return intersection / np.where(union > 0, union, 1.0)
+
+
+def precision_recall(scores: np.ndarray, true: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Precision [d] and recall [d] with the best 1, 2, ..., d detections; `objects` > 0 is how many there are to find."""
+    true = true[np.argsort(-scores, kind="stable")]
+    hits = np.cumsum(true)
+    return hits / np.arange(1, len(true) + 1), hits / objects
+
+
+def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Area under the precision that falls monotonously (VOC 2010 on)."""
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
+
+
+def eleven_point_precision(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Mean over recall 0, 0.1, ..., 1 of the best precision at that recall or more (VOC 2007)."""
+    return float(np.mean([np.max(precision[recall > point - 1e-9], initial=0.0) for point in _ELEVEN]))
