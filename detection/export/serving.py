@@ -6,8 +6,7 @@
 |---|---|---|
 | image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
 | float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
-| encoded_image_string_tensor | string [B], JPEG, PNG, GIF (first frame) or BMP | any; of any sizes if the resizer gives one size |
-| tf_example | string [B], serialised tf.Example with image/encoded | the same |
+| encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the resizer gives one size |
 
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D] (descending), detection_classes [B, D]
 (label ids, from 1), num_detections [B], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from
@@ -26,7 +25,7 @@ from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
 from detection.types import Detections, ImageBatch
 
-INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor", "tf_example")
+INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")
 INPUT_KEYS = ("input_tensor", "inputs")  # TF2's and TF1's exporter
 MARKS = "served"
 NETWORK_INPUT = f"{MARKS}/network_input"
@@ -48,7 +47,7 @@ class ServingInput(NamedTuple):
             raise ConfigError(f"--input_type={self.kind}: unknown; one of {', '.join(INPUT_TYPES)}")
         if self.key not in INPUT_KEYS:
             raise ConfigError(f"--input_key={self.key}: unknown; one of {', '.join(INPUT_KEYS)}")
-        images = self.kind.endswith("image_tensor")
+        images = self.kind != "encoded_image_string_tensor"
         free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
         shape = free if self.shape is None else tuple(self.shape)
         fits = len(shape) == len(free) and (not images or shape[-1] == 3) and all(size is None or size > 0 for size in shape)
@@ -101,7 +100,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
 
 def _preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
     """What a client sends -> resized images."""
-    if kind.endswith("image_tensor"):
+    if kind != "encoded_image_string_tensor":
         return resizer.batch
 
     def decoded(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -109,12 +108,7 @@ def _preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
         image.set_shape([None, None, 3])
         return resizer(image)
 
-    def from_examples(serialized: tf.Tensor) -> tf.Tensor:
-        return tf.io.parse_example(serialized, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})["image/encoded"]
-
     def prepared(strings: tf.Tensor) -> ImageBatch:
-        if kind == "tf_example":
-            strings = from_examples(strings)
         height, width = resizer.static_shape
         signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([2], tf.int32))
         images, true_shapes = tf.map_fn(decoded, strings, fn_output_signature=signature)

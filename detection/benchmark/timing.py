@@ -1,0 +1,61 @@
+"""Times of functions that are compared with each other: interleaved, so that a machine that slows down slows all of them.
+
+Round r runs every function once, in an order that rotates; ratios are taken within rounds and then summarised, because the clock speed of a shared
+machine drifts by more than what is to be told apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Timing(NamedTuple):
+    """Summary of the runs of one function, milliseconds of wall clock."""
+
+    median: float
+    low: float  # 10th percentile
+    high: float  # 90th percentile
+    runs: int
+
+
+class Rounds(NamedTuple):
+    """Every single time, milliseconds: name -> float64 [rounds]."""
+
+    times: dict[str, np.ndarray]
+
+    def timing(self, name: str) -> Timing:
+        """The summary of one function."""
+        return summary(self.times[name])
+
+    def ratio(self, name: str, base: str) -> float:
+        """Median over rounds of the time of `name` over that of `base`."""
+        return float(np.median(self.times[name] / self.times[base]))
+
+
+def summary(times: np.ndarray) -> Timing:
+    """times float [n], milliseconds."""
+    low, median, high = np.percentile(times, [10, 50, 90])
+    return Timing(float(median), float(low), float(high), len(times))
+
+
+def interleave(functions: Mapping[str, Callable[[], object]], warmup: int, runs: int, clock: Callable[[], float] = time.perf_counter) -> Rounds:
+    """Runs all functions `warmup` times, then `runs` times against the clock.
+
+    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must fetch a result).
+    """
+    names = list(functions)
+    for _ in range(max(0, warmup)):
+        for name in names:
+            functions[name]()
+    times = {name: np.empty(runs) for name in names}
+    for round_ in range(runs):
+        shift = round_ % len(names)
+        for name in names[shift:] + names[:shift]:
+            start = clock()
+            functions[name]()
+            times[name][round_] = (clock() - start) * 1e3
+    return Rounds(times)

@@ -1,0 +1,130 @@
+"""Detections of many image files, as pictures with labelled boxes and as one COCO results file.
+
+    detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
+                       "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within each image
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from detection.errors import ConfigError, DataError
+from detection.evaluate.evaluator import ImageDetections
+from detection.evaluate.visualize import Style, draw_detections
+from detection.export.image_files import MAX_PIXELS, read
+from detection.export.predictor import Predictor, Result
+
+JSON_NAME = "detections.json"
+
+
+class Report(NamedTuple):
+    """What became of the files."""
+
+    images: int  # used
+    detections: int  # written
+    bad: tuple[str, ...]  # one line for each file that could not be used
+    json_path: Path
+
+
+class Options(NamedTuple):
+    """What is kept and what is drawn."""
+
+    min_score: float = 0.5
+    max_boxes: int = 100
+    batch_size: int = 8
+    pictures: bool = True
+    max_image_pixels: int = MAX_PIXELS
+
+
+DEFAULTS = Options()
+
+
+def annotate(
+    predictor: Predictor,
+    paths: Sequence[str],
+    output_dir: str | Path,
+    options: Options = DEFAULTS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Detects in every file; writes pictures and json into `output_dir`.
+
+    A file that is no usable image is skipped and reported; the others are not affected.
+
+    Args:
+        predictor: the detector.
+        paths: image files.
+        output_dir: created where missing.
+        options: thresholds and what to write.
+        progress: called with (files done, files in all).
+
+    Raises:
+        ConfigError: naming the folder that cannot be written.
+    """
+    output_dir = Path(output_dir)
+    rows: list[dict[str, object]] = []
+    bad: list[str] = []
+    names = _picture_names(paths)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        for start in range(0, len(paths), options.batch_size):
+            chunk, images = [], []
+            for path in paths[start : start + options.batch_size]:
+                try:
+                    images.append(read(path, options.max_image_pixels))
+                    chunk.append(path)
+                except DataError as error:
+                    bad.append(str(error))
+            results = predictor.detect(images, options.min_score, options.max_boxes, options.batch_size)
+            for path, image, result in zip(chunk, images, results, strict=True):
+                rows += coco_rows(path, result)
+                if options.pictures:
+                    Image.fromarray(draw(image, result, options)).save(output_dir / names[path], quality=92)
+            progress(min(start + options.batch_size, len(paths)), len(paths))
+        json_path = output_dir / JSON_NAME
+        partial = json_path.with_suffix(".tmp")
+        partial.write_text("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n", encoding="utf-8")
+        partial.replace(json_path)
+    except OSError as error:
+        raise ConfigError(f"--output_dir={output_dir}: cannot be written: {error.strerror or error}; check the path and the free space") from error
+    return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
+
+
+def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.ndarray:
+    """uint8 [h, w, 3] with the boxes of `result`, labelled."""
+    found = ImageDetections(result.boxes, result.scores, result.class_ids - 1)
+    names = dict(zip(found.classes.tolist(), result.class_names, strict=True))
+    return draw_detections(image, found, names, Style(min_score=options.min_score, max_boxes=options.max_boxes))
+
+
+def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
+    """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files have it."""
+    stem = Path(path).stem
+    image_id = int(stem) if stem.isascii() and stem.isdigit() else stem
+    columns = (result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), result.class_names)
+    rows = []
+    for (ymin, xmin, ymax, xmax), score, label, name in zip(*columns, strict=True):
+        box = [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)]
+        what = {"category_id": label, "category_name": name, "bbox": box, "score": round(score, 5)}
+        rows.append({"image_id": image_id, "file_name": path, **what})
+    return rows
+
+
+def _picture_names(paths: Sequence[str]) -> dict[str, str]:
+    """A file name for each picture: the image's own, numbered where two images in different folders share one."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        stem, suffix = Path(path).stem, Path(path).suffix.lower()
+        suffix = suffix if suffix in (".jpg", ".jpeg", ".png") else ".png"
+        name, number = f"{stem}{suffix}", 2
+        while name.lower() in taken:
+            name, number = f"{stem}_{number}{suffix}", number + 1
+        taken.add(name.lower())
+        names[path] = name
+    return names

@@ -1,0 +1,163 @@
+"""An exported detector in Python:
+
+    predictor = Predictor.load("exported/saved_model")
+    for result in predictor.detect(["street.jpg", "park.png"], min_score=0.5):
+        for box, score, name in zip(result.boxes, result.scores, result.class_names):
+            ...
+
+Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from detection.config import label_map
+from detection.errors import ConfigError, DataError
+from detection.export.image_files import read
+from detection.types import Category
+
+ImageLike = np.ndarray | str | os.PathLike
+SIGNATURE = "serving_default"
+LABEL_MAP = "label_map.pbtxt"
+
+
+class Result(NamedTuple):
+    """What was found in one image, best first."""
+
+    boxes: np.ndarray  # float32 [n, 4], ymin, xmin, ymax, xmax in pixels of the image given
+    scores: np.ndarray  # float32 [n]
+    class_ids: np.ndarray  # int64 [n], label ids as in the label map
+    class_names: tuple[str, ...]  # n
+
+
+class Predictor:
+    """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
+
+    `categories` and `names` (label id -> name) come from the label map among its assets, or from the file beside it; they are empty without one.
+    """
+
+    def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
+        self._loaded = loaded  # The signature alone does not keep what it reads alive.
+        self._signature = loaded.signatures[SIGNATURE]
+        self.categories = tuple(categories)
+        self.names: Mapping[int, str] = {category.id: category.name for category in categories}
+        ((self._key, self._spec),) = self._signature.structured_input_signature[1].items()
+
+    @classmethod
+    def load(cls, saved_model: str | os.PathLike[str]) -> Predictor:
+        """Loads a SavedModel folder, or the export folder around it.
+
+        Raises:
+            ConfigError: naming the folder and what it lacks.
+        """
+        folder = saved_model_folder(saved_model)
+        try:
+            loaded = tf.saved_model.load(os.fspath(folder))
+        except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
+            raise ConfigError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+        if SIGNATURE not in loaded.signatures:
+            raise ConfigError(f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a detector")
+        signature = loaded.signatures[SIGNATURE]
+        missing = {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} - set(signature.structured_outputs)
+        if missing or len(signature.structured_input_signature[1]) != 1:
+            raise ConfigError(f"{folder}: is no detector: its signature lacks {', '.join(sorted(missing)) or 'a single input'}")
+        return cls(loaded, _categories(folder))
+
+    def detect(
+        self, images: ImageLike | Iterable[ImageLike], min_score: float = 0.0, max_boxes: int | None = None, batch_size: int = 8
+    ) -> list[Result]:
+        """Finds objects in images.
+
+        Args:
+            images: paths, or uint8 [h, w, 3] RGB arrays, of any sizes; one of them or many.
+            min_score: detections below are left out.
+            max_boxes: at most so many an image.
+            batch_size: images of one size that go through the network together.
+
+        Returns:
+            One result an image, in order.
+
+        Raises:
+            DataError: naming the image that cannot be used.
+        """
+        if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
+            images = [images]
+        arrays = [read(image) if isinstance(image, str | os.PathLike) else _checked(image, number) for number, image in enumerate(images)]
+        results: dict[int, Result] = {}
+        for indices in _same_size(arrays, self._batch_limit(batch_size)):
+            outputs = self._run(np.stack([arrays[index] for index in indices]))
+            for row, index in enumerate(indices):
+                results[index] = self._result(outputs, row, arrays[index].shape, min_score, max_boxes)
+        return [results[index] for index in range(len(arrays))]
+
+    def _batch_limit(self, batch_size: int) -> int:
+        """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
+        return (self._spec.shape[0] if self._spec.shape.rank else None) or max(1, batch_size)
+
+    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """images uint8 [B, h, w, 3] in the form that the signature takes."""
+        count, fixed = len(images), self._spec.shape[0] if self._spec.shape.rank else None
+        if fixed and count < fixed:
+            images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
+        if self._spec.dtype == tf.string:
+            value = tf.stack([tf.io.encode_png(image, compression=1) for image in images])
+        else:
+            value = tf.cast(images, self._spec.dtype)
+        try:
+            outputs = self._signature(**{self._key: value})
+        except tf.errors.InvalidArgumentError as error:
+            reason = f"the model takes {self._spec.dtype.name} {self._spec.shape}: {str(error).splitlines()[0]}"
+            raise DataError(f"images {images.shape}: {reason}; resize them or export without --input_shape") from error
+        return {key: value.numpy()[:count] for key, value in outputs.items()}
+
+    def _result(self, outputs: dict[str, np.ndarray], row: int, shape: tuple[int, ...], min_score: float, max_boxes: int | None) -> Result:
+        scores = outputs["detection_scores"][row][: int(outputs["num_detections"][row])]
+        keep = np.flatnonzero(scores >= min_score)[:max_boxes]
+        ids = outputs["detection_classes"][row][keep].astype(np.int64)
+        pixels = np.array([shape[0], shape[1], shape[0], shape[1]], np.float32)
+        names = tuple(self.names.get(label, f"class {label}") for label in ids.tolist())
+        return Result(outputs["detection_boxes"][row][keep] * pixels, scores[keep], ids, names)
+
+
+def saved_model_folder(path: str | os.PathLike[str]) -> Path:
+    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel."""
+    folder = Path(path)
+    for candidate in (folder, folder / "saved_model"):
+        if (candidate / "saved_model.pb").is_file():
+            return candidate
+    reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
+    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
+
+
+def _categories(folder: Path) -> tuple[Category, ...]:
+    for path in (folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
+        if path.is_file():
+            return label_map.load(path).categories
+    return ()
+
+
+def _checked(image: object, number: int) -> np.ndarray:
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise DataError(f"image {number}: {array.dtype} {list(array.shape)}; give uint8 [height, width, 3], RGB, or a path")
+    return array
+
+
+def _same_size(arrays: Sequence[np.ndarray], limit: int) -> list[list[int]]:
+    """Indices of images that can go together, at most `limit` at a time."""
+    groups: list[list[int]] = []
+    open_groups: dict[tuple[int, ...], list[int]] = {}
+    for index, array in enumerate(arrays):
+        group = open_groups.get(array.shape)
+        if group is None or len(group) == limit:
+            group = open_groups[array.shape] = []
+            groups.append(group)
+        group.append(index)
+    return groups
