@@ -1,0 +1,109 @@
+"""Changes of colour and brightness. Pixels stay in 0 to 255; strengths are fractions of that range; boxes do not move.
+
+The image becomes float32 here, and results are clipped, not wrapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from detection.data.augment import draw
+from detection.data.sample import Sample
+
+
+def to_float(sample: Sample) -> Sample:
+    """The sample with a float32 image of the same values."""
+    return sample._replace(image=tf.cast(sample.image, tf.float32))
+
+
+def _recolor(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
+    """Applies `change` to the image scaled to 0 to 1, where tf.image works, and clips."""
+    image = change(tf.cast(sample.image, tf.float32) / 255.0) * 255.0
+    return sample._replace(image=tf.clip_by_value(image, 0.0, 255.0))
+
+
+def random_adjust_brightness(sample: Sample, seed: tf.Tensor, max_delta: float = 0.2) -> Sample:
+    """Adds one number from [-max_delta, max_delta) of the range to all pixels."""
+    delta = draw.uniform(seed, -max_delta, max_delta)
+    return _recolor(sample, lambda image: image + delta)
+
+
+def random_adjust_contrast(sample: Sample, seed: tf.Tensor, min_delta: float = 0.8, max_delta: float = 1.25) -> Sample:
+    """Stretches each channel about its mean by one factor from [min_delta, max_delta)."""
+    factor = draw.uniform(seed, min_delta, max_delta)
+    return _recolor(sample, lambda image: tf.image.adjust_contrast(image, factor))
+
+
+def random_adjust_hue(sample: Sample, seed: tf.Tensor, max_delta: float = 0.02) -> Sample:
+    """Turns the hue by one angle from [-max_delta, max_delta) of the colour circle."""
+    delta = draw.uniform(seed, -max_delta, max_delta)
+    return _recolor(sample, lambda image: tf.image.adjust_hue(image, delta))
+
+
+def random_adjust_saturation(sample: Sample, seed: tf.Tensor, min_delta: float = 0.8, max_delta: float = 1.25) -> Sample:
+    """Multiplies the saturation by one factor from [min_delta, max_delta)."""
+    factor = draw.uniform(seed, min_delta, max_delta)
+    return _recolor(sample, lambda image: tf.image.adjust_saturation(image, factor))
+
+
+def random_distort_color(sample: Sample, seed: tf.Tensor, color_ordering: int = 0) -> Sample:
+    """Brightness, then saturation, hue and contrast (`color_ordering` 0) or contrast, saturation and hue (1), all strong."""
+    brightness, contrast, saturation, hue = draw.split(seed, 4)
+
+    def saturate(sample: Sample) -> Sample:
+        return random_adjust_saturation(sample, saturation, 0.5, 1.5)
+
+    def turn(sample: Sample) -> Sample:
+        return random_adjust_hue(sample, hue, 0.2)
+
+    def stretch(sample: Sample) -> Sample:
+        return random_adjust_contrast(sample, contrast, 0.5, 1.5)
+
+    sample = random_adjust_brightness(sample, brightness, 32.0 / 255.0)
+    for change in {0: (saturate, turn, stretch), 1: (stretch, saturate, turn)}[color_ordering]:
+        sample = change(sample)
+    return sample
+
+
+def random_pixel_value_scale(sample: Sample, seed: tf.Tensor, minval: float = 0.9, maxval: float = 1.1) -> Sample:
+    """Multiplies every value of every pixel by its own factor from [minval, maxval): noise in proportion to brightness."""
+    factors = minval + (maxval - minval) * tf.random.stateless_uniform(tf.shape(sample.image), seed)
+    image = tf.cast(sample.image, tf.float32) * factors
+    return sample._replace(image=tf.clip_by_value(image, 0.0, 255.0))
+
+
+def rgb_to_gray(sample: Sample, seed: tf.Tensor | None = None) -> Sample:
+    """Luminance in all three channels: networks here always see three."""
+    gray = tf.image.rgb_to_grayscale(tf.cast(sample.image, tf.float32))
+    return sample._replace(image=tf.tile(gray, [1, 1, 3]))
+
+
+def random_rgb_to_gray(sample: Sample, seed: tf.Tensor, probability: float = 0.1) -> Sample:
+    """Gray with the given probability."""
+    return draw.maybe(seed, probability, rgb_to_gray, to_float(sample))
+
+
+def normalize_image(
+    sample: Sample,
+    seed: tf.Tensor | None = None,
+    original_minval: float = 0.0,
+    original_maxval: float = 255.0,
+    target_minval: float = 0.0,
+    target_maxval: float = 1.0,
+) -> Sample:
+    """Linear map of the original range onto the target range. Networks scale their input themselves, so this is rarely wanted."""
+    scale = (target_maxval - target_minval) / (original_maxval - original_minval)
+    image = (tf.cast(sample.image, tf.float32) - original_minval) * scale + target_minval
+    return sample._replace(image=image)
+
+
+def subtract_channel_mean(sample: Sample, seed: tf.Tensor | None = None, means: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Sample:
+    """Subtracts one number from each channel."""
+    return sample._replace(image=tf.cast(sample.image, tf.float32) - tf.constant(means, tf.float32))
+
+
+def adjust_gamma(sample: Sample, seed: tf.Tensor | None = None, gamma: float = 1.0, gain: float = 1.0) -> Sample:
+    """gain * x ^ gamma on values scaled to 0 to 1."""
+    return _recolor(sample, lambda image: gain * tf.pow(image, gamma))

@@ -1,0 +1,42 @@
+"""Seeing a sample through a window: what a crop, and a pad (a crop larger than the image), do to boxes.
+
+A window is [ymin, xmin, ymax, xmax], normalised to the old image; it becomes the new image.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from detection.data.sample import Sample, keep_rows
+
+
+def visible_part(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Intersection over the box's own area, float32 [n]; 0 for boxes without area."""
+    sides = tf.maximum(tf.minimum(boxes[:, 2:], window[2:]) - tf.maximum(boxes[:, :2], window[:2]), 0)
+    areas = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return tf.math.divide_no_nan(tf.reduce_prod(sides, axis=1), areas)
+
+
+def overlaps(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """bool [n]: shares more than an edge with the window."""
+    return tf.reduce_all((boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2]), axis=1)
+
+
+def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Boxes in the coordinates of the window."""
+    origin, size = window[:2], window[2:] - window[:2]
+    return (boxes - tf.tile(origin, [2])) / tf.tile(size, [2])
+
+
+def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: float, clip_boxes: bool) -> Sample:
+    """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
+
+    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped to the new image if `clip_boxes`.
+    """
+    shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
+    window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)
+    image = tf.slice(sample.image, tf.concat([begin, [0]], axis=0), tf.concat([size, [3]], axis=0))
+    keep = overlaps(sample.boxes, window) & (visible_part(sample.boxes, window) >= overlap_thresh)
+    sample = keep_rows(sample._replace(image=image), keep)
+    boxes = change_frame(sample.boxes, window)
+    return sample._replace(boxes=tf.clip_by_value(boxes, 0.0, 1.0) if clip_boxes else boxes)

@@ -1,0 +1,216 @@
+"""Input pipelines.
+
+    training:    shards -> [an epoch: shuffle shards -> read several at once -> shuffle records -> 1 of n] for ever -> decode -> augment -> resize -> pad -> batch
+    evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch, once
+
+Memory stays small because records are shuffled while they are still compressed. The order of the data, and every random change to it, follows from the seed
+and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a stopped run
+exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
+
+For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass `worker` and `workers` and share the
+reading: every one decodes only its part.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from detection.data import shards
+from detection.data.decode import Decoder
+from detection.data.labels import LabelLookup
+from detection.data.reading import iterate, translate
+from detection.data.remarks import Remarks
+from detection.data.resize import Resizer
+from detection.data.sample import Augmentation, Record, Sample, SampleInfo, keep_rows
+from detection.types import Category, Example, Groundtruth, ImageBatch, ImageInfo
+
+__all__ = ["InputOptions", "eval_dataset", "iterate", "train_dataset", "translate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Which records to read and how. Numbers have the names and defaults of the InputReader message."""
+
+    paths: tuple[str, ...]  # globs
+    field: str = "tf_record_input_reader.input_path"  # where the paths come from, for messages
+    categories: tuple[Category, ...] = ()  # allowed label ids; empty: 1 to num_classes
+    text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
+    num_classes: int = 0  # 0: as many as the label map has
+    label_source: str = "label_map_path"  # where the classes come from, for messages
+    drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
+    max_number_of_boxes: int = 100
+    shuffle: bool = True
+    shuffle_buffer_size: int = 2048
+    filenames_shuffle_buffer_size: int = 100
+    num_epochs: int = 0  # of training; 0: for ever
+    sample_1_of_n_examples: int = 1
+    num_readers: int = 64
+    read_block_length: int = 32
+    num_prefetch_batches: int = 2
+
+    def shards(self) -> tuple[str, ...]:
+        """The files, sorted; errors name `field`."""
+        return shards.list_shards(self.paths, self.field)
+
+
+def train_dataset(
+    options: InputOptions,
+    augmentations: Sequence[Augmentation],
+    resizer: Resizer,
+    batch_size: int,
+    seed: int | None,
+    *,
+    start_step: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+    remarks: Remarks | None = None,
+) -> tf.data.Dataset:
+    """Endless batches of `types.Example`, all `batch_size` large.
+
+    Args:
+        options: what to read.
+        augmentations: applied in this order, each with its own random numbers.
+        resizer: gives all images of a batch one size; where it does not, the batch is padded with zeros to the largest.
+        batch_size: images in a batch of this pipeline.
+        seed: makes order and augmentation repeatable; None for new ones every time.
+        start_step: batches a run with this seed and batch size has already taken.
+        worker: which of the `workers` pipelines that share the records this is.
+        workers: how many pipelines share the records.
+        remarks: collects what was put right in the records.
+
+    Raises:
+        ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
+    """
+    files = options.shards()
+    decoder, remarks = _decoder(options, remarks)
+    deterministic = seed is not None
+    seed = secrets.randbits(31) if seed is None else seed
+    position = start_step * batch_size * workers
+    records = _record_stream(options, files, seed, position).enumerate(start=position)
+    if workers > 1:
+        records = records.shard(workers, worker)
+
+    def prepare(position: tf.Tensor, record: Record) -> Example:
+        sample, info = decoder(record)
+        for number, augment in enumerate(augmentations):
+            sample = augment(sample, tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), position]), number))
+        return _finish(sample, info, record, resizer, options.max_number_of_boxes, remarks)
+
+    samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+    batches = _batch(samples, batch_size, drop_remainder=True)
+    return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic))
+
+
+def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, remarks: Remarks | None = None) -> tf.data.Dataset:
+    """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static only for `batch_size` 1.
+
+    Raises: as `train_dataset`.
+    """
+    files = options.shards()
+    decoder, remarks = _decoder(options, remarks)
+    records = tf.data.Dataset.from_tensor_slices(list(files)).flat_map(_as_is(_read_shard))
+    if options.sample_1_of_n_examples > 1:
+        records = records.shard(options.sample_1_of_n_examples, 0)
+
+    def prepare(record: Record) -> Example:
+        sample, info = decoder(record)
+        return _finish(sample, info, record, resizer, options.max_number_of_boxes, remarks)
+
+    samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = _batch(samples, batch_size, drop_remainder=batch_size == 1)
+    return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic=True))
+
+
+def count_records(options: InputOptions) -> int:
+    """Records of one epoch, from the headers of the shards."""
+    total = sum(shards.count_records(path) for path in options.shards())
+    return -(-total // max(options.sample_1_of_n_examples, 1))
+
+
+def _record_stream(options: InputOptions, files: tuple[str, ...], seed: int, position: int) -> tf.data.Dataset:
+    """Records, epoch after epoch, from `position` on."""
+    epoch_length = count_records(options) if position else 1
+    first, skipped = divmod(position, epoch_length)
+    # An even spread of seeds over epochs; the generators mix them well.
+    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda epoch: tf.constant(seed, tf.int64) * 1_000_003 + epoch)
+
+    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        paths = tf.data.Dataset.from_tensor_slices(list(files))
+        if options.shuffle and len(files) > 1:
+            paths = paths.shuffle(min(max(options.filenames_shuffle_buffer_size, 1), len(files)), seed=epoch_seed)
+        readers = max(min(options.num_readers, len(files)), 1)
+        if readers == 1:
+            records = paths.flat_map(_as_is(_read_shard))
+        else:
+            records = paths.interleave(
+                _as_is(_read_shard), cycle_length=readers, block_length=max(options.read_block_length, 1), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
+        if options.shuffle and options.shuffle_buffer_size > 1:
+            records = records.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
+        if options.sample_1_of_n_examples > 1:
+            records = records.shard(options.sample_1_of_n_examples, 0)
+        return records
+
+    stream = seeds.flat_map(_as_is(epoch))
+    return stream.skip(skipped) if skipped else stream
+
+
+def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
+    """Records of one file with their addresses."""
+    return tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate().map(_as_is(lambda index, serialized: Record(path, index, serialized)))
+
+
+def _decoder(options: InputOptions, remarks: Remarks | None) -> tuple[Decoder, Remarks]:
+    remarks = Remarks() if remarks is None else remarks
+    lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
+    return Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels), remarks
+
+
+def _finish(sample: Sample, info: SampleInfo, record: Record, resizer: Resizer, max_boxes: int, remarks: Remarks) -> Example:
+    """Resizes, turns boxes into pixels of the resized image, and pads them to `max_boxes` rows. Everything without the batch dimension."""
+    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
+    sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
+    found = tf.shape(sample.boxes)[0]
+    remarks.note(record, {"cut": tf.maximum(found - max_boxes, 0)})
+    count = tf.minimum(found, max_boxes)
+    image, true_shape = resizer(sample.image)
+    scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
+
+    def pad(field: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(field[:max_boxes], [[0, max_boxes - count]] + [[0, 0]] * (field.shape.rank - 1))
+        padded.set_shape([max_boxes, *field.shape[1:]])
+        return padded
+
+    groundtruth = Groundtruth(
+        boxes=pad(sample.boxes * scale),
+        classes=pad(sample.classes),
+        weights=pad(sample.weights),
+        counts=count,
+        is_crowd=pad(sample.is_crowd),
+        difficult=pad(sample.difficult),
+        areas=pad(sample.areas),
+    )
+    return Example(ImageBatch(image, true_shape), groundtruth, ImageInfo(info.source_id, info.original_shape))
+
+
+def _batch(samples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
+    if samples.element_spec.batch.images.shape.is_fully_defined():
+        return samples.batch(batch_size, drop_remainder=drop_remainder)
+    return samples.padded_batch(batch_size, drop_remainder=drop_remainder)
+
+
+def _dataset_options(deterministic: bool) -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = deterministic
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
+
+
+def _as_is(function: Callable) -> Callable:
+    """Keeps autograph away: everything here is plain operations, and tracing is faster without."""
+    return functools.wraps(function)(tf.autograph.experimental.do_not_convert(function))

@@ -1,0 +1,64 @@
+"""From what a record says about a class (a text, a number) to a label id.
+
+Where a label map is given, the text wins over the number: records stay usable with another numbering. A text is looked up among names and
+display names, and the larger id wins (TF Object Detection API).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Labels(NamedTuple):
+    """Classes of the boxes of one record."""
+
+    ids: tf.Tensor  # int64 [n], 1-based; -1 where the text is unknown
+    known: tf.Tensor  # bool [n], is a class of this run
+    disagreeing: tf.Tensor  # int32 scalar, boxes whose text and number differ
+
+
+class LabelLookup:
+    """Tables of one label map.
+
+    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to `num_classes`, or any from 1 if that is 0).
+    """
+
+    def __init__(self, text_ids: tuple[tuple[str, int], ...], ids: tuple[int, ...], num_classes: int) -> None:
+        merged: dict[str, int] = {}
+        for text, label_id in text_ids:
+            merged[text] = max(label_id, merged.get(text, -1))
+        merged.pop("", None)
+        self._num_classes = num_classes
+        with tf.device("/cpu:0"):
+            self._texts = None
+            if merged:
+                pairs = tf.lookup.KeyValueTensorInitializer(list(merged), list(merged.values()), tf.string, tf.int64)
+                self._texts = tf.lookup.StaticHashTable(pairs, default_value=-1)
+        known = [label_id for label_id in ids if label_id >= 1 and (not num_classes or label_id <= num_classes)]
+        allowed = [False] * (max(known, default=0) + 1)
+        for label_id in known:
+            allowed[label_id] = True
+        self._allowed = tuple(allowed) if known else None
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether class/text is used."""
+        return self._texts is not None
+
+    def __call__(self, texts: tf.Tensor, numbers: tf.Tensor) -> Labels:
+        """From the record's class/text (string [n] or [0]) and class/label (int64 [n] or [0])."""
+        ids, disagreeing = numbers, tf.constant(0)
+        if self._texts is not None:
+            found = self._texts.lookup(texts)
+            ids = tf.cond(tf.size(texts) > 0, lambda: found, lambda: numbers)
+            both = tf.logical_and(tf.size(texts) > 0, tf.equal(tf.size(texts), tf.size(numbers)))
+            disagreeing = tf.cond(both, lambda: tf.math.count_nonzero(found != numbers, dtype=tf.int32), lambda: tf.constant(0))
+        return Labels(ids, self._is_known(ids), disagreeing)
+
+    def _is_known(self, ids: tf.Tensor) -> tf.Tensor:
+        if self._allowed is None:
+            return (ids >= 1) & (ids <= self._num_classes) if self._num_classes else ids >= 1
+        last = len(self._allowed) - 1
+        return tf.gather(tf.constant(self._allowed), tf.clip_by_value(ids, 0, last)) & (ids >= 1) & (ids <= last)

@@ -1,0 +1,37 @@
+"""Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to people as one line.
+
+TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads them back from the error that
+comes out of the iterator.
+"""
+
+from __future__ import annotations
+
+import re
+
+import tensorflow as tf
+
+from detection.data.sample import Record
+from detection.errors import DataError
+
+_MARKS = ("<record>", "<index>", "<field>", "<value>", "<fix>")
+_END = "<end>"
+_PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
+
+
+def check_record(condition: tf.Tensor, record: Record, field: str, value: tf.Tensor | str, fix: str | tf.Tensor) -> None:
+    """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds."""
+    parts = (record.path, record.index, field, value, fix)
+    data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), tf.convert_to_tensor(part))]
+    tf.raw_ops.Assert(condition=condition, data=[*data, tf.constant(_END)], summarize=8)
+
+
+def describe(path: str, index: int | str, field: str, value: str, fix: str) -> str:
+    """The one line."""
+    line = f"{path}, record {index}: {field} {value}; {fix}" if field else f"{path}, record {index}: {value}; {fix}"
+    return re.sub(r"\s+", " ", line).strip()
+
+
+def find(error: BaseException) -> DataError | None:
+    """The error that `check_record` meant, or None if this is something else."""
+    found = _PATTERN.search(str(error))
+    return DataError(describe(*found.groups())) if found else None

@@ -1,0 +1,55 @@
+"""What was put right silently while reading, so that it is said once: dropped, clipped and cut boxes, by record.
+
+A pipeline runs many epochs in many threads; a table keyed by record counts every oddity once, however often the record is read.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from detection.data.sample import Record
+
+KINDS = {
+    "zero_area": "boxes without area dropped",
+    "clipped": "boxes clipped to the image",
+    "cut": "boxes beyond max_number_of_boxes dropped",
+    "disagreeing": "boxes whose class/text and class/label disagree (the text was used)",
+    "unknown_label": "boxes with a label that is not in the label map dropped",
+}
+
+
+class Remarks:
+    """Counts of oddities. Write inside a pipeline with `note`, read outside with `lines`."""
+
+    def __init__(self) -> None:
+        with tf.device("/cpu:0"):
+            self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
+
+    def note(self, record: Record, counts: dict[str, tf.Tensor]) -> None:
+        """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing."""
+        kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
+
+        def insert() -> tf.Operation:
+            some = values > 0
+            address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
+            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds))], separator="\n")
+            return self._table.insert(tf.boolean_mask(keys, some), tf.boolean_mask(values, some))
+
+        tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
+
+    def totals(self) -> dict[str, tuple[int, int, str]]:
+        """kind -> (boxes, records, address of one of the records)."""
+        keys, values = self._table.export()
+        totals: dict[str, tuple[int, int, str]] = {}
+        for key, value in sorted(zip(keys.numpy(), values.numpy(), strict=True)):
+            kind, address = key.decode("utf-8", "replace").split("\n", 1)
+            boxes, records, first = totals.get(kind, (0, 0, address))
+            totals[kind] = (boxes + int(value), records + 1, first)
+        return totals
+
+    def lines(self) -> dict[str, str]:
+        """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
+        return {
+            kind: f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})"
+            for kind, (boxes, records, first) in self.totals().items()
+        }

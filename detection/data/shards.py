@@ -1,0 +1,86 @@
+"""TFRecord files as files: which there are, how many records they hold, and which of them is broken.
+
+TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor that a file is compressed. A
+record is its length (uint64), a checksum of the length (uint32), the data, and a checksum of the data (uint32); reading lengths is enough to count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from detection.errors import ConfigError, DataError
+
+_HEADER, _FOOTER = 12, 4
+_GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
+
+
+def list_shards(patterns: Iterable[str], field: str) -> tuple[str, ...]:
+    """All files that match the globs, sorted. Raises errors that name `field`: no pattern, no match, unreadable, compressed, or nothing inside."""
+    patterns = tuple(patterns)
+    if not patterns:
+        raise ConfigError(f"{field} is empty; name the TFRecord files to read, e.g. data/train.record-?????-of-00010")
+    shards: list[str] = []
+    for pattern in patterns:
+        try:
+            matches = sorted(path for path in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(path))
+        except tf.errors.OpError as error:
+            raise ConfigError(f"{field} {pattern!r} cannot be listed: {first_line(error)}") from error
+        if not matches:
+            raise ConfigError(f"{field} {pattern!r} matches no file; correct the path or create the records with create_tf_record.py")
+        shards.extend(matches)
+    shards = list(dict.fromkeys(shards))
+    if not sum(_check_start(path, field) for path in shards):
+        raise DataError(f"{field}: {shards[0]} holds no records" + (f", nor do {len(shards) - 1} others" if shards[1:] else "") + "; create them again")
+    return tuple(shards)
+
+
+def _check_start(path: str, field: str) -> bool:
+    """Whether the file holds anything; raises DataError if it is compressed or cannot be read."""
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            start = file.read(_HEADER)
+    except tf.errors.OpError as error:
+        raise DataError(f"{field}: {path} cannot be read: {first_line(error)}; check that it exists and is readable") from error
+    if start[:2] == _GZIP or (start[:2] in _ZLIB and len(start) == _HEADER and struct.unpack("<Q", start[:8])[0] > 1 << 40):
+        raise DataError(f"{field}: {path} is compressed; uncompress it first (gunzip for .gz), records are read as they are")
+    return bool(start)
+
+
+def count_records(path: str) -> int:
+    """Number of records, from their headers alone. Raises DataError if the file ends inside a record."""
+    count, offset = 0, 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        size = file.size()
+        while offset < size:
+            file.seek(offset)
+            header = file.read(_HEADER)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER else size
+            end = offset + _HEADER + length + _FOOTER
+            if end > size:
+                raise DataError(f"{path}, record {count}: cut short or not a TFRecord file ({size} bytes, the record at {offset} would end later); create it again")
+            offset, count = end, count + 1
+    return count
+
+
+def find_corruption(paths: Iterable[str]) -> DataError | None:
+    """Reads all files until one fails, checksums included; names file and record."""
+    for path in paths:
+        count = 0
+        try:
+            for _ in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
+                count += 1
+        except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
+            kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or cut short"
+            return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); create it again")
+        except tf.errors.OpError as error:
+            return DataError(f"{path}, record {count}: cannot be read ({first_line(error)}); check that the file exists and is readable")
+    return None
+
+
+def first_line(error: tf.errors.OpError) -> str:
+    """TensorFlow's message without the names of its operations."""
+    text = str(error.message).split("\n")[0].split(" [[{{node")[0].split(" [Op:")[0]
+    return text.split("}} ")[-1].strip()
