@@ -114,9 +114,7 @@ def _read(variable: tf.Variable) -> tf.Tensor:
 
 def average(shadow: tf.Variable, variable: tf.Variable, decay: float) -> None:
     """shadow <- decay shadow + (1 - decay) variable, in place (the exponential moving average of a weight)."""
-    tf.raw_ops.ResourceApplyGradientDescent(
-        var=shadow.handle, alpha=1.0 - decay, delta=_read(shadow) - _read(variable), use_locking=True
-    )
+    tf.raw_ops.ResourceApplyGradientDescent(var=shadow.handle, alpha=1.0 - decay, delta=_read(shadow) - _read(variable), use_locking=True)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""One name-based TensorFlow checkpoint: `<prefix>.index` and `<prefix>.data-00000-of-00001`, holding {name: array}.
+
+Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are made in a hidden folder beside the target, flushed to
+the disk, and renamed, the index last; a checkpoint exists exactly when its index does. Reading checks TensorFlow's checksums, so a
+damaged file is found here and not in the weights.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from detection.errors import ConfigError
+
+INDEX = ".index"
+DATA = ".data-00000-of-00001"
+TEMPORARY = ".saving-"
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+class UnreadableCheckpointError(ConfigError):
+    """A checkpoint is missing, cut, damaged or of another kind; the message names its file."""
+
+
+class Entry(NamedTuple):
+    """What a checkpoint says about one of its arrays."""
+
+    shape: tuple[int, ...]
+    dtype: tf.DType
+
+
+def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variable | np.ndarray]) -> None:
+    """Saves `tensors` under `prefix`, replacing what is there. After an error nothing is changed and nothing is left over.
+
+    Raises:
+      OSError: the disk is full, the folder cannot be written, a file is too large.
+    """
+    prefix = Path(prefix)
+    folder = prefix.parent / f"{TEMPORARY}{os.getpid()}"
+    try:
+        folder.mkdir(exist_ok=True)
+        temporary = folder / prefix.name
+        names = sorted(tensors)
+        values = [tf.convert_to_tensor(tensors[name]) for name in names]
+        with tf.device("CPU:0"):
+            tf.raw_ops.SaveV2(prefix=str(temporary), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)
+        for suffix in (DATA, INDEX):
+            _flush(f"{temporary}{suffix}")
+        for suffix in (DATA, INDEX):
+            os.replace(f"{temporary}{suffix}", f"{prefix}{suffix}")
+    except tf.errors.OpError as error:
+        raise OSError(f"{prefix}: cannot save ({_first_line(error)})") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: str) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def remove_leftovers(folder: str | os.PathLike) -> int:
+    """Deletes what a killed process left of an unfinished save; returns how many folders that were. Call it with the folder's lock held."""
+    leftovers = list(Path(folder).glob(f"{TEMPORARY}*"))
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return len(leftovers)
+
+
+def delete(prefix: str | os.PathLike) -> None:
+    """Deletes a checkpoint, the index first: half a deletion then looks like no checkpoint, not like a damaged one."""
+    for suffix in (INDEX, DATA):
+        Path(f"{prefix}{suffix}").unlink(missing_ok=True)
+
+
+def locate(path: str | os.PathLike) -> str:
+    """The prefix meant by `path`: a prefix, one of a checkpoint's files, a V1 file, or a folder (its latest checkpoint).
+
+    Raises:
+      UnreadableCheckpointError: there is no checkpoint.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        latest = tf.train.latest_checkpoint(path)
+        if latest is None:
+            raise UnreadableCheckpointError(f"{path}: the folder holds no checkpoint; give a prefix such as {path}/model.ckpt")
+        return latest
+    stem = path.split(".data-")[0].removesuffix(INDEX).removesuffix(".meta")
+    for candidate in (path, stem):
+        if os.path.exists(candidate + INDEX) or (
+            os.path.isfile(candidate) and not candidate.endswith((INDEX, ".meta")) and ".data-" not in candidate
+        ):
+            return candidate
+    folder = Path(path).parent
+    nearby = sorted(str(found).removesuffix(INDEX) for found in folder.glob(f"*{INDEX}"))[:3] if folder.is_dir() else []
+    hint = f"; that folder holds {', '.join(nearby)}" if nearby else "; the folder does not exist" if not folder.is_dir() else ""
+    raise UnreadableCheckpointError(f"{path}: no such checkpoint (looked for {stem}{INDEX}){hint}")
+
+
+def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
+    """Names, shapes and types of a checkpoint, without its values.
+
+    Raises:
+      UnreadableCheckpointError: missing, damaged, or object-based (its names are then paths through Python objects, not variable names).
+    """
+    prefix = os.fspath(prefix)
+    with _readable(prefix):
+        reader = tf.train.load_checkpoint(prefix)
+        types = reader.get_variable_to_dtype_map()
+        found = {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
+    if _OBJECT_GRAPH in found:
+        raise UnreadableCheckpointError(
+            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be used: "
+            "those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
+        )
+    return found
+
+
+def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Values by name, all of them or those asked for, with their checksums verified.
+
+    Raises:
+      UnreadableCheckpointError: as `entries`, or a value is cut or damaged.
+    """
+    prefix = os.fspath(prefix)
+    wanted = sorted(entries(prefix) if names is None else names)
+    with _readable(prefix):
+        reader = tf.train.load_checkpoint(prefix)
+        return {name: reader.get_tensor(name) for name in wanted}
+
+
+class _readable:
+    """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the file."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __enter__(self) -> None:
+        if not os.path.exists(self._prefix + INDEX) and not os.path.isfile(self._prefix):
+            raise UnreadableCheckpointError(f"{self._prefix}{INDEX}: the file is missing")
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if isinstance(error, (tf.errors.OpError, IndexError, ValueError, RuntimeError, OSError)) and not isinstance(error, ConfigError):
+            raise UnreadableCheckpointError(f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,248 @@
+"""The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, which one a run resumes from, and the best one.
+
+What exists is found by looking, never by believing the small `checkpoint` text file: that file is written for TensorFlow's tools, and a
+trainer that trusts it starts again from step 0 when it is garbage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from detection.errors import ConfigError
+from detection.train import checkpoint_files
+from detection.train.checkpoint_files import DATA, INDEX, UnreadableCheckpointError
+
+NAME = "model.ckpt"
+GLOBAL_STEP = "global_step"
+AVERAGE = "ExponentialMovingAverage"
+_STATE = "checkpoint"
+_PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
+
+
+class Checkpoints:
+    """The checkpoints of one folder; the newest `keep` stay, and besides one for every `keep_every_hours` of the run."""
+
+    def __init__(self, folder: str | os.PathLike, keep: int = 5, keep_every_hours: float = 10_000.0) -> None:
+        self.folder = Path(folder)
+        self._keep = keep
+        self._keep_every_seconds = keep_every_hours * 3600.0
+        self._preserved: set[int] = set()
+        self._last_preserved = time.time()
+        self._read_state()
+
+    def prefix(self, step: int) -> Path:
+        return self.folder / f"{NAME}-{step}"
+
+    def steps(self) -> list[int]:
+        """Steps with a checkpoint, rising; none of them is promised to be readable."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(self.folder)) if match)
+
+    def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable]) -> Path:
+        """Writes `model.ckpt-<step>`, then drops what is no longer kept.
+
+        Raises:
+          OSError: nothing was written; the checkpoints before it are untouched.
+        """
+        prefix = self.prefix(step)
+        checkpoint_files.write(prefix, tensors)
+        self._rotate(newest=step)
+        self._write_state(newest=step)
+        return prefix
+
+    def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
+        """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what was passed over.
+
+        Raises:
+          ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start from step 0.
+        """
+        bad: list[UnreadableCheckpointError] = []
+        for step in reversed(self.steps()):
+            try:
+                values = checkpoint_files.read(self.prefix(step))
+            except UnreadableCheckpointError as error:
+                bad.append(error)
+                continue
+            if bad:
+                logging.warning("%s; going back to %s (%d newer passed over)", bad[0], self.prefix(step), len(bad))
+            return step, values
+        if bad:
+            raise ConfigError(f"{bad[0]}; none of the {len(bad)} checkpoints of this model_dir can be read: move them away to start from step 0")
+        headless = sorted(self.folder.glob(f"{NAME}-*{DATA}")) if self.folder.is_dir() else []
+        if headless:
+            raise ConfigError(f"{headless[-1]}: its {INDEX} file is missing and no other checkpoint is left: move it away to start from step 0")
+        foreign = sorted(self.folder.glob(f"ckpt-*{INDEX}")) if self.folder.is_dir() else []
+        if foreign:
+            raise ConfigError(
+                f"{foreign[-1]}: a checkpoint of another trainer (object-based, TensorFlow 2) cannot be resumed; use an empty model_dir"
+            )
+        return None
+
+    def _rotate(self, newest: int) -> None:
+        rotating = [step for step in self.steps() if step not in self._preserved]
+        for step in rotating[: -self._keep]:
+            if step == newest:
+                continue  # A run that went back to an older step must not lose what it has just saved.
+            saved_at = os.path.getmtime(f"{self.prefix(step)}{INDEX}")
+            if saved_at >= self._last_preserved + self._keep_every_seconds:
+                self._last_preserved = saved_at
+                self._preserved.add(step)
+            else:
+                checkpoint_files.delete(self.prefix(step))
+
+    def _write_state(self, newest: int) -> None:
+        steps = [step for step in self.steps() if step not in self._preserved and step != newest] + [newest]
+        lines = [f'model_checkpoint_path: "{NAME}-{newest}"']
+        lines += [f'all_model_checkpoint_paths: "{NAME}-{step}"' for step in steps]
+        lines += [f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps]
+        lines += [f"last_preserved_timestamp: {self._last_preserved}"]
+        replace_text(self.folder / _STATE, "\n".join(lines) + "\n")
+
+    def _read_state(self) -> None:
+        """Takes from the text file only what nothing else knows: which checkpoints are being rotated, and when one was last preserved."""
+        steps = self.steps()
+        try:
+            text = (self.folder / _STATE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        listed = {int(step) for step in re.findall(rf'all_model_checkpoint_paths: "(?:.*/)?{re.escape(NAME)}-(\d+)"', text)}
+        stamp = re.search(r"last_preserved_timestamp: ([0-9.e+]+)", text)
+        if steps and not listed:
+            logging.warning("%s: cannot be used as written; the checkpoints beside it are found by their names", self.folder / _STATE)
+            listed = set(steps[-self._keep :])
+        # A checkpoint newer than the list was saved just before a kill; an older one that is not listed was preserved.
+        self._preserved = {step for step in steps if step not in listed and step < max(listed)}
+        try:
+            self._last_preserved = float(stamp[1]) if stamp else self._last_preserved
+        except ValueError:
+            logging.warning(
+                "%s: last_preserved_timestamp %r is no number; the clock of kept checkpoints starts again", self.folder / _STATE, stamp[1]
+            )
+
+
+class BestCheckpoint:
+    """A copy of the checkpoint with the highest value of one metric, in `<model_dir>/best/`."""
+
+    def __init__(self, model_dir: str | os.PathLike, metric: str) -> None:
+        self.folder = Path(model_dir) / "best"
+        self.metric = metric
+        self.value, self.step = self._read()
+
+    def offer(self, prefix: str | os.PathLike, step: int, metrics: Mapping[str, float]) -> bool:
+        """Keeps `prefix` if its metric beats the best so far; true if so. A missing or undefined (NaN, -1: nothing to find) value never wins.
+
+        Raises:
+          OSError: the copy cannot be written; the best so far is untouched.
+        """
+        value = metrics.get(self.metric)
+        if value is None or not np.isfinite(value) or value < 0 or (self.value is not None and value <= self.value):
+            return False
+        self.folder.mkdir(exist_ok=True)
+        target = self.folder / Path(prefix).name
+        for suffix in (DATA, INDEX):
+            _link(f"{prefix}{suffix}", f"{target}{suffix}")
+        replace_text(self.folder / _STATE, f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
+        replace_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": float(value), "step": step}) + "\n")
+        for other in Checkpoints(self.folder).steps():
+            if other != step:
+                checkpoint_files.delete(self.folder / f"{NAME}-{other}")
+        self.value, self.step = float(value), step
+        return True
+
+    def _read(self) -> tuple[float | None, int | None]:
+        path = self.folder / "best.json"
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            return (float(saved["value"]), int(saved["step"])) if saved["metric"] == self.metric else (None, None)
+        except FileNotFoundError:
+            return None, None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
+            return None, None
+
+
+def _link(source: str, target: str) -> None:
+    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not possible."""
+    temporary = f"{target}.new"
+    Path(temporary).unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def replace_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a small file so that a reader sees the old text or the new one, never half of it."""
+    temporary = Path(f"{os.fspath(path)}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def is_optional(name: str) -> bool:
+    """Whether a variable may be missing from a checkpoint: counters of random generators, which name-based checkpoints from elsewhere lack."""
+    return name.endswith("seed_generator_state")
+
+
+def by_name(detector) -> dict[str, tf.Variable]:
+    """The detector's variables under their checkpoint names."""
+    return {variable.path: variable for variable in detector.variables}
+
+
+def load_into(detector, path: str | os.PathLike, moving_averages: bool = False) -> int:
+    """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where there is one.
+
+    Args:
+      detector: anything with `variables`, each with a `path`, a `shape` and `assign`.
+      path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
+
+    Returns:
+      The global step of the checkpoint; 0 if it has none.
+
+    Raises:
+      ConfigError: unreadable, or a variable is missing or has another shape. Nothing is assigned then.
+    """
+    prefix = checkpoint_files.locate(path)
+    found = checkpoint_files.entries(prefix)
+    variables = by_name(detector)
+    sources = {name: f"{name}/{AVERAGE}" if moving_averages and f"{name}/{AVERAGE}" in found else name for name in variables}
+    if moving_averages and not any(source.endswith(AVERAGE) for source in sources.values()):
+        raise ConfigError(f"{prefix}: holds no moving averages; set eval_config.use_moving_averages to false")
+    sources = {name: source for name, source in sources.items() if source in found or not is_optional(name)}
+    check_fit(prefix, {source: tuple(variables[name].shape) for name, source in sources.items()}, found)
+    step = (GLOBAL_STEP,) if GLOBAL_STEP in found else ()
+    values = checkpoint_files.read(prefix, {*sources.values(), *step})
+    for name, source in sources.items():
+        variables[name].assign(values[source])
+    return int(values[GLOBAL_STEP]) if step else 0
+
+
+def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]) -> None:
+    """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are not."""
+    missing = sorted(name for name in wanted if name not in found)
+    if missing:
+        raise ConfigError(f"{prefix}: {_some(missing)} not in the checkpoint ({len(wanted) - len(missing)} of {len(wanted)} variables are); {_FIX}")
+    differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
+    if differ:
+        name = differ[0]
+        more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {_FIX}")
+
+
+_FIX = "use the pipeline.config that the checkpoint was trained with"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} {'is' if len(names) == 1 else 'are'}" if len(names) <= 3 else f"{shown} and {len(names) - 3} more are"
