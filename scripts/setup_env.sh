@@ -1,0 +1,40 @@
+# Sourced by quickstart.sh and test.sh: a virtual environment in .venv with the project installed in place.
+# Usage: setup_env EXTRAS   (EXTRAS: "" or "[test]"). Leaves $PYTHON set. PYTHON=... in the environment picks the interpreter to start from.
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  echo "error: Python 3.11, 3.12 or 3.13 is needed and was not found; install one, or name it: PYTHON=/path/to/python bash $0" >&2
+  return 2
+}
+
+setup_env() {
+  local extras="$1" base stamp
+  if [ ! -x .venv/bin/python ]; then
+    base=$(find_python) || exit 2
+    echo "== making .venv with $base"
+    "$base" -m venv .venv || {
+      echo "error: $base cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2
+      exit 2
+    }
+  fi
+  PYTHON="$PWD/.venv/bin/python"
+  # Without an NVIDIA GPU the CPU build of TensorFlow does the same in half the download; it exists for x86-64 Linux.
+  if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null 2>&1; then
+    export DETECTION_TENSORFLOW="${DETECTION_TENSORFLOW:-tensorflow-cpu}"
+  fi
+  stamp=".venv/installed$extras-$(cat setup.py pyproject.toml protos/*.proto scripts/*.py | cksum | cut -d' ' -f1)"
+  if [ ! -e "$stamp" ]; then
+    echo "== installing the project and what it needs into .venv (TensorFlow is large: minutes)"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --upgrade pip || exit 1
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".$extras" || exit 1
+    touch "$stamp"
+  fi
+  export PATH="$PWD/.venv/bin:$PATH" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+}

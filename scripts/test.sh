@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Installs what the tests need into .venv and runs them all. Arguments go to pytest:  bash scripts/test.sh -m "not slow" tests/ops
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/setup_env.sh
+setup_env "[test]"
+python -m ruff check .
+exec python -m pytest "$@"
