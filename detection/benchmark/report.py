@@ -68,7 +68,8 @@ class Report:
         rows.append(f"end to end / network  {self.ratio:.3f}   ({self.images_per_second:.1f} images/s, {self.detections:.0f} detections an image)")
         rows.append(f"parameters            {self.parameters:,} (batch norm folded), {self.gflops:.2f} GFLOPs")
         device = "" if self.peak_device_mib is None else f", device {self.peak_device_mib:.0f} MiB"
-        rows.append(f"memory                peak {self.peak_host_mib:.0f} MiB, of which the model {self.model_host_mib:.0f} MiB{device}; file {self.file_mib:.1f} MiB")
+        rows.append(f"memory                peak {self.peak_host_mib:.0f} MiB, of which the model {self.model_host_mib:.0f} MiB{device}")
+        rows.append(f"files                 {self.file_mib:.1f} MiB")
         return "\n".join(rows)
 
 

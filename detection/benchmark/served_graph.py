@@ -14,8 +14,10 @@ from tensorflow.core.framework import graph_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from detection.errors import ConfigError
+from detection.export.constants import subgraph
 from detection.export.predictor import SIGNATURE, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT
+
 
 class ServedGraph:
     """A loaded SavedModel and functions over parts of its graph."""
@@ -89,7 +91,7 @@ class ServedGraph:
                 node.attr["dtype"].type = dtype
                 node.attr["shape"].shape.unknown_rank = True
                 del node.input[:]
-        return tf.compat.v1.graph_util.extract_sub_graph(graph, sorted({*fetches, *feeds}))
+        return subgraph(graph, [*fetches, *feeds])
 
     def _cut(self, feeds: list[str], fetches: Mapping[str, str]) -> Callable[..., dict[str, tf.Tensor]]:
         graph = self._subgraph(feeds, [name.partition(":")[0] for name in fetches.values()])

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from PIL import Image
 from detection.errors import ConfigError, DataError
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.visualize import Style, draw_detections
-from detection.export.image_files import MAX_PIXELS, read
+from detection.export.image_files import MAX_PIXELS, find, read
 from detection.export.predictor import Predictor, Result
+from detection.progress import Progress
 
 JSON_NAME = "detections.json"
 
@@ -30,6 +31,11 @@ class Report(NamedTuple):
     detections: int  # written
     bad: tuple[str, ...]  # one line for each file that could not be used
     json_path: Path
+
+    def summary(self) -> str:
+        """One line."""
+        skipped = f"; {len(self.bad)} files skipped" if self.bad else ""
+        return f"{self.detections} detections in {self.images} images -> {self.json_path}{skipped}"
 
 
 class Options(NamedTuple):
@@ -45,23 +51,29 @@ class Options(NamedTuple):
 DEFAULTS = Options()
 
 
+def run(saved_model: str, patterns: Sequence[str], output_dir: str | Path, options: Options = DEFAULTS) -> Report:
+    """Loads a SavedModel, finds the images and annotates them, with a line of progress. Raises what its parts raise."""
+    if not patterns:
+        raise ConfigError("no image given; name files, folders or patterns behind the flags")
+    paths = find(patterns)
+    predictor = Predictor.load(saved_model)
+    with Progress(len(paths), "image", label="detect") as progress:
+        return annotate(predictor, paths, output_dir, options, progress)
+
+
 def annotate(
-    predictor: Predictor,
-    paths: Sequence[str],
-    output_dir: str | Path,
-    options: Options = DEFAULTS,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    predictor: Predictor, paths: Sequence[str], output_dir: str | Path, options: Options = DEFAULTS, progress: Progress | None = None
 ) -> Report:
     """Detects in every file; writes pictures and json into `output_dir`.
 
-    A file that is no usable image is skipped and reported; the others are not affected.
+    A file that is no usable image is skipped and reported, on the progress line and in the report; the others are not affected.
 
     Args:
         predictor: the detector.
         paths: image files.
         output_dir: created where missing.
         options: thresholds and what to write.
-        progress: called with (files done, files in all).
+        progress: counts the files.
 
     Raises:
         ConfigError: naming the folder that cannot be written.
@@ -80,12 +92,15 @@ def annotate(
                     chunk.append(path)
                 except DataError as error:
                     bad.append(str(error))
+                    if progress:
+                        progress.write(f"error: {error}")
             results = predictor.detect(images, options.min_score, options.max_boxes, options.batch_size)
             for path, image, result in zip(chunk, images, results, strict=True):
                 rows += coco_rows(path, result)
                 if options.pictures:
                     Image.fromarray(draw(image, result, options)).save(output_dir / names[path], quality=92)
-            progress(min(start + options.batch_size, len(paths)), len(paths))
+            if progress:
+                progress.update(len(paths[start : start + options.batch_size]))
         json_path = output_dir / JSON_NAME
         partial = json_path.with_suffix(".tmp")
         partial.write_text("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n", encoding="utf-8")

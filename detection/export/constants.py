@@ -6,6 +6,9 @@ each time a model is loaded; here it is done at export, so the file holds one co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import op_def_registry
@@ -21,6 +24,21 @@ def split(name: str) -> tuple[str, int]:
         return name[1:], -1
     node, _, index = name.partition(":")
     return node, int(index or 0)
+
+
+def subgraph(graph: graph_pb2.GraphDef, kept: Iterable[str]) -> graph_pb2.GraphDef:
+    """The nodes named in `kept` and all that they depend on, in the order of `graph`."""
+    nodes = {node.name: node for node in graph.node}
+    needed: set[str] = set()
+    stack = list(kept)
+    while stack:
+        name = stack.pop()
+        if name not in needed:
+            needed.add(name)
+            stack.extend(split(source)[0] for source in nodes[name].input)
+    result = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
+    result.node.extend(node for node in graph.node if node.name in needed)
+    return result
 
 
 def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.GraphDef:
@@ -57,7 +75,7 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
             if index < 0 and source in constant:
                 continue  # Nothing to wait for.
             copy.input.append(name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name)
-    return tf.compat.v1.graph_util.extract_sub_graph(result, sorted(kept))
+    return subgraph(result, kept)
 
 
 def _constant_nodes(nodes: dict[str, node_def_pb2.NodeDef]) -> set[str]:
@@ -106,17 +124,17 @@ def _constant_bytes(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> int:
     return total
 
 
-def _evaluate(graph: graph_pb2.GraphDef, names: list[str]) -> list:
+def _evaluate(graph: graph_pb2.GraphDef, names: list[str]) -> list[np.ndarray]:
     """Values of tensors that need no input, as arrays."""
     if not names:
         return []
-    only_constants = tf.compat.v1.graph_util.extract_sub_graph(graph, sorted({split(name)[0] for name in names}))
+    only_constants = subgraph(graph, [split(name)[0] for name in names])
     function = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(only_constants, name=""), [])
     values = function.prune([], [function.graph.get_tensor_by_name(name) for name in names])()
     return [value.numpy() for value in values]
 
 
-def _const(name: str, value) -> node_def_pb2.NodeDef:
+def _const(name: str, value: np.ndarray) -> node_def_pb2.NodeDef:
     proto = tf.make_tensor_proto(value)
     node = node_def_pb2.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = proto.dtype

@@ -18,7 +18,7 @@ from tensorflow.core.framework import graph_pb2
 from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from detection.export.constants import fold_constants, split
+from detection.export.constants import fold_constants, split, subgraph
 
 
 class FrozenGraph(NamedTuple):
@@ -50,7 +50,7 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     marked = {tensor: f"{key}:0" for key, tensor in mark_names.items()}
     for key, tensor in output_names.items():
         _add_identity(graph, marked.get(tensor, tensor), key, frozen.graph.get_tensor_by_name(tensor).dtype)
-    graph = tf.compat.v1.graph_util.extract_sub_graph(graph, [split(source.name)[0], *output_names])
+    graph = subgraph(graph, [split(source.name)[0], *output_names])
     return FrozenGraph(graph, source.name, tuple(output_names), source.dtype, function.inputs[0].shape)
 
 

@@ -15,6 +15,7 @@ from detection.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 MAX_PIXELS = 100_000_000  # Decoded this is 300 MB.
+_MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM", "WebP": b"RIFF"}  # What TensorFlow decodes.
 
 
 def find(patterns: Iterable[str]) -> list[str]:
@@ -59,9 +60,9 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
     try:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
     except tf.errors.OpError as error:
-        known = kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-        reason = "is damaged: it does not decode; save it again" if known else f"is {kind or 'not an image'}; give JPEG, PNG, GIF, BMP or WebP"
-        raise DataError(f"{path}: {kind + ' file ' if known else ''}{reason}") from error
+        readable = next((name for name, magic in _MAGIC.items() if encoded.startswith(magic)), None)
+        reason = f"is a damaged {readable} file; save it again" if readable else f"is {kind or 'no image'}; give JPEG, PNG, GIF, BMP or WebP"
+        raise DataError(f"{path}: {reason}") from error
 
 
 def _header(path: str) -> tuple[str, int]:

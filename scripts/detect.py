@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Finds objects in images with an exported detector: pictures with labelled boxes, and one COCO-style json."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from detection import cli
+from detection.errors import DataError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("saved_model", None, "Folder that export_saved_model.py wrote.", required=True)
+flags.DEFINE_string("output_dir", "detections", "Where the pictures and detections.json go.")
+flags.DEFINE_float("min_score", 0.5, "Detections below are left out.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_integer("max_boxes", 100, "At most so many detections an image.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Images read, and run where they have one size, together.", lower_bound=1)
+flags.DEFINE_bool("pictures", True, "Write pictures; otherwise only the json.")
+flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are not decoded.", lower_bound=1)
+
+
+def main(argv: list[str]) -> int:
+    from detection.export import annotate
+
+    options = annotate.Options(FLAGS.min_score, FLAGS.max_boxes, FLAGS.batch_size, FLAGS.pictures, FLAGS.max_image_pixels)
+    report = annotate.run(FLAGS.saved_model, argv[1:], FLAGS.output_dir, options)
+    print(report.summary())
+    return DataError.exit_code if report.bad else 0
+
+
+if __name__ == "__main__":
+    FLAGS.set_gnu_getopt(True)  # Flags may stand behind the images too.
+    cli.run(main)

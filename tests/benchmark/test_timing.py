@@ -1,0 +1,61 @@
+"""Interleaved timing: order, warm-up, ratios within rounds."""
+
+import numpy as np
+import pytest
+
+from detection.benchmark.timing import interleave, summary
+
+
+class _Clock:
+    """Seconds that only the functions under test make pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float):
+        def run() -> None:
+            self.now += seconds
+
+        return run
+
+
+def test_times_are_milliseconds_without_the_warm_up():
+    clock = _Clock()
+    calls = []
+
+    def slow_at_first() -> None:
+        calls.append(1)
+        clock.now += 1.0 if len(calls) <= 3 else 0.002
+
+    rounds = interleave({"f": slow_at_first}, warmup=3, runs=5, clock=clock)
+    assert len(calls) == 8
+    assert rounds.times["f"] == pytest.approx([2.0] * 5)
+
+
+def test_every_function_runs_once_a_round_and_first_in_turn():
+    order = []
+    interleave({name: lambda name=name: order.append(name) for name in "abc"}, warmup=0, runs=3)
+    assert "".join(order) == "abcbcacab"
+
+
+def test_ratio_ignores_a_machine_that_slows_down():
+    clock = _Clock()
+    speed = {"round": 0}
+
+    def task(seconds: float):
+        def run() -> None:
+            speed["round"] += 1
+            clock.now += seconds * (1 + speed["round"] / 10)
+
+        return run
+
+    rounds = interleave({"whole": task(0.011), "part": task(0.010)}, warmup=0, runs=100, clock=clock)
+    assert rounds.ratio("whole", "part") == pytest.approx(1.1, abs=0.01)
+
+
+def test_summary_by_hand():
+    timing = summary(np.arange(1.0, 12.0))
+    assert (timing.median, timing.low, timing.high, timing.runs) == (6.0, 2.0, 10.0, 11)
