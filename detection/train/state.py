@@ -1,0 +1,128 @@
+"""Every variable of a run, under its checkpoint name: the detector's, and what training adds (step, slots, moving averages)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from detection.errors import ConfigError
+from detection.train import checkpoint_files, checkpoints
+from detection.train.checkpoints import AVERAGE, GLOBAL_STEP
+from detection.train.optimizers import OptimizerSettings
+
+
+class TrainState:
+    """Make it under the strategy's scope, after the detector has its weights.
+
+    Attributes:
+      detector: the network, its variables complete.
+      trained, trained_names: the variables that learn and their checkpoint names, in the detector's order.
+      slots: for each of them, the update rule's arrays.
+      shadows: for each of them the moving average; empty if none are kept.
+      scalars: the update rule's numbers (Adam's powers).
+      step: int64 scalar, the updates made so far.
+    """
+
+    def __init__(self, detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
+        self.detector = detector
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        chosen = [variable for variable in detector.trainable_variables if learns(variable.path)]
+        if not chosen:
+            raise ConfigError("train_config: update_trainable_variables and freeze_variables leave nothing to train; loosen their patterns")
+        self.trained = [_native(variable) for variable in chosen]
+        self.trained_names = [variable.path for variable in chosen]
+        self.slots = [[_like(variable, slot.initial) for slot in optimizer.rule.slots] for variable in self.trained]
+        self.scalars = [tf.Variable(slot.initial, trainable=False) for slot in optimizer.rule.scalars]
+        self._slot_names = [slot.name for slot in optimizer.rule.slots]
+        self._scalar_names = [slot.name for slot in optimizer.rule.scalars]
+        self.shadows = [] if optimizer.moving_average_decay is None else [_like(variable, None) for variable in self.trained]
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """All of them by checkpoint name."""
+        named = {path: _native(variable) for path, variable in checkpoints.by_name(self.detector).items()}
+        return named | self.extras()
+
+    def extras(self) -> dict[str, tf.Variable]:
+        """What training adds to the detector's variables, by checkpoint name."""
+        named = {GLOBAL_STEP: self.step, **dict(zip(self._scalar_names, self.scalars, strict=True))}
+        for path, slots in zip(self.trained_names, self.slots, strict=True):
+            named |= {f"{path}/{name}": slot for name, slot in zip(self._slot_names, slots, strict=True)}
+        return named | {f"{path}/{AVERAGE}": shadow for path, shadow in zip(self.trained_names, self.shadows, strict=False)}
+
+    def start_averages(self) -> None:
+        """Sets the moving averages to the present weights; call it once the initial weights (fine-tuned ones, say) are in place."""
+        for shadow, variable in zip(self.shadows, self.trained, strict=False):
+            shadow.assign(variable)
+
+    def load(self, step: int, values: Mapping[str, np.ndarray], source: Path, lenient: bool = False) -> None:
+        """Continues from a checkpoint's values.
+
+        Args:
+          lenient: accept a checkpoint of a changed optimiser; what it lacks of the training's own variables keeps its initial value.
+
+        Raises:
+          ConfigError: a variable is missing, has another shape, or the model has no place for it. Nothing is assigned then.
+        """
+        variables, extras = self.variables(), self.extras()
+        found = {name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()}
+        absent = {name for name in variables if name not in found and (checkpoints.is_optional(name) or (lenient and name in extras))}
+        checkpoints.check_fit(source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found)
+        unknown = sorted(name for name in values if name not in variables and not name.endswith(f"/{AVERAGE}"))
+        if unknown and not lenient:
+            raise ConfigError(
+                f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the pipeline.config of this "
+                "model_dir, or pass --allow_config_change to leave it out"
+            )
+        for name in variables.keys() - absent:
+            variables[name].assign(values[name])
+        if absent - {name for name in absent if checkpoints.is_optional(name)}:
+            self._start_missing_averages(absent)
+            logging.warning("%s: %d variables of the optimiser were not in it and start anew", source, len(absent))
+        self.step.assign(step)
+
+    def _start_missing_averages(self, absent: set[str]) -> None:
+        for path, shadow, variable in zip(self.trained_names, self.shadows, self.trained, strict=False):
+            if f"{path}/{AVERAGE}" in absent:
+                shadow.assign(variable)
+
+    def is_finite(self) -> bool:
+        """Whether every number that a checkpoint would hold is finite."""
+        sums = [tf.reduce_sum(tf.convert_to_tensor(variable) * 0.0) for variable in self.variables().values() if variable.dtype.is_floating]
+        return bool(np.isfinite(tf.add_n(sums).numpy()))
+
+    def averaged(self) -> Averaged:
+        """A context in which the trained variables hold their moving averages (for evaluation)."""
+        return Averaged(self.trained, self.shadows)
+
+
+class Averaged:
+    """Puts shadows into variables, and the variables' own values back at the end."""
+
+    def __init__(self, variables: list[tf.Variable], shadows: list[tf.Variable]) -> None:
+        self._variables, self._shadows = variables, shadows
+        self._own: list[tf.Tensor] = []
+
+    def __enter__(self) -> None:
+        self._own = [tf.identity(variable) for variable in self._variables]
+        for variable, shadow in zip(self._variables, self._shadows, strict=True):
+            variable.assign(shadow)
+
+    def __exit__(self, *error) -> None:
+        for variable, own in zip(self._variables, self._own, strict=True):
+            variable.assign(own)
+        self._own = []
+
+
+def _native(variable) -> tf.Variable:
+    """TensorFlow's own variable inside a Keras one."""
+    return getattr(variable, "value", variable)
+
+
+def _like(variable: tf.Variable, initial: float | None) -> tf.Variable:
+    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present value."""
+    value = tf.identity(variable) if initial is None else tf.fill(variable.shape, tf.cast(initial, variable.dtype))
+    return tf.Variable(value, trainable=False)
