@@ -15,7 +15,7 @@ num_detections on are padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -56,6 +56,16 @@ class ServingInput(NamedTuple):
             raise ConfigError(f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any")
         dtype = {"image_tensor": tf.uint8, "float_image_tensor": tf.float32}.get(self.kind, tf.string)
         return tf.TensorSpec(shape, dtype, name=self.key)
+
+
+def parse_shape(sizes: Sequence[str] | None) -> tuple[int | None, ...] | None:
+    """Value of --input_shape: `1,480,640,3`, or -1 for a free side; None stays None. Raises ConfigError for what is no number."""
+    if not sizes:
+        return None
+    try:
+        return tuple(None if int(size) == -1 else int(size) for size in sizes)
+    except ValueError:
+        raise ConfigError(f"--input_shape={','.join(sizes)}: not numbers; e.g. 1,480,640,3, or -1 for a free side") from None
 
 
 def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> FrozenGraph:

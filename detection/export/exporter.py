@@ -1,0 +1,84 @@
+"""A config and a checkpoint -> a folder that serves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import logging
+
+from detection import config
+from detection.builders import pipeline as pipeline_builder
+from detection.errors import ConfigError
+from detection.export.freeze import batch_norms, variables
+from detection.export.saved_model import LABEL_MAP, label_map_text, write_atomically, write_saved_model
+from detection.export.serving import ServingInput, serving_graph
+from detection.train import checkpoint_files, checkpoints
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    folder: Path  # holds saved_model, checkpoint, pipeline.config, label_map.pbtxt
+    step: int  # of the checkpoint
+    file_mib: float  # the SavedModel
+
+    def summary(self) -> str:
+        """One line."""
+        return f"step {self.step} -> {self.folder / 'saved_model'} ({self.file_mib:.1f} MiB)"
+
+
+def export(
+    pipeline_config: str,
+    checkpoint: str,
+    output_directory: str,
+    serving_input: ServingInput = ServingInput(),
+    overrides: Sequence[str] = (),
+    override_text: str = "",
+) -> Exported:
+    """Builds the detector, fills it from a checkpoint, folds, freezes and writes it.
+
+    Args:
+        pipeline_config: path of the config that the checkpoint was trained with.
+        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
+        output_directory: see `export.saved_model`; an export that is there already is replaced once this one is complete.
+        serving_input: what the model is to take.
+        overrides: `model.ssd.num_classes=3`, as the trainer's --set.
+        override_text: part of a config in text form, merged over the file's.
+
+    Raises:
+        ConfigError: naming file and field, variable, or flag. Nothing is written then.
+    """
+    serving_input.spec()  # A wrong flag should not wait for the weights.
+    message = config.load(pipeline_config)
+    if override_text:
+        message.MergeFrom(config.parse(override_text, type(message)(), "--config_override"))
+    message = config.override(message, list(overrides))
+    for warning in config.check(message, pipeline_config, check_paths=False):
+        logging.warning("%s", warning)
+    pipeline = pipeline_builder.build(message)
+    detector = pipeline.make_detector()
+    detector.build_weights()
+    averaged = message.eval_config.use_moving_averages
+    step = checkpoints.load_into(detector, checkpoint, averaged)
+    frozen = serving_graph(detector, pipeline.resizer, serving_input)
+    if left := variables(frozen.graph) + batch_norms(frozen.graph):
+        raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")
+    as_exported = copy.deepcopy(message)
+    if averaged:  # The exported weights are the averages, under the plain names.
+        as_exported.eval_config.use_moving_averages = False
+
+    def write(folder: Path) -> None:
+        write_saved_model(frozen, serving_input.key, pipeline.categories, folder / "saved_model")
+        (folder / "checkpoint").mkdir()
+        kept = checkpoints.Checkpoints(folder / "checkpoint")
+        kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: step})
+        config.save(as_exported, folder / "pipeline.config")
+        (folder / LABEL_MAP).write_text(label_map_text(pipeline.categories), encoding="utf-8")
+
+    target = Path(output_directory)
+    write_atomically(target, write)
+    size = sum(path.stat().st_size for path in (target / "saved_model").rglob("*") if path.is_file())
+    return Exported(target, step, size / 2**20)

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Turns a trained checkpoint into a SavedModel that serves, with the flags of the TF Object Detection API's two exporters."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from detection import cli
+from detection.errors import ConfigError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum(
+    "input_type", "image_tensor", ["image_tensor", "float_image_tensor", "encoded_image_string_tensor"], "What clients send: images or encoded files."
+)
+flags.DEFINE_list("input_shape", None, "Fixed shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default every side is free that can be.")
+flags.DEFINE_enum("input_key", "input_tensor", ["input_tensor", "inputs"], "Name of the input: input_tensor as the TF2 exporter, inputs as the TF1 one.")
+flags.DEFINE_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
+flags.DEFINE_string("trained_checkpoint_prefix", None, "Checkpoint, e.g. model_dir/model.ckpt-50000.")
+flags.DEFINE_string("trained_checkpoint_dir", None, "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.")
+flags.DEFINE_string("output_directory", None, "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.", required=True)
+flags.DEFINE_string("config_override", "", "Part of a config in text form, merged over the file's.")
+flags.DEFINE_multi_string("set", [], "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.")
+
+
+@flags.multi_flags_validator(
+    ["trained_checkpoint_prefix", "trained_checkpoint_dir"], "give either --trained_checkpoint_prefix or --trained_checkpoint_dir"
+)
+def _one_checkpoint(values: dict[str, str | None]) -> bool:
+    return sum(value is not None for value in values.values()) == 1
+
+
+def main(argv: list[str]) -> None:
+    if argv[1:]:
+        raise ConfigError(f"{argv[1]}: not expected; everything is said with flags, --name=value")
+    from detection.export import exporter
+    from detection.export.serving import ServingInput, parse_shape
+
+    checkpoint = FLAGS.trained_checkpoint_prefix or FLAGS.trained_checkpoint_dir
+    serving_input = ServingInput(FLAGS.input_type, FLAGS.input_key, parse_shape(FLAGS.input_shape))
+    exported = exporter.export(FLAGS.pipeline_config_path, checkpoint, FLAGS.output_directory, serving_input, FLAGS.set, FLAGS.config_override)
+    print(exported.summary())
+
+
+if __name__ == "__main__":
+    cli.run(main)
