@@ -1,0 +1,189 @@
+"""One assignment to one field of a message: `path=value`, as in files but on one line.
+
+    model.ssd.num_classes=3                                    a scalar (strings with or without quotes, enums by name)
+    train_config.optimizer.momentum_optimizer={learning_rate{constant_learning_rate{learning_rate:0.1}}}     a message, replaced as a whole
+    model.ssd.loss.hard_example_miner=none                     a message, removed
+    train_input_reader.tf_record_input_reader.input_path=[a.record, b.record]     a list, replaced; one value stands for a list of one
+    train_config.freeze_variables+=FeatureExtractor/           appended
+    model.ssd.anchor_generator.ssd_anchor_generator.scales[0]=0.1     one element
+    eval_config.super_categories[animal]=cat                   one entry of a map
+
+A repeated message in the middle of a path needs no index while it has one element: eval_input_reader.label_map_path=map.pbtxt.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from detection.config import text
+from detection.config.schema import bad_value, convert, is_map, is_message, is_string, takes, unknown_field
+from detection.errors import ConfigError
+
+_PART = re.compile(r"(\w+)(?:\[(.*)\])?")
+_ITEM = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]*?)\s*(?:,|$)""")
+
+
+class Part(NamedTuple):
+    """One step of a path."""
+
+    name: str
+    index: str | None  # between the brackets
+
+
+def split_path(path: str) -> list[Part]:
+    """Raises ValueError with what is wrong."""
+    parts = []
+    for piece in re.split(r"\.(?![^\[]*\])", path):  # A dot inside brackets belongs to the key of a map.
+        match = _PART.fullmatch(piece)
+        if match is None:
+            raise ValueError(f"{piece!r} is no field name; a path is written like model.ssd.num_classes")
+        parts.append(Part(match[1], match[2]))
+    return parts
+
+
+def assign(root: Message, path: str, value: str, append: bool, source: str) -> None:
+    """Sets (or appends to) the field at `path` below `root`.
+
+    Raises:
+        ConfigError: `source: what is wrong; what to write instead`.
+    """
+    try:
+        parts = split_path(path)
+        message = root
+        for part in parts[:-1]:
+            message = _enter(message, part, root)
+        _set(message, parts[-1], value, append, source, root)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _field(message: Message, name: str, root: Message) -> FieldDescriptor:
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        raise ValueError(unknown_field(name, message.DESCRIPTOR, root.DESCRIPTOR))
+    return field
+
+
+def _enter(message: Message, part: Part, root: Message) -> Message:
+    """The message at one step further down; it is created where it is not set yet."""
+    field = _field(message, part.name, root)
+    if not is_message(field) or is_map(field):
+        raise ValueError(f"{part.name} holds no fields: it takes {takes(field)}")
+    if field.containing_oneof is not None:
+        chosen = message.WhichOneof(field.containing_oneof.name)
+        if chosen not in (None, part.name):
+            raise ValueError(f"the config has {chosen} where this names {part.name}; to replace it, first set {part.name}={{...}} as a whole")
+    value = getattr(message, part.name)
+    if field.is_repeated:
+        if part.index is None and len(value) == 0:
+            return value.add()
+        return value[_index(part, len(value))]
+    if part.index is not None:
+        raise ValueError(f"{part.name} is a single message; write it without [{part.index}]")
+    value.SetInParent()
+    return value
+
+
+def _index(part: Part, count: int) -> int:
+    if part.index is None:
+        if count != 1:
+            raise ValueError(f"{part.name} has {count} elements; say which, as in {part.name}[0]")
+        return 0
+    if not re.fullmatch(r"-?\d+", part.index):
+        raise ValueError(f"[{part.index}] of {part.name} is no index; write a whole number")
+    index = int(part.index)
+    if not -count <= index < count:
+        raise ValueError(f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{index}]; += appends one")
+    return index
+
+
+def _set(message: Message, part: Part, value: str, append: bool, source: str, root: Message) -> None:
+    field = _field(message, part.name, root)
+    if append and not (field.is_repeated and part.index is None and not is_map(field)):
+        raise ValueError(f"+= appends to a list, and {part.name} is none; use =")
+    if is_map(field):
+        _set_entry(message, field, part, value)
+    elif is_message(field):
+        _set_message(message, field, part, value, append, source)
+    elif field.is_repeated:
+        target = getattr(message, part.name)
+        if part.index is not None:
+            target[_index(part, len(target))] = _scalar(field, value)
+            return
+        new = [_scalar(field, item) for item in _items(value)]
+        if not append:
+            message.ClearField(part.name)
+        target.extend(new)
+    elif part.index is not None:
+        raise ValueError(f"{part.name} is no list; write it without [{part.index}]")
+    else:
+        setattr(message, part.name, _scalar(field, value))
+
+
+def _set_entry(message: Message, field: FieldDescriptor, part: Part, value: str) -> None:
+    key_field, value_field = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+    if part.index is None or is_message(value_field):
+        raise ValueError(f"{part.name} is a map; set one entry, as in {part.name}[key]=value")
+    getattr(message, part.name)[_scalar(key_field, part.index)] = _scalar(value_field, value)
+
+
+def _set_message(message: Message, field: FieldDescriptor, part: Part, value: str, append: bool, source: str) -> None:
+    value = value.strip()
+    target = getattr(message, part.name)
+    if value == "none" and part.index is None and not append:
+        message.ClearField(part.name)
+        return
+    if value[:1] not in ("{", "<") and not (field.is_repeated and value[:1] == "["):
+        raise ValueError(f"{part.name} takes {takes(field)}, not {value or 'nothing'}; write {part.name}={{...}}, or {part.name}=none to remove it")
+    parsed = _fragment(field, value, source)
+    if not field.is_repeated:
+        if part.index is not None:
+            raise ValueError(f"{part.name} is a single message; write it without [{part.index}]")
+        target.CopyFrom(parsed)
+        target.SetInParent()
+    elif part.index is not None:
+        if len(parsed) != 1:
+            raise ValueError(f"{part.name}[{part.index}] is one element, not a list of {len(parsed)}")
+        target[_index(part, len(target))].CopyFrom(parsed[0])
+    else:
+        if not append:
+            message.ClearField(part.name)
+        target.extend(parsed)
+
+
+def _items(value: str) -> list[str]:
+    """The elements of `[a, "b, c"]`; anything not in brackets is one element."""
+    value = value.strip()
+    if not (value.startswith("[") and value.endswith("]")):
+        return [value]
+    inner = value[1:-1].strip()
+    return [match[1] for match in _ITEM.finditer(inner) if match.end() > match.start()] if inner else []
+
+
+def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:
+    """Strings may stand without quotes: a shell has eaten them, and on one line nothing else can follow."""
+    value = value.strip()
+    if not is_string(field):
+        reason = bad_value(field, value)
+        if reason is not None:
+            raise ValueError(reason)
+        return convert(field, value)
+    if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
+        value.encode("utf-8")  # A ValueError on what no proto string can hold.
+        return value
+    parsed = _fragment(field, value, field.name)
+    return parsed[0] if field.is_repeated else parsed
+
+
+def _fragment(field: FieldDescriptor, value: str, source: str):  # -> the field's value
+    """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the config."""
+    fragment = message_factory.GetMessageClass(field.containing_type)()
+    text.parse(f"{field.name}: {value}", fragment, source, positions=False)
+    if [found.name for found, _ in fragment.ListFields()] not in ([field.name], []):
+        raise ValueError(f"{field.name} takes {takes(field)}, and more follows it; use one setting a field")
+    return getattr(fragment, field.name)

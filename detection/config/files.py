@@ -1,0 +1,114 @@
+"""Config files, text and binary, in and out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import logging
+from google.protobuf import text_format, unknown_fields
+from google.protobuf.message import DecodeError, Message
+
+from detection.config import legacy, text
+from detection.config.schema import is_message, message_name
+from detection.errors import ConfigError
+from detection.protos import pipeline_pb2
+
+# Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
+_TEXT_CONTROLS = {9, 10, 13}
+
+
+def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
+    """Reads a pipeline config, in text form (UTF-8, with or without byte order mark) or binary form.
+
+    Raises:
+        ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the values make sense is `check`'s.
+    """
+    path = os.fspath(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        hint = f"; did you mean one of {', '.join(near)}?" if (near := _configs_near(path)) else ""
+        raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{hint}") from None
+    except ValueError as error:  # A null character in the name.
+        raise ConfigError(f"{path!r}: not a file name: {error}") from None
+    if not data.strip():
+        raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
+    message = _binary(path, data) if _looks_binary(data) else None
+    if message is not None:
+        legacy.after_binary(message)
+        legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", path, what))
+        return message
+    return text.parse(_decode(path, data), pipeline_pb2.TrainEvalPipelineConfig(), path)
+
+
+def to_text(config: Message) -> str:
+    """The text form, readable by `load` and by every other program that knows the schema."""
+    return text_format.MessageToString(config, as_utf8=True)
+
+
+def save(config: Message, path: str | os.PathLike[str]) -> None:
+    """Writes the text form; the file appears complete or not at all."""
+    target = Path(path)
+    partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(to_text(config), encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(f"{target}: cannot write the config: {error.strerror or error}") from None
+
+
+def _looks_binary(data: bytes) -> bool:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
+        return False
+    return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in data)
+
+
+def _decode(path: str, data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError(f"{path}: the config is UTF-16 text; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise ConfigError(f"{path}:{line}:{column}: byte 0x{data[error.start]:02x} is not UTF-8; save the config as UTF-8 text") from None
+
+
+def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | None:
+    """The message; None where `data` was text after all, with a stray control character that the text parser can point at."""
+    try:
+        message = pipeline_pb2.TrainEvalPipelineConfig.FromString(data)
+    except DecodeError:
+        if b"\0" not in data:
+            return None
+        raise ConfigError(f"{path}: neither a text nor a binary TrainEvalPipelineConfig; is it really a pipeline config?") from None
+    _refuse_unknown(path, message, "")
+    return message
+
+
+def _refuse_unknown(path: str, message: Message, where: str) -> None:
+    """Fields whose numbers the schema does not know: another kind of file, or a schema newer than ours."""
+    for unknown in unknown_fields.UnknownFieldSet(message):
+        name, number = message_name(message.DESCRIPTOR), unknown.field_number
+        if (name, number) == ("SsdFeatureExtractor", 6):
+            logging.warning("%s: %s.batch_norm_trainable is ignored: %s", path, where, legacy.DROPPED[name, "batch_norm_trainable"][0])
+            continue
+        place = where or "the top level"
+        raise ConfigError(f"{path}: {place} holds field number {number}, which {name} does not have; is it really a pipeline config?")
+    for field, value in message.ListFields():
+        if not is_message(field) or field.message_type.GetOptions().map_entry:
+            continue
+        here = f"{where}.{field.name}".lstrip(".")
+        for index, item in enumerate(value if field.is_repeated else [value]):
+            _refuse_unknown(path, item, f"{here}[{index}]" if field.is_repeated else here)
+
+
+def _configs_near(path: str) -> list[str]:
+    """Configs in the folder that was named, for a mistyped file name."""
+    try:
+        return sorted(str(found) for found in Path(path).parent.glob("*.config"))[:4]
+    except (OSError, ValueError):
+        return []

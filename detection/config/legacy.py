@@ -1,0 +1,152 @@
+"""What the schema once called otherwise: configs of 2017 and 2018 hold fields that were renamed, moved, retyped or dropped since.
+
+Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and column in a later error is the
+one of the user's file. Anything not listed here stays an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from detection.config.scan import Entry
+from detection.config.schema import message_name
+from detection.protos import eval_pb2, model_pb2, pipeline_pb2
+
+_YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
+
+# (message, old field) -> (new field of the same message, {old value: new value})
+RENAMED = {
+    ("FasterRcnn", "first_stage_only"): ("number_of_stages", dict.fromkeys(_YES, "1") | dict.fromkeys(_NO, "2")),
+}
+# Fields that were floats and are whole numbers now: `600.0` is read as `600`.
+NOW_INTEGER = {
+    ("RandomPadImage", "min_image_height"),
+    ("RandomPadImage", "min_image_width"),
+    ("RandomPadImage", "max_image_height"),
+    ("RandomPadImage", "max_image_width"),
+    ("RandomResizeMethod", "target_height"),
+    ("RandomResizeMethod", "target_width"),
+}
+# (message, old field) -> (reason, the values for which dropping it changes nothing; None for all)
+DROPPED = {
+    ("SsdFeatureExtractor", "batch_norm_trainable"): ("it left the schema in 2018; conv_hyperparams.batch_norm.train says it now", None),
+    ("InputReader", "prefetch_buffer_size"): ("it left the schema in 2018; batches are prefetched by num_prefetch_batches", None),
+    ("Ssd", "weight_regression_loss_by_score"): ("it left the schema in 2018", _NO),
+}
+
+
+class Moved(NamedTuple):
+    """Where a field went: `home` is a path from its old container, `..` being the message around that one."""
+
+    home: str
+    name: str
+    values: dict[str, str] | None = None  # old value -> new value, where they differ
+
+
+MOVED = {
+    ("Ssd", "min_num_negative_samples"): Moved("loss", "min_num_negative_samples"),
+    ("Ssd", "desired_negative_sampling_ratio"): Moved("loss", "desired_negative_sampling_ratio"),
+    ("Ssd", "use_expected_classification_loss_under_sampling"): Moved(
+        "loss", "expected_loss_weights", dict.fromkeys(_YES, "EXPECTED_SAMPLING") | dict.fromkeys(_NO, "NONE")
+    ),
+    ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
+    ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
+}
+# Fields that are gone and changed what a config means: refused, with the reason in the error.
+REMOVED = {
+    ("Ssd", "weight_regression_loss_by_score"): "it left the schema in 2018 and has no successor; remove it",
+    ("ConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
+    ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
+    ("CalibrationConfig", "label_function_approximations"): "it left the schema in 2019; use class_id_function_approximations",
+    ("CalibrationConfig", "label_sigmoid_calibrations"): "it left the schema in 2019; use class_id_sigmoid_calibrations",
+}
+METRICS_SETS = {
+    "pascal_voc_metrics": "pascal_voc_detection_metrics",
+    "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
+}
+
+
+class Move(NamedTuple):
+    """A field that was blanked out and is to be set somewhere else once the rest is parsed."""
+
+    entry: Entry
+    path: str  # of the message it now belongs to, from the root
+    name: str
+    text: str  # `name: value`, as the schema has it now
+
+
+def rewrite(text: str, entries: list[Entry], warn: Callable[[int, str], None]) -> tuple[str, list[Move]]:
+    """Returns `text`, as long as before, without what the schema no longer knows, and what is to be set afterwards.
+
+    `warn(offset, sentence)` is called once for each edit.
+    """
+    moves: list[Move] = []
+    for entry in entries:
+        key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
+        value = entry.values[0].text if len(entry.values) == 1 else None
+        if key in RENAMED:
+            new, values = RENAMED[key]
+            if value in values:
+                text = _replace(text, entry.at, entry.at + len(entry.name), new)
+                text = _replace(text, entry.values[0].at, entry.end, values[value])
+                warn(entry.at, f"{entry.name} is called {new} now: read as {new}: {values[value]}")
+        elif key in NOW_INTEGER and value is not None and _whole(value) is not None:
+            text = _replace(text, entry.values[0].at, entry.end, str(_whole(value)))
+        elif key in DROPPED:
+            reason, harmless = DROPPED[key]
+            if harmless is None or value in harmless:
+                text = _replace(text, entry.at, entry.end, "")
+                warn(entry.at, f"{entry.name} is ignored: {reason}")
+        elif key in MOVED:
+            moved = MOVED[key]
+            written = text[entry.at + len(entry.name) : entry.end]
+            if moved.values is not None:
+                written = f": {moved.values.get(value or '', value)}"
+            text = _replace(text, entry.at, entry.end, "")
+            path = entry.path.rpartition(".")[0] if moved.home == ".." else f"{entry.path}.{moved.home}".lstrip(".")
+            moves.append(Move(entry, path, moved.name, f"{moved.name}{written}"))
+            warn(entry.at, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
+    return text, moves
+
+
+def after_binary(config: Message) -> None:
+    """Old binary configs: field 1 of FasterRcnn was `first_stage_only`; true reads as one stage, but false as none instead of two."""
+    for faster_rcnn in _faster_rcnns(config):
+        if faster_rcnn.HasField("number_of_stages") and faster_rcnn.number_of_stages == 0:
+            faster_rcnn.number_of_stages = 2
+
+
+def rename_metrics(config: Message, warn: Callable[[str], None]) -> None:
+    """Old values of eval_config.metrics_set, in text and binary configs."""
+    if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig):
+        config = config.eval_config if config.HasField("eval_config") else None
+    if not isinstance(config, eval_pb2.EvalConfig):
+        return
+    for index, name in enumerate(config.metrics_set):
+        if name in METRICS_SETS:
+            config.metrics_set[index] = METRICS_SETS[name]
+            warn(f"metrics_set {name!r} is called {METRICS_SETS[name]!r} now")
+
+
+def _faster_rcnns(config: Message) -> list[Message]:
+    model = config.model if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) else config
+    return [model.faster_rcnn] if isinstance(model, model_pb2.DetectionModel) and model.WhichOneof("model") == "faster_rcnn" else []
+
+
+def _whole(value: str) -> int | None:
+    """600 for `600.0`; None for what is no whole number, or is one already."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return int(number) if "." in value and number.is_integer() else None
+
+
+def _replace(text: str, start: int, end: int, new: str) -> str:
+    """Puts `new`, which is no longer than text[start:end], in its place and keeps length and line breaks."""
+    assert len(new) <= end - start, f"{new!r} is longer than {text[start:end]!r}"
+    blank = "".join(character if character == "\n" else " " for character in text[start + len(new) : end])
+    return text[:start] + new + blank + text[end:]

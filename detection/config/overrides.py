@@ -1,0 +1,70 @@
+"""Settings on top of a config file: `--set path=value`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from google.protobuf.descriptor import Descriptor
+
+from detection.config.assign import assign, split_path
+from detection.config.schema import did_you_mean, unknown_field
+from detection.config.short_names import SHORT_NAMES
+from detection.config.walk import join, messages
+from detection.errors import ConfigError
+from detection.protos import pipeline_pb2
+
+Config = pipeline_pb2.TrainEvalPipelineConfig
+_SETTING = re.compile(r"\s*([^=]*?)\s*(\+?=)(.*)", re.DOTALL)
+
+
+def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Config:
+    """Returns a copy of `config` with every `path=value` of `settings` applied in order (`detection.config.assign` lists the forms).
+
+    A path may leave out its beginning where the config has only one field that ends so, and a short name stands for what it means to the OD API.
+
+    Raises:
+        ConfigError: `--set path=value: what is wrong; what to write instead`.
+    """
+    changed = Config()
+    changed.CopyFrom(config)
+    for setting in settings:
+        source = f"{flag} {setting}"
+        match = _SETTING.fullmatch(setting)
+        if match is None or not match[1]:
+            raise ConfigError(f"{source}: expected path=value, as in model.ssd.num_classes=3")
+        path, append, value = match[1], match[2] == "+=", match[3]
+        if path in SHORT_NAMES and not append:
+            SHORT_NAMES[path](changed, value, source)
+        else:
+            assign(changed, _full_path(changed, path, source), value, append, source)
+    return changed
+
+
+def _full_path(config: Config, path: str, source: str) -> str:
+    """`path`, with its beginning where that was left out."""
+    try:
+        names = [part.name for part in split_path(path)]
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    if names[0] in Config.DESCRIPTOR.fields_by_name:
+        return path
+    found = [join(home, path) for home, message in messages(config) if _leads_on(message.DESCRIPTOR, names)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"{source}: {path} may mean {', '.join(found[:6])}; write which")
+    known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
+    hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))])
+    reason = f"unknown setting {path!r}{hint}" if hint else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
+    raise ConfigError(f"{source}: {reason}")
+
+
+def _leads_on(descriptor: Descriptor | None, names: list[str]) -> bool:
+    """Whether the schema has these fields, one inside the other, below a message of this type."""
+    for name in names:
+        field = descriptor.fields_by_name.get(name) if descriptor is not None else None
+        if field is None:
+            return False
+        descriptor = field.message_type
+    return True

@@ -1,0 +1,128 @@
+"""Words for the schema: what a message or a field is called, what a field takes, which name was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+from google.protobuf import text_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+PACKAGE = "object_detection.protos."
+_INTEGERS = {FieldDescriptor.CPPTYPE_INT32: (True, False), FieldDescriptor.CPPTYPE_UINT32: (False, False)}  # -> (signed, 64 bits)
+_INTEGERS |= {FieldDescriptor.CPPTYPE_INT64: (True, True), FieldDescriptor.CPPTYPE_UINT64: (False, True)}
+_FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
+
+
+def message_name(descriptor: Descriptor) -> str:
+    """`Ssd`, or `Ssd.MaskHead` for a nested one: the package is the same for all."""
+    return descriptor.full_name.removeprefix(PACKAGE)
+
+
+def is_message(field: FieldDescriptor) -> bool:
+    return field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    return is_message(field) and field.message_type.GetOptions().map_entry
+
+
+def is_string(field: FieldDescriptor) -> bool:
+    return field.cpp_type == FieldDescriptor.CPPTYPE_STRING
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`; did you mean 'x'?`, or nothing where no known name is close."""
+    known = list(known)
+    lowered = {item.lower(): item for item in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
+    return f"; did you mean {lowered[close[0]]!r}?" if close else ""
+
+
+def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:
+    """Says that `container` has no field `name`, and what to write instead: a close name, or where in `root` a field of that name does exist."""
+    text = f"unknown field {name!r} in {message_name(container)}"
+    fields = list(container.fields_by_name)
+    homes = list(paths_to(name, root)) if root else []
+    hint = did_you_mean(name, fields, cutoff=0.85 if homes else 0.6)  # A right name in the wrong place is likelier than a poor spelling.
+    if hint:
+        return text + hint
+    if homes:
+        return f"{text}; {name!r} belongs to {' or '.join(homes[:3])}"
+    if not fields:
+        return f"{text}, which has no fields; remove it"
+    return f"{text}; its fields are {', '.join(fields)}" if len(fields) <= 15 else text
+
+
+def paths_to(name: str, root: Descriptor) -> Iterator[str]:
+    """Every path from `root` to a field called `name`, without its own name, shortest first; each message type is entered once."""
+    seen, queue = {root.full_name}, [(root, "")]
+    while queue:
+        container, path = queue.pop(0)
+        for field in container.fields:
+            here = f"{path}.{field.name}".lstrip(".")
+            if field.name == name:
+                yield path or "the top level"
+            if is_message(field) and field.message_type.full_name not in seen:
+                seen.add(field.message_type.full_name)
+                queue.append((field.message_type, here))
+
+
+def enum_values(field: FieldDescriptor) -> list[str]:
+    return [value.name for value in field.enum_type.values]
+
+
+def takes(field: FieldDescriptor) -> str:
+    """What to write as the value of a field."""
+    if is_message(field):
+        return f"a block, {field.name} {{ ... }} (message {message_name(field.message_type)})"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        return f"one of {', '.join(enum_values(field))}"
+    if field.cpp_type in _INTEGERS:
+        return "a whole number" if _INTEGERS[field.cpp_type][0] else "a whole number of 0 or more"
+    if field.cpp_type in _FLOATS:
+        return "a number"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return "true or false"
+    return "a quoted string"
+
+
+def bad_value(field: FieldDescriptor, value: str) -> str | None:
+    """What is wrong with the token `value` (strings with their quotes) as a value of a scalar or enum field; None if nothing is."""
+    quoted = value[:1] in ("'", '"')
+    where = f"{field.name} in {message_name(field.containing_type)}"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        try:
+            text_format.ParseEnum(field, value)
+        except ValueError:
+            names = enum_values(field)
+            bare = value.strip("'\"")
+            hint = f"; write {bare} without quotes" if quoted and bare in names else did_you_mean(bare, names)
+            return f"{where} has no value {value}{hint} (allowed: {', '.join(names)})"
+        return None
+    if is_string(field):
+        return None if quoted else f"{where} takes {takes(field)}, not {value}; write {field.name}: '{value}'"
+    try:
+        if field.cpp_type in _INTEGERS:
+            text_format.ParseInteger(value, *_INTEGERS[field.cpp_type])
+        elif field.cpp_type in _FLOATS:
+            text_format.ParseFloat(value)
+        else:
+            text_format.ParseBool(value)
+    except ValueError:
+        kind = takes(field)
+        if field.cpp_type in _INTEGERS and value.lstrip("+-").isdigit():
+            signed, wide = _INTEGERS[field.cpp_type]
+            half = 2 ** (63 if wide else 31)
+            kind = f"a whole number from {-half} to {half - 1}" if signed else f"a whole number from 0 to {2 * half - 1}"
+        return f"{where} takes {kind}, not {value or 'nothing'}"
+    return None
+
+
+def convert(field: FieldDescriptor, value: str) -> int | float | bool:
+    """The Python value of a token that `bad_value` found nothing wrong with; not for strings."""
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        return text_format.ParseEnum(field, value)
+    if field.cpp_type in _INTEGERS:
+        return text_format.ParseInteger(value, *_INTEGERS[field.cpp_type])
+    return text_format.ParseFloat(value) if field.cpp_type in _FLOATS else text_format.ParseBool(value)

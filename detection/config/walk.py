@@ -1,0 +1,31 @@
+"""Every message that is set in a config, with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+
+from detection.config.schema import is_map, is_message
+
+
+def messages(message: Message, path: str = "") -> Iterator[tuple[str, Message]]:
+    """Yields (path, message), a message before what it holds; paths have indices: `eval_input_reader[0].tf_record_input_reader`."""
+    yield path, message
+    for field, value in message.ListFields():
+        if not is_message(field) or field.is_extension:
+            continue
+        here = join(path, field.name)
+        if is_map(field):
+            if is_message(field.message_type.fields_by_name["value"]):
+                for key in sorted(value):
+                    yield from messages(value[key], f"{here}[{key}]")
+        elif field.is_repeated:
+            for index, item in enumerate(value):
+                yield from messages(item, f"{here}[{index}]")
+        else:
+            yield from messages(value, here)
+
+
+def join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
