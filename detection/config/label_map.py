@@ -8,10 +8,11 @@ name, and is left out of everything returned here. The text form is tried first,
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,19 +73,30 @@ def load(path: str | os.PathLike[str], use_display_name: bool = False) -> LabelM
     )
 
 
-def save(path: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Writes a text label map that gives `names` the ids 1, 2, ...; the file appears complete or not at all."""
-    names = list(names)
-    if not names or "" in names or len(set(names)) != len(names):
-        raise DataError(f"{os.fspath(path)}: a label map needs one or more names, all different and none empty; got {names}")
+def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int]) -> None:
+    """Writes a text label map; the file appears complete or not at all.
+
+    Args:
+        path: the file; its folder is made when absent.
+        names: the classes, which get the ids 1, 2, ... in this order; or a mapping from name to id.
+    """
+    names = list(names.items()) if isinstance(names, Mapping) else [(name, label) for label, name in enumerate(names, start=1)]
+    distinct = {name for name, _ in names if name}, {label for _, label in names if label > 0}
+    if not names or any(len(values) != len(names) for values in distinct):
+        raise DataError(f"{os.fspath(path)}: a label map needs one or more names, all different, none empty, with different ids from 1; got {names}")
     message = string_int_label_map_pb2.StringIntLabelMap()
-    for label, name in enumerate(names, start=1):
+    for name, label in sorted(names, key=lambda pair: pair[1]):
         message.item.add(name=name, id=label)
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    partial.write_text(text_format.MessageToString(message, as_utf8=True), encoding="utf-8")
-    partial.replace(target)
+    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text_format.MessageToString(message, as_utf8=True), encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise DataError(f"{target}: cannot write the label map: {error.strerror or error}") from error
 
 
 def generated(num_classes: int) -> tuple[Category, ...]:

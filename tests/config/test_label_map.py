@@ -149,3 +149,14 @@ def test_existing_label_maps(shared):
     assert (len(coco.categories), coco.max_id, coco.categories[0]) == (80, 90, Category(1, "person"))
     pascal = label_map.load(shared / "odapi_configs" / "pascal_label_map.pbtxt")
     assert (len(pascal.categories), pascal.max_id) == (20, 20)
+
+
+def test_ids_of_a_mapping_are_kept(tmp_path):
+    label_map.save(tmp_path / "map.pbtxt", {"toothbrush": 90, "person": 1})
+    assert label_map.load(tmp_path / "map.pbtxt").categories == (Category(1, "person"), Category(90, "toothbrush"))
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write the label map"):
+        label_map.save(tmp_path / "file" / "map.pbtxt", ["dog"])

@@ -1,0 +1,13 @@
+"""Conversion of annotated images into records: one file a format, everything behind the reading shared.
+
+A new format is one file beside voc.py with a function `read(source) -> Iterator[AnnotatedImage]`, and one line here.
+"""
+
+from __future__ import annotations
+
+from detection.data.convert import coco, voc
+
+FORMATS = {
+    "coco": coco.read,
+    "voc": voc.read,
+}

@@ -1,0 +1,168 @@
+"""From an image file to bytes that a record may hold: JPEG or PNG that TensorFlow decodes.
+
+JPEG and PNG are kept byte for byte. The header is read first (Pillow opens lazily), so that nothing huge is ever decoded; then TensorFlow decodes
+the image, because what counts is what training will see. Other types are stored as PNG. EXIF rotation is ignored, as TensorFlow and COCO do.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
+
+from detection.data.report import Fault
+
+# Only parsers that can meet an image of a data set: each one more is one more to attack.
+Image.init()
+PILLOW_FORMATS = tuple(name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO") if name in Image.OPEN)
+MAX_PIXELS = 100_000_000
+PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
+_STORED_AS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+_EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
+_EXIF_ORIENTATION = 0x0112
+_PNG_BIT_DEPTH_AT = 24
+_SIGNATURES = {
+    b"\x1f\x8b": "gzip data", b"PK": "a zip archive", b"%PDF": "a PDF", b"<?xml": "XML", b"<svg": "SVG", b"<!": "HTML", b"<html": "HTML",
+    b"II*\0": "a damaged TIFF", b"\xff\xd8": "a damaged JPEG", b"\x89PNG": "a damaged PNG", b"GIF8": "a damaged GIF",
+    b"version https://git-lfs": "a Git LFS pointer; run git lfs pull",
+}
+
+
+class LoadedImage(NamedTuple):
+    """An image fit for a record."""
+
+    encoded: bytes
+    format: str  # "jpeg" or "png"
+    width: int
+    height: int
+    faults: tuple[Fault, ...]
+
+
+class BadImage(Exception):
+    """An image that cannot be used."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
+    """Reads and checks an image.
+
+    Args:
+        path: the file.
+        max_pixels: larger images are refused, before they are decoded.
+        repair: JPEGs whose end is missing are completed (the missing part grey) and stored as PNG.
+
+    Raises:
+        BadImage: with the fault.
+    """
+    def bad(kind: str, value: str) -> BadImage:
+        return BadImage(Fault(kind, str(path), "", value, "image left out"))
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise bad("image_missing", "no such file") from error
+    except OSError as error:
+        raise bad("image_unreadable", error.strerror or str(error)) from error
+    if not data:
+        raise bad("image_unreadable", "empty file")
+    try:
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
+            notes = _notes(path, image, data)
+            if image.format in _STORED_AS:
+                encoded, kind = data, _STORED_AS[image.format]
+            else:
+                notes.append(Fault("image_transcoded", str(path), "", image.format, "stored as PNG"))
+                encoded, kind = _to_png(image), "png"
+    except Image.DecompressionBombError as error:
+        raise bad("image_too_large", f"more than {PILLOW_LIMIT} pixels by its header; shrink it") from error
+    except UnidentifiedImageError as error:
+        raise bad("image_unreadable", f"not an image of a known type, but {sniff(data)}") from error
+    except BadImage:
+        raise
+    except Exception as error:  # On damaged files Pillow's parsers raise whatever their arithmetic runs into.
+        raise bad("image_unreadable", str(error) or type(error).__name__) from error
+    try:
+        shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+    except tf.errors.OpError as error:
+        mended = _completed(encoded) if kind == "jpeg" else None
+        if mended is None:
+            raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {_reason(error)}") from error
+        if not repair:
+            raise bad("image_truncated", "the end of the JPEG is missing; --on_bad=fix keeps what is there") from error
+        notes.append(Fault("image_truncated", str(path), "", "the end of the JPEG is missing", "repaired: kept what is there, as PNG"))
+        encoded, kind, shape = mended, "png", (height, width, 3)
+    if tuple(shape) != (height, width, 3):
+        raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
+    return LoadedImage(encoded, kind, width, height, tuple(notes))
+
+
+def sniff(data: bytes) -> str:
+    """What bytes seem to be that Pillow does not know."""
+    head = data[:60].lstrip()
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    if data[4:8] == b"ftyp":
+        return "HEIF or video; convert it to JPEG"
+    text = head.decode("utf-8", "ignore")
+    if len(text.encode()) > len(head) - 4 and all(character.isprintable() or character.isspace() for character in text):
+        return f"text: {text[:30]!r}"
+    return f"unknown data: {data[:8].hex(' ')}"
+
+
+def _notes(path: Path, image: Image.Image, data: bytes) -> list[Fault]:
+    """What is peculiar about an image, yet no reason to refuse it."""
+    notes = []
+    extension = path.suffix.lower()
+    if extension not in _EXTENSIONS.get(image.format, (f".{image.format.lower()}", ".pgm")):
+        notes.append(Fault("image_extension", str(path), "", f"holds {image.format}"))
+    sixteen_bit = data[_PNG_BIT_DEPTH_AT : _PNG_BIT_DEPTH_AT + 1] == b"\x10" if image.format == "PNG" else image.mode.startswith("I;16")
+    if sixteen_bit:
+        notes.append(Fault("image_16_bit", str(path)))
+    if image.mode == "CMYK":
+        notes.append(Fault("image_cmyk", str(path)))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        notes.append(Fault("image_alpha", str(path)))
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # An MPO's further frames are previews of the first.
+        notes.append(Fault("image_animated", str(path), "", f"{image.n_frames} frames", "first one used"))
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if orientation not in (0, 1):
+        notes.append(Fault("image_exif_rotated", str(path), "", f"orientation {orientation}", "taken as stored"))
+    return notes
+
+
+def _to_png(image: Image.Image) -> bytes:
+    """The first frame, RGB or grey, 8 bits a channel, without metadata."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))  # As TensorFlow reads PNG of 16 bits.
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"pixels are {'32-bit integers' if image.mode == 'I' else 'floating point'}, whose range nobody knows; convert to 8 bits")
+    elif image.mode != "L":
+        image = image.convert("RGB")
+    stream = io.BytesIO()
+    Image.frombytes(image.mode, image.size, image.tobytes()).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _completed(data: bytes) -> bytes | None:
+    """A JPEG with a missing end as PNG, or None if too little is left (TensorFlow recovers when 95 % of the lines are there)."""
+    try:
+        pixels = tf.io.decode_jpeg(data, channels=3, try_recover_truncated=True, acceptable_fraction=0.95)
+        return tf.io.encode_png(pixels).numpy()
+    except tf.errors.OpError:
+        return None
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    text = str(error.message).split("[Op:")[0]
+    return text.rpartition("}} ")[2].strip().rstrip(".")

@@ -1,0 +1,185 @@
+"""Conversion from end to end: annotated images in, shards, label map, manifest and report out.
+
+Images are read, decoded for checking and serialised in threads (TensorFlow decodes without the interpreter's lock: two threads on two cores convert
+1300 images/s of 640x480, as many as two processes); records keep the order of the source whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TextIO, TypeVar
+
+from PIL import Image
+
+from detection.config import label_map
+from detection.data.convert import boxes, images
+from detection.data.convert.progress import progress
+from detection.data.convert.source import AnnotatedImage, AnnotatedSet
+from detection.data.records import RecordImage, ShardedWriter, to_example
+from detection.data.report import Fault, Report
+from detection.errors import DataError
+
+_SHARD_BYTES = 128 * 2**20
+_T, _R = TypeVar("_T"), TypeVar("_R")
+SKIP, FAIL, FIX = "skip", "fail", "fix"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to convert.
+
+    output: prefix of the shards, such as data/train.record
+    num_shards: 0 for one shard every 128 MiB of images
+    label_map_path: read when it exists, otherwise made: with the ids that the data set gives, or of the classes found in alphabetical order;
+        "" for label_map.pbtxt beside the output
+    on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks everything but writes no records
+        if anything is bad
+    max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is behind them all
+    """
+
+    output: str
+    num_shards: int = 0
+    label_map_path: str = ""
+    on_bad: str = SKIP
+    ignore_difficult: bool = False
+    max_image_pixels: int = images.MAX_PIXELS
+    max_bad_percent: float = 50.0
+    overwrite: bool = False
+    workers: int = 0  # threads; 0 for one a core
+
+
+class _Result(NamedTuple):
+    """What became of one annotated image."""
+
+    serialized: bytes
+    image: RecordImage | None
+    faults: list[Fault]
+    ignored: int  # difficult boxes left out on request
+
+
+def convert(annotated: AnnotatedSet, options: Options, out: TextIO, progress_to: TextIO | None = None) -> Report:
+    """Converts a data set and tells `out` what was found and what was wrong; `<output>.report.json` tells all of it.
+
+    Raises:
+        DataError: where nothing usable was found, or more is bad than `options` allow; then no records are written.
+    """
+    report = Report(options.output)
+    todo = list(annotated.images)
+    map_path = options.label_map_path or str(Path(options.output).parent / "label_map.pbtxt")
+    make_map = not Path(map_path).exists()
+    if make_map:
+        ids = names = annotated.ids or _ids_of(todo, options)
+    else:
+        known = label_map.load(map_path)
+        ids, names = known.ids_by_display_name | known.ids_by_name, known.ids_by_name
+    report.declare(names)
+    report.found_images = sum(not any(fault.kind == "listed_twice" for fault in image.faults) for image in todo)
+    report.found_boxes = sum(image.found_boxes for image in todo)
+    workers = options.workers or os.cpu_count() or 1
+
+    def one(image: AnnotatedImage) -> _Result:
+        return _convert_image(image, options, ids, map_path)
+
+    with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
+        with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is a limit, not a warning.
+            results = _in_order(pool, one, _without_repeats(todo), 4 * workers)
+            for result in progress(results, len(todo), options.output, progress_to):
+                report.faults += result.faults
+                report.ignored_difficult_boxes += result.ignored
+                if result.image is not None:
+                    report.add(result.image)
+                    writer.write_serialized(result.serialized, result.image)
+        report_path = f"{options.output}.report.json"
+        refusal = _refusal(report, options)
+        if refusal is None:
+            report.outputs = [f"{options.output}-?????-of-{len(writer.paths):05d}", map_path]
+        report.save(report_path)
+        out.writelines(f"{line}\n" for line in report.lines())
+        if refusal is not None:
+            raise DataError(f"{options.output}: {refusal}; no records were written; all faults: {report_path}")
+    if make_map:
+        label_map.save(map_path, ids)
+    return report
+
+
+def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str) -> _Result:
+    faults = list(image.faults)
+    if not image.usable:
+        return _Result(b"", None, faults, 0)
+    repair = options.on_bad == FIX
+    try:
+        loaded = images.load(image.image_path, options.max_image_pixels, repair)
+    except images.BadImage as error:
+        return _Result(b"", None, [*faults, error.fault], 0)
+    faults += loaded.faults
+    wanted = [box for box in image.boxes if not (options.ignore_difficult and box.difficult)]
+    kept, box_faults = boxes.check(image._replace(boxes=tuple(wanted)), loaded.width, loaded.height, ids, map_path, repair)
+    faults += box_faults
+    if any(fault.kind == "size_mismatch" and fault.bad for fault in box_faults):
+        return _Result(b"", None, faults, 0)
+    record = RecordImage(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept))
+    return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted))
+
+
+def _ids_of(todo: list[AnnotatedImage], options: Options) -> dict[str, int]:
+    """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of reading."""
+    names = sorted({box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)})
+    if not names:
+        raise DataError(f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made; check --annotation_dir, "
+                        f"or pass an existing --label_map_path to convert images without objects")
+    return {name: label for label, name in enumerate(names, start=1)}
+
+
+def _without_repeats(todo: list[AnnotatedImage]) -> Iterator[AnnotatedImage]:
+    """Marks images whose id was there before as unusable: two different images would count as one in evaluation."""
+    seen: set[str] = set()
+    for image in todo:
+        if image.usable and image.source_id in seen:
+            fault = Fault("duplicate_id", image.where, "", f"id {image.source_id!r} was there before", "image left out")
+            image = image._replace(usable=False, faults=(*image.faults, fault))
+        elif image.usable:
+            seen.add(image.source_id)
+        yield image
+
+
+def _refusal(report: Report, options: Options) -> str | None:
+    """Why these records should not be written, if so."""
+    bad = report.bad
+    if options.on_bad == FAIL and bad:
+        return f"{len(bad)} faults, first: {bad[0]}; mend them, or pass --on_bad=skip or --on_bad=fix"
+    if not report.images:
+        return f"none of {report.found_images} images is usable" + (f", first: {bad[0]}" if bad else "")
+    lost = sum(fault.action == "image left out" for fault in bad)
+    clipped = sum(fault.kind == "box_clipped" for fault in report.faults)
+    for count, found, what in (
+        (lost, report.found_images, "images are bad"),
+        (sum(fault.action == "box left out" for fault in bad), report.found_boxes, "boxes are bad"),
+        (clipped, report.found_boxes, "boxes reach outside their image"),
+    ):
+        if found and 100 * count / found > options.max_bad_percent:
+            first = next(iter(bad), None) or next(fault for fault in report.faults if fault.kind == "box_clipped")
+            return f"{count} of {found} {what}, more than --max_bad_percent={options.max_bad_percent:g}, first: {first}"
+    return None
+
+
+def _shards_for(todo: list[AnnotatedImage]) -> int:
+    total = sum(image.image_path.stat().st_size for image in todo if image.usable and image.image_path.is_file())
+    return max(1, -(-total // _SHARD_BYTES))
+
+
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
+    """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in memory."""
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,112 @@
+"""What every format's reader is given, and what it yields.
+
+A reader turns annotation files into `AnnotatedImage`s without opening images: it trusts nothing and decides nothing about pixels. What it cannot
+make sense of it reports as faults of the image it belongs to. Everything behind it (images, boxes, classes, shards) is the same for all formats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from detection.data.report import Fault
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a data set lies; a format uses the fields that it has a meaning for."""
+
+    roots: tuple[str, ...] = ()  # folders of a known layout, such as VOC2007
+    image_dir: str = ""
+    annotations: str = ""  # a folder or a file
+    subset: str = ""  # name of a split that the layout knows
+    split_file: str = ""  # a file of ids, one a line
+
+
+class AnnotatedBox(NamedTuple):
+    """One box as annotated: pixels, nothing checked but that these are numbers."""
+
+    item: str  # which object it is, for messages
+    name: str  # class
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    difficult: bool = False
+    truncated: bool = False
+    is_crowd: bool = False
+    group_of: bool = False
+    view: str = ""
+    area: float | None = None  # pixels²; None for that of the box
+
+
+class AnnotatedImage(NamedTuple):
+    """One image as annotated."""
+
+    where: str  # the file that annotates it, for messages
+    image_path: Path
+    filename: str  # relative to the image folder, with /
+    source_id: str
+    declared_size: tuple[int, int] | None  # width and height that the boxes were made for
+    boxes: tuple[AnnotatedBox, ...]
+    found_boxes: int  # objects in the annotation, readable or not
+    faults: tuple[Fault, ...] = ()
+    usable: bool = True  # False where the faults leave nothing to convert
+
+
+class AnnotatedSet(NamedTuple):
+    """What a reader returns."""
+
+    images: Iterable[AnnotatedImage]
+    ids: dict[str, int] | None = None  # label of each class, where the data set itself says
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative file name stays in its folder: not absolute (on any system) and without `..`."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return bool(parts) and not PurePosixPath(name).is_absolute() and not PureWindowsPath(name).drive and parts[0] != "/" and ".." not in parts
+
+
+class FolderIndex:
+    """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they are composed."""
+
+    def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> None:
+        self.folder = Path(folder)
+        self.names: list[str] = []  # sorted
+        for parent, folders, files in os.walk(self.folder, followlinks=True):
+            folders.sort()
+            relative = Path(parent).relative_to(self.folder)
+            self.names += [(relative / name).as_posix() for name in files if name.lower().endswith(extensions)]
+        self.names.sort()
+        self._by_name = {normal(name): name for name in self.names}
+        self._by_stem: dict[str, list[str]] = {}
+        for name in self.names:
+            self._by_stem.setdefault(normal(stem(name)), []).append(name)
+
+    def by_name(self, name: str) -> str | None:
+        """The file called so."""
+        return self._by_name.get(normal(name))
+
+    def by_stem(self, name: str) -> list[str]:
+        """The files called so apart from their extension."""
+        return self._by_stem.get(normal(name), [])
+
+    def path(self, name: str) -> Path:
+        """Where a file lies."""
+        return self.folder / name
+
+
+def stem(name: str) -> str:
+    """A relative name without its extension."""
+    return os.path.splitext(name)[0]
+
+
+def normal(name: str) -> str:
+    """The form of a name to compare by."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))

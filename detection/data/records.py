@@ -1,0 +1,240 @@
+"""Records: one tf.Example an image, under the keys of the TF Object Detection API, in shards that appear complete or not at all.
+
+Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels came from. Beside the
+shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from detection.errors import DataError
+
+MANIFEST_SUFFIX = ".manifest.json"
+
+
+class RecordBox(NamedTuple):
+    """One box of a record."""
+
+    ymin: float  # normalised, 0 to 1; likewise the next three
+    xmin: float
+    ymax: float
+    xmax: float
+    label: int  # label map id, from 1
+    text: str  # the class's name in the label map
+    area: float  # pixels² of the original image
+    difficult: bool = False
+    is_crowd: bool = False
+    group_of: bool = False
+    truncated: bool = False
+    view: str = ""
+    weight: float = 1.0
+
+
+class RecordImage(NamedTuple):
+    """One record: an encoded image and its boxes."""
+
+    encoded: bytes  # JPEG or PNG, as `format` says
+    format: str  # "jpeg" or "png"
+    height: int  # of the decoded image, pixels
+    width: int
+    filename: str
+    source_id: str  # unique in the data set
+    boxes: tuple[RecordBox, ...]
+
+
+def to_example(image: RecordImage) -> tf.train.Example:
+    """The tf.Example of an image."""
+    boxes = image.boxes
+    return tf.train.Example(features=tf.train.Features(feature={
+        "image/encoded": _bytes([image.encoded]),
+        "image/format": _bytes([image.format.encode()]),
+        "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
+        "image/filename": _bytes([_utf8(image.filename)]),
+        "image/source_id": _bytes([_utf8(image.source_id)]),
+        "image/height": _ints([image.height]),
+        "image/width": _ints([image.width]),
+        "image/object/bbox/ymin": _floats(box.ymin for box in boxes),
+        "image/object/bbox/xmin": _floats(box.xmin for box in boxes),
+        "image/object/bbox/ymax": _floats(box.ymax for box in boxes),
+        "image/object/bbox/xmax": _floats(box.xmax for box in boxes),
+        "image/object/class/label": _ints(box.label for box in boxes),
+        "image/object/class/text": _bytes(_utf8(box.text) for box in boxes),
+        "image/object/area": _floats(box.area for box in boxes),
+        "image/object/difficult": _ints(box.difficult for box in boxes),
+        "image/object/is_crowd": _ints(box.is_crowd for box in boxes),
+        "image/object/group_of": _ints(box.group_of for box in boxes),
+        "image/object/truncated": _ints(box.truncated for box in boxes),
+        "image/object/view": _bytes(_utf8(box.view) for box in boxes),
+        "image/object/weight": _floats(box.weight for box in boxes),
+    }))
+
+
+def shard_path(prefix: str | os.PathLike[str], index: int, count: int) -> Path:
+    """`<prefix>-00000-of-00010` and so on."""
+    return Path(f"{os.fspath(prefix)}-{index:05d}-of-{count:05d}")
+
+
+def manifest_path(prefix: str | os.PathLike[str]) -> Path:
+    """Where the manifest of the shards `<prefix>-?????-of-?????` lies."""
+    return Path(f"{os.fspath(prefix)}{MANIFEST_SUFFIX}")
+
+
+class ShardedWriter:
+    """Writes records round robin into shards; a context manager.
+
+    The shards are written under temporary names and take their own when the block ends well, the manifest last; when it ends with an
+    exception nothing remains. The same records in the same order give the same bytes.
+
+    Args:
+        prefix: path of the shards up to `-00000-of-...`; its folder is made when absent.
+        num_shards: how many files; those without records exist, empty.
+        overwrite: replaces shards of the same prefix (of any number); otherwise their presence is an error.
+    """
+
+    def __init__(self, prefix: str | os.PathLike[str], num_shards: int = 1, overwrite: bool = False) -> None:
+        if num_shards < 1:
+            raise DataError(f"{os.fspath(prefix)}: num_shards is {num_shards}; at least 1 is needed")
+        self.prefix = Path(prefix)
+        self.paths = [shard_path(prefix, index, num_shards) for index in range(num_shards)]
+        self._partial = [path.with_name(f".{path.name}.tmp-{os.getpid()}") for path in self.paths]
+        self._old = _shards_of(self.prefix)
+        if self._old and not overwrite:
+            raise DataError(f"{self._old[0]}: exists already; choose another output or pass --overwrite")
+        self._records = [0] * num_shards
+        self._boxes: Counter[tuple[int, str]] = Counter()
+        self._writers: list[tf.io.TFRecordWriter] = []
+
+    def __enter__(self) -> ShardedWriter:
+        with self._explained():
+            self.prefix.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self.prefix)
+            self._writers = [tf.io.TFRecordWriter(os.fspath(path)) for path in self._partial]
+        return self
+
+    def write(self, image: RecordImage) -> None:
+        """Appends a record to the shard whose turn it is."""
+        self.write_serialized(to_example(image).SerializeToString(deterministic=True), image)
+
+    def write_serialized(self, serialized: bytes, image: RecordImage) -> None:
+        """As `write`, with the work of `to_example` done elsewhere (in another thread)."""
+        shard = sum(self._records) % len(self.paths)
+        with self._explained():
+            self._writers[shard].write(serialized)
+        self._records[shard] += 1
+        self._boxes.update((box.label, box.text) for box in image.boxes)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            with self._explained():
+                for writer in self._writers:
+                    writer.close()
+            if kind is None:
+                with self._explained():
+                    self._publish()
+        finally:
+            for path in self._partial:
+                path.unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        manifest = manifest_path(self.prefix)
+        manifest.unlink(missing_ok=True)  # From here to the end there is none, rather than one that is wrong.
+        shards = []
+        for path, partial, records in zip(self.paths, self._partial, self._records, strict=True):
+            with partial.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            shards.append({"name": path.name, "records": records, "bytes": partial.stat().st_size, "sha256": digest})
+            partial.replace(path)
+        for path in set(self._old) - set(self.paths):
+            path.unlink()
+        content = {
+            "version": 1,
+            "records": sum(self._records),
+            "boxes": self._boxes.total(),
+            "classes": [{"id": label, "name": text, "boxes": count} for (label, text), count in sorted(self._boxes.items())],
+            "shards": shards,
+        }
+        write_json(manifest, content)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error.message).splitlines()[0]
+            raise DataError(f"{self.prefix}: cannot write records: {reason}; check the folder and the space left in it") from error
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict | None:
+    """The manifest of the shard at `path`, or None where there is none. Raises DataError when it is there and unusable."""
+    match = re.fullmatch(r"(.*)-\d{5}-of-\d{5}", os.fspath(path))
+    file = manifest_path(match.group(1)) if match else None
+    if file is None or not file.exists():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {**content, "shards": {shard["name"]: shard for shard in content["shards"]}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked") from error
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Writes JSON that appears complete or not at all."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="surrogateescape")
+    partial.replace(target)
+
+
+def _shards_of(prefix: Path) -> list[Path]:
+    pattern = re.compile(re.escape(prefix.name) + r"-\d{5}-of-\d{5}")
+    folder = prefix.parent
+    return sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def _remove_leftovers(prefix: Path) -> None:
+    """Deletes temporary shards of this prefix whose process is gone (killed, so that it could not)."""
+    pattern = re.compile(r"\." + re.escape(prefix.name) + r"-\d{5}-of-\d{5}\.tmp-(\d+)")
+    for path in prefix.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not _is_running(int(match.group(1))):
+            path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # Elsewhere signal 0 is not a question but a signal.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # Somebody else's process.
+        return True
+    return True
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # File names need not be valid UTF-8; their bytes come back as they were.
+
+
+def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _ints(values: Iterable[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _floats(values: Iterable[float]) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
