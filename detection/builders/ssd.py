@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from detection.builders import anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher, post_processing, similarity
 from detection.data.resize import Resizer
-from detection.meta_architectures.multibox_loss import MultiboxLoss
 from detection.meta_architectures.ssd import Ssd
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
@@ -19,7 +18,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         anchors=anchors,
         head=box_predictor.build_dense(message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm),
         assigner=_assigner(message),
-        multibox_loss=_loss(message),
+        loss_terms=losses.build(message.loss, "model.ssd.loss"),
         postprocessing=post_processing.build(message.post_processing),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
@@ -35,17 +34,6 @@ def _assigner(message: ssd_pb2.Ssd) -> TargetAssigner:
         box_coder=box_coder.build(message.box_coder),
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
-    )
-
-
-def _loss(message: ssd_pb2.Ssd) -> MultiboxLoss:
-    built = losses.build(message.loss)
-    return MultiboxLoss(
-        localization=built.localization,
-        classification=built.classification,
-        localization_weight=built.localization_weight,
-        classification_weight=built.classification_weight,
-        miner=built.miner,
     )
 
 

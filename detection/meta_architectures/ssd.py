@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from detection.feature_extractors.ssd_maps import SsdFeatureExtractor
 from detection.heads.dense import DenseHead
-from detection.meta_architectures.multibox_loss import MultiboxLoss
+from detection.losses.terms import LossTerms
+from detection.meta_architectures.multibox_loss import multibox_loss
 from detection.ops import boxes as box_ops
 from detection.ops.scores import PostProcessing
 from detection.ops.targets import TargetAssigner
@@ -31,7 +32,7 @@ class Ssd(keras.layers.Layer):
         anchors: (map shapes, image shape) -> float32 [A, 4], pixels.
         head: maps -> codes float32 [B, A, 4], logits float32 [B, A, K + 1].
         assigner: anchors and groundtruth -> Targets.
-        multibox_loss: Equation 1 summed over the anchors.
+        loss_terms: the parts of Equation 1.
         postprocessing: score conversion and per-class non-maximum suppression.
         normalize_by_matches: divide both losses by the matched anchors of the batch, at least 1.
         normalize_by_code_size: divide the localisation loss by the length of a box code.
@@ -47,7 +48,7 @@ class Ssd(keras.layers.Layer):
         anchors: Callable[[list[tuple], tuple], tf.Tensor],
         head: DenseHead,
         assigner: TargetAssigner,
-        multibox_loss: MultiboxLoss,
+        loss_terms: LossTerms,
         postprocessing: PostProcessing,
         normalize_by_matches: bool,
         normalize_by_code_size: bool,
@@ -57,7 +58,7 @@ class Ssd(keras.layers.Layer):
         super().__init__(name="ssd", autocast=False)
         self.num_classes = num_classes
         self.extractor, self.anchors, self.head = extractor, anchors, head
-        self.assigner, self.multibox_loss, self.postprocessing = assigner, multibox_loss, postprocessing
+        self.assigner, self.loss_terms, self.postprocessing = assigner, loss_terms, postprocessing
         self.normalize_by_matches, self.normalize_by_code_size = normalize_by_matches, normalize_by_code_size
         self.pad_value, self.image_shape = pad_value, input_shape
 
@@ -73,7 +74,7 @@ class Ssd(keras.layers.Layer):
         """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
         targets = self.assigner(predictions.anchors, groundtruth, self.num_classes)
         decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
-        localization, classification = self.multibox_loss(predictions.box_codes, predictions.class_logits, targets, decode)
+        localization, classification = multibox_loss(self.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode)
         if self.normalize_by_matches:
             matched = tf.maximum(tf.reduce_sum(targets.box_weights), 1.0)
             localization, classification = localization / matched, classification / matched
@@ -85,8 +86,7 @@ class Ssd(keras.layers.Layer):
         """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
         boxes = self.assigner.box_coder.decode(predictions.box_codes, predictions.anchors)
         scores = self.postprocessing.score_converter(predictions.class_logits)
-        windows = tf.pad(tf.cast(true_shapes, tf.float32), [[0, 0], [2, 0]])
-        kept = self.postprocessing.nms(boxes, scores[..., 1:], windows)
+        kept = self.postprocessing.nms(boxes, scores[..., 1:], box_ops.image_windows(true_shapes))
         return Detections(
             boxes=box_ops.to_normalised(kept.boxes, true_shapes),
             scores=kept.scores,
