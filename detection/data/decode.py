@@ -1,11 +1,11 @@
 """From a record to a sample: parse, decode, check.
 
-Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image, lists of unequal length,
-NaN, corners the wrong way round, pixels where fractions are expected, labels outside the label map. What can be put right is put right and counted
-(`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
+Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image,
+lists of unequal length, NaN, corners the wrong way round, pixels where fractions are expected, labels outside the label map. What can be put
+right is put right and counted (`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
 
-Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP and GIF (first frame). Rotation noted
-in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
+Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP and GIF (first frame).
+Rotation noted in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
 """
 
 from __future__ import annotations
@@ -121,9 +121,8 @@ class Decoder(NamedTuple):
             check_record(size_fits, record, "image/height, image/width", sizes, "write the size of the stored pixels (EXIF rotation is not applied)")
             check_record(~tf.reduce_any(broken), record, "image/object/bbox", box(broken), "coordinates must be finite numbers")
             check_record(~tf.reduce_any(inverted), record, "image/object/bbox", box(inverted), "the minimum exceeds the maximum: swap the corners")
-            check_record(
-                ~tf.reduce_any(outside), record, "image/object/bbox", box(outside), "far outside the image: normalised coordinates (0 to 1) are expected, not pixels"
-            )
+            pixels = "far outside the image: normalised coordinates (0 to 1) are expected, not pixels"
+            check_record(~tf.reduce_any(outside), record, "image/object/bbox", box(outside), pixels)
             row = tf.where(unknown)[:1, 0]
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(ids, row)))
@@ -151,7 +150,7 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
             check_record(right, record, key, value, "write one value a box")
-        fix = "write one label id (or class/text) a box" if reads_texts else "write one label id a box, or set label_map_path so that class/text can be used"
+        fix = "write one label id (or class/text) a box" if reads_texts else "write one label id a box, or set label_map_path to use class/text"
         check_record(labelled, record, f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 

@@ -1,14 +1,16 @@
 """Input pipelines.
 
-    training:    shards -> [an epoch: shuffle shards -> read several at once -> shuffle records -> 1 of n] for ever -> decode -> augment -> resize -> pad -> batch
-    evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch, once
+    training:    epoch after epoch (shuffle shards -> read several at once -> shuffle records -> 1 of n)
+                 -> decode -> augment -> resize -> pad -> batch -> prefetch
+    evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch -> prefetch, once
 
-Memory stays small because records are shuffled while they are still compressed. The order of the data, and every random change to it, follows from the seed
-and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a stopped run
-exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
+Memory stays small because records are shuffled while they are still compressed. An epoch ends before the next begins, so a small data set starts at
+once, however large the shuffle buffer may be, and every image comes once an epoch. The order of the data, and every random change to it, follows from
+the seed and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a
+stopped run exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
 
-For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass `worker` and `workers` and share the
-reading: every one decodes only its part.
+For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass `worker` and `workers` and
+share the work: every one decodes only its part.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from detection.data import shards
+from detection.data import mixing, shards
 from detection.data.decode import Decoder
 from detection.data.labels import LabelLookup
 from detection.data.reading import iterate, translate
@@ -37,6 +39,7 @@ class InputOptions:
     """Which records to read and how. Numbers have the names and defaults of the InputReader message."""
 
     paths: tuple[str, ...]  # globs
+    weights: tuple[float, ...] = ()  # of the paths in training: how often each is drawn from; empty: all records are one data set
     field: str = "tf_record_input_reader.input_path"  # where the paths come from, for messages
     categories: tuple[Category, ...] = ()  # allowed label ids; empty: 1 to num_classes
     text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
@@ -86,12 +89,11 @@ def train_dataset(
     Raises:
         ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
     """
-    files = options.shards()
     decoder, remarks = _decoder(options, remarks)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
     position = start_step * batch_size * workers
-    records = _record_stream(options, files, seed, position).enumerate(start=position)
+    records = _mixed_stream(options, seed, position).enumerate(start=position)
     if workers > 1:
         records = records.shard(workers, worker)
 
@@ -127,17 +129,29 @@ def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, re
 
 
 def count_records(options: InputOptions) -> int:
-    """Records of one epoch, from the headers of the shards."""
-    total = sum(shards.count_records(path) for path in options.shards())
-    return -(-total // max(options.sample_1_of_n_examples, 1))
+    """Records that one epoch (or one evaluation) gives, from the headers of the shards."""
+    return _epoch_length(options, options.shards())
+
+
+def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
+    return -(-sum(shards.count_records(path) for path in files) // options.sample_1_of_n_examples)
+
+
+def _mixed_stream(options: InputOptions, seed: int, position: int) -> tf.data.Dataset:
+    """Records of all data sets from `position` on, in proportion to their weights if there are any."""
+    if not options.weights:
+        return _record_stream(options, options.shards(), seed, position)
+    groups = [shards.list_shards([path], options.field) for path in options.paths]
+    starts = mixing.taken(options.weights, seed, position)
+    streams = [_record_stream(options, files, seed + number, start) for number, (files, start) in enumerate(zip(groups, starts, strict=True))]
+    return tf.data.Dataset.choose_from_datasets(streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False)
 
 
 def _record_stream(options: InputOptions, files: tuple[str, ...], seed: int, position: int) -> tf.data.Dataset:
-    """Records, epoch after epoch, from `position` on."""
-    epoch_length = count_records(options) if position else 1
-    first, skipped = divmod(position, epoch_length)
-    # An even spread of seeds over epochs; the generators mix them well.
-    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda epoch: tf.constant(seed, tf.int64) * 1_000_003 + epoch)
+    """Records of these files, epoch after epoch, from `position` on."""
+    first, skipped = divmod(position, _epoch_length(options, files)) if position else (0, 0)
+    # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
+    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda number: seed * 1_000_003 + number)
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         paths = tf.data.Dataset.from_tensor_slices(list(files))
@@ -148,7 +162,11 @@ def _record_stream(options: InputOptions, files: tuple[str, ...], seed: int, pos
             records = paths.flat_map(_as_is(_read_shard))
         else:
             records = paths.interleave(
-                _as_is(_read_shard), cycle_length=readers, block_length=max(options.read_block_length, 1), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                _as_is(_read_shard),
+                cycle_length=readers,
+                block_length=max(options.read_block_length, 1),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
             )
         if options.shuffle and options.shuffle_buffer_size > 1:
             records = records.shuffle(options.shuffle_buffer_size, seed=epoch_seed)

@@ -22,7 +22,8 @@ class Labels(NamedTuple):
 class LabelLookup:
     """Tables of one label map.
 
-    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to `num_classes`, or any from 1 if that is 0).
+    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to `num_classes`, or any from 1 if
+    that is 0).
     """
 
     def __init__(self, text_ids: tuple[tuple[str, int], ...], ids: tuple[int, ...], num_classes: int) -> None:

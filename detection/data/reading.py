@@ -2,8 +2,8 @@
 
     for example in iterate(dataset, options): ...
 
-Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until the
-record that fails: slow, but only ever done once, and then the run ends.
+Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until
+the record that fails: slow, but only ever done once, and then the run ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from detection.data.remarks import Remarks
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
-_DATA_FAULTS = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.NotFoundError, tf.errors.UnimplementedError)
+_DATA_FAULTS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.OutOfRangeError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,
+)
 
 
 def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Remarks | None = None) -> Iterator[Any]:

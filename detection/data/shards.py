@@ -33,7 +33,8 @@ def list_shards(patterns: Iterable[str], field: str) -> tuple[str, ...]:
         shards.extend(matches)
     shards = list(dict.fromkeys(shards))
     if not sum(_check_start(path, field) for path in shards):
-        raise DataError(f"{field}: {shards[0]} holds no records" + (f", nor do {len(shards) - 1} others" if shards[1:] else "") + "; create them again")
+        others = f", nor do {len(shards) - 1} others" if shards[1:] else ""
+        raise DataError(f"{field}: {shards[0]} holds no records{others}; create them again")
     return tuple(shards)
 
 
@@ -60,7 +61,7 @@ def count_records(path: str) -> int:
             length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER else size
             end = offset + _HEADER + length + _FOOTER
             if end > size:
-                raise DataError(f"{path}, record {count}: cut short or not a TFRecord file ({size} bytes, the record at {offset} would end later); create it again")
+                raise DataError(f"{path}, record {count}: cut short at {size} bytes, or not a TFRecord file; create it again")
             offset, count = end, count + 1
     return count
 

@@ -31,7 +31,8 @@ def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: float, clip_boxes: bool) -> Sample:
     """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
 
-    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped to the new image if `clip_boxes`.
+    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped to the new image if
+    `clip_boxes` holds.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)

@@ -1,0 +1,102 @@
+"""Message `InputReader` (and its label map) -> data.input.InputOptions.
+
+Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls, queue_capacity,
+min_after_dequeue, prefetch_size) are accepted and have no effect.
+"""
+
+from __future__ import annotations
+
+from detection.config import label_map as label_maps
+from detection.data.input import InputOptions
+from detection.errors import ConfigError
+from detection.protos import input_reader_pb2
+
+_NOT_SUPPORTED = (
+    "load_multiclass_scores",
+    "load_context_features",
+    "load_context_image_ids",
+    "load_instance_masks",
+    "load_dense_pose",
+    "load_track_id",
+    "load_keypoint_depth_features",
+    "num_additional_channels",
+    "num_keypoints",
+    "expand_labels_hierarchy",
+    "use_keypoint_label_map",
+)
+
+
+def build(
+    message: input_reader_pb2.InputReader,
+    num_classes: int = 0,
+    *,
+    is_training: bool,
+    path: str | None = None,
+    label_map: label_maps.LabelMap | None = None,
+) -> InputOptions:
+    """What to read and how.
+
+    Args:
+        message: one reader of a pipeline config.
+        num_classes: of the model; 0 takes as many as the label map has.
+        is_training: evaluation reads everything once and in order, whatever the message says about shuffling and epochs.
+        path: names the message in errors.
+        label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called category_1 and so on.
+
+    Raises:
+        ConfigError: unsupported fields, numbers that make no sense. DataError: the label map cannot be read.
+    """
+    path = path or ("train_input_reader" if is_training else "eval_input_reader")
+    paths = _paths(message, path)
+    weights = tuple(message.sample_from_datasets_weights)
+    if weights and len(weights) != len(paths):
+        raise ConfigError(
+            f"{path}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} of tf_record_input_reader.input_path; give one a path"
+        )
+    if weights and (min(weights) < 0 or sum(weights) <= 0):
+        raise ConfigError(f"{path}.sample_from_datasets_weights is {list(weights)}; weights must not be negative, and one must be positive")
+    if message.max_number_of_boxes < 1:
+        raise ConfigError(f"{path}.max_number_of_boxes is {message.max_number_of_boxes}; it must be at least 1")
+    if label_map is None and message.label_map_path:
+        label_map = label_maps.load(message.label_map_path, message.use_display_name)
+    if label_map is None:
+        categories, text_ids, source = label_maps.generated(num_classes), (), f"num_classes ({num_classes}), as {path}.label_map_path is not set"
+    else:
+        categories = label_map.categories
+        text_ids = (*label_map.ids_by_name.items(), *label_map.ids_by_display_name.items())
+        source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    return InputOptions(
+        paths=paths,
+        field=f"{path}.tf_record_input_reader.input_path",
+        weights=weights if is_training else (),
+        categories=categories,
+        text_ids=text_ids,
+        num_classes=num_classes,
+        label_source=source,
+        max_number_of_boxes=message.max_number_of_boxes,
+        shuffle=message.shuffle,
+        shuffle_buffer_size=message.shuffle_buffer_size,
+        filenames_shuffle_buffer_size=message.filenames_shuffle_buffer_size,
+        num_epochs=message.num_epochs if is_training else 1,
+        sample_1_of_n_examples=max(message.sample_1_of_n_examples, 1),
+        num_readers=message.num_readers,
+        read_block_length=message.read_block_length,
+        num_prefetch_batches=message.num_prefetch_batches,
+    )
+
+
+def _paths(message: input_reader_pb2.InputReader, path: str) -> tuple[str, ...]:
+    """The globs of the one kind of reader there is. Raises ConfigError for everything that would silently be left out."""
+    kind = message.WhichOneof("input_reader")
+    if kind != "tf_record_input_reader":
+        what = f"{path}.{kind} is not supported" if kind else f"{path} names no data"
+        raise ConfigError(f'{what}; set {path}.tf_record_input_reader {{ input_path: "..." }}')
+    if message.input_type == input_reader_pb2.TF_SEQUENCE_EXAMPLE:
+        raise ConfigError(f"{path}.input_type TF_SEQUENCE_EXAMPLE is not supported; use records of TF_EXAMPLE, one image each")
+    for field in _NOT_SUPPORTED:
+        if getattr(message, field):
+            raise ConfigError(f"{path}.{field} is not supported; remove it: only images with boxes and classes are read")
+    paths = tuple(message.tf_record_input_reader.input_path)
+    if not paths:
+        raise ConfigError(f"{path}.tf_record_input_reader.input_path is not set; name the TFRecord files, e.g. data/train.record-?????-of-00010")
+    return paths
