@@ -1,0 +1,1 @@
+"""Pure tensor functions and small frozen callables; no variables, no protos."""

@@ -1,0 +1,102 @@
+"""Boxes `[ymin, xmin, ymax, xmax]`: areas, pairwise similarities, clipping, and the two conversions to and from normalised form.
+
+    intersection = max(0, min(ymax) - max(ymin)) * max(0, min(xmax) - max(xmin))
+    iou = intersection / (area1 + area2 - intersection)        ioa = intersection / area2
+
+Pairwise functions take boxes1 [..., M, 4] and boxes2 [..., A, 4], whose leading dimensions broadcast, and give [..., M, A].
+A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+Similarity = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def area(boxes: tf.Tensor) -> tf.Tensor:
+    """Areas [...] of boxes [..., 4]; 0 for empty and for inverted boxes."""
+    ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)
+    return tf.maximum(ymax - ymin, 0.0) * tf.maximum(xmax - xmin, 0.0)
+
+
+def intersection(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+    """Pairwise intersection areas, [..., M, A]."""
+    ymin1, xmin1, ymax1, xmax1 = tf.unstack(boxes1[..., :, tf.newaxis, :], axis=-1)
+    ymin2, xmin2, ymax2, xmax2 = tf.unstack(boxes2[..., tf.newaxis, :, :], axis=-1)
+    height = tf.maximum(tf.minimum(ymax1, ymax2) - tf.maximum(ymin1, ymin2), 0.0)
+    width = tf.maximum(tf.minimum(xmax1, xmax2) - tf.maximum(xmin1, xmin2), 0.0)
+    return height * width
+
+
+def iou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+    """Pairwise intersection over union, [..., M, A]; 0 where nothing intersects, also between two empty boxes."""
+    shared = intersection(boxes1, boxes2)
+    union = area(boxes1)[..., :, tf.newaxis] + area(boxes2)[..., tf.newaxis, :] - shared
+    return tf.math.divide_no_nan(shared, union)
+
+
+def ioa(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+    """Pairwise intersection over the area of boxes2, [..., M, A]; 0 where a box of boxes2 is empty."""
+    return tf.math.divide_no_nan(intersection(boxes1, boxes2), area(boxes2)[..., tf.newaxis, :])
+
+
+def neg_sq_dist(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+    """Pairwise negative squared distance of the four corner coordinates, [..., M, A], at most 0, pixels².
+
+    Differences are squared one coordinate at a time: the expansion a² - 2ab + b² would cancel at pixel magnitudes.
+    """
+    rows = tf.unstack(boxes1[..., :, tf.newaxis, :], axis=-1)
+    columns = tf.unstack(boxes2[..., tf.newaxis, :, :], axis=-1)
+    return -tf.add_n([tf.math.squared_difference(a, b) for a, b in zip(rows, columns, strict=True)])
+
+
+@dataclass(frozen=True)
+class ThresholdedIou:
+    """1 where the IoU exceeds the threshold, otherwise 0."""
+
+    threshold: float = 0.5
+
+    def __call__(self, boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+        """[..., M, A], zeros and ones."""
+        overlap = iou(boxes1, boxes2)
+        return tf.cast(overlap > self.threshold, overlap.dtype)
+
+
+def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
+    """Boxes [..., N, 4] cut to their windows [..., 4]; one wholly outside becomes empty (zero height or width)."""
+    ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)
+    top, left, bottom, right = tf.unstack(windows[..., tf.newaxis, :], axis=-1)
+    return tf.stack(
+        [
+            tf.clip_by_value(ymin, top, bottom),
+            tf.clip_by_value(xmin, left, right),
+            tf.clip_by_value(ymax, top, bottom),
+            tf.clip_by_value(xmax, left, right),
+        ],
+        axis=-1,
+    )
+
+
+def to_pixels(boxes: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
+    """Boxes [B, N, 4] normalised to the true images -> pixels; true_shapes int32 [B, 2] are heights and widths before padding."""
+    return boxes * _extent(true_shapes, boxes.dtype)
+
+
+def to_normalised(boxes: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
+    """Boxes [B, N, 4] in pixels -> normalised to the true images of true_shapes int32 [B, 2]."""
+    return boxes / _extent(true_shapes, boxes.dtype)
+
+
+def image_windows(true_shapes: tf.Tensor) -> tf.Tensor:
+    """Windows [B, 4] in pixels, float32, that cover the true images of true_shapes int32 [B, 2]."""
+    sides = tf.cast(true_shapes, tf.float32)
+    return tf.concat([tf.zeros_like(sides), sides], axis=-1)
+
+
+def _extent(true_shapes: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    sides = tf.cast(true_shapes, dtype)
+    return tf.concat([sides, sides], axis=-1)[..., tf.newaxis, :]

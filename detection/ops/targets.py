@@ -1,0 +1,66 @@
+"""Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
+
+    similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights = w_m
+                           unmatched:                      codes = 0, class = background, box weight 0, class weight w_negative
+                           ignored:                        codes = 0, class = background, both weights 0
+
+Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for nothing: neither
+learnt nor punished. Padding rows can take no anchor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from detection.ops.box_coders import BoxCoder
+from detection.ops.boxes import Similarity
+from detection.ops.matchers import IGNORED, Matcher
+from detection.types import Groundtruth, Targets
+
+
+@dataclass(frozen=True)
+class TargetAssigner:
+    """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one at column 0."""
+
+    similarity: Similarity
+    matcher: Matcher
+    box_coder: BoxCoder
+    negative_class_weight: float = 1.0
+    background_as_zeros: bool = False
+
+    def __call__(self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int) -> Targets:
+        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels. Nothing here carries a gradient."""
+        anchors = tf.stop_gradient(anchors)
+        matches = self._match(anchors, groundtruth)
+        matched = matches >= 0
+        rows = tf.maximum(matches, 0)
+        boxes, classes, weights = (_gather(values, rows) for values in (groundtruth.boxes, groundtruth.classes, groundtruth.weights))
+
+        codes = tf.where(matched[..., tf.newaxis], self.box_coder.encode(boxes, anchors), 0.0)
+        box_weights = tf.where(matched, weights, 0.0)
+        unmatched_weights = tf.where(matches == IGNORED, 0.0, self.negative_class_weight)
+        background = -1 if self.background_as_zeros else 0  # one_hot of -1 is all zeros
+        one_hot = tf.one_hot(tf.where(matched, classes + 1, background), num_classes + 1)
+        return Targets(
+            box_codes=tf.stop_gradient(codes),
+            box_weights=box_weights,
+            classes=one_hot,
+            class_weights=tf.where(matched, weights, unmatched_weights),
+            matches=matches,
+        )
+
+    def _match(self, anchors: tf.Tensor, groundtruth: Groundtruth) -> tf.Tensor:
+        """int32 [B, A]."""
+        similarity = self.similarity(groundtruth.boxes, anchors)
+        present = tf.sequence_mask(groundtruth.counts, tf.shape(groundtruth.boxes)[1])
+        similarity = tf.where(present[..., tf.newaxis], similarity, -float("inf"))
+        return self.matcher(similarity, present & (groundtruth.weights > 0.0))
+
+
+def _gather(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """values [B, M, ...] at rows [B, A] -> [B, A, ...], also where M is 0 and every row number is only a stand-in."""
+    if not values.shape[1]:
+        values = tf.pad(values, [[0, 0], [0, 1]] + [[0, 0]] * (values.shape.rank - 2))
+    return tf.gather(values, rows, batch_dims=1)
