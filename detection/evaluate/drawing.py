@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from detection.evaluate.fonts import Font, font_for
 
 Color = tuple[int, int, int]
-Place = tuple[float, float, float, float]  # left, top, right, bottom
+Place = tuple[int, int, int, int]  # left, top, right, bottom
 
 _MAX_CANVAS = 6_000_000  # pixels of the magnified copy: large photographs are fine enough as they are
 _DARK, _LIGHT = (16, 18, 24), (255, 255, 255)
@@ -84,10 +84,11 @@ class _Canvas:
         return np.asarray(self.picture.reduce(self.zoom))
 
     def place(self, box: np.ndarray) -> Place:
-        """A box [ymin, xmin, ymax, xmax] of the image, cut to it, at least one line wide."""
-        top, bottom = (min(max(self.zoom * value, 0.0), self.height - 1.0) for value in (box[0], box[2]))
-        left, right = (min(max(self.zoom * value, 0.0), self.width - 1.0) for value in (box[1], box[3]))
-        return round(left), round(top), max(round(right), round(left)), max(round(bottom), round(top))
+        """The first and last columns and rows of a box [ymin, xmin, ymax, xmax] of the image, cut to it; at least one of each."""
+        top, bottom = (min(max(round(self.zoom * value), 0), self.height) for value in (box[0], box[2]))
+        left, right = (min(max(round(self.zoom * value), 0), self.width) for value in (box[1], box[3]))
+        left, top = min(left, self.width - 1), min(top, self.height - 1)
+        return left, top, max(right - 1, left), max(bottom - 1, top)
 
     def outline(self, place: Place, color: Color, dashed: bool) -> None:
         """A breath of the colour inside, and a line with a soft shadow on either side that sets it off from any background."""
@@ -128,7 +129,7 @@ class _Canvas:
         self.draw.rounded_rectangle(tag, self.text // 4, fill=(*color, 240))
         self.draw.text((left + wide / 2, top + tall / 2), text, fill=ink_on(color), font=font, anchor="mm")
 
-    def _free(self, place: Place, wide: int, tall: int) -> tuple[float, float]:
+    def _free(self, place: Place, wide: int, tall: int) -> tuple[int, int]:
         """Left and top of a label `wide` x `tall`: above the box, else inside it, else below, by what it would hide."""
         left, top, right, bottom = place
         corners = [(left, top - tall), (left, top), (right - wide, top - tall), (right - wide, top), (left, bottom - tall), (left, bottom)]
@@ -143,7 +144,7 @@ class _Canvas:
         return best
 
 
-def _overlap(place: Place, other: Place) -> float:
+def _overlap(place: Place, other: Place) -> int:
     wide = min(place[2], other[2]) - max(place[0], other[0])
     tall = min(place[3], other[3]) - max(place[1], other[1])
-    return max(wide, 0.0) * max(tall, 0.0)
+    return max(wide, 0) * max(tall, 0)

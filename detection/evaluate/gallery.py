@@ -1,0 +1,46 @@
+"""The pictures of an evaluation: the first images, with what was found beside what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from detection.evaluate.images import EvaluatedImage, picture
+from detection.evaluate.settings import EvalSettings
+from detection.evaluate.visualize import side_by_side
+from detection.types import Example
+
+
+class Gallery:
+    """Draws the first `settings.num_visualizations` images it is shown, and writes them to `settings.visualization_export_dir`, if any."""
+
+    def __init__(self, settings: EvalSettings, names: Mapping[int, str]) -> None:
+        self._settings, self._names = settings, names
+        self._files: set[Path] = set()
+        self.pictures: list[np.ndarray] = []  # uint8 [h, w, 3], sizes vary
+
+    def show(self, example: Example, image: EvaluatedImage) -> None:
+        """Takes one image of a batch."""
+        if len(self.pictures) >= self._settings.num_visualizations:
+            return
+        pixels, scale = picture(example, image)
+        detections = image.detections._replace(boxes=image.detections.boxes * scale)
+        groundtruth = image.groundtruth._replace(boxes=image.groundtruth.boxes * scale)
+        self.pictures.append(side_by_side(pixels, detections, groundtruth, self._names, self._settings.style))
+        if self._settings.visualization_export_dir:
+            path = self._path(image.source_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(self.pictures[-1]).save(path)
+
+    def _path(self, source_id: str) -> Path:
+        """export-<id>.png or export-<number>.png; an id, which comes from data, never leads out of the folder."""
+        name = re.sub(r"[^\w.-]", "_", source_id) if self._settings.name_visualizations_by_image else str(len(self.pictures))
+        path = Path(self._settings.visualization_export_dir) / f"export-{name}.png"
+        if path in self._files:
+            path = path.with_name(f"export-{name}-{len(self.pictures)}.png")
+        self._files.add(path)
+        return path

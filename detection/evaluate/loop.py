@@ -1,0 +1,154 @@
+"""One pass over an evaluation input: detect, compare, report.
+
+    batch -> predict -> postprocess -> original pixels -> evaluators -> table, files, TensorBoard
+
+`predict`, `postprocess` and the losses run in one graph, traced once for an input whatever the size of its last batch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import tensorflow as tf
+
+from detection.errors import DataError
+from detection.evaluate import results, table
+from detection.evaluate.evaluator import Evaluator, category_names
+from detection.evaluate.gallery import Gallery
+from detection.evaluate.images import ImageNames, images_of
+from detection.evaluate.settings import EvalSettings
+from detection.progress import Progress
+from detection.types import Category, Detections, Example, Groundtruth, ImageBatch
+
+
+class Detector(Protocol):
+    """What is evaluated."""
+
+    def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> object: ...
+
+    def loss(self, predictions: object, groundtruth: Groundtruth) -> dict[str, tf.Tensor]: ...
+
+    def regularization_loss(self) -> tf.Tensor: ...
+
+    def postprocess(self, predictions: object, true_shapes: tf.Tensor) -> Detections: ...
+
+
+class EvalStep:
+    """What runs on one batch, as a graph. Keep one for many evaluations of a detector: tracing takes longer than many batches.
+
+    Args:
+        detector: its present weights are used at every call.
+        losses: whether the losses are computed too.
+    """
+
+    def __init__(self, detector: Detector, losses: bool = True) -> None:
+        self._detector, self._losses = detector, losses
+        self._graph = tf.function(self._run, autograph=False)
+
+    def bound_to(self, spec: Example) -> Callable[[Example], tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]]:
+        """The graph for examples of this spec: example -> (boxes, scores, classes, counts), losses by tag. Traced at the first time only."""
+        return self._graph.get_concrete_function(spec)
+
+    def _run(self, example: Example) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
+        predictions = self._detector.predict(example.batch, training=False)
+        losses = {}
+        if self._losses:
+            losses = dict(self._detector.loss(predictions, example.groundtruth))
+            losses["Loss/regularization_loss"] = self._detector.regularization_loss()
+            losses["Loss/total_loss"] = tf.add_n(list(losses.values()))
+        detections = self._detector.postprocess(predictions, example.batch.true_shapes)
+        # The raw boxes and scores are no metric's business, and by far the largest part of what would be copied.
+        return (detections.boxes, detections.scores, detections.classes, detections.counts), losses
+
+
+def evaluate(
+    detector: Detector,
+    dataset: tf.data.Dataset,
+    evaluators: Sequence[Evaluator],
+    categories: Sequence[Category],
+    *,
+    settings: EvalSettings | None = None,
+    step: int = 0,
+    model_dir: str | Path | None = None,
+    writer: tf.summary.SummaryWriter | None = None,
+    total: int | None = None,
+    eval_step: EvalStep | None = None,
+    stream: TextIO | None = None,
+) -> dict[str, float]:
+    """Evaluates the detector as it is.
+
+    Losses are means over batches, each weighed by its images.
+
+    Args:
+        detector: with built variables.
+        dataset: batches of `types.Example`, one pass.
+        evaluators: cleared first; see `EvalSettings.evaluators`.
+        categories: the label map; boxes of other classes are ignored.
+        settings: pictures, exports, losses; None takes the defaults.
+        step: of training, under which results are filed.
+        model_dir: results go to its folder `eval`; None writes no files.
+        writer: for TensorBoard; None writes no summaries.
+        total: number of images, for the ETA; None where it is not known.
+        eval_step: made beforehand, to trace once for many evaluations; None makes one.
+        stream: where progress and tables are shown; None takes standard output.
+
+    Returns:
+        Tag -> value of all metrics and losses.
+
+    Raises:
+        DataError: the dataset holds no image.
+    """
+    settings = EvalSettings() if settings is None else settings
+    stream = sys.stdout if stream is None else stream
+    losses_wanted = settings.losses and not settings.ignore_groundtruth
+    graph = (eval_step or EvalStep(detector, losses_wanted)).bound_to(dataset.element_spec)
+    names = category_names(categories)
+    counts = dict.fromkeys(names.values(), 0)
+    ids, gallery, exported = ImageNames(), Gallery(settings, names), []
+    loss_sums: dict[str, float] = defaultdict(float)
+    for evaluator in evaluators:
+        evaluator.clear()
+    with Progress(total, "image", label="evaluate", stream=stream) as progress:
+        for example in dataset:
+            found, losses = graph(example)
+            number = 0
+            for image in images_of(example, Detections(*found, raw_boxes=None, raw_scores=None)):
+                number += 1
+                image = image._replace(source_id=ids.unique(image.source_id))
+                for evaluator in evaluators:
+                    evaluator.add(image.source_id, image.groundtruth, image.detections)
+                for class_ in image.groundtruth.classes[~image.groundtruth.is_crowd].tolist():
+                    if class_ in names:
+                        counts[names[class_]] += 1
+                gallery.show(example, image)
+                if settings.export_path:
+                    exported += results.coco_results(image.source_id, image.detections)
+            for tag, value in losses.items():
+                loss_sums[tag] += number * float(value)
+            progress.update(number)
+    images = progress.done
+    if not images:
+        raise DataError("evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its sampling")
+    ids.warn()
+    metrics = {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
+    metrics |= {tag: value / images for tag, value in loss_sums.items()}
+    stream.write(_report(f"step {step}: {images} images, {sum(counts.values())} boxes", metrics, counts, evaluators))
+    if settings.export_path:
+        results.write_detections(settings.export_path, exported)
+    if model_dir is not None:
+        results.write_metrics(model_dir, step, metrics)
+    if writer is not None:
+        results.write_summaries(writer, step, metrics, gallery.pictures)
+    return metrics
+
+
+def _report(heading: str, metrics: dict[str, float], counts: dict[str, int], evaluators: Sequence[Evaluator]) -> str:
+    """Overall numbers, then a line a category."""
+    columns = [column for evaluator in evaluators for column in evaluator.per_category()]
+    general = {tag: value for tag, value in metrics.items() if "ByCategory" not in tag}
+    parts = [heading, table.overall(general), table.by_category(counts, columns)] if columns else [heading, table.overall(general)]
+    return "\n" + "\n\n".join(filter(None, parts)) + "\n\n"

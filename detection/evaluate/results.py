@@ -1,0 +1,89 @@
+"""Where the numbers of an evaluation go: files in model_dir/eval, TensorBoard, a COCO results file.
+
+    metrics.json     {"step": 2000, "metrics": {tag: value}}, the latest evaluation
+    metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
+
+Files are written beside their place and renamed, so a reader never sees half of one. A number that JSON does not know (NaN, infinity;
+only losses can be so) is written as null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from detection.evaluate.evaluator import ImageDetections
+
+
+def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
+    """Writes metrics.json and the step's line of metrics.jsonl into model_dir/eval; returns the path of metrics.json."""
+    folder = Path(model_dir) / "eval"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"step": int(step), "metrics": {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}}
+    lines = {kept["step"]: kept for kept in read_history(model_dir)} | {record["step"]: record}
+    _replace(folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines)))
+    _replace(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    return folder / "metrics.json"
+
+
+def read_history(model_dir: str | Path) -> list[dict]:
+    """The lines of model_dir/eval/metrics.jsonl; one that cannot be read is left out with a warning. Empty without the file."""
+    path = Path(model_dir) / "eval" / "metrics.jsonl"
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+        try:
+            record = json.loads(line)
+            records.append({"step": int(record["step"]), "metrics": dict(record["metrics"])})
+        except (ValueError, KeyError, TypeError) as error:
+            logging.warning("%s:%d: not an evaluation, left out (%s)", path, number, error)
+    return records
+
+
+def write_summaries(
+    writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()
+) -> None:
+    """Scalars under their tags and pictures, uint8 [h, w, 3], under `Detections_Left_Groundtruth_Right/<number>`, for TensorBoard."""
+    with writer.as_default(step=step):
+        for tag, value in metrics.items():
+            tf.summary.scalar(tag, value)
+        for number, picture in enumerate(pictures):
+            tf.summary.image(f"Detections_Left_Groundtruth_Right/{number}", picture[np.newaxis])
+    writer.flush()
+
+
+def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
+    """The detections of one image as entries of a COCO results file: label ids, x, y, width, height in pixels.
+
+    A decimal image id becomes a number, as COCO's own are; any other stays a string.
+    """
+    id_ = int(image_id) if image_id.isdecimal() else image_id
+    return [
+        {
+            "image_id": id_,
+            "category_id": class_ + 1,
+            "bbox": [round(xmin, 2), round(ymin, 2), round(xmax - xmin, 2), round(ymax - ymin, 2)],
+            "score": round(score, 6),
+        }
+        for (ymin, xmin, ymax, xmax), score, class_ in zip(
+            detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist(), strict=True
+        )
+    ]
+
+
+def write_detections(path: str | Path, results: Sequence[dict]) -> None:
+    """Writes a COCO results file, with its folders."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _replace(Path(path), "[\n" + ",\n".join(json.dumps(entry) for entry in results) + "\n]\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,49 @@
+"""The numbers of an evaluation as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from detection.evaluate.evaluator import PerCategory
+
+_NAME_WIDTH = 32
+
+
+def overall(metrics: Mapping[str, float]) -> str:
+    """One line a tag; tags of single categories (`...ByCategory/<name>` and the like) stand in the other table."""
+    rows = [(tag, number(value)) for tag, value in metrics.items()]
+    wide = max((len(tag) for tag, _ in rows), default=0)
+    return "\n".join(f"  {tag.ljust(wide)}  {value:>8}" for tag, value in rows)
+
+
+def by_category(counts: Mapping[str, int], columns: Sequence[PerCategory]) -> str:
+    """One line a category with groundtruth.
+
+    Args:
+        counts: number of groundtruth boxes by category name, in the order of the lines; categories with none are only counted.
+        columns: what stands beside it.
+    """
+    present = [name for name, count in counts.items() if count]
+    head = ["category", "boxes", *(column.title for column in columns)]
+    rows = [
+        [_cut(name), str(counts[name]), *(number(column.values[name]) if name in column.values else "-" for column in columns)] for name in present
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    widths[1:] = [max(width, 7) for width in widths[1:]]
+    lines = [
+        "  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        for row in [head, *rows]
+    ]
+    absent = len(counts) - len(present)
+    if absent:
+        lines.append(f"  ({absent} {'category' if absent == 1 else 'categories'} without groundtruth left out)")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """A metric with four decimals; a dash for -1, which stands for nothing to measure."""
+    return "-" if value == -1.0 else f"{value:.4f}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + "…"
