@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from google.protobuf.message import Message
 
 from detection.errors import ConfigError
@@ -17,6 +15,7 @@ from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
+from detection.meta_architectures.multibox_loss import LossTerms
 from detection.ops.mining import HardExampleMiner
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
@@ -29,18 +28,6 @@ _LOSS_TYPES = {
     losses_pb2.HardExampleMiner.CLASSIFICATION: "classification",
     losses_pb2.HardExampleMiner.LOCALIZATION: "localization",
 }
-
-
-@dataclass(frozen=True)
-class LossTerms:
-    """What turns predictions into a loss: two unreduced losses, their weights, and who picks the anchors that count."""
-
-    localization: LocalizationLoss
-    classification: ClassificationLoss
-    localization_weight: float = 1.0
-    classification_weight: float = 1.0
-    miner: HardExampleMiner | None = None
-    random_sampler: BalancedSampler | None = None
 
 
 def build(message: losses_pb2.Loss, path: str = "loss") -> LossTerms:

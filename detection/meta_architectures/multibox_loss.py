@@ -7,12 +7,26 @@ Anchors are SSD's, a region proposal network's, or the proposals of a second sta
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from detection.losses.terms import LossTerms, per_anchor
+from detection.ops.mining import HardExampleMiner
+from detection.ops.samplers import BalancedSampler
 from detection.types import Targets
+
+
+@dataclasses.dataclass(frozen=True)
+class LossTerms:
+    """The two losses l_loc and l_cls, unreduced, their weights alpha and beta, and who picks the anchors that count."""
+
+    localization: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]  # with `needs_boxes`: compares boxes, not codes
+    classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    localization_weight: float = 1.0
+    classification_weight: float = 1.0
+    miner: HardExampleMiner | None = None  # of the hard ones
+    random_sampler: BalancedSampler | None = None  # of random ones
 
 
 def multibox_loss(
@@ -21,7 +35,7 @@ def multibox_loss(
     """(localisation, classification) sums over the batch, weighted by alpha and beta, scalars.
 
     Args:
-        terms: the two losses, alpha and beta, and who picks the anchors that count: a miner the hard ones, a sampler random ones.
+        terms: what is computed on each anchor.
         codes: float32 [B, A, code], predicted.
         logits: float32 [B, A, K + 1].
         targets: of the same anchors.
@@ -35,7 +49,9 @@ def multibox_loss(
         localization = terms.localization(decode(codes), decode(targets.box_codes), box_weights)
     else:
         localization = terms.localization(codes, targets.box_codes, box_weights)
-    classification = per_anchor(terms.classification(logits, targets.classes, class_weights))
+    classification = terms.classification(logits, targets.classes, class_weights)
+    if classification.shape.rank == 3:  # one loss a class
+        classification = tf.reduce_sum(classification, axis=2)
     if terms.miner is None:
         sums = tf.reduce_sum(localization), tf.reduce_sum(classification)
     else:

@@ -15,8 +15,7 @@ import tensorflow as tf
 
 from detection.feature_extractors.ssd_maps import SsdFeatureExtractor
 from detection.heads.dense import DenseHead
-from detection.losses.terms import LossTerms
-from detection.meta_architectures.multibox_loss import multibox_loss
+from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
 from detection.ops import boxes as box_ops
 from detection.ops.scores import PostProcessing
 from detection.ops.targets import TargetAssigner
