@@ -12,8 +12,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "input_type", "image_tensor", ["image_tensor", "float_image_tensor", "encoded_image_string_tensor"], "What clients send: images or encoded files."
 )
-flags.DEFINE_list("input_shape", None, "Fixed shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default every side is free that can be.")
-flags.DEFINE_enum("input_key", "input_tensor", ["input_tensor", "inputs"], "Name of the input: input_tensor as the TF2 exporter, inputs as the TF1 one.")
+flags.DEFINE_list("input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are.")
+flags.DEFINE_enum("input_key", "input_tensor", ["input_tensor", "inputs"], "Name of the input: input_tensor (TF2 exporter) or inputs (TF1).")
 flags.DEFINE_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
 flags.DEFINE_string("trained_checkpoint_prefix", None, "Checkpoint, e.g. model_dir/model.ckpt-50000.")
 flags.DEFINE_string("trained_checkpoint_dir", None, "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.config import text
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, label_map_text, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
-from detection.train import checkpoint_files, checkpoints
+from detection.train import checkpoints
+
+_ANY_IMAGES = ServingInput()
 
 
 class Exported(NamedTuple):
@@ -34,7 +37,7 @@ def export(
     pipeline_config: str,
     checkpoint: str,
     output_directory: str,
-    serving_input: ServingInput = ServingInput(),
+    serving_input: ServingInput = _ANY_IMAGES,
     overrides: Sequence[str] = (),
     override_text: str = "",
 ) -> Exported:
@@ -54,27 +57,26 @@ def export(
     serving_input.spec()  # A wrong flag should not wait for the weights.
     message = config.load(pipeline_config)
     if override_text:
-        message.MergeFrom(config.parse(override_text, type(message)(), "--config_override"))
+        message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
     message = config.override(message, list(overrides))
     for warning in config.check(message, pipeline_config, check_paths=False):
         logging.warning("%s", warning)
     pipeline = pipeline_builder.build(message)
     detector = pipeline.make_detector()
     detector.build_weights()
-    averaged = message.eval_config.use_moving_averages
+    averaged = pipeline.evaluate.use_moving_averages
     step = checkpoints.load_into(detector, checkpoint, averaged)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")
-    as_exported = copy.deepcopy(message)
-    if averaged:  # The exported weights are the averages, under the plain names.
-        as_exported.eval_config.use_moving_averages = False
+    # Averaged weights are exported under the plain names.
+    as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 
     def write(folder: Path) -> None:
         write_saved_model(frozen, serving_input.key, pipeline.categories, folder / "saved_model")
         (folder / "checkpoint").mkdir()
         kept = checkpoints.Checkpoints(folder / "checkpoint")
-        kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: step})
+        kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})
         config.save(as_exported, folder / "pipeline.config")
         (folder / LABEL_MAP).write_text(label_map_text(pipeline.categories), encoding="utf-8")
 

@@ -1,0 +1,90 @@
+"""One small detector with random weights, exported once for all tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+CONFIG = """
+model { ssd {
+  num_classes: 3
+  image_resizer { fixed_shape_resizer { height: 96 width: 96 } }
+  feature_extractor {
+    type: "ssd_mobilenet_v1" depth_multiplier: 0.25 min_depth: 8
+    conv_hyperparams {
+      activation: RELU_6 initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer { weight: 0.00004 } }
+      batch_norm { scale: true decay: 0.97 epsilon: 0.001 }
+    }
+  }
+  box_predictor { convolutional_box_predictor {
+    kernel_size: 1
+    conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer { weight: 0.00004 } } }
+  } }
+  anchor_generator { ssd_anchor_generator {
+    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5 aspect_ratios: 3.0 aspect_ratios: 0.3333
+  } }
+  box_coder { faster_rcnn_box_coder { y_scale: 10 x_scale: 10 height_scale: 5 width_scale: 5 } }
+  matcher { argmax_matcher { force_match_for_each_row: true } }
+  similarity_calculator { iou_similarity { } }
+  loss { classification_loss { weighted_sigmoid { } } localization_loss { weighted_smooth_l1 { } } classification_weight: 1 localization_weight: 1 }
+  post_processing {
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 20 max_total_detections: 50 }
+    score_converter: SIGMOID
+  }
+} }
+train_config { batch_size: 2 num_steps: 1 optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } } } }
+train_input_reader { label_map_path: "LABEL_MAP" tf_record_input_reader { input_path: "absent.record" } }
+eval_config { }
+eval_input_reader { label_map_path: "LABEL_MAP" tf_record_input_reader { input_path: "absent.record" } }
+"""
+LABEL_MAP = 'item { id: 1 name: "circle" }\nitem { id: 2 name: "square \\"of\\" ☃" }\nitem { id: 3 name: "star" }\n'
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """`config` and `checkpoint` paths of a detector whose every variable is random, and the `detector` and `pipeline` themselves."""
+    from detection import config
+    from detection.builders import pipeline as pipeline_builder
+    from detection.train import checkpoints
+
+    folder: Path = tmp_path_factory.mktemp("trained")
+    (folder / "label_map.pbtxt").write_text(LABEL_MAP, encoding="utf-8")
+    (folder / "pipeline.config").write_text(CONFIG.replace("LABEL_MAP", str(folder / "label_map.pbtxt")), encoding="utf-8")
+    pipeline = pipeline_builder.build(config.load(folder / "pipeline.config"))
+    detector = pipeline.make_detector()
+    detector.build_weights()
+    random = np.random.default_rng(5)
+    for variable in detector.variables:
+        if variable.path.endswith("moving_variance") or variable.path.endswith("gamma"):
+            variable.assign(random.uniform(0.5, 1.5, variable.shape).astype(np.float32))
+        elif variable.path.endswith(("beta", "moving_mean", "biases")):
+            variable.assign(random.normal(0, 0.3, variable.shape).astype(np.float32))
+    kept = checkpoints.Checkpoints(folder)
+    kept.save(7, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(7)})
+    return SimpleNamespace(
+        folder=folder, config=str(folder / "pipeline.config"), checkpoint=str(folder / "model.ckpt-7"), detector=detector, pipeline=pipeline
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That detector exported for image_tensor."""
+    from detection.export import exporter
+
+    folder = tmp_path_factory.mktemp("exports") / "image_tensor"
+    exporter.export(trained.config, trained.checkpoint, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported_strings(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That detector exported for encoded_image_string_tensor."""
+    from detection.export import exporter
+    from detection.export.serving import ServingInput
+
+    folder = tmp_path_factory.mktemp("exports") / "strings"
+    exporter.export(trained.config, trained.checkpoint, str(folder), ServingInput("encoded_image_string_tensor"))
+    return folder

@@ -1,0 +1,92 @@
+"""Pictures and json of many files; bad files among them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detection.errors import ConfigError
+from detection.export import annotate
+from detection.export.predictor import Predictor, Result
+
+
+@pytest.fixture(scope="module")
+def predictor(exported) -> Predictor:
+    return Predictor.load(exported)
+
+
+def _files(folder, names: list[str]) -> list[str]:
+    random = np.random.default_rng(1)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / name)
+    return [str(folder / name) for name in names]
+
+
+def test_json_rows_by_hand():
+    result = Result(np.array([[1.0, 2.0, 11.5, 22.25]], np.float32), np.array([0.75], np.float32), np.array([3]), ("star",))
+    (row,) = annotate.coco_rows("photos/000012.jpg", result)
+    assert row == {
+        "image_id": 12,
+        "file_name": "photos/000012.jpg",
+        "category_id": 3,
+        "category_name": "star",
+        "bbox": [2.0, 1.0, 20.25, 10.5],
+        "score": 0.75,
+    }
+    assert annotate.coco_rows("photos/street.jpg", result)[0]["image_id"] == "street"
+
+
+def test_pictures_and_json_are_written(predictor, tmp_path):
+    paths = _files(tmp_path, ["a.png", "b.jpg", "c.png"])
+    report = annotate.annotate(predictor, paths, tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=5, batch_size=2))
+    assert (report.images, report.detections, report.bad) == (3, 15, ())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg", "c.png", "detections.json"]
+    rows = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [row["file_name"] for row in rows] == [path for path in paths for _ in range(5)]
+    for row in rows:
+        x, y, width, height = row["bbox"]
+        assert 0 <= x <= x + width <= 80.01 and 0 <= y <= y + height <= 60.01
+    assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) != np.asarray(Image.open(paths[0]))).any()
+
+
+def test_bad_files_are_skipped_and_named(predictor, tmp_path):
+    paths = _files(tmp_path, ["a.png", "z.png"])
+    bad = tmp_path / "m.jpg"
+    bad.write_bytes(b"garbage")
+    report = annotate.annotate(predictor, [paths[0], str(bad), paths[1]], tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=1))
+    assert report.images == 2 and report.detections == 2
+    assert len(report.bad) == 1 and "m.jpg" in report.bad[0]
+    assert "1 files skipped" in report.summary()
+
+
+def test_only_bad_files_leave_an_empty_list(predictor, tmp_path):
+    (tmp_path / "m.jpg").write_bytes(b"garbage")
+    report = annotate.annotate(predictor, [str(tmp_path / "m.jpg")], tmp_path / "out")
+    assert report.images == 0
+    assert json.loads(report.json_path.read_text()) == []
+
+
+def test_images_of_one_name_in_two_folders_get_two_pictures(predictor, tmp_path):
+    paths = _files(tmp_path, ["one/a.png", "two/a.png", "two/A.bmp"])
+    annotate.annotate(predictor, paths, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+def test_json_alone(predictor, tmp_path):
+    annotate.annotate(predictor, _files(tmp_path, ["a.png"]), tmp_path / "out", annotate.Options(pictures=False))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(predictor, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="--output_dir=.*file: cannot be written"):
+        annotate.annotate(predictor, _files(tmp_path, ["a.png"]), tmp_path / "file")
+
+
+def test_no_image_is_a_usage_error(exported):
+    with pytest.raises(ConfigError, match="no image given"):
+        annotate.run(str(exported), [], "out")

@@ -1,0 +1,95 @@
+"""What an export writes, and that it appears complete or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from detection import config
+from detection.config import label_map
+from detection.errors import ConfigError
+from detection.export.saved_model import label_map_text, write_atomically
+from detection.types import Category
+
+
+def test_everything_lies_where_clients_look(exported, trained):
+    assert sorted(path.name for path in exported.iterdir()) == ["checkpoint", "label_map.pbtxt", "pipeline.config", "saved_model"]
+    names = ["circle", 'square "of" ☃', "star"]
+    for path in (exported / "label_map.pbtxt", exported / "saved_model" / "assets" / "label_map.pbtxt"):
+        assert [category.name for category in label_map.load(path).categories] == names
+    assert config.load(exported / "pipeline.config") == config.load(trained.config)
+    reader = tf.train.load_checkpoint(str(exported / "checkpoint"))
+    assert int(reader.get_tensor("global_step")) == 7
+    for variable in trained.detector.variables:
+        np.testing.assert_array_equal(reader.get_tensor(variable.path), variable.numpy())
+
+
+def test_the_saved_model_holds_no_variable_and_no_batch_norm(exported):
+    proto = saved_model_pb2.SavedModel.FromString((exported / "saved_model" / "saved_model.pb").read_bytes())
+    (meta_graph,) = proto.meta_graphs
+    assert list(meta_graph.meta_info_def.tags) == ["serve"]
+    graph = meta_graph.graph_def
+    ops = {node.op for node in graph.node} | {node.op for function in graph.library.function for node in function.node_def}
+    assert not ops & {"VarHandleOp", "ReadVariableOp", "FusedBatchNormV3", "PyFunc", "EagerPyFunc"}
+
+
+def test_nothing_of_the_scratch_folders_is_left(exported):
+    assert [path.name for path in exported.parent.iterdir()] == [exported.name]
+
+
+def test_sparse_ids_and_odd_names_survive(tmp_path):
+    categories = (Category(1, "a"), Category(7, 'two "words"\\'), Category(90, "größe 雪"))
+    (tmp_path / "map.pbtxt").write_text(label_map_text(categories), encoding="utf-8")
+    assert label_map.load(tmp_path / "map.pbtxt").categories == categories
+
+
+def _writes(text: str):
+    def write(folder: Path) -> None:
+        (folder / "saved_model").mkdir()
+        (folder / "saved_model" / "x").write_text(text)
+
+    return write
+
+
+def test_a_second_export_replaces_the_first_and_leaves_other_files(tmp_path):
+    target = tmp_path / "deep" / "export"
+    write_atomically(target, _writes("one"))
+    (target / "mine.txt").write_text("keep")
+    write_atomically(target, _writes("two"))
+    assert (target / "saved_model" / "x").read_text() == "two"
+    assert sorted(path.name for path in target.iterdir()) == ["mine.txt", "saved_model"]
+    assert [path.name for path in target.parent.iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "disk full; in a long\nstory")])
+def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
+    target = tmp_path / "export"
+    write_atomically(target, _writes("one"))
+
+    def fail(folder: Path) -> None:
+        _writes("half")(folder)
+        raise error
+
+    with pytest.raises(ConfigError) as raised:
+        write_atomically(target, fail)
+    message = str(raised.value)
+    assert str(target) in message and ("No space" in message or "disk full" in message) and "\n" not in message
+    assert (target / "saved_model" / "x").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_target_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="--output_directory=.*file/export"):
+        write_atomically(tmp_path / "file" / "export", _writes("one"))
+
+
+def test_relative_targets_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_atomically(Path("export"), _writes("one"))
+    assert os.path.isdir("export/saved_model")
