@@ -1,0 +1,43 @@
+"""Being asked to stop: finish the step, save, leave with 128 + signal (143 after SIGTERM)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from detection.errors import DetectionError
+
+
+class Interrupted(DetectionError):
+    """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say so."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class StopRequest:
+    """While active, SIGTERM and Ctrl-C only leave a note in `signal_number`. A second one acts as if this did not exist."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        # Python delivers signals to the main thread only; elsewhere (a notebook's worker, a test) they keep their meaning.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame) -> None:
+        self.signal_number = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

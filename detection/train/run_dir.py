@@ -1,0 +1,130 @@
+"""A model_dir belongs to one process at a time and to one config for good.
+
+.train.lock       held while a process trains; the operating system lets go of it when the process dies, however it dies
+.train.owner      who holds it, for the message that the next one gets
+pipeline.config   the config as run, with all overrides; resuming with another one is refused
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+from absl import logging
+
+from detection.errors import ConfigError, ModelDirInUseError
+from detection.train import checkpoint_files
+from detection.train.checkpoints import replace_text
+
+AS_RUN = "pipeline.config"
+# What may change between two runs: it does not touch what is learnt, or is not looked at again after the first step.
+FREE_TO_CHANGE = (
+    "eval_config",
+    "eval_input_reader",
+    "train_config.num_steps",
+    "train_config.keep_checkpoint_every_n_hours",
+    "train_config.fine_tune_checkpoint",
+)
+
+
+@contextlib.contextmanager
+def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
+    """Makes the folder, tries that it can be written, and holds it; removes what a killed process left of an unfinished save.
+
+    Raises:
+      ConfigError: it cannot be made or written.
+      ModelDirInUseError: another process trains in it; the message names host and process.
+    """
+    folder = Path(model_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"--model_dir {folder}: cannot be written ({error.strerror or error}); choose another folder or mend its permissions"
+        ) from error
+    lock, owner = filelock.FileLock(folder / ".train.lock"), folder / ".train.owner"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise ModelDirInUseError(
+            f"--model_dir {folder}: {_holder(owner)} is training in it; wait for it, stop it, or choose another folder"
+        ) from error
+    except NotImplementedError:
+        logging.warning("%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder)
+    try:
+        replace_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
+        if checkpoint_files.remove_leftovers(folder):
+            logging.warning("%s: removed an unfinished checkpoint of a run that was killed", folder)
+        yield folder
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(owner: Path) -> str:
+    try:
+        who = json.loads(owner.read_text(encoding="utf-8"))
+        return f"process {who['pid']} on {who['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool) -> None:
+    """Saves the config as run; when resuming, first compares it with the saved one.
+
+    Args:
+      text: the config in text form, as `config.to_text` prints it; empty: there is none to save (a pipeline made in Python).
+
+    Raises:
+      ConfigError: a field differs that decides what is learnt; names the field and both values.
+    """
+    if not text:
+        return
+    path = model_dir / AS_RUN
+    if resuming and path.exists():
+        changes = differences(path.read_text(encoding="utf-8"), text)
+        if changes and not allow_change:
+            more = f" (and {len(changes) - 1} more changes)" if len(changes) > 1 else ""
+            raise ConfigError(f"{path}: {changes[0]}{more} since this model_dir was started; use another model_dir, or pass --allow_config_change")
+        for change in changes:
+            logging.warning("%s: %s", path, change)
+    replace_text(path, text)
+
+
+def differences(old: str, new: str) -> list[str]:
+    """`field was X, is now Y` for every field that differs and is not free to change."""
+    before, after = flatten(old), flatten(new)
+    paths = [path for path in (before | after) if before.get(path) != after.get(path) and not path.startswith(FREE_TO_CHANGE)]
+    return [f"{path} was {before.get(path, 'not set')}, is now {after.get(path, 'not set')}" for path in paths]
+
+
+def flatten(text: str) -> dict[str, str]:
+    """Field path -> value of a config in printed text form; repeated fields are numbered from the second on."""
+    values: dict[str, str] = {}
+    stack: list[tuple[str, dict[str, int]]] = [("", {})]
+
+    def child(name: str) -> str:
+        prefix, seen = stack[-1]
+        seen[name] = seen.get(name, 0) + 1
+        number = f"[{seen[name] - 1}]" if seen[name] > 1 else ""
+        return f"{prefix}.{name}{number}".lstrip(".")
+
+    for line in map(str.strip, text.splitlines()):
+        if line.endswith("{"):
+            stack.append((child(line[:-1].rstrip(" :")), {}))
+        elif line == "}":
+            path, seen = stack.pop()
+            if not seen:
+                values[path] = "{}"
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition(":")
+            values[child(name.strip())] = value.strip()
+    return values
