@@ -34,7 +34,7 @@ class Reference:
         self.model = self.manifest["models"][MODEL]
         self.losses = json.loads((self.folder / f"{MODEL}.losses.json").read_text())
         self.rules, self.compare = _module(self.folder / "deterministic.py"), _module(self.folder / "compare.py")
-        built = pipeline.build(config.load(folder / self.model["config"]))
+        built = pipeline.build(config.load(folder / self.model["config"]), read_label_maps=False)
         self.resizer, self.detector = built.resizer, built.make_detector()
         self.detector.build_weights()
         self.fill()
@@ -126,7 +126,8 @@ def test_train_step_equals(reference: Reference) -> None:
     np.testing.assert_allclose(total, expected["total_loss"], rtol=5e-4)
     assert {v.path for v in variables} == set(expected["grad_norms"])
     norms = np.array([float(tf.norm(gradient)) for gradient in gradients])
-    gaps = np.abs(norms / np.array([expected["grad_norms"][v.path] for v in variables]) - 1)
+    stored = np.array([expected["grad_norms"][v.path] for v in variables])
+    gaps = np.abs(norms - stored) / np.maximum(stored, 1e-6)  # some are 0: a map of one cell and two values has no variance to learn from
     assert np.median(gaps) < 5e-2 and gaps.max() < 0.3, (np.median(gaps), gaps.max())
     stored = np.load(reference.folder / reference.model["moving_file"])
     for key in stored.files:
