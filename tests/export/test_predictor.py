@@ -67,10 +67,10 @@ def test_no_image_gives_no_result(predictor):
     assert predictor.detect([]) == []
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((5, 5, 3), np.float32), np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8)])
-def test_arrays_that_are_no_image_are_told_apart(predictor, wrong):
+@pytest.mark.parametrize(("shape", "dtype"), [((5, 5, 3), "float32"), ((5, 5), "uint8"), ((5, 5, 4), "uint8"), ((0, 5, 3), "uint8")])
+def test_arrays_that_are_no_image_are_told_apart(predictor, shape, dtype):
     with pytest.raises(DataError, match=r"image 1: .*; give uint8 \[height, width, 3\]"):
-        predictor.detect([_image(5, 5), wrong])
+        predictor.detect([_image(5, 5), np.zeros(shape, dtype)])
 
 
 def test_what_is_no_saved_model_is_named(tmp_path, exported):

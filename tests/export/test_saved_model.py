@@ -66,7 +66,9 @@ def test_a_second_export_replaces_the_first_and_leaves_other_files(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["export"]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "disk full; in a long\nstory")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "disk full; in a long\nstory")]
+)
 def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
     target = tmp_path / "export"
     write_atomically(target, _writes("one"))
