@@ -1,0 +1,112 @@
+"""A whole data set of drawn scenes: VOC folders, records made from them by the converter, and unseen pictures to try a detector on.
+
+    <folder>/voc/{JPEGImages,Annotations,ImageSets/Main}    train and val
+    <folder>/{train,val}.record-?????-of-?????, label_map.pbtxt
+    <folder>/test_images/*.jpg                              in neither split
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO
+from xml.sax.saxutils import escape
+
+from detection.config import label_map
+from detection.data import synthetic
+from detection.data.convert import run, voc
+from detection.data.convert.progress import progress
+from detection.data.convert.source import Source
+from detection.data.report import Report
+from detection.errors import DataError
+
+SIZES = ((320, 240), (360, 270), (400, 300))
+_JPEG_QUALITY = 92
+
+
+def make(
+    folder: str | os.PathLike[str],
+    counts: dict[str, int],
+    num_test_images: int,
+    sizes: tuple[tuple[int, int], ...] = SIZES,
+    seed: int = 0,
+    records: bool = True,
+    out: TextIO | None = None,
+    progress_to: TextIO | None = None,
+) -> dict[str, Report]:
+    """Draws a data set; the same arguments give the same files.
+
+    Args:
+        folder: made when absent; files of an earlier run in it are replaced.
+        counts: images of each split.
+        num_test_images: pictures beside the splits.
+        sizes: widths and heights, taken in turn.
+        seed: another one, other scenes.
+        records: also converts the splits.
+        out: told where things lie and what they hold.
+        progress_to: told how far it is.
+
+    Returns:
+        The report of each split converted.
+    """
+    root, total = Path(folder), sum(counts.values()) + num_test_images
+    voc_dir, test_dir = root / "voc", root / "test_images"
+    plan = [(f"{split}_{number:05d}", split) for split, count in counts.items() for number in range(count)]
+    plan += [(f"test_{number:05d}", "") for number in range(num_test_images)]
+
+    ours = re.compile(f"({'|'.join(map(re.escape, counts))}|test)_\\d{{5}}\\.(jpg|xml)")
+
+    def one(index: int) -> None:
+        name, split = plan[index]
+        scene = synthetic.draw(sizes[index % len(sizes)], seed, index)
+        if split:
+            scene.image.save(voc_dir / "JPEGImages" / f"{name}.jpg", quality=_JPEG_QUALITY)
+            (voc_dir / "Annotations" / f"{name}.xml").write_text(_annotation(f"{name}.jpg", scene), encoding="utf-8")
+        else:
+            scene.image.save(test_dir / f"{name}.jpg", quality=_JPEG_QUALITY)
+
+    try:
+        for part in (voc_dir / "JPEGImages", voc_dir / "Annotations", voc_dir / "ImageSets" / "Main", test_dir):
+            part.mkdir(parents=True, exist_ok=True)
+            for old in part.iterdir():
+                if ours.fullmatch(old.name):
+                    old.unlink()
+        for split in counts:
+            names = "".join(f"{name}\n" for name, of in plan if of == split)
+            (voc_dir / "ImageSets" / "Main" / f"{split}.txt").write_text(names, encoding="utf-8")
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in progress(pool.map(one, range(total)), total, f"drawing {root}", progress_to):
+                pass
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot write: {error.strerror or error}; check --output_dir and the space left") from error
+    if out is not None:
+        out.write(f"{root}: {total} images drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n")
+    return dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to)) if records else {}
+
+
+def _convert(root: Path, voc_dir: Path, splits: list[str], out: TextIO | None, progress_to: TextIO | None) -> Iterator[tuple[str, Report]]:
+    map_path = root / "label_map.pbtxt"
+    label_map.save(map_path, synthetic.SHAPES)
+    for split in splits:
+        options = run.Options(output=str(root / f"{split}.record"), label_map_path=str(map_path), on_bad=run.FAIL, overwrite=True)
+        yield split, run.convert(voc.read(Source(roots=(str(voc_dir),), subset=split)), options, out, progress_to)
+
+
+def _annotation(filename: str, scene: synthetic.Scene) -> str:
+    """VOC XML. Coordinates keep their half pixels."""
+    width, height = scene.image.size
+    objects = "".join(
+        f"  <object>\n    <name>{escape(drawn.name)}</name>\n    <pose>Unspecified</pose>\n"
+        f"    <truncated>{drawn.truncated:d}</truncated>\n    <difficult>0</difficult>\n"
+        f"    <bndbox><xmin>{drawn.xmin:g}</xmin><ymin>{drawn.ymin:g}</ymin><xmax>{drawn.xmax:g}</xmax><ymax>{drawn.ymax:g}</ymax></bndbox>\n"
+        f"  </object>\n"
+        for drawn in scene.objects
+    )
+    return (
+        f"<annotation>\n  <filename>{escape(filename)}</filename>\n"
+        f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
+        f"  <segmented>0</segmented>\n{objects}</annotation>\n"
+    )
