@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from detection.evaluate.fonts import Font, font_for
+from detection.evaluate.fonts import Font, font_for, legible
 
 Color = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # left, top, right, bottom
@@ -58,7 +58,7 @@ def ink_on(color: Color) -> Color:
 
 def shorten(text: str, size: int, width: float) -> str:
     """The text on one line, cut with an ellipsis to `width` pixels at font size `size`; empty if not even one sign fits."""
-    text = " ".join(text.split())
+    text = legible(text, size)
     if font_for(text, size).getlength(text) <= width:
         return text
     while text and font_for(text + "…", size).getlength(text + "…") > width:

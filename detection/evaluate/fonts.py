@@ -1,13 +1,14 @@
 """A font that can write a given name, on any machine.
 
-matplotlib, which this project depends on for its plots, carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems usually have
-one with East Asian signs; Pillow has a small Latin font built in. The first that knows every sign of the text is taken.
+matplotlib, where it is installed (for plots), carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems usually have
+one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every sign of the text is taken.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import unicodedata
 from pathlib import Path
 
 from PIL import ImageFont
@@ -30,9 +31,17 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @functools.cache
 def font_for(text: str, size: int) -> Font:
-    """The first font that has all signs of `text`, else the first font there is (which draws boxes for signs it lacks)."""
-    fonts = _fonts(size)
-    return next((font for font in fonts if all(_has(font, sign) for sign in set(text) if not sign.isspace())), fonts[0])
+    """The font that lacks the fewest signs of `text`, the first of equals; it draws boxes for signs it lacks."""
+    return min(_fonts(size), key=lambda font: len(_lacking(font, text)))
+
+
+@functools.cache
+def legible(text: str, size: int) -> str:
+    """The text on one line, with bare letters for accented ones that no font has."""
+    text = " ".join(text.split())
+    font = font_for(text, size)
+    bare = {sign: unicodedata.normalize("NFKD", sign)[0] for sign in _lacking(font, text)}
+    return "".join(bare[sign] if sign in bare and _has(font, bare[sign]) else sign for sign in text)
 
 
 @functools.cache
@@ -50,6 +59,11 @@ def _fonts(size: int) -> tuple[Font, ...]:
     return (*found, ImageFont.load_default(size))
 
 
+def _lacking(font: Font, text: str) -> set[str]:
+    return {sign for sign in text if not sign.isspace() and not _has(font, sign)}
+
+
+@functools.cache
 def _has(font: Font, sign: str) -> bool:
     """Whether the font draws something else than its replacement for unknown signs (that of a code point never assigned)."""
     drawn, unknown = font.getmask(sign), font.getmask("\U000e0fff")
