@@ -74,7 +74,7 @@ class _Canvas:
         self.zoom = max(1, min(3, math.isqrt(_MAX_CANVAS // (height * width))))
         self.width, self.height = width * self.zoom, height * self.zoom
         scale = math.sqrt(width * height)
-        self.line = max(1, round(self.zoom * max(1.0, scale / 270)))
+        self.line = max(1, round(self.zoom * max(1.4, scale / 270)))
         self.text = self.zoom * min(48, max(11, round(scale / 42)))
         self.picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB").resize((self.width, self.height), Image.Resampling.NEAREST)
         self.draw = ImageDraw.Draw(self.picture, "RGBA")  # Colours with an alpha are blended in.
