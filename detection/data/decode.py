@@ -62,8 +62,9 @@ class Decoder(NamedTuple):
         features = parse(record.serialized)
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
+            encoded = tf.identity(features["image/encoded"])
         count = tf.shape(boxes)[0]
-        image = tf.io.decode_image(features["image/encoded"], channels=3, expand_animations=False)
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         image.set_shape([None, None, 3])
         shape = tf.shape(image)[:2]
         labels = self.lookup(features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"])

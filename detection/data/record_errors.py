@@ -34,4 +34,15 @@ def describe(path: str, index: int | str, field: str, value: str, fix: str) -> s
 def find(error: BaseException) -> DataError | None:
     """The error that `check_record` meant, or None if this is something else."""
     found = _PATTERN.search(str(error))
-    return DataError(describe(*found.groups())) if found else None
+    return DataError(describe(*map(_unescape, found.groups()))) if found else None
+
+
+def _unescape(text: str) -> str:
+    """Undoes the C escapes with which TensorFlow writes strings into messages: quotes, and every byte beyond ASCII."""
+    raw = re.sub(rb"\\([0-7]{3}|.)", _unescaped_byte, text.encode("utf-8"))
+    return raw.decode("utf-8", "replace")
+
+
+def _unescaped_byte(escape: re.Match[bytes]) -> bytes:
+    code = escape.group(1)
+    return bytes([int(code, 8) & 255]) if len(code) == 3 else {b"n": b" ", b"r": b" ", b"t": b" "}.get(code, code)

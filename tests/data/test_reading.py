@@ -1,0 +1,132 @@
+"""Broken files end in one line with exit code 3 (or 2 where the path is wrong), naming file, record and field."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from detection.data.input import eval_dataset, train_dataset
+from detection.data.reading import iterate, translate
+from detection.data.remarks import Remarks
+from detection.data.resize import FixedShapeResizer
+from detection.data.shards import count_records
+from detection.errors import ConfigError, DataError
+
+RESIZER = FixedShapeResizer(height=16, width=16)
+
+
+def read_all(options, remarks=None):
+    return list(iterate(eval_dataset(options, RESIZER, 1, remarks=remarks), options, remarks))
+
+
+def line(options, error=DataError) -> str:
+    with pytest.raises(error) as raised:
+        read_all(options)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_good_records_arrive(write, options, example):
+    assert len(read_all(options(write(example(), example())))) == 2
+
+
+def test_missing_files_name_the_field(options, tmp_path):
+    text = line(options(str(tmp_path / "none-*"), field="train_input_reader.tf_record_input_reader.input_path"), ConfigError)
+    assert "train_input_reader.tf_record_input_reader.input_path" in text and "none-*" in text
+    with pytest.raises(ConfigError, match="input_path"):
+        train_dataset(options(str(tmp_path / "none-*")), (), RESIZER, 1, 0)
+    with pytest.raises(ConfigError, match="is empty"):
+        eval_dataset(options(), RESIZER, 1)
+
+
+def test_no_records_is_an_error_and_an_empty_shard_among_others_is_not(write, options, example):
+    empty, full = write(name="empty.record"), write(example(), name="full.record")
+    text = line(options(empty))
+    assert "empty.record" in text and "no records" in text
+    assert len(read_all(options(empty, full))) == 1
+
+
+def test_compressed(write, options, example, tmp_path):
+    packed = tmp_path / "packed.record.gz"
+    packed.write_bytes(gzip.compress(Path(write(example())).read_bytes()))
+    text = line(options(str(packed)))
+    assert "packed.record.gz" in text and "gunzip" in text
+    zlib = str(tmp_path / "zlib.record")
+    with tf.io.TFRecordWriter(zlib, "ZLIB") as writer:
+        writer.write(example())
+    assert "compressed" in line(options(zlib))
+
+
+def test_not_a_record_file(options, tmp_path):
+    path = tmp_path / "notes.record"
+    path.write_text("these are not the records you are looking for")
+    text = line(options(str(path)))
+    assert "notes.record, record 0" in text and "not a TFRecord" in text
+
+
+def test_cut_short(write, options, example):
+    path = Path(write(example(), example()))
+    path.write_bytes(path.read_bytes()[:-10])
+    text = line(options(str(path)))
+    assert "data.record, record 1" in text and "cut short" in text
+    with pytest.raises(DataError, match="data.record, record 1: cut short"):
+        count_records(str(path))
+
+
+def test_flipped_bit(write, options, example):
+    path = Path(write(example(), example()))
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(bytes(data))
+    assert "data.record, record 1" in line(options(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("encoded", "parts"),
+    [
+        (b"hello, I am text", ("no known image format",)),
+        (b"<html>no image</html>", ("HTML",)),
+        (b"II*\0rest of a tiff", ("TIFF",)),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x40\0\0\0\x40\0\0\0\x08\x02\0\0\0", ("PNG",)),
+    ],
+)
+def test_undecodable_images_name_the_record(write, options, example, encoded, parts):
+    path = write(example(), example(), example(image__encoded=encoded), example())
+    text = line(options(path))
+    assert "data.record, record 2: image/encoded cannot be decoded" in text and all(part in text for part in parts)
+
+
+def test_truncated_jpeg(write, options, example, picture):
+    encoded = tf.io.encode_jpeg(picture(64, 64)).numpy()
+    text = line(options(write(example(), example(height=64, width=64, image__encoded=encoded[: len(encoded) * 6 // 10]))))
+    assert "data.record, record 1: image/encoded" in text and "JPEG" in text
+
+
+def test_not_an_example_and_wrong_types(write, options, example):
+    assert "record 1: is not a usable tf.Example" in line(options(write(example(), b"garbage")))
+    text = line(options(write(example(image__object__bbox__xmin=[1]))))
+    assert "record 0" in text and "image/object/bbox/xmin" in text
+
+
+def test_first_bad_record_in_a_training_stream(write, options, example):
+    first, second = write(*[example()] * 5, name="a.record"), write(*[example()] * 3, example(boxes=[(5.0, 5.0, 9.0, 9.0)]), name="b.record")
+    settings = options(first, second)
+    with pytest.raises(DataError, match="b.record, record 3.*normalised"):
+        for number, _ in enumerate(iterate(train_dataset(settings, (), RESIZER, 2, 0), settings)):
+            assert number < 10
+
+
+def test_oddities_are_logged_once(write, options, example, caplog):
+    remarks = Remarks()
+    with caplog.at_level("WARNING", logger="absl"):
+        read_all(options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), *[example()] * 3)), remarks)
+    assert any("1 boxes without area dropped" in message for message in caplog.messages)
+
+
+def test_errors_of_others_are_left_alone():
+    assert translate(tf.errors.ResourceExhaustedError(None, None, "out of memory")) is None
+    assert translate(ValueError("x")) is None
+    assert isinstance(translate(tf.errors.DataLossError(None, None, "corrupted record at 0")), DataError)
