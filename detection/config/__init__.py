@@ -1,6 +1,7 @@
 """Configs and label maps: text or binary protos in, checked messages out."""
 
+from detection.config.check import check
 from detection.config.files import load, save, to_text
 from detection.config.overrides import override
 
-__all__ = ["load", "override", "save", "to_text"]
+__all__ = ["check", "load", "override", "save", "to_text"]

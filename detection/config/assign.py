@@ -117,7 +117,7 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
             return
         new = [_scalar(field, item) for item in _items(value)]
         if not append:
-            message.ClearField(part.name)
+            del target[:]
         target.extend(new)
     elif part.index is not None:
         raise ValueError(f"{part.name} is no list; write it without [{part.index}]")
@@ -152,7 +152,7 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
         target[_index(part, len(target))].CopyFrom(parsed[0])
     else:
         if not append:
-            message.ClearField(part.name)
+            del target[:]
         target.extend(parsed)
 
 
