@@ -44,6 +44,13 @@ class LabelMap(NamedTuple):
     ids_by_display_name: dict[str, int]  # only items that have one
     max_id: int  # the smallest num_classes that fits
 
+    def text_ids(self) -> dict[str, int]:
+        """Id of each class text: looked up as name and as display_name, of two different results the larger."""
+        ids = dict(self.ids_by_display_name)
+        for name, label in self.ids_by_name.items():
+            ids[name] = max(label, ids.get(name, label))
+        return ids
+
 
 def load(path: str | os.PathLike[str], use_display_name: bool = False) -> LabelMap:
     """Reads and checks a label map.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from detection.data.records import RecordImage, write_json
 
 SIZES = ("small", "medium", "large")
+_MAX_ROWS = 40
 _SIZE_LIMITS = (32.0**2, 96.0**2)
 
 
@@ -64,6 +65,7 @@ KINDS = {
     "field_length": Kind(True, "per-box fields of unequal length"),
     "field_type": Kind(True, "fields of the wrong type"),
     "format_differs": Kind(False, "images whose image/format is not what the bytes are"),
+    "source_id_absent": Kind(False, "records without image/source_id; evaluation cannot tell them apart"),
     "sha256_differs": Kind(True, "images whose image/key/sha256 is not that of their bytes"),
 }
 
@@ -106,15 +108,15 @@ class Report:
         self.max_boxes_per_image = 0
         self.formats: Counter[str] = Counter()
         self.image_sizes: Counter[tuple[int, int]] = Counter()  # (width, height)
-        self.class_ids: dict[str, int] = {}
-        self.images_per_class: Counter[str] = Counter()
-        self.boxes_per_size: dict[str, Counter[str]] = {}  # class name -> size -> boxes
+        self.names: dict[int, str] = {}
+        self.images_per_class: Counter[int] = Counter()
+        self.boxes_per_size: dict[int, Counter[str]] = {}  # label -> size -> boxes
 
-    def declare(self, ids: dict[str, int]) -> None:
-        """Names the classes there should be, so that those without a box show up with 0."""
-        for name, label in ids.items():
-            self.class_ids.setdefault(name, label)
-            self.boxes_per_size.setdefault(name, Counter())
+    def declare(self, names: dict[int, str]) -> None:
+        """Names the classes there should be by their labels, so that those without a box show up with 0."""
+        for label, name in names.items():
+            self.names.setdefault(label, name)
+            self.boxes_per_size.setdefault(label, Counter())
 
     def add(self, image: RecordImage) -> None:
         """Counts an image and its boxes."""
@@ -124,13 +126,12 @@ class Report:
         self.formats[image.format] += 1
         self.image_sizes[image.width, image.height] += 1
         for box in image.boxes:
-            self.declare({box.text: box.label})
-            self.boxes_per_size[box.text][size_of(box.area)] += 1
+            self.declare({box.label: box.text})
+            self.boxes_per_size[box.label][size_of(box.area)] += 1
             self.boxes += 1
             self.difficult_boxes += box.difficult
             self.crowd_boxes += box.is_crowd
-        for text in {box.text for box in image.boxes}:
-            self.images_per_class[text] += 1
+        self.images_per_class.update({box.label for box in image.boxes})
 
     @property
     def bad(self) -> list[Fault]:
@@ -139,10 +140,7 @@ class Report:
 
     def boxes_per_class(self) -> dict[str, int]:
         """Boxes of each class, by ascending label id."""
-        return {name: self.boxes_per_size[name].total() for name in self._names()}
-
-    def _names(self) -> list[str]:
-        return sorted(self.class_ids, key=lambda name: (self.class_ids[name], name))
+        return {self.names[label]: self.boxes_per_size[label].total() for label in sorted(self.names)}
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain JSON types."""
@@ -167,15 +165,16 @@ class Report:
                 "crowd": self.crowd_boxes,
                 **{size: sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES},
             },
-            "classes": {
-                name: {
-                    "id": self.class_ids[name],
-                    "images": self.images_per_class[name],
-                    "boxes": self.boxes_per_size[name].total(),
-                    **{size: self.boxes_per_size[name][size] for size in SIZES},
+            "classes": [
+                {
+                    "id": label,
+                    "name": self.names[label],
+                    "images": self.images_per_class[label],
+                    "boxes": self.boxes_per_size[label].total(),
+                    **{size: self.boxes_per_size[label][size] for size in SIZES},
                 }
-                for name in self._names()
-            },
+                for label in sorted(self.names)
+            ],
             "fault_counts": dict(sorted(Counter(fault.kind for fault in self.faults).items())),
             "faults": [fault._asdict() for fault in self.faults],
         }
@@ -209,19 +208,23 @@ class Report:
                 yield f"    ... and {len(faults) - per_kind} more"
 
     def _class_table(self) -> Iterator[str]:
-        if not self.class_ids:
+        if not self.names:
             return
         rows = [("id", "class", "images", "boxes", *SIZES)]
-        for name in self._names():
-            counts = self.boxes_per_size[name]
-            numbers = (self.images_per_class[name], counts.total(), *(counts[size] for size in SIZES))
-            rows.append((str(self.class_ids[name]), name, *map(str, numbers)))
+        frequent = sorted(self.names, key=lambda label: (-self.boxes_per_size[label].total(), label))[:_MAX_ROWS]
+        for label in sorted(frequent):
+            counts = self.boxes_per_size[label]
+            numbers = (self.images_per_class[label], counts.total(), *(counts[size] for size in SIZES))
+            rows.append((str(label), self.names[label], *map(str, numbers)))
         totals = (sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES)
         rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             cells = [cell.ljust(width) if column == 1 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
-            yield "  " + "  ".join(cells)
+            yield "  " + "  ".join(cells).rstrip()
+        absent = sum(not counts for counts in self.boxes_per_size.values())
+        if len(self.names) > _MAX_ROWS:
+            yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {absent} have no box)"
 
 
 def size_of(area: float) -> str:

@@ -23,6 +23,7 @@ MAX_PIXELS = 100_000_000
 PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
 _STORED_AS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 _EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
+_LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
 _PNG_BIT_DEPTH_AT = 24
 _SIGNATURES = {
@@ -51,10 +52,23 @@ class BadImage(Exception):
 
 
 def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
-    """Reads and checks an image.
+    """Reads and checks an image file; otherwise as `check`."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadImage(Fault("image_missing", str(path), "", "no such file", _LEFT_OUT)) from error
+    except (OSError, ValueError) as error:
+        raise BadImage(Fault("image_unreadable", str(path), "", getattr(error, "strerror", "") or str(error), _LEFT_OUT)) from error
+    return check(data, str(path), path.suffix.lower(), max_pixels, repair)
+
+
+def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
+    """Checks an encoded image, and stores as PNG what is neither JPEG nor PNG.
 
     Args:
-        path: the file.
+        data: the bytes of the file.
+        name: what to call it in faults.
+        extension: of its file name, with the point; "" where it has none to compare with.
         max_pixels: larger images are refused, before they are decoded.
         repair: JPEGs whose end is missing are completed (the missing part grey) and stored as PNG.
 
@@ -62,14 +76,8 @@ def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> Load
         BadImage: with the fault.
     """
     def bad(kind: str, value: str) -> BadImage:
-        return BadImage(Fault(kind, str(path), "", value, "image left out"))
+        return BadImage(Fault(kind, name, "", value, _LEFT_OUT))
 
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise bad("image_missing", "no such file") from error
-    except OSError as error:
-        raise bad("image_unreadable", error.strerror or str(error)) from error
     if not data:
         raise bad("image_unreadable", "empty file")
     try:
@@ -77,11 +85,11 @@ def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> Load
             width, height = image.size
             if width * height > max_pixels:
                 raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
-            notes = _notes(path, image, data)
+            notes = _notes(name, extension, image, data)
             if image.format in _STORED_AS:
                 encoded, kind = data, _STORED_AS[image.format]
             else:
-                notes.append(Fault("image_transcoded", str(path), "", image.format, "stored as PNG"))
+                notes.append(Fault("image_transcoded", name, "", image.format, "stored as PNG"))
                 encoded, kind = _to_png(image), "png"
     except Image.DecompressionBombError as error:
         raise bad("image_too_large", f"more than {PILLOW_LIMIT} pixels by its header; shrink it") from error
@@ -99,7 +107,7 @@ def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> Load
             raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {_reason(error)}") from error
         if not repair:
             raise bad("image_truncated", "the end of the JPEG is missing; --on_bad=fix keeps what is there") from error
-        notes.append(Fault("image_truncated", str(path), "", "the end of the JPEG is missing", "repaired: kept what is there, as PNG"))
+        notes.append(Fault("image_truncated", name, "", "the end of the JPEG is missing", "repaired: kept what is there, as PNG"))
         encoded, kind, shape = mended, "png", (height, width, 3)
     if tuple(shape) != (height, width, 3):
         raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
@@ -120,24 +128,23 @@ def sniff(data: bytes) -> str:
     return f"unknown data: {data[:8].hex(' ')}"
 
 
-def _notes(path: Path, image: Image.Image, data: bytes) -> list[Fault]:
+def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[Fault]:
     """What is peculiar about an image, yet no reason to refuse it."""
     notes = []
-    extension = path.suffix.lower()
-    if extension not in _EXTENSIONS.get(image.format, (f".{image.format.lower()}", ".pgm")):
-        notes.append(Fault("image_extension", str(path), "", f"holds {image.format}"))
+    if extension and extension not in _EXTENSIONS.get(image.format, (f".{image.format.lower()}", ".pgm")):
+        notes.append(Fault("image_extension", name, "", f"holds {image.format}"))
     sixteen_bit = data[_PNG_BIT_DEPTH_AT : _PNG_BIT_DEPTH_AT + 1] == b"\x10" if image.format == "PNG" else image.mode.startswith("I;16")
     if sixteen_bit:
-        notes.append(Fault("image_16_bit", str(path)))
+        notes.append(Fault("image_16_bit", name))
     if image.mode == "CMYK":
-        notes.append(Fault("image_cmyk", str(path)))
+        notes.append(Fault("image_cmyk", name))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        notes.append(Fault("image_alpha", str(path)))
+        notes.append(Fault("image_alpha", name))
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # An MPO's further frames are previews of the first.
-        notes.append(Fault("image_animated", str(path), "", f"{image.n_frames} frames", "first one used"))
+        notes.append(Fault("image_animated", name, "", f"{image.n_frames} frames", "first one used"))
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     if orientation not in (0, 1):
-        notes.append(Fault("image_exif_rotated", str(path), "", f"orientation {orientation}", "taken as stored"))
+        notes.append(Fault("image_exif_rotated", name, "", f"orientation {orientation}", "taken as stored"))
     return notes
 
 

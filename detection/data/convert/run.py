@@ -74,11 +74,12 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO, progress_to:
     map_path = options.label_map_path or str(Path(options.output).parent / "label_map.pbtxt")
     make_map = not Path(map_path).exists()
     if make_map:
-        ids = names = annotated.ids or _ids_of(todo, options)
+        ids = annotated.ids or _ids_of(todo, options)
+        categories = [(label, name) for name, label in ids.items()]
     else:
-        known = label_map.load(map_path)
-        ids, names = known.ids_by_display_name | known.ids_by_name, known.ids_by_name
-    report.declare(names)
+        known = label_map.load(map_path, use_display_name=True)
+        ids, categories = known.text_ids(), known.categories
+    report.declare(dict(categories))
     report.found_images = sum(not any(fault.kind == "listed_twice" for fault in image.faults) for image in todo)
     report.found_boxes = sum(image.found_boxes for image in todo)
     workers = options.workers or os.cpu_count() or 1
@@ -89,7 +90,7 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO, progress_to:
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
         with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is a limit, not a warning.
-            results = _in_order(pool, one, _without_repeats(todo), 4 * workers)
+            results = in_order(pool, one, _without_repeats(todo), 4 * workers)
             for result in progress(results, len(todo), options.output, progress_to):
                 report.faults += result.faults
                 report.ignored_difficult_boxes += result.ignored
@@ -174,7 +175,7 @@ def _shards_for(todo: list[AnnotatedImage]) -> int:
     return max(1, -(-total // _SHARD_BYTES))
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
+def in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
     """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in memory."""
     waiting: deque = deque()
     for item in items:

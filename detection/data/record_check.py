@@ -1,0 +1,201 @@
+"""What is wrong with one record, field by field and box by box; looked at as training would, but without stopping at the first fault."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from detection.config.label_map import LabelMap
+from detection.data.convert import images
+from detection.data.records import RecordBox, RecordImage
+from detection.data.report import Fault
+
+_MAX_COORDINATE = 1.1  # The TF Object Detection API refuses boxes beyond.
+_LABEL, _TEXT, _AREA = "image/object/class/label", "image/object/class/text", "image/object/area"
+_DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
+_SIDES = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
+_PER_BOX = (_LABEL, _TEXT, _AREA, _DIFFICULT, _CROWD, "image/object/group_of", "image/object/weight")
+_KINDS = {
+    "bytes_list": ("image/encoded", "image/format", "image/filename", "image/source_id", "image/key/sha256", _TEXT),
+    "int64_list": ("image/height", "image/width", _LABEL, _DIFFICULT, _CROWD, "image/object/group_of"),
+    "float_list": (*_SIDES, _AREA, "image/object/weight"),
+}
+_KIND_OF = {field: kind for kind, fields in _KINDS.items() for field in fields}
+
+
+class Checked(NamedTuple):
+    """What a record holds and what is wrong with it."""
+
+    image: RecordImage | None  # None if it cannot be used; otherwise with its usable boxes
+    found_boxes: int
+    faults: list[Fault]
+
+
+class Classes:
+    """Which class a box is of, given a label map, or from the record alone."""
+
+    def __init__(self, label_map: LabelMap | None) -> None:
+        self.source = label_map.path if label_map else ""
+        self.names = {category.id: category.name for category in label_map.categories} if label_map else {}
+        self.ids = label_map.text_ids() if label_map else {}
+
+    def of(self, label: int | None, text: str) -> int | None:
+        """The label id; None where training would find none. The text decides where there is a label map, otherwise the label."""
+        if not self.source:
+            return label if label is None or label >= 1 else None
+        found = self.ids.get(text) if text else label
+        return found if found in self.names else None
+
+
+def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pixels: int) -> Checked:
+    """Parses and decodes a record and checks all of it.
+
+    Args:
+        shard, number: where it stands, for messages.
+        data: a serialised tf.Example.
+        classes: to look its classes up in.
+        max_pixels: larger images are not decoded.
+    """
+    try:
+        features = tf.train.Example.FromString(data).features.feature
+    except DecodeError:
+        return Checked(None, 0, [Fault("record_unreadable", shard, f"record {number}", "is no tf.Example")])
+    record = _Record(shard, number, features)
+    found = max(len(record.values[side]) for side in _SIDES)
+    if not record.first("image/encoded"):
+        fields = ", ".join(sorted(features)[:4]) or "nothing"
+        record.fault("record_unreadable", "image/encoded", f"is absent or empty; the record has {fields}")
+        return Checked(None, found, record.faults)
+    loaded = record.check_image(max_pixels)
+    if loaded is None:
+        return Checked(None, found, record.faults)
+    boxes = tuple(record.boxes(loaded.width, loaded.height, classes))
+    encoded, filename = record.first("image/encoded"), record.text("image/filename")
+    return Checked(RecordImage(encoded, loaded.format, loaded.height, loaded.width, filename, record.source_id, boxes), found, record.faults)
+
+
+class _Record:
+    """The fields of a record that training reads, and the faults found in it so far."""
+
+    def __init__(self, shard: str, number: int, features) -> None:
+        self._shard = shard
+        self.faults: list[Fault] = []
+        self.values: dict[str, list] = {}
+        mistyped = []
+        for field, kind in _KIND_OF.items():
+            found = features[field].WhichOneof("kind") if field in features else None
+            self.values[field] = list(getattr(features[field], kind).value) if found == kind else []
+            if found not in (None, kind):
+                mistyped.append((field, f"is a {found}; should be a {kind}"))
+        self.source_id = self.text("image/source_id")
+        name = self.source_id or self.text("image/filename")
+        self._where = f"record {number} ({name})" if name else f"record {number}"
+        for field, value in mistyped:
+            self.fault("field_type", field, value)
+        if not self.source_id:
+            self.fault("source_id_absent", "image/source_id", "")
+
+    def fault(self, kind: str, field: str, value: str) -> None:
+        """Notes a fault of a field or a box."""
+        self.faults.append(Fault(kind, self._shard, f"{self._where}, {field}", value))
+
+    def first(self, field: str):
+        """The first value of a field, or None."""
+        return next(iter(self.values[field]), None)
+
+    def text(self, field: str) -> str:
+        """The first value of a bytes field, as text; empty where there is none."""
+        return (self.first(field) or b"").decode("utf-8", "replace")
+
+    def check_image(self, max_pixels: int) -> images.LoadedImage | None:
+        """Decodes the image and compares the fields about it; None where it cannot be decoded."""
+        encoded = self.first("image/encoded")
+        try:
+            loaded = images.check(encoded, self._shard, max_pixels=max_pixels)
+        except images.BadImage as error:
+            self.fault(error.fault.kind, "image/encoded", error.fault.value)
+            return None
+        for note in loaded.faults:
+            if note.kind != "image_transcoded":  # Nothing is stored here; the line below tells.
+                self.fault(note.kind, "image/encoded", note.value)
+        actual = loaded.format if loaded.encoded is encoded else "neither JPEG nor PNG"
+        stored = self.text("image/format")
+        if stored.lower().replace("jpg", "jpeg") != actual and (stored or actual not in ("jpeg", "png")):
+            self.fault("format_differs", "image/format", f"{stored!r}, while the image is {actual}")
+        sha256 = self.text("image/key/sha256")
+        if sha256 and sha256 != hashlib.sha256(encoded).hexdigest():
+            self.fault("sha256_differs", "image/key/sha256", sha256)
+        width, height = self.first("image/width"), self.first("image/height")
+        if not width or not height:
+            self.fault("size_absent", "image/width, image/height", f"{width}, {height}")
+        elif (width, height) != (loaded.width, loaded.height):
+            self.fault("size_mismatch", "image/width, image/height", f"{width}x{height}, while the image has {loaded.width}x{loaded.height} pixels")
+        return loaded
+
+    def boxes(self, width: int, height: int, classes: Classes) -> Iterator[RecordBox]:
+        """The usable boxes."""
+        sides = [self.values[side] for side in _SIDES]
+        count = len(sides[0])
+        if any(len(side) != count for side in sides):
+            lengths = ", ".join(f"{field.rpartition('/')[2]} {len(self.values[field])}" for field in _SIDES)
+            self.fault("field_length", "image/object/bbox/*", f"{lengths} values")
+            return
+        for field in _PER_BOX:
+            if len(self.values[field]) not in (0, count):
+                self.fault("field_length", field, f"{len(self.values[field])} values for {count} boxes")
+                self.values[field] = []
+        if count and max(map(max, sides)) > _MAX_COORDINATE:
+            self.fault("box_not_normalised", "image/object/bbox/*", f"values up to {max(map(max, sides)):g}")
+            return
+        if count and not self.values[_LABEL] and not self.values[_TEXT]:
+            self.fault("class_missing", f"{_LABEL}, {_TEXT}", f"absent for {count} boxes")
+            return
+        for index, corners in enumerate(zip(*sides, strict=True)):
+            label = self._class(index, classes) if self._check_corners(index, *corners) else None
+            if label is None:
+                continue
+            ymin, xmin, ymax, xmax = corners
+            area = self._at(_AREA, index) or (ymax - ymin) * (xmax - xmin) * height * width
+            text = classes.names.get(label) or self._text_at(index) or f"label {label}"
+            yield RecordBox(*corners, label, text, area, difficult=bool(self._at(_DIFFICULT, index)), is_crowd=bool(self._at(_CROWD, index)))
+
+    def _check_corners(self, index: int, ymin: float, xmin: float, ymax: float, xmax: float) -> bool:
+        """Whether a box can be learnt from."""
+        shown = f"(ymin, xmin, ymax, xmax) = ({ymin:g}, {xmin:g}, {ymax:g}, {xmax:g})"
+        if not all(map(math.isfinite, (ymin, xmin, ymax, xmax))):
+            kind = "box_unreadable"
+        elif ymax < ymin or xmax < xmin:
+            kind = "box_inverted"
+        elif ymax == ymin or xmax == xmin:
+            kind = "box_zero_area"
+        elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:
+            kind = "box_outside"
+        else:
+            if min(ymin, xmin) < 0 or max(ymax, xmax) > 1:
+                self.fault("box_clipped", f"box {index}", shown)
+            return True
+        self.fault(kind, f"box {index}", shown)
+        return False
+
+    def _class(self, index: int, classes: Classes) -> int | None:
+        label, text = self._at(_LABEL, index), self._text_at(index)
+        found = classes.of(label, text)
+        if found is None and (classes.source or label is not None):
+            meant = f"text {text!r}" if text and classes.source else f"label {label}"
+            self.fault("class_unknown", f"box {index}", f"{meant} is not in {classes.source}" if classes.source else f"{meant}; labels start at 1")
+            return None
+        if label is not None and found != label:
+            value = f"text {text!r} is label {found} in {classes.source}, the record says label {label}; training takes {found}"
+            self.fault("class_disagrees", f"box {index}", value)
+        return found or 0
+
+    def _at(self, field: str, index: int):
+        return self.values[field][index] if self.values[field] else None
+
+    def _text_at(self, index: int) -> str:
+        return (self._at(_TEXT, index) or b"").decode("utf-8", "replace")

@@ -1,0 +1,162 @@
+"""Validation of TFRecords that exist, whoever wrote them: every record is parsed and decoded, every fault named by shard, record and field."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import tensorflow as tf
+from PIL import Image
+
+from detection.config.label_map import LabelMap
+from detection.data.convert import images
+from detection.data.convert.progress import progress
+from detection.data.convert.run import in_order
+from detection.data.record_check import Checked, Classes, check_record
+from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
+from detection.data.report import Fault, Report
+from detection.errors import DataError
+
+_GZIP = b"\x1f\x8b"
+_FRAME = 16  # bytes around a record: length, its checksum, the checksum of the data
+
+
+class _Raw(NamedTuple):
+    """A record as it lies in its shard; or a fault of the shard."""
+
+    shard: str
+    number: int
+    data: bytes
+    fault: Fault | None = None
+
+
+def validate_records(
+    patterns: Iterable[str],
+    label_map: LabelMap | None = None,
+    max_image_pixels: int = images.MAX_PIXELS,
+    workers: int = 0,
+    progress_to: TextIO | None = None,
+) -> Report:
+    """Reads records to their end and reports what they hold and what is wrong.
+
+    Args:
+        patterns: files or glob patterns.
+        label_map: when given, classes are looked up in it as training does: the text before the label, as name and as display_name.
+        max_image_pixels: larger images are reported, not decoded.
+        workers: threads; 0 for one a core.
+        progress_to: told how far it is.
+
+    Raises:
+        DataError: where a pattern matches no file.
+    """
+    patterns = list(patterns)
+    paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
+    report = Report(", ".join(patterns))
+    classes = Classes(label_map)
+    report.declare(classes.names)
+    report.faults += _missing_shards(paths)
+    workers = workers or os.cpu_count() or 1
+
+    def one(raw: _Raw) -> Checked:
+        return Checked(None, 0, [raw.fault]) if raw.fault else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels)
+
+    sources: dict[str, str] = {}
+    labels: dict[str, int] = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is a limit, not a warning.
+        raws = (raw for path in paths for raw in _records(path))
+        checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
+        for raw, result in progress(checked, _expected_records(paths), "validating", progress_to):
+            report.faults += result.faults
+            report.found_boxes += result.found_boxes
+            report.found_images += raw.fault is None
+            if result.image is not None:
+                report.faults += _across(raw, result.image, sources, labels)
+                report.add(result.image)
+    return report
+
+
+def _matching(pattern: str) -> list[str]:
+    paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+    paths = [path for path in paths if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
+    if not paths:
+        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path")
+    for path in paths:
+        if os.path.isdir(path):
+            raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
+    return paths
+
+
+def _expected_records(paths: list[str]) -> int:
+    """How many records there should be, as far as manifests tell; 0 where they do not."""
+    manifests = [_manifest_of(path) for path in paths]
+    return sum((manifest or {}).get("shards", {}).get(Path(path).name, {}).get("records", 0) for path, manifest in zip(paths, manifests, strict=True))
+
+
+def _manifest_of(path: str) -> dict | None:
+    """The manifest, or None; one that is broken is told where the shard itself is read."""
+    try:
+        return read_manifest(path)
+    except DataError:
+        return None
+
+
+def _missing_shards(paths: list[str]) -> Iterator[Fault]:
+    """Shards that a manifest names and that are not there."""
+    manifests = {manifest_path(path.rsplit("-", 3)[0]): manifest for path in paths if (manifest := _manifest_of(path))}
+    for file, manifest in manifests.items():
+        for name in manifest["shards"]:
+            if not (file.parent / name).exists():
+                yield Fault("shard_differs", str(file), name, "does not exist; convert again, or copy it here")
+
+
+def _records(path: str) -> Iterator[_Raw]:
+    """The records of a shard, then what is wrong with the shard as a whole."""
+    with open(path, "rb") as stream:
+        head = stream.read(64)
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if head.startswith(_GZIP):
+        yield _Raw(path, 0, b"", Fault("shard_unreadable", path, "", "is gzip data; unpack it with gunzip"))
+        return
+    number, offset, size = 0, 0, os.path.getsize(path)
+    try:
+        for data in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            yield _Raw(path, number, data)
+            number += 1
+            offset += len(data) + _FRAME
+    except tf.errors.OpError:
+        item = f"record {number}"
+        value = f"damaged or cut at byte {offset} of {size}; what follows is lost; convert again"
+        if number == 0:
+            item, value = "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged"
+        yield _Raw(path, number, b"", Fault("shard_unreadable", path, item, value))
+    try:
+        manifest = read_manifest(path)
+    except DataError as error:
+        yield _Raw(path, number, b"", Fault("shard_differs", path, "", str(error)))
+        return
+    expected = manifest["shards"].get(Path(path).name) if manifest else None
+    if expected and (expected["records"], expected["sha256"]) != (number, digest):
+        value = "its bytes are not those that were written"
+        if number != expected["records"]:
+            value = f"{number} records can be read, its manifest says {expected['records']}"
+        yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
+
+
+def _across(raw: _Raw, image: RecordImage, sources: dict[str, str], labels: dict[str, int]) -> Iterator[Fault]:
+    """Faults that show only between records; `sources` and `labels` remember those before."""
+    where = f"record {raw.number} ({image.source_id})"
+    first = sources.setdefault(image.source_id, f"{raw.shard} record {raw.number}") if image.source_id else ""
+    if first not in ("", f"{raw.shard} record {raw.number}"):
+        yield Fault("duplicate_id", raw.shard, where, f"image/source_id stands in {first} too")
+    for box in image.boxes:
+        label = labels.setdefault(box.text, box.label)
+        if label != box.label:
+            yield Fault("class_disagrees", raw.shard, where, f"{box.text!r} has label {box.label}, but {label} before")
