@@ -13,8 +13,18 @@ from detection.train.restore import FineTune, check_kind
 from detection.train.settings import TrainSettings
 
 # What other trainers do in other ways than by this field: written in many configs, without effect here.
-_NO_EFFECT = ("sync_replicas", "startup_delay_steps", "replicas_to_aggregate", "unpad_groundtruth_tensors", "run_fine_tune_checkpoint_dummy_computation",
-              "batch_queue_capacity", "num_batch_queue_threads", "prefetch_queue_capacity", "max_number_of_boxes", "retain_original_images")  # fmt: skip
+_NO_EFFECT = (
+    "sync_replicas",
+    "startup_delay_steps",
+    "replicas_to_aggregate",
+    "unpad_groundtruth_tensors",
+    "run_fine_tune_checkpoint_dummy_computation",
+    "batch_queue_capacity",
+    "num_batch_queue_threads",
+    "prefetch_queue_capacity",
+    "max_number_of_boxes",
+    "retain_original_images",
+)
 
 
 def build(message: train_pb2.TrainConfig, averages_are_read: bool = False) -> TrainSettings:

@@ -1,4 +1,4 @@
-"""The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, which one a run resumes from, and the best one.
+"""The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, and which one a run resumes from.
 
 What exists is found by looking, never by believing the small `checkpoint` text file: that file is written for TensorFlow's tools, and a
 trainer that trusts it starts again from step 0 when it is garbage.
@@ -6,10 +6,8 @@ trainer that trusts it starts again from step 0 when it is garbage.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,13 +39,10 @@ class Checkpoints:
         self._read_state()
 
     def prefix(self, step: int) -> Path:
-        return self.folder / f"{NAME}-{step}"
+        return prefix_in(self.folder, step)
 
     def steps(self) -> list[int]:
-        """Steps with a checkpoint, rising; none of them is promised to be readable."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(self.folder)) if match)
+        return steps_in(self.folder)
 
     def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable]) -> Path:
         """Writes `model.ckpt-<step>`, then drops what is no longer kept.
@@ -131,56 +126,16 @@ class Checkpoints:
             )
 
 
-class BestCheckpoint:
-    """A copy of the checkpoint with the highest value of one metric, in `<model_dir>/best/`."""
-
-    def __init__(self, model_dir: str | os.PathLike, metric: str) -> None:
-        self.folder = Path(model_dir) / "best"
-        self.metric = metric
-        self.value, self.step = self._read()
-
-    def offer(self, prefix: str | os.PathLike, step: int, metrics: Mapping[str, float]) -> bool:
-        """Keeps `prefix` if its metric beats the best so far; true if so. A missing or undefined (NaN, -1: nothing to find) value never wins.
-
-        Raises:
-          OSError: the copy cannot be written; the best so far is untouched.
-        """
-        value = metrics.get(self.metric)
-        if value is None or not np.isfinite(value) or value < 0 or (self.value is not None and value <= self.value):
-            return False
-        self.folder.mkdir(exist_ok=True)
-        target = self.folder / Path(prefix).name
-        for suffix in (DATA, INDEX):
-            _link(f"{prefix}{suffix}", f"{target}{suffix}")
-        replace_text(self.folder / _STATE, f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
-        replace_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": float(value), "step": step}) + "\n")
-        for other in Checkpoints(self.folder).steps():
-            if other != step:
-                checkpoint_files.delete(self.folder / f"{NAME}-{other}")
-        self.value, self.step = float(value), step
-        return True
-
-    def _read(self) -> tuple[float | None, int | None]:
-        path = self.folder / "best.json"
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            return (float(saved["value"]), int(saved["step"])) if saved["metric"] == self.metric else (None, None)
-        except FileNotFoundError:
-            return None, None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
-            return None, None
+def prefix_in(folder: str | os.PathLike, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return Path(folder) / f"{NAME}-{step}"
 
 
-def _link(source: str, target: str) -> None:
-    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not possible."""
-    temporary = f"{target}.new"
-    Path(temporary).unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+def steps_in(folder: str | os.PathLike) -> list[int]:
+    """Steps with a checkpoint in a folder, rising; none of them is promised to be readable."""
+    if not os.path.isdir(folder):
+        return []
+    return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(folder)) if match)
 
 
 def replace_text(path: str | os.PathLike, text: str) -> None:

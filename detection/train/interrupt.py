@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 
 from detection.errors import DetectionError
 
@@ -21,6 +23,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._at_once: str | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -33,9 +36,20 @@ class StopRequest:
     def __exit__(self, *error) -> None:
         self._restore()
 
+    @contextlib.contextmanager
+    def at_once(self, message: str) -> Iterator[None]:
+        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be saved."""
+        self._at_once = message
+        try:
+            yield
+        finally:
+            self._at_once = None
+
     def _note(self, number: int, frame) -> None:
         self.signal_number = number
         self._restore()
+        if self._at_once is not None:
+            raise Interrupted(f"stopped by signal {number}; {self._at_once}", number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -89,8 +89,8 @@ class LossesWatch:
         replace_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
         raise DivergedError(
             f"step {first.step}: the loss is not finite ({_odd(first.values)}), nor in the {self._limit - 1} steps after it; learning rate "
-            f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} (all in {record}); last checkpoint: {last_checkpoint}; "
-            "lower the learning rate or set train_config.gradient_clipping_by_norm"
+            f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} (all in {record}); last checkpoint: "
+            f"{last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
         )
 
 

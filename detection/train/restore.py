@@ -115,7 +115,6 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
         left_out=tuple(sorted(name for name in left_out if not is_optional(name))),
         unexpected=tuple(sorted(name for name in found if name not in used and not _is_training_state(name))),
     )
-    logging.info("%s as '%s':\n%s", prefix, start.kind, report.table())
     for what, names in report._asdict().items():
         logging.debug("%s: %s", what, ", ".join(names))
     if missing or mismatched:

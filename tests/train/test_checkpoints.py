@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from tiny import make_detector
 
 from detection.errors import ConfigError
 from detection.train import checkpoint_files, checkpoints
-from detection.train.checkpoints import BestCheckpoint, Checkpoints
+from detection.train.checkpoints import Checkpoints
 
 
 def _tensors(step: int) -> dict:
@@ -93,36 +92,6 @@ def test_another_trainers_folder_is_refused_and_an_empty_one_is_new(tmp_path):
     tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "ckpt-1"))
     with pytest.raises(ConfigError, match="another trainer"):
         Checkpoints(tmp_path).read_newest()
-
-
-def test_the_best_is_kept_beyond_rotation_and_restart(tmp_path):
-    kept = _filled(tmp_path, 1, 2, 3, keep=5)
-    best = BestCheckpoint(tmp_path, "mAP")
-    assert best.offer(kept.prefix(1), 1, {"mAP": 0.3})
-    assert not best.offer(kept.prefix(2), 2, {"mAP": 0.3})
-    assert not best.offer(kept.prefix(2), 2, {"mAP": float("nan")}) and not best.offer(kept.prefix(2), 2, {})
-    assert best.offer(kept.prefix(2), 2, {"mAP": 0.4})
-    again = BestCheckpoint(tmp_path, "mAP")
-    assert (again.value, again.step) == (0.4, 2)
-    assert not again.offer(kept.prefix(3), 3, {"mAP": 0.35})
-    for step in kept.steps():
-        checkpoint_files.delete(kept.prefix(step))
-    assert checkpoint_files.read(checkpoint_files.locate(tmp_path / "best"))["w"][0] == 2
-    assert sorted(os.listdir(tmp_path / "best")) == [
-        "best.json", "checkpoint", f"model.ckpt-2{checkpoint_files.DATA}", f"model.ckpt-2{checkpoint_files.INDEX}",
-    ]  # fmt: skip
-
-
-def test_minus_one_means_nothing_to_find_and_is_never_best(tmp_path):
-    kept = _filled(tmp_path, 1)
-    assert not BestCheckpoint(tmp_path, "mAP").offer(kept.prefix(1), 1, {"mAP": -1.0})
-
-
-def test_a_garbage_best_file_is_no_reason_to_stop(tmp_path, caplog):
-    (tmp_path / "best").mkdir()
-    (tmp_path / "best" / "best.json").write_text("{")
-    assert BestCheckpoint(tmp_path, "mAP").value is None
-    assert "chosen anew" in caplog.text
 
 
 def test_load_into_fills_a_detector_by_names(tmp_path):

@@ -135,3 +135,48 @@ def make_dataset(batch: int = 4, poison: tuple[int, ...] = (), size: int = 40) -
 
 def make_optimizer(rate: float = 0.01, decay: float | None = None, rule=None) -> OptimizerSettings:
     return OptimizerSettings(rule or Momentum(0.9), Constant(rate), decay)
+
+
+def write_records(folder, images: int = 12) -> str:
+    """A shard of `images` small pictures with one box each, and a glob that finds it."""
+    import io
+
+    from PIL import Image
+
+    from detection.data.records import RecordBox, RecordImage, to_example
+
+    rng = np.random.default_rng(1)
+    path = folder / "tiny.record-00000-of-00001"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for index in range(images):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8)).save(buffer, "PNG")
+            box = RecordBox(0.0, 0.0, 0.5, 0.5, 1 + index % CLASSES, "ab"[index % CLASSES], 16.0)
+            writer.write(to_example(RecordImage(buffer.getvalue(), "png", SIDE, SIDE, f"{index}.png", f"image_{index}", (box,))).SerializeToString())
+    return str(folder / "tiny.record-*")
+
+
+def make_pipeline(folder, **settings):
+    """A whole pipeline over freshly written records; `settings` are those of TrainSettings."""
+    from detection.builders.pipeline import Pipeline
+    from detection.data.input import InputOptions
+    from detection.data.resize import FixedShapeResizer
+    from detection.evaluate.settings import EvalSettings
+    from detection.train.settings import TrainSettings
+    from detection.types import Category
+
+    categories = (Category(1, "a"), Category(2, "b"))
+    options = InputOptions(
+        paths=(write_records(folder),), categories=categories, num_classes=CLASSES, max_number_of_boxes=ANCHORS, shuffle_buffer_size=8
+    )
+    return Pipeline(
+        make_detector=make_detector,
+        resizer=FixedShapeResizer(height=SIDE, width=SIDE),
+        categories=categories,
+        train=TrainSettings(**({"num_steps": 6, "batch_size": 4, "optimizer": make_optimizer()} | settings)),
+        train_input=options,
+        augmentations=(),
+        evaluate=EvalSettings(num_visualizations=0),
+        eval_inputs=(options,),
+        text="train_config {\n  batch_size: 4\n  num_steps: 6\n}\n",
+    )

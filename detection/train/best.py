@@ -1,0 +1,107 @@
+"""The checkpoint with the highest value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for lack of a better one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from detection.errors import ConfigError
+from detection.train import checkpoint_files
+from detection.train.checkpoint_files import DATA, INDEX
+from detection.train.checkpoints import prefix_in, replace_text, steps_in
+
+# Chosen where the user names none: the first of these that evaluation reports.
+DEFAULT_METRICS = ("DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU", "WeightedPascalBoxes_Precision/mAP@0.5IOU")
+
+
+class Best:
+    """Follows one metric over the evaluations of a run, also across restarts.
+
+    Args:
+      model_dir: where `best` lies.
+      metric: a tag; None takes the first of DEFAULT_METRICS that appears.
+      patience: evaluations without a better value before `gives_up`; 0: never.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0) -> None:
+        self.folder = Path(model_dir) / "best"
+        self.metric, self._patience = metric, patience
+        self.value: float | None = None
+        self.step: int | None = None
+        self._without = 0
+        self._read()
+
+    def offer(self, step: int, metrics: Mapping[str, float], prefix: str | os.PathLike | None) -> bool:
+        """Takes an evaluation and keeps its checkpoint if the metric beats the best so far; true if so.
+
+        A value of -1 (nothing to find) or NaN never wins. Where links are possible the copy costs no space.
+
+        Args:
+          prefix: the step's checkpoint; None if it could not be saved, and then it is not kept either.
+
+        Raises:
+          ConfigError: evaluation reports no such metric.
+        """
+        if self.metric is None:
+            self.metric = next((tag for tag in DEFAULT_METRICS if tag in metrics), None)
+        if self.metric is None:
+            return False
+        if self.metric not in metrics:
+            raise ConfigError(f"--best_metric {self.metric}: evaluation reports no such metric; it reports {', '.join(sorted(metrics))}")
+        value = float(metrics[self.metric])
+        if not np.isfinite(value) or value < 0 or (self.value is not None and value <= self.value):
+            self._without += 1
+            return False
+        self._without = 0
+        if prefix is None:
+            return False
+        try:
+            self._keep(Path(prefix), step, value)
+        except OSError as error:
+            logging.error("%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, error)
+            return False
+        self.value, self.step = value, step
+        return True
+
+    def gives_up(self) -> bool:
+        """Whether `patience` evaluations have passed without a better value."""
+        return 0 < self._patience <= self._without
+
+    def _keep(self, prefix: Path, step: int, value: float) -> None:
+        self.folder.mkdir(exist_ok=True)
+        target = self.folder / prefix.name
+        for suffix in (DATA, INDEX):
+            _link(f"{prefix}{suffix}", f"{target}{suffix}")
+        replace_text(self.folder / "checkpoint", f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
+        replace_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": value, "step": step}) + "\n")
+        for other in steps_in(self.folder):
+            if other != step:
+                checkpoint_files.delete(prefix_in(self.folder, other))
+
+    def _read(self) -> None:
+        path = self.folder / "best.json"
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            if self.metric in (None, saved["metric"]):
+                self.metric, self.value, self.step = str(saved["metric"]), float(saved["value"]), int(saved["step"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
+
+
+def _link(source: str, target: str) -> None:
+    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not possible."""
+    temporary = f"{target}.new"
+    Path(temporary).unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

@@ -1,0 +1,130 @@
+"""Evaluating a pipeline's detector: between the steps of a training run, or of another process's checkpoints as they appear."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import tensorflow as tf
+from absl import logging
+
+from detection.data.input import count_records, eval_dataset, translate
+from detection.errors import ConfigError
+from detection.evaluate.loop import EvalStep, evaluate
+from detection.train import checkpoints
+from detection.train.checkpoint_files import UnreadableCheckpointError
+from detection.train.summaries import Summaries
+
+if TYPE_CHECKING:
+    from detection.builders.pipeline import Pipeline
+
+_POLL_SECONDS = 5.0
+
+
+class Evaluation:
+    """Evaluates one detector as often as asked, traced once. Results go to `<model_dir>/eval`."""
+
+    def __init__(self, pipeline: Pipeline, detector, model_dir: Path, summaries: bool = True, stream: TextIO | None = None) -> None:
+        self._pipeline, self._detector, self._model_dir, self._stream = pipeline, detector, model_dir, stream
+        settings = pipeline.evaluate
+        try:
+            (model_dir / "eval").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--model_dir {model_dir}: cannot be written ({error.strerror or error}); choose another folder") from error
+        self._evaluators = settings.evaluators(pipeline.categories)
+        self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth)
+        self._summaries = Summaries(model_dir / "eval", summaries)
+        self.last_step: int | None = None
+        self._ended = time.monotonic()
+
+    def run(self, step: int, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Tag -> value for the detector as it is, or as it is inside the context `weights` (moving averages).
+
+        Raises:
+          DataError: the evaluation input holds no image, or one that cannot be read.
+        """
+        options, settings = self._pipeline.eval_input, self._pipeline.evaluate
+        dataset = eval_dataset(options, self._pipeline.resizer, settings.batch_size)
+        try:
+            with weights or contextlib.nullcontext():
+                metrics = evaluate(
+                    self._detector,
+                    dataset,
+                    self._evaluators,
+                    self._pipeline.categories,
+                    settings=settings,
+                    step=step,
+                    model_dir=self._model_dir,
+                    writer=self._summaries.writer,
+                    total=count_records(options),
+                    eval_step=self._step,
+                    stream=self._stream,
+                )
+        except tf.errors.OpError as error:
+            known = translate(error, options)
+            if known is None:
+                raise
+            raise known from error
+        self.last_step, self._ended = step, time.monotonic()
+        return metrics
+
+    def seconds_ago(self) -> float:
+        """Since the last evaluation, or since this was made."""
+        return time.monotonic() - self._ended
+
+    def close(self) -> None:
+        self._summaries.close()
+
+
+def evaluate_checkpoints(
+    pipeline: Pipeline,
+    checkpoint_dir: str | os.PathLike,
+    model_dir: str | os.PathLike,
+    *,
+    run_once: bool = False,
+    timeout: float = 3600.0,
+    max_retries: int = 0,
+    stream: TextIO | None = None,
+) -> dict[str, float]:
+    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until none has for `timeout` seconds.
+
+    Args:
+      checkpoint_dir: a folder another process trains in; with `run_once` also a checkpoint's prefix.
+      model_dir: results go to its folder `eval`.
+      max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before that is an error;
+        0: any number.
+
+    Returns:
+      Tag -> value of the last evaluation; empty if no checkpoint appeared in time.
+
+    Raises:
+      ConfigError: nothing to evaluate on, a checkpoint of another model; with `run_once` no checkpoint or an unreadable one.
+    """
+    if pipeline.eval_input is None:
+        raise ConfigError("the config has no eval_input_reader; evaluation needs one")
+    detector = pipeline.make_detector()
+    detector.build_weights()
+    with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
+        if run_once:
+            return evaluation.run(checkpoints.load_into(detector, checkpoint_dir, pipeline.evaluate.use_moving_averages))
+        metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
+            if steps and steps[-1] != seen:
+                try:
+                    checkpoints.load_into(detector, checkpoints.prefix_in(checkpoint_dir, steps[-1]), pipeline.evaluate.use_moving_averages)
+                except UnreadableCheckpointError as error:
+                    failures += 1
+                    if 0 < max_retries < failures:
+                        raise
+                    logging.warning("%s; waiting for the next one", error)
+                else:
+                    metrics, seen, failures = evaluation.run(steps[-1]), steps[-1], 0
+                    deadline = time.monotonic() + timeout
+                    time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
+                    continue
+            time.sleep(min(_POLL_SECONDS, timeout))
+        return metrics

@@ -1,0 +1,265 @@
+"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step.
+
+    model_dir/pipeline.config         the config as run
+    model_dir/model.ckpt-<step>.*     checkpoints, and `checkpoint`, which names the newest for TensorFlow's tools
+    model_dir/best/                   the checkpoint with the best metric so far, and best.json
+    model_dir/train/                  events: losses, learning rate, speed
+    model_dir/eval/                   events, metrics.json, metrics.jsonl
+
+A run that is started again in its model_dir goes on where the last checkpoint was made; with a seed, on the same data in the same order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from detection.data.input import iterate, train_dataset
+from detection.data.remarks import Remarks
+from detection.errors import ConfigError, DataError
+from detection.progress import Progress
+from detection.train import checkpoints, restore, run_dir, strategies
+from detection.train.best import Best
+from detection.train.checkpoints import Checkpoints
+from detection.train.evaluation import Evaluation
+from detection.train.feed import Feed
+from detection.train.interrupt import Interrupted, StopRequest
+from detection.train.losses_watch import LossesWatch
+from detection.train.settings import RunOptions
+from detection.train.state import TrainState
+from detection.train.step import TrainStep
+from detection.train.summaries import Summaries
+
+if TYPE_CHECKING:
+    from detection.builders.pipeline import Pipeline
+
+_LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
+
+
+def train(
+    pipeline: Pipeline,
+    model_dir: str | os.PathLike,
+    *,
+    num_steps: int | None = None,
+    options: RunOptions | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    stream: TextIO | None = None,
+) -> dict[str, float]:
+    """Trains until `num_steps` (counted from step 0 of the model_dir, not from this call) and evaluates.
+
+    Args:
+      num_steps: None takes train_config.num_steps; 0 there means until stopped.
+      strategy: None takes all accelerators of this machine, or the CPU.
+      stream: where people read along; None takes standard error.
+
+    Returns:
+      Tag -> value of the last evaluation; of the last losses where the config names nothing to evaluate.
+
+    Raises:
+      ConfigError, DataError, DivergedError, ModelDirInUseError, Interrupted: one line each; see detection.errors.
+    """
+    if pipeline.train is None or pipeline.train_input is None:
+        raise ConfigError(f"the config has no {'train_config' if pipeline.train is None else 'train_input_reader'}; training needs one")
+    options = RunOptions() if options is None else options
+    settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
+    pipeline = dataclasses.replace(pipeline, train=settings)
+    strategy = strategies.choose() if strategy is None else strategy
+    strategies.check_batch(settings.batch_size, strategy)
+    with run_dir.claimed(model_dir) as folder:
+        run = _Run(pipeline, folder, options, strategy, stream)
+        try:
+            return run.to_the_end()
+        except tf.errors.ResourceExhaustedError as error:
+            raise ConfigError(
+                f"step {run.step_number}: out of memory with train_config.batch_size {settings.batch_size}; lower it, or the image_resizer's "
+                f"dimensions ({str(error).splitlines()[0][:150]})"
+            ) from error
+        finally:
+            run.close()
+
+
+class _Run:
+    """One process's part of a training run."""
+
+    def __init__(self, pipeline: Pipeline, folder: Path, options: RunOptions, strategy: tf.distribute.Strategy, stream: TextIO | None) -> None:
+        self.pipeline, self.settings, self.folder, self.options, self.strategy = pipeline, pipeline.train, folder, options, strategy
+        self.stream = sys.stderr if stream is None else stream
+        self.progress: Progress | None = None
+        if options.seed is not None:
+            keras.utils.set_random_seed(options.seed)
+        self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
+        resumed = self.checkpoints.read_newest()
+        run_dir.settle_config(folder, pipeline.text, resumed is not None, options.allow_config_change)
+        with strategy.scope():
+            self.detector = pipeline.make_detector()
+            self.detector.build_weights()
+            self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
+        self.step_number = self._restore(resumed)
+        self.saved_step = self.step_number if resumed else None
+        self.summaries = Summaries(folder / "train", options.summaries)
+        self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
+        self.best = Best(folder, options.best_metric, options.stop_after)
+        self.metrics: dict[str, float] = {}  # of the last evaluation
+        self.losses: dict[str, float] = {}  # means of the last steps
+
+    def to_the_end(self) -> dict[str, float]:
+        """The story of a run."""
+        with StopRequest() as stop:
+            if not self._is_done():
+                self._open_input()
+                with self._show_progress():
+                    while not self._is_done() and not self.best.gives_up():
+                        self._make_step()
+                        self._look_and_log()
+                        if self._is_due(self.options.checkpoint_every):
+                            self._save()
+                        if stop.signal_number is not None:
+                            self._save(must_succeed=True)
+                            raise Interrupted(self._stopped(f"by signal {stop.signal_number}"), stop.signal_number)
+                        if self._evaluation_is_due():
+                            self._evaluate(stop)
+                    self._save(must_succeed=True)
+            if self.evaluation is not None and self.evaluation.last_step != self.step_number:
+                self._evaluate(stop)
+        reason = "early: no better metric for a while" if self.best.gives_up() else "at the last step"
+        self._say(self._stopped(reason))
+        return self.metrics or self.losses
+
+    def close(self) -> None:
+        self.summaries.close()
+        if self.evaluation is not None:
+            self.evaluation.close()
+
+    def _restore(self, resumed: tuple[int, dict] | None) -> int:
+        """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on from."""
+        if resumed is not None:
+            step, values = resumed
+            self.state.load(step, values, self.checkpoints.prefix(step), lenient=self.options.allow_config_change)
+            self._say(f"going on from {self.checkpoints.prefix(step)}")
+            return step
+        start = self.settings.fine_tune
+        if start is not None:
+            report = restore.restore(checkpoints.by_name(self.detector), start)
+            self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
+        self.state.start_averages()
+        return 0
+
+    def _open_input(self) -> None:
+        seed, remarks = self.options.seed, Remarks()
+        dataset = train_dataset(
+            self.pipeline.train_input,
+            self.pipeline.augmentations,
+            self.pipeline.resizer,
+            self.settings.batch_size,
+            seed,
+            start_step=0 if seed is None else self.step_number,
+            remarks=remarks,
+        )
+        if self.strategy.num_replicas_in_sync > 1:
+            dataset = self.strategy.experimental_distribute_dataset(dataset)
+        self.feed = Feed(iterate(dataset, self.pipeline.train_input, remarks))
+        self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
+        self.watch = LossesWatch(lambda: self.step.tags, self.options.max_nonfinite_steps, self.folder, self.strategy.experimental_local_results)
+
+    def _show_progress(self) -> Progress:
+        total, every = self.settings.num_steps or None, self.options.progress_seconds
+        self.progress = Progress(total, "step", label="train", start=self.step_number, every=every, stream=self.stream)
+        return self.progress
+
+    def _make_step(self) -> None:
+        try:
+            example = self.feed.next()
+        except DataError:
+            self._save()
+            raise
+        traces = self.step.traces
+        result = self.step(example)
+        self.step_number += 1
+        self.watch.add(self.step_number, result, example.info.source_ids)
+        self.progress.update()
+        if self.step.traces > traces:
+            self.feed.restart_clock()
+
+    def _look_and_log(self) -> None:
+        log = self._is_due(self.options.log_every)
+        if log or self._is_due(_LOOK_EVERY):
+            self._look()
+        if log:
+            values = self.watch.means()
+            self.losses = {tag: value for tag, value in values.items() if tag.startswith("Loss/")} or self.losses
+            speed = self.feed.speed()
+            if speed is not None:
+                values |= {"global_step/sec": speed.steps_per_second, "images/sec": speed.steps_per_second * self.settings.batch_size}
+                values["input_wait_share"] = speed.wait_share
+                self.progress.update(0, **{"images/s": values["images/sec"], "input wait": f"{speed.wait_share:.1%}"})
+            self.summaries.scalars(self.step_number, values)
+
+    def _look(self) -> None:
+        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too long."""
+        latest = self.watch.look(self._last_checkpoint())
+        if latest:
+            losses = {tag.removeprefix("Loss/").removesuffix("_loss"): value for tag, value in latest.items() if tag.startswith("Loss/")}
+            self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
+
+    def _save(self, must_succeed: bool = False) -> None:
+        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends anyway."""
+        self._look()
+        if self.saved_step == self.step_number or self.watch.streak:
+            return
+        if not self.state.is_finite():
+            logging.warning(
+                "step %d: a weight is not finite, so no checkpoint is made; the last one is %s", self.step_number, self._last_checkpoint()
+            )
+            return
+        try:
+            self.checkpoints.save(self.step_number, self.state.variables())
+            self.saved_step = self.step_number
+        except OSError as error:
+            message = f"{error}; the last checkpoint is {self._last_checkpoint()}"
+            if must_succeed:
+                raise ConfigError(f"{message}; make room and start again") from error
+            logging.error("%s; training goes on", message)
+
+    def _evaluate(self, stop: StopRequest) -> None:
+        if self.progress is not None:
+            self._save()
+        with stop.at_once(f"the last checkpoint is {self._last_checkpoint()}"):
+            averages = self.state.averaged() if self.pipeline.evaluate.use_moving_averages else None
+            self.metrics = self.evaluation.run(self.step_number, averages)
+        saved = self.checkpoints.prefix(self.step_number) if self.saved_step == self.step_number else None
+        if self.best.offer(self.step_number, self.metrics, saved):
+            self._say(f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in {self.best.folder}")
+        if self.progress is not None:
+            self.feed.restart_clock()
+
+    def _evaluation_is_due(self) -> bool:
+        if self.evaluation is None or self._is_done():
+            return False  # The last step is evaluated when all is saved.
+        if self.options.evaluate_every:
+            return self._is_due(self.options.evaluate_every)
+        return self._is_due(self.options.checkpoint_every) and self.evaluation.seconds_ago() >= self.pipeline.evaluate.interval_seconds
+
+    def _is_done(self) -> bool:
+        return 0 < self.settings.num_steps <= self.step_number
+
+    def _is_due(self, every: int) -> bool:
+        return self.step_number % every == 0 or self._is_done()
+
+    def _last_checkpoint(self) -> str:
+        return "no checkpoint" if self.saved_step is None else str(self.checkpoints.prefix(self.saved_step))
+
+    def _stopped(self, how: str) -> str:
+        return f"step {self.step_number}: stopped {how}; the last checkpoint is {self._last_checkpoint()}"
+
+    def _say(self, text: str) -> None:
+        if self.progress is None:
+            self.stream.write(text + "\n")
+        else:
+            self.progress.write(text)

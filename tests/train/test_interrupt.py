@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from detection.train.interrupt import Interrupted, StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noted_and_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert stop.signal_number is None
+        os.kill(os.getpid(), number)
+        assert stop.signal_number == number
+        assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is before
+
+
+def test_long_work_is_left_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="stopped by signal 15; all saved") as raised, StopRequest() as stop, stop.at_once("all saved"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert raised.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
