@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
         partial.write_text(to_text(config), encoding="utf-8")
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise ConfigError(f"{target}: cannot write the config: {error.strerror or error}") from None
 
 

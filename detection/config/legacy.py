@@ -83,7 +83,7 @@ def rewrite(text: str, entries: list[Entry], warn: Callable[[int, str], None]) -
 
     `warn(offset, sentence)` is called once for each edit.
     """
-    moves: list[Move] = []
+    moves: dict[tuple[str, str], Move] = {}
     for entry in entries:
         key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
         value = entry.values[0].text if len(entry.values) == 1 else None
@@ -107,9 +107,12 @@ def rewrite(text: str, entries: list[Entry], warn: Callable[[int, str], None]) -
                 written = f": {moved.values.get(value or '', value)}"
             text = _replace(text, entry.at, entry.end, "")
             path = entry.path.rpartition(".")[0] if moved.home == ".." else f"{entry.path}.{moved.home}".lstrip(".")
-            moves.append(Move(entry, path, moved.name, f"{moved.name}{written}"))
-            warn(entry.at, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
-    return text, moves
+            same = moves.get((entry.path, entry.name))
+            if same is None:
+                warn(entry.at, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
+            before = f"{same.text} " if same is not None else ""  # A list may be written as several fields.
+            moves[entry.path, entry.name] = Move(entry, path, moved.name, f"{before}{moved.name}{written}")
+    return text, list(moves.values())
 
 
 def after_binary(config: Message) -> None:

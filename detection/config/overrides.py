@@ -55,7 +55,7 @@ def _full_path(config: Config, path: str, source: str) -> str:
     if found:
         raise ConfigError(f"{source}: {path} may mean {', '.join(found[:6])}; write which")
     known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
-    hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))])
+    hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))]) if len(names) == 1 else ""
     reason = f"unknown setting {path!r}{hint}" if hint else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
     raise ConfigError(f"{source}: {reason}")
 
