@@ -17,6 +17,7 @@ from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
 _TEXT_CONTROLS = {9, 10, 13}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
@@ -35,7 +36,7 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
         raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
-    message = _binary(path, data) if _looks_binary(data) else None
+    message = _binary(path, data) if _controls(data) else None
     if message is not None:
         legacy.after_binary(message)
         legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", path, what))
@@ -62,14 +63,13 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
         raise ConfigError(f"{target}: cannot write the config: {error.strerror or error}") from None
 
 
-def _looks_binary(data: bytes) -> bool:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
-        return False
-    return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in data)
+def _controls(data: bytes) -> int:
+    """Bytes that text has no use for. UTF-16, which has many of them, counts as text that `_decode` refuses."""
+    return 0 if data.startswith(_UTF16) else sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in data)
 
 
 def _decode(path: str, data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith(_UTF16):
         raise ConfigError(f"{path}: the config is UTF-16 text; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
@@ -80,15 +80,18 @@ def _decode(path: str, data: bytes) -> str:
 
 
 def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | None:
-    """The message; None where `data` was text after all, with a stray control character that the text parser can point at."""
+    """The message; None where `data` is rather text with a stray control character, which the text parser can point at."""
     try:
         message = pipeline_pb2.TrainEvalPipelineConfig.FromString(data)
+        _refuse_unknown(path, message, "")
+        return message
     except DecodeError:
-        if b"\0" not in data:
-            return None
-        raise ConfigError(f"{path}: neither a text nor a binary TrainEvalPipelineConfig; is it really a pipeline config?") from None
-    _refuse_unknown(path, message, "")
-    return message
+        error = ConfigError(f"{path}: neither a text nor a binary TrainEvalPipelineConfig; is it really a pipeline config?")
+    except ConfigError as unknown:
+        error = unknown
+    if _controls(data) * 20 < len(data):
+        return None
+    raise error
 
 
 def _refuse_unknown(path: str, message: Message, where: str) -> None:
