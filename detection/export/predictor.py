@@ -21,11 +21,11 @@ import tensorflow as tf
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
 from detection.export.image_files import read
+from detection.export.saved_model import EXTRA, LABEL_MAP
 from detection.types import Category
 
 ImageLike = np.ndarray | str | os.PathLike
 SIGNATURE = "serving_default"
-LABEL_MAP = "label_map.pbtxt"
 
 
 class Result(NamedTuple):
@@ -40,7 +40,7 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` and `names` (label id -> name) come from the label map among its assets, or from the file beside it; they are empty without one.
+    `categories` and `names` (label id -> name) come from the label map that it carries, or from the file beside it; they are empty without one.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
@@ -137,7 +137,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def _categories(folder: Path) -> tuple[Category, ...]:
-    for path in (folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
+    for path in (folder / EXTRA / LABEL_MAP, folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
         if path.is_file():
             return label_map.load(path).categories
     return ()

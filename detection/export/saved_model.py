@@ -1,6 +1,6 @@
 """A frozen graph -> a folder that TensorFlow, TensorFlow Serving and `export.predictor` load.
 
-    <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map among its assets
+    <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in assets.extra
     <output_directory>/checkpoint/         the weights it was made of, by name
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
@@ -23,12 +23,13 @@ from detection.export.freeze import FrozenGraph
 from detection.types import Category
 
 LABEL_MAP = "label_map.pbtxt"
+EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not read.
 
 
 class _Served(tf.Module):
     """What `tf.saved_model.load` gives back: callable with the input, as the TF2 exporter's models are."""
 
-    def __init__(self, frozen: FrozenGraph, key: str, label_map: str) -> None:
+    def __init__(self, frozen: FrozenGraph, key: str) -> None:
         super().__init__()
         imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(frozen.graph, name=""), [])
         graph = imported.graph
@@ -39,7 +40,6 @@ class _Served(tf.Module):
             return pruned(input_tensor)
 
         self.__call__ = serve
-        self.label_map = tf.saved_model.Asset(label_map)
 
 
 def label_map_text(categories: Iterable[Category]) -> str:
@@ -49,15 +49,11 @@ def label_map_text(categories: Iterable[Category]) -> str:
 
 def write_saved_model(frozen: FrozenGraph, key: str, categories: Iterable[Category], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist."""
-    scratch = folder.with_name(f"{folder.name}.assets")
-    scratch.mkdir(parents=True)
-    try:
-        label_map = scratch / LABEL_MAP
-        label_map.write_text(label_map_text(categories), encoding="utf-8")
-        module = _Served(frozen, key, os.fspath(label_map))
-        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
-    finally:
-        shutil.rmtree(scratch)
+    module = _Served(frozen, key)
+    tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
+    extra = folder / EXTRA
+    extra.mkdir()
+    (extra / LABEL_MAP).write_text(label_map_text(categories), encoding="utf-8")
 
 
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:

@@ -20,7 +20,7 @@ from detection.types import Category
 def test_everything_lies_where_clients_look(exported, trained):
     assert sorted(path.name for path in exported.iterdir()) == ["checkpoint", "label_map.pbtxt", "pipeline.config", "saved_model"]
     names = ["circle", 'square "of" ☃', "star"]
-    for path in (exported / "label_map.pbtxt", exported / "saved_model" / "assets" / "label_map.pbtxt"):
+    for path in (exported / "label_map.pbtxt", exported / "saved_model" / "assets.extra" / "label_map.pbtxt"):
         assert [category.name for category in label_map.load(path).categories] == names
     assert config.load(exported / "pipeline.config") == config.load(trained.config)
     reader = tf.train.load_checkpoint(str(exported / "checkpoint"))
