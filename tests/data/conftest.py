@@ -76,7 +76,8 @@ def options() -> Callable[..., InputOptions]:
     """options(path, ..., field=value) -> InputOptions for two classes, ids 1 and 3."""
 
     def make(*paths: str, **changes: object) -> InputOptions:
-        settings = {"categories": CATEGORIES, "text_ids": (("cat", 1), ("dog", 3), ("Hund", 3)), "label_source": "pets.pbtxt", "max_number_of_boxes": 5}
+        texts = (("cat", 1), ("dog", 3), ("Hund", 3))
+        settings = {"categories": CATEGORIES, "text_ids": texts, "label_source": "pets.pbtxt", "max_number_of_boxes": 5}
         return InputOptions(paths=paths, **{**settings, **changes})
 
     return make

@@ -27,15 +27,15 @@ def integer(seed: tf.Tensor, low: int | tf.Tensor, high: int | tf.Tensor) -> tf.
     return tf.random.stateless_uniform((), seed, low, tf.maximum(high, low + 1), tf.int32)
 
 
-def chance(seed: tf.Tensor, probability: float) -> tf.Tensor:
+def chance(seed: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
     """bool scalar, true with the given probability."""
     return tf.random.stateless_uniform((), seed) < probability
 
 
-def maybe(seed: tf.Tensor, probability: float, change: Callable, sample):
-    """`change(sample)` with the given probability, otherwise the sample. Decided when the graph is built if the probability is 0 or 1."""
-    if probability <= 0:
+def maybe(seed: tf.Tensor, probability: float | tf.Tensor, change: Callable, sample):
+    """`change(sample)` with the given probability, otherwise the sample. Decided while the graph is built if the probability is the number 0 or 1."""
+    if not tf.is_tensor(probability) and probability <= 0:
         return sample
-    if probability >= 1:
+    if not tf.is_tensor(probability) and probability >= 1:
         return change(sample)
     return tf.cond(chance(seed, probability), lambda: change(sample), lambda: sample)

@@ -1,0 +1,190 @@
+"""Whole pipelines: shapes, order, reproducibility, resuming, sharing among workers."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from detection.data.augment.color import random_adjust_brightness
+from detection.data.augment.crop import ssd_random_crop
+from detection.data.augment.flip import random_horizontal_flip
+from detection.data.input import InputOptions, count_records, eval_dataset, iterate, train_dataset
+from detection.data.remarks import Remarks
+from detection.data.resize import FixedShapeResizer, IdentityResizer, KeepAspectRatioResizer
+from detection.errors import DataError
+
+RESIZER = FixedShapeResizer(height=16, width=16)
+AUGMENTATIONS = (random_horizontal_flip, ssd_random_crop, random_adjust_brightness)
+
+
+@pytest.fixture
+def numbered(write, example, options):
+    """numbered(7, 4) -> options for shards of 7 and 4 records with source ids 0 to 10."""
+
+    def make(*sizes: int, **changes: object) -> InputOptions:
+        paths, start = [], 0
+        for number, size in enumerate(sizes):
+            records = [example(image__source_id=str(index), boxes=[(0.1, 0.2, 0.5, 0.6), (0, 0, 1, 1)]) for index in range(start, start + size)]
+            paths.append(write(*records, name=f"part-{number}.record"))
+            start += size
+        return options(*paths, **changes)
+
+    return make
+
+
+def ids(dataset, batches=None) -> list[list[int]]:
+    batches = dataset if batches is None else dataset.take(batches)
+    return [[int(source_id) for source_id in example.info.source_ids.numpy()] for example in batches]
+
+
+def flat(lists):
+    return [item for items in lists for item in items]
+
+
+def test_eval_reads_everything_once_in_order(numbered):
+    settings = numbered(3, 4)
+    dataset = eval_dataset(settings, RESIZER, 3)
+    assert ids(dataset) == [[0, 1, 2], [3, 4, 5], [6]] == ids(dataset)
+    assert ids(eval_dataset(dataclasses.replace(settings, sample_1_of_n_examples=3), RESIZER, 2)) == [[0, 3], [6]]
+    assert count_records(settings) == 7 and count_records(dataclasses.replace(settings, sample_1_of_n_examples=3)) == 3
+
+
+def test_elements(numbered):
+    dataset = train_dataset(numbered(4), (), RESIZER, 2, seed=0)
+    spec = dataset.element_spec
+    assert spec.batch.images.shape.as_list() == [2, 16, 16, 3] and spec.groundtruth.boxes.shape.as_list() == [2, 5, 4]
+    assert all(tensor.shape.is_fully_defined() for tensor in tf.nest.flatten(spec))
+    batch, groundtruth, info = next(iter(dataset))
+    assert batch.images.dtype == tf.float32 and batch.true_shapes.numpy().tolist() == [[16, 16]] * 2
+    np.testing.assert_allclose(groundtruth.boxes[0], [[1.6, 3.2, 8, 9.6], [0, 0, 16, 16]] + [[0] * 4] * 3, rtol=1e-5)
+    np.testing.assert_array_equal(groundtruth.weights, [[1, 1, 0, 0, 0]] * 2)
+    np.testing.assert_array_equal(groundtruth.counts, [2, 2])
+    np.testing.assert_allclose(groundtruth.areas[0], [96, 600, 0, 0, 0], rtol=1e-5)
+    assert groundtruth.classes.dtype == tf.int32 and groundtruth.is_crowd.dtype == tf.bool
+    assert info.original_shapes.numpy().tolist() == [[20, 30]] * 2
+    assert eval_dataset(numbered(4), RESIZER, 1).element_spec.batch.images.shape.as_list() == [1, 16, 16, 3]
+
+
+def test_every_image_once_an_epoch_in_a_new_order(numbered):
+    dataset = train_dataset(numbered(7, 5), (), RESIZER, 4, seed=3)
+    stream = flat(ids(dataset, 9))
+    epochs = [stream[start : start + 12] for start in (0, 12, 24)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != list(range(12))
+
+
+def test_no_shuffle_keeps_the_order(numbered):
+    settings = numbered(5, shuffle=False)
+    assert flat(ids(train_dataset(settings, (), RESIZER, 5, seed=3), 2)) == [0, 1, 2, 3, 4] * 2
+
+
+def test_num_epochs_ends(numbered):
+    assert len(flat(ids(train_dataset(numbered(6, num_epochs=2), (), RESIZER, 4, seed=3)))) == 12
+
+
+def test_1_of_n_in_training(numbered):
+    stream = flat(ids(train_dataset(numbered(7, shuffle=False, sample_1_of_n_examples=3), (), RESIZER, 3, seed=3), 2))
+    assert stream == [0, 3, 6] * 2
+
+
+def elements(settings, batches, **how):
+    return [tf.nest.map_structure(lambda t: t.numpy(), e) for e in train_dataset(settings, AUGMENTATIONS, RESIZER, 4, **how).take(batches)]
+
+
+def same(first, second) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(tf.nest.flatten(first), tf.nest.flatten(second), strict=True))
+
+
+def test_a_seed_repeats_the_run_and_start_step_continues_it(numbered):
+    settings = numbered(7, 6)
+    whole = elements(settings, 9, seed=11)
+    assert same(whole, elements(settings, 9, seed=11))
+    assert not same(whole, elements(settings, 9, seed=12))
+    for start in (1, 5):
+        assert same(whole[start:], elements(settings, 9 - start, seed=11, start_step=start))
+    assert not same(elements(settings, 2, seed=None), elements(settings, 2, seed=None))
+
+
+def test_workers_share_the_stream(numbered):
+    settings = numbered(7, 6)
+    whole = flat(ids(train_dataset(settings, (), RESIZER, 4, seed=1), 6))
+    parts = [flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=worker, workers=2), 6)) for worker in (0, 1)]
+    assert flat(zip(*parts, strict=True)) == whole
+    resumed = [flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=worker, workers=2, start_step=4), 2)) for worker in (0, 1)]
+    assert flat(zip(*resumed, strict=True)) == whole[16:]
+
+
+def test_weights_mix_data_sets_and_resume(numbered):
+    settings = numbered(3, 5, weights=(1.0, 3.0))
+    whole = ids(train_dataset(settings, (), RESIZER, 4, seed=1), 100)
+    share = np.mean(np.array(flat(whole)) >= 3)
+    assert 0.68 < share < 0.82
+    assert ids(train_dataset(settings, (), RESIZER, 4, seed=1, start_step=60), 40) == whole[60:]
+    only = flat(ids(train_dataset(dataclasses.replace(settings, weights=(1.0, 0.0)), (), RESIZER, 4, seed=1), 10))
+    assert set(only) == {0, 1, 2}
+
+
+def test_more_boxes_than_room_are_cut_and_counted(write, example, options):
+    remarks = Remarks()
+    settings = options(write(example(boxes=[(0, 0, 0.1 * n, 0.1 * n) for n in range(1, 9)])))
+    groundtruth = next(iter(eval_dataset(settings, RESIZER, 1, remarks=remarks))).groundtruth
+    assert groundtruth.counts.numpy().tolist() == [5] and groundtruth.weights.numpy().tolist() == [[1] * 5]
+    assert remarks.totals()["cut"][:2] == (3, 1)
+
+
+def test_images_without_boxes_and_with_crowds_only(write, example, options):
+    settings = options(write(example(boxes=()), example(image__object__is_crowd=[1])))
+    groundtruth = next(iter(eval_dataset(settings, RESIZER, 2))).groundtruth
+    assert groundtruth.counts.numpy().tolist() == [0, 1]
+    assert groundtruth.weights.numpy().sum() == 0 and groundtruth.is_crowd.numpy()[1, 0]
+    for example_ in train_dataset(settings, AUGMENTATIONS, RESIZER, 2, seed=0).take(10):
+        assert np.isfinite(example_.batch.images.numpy()).all() and np.isfinite(example_.groundtruth.boxes.numpy()).all()
+
+
+@pytest.mark.parametrize("resizer", [IdentityResizer(), KeepAspectRatioResizer(min_dimension=10, max_dimension=16)])
+def test_images_of_several_sizes_are_padded_together(write, example, options, resizer):
+    settings = options(write(example(), example(height=30, width=20)))
+    batch = next(iter(eval_dataset(settings, resizer, 2))).batch
+    side = 30 if isinstance(resizer, IdentityResizer) else 15
+    assert batch.images.shape == (2, side, side, 3)
+    assert batch.true_shapes.numpy().tolist() == [[side * 2 // 3, side], [side, side * 2 // 3]]
+    assert batch.images.numpy()[0, side * 2 // 3 :].max() == 0
+
+
+def test_one_pixel_images_train(write, example, options):
+    settings = options(write(example(boxes=[(0, 0, 1, 1)], height=1, width=1)))
+    element = next(iterate(train_dataset(settings, AUGMENTATIONS, RESIZER, 2, seed=0), settings))
+    assert np.isfinite(element.batch.images.numpy()).all()
+
+
+def test_dataset_works_under_a_distribution_strategy(numbered):
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    settings = numbered(8)
+    with strategy.scope():
+        dataset = train_dataset(settings, AUGMENTATIONS, RESIZER, 4, seed=0)
+    distributed = strategy.experimental_distribute_dataset(dataset)
+    found = [example.info.source_ids.numpy() for example, _ in zip(iterate(distributed, settings), range(4), strict=False)]
+    assert [[int(i) for i in batch] for batch in found] == ids(dataset, 4)
+
+
+def test_errors_reach_through_a_distribution_strategy(write, example, options):
+    settings = options(write(example(boxes=[(5.0, 5.0, 9.0, 9.0)])))
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    with pytest.raises(DataError, match="data.record, record 0: image/object/bbox"):
+        next(iterate(strategy.experimental_distribute_dataset(train_dataset(settings, (), RESIZER, 1, seed=0)), settings))
+
+
+def test_augmentations_run_in_order_with_their_own_seeds(write, example, options):
+    seen = []
+
+    def note(sample, seed, name):
+        seen.append(name)
+        return sample._replace(image=tf.cast(sample.image, tf.float32) + tf.cast(seed[0] % 7, tf.float32) * 0)
+
+    settings = options(write(example()))
+    train_dataset(settings, (partial(note, name="a"), partial(note, name="b")), RESIZER, 1, seed=0)
+    assert seen == ["a", "b"]
