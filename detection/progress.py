@@ -92,7 +92,7 @@ class Progress:
         parts = [self._label, count + (share or f" {self._unit}s")]
         if self.rate is not None:
             parts.append(f"{self.rate:.3g} {self._unit}/s")
-        if self.remaining_seconds is not None:
+        if self.remaining_seconds:
             parts.append(f"ETA {duration(self.remaining_seconds)}")
         return "  ".join([*filter(None, parts), *(f"{name} {value}" for name, value in self._fields.items())])
 

@@ -31,7 +31,7 @@ def test_plain_output_has_a_line_every_interval_and_one_at_the_end():
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert lines[0] == "train  40/100 (40%)  4 step/s  ETA 0:15  loss 1.235"
-    assert lines[-1] == "train  100/100 (100%)  4 step/s  ETA 0:00  loss 1.235  in 0:25"
+    assert lines[-1] == "train  100/100 (100%)  4 step/s  loss 1.235  in 0:25"
 
 
 def test_terminal_redraws_one_line_and_wipes_what_was_longer():

@@ -34,7 +34,7 @@ class Gallery:
         if self._settings.visualization_export_dir:
             path = self._path(image.source_id)
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self.pictures[-1]).save(path)
+            Image.fromarray(self.pictures[-1]).save(path, compress_level=1)  # Three times as fast as the default, a quarter larger.
 
     def _path(self, source_id: str) -> Path:
         """export-<id>.png or export-<number>.png; an id, which comes from data, never leads out of the folder."""
