@@ -1,0 +1,80 @@
+"""Object detection in TensorFlow, from a pipeline config and annotated images to a served detector.
+
+    import detection
+
+    pipeline = detection.load_pipeline("configs/....config", ["train_config.num_steps=500"])
+    metrics = detection.run_training(pipeline, "model_dir")      # goes on where a stopped run was
+    metrics = detection.run_evaluation(pipeline, "model_dir")    # its newest checkpoint
+    detection.export_saved_model("model_dir/pipeline.config", "model_dir", "exported")
+    results = detection.load_model("exported").detect(["image.jpg"], min_score=0.5)
+
+TensorFlow is imported at the first call, not here. (The functions are not called train or evaluate because the packages are.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from detection.errors import ConfigError, DataError, DetectionError, DivergedError, ModelDirInUseError
+
+if TYPE_CHECKING:
+    from detection.builders.pipeline import Pipeline
+    from detection.export.exporter import Exported
+    from detection.export.predictor import Predictor
+
+__version__ = "0.1.0"
+__all__ = [
+    *("ConfigError", "DataError", "DetectionError", "DivergedError", "ModelDirInUseError"),
+    *("export_saved_model", "load_model", "load_pipeline", "run_evaluation", "run_training"),
+]
+
+
+def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Pipeline:
+    """Loads, overrides (`"train_config.batch_size=8"`), checks and builds a pipeline config, text or binary.
+
+    Raises:
+        ConfigError, DataError: in one line, with file, field, value and what to write instead.
+    """
+    from absl import logging
+
+    from detection import config
+    from detection.builders import pipeline
+
+    message = config.override(config.load(path), list(overrides))
+    for warning in config.check(message, os.fspath(path), check_paths=True):
+        logging.warning("%s", warning)
+    return pipeline.build(message)
+
+
+def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:
+    """Trains and evaluates; `options` as of `detection.train.loop.train`. Returns the metrics of the last evaluation by tag."""
+    from detection.train import loop
+
+    return loop.train(pipeline, model_dir, **options)
+
+
+def run_evaluation(pipeline: Pipeline, checkpoint: str | os.PathLike[str], model_dir: str | os.PathLike[str] | None = None) -> dict[str, float]:
+    """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
+
+    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag.
+    """
+    from detection.train import evaluation
+
+    folder = checkpoint if os.path.isdir(checkpoint) else os.path.dirname(os.fspath(checkpoint))
+    return evaluation.evaluate_checkpoints(pipeline, checkpoint, model_dir or folder, run_once=True)
+
+
+def export_saved_model(pipeline_config: str, checkpoint: str, output_directory: str, overrides: Sequence[str] = ()) -> Exported:
+    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch size."""
+    from detection.export import exporter
+
+    return exporter.export(pipeline_config, checkpoint, output_directory, overrides=overrides)
+
+
+def load_model(saved_model: str | os.PathLike[str]) -> Predictor:
+    """An exported detector; see `detection.export.predictor.Predictor.detect`."""
+    from detection.export.predictor import Predictor
+
+    return Predictor.load(saved_model)

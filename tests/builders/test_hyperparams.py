@@ -63,7 +63,9 @@ def test_initializers(text: str, kind: type) -> None:
 
 
 def test_batch_norm_and_bias() -> None:
-    built = _build(NORMAL + "batch_norm { decay: 0.9 epsilon: 0.01 center: false scale: true train: false } force_use_bias: true regularize_depthwise: true")
+    built = _build(
+        NORMAL + "batch_norm { decay: 0.9 epsilon: 0.01 center: false scale: true train: false } force_use_bias: true regularize_depthwise: true"
+    )
     norm = built.batch_norm
     assert (norm.center, norm.scale, norm.train) == (False, True, False)
     assert norm.decay == pytest.approx(0.9) and norm.epsilon == pytest.approx(0.01)
