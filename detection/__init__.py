@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    *("ConfigError", "DataError", "DetectionError", "DivergedError", "ModelDirInUseError"),
-    *("export_saved_model", "load_model", "load_pipeline", "run_evaluation", "run_training"),
+    "ConfigError",
+    "DataError",
+    "DetectionError",
+    "DivergedError",
+    "ModelDirInUseError",
+    "export_saved_model",
+    "load_model",
+    "load_pipeline",
+    "run_evaluation",
+    "run_training",
 ]
 
 
