@@ -1,0 +1,173 @@
+"""Per-class greedy non-maximum suppression, batched.
+
+    1. per class: boxes scoring above score_threshold, by descending score, each suppressing later ones with IoU > iou_threshold;
+       at most max_detections_per_class survive;
+    2. all survivors: clipped to the image's window, empty ones dropped, the max_total_detections best kept.
+
+Suppression looks at unclipped boxes: clipping first would change about half of an SSD's detections.
+
+Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since only higher
+scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t above which lie the best
+scores of a few hundred boxes, and again at score_threshold only if an image had too few survivors for the result to be complete.
+Likewise it asks for somewhat more rows than are wanted, since empty ones go, and for all rows only if those did not suffice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from detection.ops import boxes as box_ops
+from detection.ops import suppression
+
+_FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
+
+
+class Kept(NamedTuple):
+    """Survivors by descending score, zero padded."""
+
+    boxes: tf.Tensor  # float32 [B, D, 4], pixels, inside the window (or relative to it)
+    scores: tf.Tensor  # float32 [B, D]
+    classes: tf.Tensor  # int32 [B, D], 0-based
+    counts: tf.Tensor  # int32 [B]
+
+
+@dataclass(frozen=True)
+class MulticlassNms:
+    """The settings, and the run. With class_agnostic each box has one class, its best, and boxes of all classes suppress each other."""
+
+    score_threshold: float = 0.0
+    iou_threshold: float = 0.6
+    max_detections_per_class: int = 100
+    max_total_detections: int = 100
+    class_agnostic: bool = False
+    change_coordinate_frame: bool = False  # True: boxes relative to their window, [0, 1]
+
+    def __call__(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> Kept:
+        """Detections, D = max_total_detections.
+
+        Args:
+            boxes: float32 [B, R, 4], pixels, or class-specific [B, R, K, 4].
+            scores: float32 [B, R, K], without background; rows at or below score_threshold are never detected (padding: 0).
+            windows: float32 [B, 4], pixels, the true images.
+        """
+        return self._run(boxes, scores, windows)[0]
+
+    def with_indices(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
+        """As __call__, and int32 [B, D], the row r of each detection, 0 in padding."""
+        kept, unclipped = self._run(boxes, scores, windows)
+        return kept, _rows_of(kept, unclipped, boxes, scores)
+
+    def _run(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
+        """Detections and their unclipped boxes [B, D, 4]."""
+        boxes, scores = tf.stop_gradient(boxes), tf.stop_gradient(scores)
+        if self.class_agnostic:
+            return self._agnostic(boxes, scores, windows)
+        wanted = self.max_total_detections
+        rows = wanted + wanted // 4 + 8
+        all_rows = self.max_detections_per_class * tf.shape(scores)[2]
+        class_boxes = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else boxes
+
+        def run(threshold: tf.Tensor | float, rows: int | tf.Tensor) -> tuple[Kept, tf.Tensor, tf.Tensor]:
+            found = tf.image.combined_non_max_suppression(
+                class_boxes, scores, self.max_detections_per_class, rows, self.iou_threshold, threshold, clip_boxes=False
+            )
+            classes = tf.cast(found.nmsed_classes, tf.int32)
+            kept, unclipped = self._finish(found.nmsed_boxes, found.nmsed_scores, classes, found.valid_detections, windows)
+            nothing_left = (threshold <= self.score_threshold) & (found.valid_detections < rows)
+            return kept, unclipped, tf.reduce_all((kept.counts == wanted) | nothing_left)
+
+        def full() -> tuple[Kept, tf.Tensor]:
+            *found, complete = run(self.score_threshold, rows)
+            return tf.cond(complete, lambda: tuple(found), lambda: run(self.score_threshold, all_rows)[:2])
+
+        if scores.shape[1] and scores.shape[2] and scores.shape[1] * scores.shape[2] <= _FEW_PAIRS:
+            return full()
+        *found, complete = run(self._promising(scores), rows)
+        return tf.cond(complete, lambda: tuple(found), full)
+
+    def _promising(self, scores: tf.Tensor) -> tf.Tensor:
+        """A threshold, scalar, that in every image some boxes (as many as should do) exceed or reach; at least score_threshold."""
+        best = tf.reduce_max(scores, axis=-1)
+        boxes = tf.shape(best)[1]
+        enough = tf.clip_by_value(8 * self.max_total_detections, 1, tf.maximum(3 * boxes // 4, 1))
+        lowest = tf.math.top_k(best, enough).values[:, -1]
+        return tf.maximum(tf.reduce_min(lowest), self.score_threshold)
+
+    def _agnostic(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
+        """Empty boxes count towards the total here, as in the reference."""
+        best, classes = tf.reduce_max(scores, axis=-1), tf.argmax(scores, axis=-1, output_type=tf.int32)
+        if boxes.shape.rank == 4:
+            boxes = tf.gather(boxes, classes, axis=2, batch_dims=2)
+        order = suppression.order_by(best)
+        best, classes, boxes = (tf.gather(values, order, batch_dims=1) for values in (best, classes, boxes))
+        eligible = tf.reduce_sum(tf.cast(best > self.score_threshold, tf.int32), axis=-1)
+        positions = suppression.suppress(boxes, eligible, self.iou_threshold, self.max_total_detections)
+        size = tf.shape(boxes)[1]
+        counts = tf.reduce_sum(tf.cast(positions < size, tf.int32), axis=-1)
+        positions = tf.minimum(positions, size - 1)
+        return self._finish(*(tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes)), counts, windows)
+
+    def _finish(
+        self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor
+    ) -> tuple[Kept, tf.Tensor]:
+        """Step 2 for survivors [B, S, ...] by descending score, of which the first counts [B] are real."""
+        clipped = box_ops.clip(boxes, windows)
+        ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
+        real = (tf.range(tf.shape(scores)[1]) < counts[:, tf.newaxis]) & (ymax > ymin) & (xmax > xmin)
+        most = self.max_total_detections
+        wanted = most if (scores.shape[1] or 0) >= most else tf.minimum(most, tf.shape(scores)[1])
+        rows = tf.math.top_k(tf.where(real, scores, -float("inf")), wanted).indices
+        counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), self.max_total_detections)
+        valid = tf.range(wanted) < counts[:, tf.newaxis]
+        if self.change_coordinate_frame:
+            clipped = _relative(clipped, windows)
+        clipped, boxes, scores, classes = (self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes))
+        return Kept(clipped, scores, classes, counts), boxes
+
+    def _pick(self, values: tf.Tensor, rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """values [B, S, ...] at rows [B, at most D], zero where not valid and in the padding up to D."""
+        picked = tf.gather(values, rows, batch_dims=1)
+        picked = tf.where(valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype))
+        if picked.shape[1] == self.max_total_detections:
+            return picked
+        padding = [[0, 0], [0, self.max_total_detections - tf.shape(picked)[1]]] + [[0, 0]] * (picked.shape.rank - 2)
+        return tf.ensure_shape(tf.pad(picked, padding), [picked.shape[0], self.max_total_detections, *picked.shape[2:]])
+
+
+def _relative(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
+    """Boxes [B, N, 4] in the frame in which their window [B, 4] is the unit square."""
+    top, left, bottom, right = tf.unstack(windows[:, tf.newaxis, :], axis=-1)
+    origin, extent = tf.stack([top, left] * 2, axis=-1), tf.stack([bottom - top, right - left] * 2, axis=-1)
+    return tf.math.divide_no_nan(boxes - origin, extent)
+
+
+def _rows_of(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """int32 [B, D], the first row that has both the box and the score of each detection.
+
+    Looked up by the bits of one corner, and compared with every row only if that found a wrong one (several boxes share a corner).
+    """
+
+    def compare() -> tf.Tensor:
+        same = tf.equal(tf.gather(scores, kept.classes, axis=2, batch_dims=1), kept.scores[:, tf.newaxis, :])  # [B, R, D]
+        candidates = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else tf.gather(boxes, kept.classes, axis=2, batch_dims=1)
+        same &= tf.reduce_all(tf.equal(candidates, unclipped[:, tf.newaxis, :, :]), axis=-1)
+        return tf.argmax(tf.cast(same, tf.uint8), axis=1, output_type=tf.int32)
+
+    if boxes.shape.rank == 4:
+        return compare()
+    keys, sought = _corner_bits(boxes), _corner_bits(unclipped)
+    order = tf.argsort(keys, axis=-1, stable=True)
+    places = tf.searchsorted(tf.gather(keys, order, batch_dims=1), sought)
+    rows = tf.gather(order, tf.minimum(places, tf.shape(order)[1] - 1), batch_dims=1)
+    scores_there = tf.gather_nd(scores, tf.stack([rows, kept.classes], axis=-1), batch_dims=1)
+    right = tf.equal(scores_there, kept.scores) & tf.reduce_all(tf.equal(tf.gather(boxes, rows, batch_dims=1), unclipped), axis=-1)
+    padding = tf.range(tf.shape(rows)[1]) >= kept.counts[:, tf.newaxis]
+    return tf.cond(tf.reduce_all(right | padding), lambda: tf.where(padding, 0, rows), compare)
+
+
+def _corner_bits(boxes: tf.Tensor) -> tf.Tensor:
+    """int64 [B, N], ymin and xmin of boxes [B, N, 4], bit by bit."""
+    return tf.bitcast(boxes[..., :2], tf.int64)

@@ -1,0 +1,37 @@
+"""Logits to scores, and the pair of objects that turn raw predictions into detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import tensorflow as tf
+
+from detection.ops.nms import MulticlassNms
+
+
+@dataclass(frozen=True)
+class ScoreConverter:
+    """scores = f(logits / logit_scale), over all K + 1 columns, background included: softmax runs across them, the others do not."""
+
+    kind: Literal["identity", "sigmoid", "softmax"] = "identity"
+    logit_scale: float = 1.0
+
+    def __call__(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32 [B, R, K + 1] -> the same."""
+        if self.logit_scale != 1.0:
+            logits = logits / self.logit_scale
+        if self.kind == "sigmoid":
+            return tf.sigmoid(logits)
+        if self.kind == "softmax":
+            return tf.nn.softmax(logits)
+        return logits
+
+
+@dataclass(frozen=True)
+class PostProcessing:
+    """score_converter sees all columns; nms gets the foreground ones, scores[..., 1:]."""
+
+    nms: MulticlassNms
+    score_converter: Callable[[tf.Tensor], tf.Tensor]

@@ -1,0 +1,209 @@
+"""Non-maximum suppression against its definition in numpy: ties, empty results, windows, every fallback; and the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detection.ops.nms import MulticlassNms
+
+WINDOW = np.array([0.0, 0.0, 100.0, 100.0], np.float32)
+
+
+def overlaps_of(box, others):
+    """IoU of one box with others [n, 4]."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), -1)
+    return shared / (np.prod(box[2:] - box[:2]) + np.prod(others[:, 2:] - others[:, :2], -1) - shared)
+
+
+def greedy(boxes, scores, settings):
+    """Survivors of one class as row numbers."""
+    kept = []
+    for row in np.argsort(-scores, kind="stable"):
+        if scores[row] <= settings.score_threshold or len(kept) == settings.max_detections_per_class:
+            break
+        if not kept or (overlaps_of(boxes[row], boxes[kept]) <= settings.iou_threshold).all():
+            kept.append(row)
+    return kept
+
+
+def naive(boxes, scores, window, settings):
+    """The definition, for one image: [(score, class, row, clipped box)], best first, with class-specific or shared boxes."""
+    found = []
+    for k in range(scores.shape[1]):
+        own = boxes if boxes.ndim == 2 else boxes[:, k]
+        for row in greedy(own, scores[:, k], settings):
+            box = np.clip(own[row], np.tile(window[:2], 2), np.tile(window[2:], 2))
+            if box[2] > box[0] and box[3] > box[1]:
+                found.append((scores[row, k], k, row, box))
+    return sorted(found, key=lambda detection: -detection[0])[: settings.max_total_detections]
+
+
+def check(nms, boxes, scores, windows):
+    """Compares all images with the definition."""
+    kept, rows = nms.with_indices(tf.constant(boxes), tf.constant(scores), tf.constant(windows))
+    for image, window in enumerate(windows):
+        expected = naive(boxes[image], scores[image], window, nms)
+        count = len(expected)
+        assert kept.counts[image] == count
+        np.testing.assert_array_equal(kept.scores[image], [e[0] for e in expected] + [0.0] * (nms.max_total_detections - count))
+        assert not kept.boxes[image, count:].numpy().any() and not kept.classes[image, count:].numpy().any()
+        np.testing.assert_array_equal(kept.classes[image, :count], [e[1] for e in expected])
+        np.testing.assert_array_equal(rows[image, :count], [e[2] for e in expected])
+        np.testing.assert_array_equal(kept.boxes[image, :count], np.reshape([e[3] for e in expected], [-1, 4]))
+    return kept
+
+
+def random_case(seed, batch, rows, classes, specific=False, decimals=None):
+    rng = np.random.default_rng(seed)
+    shape = (batch, rows, classes, 2) if specific else (batch, rows, 2)
+    centre, size = rng.uniform(-20, 120, shape), np.exp(rng.normal(3, 0.6, shape))
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], -1).astype(np.float32)
+    scores = rng.permutation(batch * rows * classes).reshape(batch, rows, classes) / (batch * rows * classes)
+    scores = scores.astype(np.float32) if decimals is None else np.round(scores, decimals).astype(np.float32)
+    return boxes, scores, np.tile(WINDOW, (batch, 1))
+
+
+def test_by_hand():
+    """Two classes; the second box is suppressed in class 0 only, the third is outside the window, the last is cut."""
+    boxes = np.array([[[0, 0, 10, 10], [0, 1, 10, 11], [200, 0, 210, 10], [90, 90, 110, 120]]], np.float32)
+    scores = np.array([[[0.9, 0.0], [0.8, 0.7], [0.95, 0.0], [0.1, 0.4]]], np.float32)
+    kept = MulticlassNms(score_threshold=0.2, iou_threshold=0.5, max_total_detections=4)(boxes, scores, WINDOW[np.newaxis])
+    np.testing.assert_array_equal(kept.counts, [3])
+    np.testing.assert_allclose(kept.scores, [[0.9, 0.7, 0.4, 0.0]])
+    np.testing.assert_array_equal(kept.classes, [[0, 1, 1, 0]])
+    np.testing.assert_array_equal(kept.boxes, [[[0, 0, 10, 10], [0, 1, 10, 11], [90, 90, 100, 100], [0, 0, 0, 0]]])
+
+
+def test_suppresses_before_it_clips():
+    """Clipped to the window both boxes are the same; as they are, they overlap by half."""
+    boxes = np.array([[[-10, 0, 10, 10], [-30, 0, 10, 10]]], np.float32)
+    nms = MulticlassNms(iou_threshold=0.6, max_total_detections=2, max_detections_per_class=2)
+    kept = nms(boxes, np.array([[[0.9], [0.8]]], np.float32), WINDOW[np.newaxis])
+    np.testing.assert_array_equal(kept.counts, [2])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.9]), st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.sampled_from([(3, 5), (10, 10), (2, 40)]),
+       st.booleans())
+def test_equals_the_definition(seed, score_threshold, iou_threshold, limits, specific):
+    nms = MulticlassNms(score_threshold, iou_threshold, *limits)
+    boxes, scores, windows = random_case(seed, 2, 25, 3, specific)
+    windows[1] = [10, 20, 60, 50]
+    check(nms, boxes, scores, windows)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 1))
+def test_ties_are_broken_somehow_but_always_the_same(seed, iou_threshold, decimals):
+    """Among equals the order is free: survivors do not overlap, and whatever went overlaps a survivor of at least its score."""
+    nms = MulticlassNms(0.1, iou_threshold, 75, 75)
+    boxes, scores, _ = random_case(seed, 1, 25, 3, decimals=decimals)
+    windows = tf.constant([[-1e4, -1e4, 1e4, 1e4]])
+    kept, rows = nms.with_indices(tf.constant(boxes), tf.constant(scores), windows)
+    count = int(kept.counts[0])
+    labels, rows = kept.classes[0, :count].numpy(), rows[0, :count].numpy()
+    for k in range(3):
+        survivors = rows[labels == k]
+        assert len(set(survivors)) == len(survivors)
+        for row in range(25):
+            overlapping = [s for s in survivors if s != row and overlaps_of(boxes[0, row], boxes[0, [s]])[0] > iou_threshold]
+            if row in survivors:
+                assert not overlapping
+            elif scores[0, row, k] > nms.score_threshold:
+                assert max(scores[0, s, k] for s in overlapping) >= scores[0, row, k]
+    assert np.array_equal(nms(tf.constant(boxes), tf.constant(scores), windows).boxes, kept.boxes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_look_is_exact(seed):
+    """Enough pairs for the first look; it suffices for the first image, never for the others."""
+    boxes, scores, windows = random_case(seed, 3, 1500, 12)
+    nms = MulticlassNms(1e-8, 0.6, 10, 20)
+    check(nms, boxes[:1], scores[:1], windows[:1])
+    boxes[1] = boxes[1, 0] + np.linspace(0, 1, 1500)[:, np.newaxis]  # all on one spot: few survivors
+    boxes[2, :1400] += 1000  # most are outside
+    check(nms, boxes, scores, windows)
+    check(MulticlassNms(0.995, 0.6, 10, 20), boxes, scores, windows)
+
+
+def test_all_rows_are_looked_at_if_empty_boxes_use_up_the_margin():
+    boxes, scores, windows = random_case(5, 1, 1500, 12)
+    order = np.argsort(-scores[0].max(-1))
+    boxes[0, order[:600]] = np.random.default_rng(0).uniform(2000, 9000, (600, 1)) + [0, 0, 5, 5]
+    check(MulticlassNms(0.0, 0.6, 20, 20), boxes, scores, windows)
+    assert check(MulticlassNms(0.0, 0.6, 90, 100), boxes, scores, windows).counts[0] == 100
+
+
+def test_duplicates_and_shared_corners_are_told_apart():
+    """Equal boxes of different scores, and different boxes of the same corner."""
+    boxes = np.array([[[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 90, 90], [0, 0, 90, 90]]], np.float32)
+    scores = np.array([[[0.1], [0.9], [0.7], [0.7]]], np.float32)
+    nms = MulticlassNms(max_total_detections=3, max_detections_per_class=3)
+    _, rows = nms.with_indices(tf.constant(boxes), tf.constant(scores), WINDOW[np.newaxis])
+    np.testing.assert_array_equal(rows, [[1, 2, 0]])
+
+
+def test_nothing_found():
+    boxes, scores, windows = random_case(0, 2, 30, 3)
+    check(MulticlassNms(score_threshold=2.0), boxes, scores, windows)
+    check(MulticlassNms(), boxes + 1e4, scores, windows)
+    assert not MulticlassNms()(np.zeros_like(boxes), scores, windows).counts.numpy().any()
+    check(MulticlassNms(), boxes, np.zeros_like(scores), windows)
+    boxes[0, :5] = np.nan
+    kept = MulticlassNms(max_detections_per_class=5, max_total_detections=5)(boxes, scores, windows)
+    assert np.isfinite(kept.boxes).all()
+
+
+def test_change_coordinate_frame():
+    boxes = np.array([[[10, 20, 30, 60], [0, 0, 200, 200]]], np.float32)
+    scores = np.array([[[0.9], [0.8]]], np.float32)
+    windows = np.array([[10, 0, 50, 80]], np.float32)
+    kept = MulticlassNms(change_coordinate_frame=True, max_total_detections=2, max_detections_per_class=2)(boxes, scores, windows)
+    np.testing.assert_allclose(kept.boxes, [[[0, 0.25, 0.5, 0.75], [0, 0, 1, 1]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("specific", [False, True])
+def test_class_agnostic(specific):
+    boxes, scores, windows = random_case(3, 2, 40, 4, specific)
+    nms = MulticlassNms(0.3, 0.4, 30, 30, class_agnostic=True)
+    kept, rows = nms.with_indices(*map(tf.constant, (boxes, scores, windows)))
+    for image in range(2):
+        labels, best = scores[image].argmax(-1), scores[image].max(-1)
+        own = boxes[image, np.arange(40), labels] if specific else boxes[image]
+        expected = naive(own, best[:, np.newaxis], windows[image], nms)
+        count = len(expected)
+        assert kept.counts[image] == count
+        np.testing.assert_array_equal(rows[image, :count], [e[2] for e in expected])
+        np.testing.assert_array_equal(kept.classes[image, :count], labels[rows[image, :count]])
+        np.testing.assert_array_equal(kept.scores[image, :count], [e[0] for e in expected])
+
+
+def test_traces_with_unknown_batch_and_rows():
+    nms = MulticlassNms(0.1, 0.6, 5, 8)
+    traced = tf.function(nms.__call__, input_signature=[tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None, 3]), tf.TensorSpec([None, 4])])
+    concrete = traced.get_concrete_function()
+    assert [tuple(shape) for shape in concrete.output_shapes] == [(None, 8, 4), (None, 8), (None, 8), (None,)]
+    for rows in (1, 4, 400):
+        boxes, scores, windows = random_case(rows, 2, rows, 3)
+        for actual, expected in zip(traced(boxes, scores, windows), nms(boxes, scores, windows), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+def test_equals_the_reference(shared):
+    units = {key.split(".", 1)[1]: value for key, value in np.load(shared / "parity" / "units.npz").items() if key.startswith("multiclass_nms")}
+    valid = np.arange(50) < units["in.num_valid_boxes"][:, np.newaxis]
+    scores = np.where(valid[..., np.newaxis], units["in.scores"], 0).astype(np.float32)
+    nms = MulticlassNms(0.05, 0.6, 10, 20)
+    for boxes in (units["in.boxes"][:, :, 0], np.repeat(units["in.boxes"], 4, axis=2)):
+        kept, rows = nms.with_indices(tf.constant(boxes), tf.constant(scores), tf.constant(units["in.clip_window"]))
+        np.testing.assert_array_equal(kept.counts, units["out.num"])
+        np.testing.assert_allclose(kept.boxes, units["out.nms_boxes"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(kept.scores, units["out.nms_scores"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(kept.classes, units["out.nms_classes"])
+        for image, count in enumerate(units["out.num"]):
+            np.testing.assert_array_equal(rows[image, :count], units["out.nms_index"][image, :count, 0])
