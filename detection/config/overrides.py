@@ -29,7 +29,7 @@ def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Co
     changed = Config()
     changed.CopyFrom(config)
     for setting in settings:
-        source = f"{flag} {setting}"
+        source = f"{flag} {setting}".replace("\n", " ")  # An error is one line.
         match = _SETTING.fullmatch(setting)
         if match is None or not match[1]:
             raise ConfigError(f"{source}: expected path=value, as in model.ssd.num_classes=3")

@@ -110,12 +110,10 @@ RANGES: dict[str, dict[str, Interval]] = {
     "RandomExampleSampler": {"positive_sample_fraction": PART},
     "PostProcessing": {"logit_scale": POSITIVE},
     "BatchNonMaxSuppression": {
-        "score_threshold": FRACTION,
         "iou_threshold": FRACTION,
         "max_detections_per_class": ONE_OR_MORE,
         "max_total_detections": ONE_OR_MORE,
         "max_classes_per_detection": ONE_OR_MORE,
-        "soft_nms_sigma": NOT_NEGATIVE,
     },
     "RandomHorizontalFlip": {"probability": FRACTION},
     "RandomVerticalFlip": {"probability": FRACTION},
@@ -266,6 +264,8 @@ def _keep_aspect_ratio(message: Message, path: str) -> Iterator[str]:
 def _non_max_suppression(message: Message, path: str) -> Iterator[str]:
     if message.use_combined_nms and message.use_class_agnostic_nms:
         yield f"{path}: use_combined_nms does not go with use_class_agnostic_nms; remove the former"
+    if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
+        yield f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as use_class_agnostic_nms gives a box one class"
 
 
 def _manual_steps(message: Message, path: str) -> Iterator[str]:

@@ -1,0 +1,264 @@
+"""What parses and still cannot be: not supported, or without sense; the message begins with the path of the field."""
+
+from __future__ import annotations
+
+import pytest
+
+from detection import config
+from detection.config import rules
+from detection.errors import ConfigError
+
+ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
+PREDICTOR = "model.ssd.box_predictor.convolutional_box_predictor"
+EXTRACTOR = "model.ssd.feature_extractor"
+RATE = "train_config.optimizer.rms_prop_optimizer.learning_rate"
+
+
+def fault(message, *settings: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        config.check(config.override(message, settings), "my.config", check_paths=False)
+    text = str(error.value)
+    assert text.startswith("my.config: ") and "\n" not in text
+    return text.removeprefix("my.config: ")
+
+
+def test_a_good_config_has_no_warnings(ssd):
+    assert config.check(ssd, "my.config", check_paths=False) == []
+
+
+def test_a_model_alone_is_enough(ssd):
+    for part in ("train_config", "train_input_reader", "eval_config", "eval_input_reader"):
+        ssd.ClearField(part)
+    assert config.check(ssd, check_paths=False) == []
+    assert config.check(ssd) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("model={faster_rcnn {num_classes: 3}}", "model.faster_rcnn is not supported; use model.ssd"),
+        ("model={fast_rcnn {}}", "model.fast_rcnn is not supported; use model.ssd"),
+        ("model={center_net {}}", "model.center_net is not supported; use model.ssd"),
+        ("model={experimental_model {}}", "model.experimental_model is not supported; use model.ssd"),
+        ("graph_rewriter={}", "graph_rewriter is not supported; remove it: weights are neither trained nor exported quantised"),
+        (f"{EXTRACTOR}.type=ssd_vgg16", f"{EXTRACTOR}.type ('ssd_vgg16') is not supported; use ssd_mobilenet_v1, ssd_mobilenet_v1_keras"),
+        (f"{EXTRACTOR}.fpn={{}}", f"{EXTRACTOR}.fpn is not supported; remove it: maps are those of the network and the extra layers behind it"),
+        (f"{EXTRACTOR}.bifpn={{}}", f"{EXTRACTOR}.bifpn is not supported; remove it: maps are those of the network and the extra layers behind it"),
+        (f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm={{}}", f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm is not supported; use batch_norm"),
+        (f"{EXTRACTOR}.conv_hyperparams.op=FC", f"{EXTRACTOR}.conv_hyperparams.op (FC) is not supported; use CONV"),
+        ("model.ssd.mask_head_config={}", "model.ssd.mask_head_config is not supported; remove it: only boxes are predicted"),
+        (
+            "model.ssd.box_predictor={weight_shared_convolutional_box_predictor {}}",
+            "model.ssd.box_predictor.weight_shared_convolutional_box_predictor is not supported; use convolutional_box_predictor",
+        ),
+        (
+            "model.ssd.box_coder={keypoint_box_coder {}}",
+            "model.ssd.box_coder.keypoint_box_coder is not supported; use faster_rcnn_box_coder: only boxes are learnt",
+        ),
+        (
+            "model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
+            "model.ssd.loss.expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with hard_example_miner or random_example_sampler",
+        ),
+        (
+            "model.ssd.loss.equalization_loss={weight: 1}",
+            "model.ssd.loss.equalization_loss is not supported; remove it: rare classes are learnt like the others",
+        ),
+        (
+            "model.ssd.post_processing.calibration_config={}",
+            "model.ssd.post_processing.calibration_config is not supported; remove it: scores are exported as the score converter gives them",
+        ),
+        ("train_config.use_bfloat16=true", "train_config.use_bfloat16 (true) is not supported; remove it: training is in float32"),
+        (
+            "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
+            "eval_input_reader[0].input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
+        ),
+        (
+            "train_input_reader.load_instance_masks=true",
+            "train_input_reader.load_instance_masks (true) is not supported; remove it: only boxes are read",
+        ),
+        ("train_input_reader.keypoint_type_weight=[1,2]", "train_input_reader.keypoint_type_weight (2 values) is not supported; remove it"),
+        ("eval_config.metrics_set=[coco_mask_metrics]", "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection"),
+        (
+            "train_config.data_augmentation_options+={random_pad_image {}}",
+            "train_config.data_augmentation_options[2].random_pad_image is not supported; use one of normalize_image, ",
+        ),
+    ],
+)
+def test_not_supported(ssd, setting, expected):
+    assert fault(ssd, setting).startswith(expected)
+
+
+def test_what_is_left_at_its_default_is_not_refused(ssd):
+    settings = ["model.ssd.add_background_class=true", "model.ssd.use_confidences_as_targets=false", "train_config.use_bfloat16=false"]
+    assert config.check(config.override(ssd, settings), check_paths=False) == []
+
+
+def test_without_effect(ssd):
+    changed = config.override(ssd, ["train_config.startup_delay_steps=0", "train_input_reader.queue_capacity=9", "train_config.sync_replicas=false"])
+    assert config.check(changed, "my.config", check_paths=False) == [
+        "my.config: train_config.startup_delay_steps (0) has no effect: replicas are always synchronous",
+        "my.config: train_input_reader.queue_capacity (9) has no effect: reading and batching tune themselves",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("model.ssd.num_classes=0", "model.ssd.num_classes (0) must be at least 1"),
+        ("model.ssd.negative_class_weight=-inf", "model.ssd.negative_class_weight (-inf) must be a finite number"),
+        (f"{ANCHORS}.scales=[0.1,nan]", f"{ANCHORS}.scales (nan) must be a finite number"),
+        ("learning_rate=nan", f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (nan) must be a finite number"),
+        ("learning_rate=-0.1", f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (-0.1) must be at least 0"),
+        (f"{RATE}.exponential_decay_learning_rate.decay_steps=0", f"{RATE}.exponential_decay_learning_rate.decay_steps (0) must be at least 1"),
+        (
+            f"{RATE}.manual_step_learning_rate={{schedule {{step: 9}} schedule {{step: 9}}}}",
+            f"{RATE}.manual_step_learning_rate.schedule[1].step (9) must be more than the one before it (9)",
+        ),
+        (f"{RATE}.manual_step_learning_rate={{schedule {{}}}}", f"{RATE}.manual_step_learning_rate.schedule[0].step (0) must be at least 1"),
+        (
+            f"{RATE}.manual_step_learning_rate={{warmup: true}}",
+            f"{RATE}.manual_step_learning_rate.schedule is empty, so there is nothing to warm up to; list steps, or remove warmup",
+        ),
+        (
+            f"{RATE}.cosine_decay_learning_rate={{total_steps: 5}}",
+            f"{RATE}.cosine_decay_learning_rate.warmup_steps (10000) must not exceed total_steps (5)",
+        ),
+        (
+            f"{RATE}.cosine_decay_learning_rate={{warmup_learning_rate: 1}}",
+            f"{RATE}.cosine_decay_learning_rate.warmup_learning_rate (1) must not exceed learning_rate_base (0.002)",
+        ),
+        (
+            f"{RATE}.cosine_decay_learning_rate={{total_steps: 5 warmup_steps: 3 hold_base_rate_steps: 3}}",
+            f"{RATE}.cosine_decay_learning_rate.total_steps (5) ends before warmup_steps + hold_base_rate_steps do",
+        ),
+        ("train_config.optimizer.rms_prop_optimizer.decay=1", "train_config.optimizer.rms_prop_optimizer.decay (1) must be in [0, 1)"),
+        ("train_config.optimizer.moving_average_decay=1.5", "train_config.optimizer.moving_average_decay (1.5) must be in [0, 1)"),
+        ("train_config.batch_size=0", "train_config.batch_size (0) must be at least 1"),
+        ("train_config.gradient_clipping_by_norm=-1", "train_config.gradient_clipping_by_norm (-1) must be at least 0"),
+        ("train_config.freeze_variables=[a, (]", "train_config.freeze_variables[1] ('(') is no regular expression: "),
+        (f"{EXTRACTOR}.depth_multiplier=0", f"{EXTRACTOR}.depth_multiplier (0) must be more than 0"),
+        (f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay=1.2", f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay (1.2) must be in [0, 1]"),
+        (f"{EXTRACTOR}.conv_hyperparams=none", f"{EXTRACTOR}.conv_hyperparams is not set; add conv_hyperparams {{ initializer {{ ... }} }}"),
+        (f"{EXTRACTOR}={{conv_hyperparams {{}}}}", f"{EXTRACTOR}.type is not set; set it, for example to 'ssd_mobilenet_v1'"),
+        (
+            f"{EXTRACTOR}.num_layers=5",
+            f"{ANCHORS}.num_layers (6) differs from feature_extractor.num_layers (5); every map needs its anchors",
+        ),
+        (f"{PREDICTOR}.dropout_keep_probability=0", f"{PREDICTOR}.dropout_keep_probability (0) must be in (0, 1]"),
+        (f"{PREDICTOR}.box_code_size=5", f"{PREDICTOR}.box_code_size (5) must be 4, as box_coder is faster_rcnn_box_coder"),
+        ("model.ssd.box_coder={square_box_coder {}}", f"{PREDICTOR}.box_code_size (4) must be 3, as box_coder is square_box_coder"),
+        ("model.ssd.box_coder.faster_rcnn_box_coder.x_scale=0", "model.ssd.box_coder.faster_rcnn_box_coder.x_scale (0) must be more than 0"),
+        (f"{ANCHORS}.scales=[0.1, 0.2]", f"{ANCHORS}.scales has 2 values for num_layers 6; list one a layer"),
+        (f"{ANCHORS}.min_scale=0.96", f"{ANCHORS}.min_scale (0.96) must not exceed max_scale (0.95)"),
+        (f"{ANCHORS}.height_stride=[1, 1, 1, 1, 1, 1]", f"{ANCHORS}: height_stride and width_stride go together; list both"),
+        (
+            "model.ssd.anchor_generator={grid_anchor_generator {scales: 1}}",
+            "model.ssd.anchor_generator.grid_anchor_generator.aspect_ratios is empty, which leaves no anchors; list some",
+        ),
+        (
+            "model.ssd.matcher.argmax_matcher.unmatched_threshold=0.6",
+            "model.ssd.matcher.argmax_matcher.unmatched_threshold (0.6) must not exceed matched_threshold (0.5)",
+        ),
+        (
+            "model.ssd.matcher.argmax_matcher.negatives_lower_than_unmatched=false",
+            "model.ssd.matcher.argmax_matcher.unmatched_threshold (0.5) must be below matched_threshold (0.5) when",
+        ),
+        ("model.ssd.matcher=none", "model.ssd.matcher is not set; add matcher { argmax_matcher { ... } }"),
+        ("model.ssd.matcher={}", "model.ssd.matcher is empty; set argmax_matcher, bipartite_matcher"),
+        ("model=none", "model is not set; add model { ssd { ... } }"),
+        ("train_config.optimizer=none", "train_config.optimizer is not set; add optimizer { rms_prop_optimizer { ... } }"),
+        (
+            "train_config.optimizer={adam_optimizer {}}",
+            "train_config.optimizer.adam_optimizer.learning_rate is not set; add learning_rate { constant_learning_rate { ... } }",
+        ),
+        (
+            "model.ssd.loss.classification_loss={weighted_sigmoid_focal {}}",
+            "model.ssd.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself; remove one of the two",
+        ),
+        (
+            "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class=101",
+            "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class (101) must not exceed max_total_detections (100)",
+        ),
+        (
+            "model.ssd.post_processing.batch_non_max_suppression.iou_threshold=1.5",
+            "model.ssd.post_processing.batch_non_max_suppression.iou_threshold (1.5) must be in [0, 1]",
+        ),
+        (
+            "model.ssd.image_resizer.fixed_shape_resizer.height=32",
+            "model.ssd.image_resizer.fixed_shape_resizer is 32 x 96; the extractors need at least 33 x 33",
+        ),
+        (
+            "model.ssd.image_resizer={keep_aspect_ratio_resizer {per_channel_pad_value: 1}}",
+            "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a channel, or none",
+        ),
+        (
+            "model.ssd.image_resizer={keep_aspect_ratio_resizer {min_dimension: 2000}}",
+            "model.ssd.image_resizer.keep_aspect_ratio_resizer.min_dimension (2000) must not exceed max_dimension (1024)",
+        ),
+        (
+            "train_config.data_augmentation_options[0].random_horizontal_flip.probability=2",
+            "train_config.data_augmentation_options[0].random_horizontal_flip.probability (2) must be in [0, 1]",
+        ),
+        ("train_config.data_augmentation_options+={}", "train_config.data_augmentation_options[2] is empty; set one of normalize_image, "),
+        ("train_input_reader.max_number_of_boxes=0", "train_input_reader.max_number_of_boxes (0) must be at least 1"),
+        (
+            "train_input_reader.sample_from_datasets_weights=[1, 2]",
+            "train_input_reader.sample_from_datasets_weights has 2 values for 1 of tf_record_input_reader.input_path; give one a path",
+        ),
+        ("eval_config.min_score_threshold=1.5", "eval_config.min_score_threshold (1.5) must be in [0, 1]"),
+    ],
+)
+def test_without_sense(ssd, setting, expected):
+    assert fault(ssd, setting).startswith(expected)
+
+
+def test_no_anchors(ssd):
+    assert fault(ssd, f"{ANCHORS}.aspect_ratios=[]", f"{ANCHORS}.interpolated_scale_aspect_ratio=0").startswith(
+        f"{ANCHORS}.aspect_ratios is empty, which leaves no anchors"
+    )
+    assert config.check(config.override(ssd, [f"{ANCHORS}.aspect_ratios=[]"]), check_paths=False) == []  # One interpolated anchor a cell.
+
+
+def test_thresholds_that_are_ignored_may_be_anything(ssd):
+    changed = config.override(ssd, ["unmatched_threshold=0.9", "ignore_thresholds=true"])
+    assert config.check(changed, check_paths=False) == []
+
+
+def test_rules_speak_of_fields_that_exist(ssd):
+    from google.protobuf import descriptor_pool
+
+    pool = descriptor_pool.Default()
+    for table, names in ((rules.RANGES, list), (rules.REQUIRED, list), (rules.ORDERED, lambda pairs: [name for pair in pairs for name in pair])):
+        for message, fields in table.items():
+            known = pool.FindMessageTypeByName(f"object_detection.protos.{message}").fields_by_name
+            assert set(names(fields)) <= set(known), message
+    for message in rules.RULES:
+        assert pool.FindMessageTypeByName(f"object_detection.protos.{message}")
+
+
+def test_intervals():
+    assert 0 in rules.NOT_NEGATIVE and 0 not in rules.POSITIVE and float("nan") not in rules.FRACTION
+    assert 1 in rules.PART and 0 not in rules.PART and 1 not in rules.BELOW_ONE and 0 in rules.BELOW_ONE
+    assert [str(interval) for interval in (rules.POSITIVE, rules.ONE_OR_MORE, rules.PART, rules.BELOW_ONE)] == [
+        "more than 0",
+        "at least 1",
+        "in (0, 1]",
+        "in [0, 1)",
+    ]
+    assert rules.short(4294967295) == "4294967295" and rules.short(0.30000001) == "0.3"
+
+
+def test_sample_configs(shared):
+    """The SSD MobileNet one is supported as it is; the others are refused by field path, until they are."""
+    verdicts = {}
+    for path in sorted((shared / "odapi_configs").glob("*.config")):
+        try:
+            verdicts[path.stem] = config.check(config.load(path), path.name, check_paths=False)
+        except ConfigError as error:
+            verdicts[path.stem] = str(error)
+    assert [warning.split(" has no effect")[0] for warning in verdicts.pop("ssd_mobilenet_v1_coco")] == [
+        "ssd_mobilenet_v1_coco.config: eval_config.num_examples (8000)",
+        "ssd_mobilenet_v1_coco.config: eval_config.max_evals (10)",
+    ]
+    assert "model.ssd.feature_extractor.type ('ssd_inception_v2') is not supported" in verdicts.pop("ssd_inception_v2_coco")
+    assert len(verdicts) == 5 and all("model.faster_rcnn is not supported" in verdict for verdict in verdicts.values())

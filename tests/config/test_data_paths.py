@@ -1,0 +1,99 @@
+"""Files that a config names: found missing at the start, with the field's path; label maps that disagree with the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detection import config
+from detection.config import label_map
+from detection.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    """A folder, entered, that holds everything `ssd` names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.record", "val.record"):
+        (tmp_path / name).write_bytes(b"")
+    label_map.save("label_map.pbtxt", ["a", "b", "c"])
+    return tmp_path
+
+
+def fault(message, *settings: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        config.check(config.override(message, settings), "my.config")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_everything_is_there(here, ssd):
+    assert config.check(ssd, "my.config") == []
+
+
+def test_records(here, ssd):
+    field = "train_input_reader.tf_record_input_reader.input_path"
+    (here / "x.record-00000-of-00002").write_bytes(b"")
+    (here / "odd [1].record").write_bytes(b"")
+    for pattern in ("x.record-?????-of-00002", str(here / "*.record"), "odd [1].record", "gs://bucket/x"):
+        assert config.check(config.override(ssd, [f"{field}={pattern}"])) == []
+    assert fault(ssd, f"{field}=y*") == f"my.config: {field} ('y*') matches no file; is the name right, from {str(here)!r}?"
+    assert fault(ssd, f"{field}+=no/y") == f"my.config: {field}[1] ('no/y') matches no file; there is no folder 'no' in {str(here)!r}"
+    assert fault(ssd, f"{field}=/no/y") == f"my.config: {field} ('/no/y') matches no file; there is no folder '/no'"
+    placeholder = "PATH_TO_BE_CONFIGURED/train.record"
+    assert fault(ssd, f"{field}={placeholder}") == (
+        f"my.config: {field} ({placeholder!r}) matches no file; replace PATH_TO_BE_CONFIGURED in the file, or use --set {field}=..."
+    )
+    assert fault(ssd, f"{field}=[]") == f'my.config: {field} is not set; add tf_record_input_reader {{ input_path: "..." }}'
+    assert fault(ssd, "eval_input_path=z").startswith("my.config: eval_input_reader[0].tf_record_input_reader.input_path ('z') matches no file")
+
+
+def test_training_needs_data_and_evaluation_may_be_left_out(here, ssd):
+    ssd.ClearField("eval_input_reader")
+    assert config.check(ssd) == []
+    ssd.ClearField("train_input_reader")
+    assert fault(ssd).startswith("my.config: train_input_reader.tf_record_input_reader.input_path is not set")
+
+
+def test_label_map(here, ssd):
+    field = "train_input_reader.label_map_path"
+    assert fault(ssd, f"{field}=none.pbtxt").startswith(f"my.config: {field} ('none.pbtxt'): no such file; is the name right")
+    (here / "bad.pbtxt").write_text("item { id: 0 name: 'a' }")
+    with pytest.raises(DataError, match="bad.pbtxt:1"):
+        config.check(config.override(ssd, [f"{field}=bad.pbtxt"]))
+
+
+def test_num_classes_and_label_map(here, ssd):
+    assert fault(ssd, "model.ssd.num_classes=2") == (
+        "my.config: model.ssd.num_classes (2) is less than the largest id, 3 ('c'), of train_input_reader.label_map_path (label_map.pbtxt); "
+        "set num_classes to 3"
+    )
+    warnings = config.check(config.override(ssd, ["model.ssd.num_classes=5"]), "my.config")
+    assert warnings[0] == (
+        "my.config: model.ssd.num_classes (5) is more than the largest id, 3, of train_input_reader.label_map_path (label_map.pbtxt); "
+        "the classes above it are never learnt"
+    )
+
+
+def test_label_maps_that_differ(here, ssd):
+    label_map.save("other.pbtxt", ["a", "c", "b"])
+    changed = config.override(ssd, ["eval_input_reader.label_map_path=other.pbtxt"])
+    (warning,) = config.check(changed, "my.config")
+    assert warning.startswith("my.config: eval_input_reader[0].label_map_path (other.pbtxt) and train_input_reader.label_map_path (label_map.pbtxt) ")
+
+
+def test_checkpoint(here, ssd):
+    field = "train_config.fine_tune_checkpoint"
+    (here / "weights").mkdir()
+    assert fault(ssd, f"{field}=weights") == (
+        f"my.config: {field} ('weights') is a folder without a checkpoint; name the files' common beginning, as in model.ckpt-1000"
+    )
+    (here / "weights" / "model.ckpt-7.index").write_bytes(b"")
+    (here / "v1.ckpt").write_bytes(b"")
+    for path in ("weights", "weights/model.ckpt-7", "weights/model.ckpt-7.index", "v1.ckpt", "gs://bucket/model.ckpt"):
+        assert config.check(config.override(ssd, [f"{field}={path}"])) == []
+    assert fault(ssd, f"{field}=weights/model.ckpt") == (
+        f"my.config: {field} ('weights/model.ckpt'): there is no weights/model.ckpt.index; did you mean weights/model.ckpt-7?"
+    )
+    assert "replace PATH_TO_BE_CONFIGURED" in fault(ssd, f"{field}=PATH_TO_BE_CONFIGURED/model.ckpt")
