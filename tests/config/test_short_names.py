@@ -97,4 +97,4 @@ def test_on_an_empty_config_only_our_errors_escape(name):
     try:
         config.override(pipeline_pb2.TrainEvalPipelineConfig(), [f"{name}=1"])
     except ConfigError as error:
-        assert str(error).startswith(f"--set {name}=1: ")  # noqa: PT017
+        assert str(error).startswith(f"--set {name}=1: ")
