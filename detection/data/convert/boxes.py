@@ -12,6 +12,7 @@ from detection.data.records import RecordBox
 from detection.data.report import Fault
 
 _SAME_SHAPE = 0.01  # aspect ratios closer than this mean that an image was resized after it was annotated
+_NO_LENGTH = 0.01  # pixels; less would vanish when stored as float32
 _LEFT_OUT = "box left out"
 
 
@@ -65,15 +66,18 @@ def check(image: AnnotatedImage, width: int, height: int, ids: dict[str, int], m
                 continue
             fault("box_inverted", shown, "repaired: swapped")
             xmin, xmax, ymin, ymax = min(xmin, xmax), max(xmin, xmax), min(ymin, ymax), max(ymin, ymax)
-        if xmax == xmin or ymax == ymin:
+        if min(xmax - xmin, ymax - ymin) < _NO_LENGTH:
             fault("box_zero_area", shown, _LEFT_OUT)
             continue
         if xmin >= width or ymin >= height or xmax <= 0 or ymax <= 0:
             fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
             continue
         if xmin < 0 or ymin < 0 or xmax > width or ymax > height:
-            fault("box_clipped", f"{shown} in an image of {width}x{height}", "clipped")
             xmin, ymin, xmax, ymax = max(xmin, 0.0), max(ymin, 0.0), min(xmax, float(width)), min(ymax, float(height))
+            if min(xmax - xmin, ymax - ymin) < _NO_LENGTH:
+                fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
+                continue
+            fault("box_clipped", f"{shown} in an image of {width}x{height}", "clipped")
         if (box.name, *corners) in seen:
             fault("box_repeated", shown, "kept")
         seen.add((box.name, *corners))

@@ -73,19 +73,19 @@ def _images(file: str, folder: Path, entries: list[dict], annotations: list[dict
         identity, name = entry.get("id"), entry.get("file_name")
         item = f"images[{number}]"
 
-        def unusable(kind: str, value: str, item: str = item, identity: object = identity) -> AnnotatedImage:
+        def unusable(kind: str, value: str, found_boxes: int = 0, item: str = item) -> AnnotatedImage:
             fault = Fault(kind, file, item, value, "image left out")
-            return AnnotatedImage(file, Path(), "", str(identity), None, (), len(by_image.get(identity, ())), (fault,), usable=False)
+            return AnnotatedImage(file, Path(), "", "", None, (), found_boxes, (fault,), usable=False)
 
         if not (_is_id(identity) or isinstance(identity, str) and identity) or not isinstance(name, str) or not name:
-            yield unusable("annotation_unreadable", f"id {identity!r}, file_name {name!r}; an image has both", identity="")
+            yield unusable("annotation_unreadable", f"id {identity!r}, file_name {name!r}; an image has both")
             continue
         if identity in seen:
-            yield unusable("duplicate_id", f"id {identity!r} was there before", identity="")
+            yield unusable("duplicate_id", f"id {identity!r} was there before")
             continue
         seen.add(identity)
         if not is_inside(name):
-            yield unusable("unsafe_path", f"file_name {name!r} leads out of {folder}; it should be a name inside it")
+            yield unusable("unsafe_path", f"file_name {name!r} leads out of {folder}; it should be a name inside it", len(by_image.get(identity, ())))
             continue
         faults: list[Fault] = []
         boxes = [box for index, annotation in by_image.get(identity, ()) if (box := _box(file, index, annotation, names, faults)) is not None]

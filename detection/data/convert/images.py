@@ -6,7 +6,10 @@ the image, because what counts is what training will see. Other types are stored
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +28,13 @@ _STORED_AS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 _EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
 _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
+# Pillow turns TIFF, and TIFF alone, upright while it loads; this turns it back.
+_TIFF_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+}
 _PNG_BIT_DEPTH_AT = 24
+_GREY, _ENOUGH = 128, 0.95  # of a JPEG whose end is missing: what fills it, and the part of its lines that must be there to repair it
 _SIGNATURES = {
     b"\x1f\x8b": "gzip data", b"PK": "a zip archive", b"%PDF": "a PDF", b"<?xml": "XML", b"<svg": "SVG", b"<!": "HTML", b"<html": "HTML",
     b"II*\0": "a damaged TIFF", b"\xff\xd8": "a damaged JPEG", b"\x89PNG": "a damaged PNG", b"GIF8": "a damaged GIF",
@@ -90,7 +99,8 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
                 encoded, kind = data, _STORED_AS[image.format]
             else:
                 notes.append(Fault("image_transcoded", name, "", image.format, "stored as PNG"))
-                encoded, kind = _to_png(image), "png"
+                encoded, (width, height) = _to_png(image)
+                kind = "png"
     except Image.DecompressionBombError as error:
         raise bad("image_too_large", f"more than {PILLOW_LIMIT} pixels by its header; shrink it") from error
     except UnidentifiedImageError as error:
@@ -112,6 +122,14 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
     if tuple(shape) != (height, width, 3):
         raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
     return LoadedImage(encoded, kind, width, height, tuple(notes))
+
+
+@contextlib.contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silences Pillow's warnings, which name no file; what matters of them becomes faults. Around a whole run: filters are global to a process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def sniff(data: bytes) -> str:
@@ -148,8 +166,12 @@ def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[F
     return notes
 
 
-def _to_png(image: Image.Image) -> bytes:
-    """The first frame, RGB or grey, 8 bits a channel, without metadata."""
+def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
+    """The first frame, RGB or grey, 8 bits a channel, without metadata; and its width and height."""
+    back = _TIFF_BACK.get(image.getexif().get(_EXIF_ORIENTATION)) if image.format == "TIFF" else None
+    if back is not None:
+        image.load()
+        image = image.transpose(back)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))  # As TensorFlow reads PNG of 16 bits.
     elif image.mode in ("I", "F"):
@@ -158,16 +180,22 @@ def _to_png(image: Image.Image) -> bytes:
         image = image.convert("RGB")
     stream = io.BytesIO()
     Image.frombytes(image.mode, image.size, image.tobytes()).save(stream, "PNG")
-    return stream.getvalue()
+    return stream.getvalue(), image.size
 
 
 def _completed(data: bytes) -> bytes | None:
-    """A JPEG with a missing end as PNG, or None if too little is left (TensorFlow recovers when 95 % of the lines are there)."""
+    """A JPEG with a missing end as PNG, or None if too much is missing.
+
+    The recovery leaves lines that were not there at medium grey; TensorFlow's own `acceptable_fraction` does not apply to it.
+    """
     try:
-        pixels = tf.io.decode_jpeg(data, channels=3, try_recover_truncated=True, acceptable_fraction=0.95)
-        return tf.io.encode_png(pixels).numpy()
+        pixels = tf.io.decode_jpeg(data, channels=3, try_recover_truncated=True).numpy()
     except tf.errors.OpError:
         return None
+    filled = np.flatnonzero((pixels != _GREY).any((1, 2)))
+    if not filled.size or filled[-1] + 1 < _ENOUGH * len(pixels):
+        return None
+    return tf.io.encode_png(pixels).numpy()
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
-
-from PIL import Image
 
 from detection.config import label_map
 from detection.data.convert import boxes, images
@@ -88,8 +85,7 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO, progress_to:
         return _convert_image(image, options, ids, map_path)
 
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
-        with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is a limit, not a warning.
+        with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
             for result in progress(results, len(todo), options.output, progress_to):
                 report.faults += result.faults

@@ -1,0 +1,125 @@
+"""The COCO reader: what it takes from JSON, and how it names what is wrong in it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detection.config import label_map
+from detection.data.convert import coco, run
+from detection.data.convert.source import Source
+from detection.errors import DataError
+
+IMAGE = {"id": 7, "file_name": "a.jpg", "width": 40, "height": 60}
+BOX = {"id": 1, "image_id": 7, "category_id": 90, "bbox": [4, 6, 16, 54], "iscrowd": 0, "area": 500.5}
+CATEGORIES = [{"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"}]
+
+
+@pytest.fixture
+def folder(tmp_path, encode):
+    (tmp_path / "a.jpg").write_bytes(encode())
+    return tmp_path
+
+
+def read(folder, images=(IMAGE,), annotations=(BOX,), categories=CATEGORIES):
+    path = folder / "instances.json"
+    path.write_text(json.dumps({"images": list(images), "annotations": list(annotations), "categories": list(categories)}))
+    found = coco.read(Source(annotations=str(path), image_dir=str(folder)))
+    return list(found.images), found.ids
+
+
+def test_fields_and_ids_are_kept(folder):
+    (image,), ids = read(folder, annotations=[BOX, {**BOX, "iscrowd": 1, "area": 0}])
+    assert ids == {"person": 1, "toothbrush": 90}
+    assert (image.source_id, image.filename, image.declared_size, image.found_boxes) == ("7", "a.jpg", (40, 60), 2)
+    first, second = image.boxes
+    assert (first.name, first.xmin, first.ymin, first.xmax, first.ymax, first.area, first.is_crowd) == ("toothbrush", 4, 6, 20, 60, 500.5, False)
+    assert (second.area, second.is_crowd) == (None, True)
+    assert not image.faults
+
+
+def test_converts_with_a_sparse_label_map(folder):
+    images, ids = read(folder)
+    report = run.convert(coco.AnnotatedSet(images, ids), run.Options(output=str(folder / "out" / "val.record")), io.StringIO())
+    assert report.boxes_per_class() == {"person": 0, "toothbrush": 1}
+    assert label_map.load(folder / "out" / "label_map.pbtxt").ids_by_name == ids
+
+
+def test_ids_from_zero_are_shifted_and_an_unused_root_dropped(folder):
+    categories = [{"id": 0, "name": "things"}, {"id": 1, "name": "dog"}]
+    assert read(folder, annotations=[{**BOX, "category_id": 0}], categories=categories)[1] == {"things": 1, "dog": 2}
+    assert read(folder, annotations=[{**BOX, "category_id": 1}], categories=categories)[1] == {"dog": 1}
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "kind", "parts"),
+    [
+        ([IMAGE, IMAGE], [], "duplicate_id", ["images[1]", "id 7 was there before"]),
+        ([IMAGE], [{**BOX, "image_id": 8}], "annotation_orphan", ["annotations[0]", "image_id 8 is not in images"]),
+        ([IMAGE], [{**BOX, "category_id": 5}], "class_unknown", ["annotations[0] (id 1)", "category_id 5"]),
+        ([IMAGE], [{**BOX, "category_id": "90"}], "class_unknown", ["category_id '90'"]),
+        ([IMAGE], [{**BOX, "bbox": [1, 2, 3]}], "box_unreadable", ["[1, 2, 3] is not [x, y, width, height]"]),
+        ([IMAGE], [{**BOX, "bbox": [1, 2, 3, None]}], "box_unreadable", ["annotations[0]"]),
+        ([IMAGE], [{**BOX, "bbox": [1, 2, 3, float("nan")]}], "box_unreadable", ["nan"]),
+        ([{**IMAGE, "file_name": "../a.jpg"}], [], "unsafe_path", ["images[0]", "'../a.jpg'"]),
+        ([{"id": 7}], [], "annotation_unreadable", ["images[0]", "file_name None"]),
+        ([{**IMAGE, "width": None}], [], "size_absent", ["images[0]", "width None"]),
+    ],
+)
+def test_faults_name_file_entry_and_value(folder, images, annotations, kind, parts):
+    found, _ = read(folder, images, annotations)
+    (fault,) = [fault for image in found for fault in image.faults]
+    assert fault.kind == kind
+    for part in ("instances.json", *parts):
+        assert part in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{\n nonsense", r"instances.json:2:2: not JSON"),
+        ("[]", "'images' is not a list"),
+        ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', r"categories\[1\]: id 1"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', r"categories\[0\].*name None"),
+        ("[" * 100_000, "cannot read"),
+    ],
+)
+def test_what_is_not_coco(folder, content, says):
+    path = folder / "instances.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=says):
+        coco.read(Source(annotations=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (Source(), "--annotation_file"),
+        (Source(annotations="nowhere.json"), "nowhere.json: no such COCO file"),
+        (Source(annotations=__file__, image_dir="nowhere"), "nowhere: no such folder of images"),
+        (Source(annotations=__file__, subset="train"), "its own split"),
+    ],
+)
+def test_missing_files(source, says):
+    with pytest.raises(DataError, match=says):
+        coco.read(source)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10) | st.floats() | st.text(max_size=5) | st.just([1, 2, 3, 4]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "bbox"]), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "file_name", "width", "height"], _JSON)), max_size=4),
+       st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)), max_size=4))
+def test_only_our_error_escapes(folder, images, annotations):
+    found, _ = read(folder, images, annotations)
+    assert sum(image.found_boxes for image in found) == len(annotations)
