@@ -24,6 +24,7 @@ NAME = "model.ckpt"
 GLOBAL_STEP = "global_step"
 AVERAGE = "ExponentialMovingAverage"
 _STATE = "checkpoint"
+_RANDOM = "seed_generator_state"
 _PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
 
 
@@ -147,12 +148,22 @@ def replace_text(path: str | os.PathLike, text: str) -> None:
 
 def is_optional(name: str) -> bool:
     """Whether a variable may be missing from a checkpoint: counters of random generators, which name-based checkpoints from elsewhere lack."""
-    return name.endswith("seed_generator_state")
+    return name.endswith(_RANDOM)
 
 
 def by_name(detector) -> dict[str, tf.Variable]:
-    """The detector's variables under their checkpoint names."""
-    return {variable.path: variable for variable in detector.variables}
+    """The detector's variables under their checkpoint names: their paths.
+
+    Random generators are numbered in the detector's order instead, since Keras numbers them by what else the process has made before.
+    """
+    named, generators = {}, 0
+    for variable in detector.variables:
+        if is_optional(variable.path):
+            named[f"generator_{generators}/{_RANDOM}"] = variable
+            generators += 1
+        else:
+            named[variable.path] = variable
+    return named
 
 
 def load_into(detector, path: str | os.PathLike, moving_averages: bool = False) -> int:

@@ -90,6 +90,8 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
     sources: dict[str, str] = {}
     left_out, missing, mismatched = [], [], []
     for name, variable in variables.items():
+        if is_optional(name):
+            continue  # Somebody else's dice.
         source = source_name(name, start.kind, start.load_all)
         if source is None:
             left_out.append(name)
@@ -110,10 +112,10 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
     used = set(sources.values())
     report = Report(
         restored=tuple(sorted(sources)),
-        missing=tuple(sorted(name for name in missing if not is_optional(name))),
+        missing=tuple(sorted(missing)),
         mismatched=tuple(sorted(mismatched)),
-        left_out=tuple(sorted(name for name in left_out if not is_optional(name))),
-        unexpected=tuple(sorted(name for name in found if name not in used and not _is_training_state(name))),
+        left_out=tuple(sorted(left_out)),
+        unexpected=tuple(sorted(name for name in found if name not in used and not _is_training_state(name) and not is_optional(name))),
     )
     for what, names in report._asdict().items():
         logging.debug("%s: %s", what, ", ".join(names))

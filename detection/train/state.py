@@ -71,7 +71,7 @@ class TrainState:
         found = {name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()}
         absent = {name for name in variables if name not in found and (checkpoints.is_optional(name) or (lenient and name in extras))}
         checkpoints.check_fit(source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found)
-        unknown = sorted(name for name in values if name not in variables and not name.endswith(f"/{AVERAGE}"))
+        unknown = sorted(name for name in values if not (name in variables or name.endswith(f"/{AVERAGE}") or checkpoints.is_optional(name)))
         if unknown and not lenient:
             raise ConfigError(
                 f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the pipeline.config of this "

@@ -69,8 +69,9 @@ class TinyDetector(keras.layers.Layer):
         self.extractor, self.head = _Extractor(), _Head(num_classes)
 
     def build_weights(self) -> None:
-        self.extractor.build((None, SIDE, SIDE, 3))
-        self.head.build((None, 4))
+        if not self.head.built:
+            self.extractor.build((None, SIDE, SIDE, 3))
+            self.head.build((None, 4))
 
     def predict(self, batch, groundtruth=None, training=False) -> DensePredictions:
         features = self.extractor(batch.images / 255.0, training=training)

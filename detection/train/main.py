@@ -1,0 +1,90 @@
+"""What model_main.py does: a config file and its overrides become a pipeline, which is trained, or whose checkpoints are evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import tensorflow as tf
+
+from detection import config as config_files
+from detection.builders import pipeline as pipeline_builder
+from detection.errors import ConfigError
+from detection.train import strategies
+from detection.train.evaluation import evaluate_checkpoints
+from detection.train.loop import train
+from detection.train.settings import RunOptions
+
+if TYPE_CHECKING:
+    from detection.builders.pipeline import Pipeline
+
+
+class EvalOnly(NamedTuple):
+    """What is evaluated when nothing is trained."""
+
+    checkpoint_dir: str
+    run_once: bool = False
+    timeout: float = 3600.0  # seconds without a new checkpoint
+    max_retries: int = 0
+    training_data: bool = False  # evaluate on the training input
+    sample_1_of_n: int = 5  # of the training input
+
+
+def run(
+    config_path: str,
+    model_dir: str,
+    settings: Sequence[str] = (),
+    *,
+    options: RunOptions | None = None,
+    eval_only: EvalOnly | None = None,
+    num_replicas: int | None = None,
+    deterministic: bool = False,
+) -> dict[str, float]:
+    """Trains, or evaluates the checkpoints of `eval_only`.
+
+    Args:
+      settings: `path=value`, as for --set.
+      num_replicas: accelerators to train on; None takes all.
+      deterministic: the same numbers in every run, bit for bit and more slowly; needs or sets a seed.
+
+    Returns:
+      Tag -> value of the last evaluation.
+    """
+    options = RunOptions() if options is None else options
+    if deterministic:
+        options = dataclasses.replace(options, seed=0 if options.seed is None else options.seed)
+        tf.config.experimental.enable_op_determinism()
+    pipeline = load(config_path, settings)
+    if eval_only is None:
+        return train(pipeline, model_dir, options=options, strategy=strategies.choose(num_replicas))
+    if eval_only.training_data:
+        pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)
+    return evaluate_checkpoints(
+        pipeline,
+        eval_only.checkpoint_dir,
+        model_dir,
+        run_once=eval_only.run_once,
+        timeout=eval_only.timeout,
+        max_retries=eval_only.max_retries,
+    )
+
+
+def load(config_path: str, settings: Sequence[str] = ()) -> Pipeline:
+    """The finished objects of a config file with `path=value` settings over it, checked with its paths."""
+    message = config_files.override(config_files.load(config_path), settings)
+    config_files.check(message, config_path, check_paths=True)
+    return pipeline_builder.build(message)
+
+
+def split_settings(text: str) -> list[str]:
+    """Settings of one flag, `a=1,b=[2,3]`, apart: at commas outside brackets that a name and `=` follow."""
+    return [part for part in re.split(r",(?=\s*[\w.]+(?:\[\d+\])?\s*\+?=)(?![^\[{]*[\]}])", text) if part.strip()]
+
+
+def _on_training_data(pipeline: Pipeline, sample_1_of_n: int) -> Pipeline:
+    if pipeline.train_input is None:
+        raise ConfigError("--eval_training_data: the config has no train_input_reader")
+    options = dataclasses.replace(pipeline.train_input, shuffle=False, num_epochs=1, sample_1_of_n_examples=sample_1_of_n)
+    return dataclasses.replace(pipeline, eval_inputs=(options,))

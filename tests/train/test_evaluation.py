@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import threading
+
+import pytest
+from tiny import make_pipeline
+
+from detection.errors import ConfigError, DataError
+from detection.train import loop
+from detection.train.evaluation import evaluate_checkpoints
+from detection.train.settings import RunOptions
+
+_QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
+
+
+def test_the_newest_checkpoint_evaluated_apart_gives_the_same_numbers(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    trained = loop.train(pipeline, tmp_path / "run", options=_QUICK, stream=io.StringIO())
+    apart = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "apart", run_once=True, stream=io.StringIO())
+    assert apart == pytest.approx(trained)
+    assert json.loads((tmp_path / "apart" / "eval" / "metrics.json").read_text())["step"] == 6
+    prefix = evaluate_checkpoints(pipeline, tmp_path / "run" / "model.ckpt-6", tmp_path / "apart", run_once=True, stream=io.StringIO())
+    assert prefix == pytest.approx(apart)
+
+
+def test_following_a_training_run_until_nothing_new_appears(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    pipeline = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, interval_seconds=0))
+    alone = dataclasses.replace(pipeline, eval_inputs=())
+    trainer = threading.Thread(target=loop.train, args=(alone, tmp_path / "run"), kwargs={"options": _QUICK, "stream": io.StringIO()})
+    trainer.start()
+    metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=6.0, stream=io.StringIO())
+    trainer.join()
+    lines = (tmp_path / "run" / "eval" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == 6 and "Loss/total_loss" in metrics
+
+
+def test_no_checkpoint_and_no_input(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no checkpoint"):
+        evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", run_once=True, stream=io.StringIO())
+    assert evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", timeout=0.1, stream=io.StringIO()) == {}
+    with pytest.raises(ConfigError, match="no eval_input_reader"):
+        evaluate_checkpoints(dataclasses.replace(pipeline, eval_inputs=()), tmp_path, tmp_path)
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, stream=io.StringIO())
+    shard = tmp_path / "tiny.record-00000-of-00001"
+    raw = bytearray(shard.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    shard.write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="tiny.record-00000-of-00001"):
+        evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import make_optimizer, make_pipeline
+
+from detection.errors import ConfigError, DivergedError, ModelDirInUseError
+from detection.train import checkpoint_files, loop, run_dir
+from detection.train.interrupt import Interrupted
+from detection.train.restore import FineTune
+from detection.train.settings import RunOptions
+
+_QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
+
+
+def _train(pipeline, folder, options=_QUICK, **more) -> dict[str, float]:
+    return loop.train(pipeline, folder, options=options, stream=io.StringIO(), **more)
+
+
+def _final(folder, step=6) -> dict[str, np.ndarray]:
+    return checkpoint_files.read(folder / f"model.ckpt-{step}")
+
+
+def _assert_equal(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_a_run_leaves_what_it_says(tmp_path):
+    stream = io.StringIO()
+    metrics = loop.train(make_pipeline(tmp_path), tmp_path / "run", options=_QUICK, stream=stream)
+    folder = tmp_path / "run"
+    assert "DetectionBoxes_Precision/mAP" in metrics and "Loss/total_loss" in metrics
+    names = set(os.listdir(folder))
+    assert {"pipeline.config", "checkpoint", "best", "train", "eval", "model.ckpt-2.index", "model.ckpt-6.index"} <= names
+    saved = json.loads((folder / "eval" / "metrics.json").read_text())
+    assert saved["step"] == 6 and saved["metrics"]["Loss/total_loss"] == pytest.approx(metrics["Loss/total_loss"])
+    assert {"global_step", "BoxPredictor_0/weights", "BoxPredictor_0/weights/Momentum"} <= _final(folder).keys()
+    tags = {
+        value.tag
+        for path in (folder / "train").glob("events.*")
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    assert {"Loss/localization_loss", "Loss/classification_loss", "Loss/regularization_loss", "Loss/total_loss", "learning_rate"} <= tags
+    assert {"global_step/sec", "images/sec", "input_wait_share"} <= tags
+    assert "stopped at the last step; the last checkpoint is" in stream.getvalue()
+    assert "loss" in stream.getvalue() and "images/s" in stream.getvalue()
+
+
+def test_resuming_equals_never_having_stopped(tmp_path):
+    pipeline = make_pipeline(tmp_path, optimizer=make_optimizer(decay=0.5))
+    _train(pipeline, tmp_path / "whole")
+    _train(pipeline, tmp_path / "parts", num_steps=3)
+    _train(pipeline, tmp_path / "parts")
+    _assert_equal(_final(tmp_path / "whole"), _final(tmp_path / "parts"))
+
+
+def test_a_damaged_newest_checkpoint_costs_one_interval_only(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    _train(pipeline, tmp_path / "whole")
+    _train(pipeline, tmp_path / "parts", num_steps=4)
+    data = tmp_path / "parts" / f"model.ckpt-4{checkpoint_files.DATA}"
+    data.write_bytes(data.read_bytes()[:-100])
+    _train(pipeline, tmp_path / "parts")
+    _assert_equal(_final(tmp_path / "whole"), _final(tmp_path / "parts"))
+
+
+def test_sigterm_saves_and_says_143(tmp_path):
+    class Killer(io.StringIO):
+        def write(self, text):
+            if text.startswith("train  3/") and not self.getvalue().count("train  3/"):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().write(text)
+
+    pipeline = make_pipeline(tmp_path, num_steps=1000)
+    options = dataclasses.replace(_QUICK, checkpoint_every=10_000, log_every=10_000, progress_seconds=0.0)
+    with pytest.raises(Interrupted, match="stopped by signal 15; the last checkpoint is .*model.ckpt-") as raised:
+        loop.train(pipeline, tmp_path / "run", options=options, stream=Killer())
+    assert raised.value.exit_code == 143
+    assert len(list((tmp_path / "run").glob("model.ckpt-*.index"))) == 1
+
+
+def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):
+    pipeline = make_pipeline(tmp_path, num_steps=100, optimizer=make_optimizer(rate=1e30))
+    with pytest.raises(DivergedError, match="learning rate 1e[+]30; images of the first one: image_"):
+        _train(pipeline, tmp_path / "run", dataclasses.replace(_QUICK, checkpoint_every=1))
+    steps = sorted(int(path.stem.split("-")[1]) for path in (tmp_path / "run").glob("model.ckpt-*.index"))
+    for step in steps:
+        values = _final(tmp_path / "run", step)
+        assert all(np.isfinite(value).all() for value in values.values() if value.dtype.kind == "f"), step
+    assert json.loads((tmp_path / "run" / "diverged.json").read_text())["steps"]
+
+
+def test_resuming_with_another_config_is_refused_unless_allowed(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    _train(pipeline, tmp_path / "run", num_steps=2)
+    changed = dataclasses.replace(pipeline, text=pipeline.text.replace("batch_size: 4", "batch_size: 2"))
+    with pytest.raises(ConfigError, match="train_config.batch_size was 4, is now 2"):
+        _train(changed, tmp_path / "run")
+    _train(changed, tmp_path / "run", dataclasses.replace(_QUICK, allow_config_change=True), num_steps=4)
+    assert (tmp_path / "run" / "pipeline.config").read_text() == changed.text
+
+
+def test_another_optimiser_on_resume_is_named_or_starts_anew(tmp_path, caplog):
+    pipeline = make_pipeline(tmp_path)
+    _train(pipeline, tmp_path / "run", num_steps=2)
+    from detection.train.optimizers import Adam
+
+    other = make_pipeline(tmp_path, optimizer=make_optimizer(rule=Adam(), decay=0.9))
+    with pytest.raises(ConfigError, match="model.ckpt-2: .*Adam"):
+        _train(other, tmp_path / "run")
+    _train(other, tmp_path / "run", dataclasses.replace(_QUICK, allow_config_change=True), num_steps=4)
+    assert "start anew" in caplog.text
+    assert "BoxPredictor_0/weights/Adam_1" in _final(tmp_path / "run", 4)
+
+
+def test_fine_tuning_starts_from_somebody_elses_weights(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    _train(pipeline, tmp_path / "first")
+    start = FineTune(str(tmp_path / "first" / "model.ckpt-6"), "full")
+    stream = io.StringIO()
+    second = make_pipeline(tmp_path, num_steps=2, fine_tune=start, optimizer=make_optimizer(rate=0.0))
+    loop.train(second, tmp_path / "second", options=_QUICK, stream=stream)
+    np.testing.assert_array_equal(_final(tmp_path / "second", 2)["BoxPredictor_0/weights"], _final(tmp_path / "first")["BoxPredictor_0/weights"])
+    assert "(full):" in stream.getvalue() and "7  restored" in stream.getvalue()
+    missing = make_pipeline(tmp_path, fine_tune=FineTune(str(tmp_path / "none"), "full"))
+    with pytest.raises(ConfigError, match="none: no such checkpoint"):
+        _train(missing, tmp_path / "third")
+
+
+def test_early_stopping(tmp_path):
+    pipeline = make_pipeline(tmp_path, num_steps=1000, optimizer=make_optimizer(rate=0.0))
+    stream = io.StringIO()
+    options = dataclasses.replace(_QUICK, evaluate_every=1, stop_after=3, best_metric="DetectionBoxes_Recall/AR@100")
+    loop.train(pipeline, tmp_path / "run", options=options, stream=stream)
+    assert "stopped early" in stream.getvalue()
+    assert max(int(path.stem.split("-")[1]) for path in (tmp_path / "run").glob("model.ckpt-*.index")) < 20
+
+
+def test_averaged_weights_are_evaluated_when_asked_for(tmp_path):
+    pipeline = make_pipeline(tmp_path, optimizer=make_optimizer(rate=0.5, decay=1.0))
+    averaged = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, use_moving_averages=True))
+    own, average = _train(pipeline, tmp_path / "own"), _train(averaged, tmp_path / "average")
+    assert own["Loss/total_loss"] != average["Loss/total_loss"]
+    _assert_equal(_final(tmp_path / "own"), _final(tmp_path / "average"))
+
+
+def test_a_finished_run_only_evaluates(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    first = _train(pipeline, tmp_path / "run")
+    assert _train(pipeline, tmp_path / "run") == pytest.approx(first)
+
+
+def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
+    pipeline = make_pipeline(tmp_path)
+    run = tmp_path / "run"
+
+    def refuse(self, step, tensors):
+        raise OSError(f"{run}/model.ckpt-{step}: cannot save (No space left on device)")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Checkpoints, "save", refuse)
+        with pytest.raises(ConfigError, match="model.ckpt-6: cannot save .No space left on device.; the last checkpoint is no checkpoint; make room"):
+            _train(pipeline, run)
+    assert caplog.text.count("training goes on") >= 2
+
+
+def test_nothing_to_train_on_and_a_folder_in_use(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    with pytest.raises(ConfigError, match="no train_config"):
+        _train(dataclasses.replace(pipeline, train=None), tmp_path / "run")
+    with pytest.raises(ConfigError, match="no train_input_reader"):
+        _train(dataclasses.replace(pipeline, train_input=None), tmp_path / "run")
+    assert ModelDirInUseError.exit_code == 5 and run_dir.AS_RUN == "pipeline.config"
+
+
+def test_without_evaluation_input_the_losses_are_returned(tmp_path):
+    pipeline = dataclasses.replace(make_pipeline(tmp_path), eval_inputs=())
+    assert _train(pipeline, tmp_path / "run")["Loss/total_loss"] > 0
