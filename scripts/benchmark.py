@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         measured = training.benchmark(FLAGS.pipeline_config_path, FLAGS.set, FLAGS.warmup, FLAGS.train_steps)
     print(measured.table())
     if FLAGS.json:
-        report.save(measured, FLAGS.json)
+        report.save(measured.to_json(), FLAGS.json)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,21 @@ flags.DEFINE_float("min_score", 0.5, "Detections below are left out.", lower_bou
 flags.DEFINE_integer("max_boxes", 100, "At most so many detections an image.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 8, "Images read, and run where they have one size, together.", lower_bound=1)
 flags.DEFINE_bool("pictures", True, "Write pictures; otherwise only the json.")
+flags.DEFINE_bool("contact_sheet", False, "Write contact_sheet.jpg too: the first pictures side by side.")
 flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are not decoded.", lower_bound=1)
 
 
 def main(argv: list[str]) -> int:
     from detection.export import annotate
 
-    options = annotate.Options(FLAGS.min_score, FLAGS.max_boxes, FLAGS.batch_size, FLAGS.pictures, FLAGS.max_image_pixels)
+    options = annotate.Options(
+        min_score=FLAGS.min_score,
+        max_boxes=FLAGS.max_boxes,
+        batch_size=FLAGS.batch_size,
+        pictures=FLAGS.pictures,
+        contact_sheet=FLAGS.contact_sheet,
+        max_image_pixels=FLAGS.max_image_pixels,
+    )
     report = annotate.run(FLAGS.saved_model, argv[1:], FLAGS.output_dir, options)
     print(report.summary())
     return DataError.exit_code if report.bad else 0

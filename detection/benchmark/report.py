@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from detection.benchmark import machine
 from detection.benchmark.flops import count_flops
 from detection.benchmark.served_graph import ServedGraph
 from detection.benchmark.timing import Timing, interleave
@@ -82,7 +81,7 @@ def benchmark(saved_model: str, options: Options) -> Report:
     """
     if min(options.batch, options.runs, *options.image_size) < 1:
         raise ConfigError("--batch, --runs and --image_size must be at least 1")
-    before = _peak_host_mib()
+    before = machine.peak_host_mib()
     served = ServedGraph(saved_model)
     batches = [_to_input(served, images) for images in _batches(options)]
     preprocess, network, (marks, postprocess) = served.preprocess(), served.network(), served.postprocess()
@@ -124,14 +123,31 @@ def benchmark(saved_model: str, options: Options) -> Report:
         detections=float(np.mean(counts)),
         parameters=served.count_parameters(),
         gflops=count_flops(served.network_at(shape)) / 1e9,
-        peak_host_mib=_peak_host_mib(),
-        model_host_mib=_peak_host_mib() - before,
-        peak_device_mib=_peak_device_mib(),
+        peak_host_mib=machine.peak_host_mib(),
+        model_host_mib=machine.peak_host_mib() - before,
+        peak_device_mib=machine.peak_device_mib(),
         file_mib=sum(path.stat().st_size for path in served.folder.rglob("*") if path.is_file()) / 2**20,
-        device=_device(),
+        device=machine.device(),
         cpus=os.cpu_count() or 1,
         tensorflow=tf.__version__,
     )
+
+
+def parse_size(sizes: Sequence[str]) -> tuple[int, int]:
+    """Value of --image_size. Raises ConfigError unless it is two numbers."""
+    try:
+        height, width = (int(size) for size in sizes)
+    except ValueError:
+        raise ConfigError(f"--image_size={','.join(sizes)}: give height and width, e.g. 480,640") from None
+    return height, width
+
+
+def save(text: str, path: str) -> None:
+    """Writes a report. Raises ConfigError, naming the file, where that is not possible."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json={path}: cannot be written: {error.strerror or error}; check the path") from error
 
 
 def _wait(outputs: dict[str, tf.Tensor]) -> None:
@@ -155,24 +171,3 @@ def _to_input(served: ServedGraph, images: np.ndarray) -> tf.Tensor:
     if not spec.shape.is_compatible_with(value.shape):
         raise DataError(f"images {list(value.shape)}: the model takes {spec.shape}; set --batch and --image_size to that")
     return value
-
-
-def _peak_host_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # Linux counts KiB, macOS bytes.
-
-
-def _peak_device_mib() -> float | None:
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if tf.config.list_physical_devices("GPU") else None
-
-
-def _device() -> str:
-    accelerators = tf.config.list_physical_devices("GPU")
-    if accelerators:
-        return str(tf.config.experimental.get_device_details(accelerators[0]).get("device_name", "GPU"))
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
-    return f"{model}, {os.cpu_count()} cores"

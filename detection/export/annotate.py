@@ -16,12 +16,14 @@ from PIL import Image
 
 from detection.errors import ConfigError, DataError
 from detection.evaluate.evaluator import ImageDetections
-from detection.evaluate.visualize import Style, draw_detections
+from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export.image_files import MAX_PIXELS, find, read
 from detection.export.predictor import Predictor, Result
 from detection.progress import Progress
 
 JSON_NAME = "detections.json"
+SHEET_NAME = "contact_sheet.jpg"
+_SHEET_PICTURES, _SHEET_CELL = 12, 400  # at most so many, each at most so many pixels wide and high
 
 
 class Report(NamedTuple):
@@ -45,6 +47,7 @@ class Options(NamedTuple):
     max_boxes: int = 100
     batch_size: int = 8
     pictures: bool = True
+    contact_sheet: bool = False  # the first pictures side by side, too
     max_image_pixels: int = MAX_PIXELS
 
 
@@ -81,6 +84,7 @@ def annotate(
     output_dir = Path(output_dir)
     rows: list[dict[str, object]] = []
     bad: list[str] = []
+    shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
     names = _picture_names(paths)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -97,10 +101,17 @@ def annotate(
             results = predictor.detect(images, options.min_score, options.max_boxes, options.batch_size)
             for path, image, result in zip(chunk, images, results, strict=True):
                 rows += coco_rows(path, result)
+                picture = Image.fromarray(draw(image, result, options)) if options.pictures or options.contact_sheet else None
                 if options.pictures:
-                    Image.fromarray(draw(image, result, options)).save(output_dir / names[path], quality=92)
+                    picture.save(output_dir / names[path], quality=92)
+                if options.contact_sheet and len(shown) < _SHEET_PICTURES:
+                    picture.thumbnail((_SHEET_CELL, _SHEET_CELL), Image.Resampling.LANCZOS)
+                    shown.append((Path(path).name, np.asarray(picture)))
             if progress:
                 progress.update(len(paths[start : start + options.batch_size]))
+        if shown:
+            captions, pictures = zip(*shown, strict=True)
+            Image.fromarray(mosaic(pictures, captions=captions)).save(output_dir / SHEET_NAME, quality=92)
         json_path = output_dir / JSON_NAME
         partial = json_path.with_suffix(".tmp")
         partial.write_text("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n", encoding="utf-8")

@@ -70,21 +70,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def exported(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That detector exported for image_tensor."""
-    from detection.export import exporter
-
-    folder = tmp_path_factory.mktemp("exports") / "image_tensor"
-    exporter.export(trained.config, trained.checkpoint, str(folder))
-    return folder
+    return export_once(request, tmp_path_factory, "image_tensor")
 
 
 @pytest.fixture(scope="session")
-def exported_strings(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_strings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That detector exported for encoded_image_string_tensor."""
+    return export_once(request, tmp_path_factory, "encoded_image_string_tensor")
+
+
+def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kind: str) -> Path:
+    """The export of one input type, made by whichever folder's tests need it first."""
     from detection.export import exporter
     from detection.export.serving import ServingInput
 
-    folder = tmp_path_factory.mktemp("exports") / "strings"
-    exporter.export(trained.config, trained.checkpoint, str(folder), ServingInput("encoded_image_string_tensor"))
+    folder = tmp_path_factory.getbasetemp() / "exports" / kind
+    if not folder.exists():
+        trained = request.getfixturevalue("trained")
+        exporter.export(trained.config, trained.checkpoint, str(folder), ServingInput(kind))
     return folder

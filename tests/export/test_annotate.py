@@ -81,6 +81,14 @@ def test_json_alone(predictor, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
 
 
+def test_the_contact_sheet_shows_the_first_pictures(predictor, tmp_path):
+    paths = _files(tmp_path, [f"{number:02}.png" for number in range(14)])
+    annotate.annotate(predictor, paths, tmp_path / "out", annotate.Options(pictures=False, contact_sheet=True, batch_size=5))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.jpg", "detections.json"]
+    width, height = Image.open(tmp_path / "out" / "contact_sheet.jpg").size
+    assert 4 * 80 < width < 4 * 120 and 3 * 60 < height < 3 * 120
+
+
 def test_a_folder_that_cannot_be_written_is_named(predictor, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--output_dir=.*file: cannot be written"):
