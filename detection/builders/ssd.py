@@ -11,7 +11,7 @@ from detection.protos import ssd_pb2
 
 def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     """A new detector for images as `resizer` makes them."""
-    anchors = anchor_generator.build(message.anchor_generator)
+    anchors = anchor_generator.build(message.anchor_generator, "model.ssd.anchor_generator")
     return Ssd(
         num_classes=message.num_classes,
         extractor=feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm),
@@ -19,7 +19,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         head=box_predictor.build_dense(message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm),
         assigner=_assigner(message),
         loss_terms=losses.build(message.loss, "model.ssd.loss"),
-        postprocessing=post_processing.build(message.post_processing),
+        postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
         pad_value=_pad_value(message) if resizer.pads else None,
@@ -29,9 +29,9 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
 
 def _assigner(message: ssd_pb2.Ssd) -> TargetAssigner:
     return TargetAssigner(
-        similarity=similarity.build(message.similarity_calculator),
-        matcher=matcher.build(message.matcher),
-        box_coder=box_coder.build(message.box_coder),
+        similarity=similarity.build(message.similarity_calculator, "model.ssd.similarity_calculator"),
+        matcher=matcher.build(message.matcher, "model.ssd.matcher"),
+        box_coder=box_coder.build(message.box_coder, "model.ssd.box_coder"),
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
     )
