@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
@@ -25,3 +27,29 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             return error.exit_code
 
     app.run(guarded)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences. For scripts only.
+
+    Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is shown.
+    """
+    with _held_back(sys.stderr.fileno()) if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") >= "2" else contextlib.nullcontext():
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _held_back(descriptor: int) -> Iterator[None]:
+    """What is written to the descriptor is kept, and written after all if the block raises."""
+    original = os.dup(descriptor)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), descriptor)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(original, held.read())
+            raise
+        finally:
+            os.dup2(original, descriptor)
+            os.close(original)
