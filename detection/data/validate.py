@@ -5,14 +5,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import tensorflow as tf
-from PIL import Image
 
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
@@ -68,8 +66,7 @@ def validate_records(
 
     sources: dict[str, str] = {}
     labels: dict[str, int] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is a limit, not a warning.
+    with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
         for raw, result in progress(checked, _expected_records(paths), "validating", progress_to):

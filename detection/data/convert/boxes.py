@@ -24,7 +24,7 @@ def scale_to(image: AnnotatedImage, width: int, height: int, repair: bool) -> tu
     value = f"annotated at {declared_width}x{declared_height}, but {image.image_path} has {width}x{height} pixels"
     x_scale, y_scale = width / declared_width, height / declared_height
     if not repair:
-        return 1.0, 1.0, Fault("size_mismatch", image.where, "<size>", value, "image left out")
+        return 1.0, 1.0, Fault("size_mismatch", image.where, "<size>", f"{value}; --on_bad=fix scales them", "image left out")
     if abs(x_scale / y_scale - 1) < _SAME_SHAPE:
         return x_scale, y_scale, Fault("size_mismatch", image.where, "<size>", value, "repaired: boxes scaled")
     if all(box.xmax <= width and box.ymax <= height for box in image.boxes):

@@ -112,13 +112,14 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
     try:
         shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
     except tf.errors.OpError as error:
-        mended = _completed(encoded) if kind == "jpeg" else None
-        if mended is None:
+        pixels, part = _recovered(encoded) if kind == "jpeg" else (None, 0.0)
+        if pixels is None:
             raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {_reason(error)}") from error
-        if not repair:
-            raise bad("image_truncated", "the end of the JPEG is missing; --on_bad=fix keeps what is there") from error
-        notes.append(Fault("image_truncated", name, "", "the end of the JPEG is missing", "repaired: kept what is there, as PNG"))
-        encoded, kind, shape = mended, "png", (height, width, 3)
+        value = f"the JPEG breaks off after {100 * part:.0f} % of its lines"
+        if part < _ENOUGH or not repair:
+            raise bad("image_truncated", f"{value}; {'get it anew' if part < _ENOUGH else '--on_bad=fix keeps what is there'}") from error
+        notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
+        encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
     if tuple(shape) != (height, width, 3):
         raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
     return LoadedImage(encoded, kind, width, height, tuple(notes))
@@ -183,19 +184,17 @@ def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
     return stream.getvalue(), image.size
 
 
-def _completed(data: bytes) -> bytes | None:
-    """A JPEG with a missing end as PNG, or None if too much is missing.
+def _recovered(data: bytes) -> tuple[np.ndarray | None, float]:
+    """The pixels of a JPEG whose end is missing and the part of its lines that is there; None if that is not what is wrong with it.
 
     The recovery leaves lines that were not there at medium grey; TensorFlow's own `acceptable_fraction` does not apply to it.
     """
     try:
         pixels = tf.io.decode_jpeg(data, channels=3, try_recover_truncated=True).numpy()
     except tf.errors.OpError:
-        return None
+        return None, 0.0
     filled = np.flatnonzero((pixels != _GREY).any((1, 2)))
-    if not filled.size or filled[-1] + 1 < _ENOUGH * len(pixels):
-        return None
-    return tf.io.encode_png(pixels).numpy()
+    return pixels, (filled[-1] + 1) / len(pixels) if filled.size else 0.0
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -136,7 +136,7 @@ def test_cut_images_are_unreadable(encode, kind):
     data = encode(kind=kind, width=800, height=600)
     with pytest.raises(images.BadImage) as caught:
         images.check(data[: len(data) * 6 // 10], "a")
-    assert caught.value.fault.kind == "image_unreadable"
+    assert caught.value.fault.kind == ("image_truncated" if kind == "JPEG" else "image_unreadable")
 
 
 @pytest.mark.parametrize("missing", [2, 20])
@@ -148,7 +148,7 @@ def test_jpeg_with_its_last_bytes_missing_can_be_repaired(encode, missing):
     loaded = images.check(data[:-missing], "a", repair=True)
     assert loaded.format == "png" and not loaded.faults[0].bad
     np.testing.assert_array_equal(pixels(loaded.encoded)[:580], pixels(data)[:580])
-    with pytest.raises(images.BadImage):
+    with pytest.raises(images.BadImage, match=r"breaks off after 5\d % of its lines; get it anew"):
         images.check(data[: len(data) // 2], "a", repair=True)
 
 
