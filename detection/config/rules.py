@@ -181,7 +181,6 @@ ORDERED: dict[str, tuple[tuple[str, str], ...]] = {
     "RandomAdjustSaturation": (("min_delta", "max_delta"),),
     "RandomCropImage": (("min_aspect_ratio", "max_aspect_ratio"), ("min_area", "max_area")),
     "SSDRandomCropOperation": (("min_aspect_ratio", "max_aspect_ratio"), ("min_area", "max_area")),
-    "CosineDecayLearningRate": (("warmup_steps", "total_steps"),),
 }
 
 # Message -> what must be set in it for anything to be built.
@@ -280,8 +279,9 @@ def _manual_steps(message: Message, path: str) -> Iterator[str]:
 def _cosine(message: Message, path: str) -> Iterator[str]:
     if message.warmup_steps and message.warmup_learning_rate > message.learning_rate_base:
         yield f"{path}.warmup_learning_rate ({message.warmup_learning_rate:g}) must not exceed learning_rate_base ({message.learning_rate_base:g})"
-    if message.warmup_steps <= message.total_steps < message.warmup_steps + message.hold_base_rate_steps:
-        yield f"{path}.total_steps ({message.total_steps}) ends before warmup_steps + hold_base_rate_steps do"
+    before = message.warmup_steps + message.hold_base_rate_steps
+    if message.total_steps <= before:
+        yield f"{path}.total_steps ({message.total_steps}) must be more than warmup_steps + hold_base_rate_steps ({before})"
 
 
 def _train(message: Message, path: str) -> Iterator[str]:

@@ -121,15 +121,15 @@ def test_without_effect(ssd):
         ),
         (
             f"{RATE}.cosine_decay_learning_rate={{total_steps: 5}}",
-            f"{RATE}.cosine_decay_learning_rate.warmup_steps (10000) must not exceed total_steps (5)",
+            f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be more than warmup_steps + hold_base_rate_steps (10000)",
         ),
         (
             f"{RATE}.cosine_decay_learning_rate={{warmup_learning_rate: 1}}",
             f"{RATE}.cosine_decay_learning_rate.warmup_learning_rate (1) must not exceed learning_rate_base (0.002)",
         ),
         (
-            f"{RATE}.cosine_decay_learning_rate={{total_steps: 5 warmup_steps: 3 hold_base_rate_steps: 3}}",
-            f"{RATE}.cosine_decay_learning_rate.total_steps (5) ends before warmup_steps + hold_base_rate_steps do",
+            f"{RATE}.cosine_decay_learning_rate={{total_steps: 6 warmup_steps: 3 hold_base_rate_steps: 3}}",
+            f"{RATE}.cosine_decay_learning_rate.total_steps (6) must be more than warmup_steps + hold_base_rate_steps (6)",
         ),
         ("train_config.optimizer.rms_prop_optimizer.decay=1", "train_config.optimizer.rms_prop_optimizer.decay (1) must be in [0, 1)"),
         ("train_config.optimizer.moving_average_decay=1.5", "train_config.optimizer.moving_average_decay (1.5) must be in [0, 1)"),

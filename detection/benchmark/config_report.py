@@ -1,0 +1,69 @@
+"""Config files, parsed, checked, built and explained, one after the other; what goes wrong in one does not stop the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+from absl import logging
+
+from detection import config as configs
+from detection.benchmark import describe
+from detection.builders import pipeline as pipelines
+from detection.config import describe as words
+from detection.errors import ConfigError, DetectionError
+
+OK, FAULTY = 0, ConfigError.exit_code
+
+
+def report(paths: Sequence[str], settings: Sequence[str], check_paths: bool, quiet: bool, write: Callable[[str], object]) -> int:
+    """Explains every config, or says on one line what is wrong with it.
+
+    Args:
+        paths: config files.
+        settings: `path=value` overrides, for each of them.
+        check_paths: the files that they name must be there; otherwise nothing but the configs is opened.
+        quiet: one line a file.
+        write: takes one line.
+
+    Returns:
+        0 where all are in order, otherwise 2.
+    """
+    faulty = 0
+    for index, path in enumerate(paths):
+        try:
+            lines = explain(path, settings, check_paths, quiet)
+        except DetectionError as error:
+            faulty += 1
+            lines = [f"error: {error}"]
+        for line in lines:
+            write(line)
+        if not quiet and index + 1 < len(paths):
+            write("")
+    return FAULTY if faulty else OK
+
+
+def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) -> list[str]:
+    """Lines about one config.
+
+    Raises:
+        ConfigError, DataError: it cannot be read, checked or built.
+    """
+    config = configs.override(configs.load(path), settings)
+    warnings = configs.check(config, path, check_paths)
+    try:
+        pipeline = pipelines.build(config, read_label_maps=check_paths)
+        sizes = describe.anatomy(pipeline)
+        rates = describe.rate_rows(pipeline)
+    except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:  # Sizes that only TensorFlow finds not to go together.
+        logging.debug("%s", path, exc_info=True)
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too large?") from error
+    except DetectionError as error:  # Builders know fields, not files.
+        raise type(error)(f"{path}: {error}") from error
+    if quiet:
+        notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
+        return [f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f} GFLOPs{notes}"]
+    rows = [*words.model_rows(config), *describe.anatomy_rows(sizes), *words.train_rows(config), *rates, *words.data_rows(config)]
+    width = max(len(subject) for subject, _ in rows)
+    return [path, *(f"  {subject:{width}}  {said}" for subject, said in rows), *(f"  warning: {warning}" for warning in warnings)]

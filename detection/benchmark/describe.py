@@ -1,0 +1,84 @@
+"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates. Nothing is computed on data."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from detection.benchmark.flops import count_flops
+from detection.builders.pipeline import Pipeline
+from detection.types import ImageBatch
+
+# The image that stands for all where a resizer leaves the size free: height, width.
+TYPICAL_IMAGE = (480, 640)
+
+
+class Anatomy(NamedTuple):
+    """A detector in numbers, for one image."""
+
+    height: int  # of the network's input, pixels
+    width: int
+    fixed: bool  # every image gets this size
+    maps: tuple[tuple[int, int, int], ...]  # height, width, anchors a cell of each feature map
+    trained: int  # numbers in weights
+    untrained: int  # numbers in weights that training does not move: batch norm statistics, frozen ones
+    flops: int  # forward pass, twice the multiply-adds
+
+    @property
+    def anchors(self) -> int:
+        return sum(height * width * each for height, width, each in self.maps)
+
+
+def anatomy(pipeline: Pipeline) -> Anatomy:
+    """Builds a detector and traces it for one image.
+
+    Raises:
+        ValueError, tf.errors.OpError: from TensorFlow, where sizes do not go together.
+    """
+    height, width = pipeline.resizer.static_shape
+    fixed = height is not None and width is not None
+    if not fixed:
+        _, height, width, _ = pipeline.resizer.batch(tf.zeros([1, *TYPICAL_IMAGE, 3], tf.uint8)).images.shape
+    detector = pipeline.make_detector()
+    detector.build_weights()
+    images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
+    traced = tf.function(lambda x, s: detector.predict(ImageBatch(x, s)), autograph=False).get_concrete_function(images, shapes)
+    maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
+    each = detector.anchors.num_per_location
+    trained = [variable for variable in detector.trainable_variables if pipeline.train is None or pipeline.train.learns(variable.path)]
+    numbers = sum(math.prod(variable.shape) for variable in trained)
+    return Anatomy(
+        height=int(height),
+        width=int(width),
+        fixed=fixed,
+        maps=tuple((int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=True)),
+        trained=numbers,
+        untrained=sum(math.prod(variable.shape) for variable in detector.variables) - numbers,
+        flops=count_flops(traced),
+    )
+
+
+def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
+    """One (subject, sentence) a row."""
+    size = f"{sizes.height} x {sizes.width} pixels"
+    if not sizes.fixed:
+        size = f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, which the rest is about"
+    maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
+    return [
+        ("input", size),
+        ("anchors", f"{sizes.anchors} = {maps}"),
+        ("parameters", f"{sizes.trained + sizes.untrained:,}, of which {sizes.trained:,} are trained"),
+        ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two a multiply-add), one image"),
+    ]
+
+
+def rate_rows(pipeline: Pipeline) -> list[tuple[str, str]]:
+    """The learning rate at the first step, half way, and at the last; empty where nothing is trained."""
+    if pipeline.train is None:
+        return []
+    last = max(pipeline.train.num_steps - 1, 0)
+    steps = sorted({0, last // 2, last})
+    rates = [f"{float(pipeline.train.optimizer.schedule(tf.constant(step, tf.int64))):.3g} at step {step}" for step in steps]
+    return [("learning rate", ", ".join(rates))]

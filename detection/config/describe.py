@@ -1,0 +1,112 @@
+"""What a config says, in a person's words: one (subject, sentence) a row, defaults included."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from detection.config.rules import short
+from detection.config.schema import enum_values, is_message, message_name
+from detection.config.support import NO_EFFECT
+from detection.protos import input_reader_pb2, pipeline_pb2
+
+Row = tuple[str, str]
+
+
+def model_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
+    """The detector's choices, as far as they are words; sizes are known when it is built."""
+    kind = config.model.WhichOneof("model") or ""
+    model = getattr(config.model, kind)
+    extractor = model.feature_extractor
+    loss, suppression = model.loss, model.post_processing.batch_non_max_suppression
+    losses = [f"{short(loss.classification_weight)} x {chosen(loss.classification_loss)}"]
+    losses.append(f"{short(loss.localization_weight)} x {chosen(loss.localization_loss)}")
+    losses += [f"{name} ({fields(getattr(loss, name))})" for name in ("hard_example_miner", "random_example_sampler") if loss.HasField(name)]
+    converter = model.post_processing.DESCRIPTOR.fields_by_name["score_converter"]
+    classes = _count(model.num_classes, "class", "classes")
+    return [
+        ("model", f"{kind} of {extractor.type}, depth multiplier {short(extractor.depth_multiplier)}, {classes}"),
+        ("resizer", chosen(model.image_resizer)),
+        ("loss", " + ".join(losses)),
+        (
+            "detections",
+            f"{converter.enum_type.values_by_number[model.post_processing.score_converter].name} scores above {short(suppression.score_threshold)}, "
+            f"IoU up to {short(suppression.iou_threshold)}, at most {suppression.max_detections_per_class} a class and "
+            f"{suppression.max_total_detections} an image",
+        ),
+    ]
+
+
+def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
+    """Steps, optimiser, schedule, augmentation, start; empty where nothing is trained."""
+    train = config.train_config
+    if not config.HasField("train_config"):
+        return []
+    steps = _count(train.num_steps, "step", "steps") if train.num_steps else "steps without end"
+    kind = train.optimizer.WhichOneof("optimizer")
+    optimizer = getattr(train.optimizer, kind)
+    clip = f", gradients clipped to a norm of {short(train.gradient_clipping_by_norm)}" if train.gradient_clipping_by_norm else ""
+    start = "random weights"
+    if train.fine_tune_checkpoint:
+        how = train.fine_tune_checkpoint_type or ("detection" if train.from_detection_checkpoint else "classification")
+        start = f"{train.fine_tune_checkpoint}, as {how}"
+    steps_of_augmentation = [chosen(step) for step in train.data_augmentation_options]
+    return [
+        ("training", f"{steps} of {_count(train.batch_size, 'image', 'images')}"),
+        ("starts from", start),
+        ("augmentation", ", ".join(steps_of_augmentation) or "none"),
+        ("optimizer", f"{kind} ({fields(optimizer)}){clip}".replace(" ()", "")),
+        ("schedule", chosen(optimizer.learning_rate)),
+    ]
+
+
+def data_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
+    """Files and metrics."""
+    rows = []
+    if config.HasField("train_input_reader"):
+        rows.append(("train data", _reader(config.train_input_reader)))
+    rows += [("eval data", _reader(reader)) for reader in config.eval_input_reader]
+    if config.eval_input_reader:
+        rows.append(("metrics", ", ".join(config.eval_config.metrics_set) or "coco_detection_metrics"))
+    return rows
+
+
+def _reader(reader: input_reader_pb2.InputReader) -> str:
+    paths = ", ".join(reader.tf_record_input_reader.input_path) or "no files"
+    return f"{paths} (label map {reader.label_map_path})" if reader.label_map_path else f"{paths} (no label map)"
+
+
+def chosen(message: Message) -> str:
+    """The member of a message's oneof and its fields: `exponential_decay_learning_rate (initial_learning_rate 0.004, ...)`."""
+    kind = message.WhichOneof(message.DESCRIPTOR.oneofs[0].name)
+    inner = getattr(message, kind) if kind else None
+    if not isinstance(inner, Message):
+        return kind or "nothing"
+    said = fields(inner)
+    return f"{kind} ({said})" if said else kind
+
+
+def fields(message: Message) -> str:
+    """`name value, name value` of all scalars that count, defaults included; of lists, those that are set; of messages, how many."""
+    said = []
+    for field in message.DESCRIPTOR.fields:
+        if f"{message_name(message.DESCRIPTOR)}.{field.name}" in NO_EFFECT:
+            continue
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            items = f"{len(value)} x" if is_message(field) else " ".join(_scalar(field, item) for item in value)
+            said += [f"{field.name} {items}"] if len(value) else []
+        elif not is_message(field) and (field.has_default_value or message.HasField(field.name)):
+            said.append(f"{field.name} {_scalar(field, value)}")
+    return ", ".join(said)
+
+
+def _scalar(field, value: object) -> str:  # field: FieldDescriptor
+    if field.enum_type is not None:
+        return next(name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else short(value)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

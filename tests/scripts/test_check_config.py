@@ -1,0 +1,83 @@
+"""check_config.py: what a config means or what is wrong with it; exit 0 or 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detection.benchmark import config_report
+from detection.config import label_map
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")
+
+
+def report(*paths: object, settings=(), check_paths: bool = False, quiet: bool = True) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    code = config_report.report([str(path) for path in paths], settings, check_paths, quiet, lines.append)
+    assert not any("\n" in line for line in lines)
+    return code, lines
+
+
+def test_script(tmp_path):
+    """The flags arrive, and the exit code is 2 as soon as one config is at fault."""
+    bad = tmp_path / "bad.config"
+    bad.write_text("model {\n  ssd {\n    num_clases: 3\n  }\n}\n")
+    command = [sys.executable, ROOT / "scripts" / "check_config.py", "--no_paths", "--quiet", "--set", "model.ssd.num_classes=2", CONFIG, bad]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    good, fault = done.stdout.splitlines()
+    assert done.returncode == 2
+    assert good == f"ok: {CONFIG}: 192 x 256, 1008 anchors, 0.344 GFLOPs"
+    assert fault == f"error: {bad}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"
+
+
+def test_script_without_a_config():
+    done = subprocess.run([sys.executable, str(ROOT / "scripts" / "check_config.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: no config is named; usage: check_config.py ")
+
+
+def test_every_config_of_the_project_in_full():
+    paths = sorted((ROOT / "configs").glob("*.config"))
+    code, lines = report(*paths, quiet=False)
+    assert code == 0, lines
+    assert [line for line in lines if line.endswith(".config")] == [str(path) for path in paths]
+    subjects = [line.split("  ")[1] for line in lines[1 : lines.index("")]]
+    assert subjects == [
+        *("model", "resizer", "loss", "detections", "input", "anchors", "parameters", "forward pass"),
+        *("training", "starts from", "augmentation", "optimizer", "schedule", "learning rate", "train data", "eval data", "metrics"),
+    ]
+
+
+def test_data_is_looked_for_unless_told_otherwise(tmp_path):
+    (tmp_path / "a.record").write_bytes(b"")
+    label_map.save(tmp_path / "map.pbtxt", ["a", "b"])
+    settings = [f"train_input_path={tmp_path}/a.record", f"eval_input_path={tmp_path}/a.record", f"label_map_path={tmp_path}/map.pbtxt"]
+    code, lines = report(CONFIG, settings=settings, check_paths=True)
+    assert code == 0 and lines[0].endswith(", 2 warnings")  # 4 classes, a label map of 2, in training and in evaluation
+    code, lines = report(CONFIG, settings=["train_input_path=none.record"], check_paths=True)
+    assert code == 2 and "train_input_reader.tf_record_input_reader.input_path ('none.record') matches no file" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.ssd.num_classes=0",
+        "model.ssd.feature_extractor.type=ssd_vgg16",
+        "model={faster_rcnn {}}",
+        "learning_rate=nan",
+        "model.ssd.feature_extractor.num_layers=7",
+        "model.ssd.feature_extractor.conv_hyperparams.initializer={keras_initializer_by_name: 'nonsense'}",
+        "model.ssd.feature_extractor.depth_multiplier=1e9",
+    ],
+)
+def test_what_cannot_be_built_is_said_on_one_line(setting):
+    code, lines = report(CONFIG, settings=[setting])
+    assert code == 2 and len(lines) == 1 and lines[0].startswith(f"error: {CONFIG}"), lines
+
+
+def test_one_fault_does_not_hide_the_others(tmp_path):
+    code, lines = report(tmp_path / "none.config", ROOT / "README.md", CONFIG, settings=["num_classes=0"])
+    assert code == 2 and len(lines) == 3 and lines[2].endswith("model.ssd.num_classes (0) must be at least 1")
