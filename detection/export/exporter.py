@@ -16,7 +16,7 @@ from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, label_map_text, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
-from detection.train import checkpoints
+from detection.train import checkpoint_files, checkpoints
 
 _ANY_IMAGES = ServingInput()
 
@@ -54,7 +54,9 @@ def export(
     Raises:
         ConfigError: naming file and field, variable, or flag. Nothing is written then.
     """
-    serving_input.spec()  # A wrong flag should not wait for the weights.
+    # A wrong flag or path should not wait for the model to be built.
+    serving_input.spec()
+    prefix = checkpoint_files.locate(checkpoint)
     message = config.load(pipeline_config)
     if override_text:
         message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
@@ -65,7 +67,7 @@ def export(
     detector = pipeline.make_detector()
     detector.build_weights()
     averaged = pipeline.evaluate.use_moving_averages
-    step = checkpoints.load_into(detector, checkpoint, averaged)
+    step = checkpoints.load_into(detector, prefix, averaged)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")

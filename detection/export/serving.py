@@ -31,6 +31,7 @@ MARKS = "served"
 NETWORK_INPUT = f"{MARKS}/network_input"
 NETWORK_OUTPUT = f"{MARKS}/network_output"
 TRUE_SHAPES = f"{MARKS}/true_shapes"
+UNEQUAL = "this model keeps proportions, so the images of one batch must have one size after resizing; send others apart. Sizes:"
 _NOT_PREDICTED = ("images", "feature_maps")  # Fields of predictions that the network was given, or keeps for inspection.
 
 
@@ -77,7 +78,7 @@ def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> F
         serving_input: what the graph takes.
     """
     spec = serving_input.spec()
-    prepare = _preparation(serving_input.kind, resizer)
+    prepare = preparation(serving_input.kind, resizer)
 
     def serve(value: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         batch = prepare(value)
@@ -108,7 +109,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
     }
 
 
-def _preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
+def preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
     """What a client sends -> resized images."""
     if kind != "encoded_image_string_tensor":
         return resizer.batch
@@ -118,10 +119,26 @@ def _preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
         image.set_shape([None, None, 3])
         return resizer(image)
 
-    def prepared(strings: tf.Tensor) -> ImageBatch:
-        height, width = resizer.static_shape
-        signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([2], tf.int32))
-        images, true_shapes = tf.map_fn(decoded, strings, fn_output_signature=signature)
+    height, width = resizer.static_shape
+    if height and width:
+
+        def prepared(strings: tf.Tensor) -> ImageBatch:
+            signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([2], tf.int32))
+            return ImageBatch(*tf.map_fn(decoded, strings, fn_output_signature=signature))
+
+        return prepared
+
+    def flat(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        image, true_shape = decoded(encoded)
+        return tf.reshape(image, [-1]), tf.shape(image), true_shape
+
+    def prepared_if_equal(strings: tf.Tensor) -> ImageBatch:
+        sizes = tf.TensorSpec([3], tf.int32), tf.TensorSpec([2], tf.int32)
+        flat_images, shapes, true_shapes = tf.map_fn(flat, strings, fn_output_signature=(tf.RaggedTensorSpec([None], tf.float32, 0), *sizes))
+        equal = tf.debugging.Assert(tf.reduce_all(shapes == shapes[:1]), [UNEQUAL, shapes])
+        with tf.control_dependencies([equal]):
+            images = tf.reshape(flat_images.flat_values, tf.concat([tf.shape(strings), tf.reduce_max(shapes, axis=0)], 0))
+        images.set_shape([strings.shape[0], height, width, 3])
         return ImageBatch(images, true_shapes)
 
-    return prepared
+    return prepared_if_equal

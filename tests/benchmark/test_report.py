@@ -24,7 +24,7 @@ def test_numbers_make_sense(measured):
     assert measured.input == "uint8 [2, 60, 80, 3]" and measured.network_input == "[2, 96, 96, 3]"
     assert 100_000 < measured.parameters < 10_000_000
     assert 0.001 < measured.gflops < 1
-    assert measured.peak_host_mib > measured.model_host_mib >= 0
+    assert measured.serving_host_mib > measured.model_host_mib >= 0
     assert 0 < measured.detections <= 50
 
 

@@ -73,4 +73,4 @@ def test_other_saved_models_are_refused(tmp_path):
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.f)
     with pytest.raises(ConfigError, match="has no node served/network_input"):
-        ServedGraph(tmp_path / "other")
+        ServedGraph(tmp_path / "other").network()
