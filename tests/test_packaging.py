@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -42,6 +43,23 @@ def test_compiler_is_pinned_and_generated_what_is_stated():
     for name in SCHEMA:
         stated = re.search(r"Protobuf Python Version: ([\d.]+)", (folder / f"{name}_pb2.py").read_text())
         assert stated and version(stated[1]) == GENCODE, name
+
+
+def test_everything_imported_is_required():
+    """What detection/ and scripts/ import is a dependency by name, and what is a dependency is imported (or stated here to be needed otherwise)."""
+    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf"}
+    imported = set()
+    for path in [*(ROOT / "detection").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            imported |= {name.split(".")[0] for name in names}
+    imported = {distributions.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"detection", ""}}
+    setup = (ROOT / "setup.py").read_text()
+    required = set(re.findall(r'^    f?"([\w{}-]+)>=', setup, re.MULTILINE)) - {"{TENSORFLOW}"} | {"tensorflow"}
+    optional = set(re.findall(r'"([\w-]+)[>="]', setup[setup.index("EXTRAS_REQUIRE") : setup.index("def compile_protos")]))
+    assert imported <= required | optional
+    assert required - imported <= {"tensorboard"}  # tf.summary imports it.
 
 
 def test_scripts_are_commands():
