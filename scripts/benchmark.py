@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Measures an exported detector: end to end against its network alone, part by part; or how long a train step waits for its input."""
+"""Measures an exported detector, end to end against its network alone and part by part; or how long a train step waits for its input.
+
+    benchmark.py --saved_model=exported [--images=photos --batch=4 --json=times.json]
+    benchmark.py --pipeline_config_path=my.config [--train_steps=100 --set train_config.batch_size=8]
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ flags.DEFINE_string("json", None, "File to write the numbers to.")
 def main(argv: list[str]) -> None:
     if argv[1:] or bool(FLAGS.saved_model) == bool(FLAGS.pipeline_config_path):
         raise ConfigError("give either --saved_model=FOLDER or --pipeline_config_path=FILE, and everything else as flags, --name=value")
+    cli.import_tensorflow()
     from detection.benchmark import report, training
 
     if FLAGS.saved_model:

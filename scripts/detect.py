@@ -1,5 +1,11 @@
 #!/usr/bin/env python3
-"""Finds objects in images with an exported detector: pictures with labelled boxes, and one COCO-style json."""
+"""Finds objects in images with an exported detector: pictures with labelled boxes, and one COCO-style json.
+
+    detect.py --saved_model=exported street.jpg park.png
+    detect.py --saved_model=exported --output_dir=found --min_score=0.3 --contact_sheet photos/ 'more/*.jpg'
+
+Files that are no image are named and left out; the exit code is then 3.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +26,7 @@ flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are not dec
 
 
 def main(argv: list[str]) -> int:
+    cli.import_tensorflow()
     from detection.export import annotate
 
     options = annotate.Options(

@@ -1,5 +1,10 @@
 #!/usr/bin/env python3
-"""Turns a trained checkpoint into a SavedModel that serves, with the flags of the TF Object Detection API's two exporters."""
+"""Turns a trained checkpoint into a SavedModel that serves, with the flags of the TF Object Detection API's two exporters.
+
+    export_saved_model.py --pipeline_config_path=run/pipeline.config --trained_checkpoint_dir=run --output_directory=exported
+    export_saved_model.py ... --input_type=encoded_image_string_tensor      clients send encoded files, of any sizes
+    export_saved_model.py ... --input_key=inputs                            clients were written for a model of the TF1 exporter
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,7 @@ def _one_checkpoint(values: dict[str, str | None]) -> bool:
 def main(argv: list[str]) -> None:
     if argv[1:]:
         raise ConfigError(f"{argv[1]}: not expected; everything is said with flags, --name=value")
+    cli.import_tensorflow()
     from detection.export import exporter
     from detection.export.serving import ServingInput, parse_shape
 

@@ -40,7 +40,7 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` and `names` (label id -> name) come from the label map that it carries, or from the file beside it; they are empty without one.
+    `categories` and `names` (label id -> display name, or name) come from the label map that it carries, or that lies beside it; else they are empty.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
@@ -139,7 +139,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
 def _categories(folder: Path) -> tuple[Category, ...]:
     for path in (folder / EXTRA / LABEL_MAP, folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
         if path.is_file():
-            return label_map.load(path).categories
+            return label_map.load(path, use_display_name=True).categories
     return ()
 
 
