@@ -17,6 +17,7 @@ from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
 _TEXT_CONTROLS = {9, 10, 13}
+_MAX_BYTES = 1 << 23
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -28,6 +29,8 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
     """
     path = os.fspath(path)
     try:
+        if os.path.getsize(path) > _MAX_BYTES and os.path.isfile(path):
+            raise ConfigError(f"{path}: {os.path.getsize(path):,} bytes; a pipeline config has a few thousand, so this is another file")
         data = Path(path).read_bytes()
     except OSError as error:
         hint = f"; did you mean one of {', '.join(near)}?" if (near := _configs_near(path)) else ""

@@ -47,10 +47,12 @@ def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -
     current, moves = legacy.rewrite(text, scanned.entries, lambda offset, what: logging.warning("%s: %s", place(offset), what))
     try:
         text_format.Parse(current, message)
-    except (text_format.ParseError, ValueError) as error:  # ValueError: a string that is no unicode.
-        offset = _offset(text, getattr(error, "GetLine", int)(), getattr(error, "GetColumn", int)())
+    except text_format.ParseError as error:
+        offset = _offset(text, error.GetLine(), error.GetColumn())
         at, reason = _explain(scan(current, message.DESCRIPTOR), text, offset, error, message)
         raise ConfigError(f"{place(at)}: {reason}") from None
+    except ValueError as error:  # A string that no message can hold; protobuf does not say where it stands.
+        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from None
     for move in moves:
         _apply(move, message, place)
     legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", source, what))

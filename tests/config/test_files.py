@@ -73,6 +73,13 @@ def test_what_is_no_config(tmp_path):
         "train_config, train_input_reader, eval_config, eval_input_reader, graph_rewriter"
 
 
+def test_a_file_of_another_kind_is_not_read(tmp_path):
+    with (tmp_path / "weights.data").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(ConfigError, match="8,589,934,592 bytes; a pipeline config has a few thousand, so this is another file"):
+        config.load(tmp_path / "weights.data")
+
+
 def test_binary_of_another_message(tmp_path):
     assert "holds field number 9, which TrainEvalPipelineConfig does not have" in fault(tmp_path / "a.pb", b"\x48\x01")
     assert "model.ssd holds field number 99, which Ssd does not have" in fault(tmp_path / "a.pb", b"\x0a\x05\x12\x03\x98\x06\x01")
