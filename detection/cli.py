@@ -15,11 +15,21 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     Call this before anything imports TensorFlow: its C++ log level is read once, at import.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import logging
+
     from absl import app
+    from absl import logging as absl_logging
 
     from detection.errors import DetectionError
 
+    class Words(logging.Formatter):
+        """`warning: ...`, as errors are shown, without threads and source lines."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return f"{record.levelname.lower()}: {record.getMessage()}"
+
     def guarded(argv: list[str]) -> int:
+        absl_logging.get_absl_handler().setFormatter(Words())
         try:
             return main(argv) or 0
         except DetectionError as error:

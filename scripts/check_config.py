@@ -17,6 +17,7 @@ flags.DEFINE_multi_string("set", [], "Overrides one field of each config, e.g. -
 def main(argv: list[str]) -> int:
     if not argv[1:]:
         raise ConfigError("no config is named; usage: check_config.py [--no_paths] [--quiet] [--set path=value] CONFIG...")
+    cli.import_tensorflow()
     from detection.benchmark import config_report
 
     return config_report.report(argv[1:], FLAGS.set, not FLAGS.no_paths, FLAGS.quiet, print)
