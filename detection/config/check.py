@@ -7,7 +7,7 @@ import math
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from detection.config import rules
+from detection.config import ranges, rules
 from detection.config.data_paths import check_data_paths
 from detection.config.schema import enum_values, is_message, message_name
 from detection.config.support import HONOURED, INSTEAD, NO_EFFECT, VALUES
@@ -98,11 +98,11 @@ def _sensible(message: Message, path: str, source: str) -> None:
             for number in value if field.is_repeated else [value]:
                 if not math.isfinite(number):
                     raise ConfigError(f"{source}: {join(path, field.name)} ({number}) must be a finite number")
-    for required in rules.REQUIRED.get(name, ()):
+    for required in ranges.REQUIRED.get(name, ()):
         if not message.HasField(required):
             raise ConfigError(f"{source}: {join(path, required)} is not set; {_example(message.DESCRIPTOR.fields_by_name[required])}")
     for group in message.DESCRIPTOR.oneofs:
-        if group.name not in rules.OPTIONAL_ONEOFS and message.WhichOneof(group.name) is None:
+        if group.name not in ranges.OPTIONAL_ONEOFS and message.WhichOneof(group.name) is None:
             choices = [field.name for field in group.fields if field.name in HONOURED.get(name, ())]
             raise ConfigError(f"{source}: {path or 'the config'} is empty; set {'one of ' * (len(choices) > 2)}{', '.join(choices)}")
     for fault in (*rules.out_of_range(message, path, name), *rules.RULES.get(name, lambda *_: ())(message, path)):
@@ -116,5 +116,5 @@ def _example(field: FieldDescriptor) -> str:
         return f"set it, for example to '{known[0]}'" if known else "set it"
     inner = message_name(field.message_type)
     choices = [member.name for group in field.message_type.oneofs for member in group.fields if member.name in HONOURED.get(inner, ())]
-    first = (*rules.REQUIRED.get(inner, ()), *choices)[:1]
+    first = (*ranges.REQUIRED.get(inner, ()), *choices)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"

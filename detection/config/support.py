@@ -9,6 +9,9 @@ Every field of every message is one of
 
 from __future__ import annotations
 
+# What all messages about crops have in common.
+_CROP = "min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh clip_boxes random_coef"
+
 # message -> its fields that builders read. A message that is not here has none.
 HONOURED: dict[str, frozenset[str]] = {
     message: frozenset(fields.split())
@@ -68,7 +71,11 @@ HONOURED: dict[str, frozenset[str]] = {
         "PadToMultipleResizer": "multiple convert_to_grayscale",
         "PreprocessingStep": """normalize_image random_horizontal_flip random_vertical_flip random_rotation90 random_pixel_value_scale
             random_rgb_to_gray rgb_to_gray random_adjust_brightness random_adjust_contrast random_adjust_hue random_adjust_saturation
-            random_distort_color adjust_gamma subtract_channel_mean random_crop_image ssd_random_crop""",
+            random_distort_color adjust_gamma subtract_channel_mean random_crop_image random_crop_to_aspect_ratio random_square_crop_by_scale
+            ssd_random_crop ssd_random_crop_pad ssd_random_crop_fixed_aspect_ratio ssd_random_crop_pad_fixed_aspect_ratio random_pad_image
+            random_absolute_pad_image random_crop_pad_image random_image_scale resize_image random_resize_method
+            random_downscale_to_target_pixels random_scale_crop_and_pad_to_square random_jpeg_quality random_black_patches
+            random_patch_gaussian random_jitter_boxes random_self_concat_image drop_label_probabilistically remap_labels""",
         "NormalizeImage": "original_minval original_maxval target_minval target_maxval",
         "RandomHorizontalFlip": "probability",
         "RandomVerticalFlip": "probability",
@@ -82,9 +89,32 @@ HONOURED: dict[str, frozenset[str]] = {
         "RandomDistortColor": "color_ordering",
         "AdjustGamma": "gamma gain",
         "SubtractChannelMean": "means",
-        "RandomCropImage": "min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh clip_boxes random_coef",
+        "RandomCropImage": _CROP,
+        "RandomCropToAspectRatio": "aspect_ratio overlap_thresh clip_boxes",
+        "RandomSquareCropByScale": "max_border scale_min scale_max num_scales",
         "SSDRandomCrop": "operations",
-        "SSDRandomCropOperation": "min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh clip_boxes random_coef",
+        "SSDRandomCropOperation": _CROP,
+        "SSDRandomCropPad": "operations",
+        "SSDRandomCropPadOperation": f"{_CROP} min_padded_size_ratio max_padded_size_ratio pad_color_r pad_color_g pad_color_b",
+        "SSDRandomCropFixedAspectRatio": "operations aspect_ratio",
+        "SSDRandomCropFixedAspectRatioOperation": "min_object_covered min_area max_area overlap_thresh clip_boxes random_coef",
+        "SSDRandomCropPadFixedAspectRatio": "operations aspect_ratio min_padded_size_ratio max_padded_size_ratio",
+        "SSDRandomCropPadFixedAspectRatioOperation": _CROP,
+        "RandomPadImage": "min_image_height min_image_width max_image_height max_image_width pad_color",
+        "RandomAbsolutePadImage": "max_height_padding max_width_padding pad_color",
+        "RandomCropPadImage": f"{_CROP} min_padded_size_ratio max_padded_size_ratio pad_color",
+        "RandomImageScale": "min_scale_ratio max_scale_ratio",
+        "ResizeImage": "new_height new_width method",
+        "RandomResizeMethod": "target_height target_width",
+        "RandomDownscaleToTargetPixels": "random_coef min_target_pixels max_target_pixels",
+        "RandomScaleCropAndPadToSquare": "output_size scale_min scale_max",
+        "RandomJpegQuality": "random_coef min_jpeg_quality max_jpeg_quality",
+        "RandomBlackPatches": "max_black_patches probability size_to_image_ratio",
+        "RandomPatchGaussian": "random_coef min_patch_size max_patch_size min_gaussian_stddev max_gaussian_stddev",
+        "RandomJitterBoxes": "ratio jitter_mode",
+        "RandomSelfConcatImage": "concat_vertical_probability concat_horizontal_probability",
+        "DropLabelProbabilistically": "label drop_probability",
+        "RemapLabels": "original_labels new_label",
         # Training.
         "TrainConfig": """batch_size data_augmentation_options keep_checkpoint_every_n_hours optimizer gradient_clipping_by_norm
             fine_tune_checkpoint fine_tune_checkpoint_type from_detection_checkpoint load_all_detection_checkpoint_vars num_steps

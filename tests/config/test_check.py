@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detection import config
-from detection.config import rules
+from detection.config import ranges, rules
 from detection.errors import ConfigError
 
 ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
@@ -79,8 +79,8 @@ def test_a_model_alone_is_enough(ssd):
         ("train_input_reader.keypoint_type_weight=[1,2]", "train_input_reader.keypoint_type_weight (2 values) is not supported; remove it"),
         ("eval_config.metrics_set=[coco_mask_metrics]", "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection"),
         (
-            "train_config.data_augmentation_options+={random_pad_image {}}",
-            "train_config.data_augmentation_options[2].random_pad_image is not supported; use one of normalize_image, ",
+            "train_config.data_augmentation_options+={autoaugment_image {}}",
+            "train_config.data_augmentation_options[2].autoaugment_image is not supported; use one of normalize_image, ",
         ),
     ],
 )
@@ -228,7 +228,7 @@ def test_rules_speak_of_fields_that_exist(ssd):
     from google.protobuf import descriptor_pool
 
     pool = descriptor_pool.Default()
-    for table, names in ((rules.RANGES, list), (rules.REQUIRED, list), (rules.ORDERED, lambda pairs: [name for pair in pairs for name in pair])):
+    for table, names in ((ranges.RANGES, list), (ranges.REQUIRED, list), (ranges.ORDERED, lambda pairs: [name for pair in pairs for name in pair])):
         for message, fields in table.items():
             known = pool.FindMessageTypeByName(f"object_detection.protos.{message}").fields_by_name
             assert set(names(fields)) <= set(known), message
@@ -237,9 +237,9 @@ def test_rules_speak_of_fields_that_exist(ssd):
 
 
 def test_intervals():
-    assert 0 in rules.NOT_NEGATIVE and 0 not in rules.POSITIVE and float("nan") not in rules.FRACTION
-    assert 1 in rules.PART and 0 not in rules.PART and 1 not in rules.BELOW_ONE and 0 in rules.BELOW_ONE
-    assert [str(interval) for interval in (rules.POSITIVE, rules.ONE_OR_MORE, rules.PART, rules.BELOW_ONE)] == [
+    assert 0 in ranges.NOT_NEGATIVE and 0 not in ranges.POSITIVE and float("nan") not in ranges.FRACTION
+    assert 1 in ranges.PART and 0 not in ranges.PART and 1 not in ranges.BELOW_ONE and 0 in ranges.BELOW_ONE
+    assert [str(interval) for interval in (ranges.POSITIVE, ranges.ONE_OR_MORE, ranges.PART, ranges.BELOW_ONE)] == [
         "more than 0",
         "at least 1",
         "in (0, 1]",

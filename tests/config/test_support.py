@@ -16,8 +16,9 @@ from detection.evaluate.settings import METRICS_SETS
 from detection.protos import pipeline_pb2
 from detection.train import restore
 
-# Never written in a builder: what is left when all its alternatives are not chosen, or the only value there is.
+# Never written out in a builder: what is left when all its alternatives are not chosen, the only value there is, names put together.
 READ_OTHERWISE = {"Hyperparams.op", "BoxCoder.square_box_coder", "LearningRate.cosine_decay_learning_rate", "Optimizer.adam_optimizer"}
+READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "max") for side in ("height", "width")}
 
 
 def schema(root: Descriptor = pipeline_pb2.TrainEvalPipelineConfig.DESCRIPTOR) -> dict[str, Descriptor]:
