@@ -8,38 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-CONFIG = """
-model { ssd {
-  num_classes: 3
-  image_resizer { fixed_shape_resizer { height: 96 width: 96 } }
-  feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.25 min_depth: 8
-    conv_hyperparams {
-      activation: RELU_6 initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer { weight: 0.00004 } }
-      batch_norm { scale: true decay: 0.97 epsilon: 0.001 }
-    }
-  }
-  box_predictor { convolutional_box_predictor {
-    kernel_size: 1
-    conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer { weight: 0.00004 } } }
-  } }
-  anchor_generator { ssd_anchor_generator {
-    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5 aspect_ratios: 3.0 aspect_ratios: 0.3333
-  } }
-  box_coder { faster_rcnn_box_coder { y_scale: 10 x_scale: 10 height_scale: 5 width_scale: 5 } }
-  matcher { argmax_matcher { force_match_for_each_row: true } }
-  similarity_calculator { iou_similarity { } }
-  loss { classification_loss { weighted_sigmoid { } } localization_loss { weighted_smooth_l1 { } } classification_weight: 1 localization_weight: 1 }
-  post_processing {
-    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 20 max_total_detections: 50 }
-    score_converter: SIGMOID
-  }
-} }
-train_config { batch_size: 2 num_steps: 1 optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } } } }
-train_input_reader { label_map_path: "LABEL_MAP" tf_record_input_reader { input_path: "absent.record" } }
-eval_config { }
-eval_input_reader { label_map_path: "LABEL_MAP" tf_record_input_reader { input_path: "absent.record" } }
-"""
+CONFIG = (Path(__file__).parent / "tiny.config").read_text(encoding="utf-8")
 LABEL_MAP = 'item { id: 1 name: "circle" }\nitem { id: 2 name: "square \\"of\\" ☃" }\nitem { id: 3 name: "star" }\n'
 
 

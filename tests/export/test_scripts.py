@@ -1,0 +1,63 @@
+"""Export, detection and benchmark as people run them: exit codes, one line an error, files where they were asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, str(ROOT / "scripts" / script), *arguments], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.slow
+def test_export_then_detect_with_a_bad_image_among_good_ones(trained, tmp_path):
+    checkpoint = f"--trained_checkpoint_prefix={trained.checkpoint}"
+    fields = "--set=model.ssd.post_processing.batch_non_max_suppression.max_total_detections=20"
+    done = run("export_saved_model.py", f"--pipeline_config_path={trained.config}", checkpoint, f"--output_directory={tmp_path / 'out'}", fields)
+    assert done.returncode == 0, done.stderr
+    assert "step 7" in done.stdout and (tmp_path / "out" / "saved_model" / "saved_model.pb").exists()
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a b.jpg", "größe.png"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(images / name)
+    (images / "bad.jpg").write_bytes(b"garbage")
+    done = run("detect.py", str(images), f"--saved_model={tmp_path / 'out'}", f"--output_dir={tmp_path / 'found'}", "--min_score=0", "--max_boxes=3")
+    assert done.returncode == 3
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        f"error: {images / 'bad.jpg'}: is no image; give JPEG, PNG, GIF, BMP or WebP"
+    ]
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["a b.jpg", "detections.json", "größe.png"]
+    assert len(json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))) == 6
+
+
+@pytest.mark.slow
+def test_benchmark_prints_a_table_and_writes_json(exported, tmp_path):
+    done = run("benchmark.py", f"--saved_model={exported}", "--runs=3", "--warmup=1", f"--json={tmp_path / 'x.json'}", "--image_size=60,80")
+    assert done.returncode == 0, done.stderr
+    assert "end to end / network" in done.stdout
+    assert json.loads((tmp_path / "x.json").read_text())["times"]["network"]["runs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("benchmark.py",), "give either --saved_model=FOLDER or --pipeline_config_path=FILE"),
+        (("detect.py", "--saved_model=absent", str(ROOT / "tests" / "conftest.py")), "--saved_model=absent: no such folder"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message):
+    done = run(*arguments)
+    assert done.returncode in (2, 3)
+    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
