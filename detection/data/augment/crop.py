@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tensorflow as tf
 
@@ -65,13 +66,55 @@ def one_of(operations: tuple[Callable[[Sample, tf.Tensor], Sample], ...], sample
     return tf.switch_case(chosen, [lambda operation=operation: operation(sample, act) for operation in operations])
 
 
+def chosen(crops: tuple[Crop, ...], number: tf.Tensor) -> Crop | None:
+    """crops[number] with tensors for numbers, or None where they differ in more.
+
+    Choosing numbers instead of branches keeps the graph, and the time until a run starts, as small as for one crop.
+    """
+    first = crops[0]
+    if any((c.aspect_ratio_range, c.area_range, c.clip_boxes) != (first.aspect_ratio_range, first.area_range, first.clip_boxes) for c in crops):
+        return None
+    names = ("min_object_covered", "overlap_thresh", "random_coef")
+    return replace(first, **{name: tf.gather([getattr(c, name) for c in crops], number) for name in names})
+
+
 def ssd_random_crop(sample: Sample, seed: tf.Tensor, crops: tuple[Crop, ...] = SSD_CROPS) -> Sample:
     """One of several random crops, each with equal probability."""
-    first = crops[0]
-    if all((c.aspect_ratio_range, c.area_range, c.clip_boxes) == (first.aspect_ratio_range, first.area_range, first.clip_boxes) for c in crops):
-        # They differ in numbers that may be tensors: choosing the numbers keeps the graph, and the start of a run, seven times smaller.
-        choose, act = draw.split(seed, 2)
-        chosen = draw.integer(choose, 0, len(crops))
-        numbers = {name: tf.gather([getattr(c, name) for c in crops], chosen) for name in ("min_object_covered", "overlap_thresh", "random_coef")}
-        return random_crop_image(sample, act, replace(first, **numbers))
-    return one_of(tuple(lambda s, k, c=settings: random_crop_image(s, k, c) for settings in crops), sample, seed)
+    choose, act = draw.split(seed, 2)
+    settings = chosen(crops, draw.integer(choose, 0, len(crops)))
+    if settings is not None:
+        return random_crop_image(sample, act, settings)
+    return one_of(tuple(partial(random_crop_image, settings=c) for c in crops), sample, seed)
+
+
+def random_crop_to_aspect_ratio(
+    sample: Sample, seed: tf.Tensor, aspect_ratio: float = 1.0, overlap_thresh: float = 0.3, clip_boxes: bool = True
+) -> Sample:
+    """The largest part of the image with the given width / height, at a random place."""
+    shape = tf.shape(sample.image)[:2]
+    height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
+    wanted = tf.stack([tf.minimum(height, tf.round(width / aspect_ratio)), tf.minimum(width, tf.round(height * aspect_ratio))])
+    size = tf.clip_by_value(tf.cast(wanted, tf.int32), 1, shape)
+    seeds = draw.split(seed, 2)
+    begin = tf.stack([draw.integer(seeds[i], 0, shape[i] - size[i] + 1) for i in range(2)])
+    return window.crop(sample, begin, size, overlap_thresh, clip_boxes)
+
+
+def random_square_crop_by_scale(
+    sample: Sample, seed: tf.Tensor, max_border: int = 128, scale_min: float = 0.6, scale_max: float = 1.3, num_scales: int = 8
+) -> Sample:
+    """A square of one of `num_scales` sizes (in long sides of the image) about a random point; black where it leaves the image.
+
+    The point keeps a distance from the edges: max_border, halved until it is less than half the side (CenterNet, arXiv 1904.07850).
+    """
+    shape = tf.shape(sample.image)[:2]
+    choose, *places = draw.split(seed, 3)
+    scale = tf.linspace(scale_min, scale_max, num_scales)[draw.integer(choose, 0, num_scales)]
+    side = tf.maximum(tf.cast(scale * tf.cast(tf.reduce_max(shape), tf.float32), tf.int32), 2)
+    halvings = tf.maximum(tf.math.ceil(tf.math.log(2.0 * max_border / tf.cast(shape, tf.float32)) / tf.math.log(2.0)), 0)
+    border = tf.cast(max_border / tf.pow(2.0, halvings), tf.int32)
+    centre = tf.stack([draw.integer(places[i], border[i], shape[i] - border[i] + 1) for i in range(2)])
+    corner = centre - side // 2
+    begin, end = tf.maximum(corner, 0), tf.minimum(corner + side, shape)
+    sample = window.crop(sample, begin, tf.maximum(end - begin, 1), overlap_thresh=0.0, clip_boxes=True)
+    return window.pad(sample, begin - corner, tf.stack([side, side]))

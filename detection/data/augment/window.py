@@ -41,3 +41,17 @@ def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: floa
     sample = keep_rows(sample._replace(image=image), keep)
     boxes = change_frame(sample.boxes, window)
     return sample._replace(boxes=tf.clip_by_value(boxes, 0.0, 1.0) if clip_boxes else boxes)
+
+
+def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | None = None) -> Sample:
+    """Places the image on a canvas of `size` pixels, `before` pixels from its top left corner (int32 [2] each, y and x).
+
+    The canvas has one `color` (float32 [3], 0 to 255), black if None.
+    """
+    shape = tf.shape(sample.image)[:2]
+    after = size - before - shape
+    margins = tf.concat([tf.stack([before, after], axis=1), [[0, 0]]], axis=0)
+    image = tf.pad(sample.image, margins) if color is None else tf.pad(tf.cast(sample.image, tf.float32) - color, margins) + color
+    image.set_shape([None, None, 3])
+    window = tf.cast(tf.concat([-before, size - before], axis=0), tf.float32) / tf.tile(tf.cast(shape, tf.float32), [2])
+    return sample._replace(image=image, boxes=change_frame(sample.boxes, window))

@@ -1,0 +1,62 @@
+"""Changes of the boxes themselves: moved, dropped, renamed, doubled."""
+
+from __future__ import annotations
+
+import enum
+
+import tensorflow as tf
+
+from detection.data.augment import draw
+from detection.data.sample import Sample, keep_rows
+
+
+class Jitter(enum.Enum):
+    """How the four sides move; the symmetric ways move opposite sides by the same amount, the XY ones all four by the same fraction."""
+
+    DEFAULT = 0  # each side in or out
+    EXPAND = 1
+    SHRINK = 2
+    EXPAND_SYMMETRIC = 4
+    SHRINK_SYMMETRIC = 5
+    EXPAND_SYMMETRIC_XY = 6
+    SHRINK_SYMMETRIC_XY = 7
+
+
+def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mode: Jitter = Jitter.DEFAULT) -> Sample:
+    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become as rough as people draw."""
+    count = tf.shape(sample.boxes)[0]
+    numbers = {Jitter.EXPAND_SYMMETRIC: 2, Jitter.SHRINK_SYMMETRIC: 2, Jitter.EXPAND_SYMMETRIC_XY: 1, Jitter.SHRINK_SYMMETRIC_XY: 1}.get(mode, 4)
+    moves = tf.random.stateless_uniform([count, numbers], seed, -ratio, ratio)
+    if mode is not Jitter.DEFAULT:
+        outward = tf.constant([-1.0, -1.0, 1.0, 1.0])
+        moves = tf.tile(tf.abs(moves), [1, 4 // numbers]) * (outward if mode.name.startswith("EXPAND") else -outward)
+    sizes = tf.tile(sample.boxes[:, 2:] - sample.boxes[:, :2], [1, 2])
+    return sample._replace(boxes=tf.clip_by_value(sample.boxes + moves * sizes, 0.0, 1.0))
+
+
+def drop_label_probabilistically(sample: Sample, seed: tf.Tensor, label: int, drop_probability: float = 1.0) -> Sample:
+    """Drops each box of the class with label id `label` with the given probability; its pixels become background."""
+    drawn = tf.random.stateless_uniform([tf.shape(sample.boxes)[0]], seed) < drop_probability
+    return keep_rows(sample, ~(drawn & (sample.classes == label - 1)))
+
+
+def remap_labels(sample: Sample, seed: tf.Tensor | None = None, original_labels: tuple[int, ...] = (), new_label: int = 1) -> Sample:
+    """Gives all boxes whose label id is among `original_labels` the id `new_label`."""
+    found = tf.reduce_any(sample.classes[:, tf.newaxis] == tf.constant(original_labels, tf.int32, [1, len(original_labels)]) - 1, axis=1)
+    return sample._replace(classes=tf.where(found, new_label - 1, sample.classes))
+
+
+def random_self_concat_image(
+    sample: Sample, seed: tf.Tensor, concat_vertical_probability: float = 0.1, concat_horizontal_probability: float = 0.1
+) -> Sample:
+    """Two copies below, and two beside one another, each with its probability: objects of half the size."""
+
+    def doubled(sample: Sample, axis: int) -> Sample:
+        halving = tf.constant([[0.5, 1.0, 0.5, 1.0], [1.0, 0.5, 1.0, 0.5]][axis])
+        boxes = sample.boxes * halving
+        moved = boxes + tf.constant([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]][axis])
+        return Sample(tf.concat([sample.image] * 2, axis), tf.concat([boxes, moved], 0), *(tf.concat([field] * 2, 0) for field in sample[2:]))
+
+    vertical, horizontal = draw.split(seed, 2)
+    sample = draw.maybe(vertical, concat_vertical_probability, lambda s: doubled(s, 0), sample)
+    return draw.maybe(horizontal, concat_horizontal_probability, lambda s: doubled(s, 1), sample)

@@ -1,0 +1,83 @@
+"""Message `InputReader` and its label map -> InputOptions."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import text_format
+
+from detection.builders import input_reader
+from detection.config import label_map
+from detection.data.input import InputOptions
+from detection.errors import ConfigError, DataError
+from detection.protos import input_reader_pb2
+from detection.types import Category
+
+DATA = 'tf_record_input_reader { input_path: "a-*" input_path: "b" }'
+
+
+def build(text: str, num_classes: int = 3, is_training: bool = True, **settings) -> InputOptions:
+    return input_reader.build(text_format.Parse(text, input_reader_pb2.InputReader()), num_classes, is_training=is_training, **settings)
+
+
+@pytest.fixture
+def map_path(tmp_path):
+    path = tmp_path / "map.pbtxt"
+    path.write_text('item { name: "n1" id: 1 display_name: "cat" } item { name: "n3" id: 3 display_name: "dog" } item { name: "cat" id: 4 }')
+    return path
+
+
+def test_defaults_are_those_of_the_message():
+    made = build(DATA)
+    assert made == InputOptions(
+        paths=("a-*", "b"),
+        field="train_input_reader.tf_record_input_reader.input_path",
+        categories=label_map.generated(3),
+        num_classes=3,
+        label_source="num_classes (3), as train_input_reader.label_map_path is not set",
+    )
+    assert made.shuffle_buffer_size == 2048 and made.max_number_of_boxes == 100 and made.num_epochs == 0
+
+
+def test_fields_arrive_and_evaluation_reads_once():
+    text = f"{DATA} shuffle: false shuffle_buffer_size: 7 num_epochs: 5 sample_1_of_n_examples: 4 num_readers: 2 max_number_of_boxes: 9"
+    training, evaluation = build(text), build(text, is_training=False, path="eval_input_reader[1]")
+    assert (training.shuffle, training.shuffle_buffer_size, training.sample_1_of_n_examples, training.num_readers) == (False, 7, 4, 2)
+    assert (training.num_epochs, evaluation.num_epochs, evaluation.max_number_of_boxes) == (5, 1, 9)
+    assert evaluation.field == "eval_input_reader[1].tf_record_input_reader.input_path"
+
+
+def test_label_map(map_path):
+    made = build(f'{DATA} label_map_path: "{map_path}" use_display_name: true', num_classes=4)
+    assert made.categories == (Category(1, "cat"), Category(3, "dog"), Category(4, "cat"))
+    assert set(made.text_ids) == {("n1", 1), ("n3", 3), ("cat", 4), ("cat", 1), ("dog", 3)}
+    assert made.label_source == str(map_path)
+    assert build(f'{DATA} label_map_path: "{map_path}"', num_classes=3).label_source == f"{map_path} with num_classes 3"
+    given = build(DATA, label_map=label_map.load(map_path))
+    assert given.categories[0] == Category(1, "n1")
+    with pytest.raises(DataError, match="nowhere"):
+        build(f'{DATA} label_map_path: "/nowhere/map.pbtxt"')
+
+
+def test_weights_belong_to_training():
+    text = f"{DATA} sample_from_datasets_weights: [1, 3]"
+    assert build(text).weights == (1.0, 3.0) and build(text, is_training=False).weights == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "train_input_reader names no data"),
+        ("tf_record_input_reader {}", "train_input_reader.tf_record_input_reader.input_path is not set"),
+        ("external_input_reader {}", "train_input_reader.external_input_reader is not supported"),
+        (f"{DATA} input_type: TF_SEQUENCE_EXAMPLE", "TF_SEQUENCE_EXAMPLE"),
+        (f"{DATA} load_instance_masks: true", "train_input_reader.load_instance_masks is not supported"),
+        (f"{DATA} num_additional_channels: 1", "train_input_reader.num_additional_channels is not supported"),
+        (f"{DATA} sample_from_datasets_weights: 1", "has 1 values for 2"),
+        (f"{DATA} sample_from_datasets_weights: [0, 0]", "one must be positive"),
+        (f"{DATA} max_number_of_boxes: 0", "train_input_reader.max_number_of_boxes is 0"),
+    ],
+)
+def test_faults_name_the_field(text, part):
+    with pytest.raises(ConfigError) as raised:
+        build(text)
+    assert part in str(raised.value)

@@ -1,0 +1,109 @@
+"""Message `PreprocessingStep` -> augmentation: every supported step runs, the others say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+
+from detection.builders import preprocessor
+from detection.data.augment import color, crop, flip, pad, rows
+from detection.data.sample import Sample
+from detection.errors import ConfigError
+from detection.protos import preprocessor_pb2
+
+PATH = "train_config.data_augmentation_options[1]"
+# Steps whose defaults are no complete setting.
+NEEDED = {
+    "normalize_image": "original_minval: 0 original_maxval: 255",
+    "subtract_channel_mean": "means: [1, 2, 3]",
+    "random_resize_method": "target_height: 9 target_width: 8",
+    "resize_image": "new_height: 9 new_width: 8",
+    "random_absolute_pad_image": "max_height_padding: 4 max_width_padding: 5",
+    "drop_label_probabilistically": "label: 1",
+    "remap_labels": "original_labels: [1, 2] new_label: 3",
+}
+UNSUPPORTED = {"scale_boxes_to_pixel_coordinates", "convert_class_logits_to_softmax", "autoaugment_image"}
+
+
+def build(text: str):
+    return preprocessor.build(text_format.Parse(text, preprocessor_pb2.PreprocessingStep()), PATH)
+
+
+def all_steps() -> list[str]:
+    return [field.name for field in preprocessor_pb2.PreprocessingStep.DESCRIPTOR.fields]
+
+
+def test_supported_steps_are_known():
+    assert set(preprocessor.SUPPORTED) == set(all_steps()) - UNSUPPORTED
+
+
+@pytest.mark.parametrize("step", preprocessor.SUPPORTED)
+def test_every_step_runs_in_a_graph(step):
+    operation = build(f"{step} {{ {NEEDED.get(step, '')} }}")
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, [40, 50, 3], dtype=np.uint8))
+    flags = tf.constant([False, False])
+    sample = Sample(image, tf.constant([[0.1, 0.1, 0.5, 0.5], [0.3, 0.2, 0.9, 0.8]]), tf.constant([0, 1]), tf.ones([2]), flags, flags, tf.ones([2]))
+    free = [tf.TensorSpec([None] * (field.shape.rank - 1) + [field.shape[-1]] if field.shape.rank > 1 else [None], field.dtype) for field in sample]
+    run = tf.function(operation, autograph=False, input_signature=[Sample(*free), tf.TensorSpec([2], tf.int64)])
+    for number in range(3):
+        after = run(sample, tf.constant([number, 1], tf.int64))
+        assert after.image.shape[2] == 3 and after.boxes.shape[1] == 4
+        assert len({len(field) for field in after[1:]}) == 1 and np.isfinite(after.image.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "keywords"),
+    [
+        ("random_horizontal_flip {}", flip.random_horizontal_flip, {"probability": 0.5}),
+        ("random_adjust_hue { max_delta: 0.25 }", color.random_adjust_hue, {"max_delta": 0.25}),
+        ("random_distort_color { color_ordering: 1 }", color.random_distort_color, {"color_ordering": 1}),
+        ("ssd_random_crop {}", crop.ssd_random_crop, {"crops": crop.SSD_CROPS}),
+        (
+            "ssd_random_crop { operations { min_object_covered: 0.5 min_aspect_ratio: 0.5 max_aspect_ratio: 2 min_area: 0.25 max_area: 1 } }",
+            crop.ssd_random_crop,
+            {"crops": (crop.Crop(0.5, (0.5, 2.0), (0.25, 1.0), 0.0, True, 0.0),)},
+        ),
+        (
+            "random_crop_image {}",
+            crop.random_crop_image,
+            {"settings": crop.Crop(1.0, (0.75, pytest.approx(1.33)), (pytest.approx(0.1), 1.0), pytest.approx(0.3))},
+        ),
+        ("ssd_random_crop_pad {}", pad.ssd_random_crop_pad, {"operations": pad.SSD_CROP_PADS}),
+        (
+            "random_pad_image { min_image_height: 3 min_image_width: 4 pad_color: [1, 2, 3] }",
+            pad.random_pad_image,
+            {"min_image_size": (3, 4), "max_image_size": None, "pad_color": (1.0, 2.0, 3.0)},
+        ),
+        ("random_jitter_boxes { ratio: 0.25 jitter_mode: SHRINK }", rows.random_jitter_boxes, {"ratio": 0.25, "mode": rows.Jitter.SHRINK}),
+    ],
+)
+def test_fields_arrive(text, function, keywords):
+    built = build(text)
+    assert built.func is function and built.keywords == keywords
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", (f"{PATH} is empty", "random_horizontal_flip")),
+        ("autoaugment_image {}", (f"{PATH}.autoaugment_image is not supported", "ssd_random_crop")),
+        ("random_horizontal_flip { probability: 1.5 }", (f"{PATH}.random_horizontal_flip.probability is 1.5",)),
+        ("random_adjust_contrast { min_delta: 2 }", (f"{PATH}.random_adjust_contrast.min_delta (2) must not exceed max_delta (1.25)",)),
+        ("random_distort_color { color_ordering: 2 }", ("color_ordering is 2",)),
+        ("ssd_random_crop { operations { max_area: 1 } }", (f"{PATH}.ssd_random_crop.operations[0]: 0 < min_aspect_ratio (0)",)),
+        ("random_crop_image { max_area: 2 }", ("max_area is 2",)),
+        ("random_crop_image { overlap_thresh: -1 }", ("overlap_thresh is -1",)),
+        ("normalize_image {}", ("original_minval (0) must be less than original_maxval (0)",)),
+        ("subtract_channel_mean { means: 1 }", ("means has 1 values",)),
+        ("random_pad_image { min_image_height: 5 }", ("set min_image_height and min_image_width together",)),
+        ("random_pad_image { pad_color: 5 }", ("pad_color has 1 values",)),
+        ("random_crop_pad_image { min_padded_size_ratio: 1 }", ("min_padded_size_ratio is [1.0]",)),
+        ("drop_label_probabilistically {}", ("label is 0",)),
+    ],
+)
+def test_faults_name_the_field(text, parts):
+    with pytest.raises(ConfigError) as raised:
+        build(text)
+    assert all(part in str(raised.value) for part in parts), raised.value
