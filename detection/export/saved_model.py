@@ -10,14 +10,16 @@ Everything is written beside the target and moved there when it is complete: an 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from detection.errors import ConfigError, DetectionError
 from detection.export.freeze import FrozenGraph
@@ -73,10 +75,25 @@ def label_map_text(items: Iterable[LabelItem]) -> str:
 def write_saved_model(frozen: FrozenGraph, key: str, labels: Iterable[LabelItem], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist."""
     module = _Served(frozen, key)
-    tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
+    with _only_warnings():
+        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
     extra = folder / EXTRA
     extra.mkdir()
     (extra / LABEL_MAP).write_text(label_map_text(labels), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _only_warnings() -> Iterator[None]:
+    """TensorFlow tells how long it took to shard no variables; nobody asked."""
+    before, tensorflow = logging.get_verbosity(), tf.get_logger()
+    level = tensorflow.level
+    try:
+        logging.set_verbosity(min(before, logging.WARNING))
+        tensorflow.setLevel("WARNING")
+        yield
+    finally:
+        logging.set_verbosity(before)
+        tensorflow.setLevel(level)
 
 
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
