@@ -25,7 +25,7 @@ _POLL_SECONDS = 5.0
 
 
 class Evaluation:
-    """Evaluates one detector as often as asked, traced once. Results go to `<model_dir>/eval`."""
+    """Evaluates one detector as often as asked; detector and input are traced once. Results go to `<model_dir>/eval`."""
 
     def __init__(self, pipeline: Pipeline, detector, model_dir: Path, summaries: bool = True, stream: TextIO | None = None) -> None:
         self._pipeline, self._detector, self._model_dir, self._stream = pipeline, detector, model_dir, stream
@@ -34,6 +34,7 @@ class Evaluation:
             (model_dir / "eval").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--model_dir {model_dir}: cannot be written ({error.strerror or error}); choose another folder") from error
+        self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size)
         self._evaluators = settings.evaluators(pipeline.categories)
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth)
         self._summaries = Summaries(model_dir / "eval", summaries)
@@ -46,25 +47,23 @@ class Evaluation:
         Raises:
           DataError: the evaluation input holds no image, or one that cannot be read.
         """
-        options, settings = self._pipeline.eval_input, self._pipeline.evaluate
-        dataset = eval_dataset(options, self._pipeline.resizer, settings.batch_size)
         try:
             with weights or contextlib.nullcontext():
                 metrics = evaluate(
                     self._detector,
-                    dataset,
+                    self._dataset,
                     self._evaluators,
                     self._pipeline.categories,
-                    settings=settings,
+                    settings=self._pipeline.evaluate,
                     step=step,
                     model_dir=self._model_dir,
                     writer=self._summaries.writer,
-                    total=count_records(options),
+                    total=count_records(self._pipeline.eval_input),
                     eval_step=self._step,
                     stream=self._stream,
                 )
         except tf.errors.OpError as error:
-            known = translate(error, options)
+            known = translate(error, self._pipeline.eval_input)
             if known is None:
                 raise
             raise known from error

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from detection import config as config_files
 from detection.builders import pipeline as pipeline_builder
@@ -56,7 +57,7 @@ def run(
     if deterministic:
         options = dataclasses.replace(options, seed=0 if options.seed is None else options.seed)
         tf.config.experimental.enable_op_determinism()
-    pipeline = load(config_path, settings)
+    pipeline = load(config_path, settings, check_paths=eval_only is None)
     if eval_only is None:
         return train(pipeline, model_dir, options=options, strategy=strategies.choose(num_replicas))
     if eval_only.training_data:
@@ -71,10 +72,11 @@ def run(
     )
 
 
-def load(config_path: str, settings: Sequence[str] = ()) -> Pipeline:
-    """The finished objects of a config file with `path=value` settings over it, checked with its paths."""
+def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
+    """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must be there."""
     message = config_files.override(config_files.load(config_path), settings)
-    config_files.check(message, config_path, check_paths=True)
+    for warning in config_files.check(message, config_path, check_paths=check_paths):
+        logging.warning("%s", warning)
     return pipeline_builder.build(message)
 
 

@@ -119,10 +119,9 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
     )
     for what, names in report._asdict().items():
         logging.debug("%s: %s", what, ", ".join(names))
-    if missing or mismatched:
+    if mismatched:
         logging.warning(
-            "%s: %d variables of the model keep their initial values (%d not in the checkpoint, %d of another shape)",
-            *(prefix, len(report.missing) + len(mismatched), len(report.missing), len(mismatched)),
+            "%s: %d variables have another shape there and keep their initial values: %s", prefix, len(mismatched), ", ".join(report.mismatched)
         )
     return report
 

@@ -7,8 +7,9 @@
 A step whose loss or gradient is not finite changes nothing but the step counter: weights, slots and batch-norm averages stay as they
 were, decided inside the graph without asking the host. The host learns of it from the returned losses, whenever it looks.
 
-The function is traced once, against the input pipeline's element spec. One step is one call: entering the function costs some 1 to 2 ms
-of host time, which overlaps with the accelerator's work, so several steps a call gain nothing and would hold back signals and logs.
+The function is traced once, against the input pipeline's element spec. One step is one call: entering a function of 350 variables takes about
+1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain nothing, and hold back signals and logs.
+Undoing costs nothing measurable: the choice between update and undo, and remembering the averages, stay below 1 ms a step.
 """
 
 from __future__ import annotations

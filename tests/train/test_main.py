@@ -1,0 +1,152 @@
+"""model_main.py as people use it: a config file, a folder, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import write_records
+
+from detection.errors import ConfigError
+from detection.train import checkpoint_files, checkpoints, main
+from detection.train.settings import RunOptions
+
+_ROOT = Path(__file__).parents[2]
+_CONFIG = """
+model {{
+  ssd {{
+    num_classes: 2
+    image_resizer {{ fixed_shape_resizer {{ height: 64 width: 64 }} }}
+    feature_extractor {{
+      type: "ssd_mobilenet_v1"
+      depth_multiplier: 0.05
+      min_depth: 4
+      num_layers: 2
+      conv_hyperparams {{
+        regularizer {{ l2_regularizer {{ weight: 0.0001 }} }}
+        initializer {{ truncated_normal_initializer {{ stddev: 0.1 }} }}
+        batch_norm {{ scale: true }}
+      }}
+      override_base_feature_extractor_hyperparams: true
+    }}
+    anchor_generator {{ ssd_anchor_generator {{ num_layers: 2 aspect_ratios: 1.0 }} }}
+    box_coder {{ faster_rcnn_box_coder {{}} }}
+    matcher {{ argmax_matcher {{ force_match_for_each_row: true }} }}
+    similarity_calculator {{ iou_similarity {{}} }}
+    box_predictor {{
+      convolutional_box_predictor {{
+        use_dropout: false
+        conv_hyperparams {{
+          regularizer {{ l2_regularizer {{ weight: 0.0001 }} }}
+          initializer {{ truncated_normal_initializer {{ stddev: 0.1 }} }}
+        }}
+      }}
+    }}
+    loss {{ classification_loss {{ weighted_sigmoid {{}} }} localization_loss {{ weighted_smooth_l1 {{}} }} }}
+    post_processing {{ batch_non_max_suppression {{ score_threshold: 0.01 }} score_converter: SIGMOID }}
+  }}
+}}
+train_config {{
+  batch_size: 4
+  num_steps: 20
+  optimizer {{ rms_prop_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.001 }} }} }} }}
+  data_augmentation_options {{ random_horizontal_flip {{}} }}
+}}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{records}" }} label_map_path: "{labels}" }}
+eval_config {{ num_visualizations: 1 }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{records}" }} label_map_path: "{labels}" }}
+"""
+
+
+@pytest.fixture
+def config(tmp_path) -> str:
+    labels = tmp_path / "labels.pbtxt"
+    labels.write_text("item { id: 1 name: 'a' } item { id: 2 name: 'b' }")
+    path = tmp_path / "tiny.config"
+    path.write_text(_CONFIG.format(records=write_records(tmp_path), labels=labels))
+    return str(path)
+
+
+def _start(config: str, folder: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, "scripts/model_main.py", f"--pipeline_config_path={config}", f"--model_dir={folder}", *flags]
+    return subprocess.Popen(
+        command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(_ROOT)}
+    )
+
+
+def _finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def _wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_settings_in_one_flag():
+    assert main.split_settings("batch_size=8,learning_rate=0.01") == ["batch_size=8", "learning_rate=0.01"]
+    assert main.split_settings("a.b=[x, y],c[0]=1,d+={e: 1, f: 2}") == ["a.b=[x, y]", "c[0]=1", "d+={e: 1, f: 2}"]
+    assert main.split_settings("") == []
+
+
+def test_a_file_is_trained_and_then_evaluated_apart(tmp_path, config):
+    options = RunOptions(checkpoint_every=2, log_every=2, seed=1)
+    trained = main.run(config, str(tmp_path / "run"), ["train_config.num_steps=3", "train_config.batch_size=2"], options=options, num_replicas=1)
+    assert "batch_size: 2" in (tmp_path / "run" / "pipeline.config").read_text()
+    only = main.EvalOnly(str(tmp_path / "run"), run_once=True)
+    assert main.run(config, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(trained["Loss/total_loss"], rel=1e-5)
+    on_training_data = main.EvalOnly(str(tmp_path / "run"), run_once=True, training_data=True, sample_1_of_n=4)
+    assert main.run(config, str(tmp_path / "apart"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
+    with pytest.raises(ConfigError, match="--num_replicas 99"):
+        main.run(config, str(tmp_path / "other"), num_replicas=99)
+    with pytest.raises(ConfigError, match="train_config.nm_steps"):
+        main.run(config, str(tmp_path / "other"), ["train_config.nm_steps=3"])
+
+
+@pytest.mark.slow
+def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(tmp_path, config):
+    flags = ("--checkpoint_every_n=1", "--seed=3", "--deterministic", "--eval_every_n=1000")
+    code, _, err = _finish(_start(config, tmp_path / "whole", *flags))
+    assert code == 0, err
+    for step in (4, 9, 15):
+        process = _start(config, tmp_path / "parts", *flags)
+        _wait_for(tmp_path / "parts" / f"model.ckpt-{step}.index", process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, _, err = _finish(_start(config, tmp_path / "parts", *flags))
+    assert code == 0 and "going on from" in err, err
+    whole, parts = (checkpoint_files.read(tmp_path / run / "model.ckpt-20") for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and {"global_step"} < whole.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value, err_msg=name)
+    assert not list((tmp_path / "parts").glob(".saving-*"))
+
+
+@pytest.mark.slow
+def test_exit_codes(tmp_path, config):
+    process = _start(config, tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5")
+    _wait_for(tmp_path / "run" / "model.ckpt-5.index", process)
+    second = _finish(_start(config, tmp_path / "run"))
+    assert second[0] == 5 and f"process {process.pid} on" in second[2]
+    process.send_signal(signal.SIGTERM)
+    code, _, err = _finish(process)
+    assert code == 143 and "stopped by signal 15" in err
+    assert checkpoints.steps_in(tmp_path / "run")[-1] >= 5
+    changed = _finish(_start(config, tmp_path / "run", "--set", "train_config.batch_size=2"))
+    assert changed[0] == 2 and "train_config.batch_size was 4, is now 2" in changed[2]
+    diverged = _finish(_start(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38"))
+    assert diverged[0] == 4 and "learning rate 1e+38" in diverged[2] and "image_" in diverged[2]
+    evaluated = _finish(_start(config, tmp_path / "run", f"--checkpoint_dir={tmp_path / 'run'}", "--run_once", "--sample_1_of_n_eval_examples=2"))
+    assert evaluated[0] == 0 and "DetectionBoxes_Precision/mAP" in evaluated[1]
+    assert "metrics" in json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
+    for _, _, err in (second, changed, diverged):
+        assert sum(line.startswith("error: ") for line in err.splitlines()) == 1 and "Traceback" not in err, err
