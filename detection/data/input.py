@@ -19,6 +19,7 @@ import functools
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -55,6 +56,7 @@ class InputOptions:
     num_readers: int = 64
     read_block_length: int = 32
     num_prefetch_batches: int = 2
+    cache: bool = False  # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
 
     def shards(self) -> tuple[str, ...]:
         """The files, sorted; errors name `field`."""
@@ -89,21 +91,23 @@ def train_dataset(
     Raises:
         ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
     """
-    decoder, remarks = _decoder(options, remarks)
+    remarks = Remarks() if remarks is None else remarks
+    decode = _decoder(options, remarks)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
     position = start_step * batch_size * workers
-    records = _mixed_stream(options, seed, position).enumerate(start=position)
+    stream = _mixed_stream(options, decode, seed, position).enumerate(start=position)
     if workers > 1:
-        records = records.shard(workers, worker)
+        stream = stream.shard(workers, worker)
 
-    def prepare(position: tf.Tensor, record: Record) -> Example:
-        sample, info = decoder(record)
+    def prepare(position: tf.Tensor, element: Record | _Decoded) -> Example:
+        decoded = element if options.cache else decode(element)
+        sample = decoded.sample
         for number, augment in enumerate(augmentations):
             sample = augment(sample, tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), position]), number))
-        return _finish(sample, info, record, resizer, options.max_number_of_boxes, remarks)
+        return _finish(decoded._replace(sample=sample), resizer, options.max_number_of_boxes, remarks)
 
-    samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+    samples = stream.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     batches = _batch(samples, batch_size, drop_remainder=True)
     return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic))
 
@@ -113,15 +117,14 @@ def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, re
 
     Raises: as `train_dataset`.
     """
-    files = options.shards()
-    decoder, remarks = _decoder(options, remarks)
-    records = tf.data.Dataset.from_tensor_slices(list(files)).flat_map(_as_is(_read_shard))
+    remarks = Remarks() if remarks is None else remarks
+    decode = _decoder(options, remarks)
+    records = _read_in_order(options.shards())
     if options.sample_1_of_n_examples > 1:
         records = records.shard(options.sample_1_of_n_examples, 0)
 
     def prepare(record: Record) -> Example:
-        sample, info = decoder(record)
-        return _finish(sample, info, record, resizer, options.max_number_of_boxes, remarks)
+        return _finish(decode(record), resizer, options.max_number_of_boxes, remarks)
 
     samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = _batch(samples, batch_size, drop_remainder=batch_size == 1)
@@ -137,45 +140,68 @@ def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
     return -(-sum(shards.count_records(path) for path in files) // options.sample_1_of_n_examples)
 
 
-def _mixed_stream(options: InputOptions, seed: int, position: int) -> tf.data.Dataset:
-    """Records of all data sets from `position` on, in proportion to their weights if there are any."""
+class _Decoded(NamedTuple):
+    """What a record became; the record keeps its address and loses its bytes."""
+
+    sample: Sample
+    info: SampleInfo
+    record: Record
+
+
+def _decoder(options: InputOptions, remarks: Remarks) -> Callable[[Record], _Decoded]:
+    lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
+    decoder = Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels)
+
+    def decode(record: Record) -> _Decoded:
+        return _Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
+
+    return _as_is(decode)
+
+
+def _mixed_stream(options: InputOptions, decode: Callable[[Record], _Decoded], seed: int, position: int) -> tf.data.Dataset:
+    """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there are any."""
     if not options.weights:
-        return _record_stream(options, options.shards(), seed, position)
+        return _stream(options, options.shards(), decode, seed, position)
     groups = [shards.list_shards([path], options.field) for path in options.paths]
     starts = mixing.taken(options.weights, seed, position)
-    streams = [_record_stream(options, files, seed + number, start) for number, (files, start) in enumerate(zip(groups, starts, strict=True))]
+    streams = [_stream(options, files, decode, seed + number, start) for number, (files, start) in enumerate(zip(groups, starts, strict=True))]
     return tf.data.Dataset.choose_from_datasets(streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False)
 
 
-def _record_stream(options: InputOptions, files: tuple[str, ...], seed: int, position: int) -> tf.data.Dataset:
-    """Records of these files, epoch after epoch, from `position` on."""
+def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], _Decoded], seed: int, position: int) -> tf.data.Dataset:
+    """Records (with `cache`: decoded ones) of these files, epoch after epoch, from `position` on."""
     first, skipped = divmod(position, _epoch_length(options, files)) if position else (0, 0)
     # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
     seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda number: seed * 1_000_003 + number)
 
+    cached = _read_in_order(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache() if options.cache else None
+
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        paths = tf.data.Dataset.from_tensor_slices(list(files))
-        if options.shuffle and len(files) > 1:
-            paths = paths.shuffle(min(max(options.filenames_shuffle_buffer_size, 1), len(files)), seed=epoch_seed)
-        readers = max(min(options.num_readers, len(files)), 1)
-        if readers == 1:
-            records = paths.flat_map(_as_is(_read_shard))
-        else:
-            records = paths.interleave(
-                _as_is(_read_shard),
-                cycle_length=readers,
-                block_length=max(options.read_block_length, 1),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
+        elements = _read_shuffled(options, files, epoch_seed) if cached is None else cached
         if options.shuffle and options.shuffle_buffer_size > 1:
-            records = records.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
+            elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
         if options.sample_1_of_n_examples > 1:
-            records = records.shard(options.sample_1_of_n_examples, 0)
-        return records
+            elements = elements.shard(options.sample_1_of_n_examples, 0)
+        return elements
 
     stream = seeds.flat_map(_as_is(epoch))
     return stream.skip(skipped) if skipped else stream
+
+
+def _read_in_order(files: tuple[str, ...]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(_as_is(_read_shard))
+
+
+def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
+    """The records of files in random order, several files at once."""
+    paths = tf.data.Dataset.from_tensor_slices(list(files))
+    readers = max(min(options.num_readers, len(files)), 1)
+    if options.shuffle and len(files) > 1:
+        paths = paths.shuffle(min(max(options.filenames_shuffle_buffer_size, 1), len(files)), seed=seed)
+    if readers == 1:
+        return paths.flat_map(_as_is(_read_shard))
+    block = max(options.read_block_length, 1)
+    return paths.interleave(_as_is(_read_shard), readers, block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
@@ -183,18 +209,13 @@ def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate().map(_as_is(lambda index, serialized: Record(path, index, serialized)))
 
 
-def _decoder(options: InputOptions, remarks: Remarks | None) -> tuple[Decoder, Remarks]:
-    remarks = Remarks() if remarks is None else remarks
-    lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    return Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels), remarks
-
-
-def _finish(sample: Sample, info: SampleInfo, record: Record, resizer: Resizer, max_boxes: int, remarks: Remarks) -> Example:
+def _finish(decoded: _Decoded, resizer: Resizer, max_boxes: int, remarks: Remarks) -> Example:
     """Resizes, turns boxes into pixels of the resized image, and pads them to `max_boxes` rows. Everything without the batch dimension."""
+    sample, info = decoded.sample, decoded.info
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
     found = tf.shape(sample.boxes)[0]
-    remarks.note(record, {"cut": tf.maximum(found - max_boxes, 0)})
+    remarks.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)})
     count = tf.minimum(found, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)

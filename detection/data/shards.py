@@ -53,8 +53,9 @@ def _check_start(path: str, field: str) -> bool:
 def count_records(path: str) -> int:
     """Number of records, from their headers alone. Raises DataError if the file ends inside a record."""
     count, offset = 0, 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        size = file.size()
+    # Unbuffered where possible: 12 bytes a record are wanted, and a buffer would read the whole file.
+    with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", buffering=0) as file:
+        size = tf.io.gfile.stat(path).length
         while offset < size:
             file.seek(offset)
             header = file.read(_HEADER)

@@ -188,3 +188,24 @@ def test_augmentations_run_in_order_with_their_own_seeds(write, example, options
     settings = options(write(example()))
     train_dataset(settings, (partial(note, name="a"), partial(note, name="b")), RESIZER, 1, seed=0)
     assert seen == ["a", "b"]
+
+
+def test_cached_images_go_through_the_same_pipeline(numbered):
+    settings = numbered(7, 5, cache=True)
+    whole = elements(settings, 9, seed=3)
+    stream = [int(source_id) for element in whole for source_id in element.info.source_ids]
+    assert all(sorted(stream[start : start + 12]) == list(range(12)) for start in (0, 12, 24)) and stream[:12] != stream[12:24]
+    assert same(whole[4:], elements(settings, 5, seed=3, start_step=4))
+    plain = elements(dataclasses.replace(settings, cache=False), 9, seed=3)
+    assert sum(element.groundtruth.areas.sum() for element in whole) > 0 and len(plain) == len(whole)
+
+
+def test_the_cache_decodes_once(write, example, options):
+    path = write(*[example(image__source_id=str(number)) for number in range(6)])
+    settings = options(path, cache=True)
+    dataset = train_dataset(settings, (), RESIZER, 6, seed=0)
+    batches = iter(dataset)
+    first = sorted(ids([next(batches)])[0])
+    with open(path, "wb") as file:  # later epochs do not read it again
+        file.write(b"")
+    assert [sorted(batch) for batch in ids([next(batches) for _ in range(5)])] == [first] * 5
