@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from detection.train.optimizers import OptimizerSettings
@@ -25,8 +26,6 @@ class TrainSettings:
 
     def learns(self, name: str) -> bool:
         """Whether the variable called `name` is trained."""
-        import re
-
         chosen = not self.trained or any(re.search(pattern, name) for pattern in self.trained)
         return chosen and not any(re.search(pattern, name) for pattern in self.frozen)
 

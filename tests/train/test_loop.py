@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import make_optimizer, make_pipeline
+from tiny import TinyDetector, make_optimizer, make_pipeline
 
 from detection.errors import ConfigError, DivergedError, ModelDirInUseError
 from detection.train import checkpoint_files, loop, run_dir
@@ -172,6 +172,22 @@ def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
         with pytest.raises(ConfigError, match="model.ckpt-6: cannot save .No space left on device.; the last checkpoint is no checkpoint; make room"):
             _train(pipeline, run)
     assert caplog.text.count("training goes on") >= 2
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path):
+    class Greedy(TinyDetector):
+        def loss(self, predictions, groundtruth):
+            size = tf.cast(tf.reduce_sum(groundtruth.counts), tf.int64) * 2**42
+            return {"Loss/localization_loss": tf.reduce_sum(tf.random.uniform([size]))}
+
+    def make_greedy():
+        detector = Greedy()
+        detector.build_weights()
+        return detector
+
+    pipeline = dataclasses.replace(make_pipeline(tmp_path), make_detector=make_greedy)
+    with pytest.raises(ConfigError, match="step 0: out of memory with train_config.batch_size 4; lower it, or the image_resizer's"):
+        _train(pipeline, tmp_path / "run")
 
 
 def test_nothing_to_train_on_and_a_folder_in_use(tmp_path):
