@@ -17,10 +17,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import logging
 
-    from absl import app
+    from absl import app, flags
     from absl import logging as absl_logging
 
-    from detection.errors import DetectionError
+    from detection.errors import ConfigError, DetectionError
 
     class Words(logging.Formatter):
         """`warning: ...`, as errors are shown, without threads and source lines."""
@@ -36,7 +36,14 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
 
-    app.run(guarded)
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            print(f"error: {' '.join(str(error).split())}; --help lists the flags", file=sys.stderr)
+            sys.exit(ConfigError.exit_code)
+
+    app.run(guarded, flags_parser=parse)
 
 
 def import_tensorflow() -> None:

@@ -82,6 +82,7 @@ class Detections(NamedTuple):
     counts: tf.Tensor  # int32 [B], valid rows
     raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
     raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first
+    rows: tf.Tensor | None = None  # int32 [B, D], which raw box each detection was; 0 in padding
 
 
 class Category(NamedTuple):

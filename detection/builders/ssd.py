@@ -23,7 +23,6 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
         pad_value=_pad_value(message) if resizer.pads else None,
-        input_shape=resizer.static_shape,
     )
 
 

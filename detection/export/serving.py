@@ -9,8 +9,8 @@
 | encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the resizer gives one size |
 
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D] (descending), detection_classes [B, D]
-(label ids, from 1), num_detections [B], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from
-num_detections on are padding.
+(label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of the raw boxes), detection_multiclass_scores [B, D, K + 1],
+raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from num_detections on are padding.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
         # Padding has class 1, as the API's exporter leaves it: 0-based zero plus one.
         "detection_classes": tf.cast(tf.where(valid, detections.classes, 0), tf.float32) + 1.0,
         "num_detections": tf.cast(detections.counts, tf.float32),
+        "detection_anchor_indices": tf.cast(detections.rows, tf.float32),
+        "detection_multiclass_scores": tf.gather(detections.raw_scores, detections.rows, batch_dims=1),
         "raw_detection_boxes": detections.raw_boxes,
         "raw_detection_scores": detections.raw_scores,
     }

@@ -36,7 +36,6 @@ class Ssd(keras.layers.Layer):
         normalize_by_matches: divide both losses by the matched anchors of the batch, at least 1.
         normalize_by_code_size: divide the localisation loss by the length of a box code.
         pad_value: what padding is filled with after scaling, per channel; None where the resizer never pads.
-        input_shape: (height, width) of every batch, None where it varies.
     """
 
     def __init__(
@@ -52,14 +51,13 @@ class Ssd(keras.layers.Layer):
         normalize_by_matches: bool,
         normalize_by_code_size: bool,
         pad_value: tuple[float, ...] | None,
-        input_shape: tuple[int | None, int | None],
     ) -> None:
         super().__init__(name="ssd", autocast=False)
         self.num_classes = num_classes
         self.extractor, self.anchors, self.head = extractor, anchors, head
         self.assigner, self.loss_terms, self.postprocessing = assigner, loss_terms, postprocessing
         self.normalize_by_matches, self.normalize_by_code_size = normalize_by_matches, normalize_by_code_size
-        self.pad_value, self.image_shape = pad_value, input_shape
+        self.pad_value = pad_value
 
     def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> DensePredictions:
         """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without it."""
@@ -85,7 +83,7 @@ class Ssd(keras.layers.Layer):
         """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
         boxes = self.assigner.box_coder.decode(predictions.box_codes, predictions.anchors)
         scores = self.postprocessing.score_converter(predictions.class_logits)
-        kept = self.postprocessing.nms(boxes, scores[..., 1:], box_ops.image_windows(true_shapes))
+        kept, rows = self.postprocessing.nms.with_indices(boxes, scores[..., 1:], box_ops.image_windows(true_shapes))
         return Detections(
             boxes=box_ops.to_normalised(kept.boxes, true_shapes),
             scores=kept.scores,
@@ -93,6 +91,7 @@ class Ssd(keras.layers.Layer):
             counts=kept.counts,
             raw_boxes=box_ops.to_normalised(boxes, true_shapes),
             raw_scores=scores,
+            rows=rows,
         )
 
     def regularization_loss(self) -> tf.Tensor:
@@ -101,12 +100,9 @@ class Ssd(keras.layers.Layer):
         return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
     def build_weights(self) -> None:
-        """Creates every variable by tracing one image of the input's shape (or of 320 x 320 where it varies); nothing is computed."""
+        """Creates every variable by running one small image; no variable's shape depends on the image's. (Eagerly: tracing takes four times as long.)"""
         if not self.variables:
-            height, width = (size or 320 for size in self.image_shape)
-            images = tf.TensorSpec([1, height, width, 3])
-            trace = tf.function(lambda x, s: self.predict(ImageBatch(x, s)).class_logits, autograph=False)
-            trace.get_concrete_function(images, tf.TensorSpec([1, 2], tf.int32))
+            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 
     def _scale(self, batch: ImageBatch) -> tf.Tensor:
         """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and pads)."""

@@ -18,6 +18,8 @@ KEYS = {
     "detection_scores": (50,),
     "detection_classes": (50,),
     "num_detections": (),
+    "detection_anchor_indices": (50,),
+    "detection_multiclass_scores": (50, 4),
     "raw_detection_boxes": None,
     "raw_detection_scores": None,
 }
@@ -64,6 +66,13 @@ def test_served_equals_the_detector(exported, trained, batch):
     assert clear.sum() > 10 * batch
     np.testing.assert_allclose(served["detection_boxes"][clear], direct["detection_boxes"][clear], atol=TOLERANCE)
     np.testing.assert_array_equal(served["detection_classes"][clear], direct["detection_classes"][clear])
+    for row, count in enumerate(served["num_detections"].astype(int)):
+        anchors = served["detection_anchor_indices"][row, :count].astype(int)
+        raw_boxes = np.clip(served["raw_detection_boxes"][row, anchors], 0, 1)
+        np.testing.assert_allclose(raw_boxes, served["detection_boxes"][row, :count], atol=1e-6)
+        classes = served["detection_classes"][row, :count].astype(int)
+        scores = served["detection_multiclass_scores"][row, np.arange(count), classes]
+        np.testing.assert_allclose(scores, served["detection_scores"][row, :count], atol=1e-6)
 
 
 def test_detections_have_label_ids_normalised_boxes_and_falling_scores(exported):
@@ -105,7 +114,7 @@ def test_a_wrong_type_fails_naming_the_input_and_the_type(exported):
 
 def test_padding_has_class_one_score_and_box_zero():
     one = tf.constant([[[0.1, 0.1, 0.5, 0.5], [9.0, 9.0, 9.0, 9.0]]])
-    made = outputs(Detections(one, tf.constant([[0.5, 0.0]]), tf.constant([[2, -1]]), tf.constant([1]), one, one))
+    made = outputs(Detections(one, tf.constant([[0.5, 0.0]]), tf.constant([[2, -1]]), tf.constant([1]), one, one, tf.constant([[0, 0]])))
     np.testing.assert_array_equal(made["detection_classes"], [[3.0, 1.0]])
     np.testing.assert_array_equal(made["num_detections"], [1.0])
 
