@@ -63,7 +63,7 @@ def build(
         categories, text_ids, source = label_maps.generated(num_classes), (), f"num_classes ({num_classes}), as {path}.label_map_path is not set"
     else:
         categories = label_map.categories
-        text_ids = (*label_map.ids_by_name.items(), *label_map.ids_by_display_name.items())
+        text_ids = tuple(label_map.text_ids().items())
         source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
     return InputOptions(
         paths=paths,

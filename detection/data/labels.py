@@ -1,7 +1,7 @@
 """From what a record says about a class (a text, a number) to a label id.
 
 Where a label map is given, the text wins over the number: records stay usable with another numbering. A text is looked up among names and
-display names, and the larger id wins (TF Object Detection API).
+display names, and the larger id wins (TF Object Detection API). The number counts where there is no text.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ class LabelLookup:
         ids, disagreeing = numbers, tf.constant(0)
         if self._texts is not None:
             found = self._texts.lookup(texts)
-            ids = tf.cond(tf.size(texts) > 0, lambda: found, lambda: numbers)
-            both = tf.logical_and(tf.size(texts) > 0, tf.equal(tf.size(texts), tf.size(numbers)))
+            has_texts = tf.size(texts) > 0
+            both = has_texts & (tf.size(texts) == tf.size(numbers))
+            found = tf.cond(both, lambda: tf.where(texts == "", numbers, found), lambda: found)
+            ids = tf.cond(has_texts, lambda: found, lambda: numbers)
             disagreeing = tf.cond(both, lambda: tf.math.count_nonzero(found != numbers, dtype=tf.int32), lambda: tf.constant(0))
         return Labels(ids, self._is_known(ids), disagreeing)
 

@@ -1,19 +1,26 @@
 """TFRecord files as files: which there are, how many records they hold, and which of them is broken.
 
-TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor that a file is compressed. A
-record is its length (uint64), a checksum of the length (uint32), the data, and a checksum of the data (uint32); reading lengths is enough to count.
+TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor that a file is compressed or
+ends too early between two records (the manifest that `records` writes knows the length). A record is its length (uint64), a checksum of the length
+(uint32), the data, and a checksum of the data (uint32); reading lengths is enough to count.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import struct
+from collections import Counter
 from collections.abc import Iterable
 
 import tensorflow as tf
+from absl import logging
 
+from detection.data.records import MANIFEST_SUFFIX, read_manifest
 from detection.errors import ConfigError, DataError
 
 _HEADER, _FOOTER = 12, 4
+_BESIDE = (MANIFEST_SUFFIX, ".report.json")  # what create_tf_record leaves beside its shards
 _GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 
 
@@ -25,13 +32,14 @@ def list_shards(patterns: Iterable[str], field: str) -> tuple[str, ...]:
     shards: list[str] = []
     for pattern in patterns:
         try:
-            matches = sorted(path for path in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(path))
+            matches = sorted(path for path in tf.io.gfile.glob(pattern) if not path.endswith(_BESIDE) and not tf.io.gfile.isdir(path))
         except tf.errors.OpError as error:
             raise ConfigError(f"{field} {pattern!r} cannot be listed: {first_line(error)}") from error
         if not matches:
             raise ConfigError(f"{field} {pattern!r} matches no file; correct the path or create the records with create_tf_record.py")
         shards.extend(matches)
     shards = list(dict.fromkeys(shards))
+    _warn_of_missing(shards)
     if not sum(_check_start(path, field) for path in shards):
         others = f", nor do {len(shards) - 1} others" if shards[1:] else ""
         raise DataError(f"{field}: {shards[0]} holds no records{others}; create them again")
@@ -39,7 +47,7 @@ def list_shards(patterns: Iterable[str], field: str) -> tuple[str, ...]:
 
 
 def _check_start(path: str, field: str) -> bool:
-    """Whether the file holds anything; raises DataError if it is compressed or cannot be read."""
+    """Whether the file holds anything; raises DataError if it is compressed, not as long as its manifest says, or cannot be read."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             start = file.read(_HEADER)
@@ -47,7 +55,20 @@ def _check_start(path: str, field: str) -> bool:
         raise DataError(f"{field}: {path} cannot be read: {first_line(error)}; check that it exists and is readable") from error
     if start[:2] == _GZIP or (start[:2] in _ZLIB and len(start) == _HEADER and struct.unpack("<Q", start[:8])[0] > 1 << 40):
         raise DataError(f"{field}: {path} is compressed; uncompress it first (gunzip for .gz), records are read as they are")
+    manifest = None if "://" in path else read_manifest(path)
+    expected = manifest["shards"].get(os.path.basename(path)) if manifest else None
+    size = tf.io.gfile.stat(path).length
+    if expected and expected["bytes"] != size:
+        raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; copy or create it again (or delete the manifest)")
     return bool(start)
+
+
+def _warn_of_missing(paths: list[str]) -> None:
+    """Sets of shards are numbered; one that is missing may be meant, and should not go unnoticed."""
+    found = Counter(match.groups() for path in paths if (match := re.fullmatch(r"(.*)-\d{5}-of-(\d{5})", path)))
+    for (prefix, total), count in found.items():
+        if count < int(total):
+            logging.warning("%s-*: only %d of %d shards are read", prefix, count, int(total))
 
 
 def count_records(path: str) -> int:

@@ -90,6 +90,8 @@ def test_text_wins_over_number_and_the_larger_id_wins(example):
     assert remarks.totals()["disagreeing"] == (1, 1, "/data/a.record:4")
     sample, _ = decode(serialized, texts=())
     np.testing.assert_array_equal(sample.classes, [2, 0, 2])  # no label map: the number counts
+    sample, _ = decode(example(boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 1]))
+    np.testing.assert_array_equal(sample.classes, [0, 2])  # no text for a box: its number counts
     sample, _ = decode(example(image__object__class__text=["dog"], image__object__class__label=None))
     np.testing.assert_array_equal(sample.classes, [2])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,21 @@ def test_errors_of_others_are_left_alone():
     assert translate(tf.errors.ResourceExhaustedError(None, None, "out of memory")) is None
     assert translate(ValueError("x")) is None
     assert isinstance(translate(tf.errors.DataLossError(None, None, "corrupted record at 0")), DataError)
+
+
+def test_cut_between_records_is_seen_by_the_manifest(options, example, write, tmp_path):
+    one, two = (Path(write(*[example()] * count, name=f"{count}.tmp")).read_bytes() for count in (1, 2))
+    shard = tmp_path / "train-00000-of-00001"
+    shard.write_bytes(one)
+    (tmp_path / "train.manifest.json").write_text(json.dumps({"shards": [{"name": shard.name, "records": 2, "bytes": len(two)}]}))
+    text = line(options(str(tmp_path / "train*")))
+    assert "train-00000-of-00001" in text and f"{len(one)} bytes" in text and str(len(two)) in text
+    shard.write_bytes(two)
+    assert len(read_all(options(str(tmp_path / "train*")))) == 2  # and the manifest itself is not taken for a shard
+
+
+def test_missing_shards_are_noticed(options, example, write, caplog):
+    path = write(example(), name="train-00001-of-00003")
+    with caplog.at_level("WARNING", logger="absl"):
+        assert len(read_all(options(path))) == 1
+    assert any("only 1 of 3 shards" in message for message in caplog.messages)
