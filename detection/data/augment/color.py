@@ -19,15 +19,14 @@ def to_float(sample: Sample) -> Sample:
 
 
 def _recolor(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
-    """Applies `change` to the image scaled to 0 to 1, where tf.image works, and clips."""
-    image = change(tf.cast(sample.image, tf.float32) / 255.0) * 255.0
-    return sample._replace(image=tf.clip_by_value(image, 0.0, 255.0))
+    """Applies `change` to the float32 image and clips. Hue, saturation and contrast mean the same at any scale, so nothing is brought to 0 to 1."""
+    return sample._replace(image=tf.clip_by_value(change(tf.cast(sample.image, tf.float32)), 0.0, 255.0))
 
 
 def random_adjust_brightness(sample: Sample, seed: tf.Tensor, max_delta: float = 0.2) -> Sample:
     """Adds one number from [-max_delta, max_delta) of the range to all pixels."""
     delta = draw.uniform(seed, -max_delta, max_delta)
-    return _recolor(sample, lambda image: image + delta)
+    return _recolor(sample, lambda image: image + 255.0 * delta)
 
 
 def random_adjust_contrast(sample: Sample, seed: tf.Tensor, min_delta: float = 0.8, max_delta: float = 1.25) -> Sample:
@@ -106,4 +105,4 @@ def subtract_channel_mean(sample: Sample, seed: tf.Tensor | None = None, means: 
 
 def adjust_gamma(sample: Sample, seed: tf.Tensor | None = None, gamma: float = 1.0, gain: float = 1.0) -> Sample:
     """gain * x ^ gamma on values scaled to 0 to 1."""
-    return _recolor(sample, lambda image: gain * tf.pow(image, gamma))
+    return _recolor(sample, lambda image: 255.0 * gain * tf.pow(image / 255.0, gamma))

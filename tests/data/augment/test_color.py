@@ -146,3 +146,19 @@ def test_labels_can_be_dropped_and_renamed():
     assert rows.drop_label_probabilistically(sample, seed_of(0), label=3).classes.numpy().tolist() == [0]
     assert rows.drop_label_probabilistically(sample, seed_of(0), label=2).classes.numpy().tolist() == [0, 2]
     assert rows.remap_labels(sample, original_labels=(3, 5), new_label=2).classes.numpy().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (partial(color.random_adjust_hue, max_delta=0.4), lambda image, number: tf.image.adjust_hue(image, number * 0.8 - 0.4)),
+        (partial(color.random_adjust_saturation, min_delta=0.2, max_delta=3.0), lambda image, n: tf.image.adjust_saturation(image, 0.2 + 2.8 * n)),
+        (partial(color.random_adjust_contrast, min_delta=0.2, max_delta=3.0), lambda image, n: tf.image.adjust_contrast(image, 0.2 + 2.8 * n)),
+        (partial(color.random_adjust_brightness, max_delta=0.5), lambda image, number: tf.image.adjust_brightness(image, number - 0.5)),
+    ],
+)
+def test_equal_to_the_same_on_images_from_0_to_1(image, ours, theirs):
+    for number in range(5):
+        draw = tf.random.stateless_uniform((), seed_of(number))
+        expected = tf.clip_by_value(theirs(tf.constant(image / 255, tf.float32), draw) * 255, 0, 255)
+        np.testing.assert_allclose(ours(sample_of(image), seed_of(number)).image, expected, atol=2e-2)
