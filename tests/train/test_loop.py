@@ -21,7 +21,17 @@ _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
 
 
 def _train(pipeline, folder, options=_QUICK, **more) -> dict[str, float]:
-    return loop.train(pipeline, folder, options=options, stream=io.StringIO(), **more)
+    """Without evaluation, which takes longer than these few steps."""
+    return loop.train(dataclasses.replace(pipeline, eval_inputs=()), folder, options=options, stream=io.StringIO(), **more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A pipeline, and what a run of it that nobody disturbs ends with."""
+    folder = tmp_path_factory.mktemp("whole")
+    pipeline = make_pipeline(folder, optimizer=make_optimizer(decay=0.5))
+    _train(pipeline, folder / "run")
+    return pipeline, _final(folder / "run")
 
 
 def _final(folder, step=6) -> dict[str, np.ndarray]:
@@ -56,22 +66,20 @@ def test_a_run_leaves_what_it_says(tmp_path):
     assert "loss" in stream.getvalue() and "images/s" in stream.getvalue()
 
 
-def test_resuming_equals_never_having_stopped(tmp_path):
-    pipeline = make_pipeline(tmp_path, optimizer=make_optimizer(decay=0.5))
-    _train(pipeline, tmp_path / "whole")
-    _train(pipeline, tmp_path / "parts", num_steps=3)
-    _train(pipeline, tmp_path / "parts")
-    _assert_equal(_final(tmp_path / "whole"), _final(tmp_path / "parts"))
+def test_resuming_equals_never_having_stopped(tmp_path, whole):
+    pipeline, expected = whole
+    _train(pipeline, tmp_path, num_steps=3)
+    _train(pipeline, tmp_path)
+    _assert_equal(_final(tmp_path), expected)
 
 
-def test_a_damaged_newest_checkpoint_costs_one_interval_only(tmp_path):
-    pipeline = make_pipeline(tmp_path)
-    _train(pipeline, tmp_path / "whole")
-    _train(pipeline, tmp_path / "parts", num_steps=4)
-    data = tmp_path / "parts" / f"model.ckpt-4{checkpoint_files.DATA}"
+def test_a_damaged_newest_checkpoint_costs_one_interval_only(tmp_path, whole):
+    pipeline, expected = whole
+    _train(pipeline, tmp_path, num_steps=4)
+    data = tmp_path / f"model.ckpt-4{checkpoint_files.DATA}"
     data.write_bytes(data.read_bytes()[:-100])
-    _train(pipeline, tmp_path / "parts")
-    _assert_equal(_final(tmp_path / "whole"), _final(tmp_path / "parts"))
+    _train(pipeline, tmp_path)
+    _assert_equal(_final(tmp_path), expected)
 
 
 def test_sigterm_saves_and_says_143(tmp_path):
@@ -84,7 +92,7 @@ def test_sigterm_saves_and_says_143(tmp_path):
     pipeline = make_pipeline(tmp_path, num_steps=1000)
     options = dataclasses.replace(_QUICK, checkpoint_every=10_000, log_every=10_000, progress_seconds=0.0)
     with pytest.raises(Interrupted, match="stopped by signal 15; the last checkpoint is .*model.ckpt-") as raised:
-        loop.train(pipeline, tmp_path / "run", options=options, stream=Killer())
+        loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=options, stream=Killer())
     assert raised.value.exit_code == 143
     assert len(list((tmp_path / "run").glob("model.ckpt-*.index"))) == 1
 
@@ -125,11 +133,11 @@ def test_another_optimiser_on_resume_is_named_or_starts_anew(tmp_path, caplog):
 
 def test_fine_tuning_starts_from_somebody_elses_weights(tmp_path):
     pipeline = make_pipeline(tmp_path)
-    _train(pipeline, tmp_path / "first")
+    assert _train(pipeline, tmp_path / "first")["Loss/total_loss"] > 0  # Without an evaluation, the last losses are the result.
     start = FineTune(str(tmp_path / "first" / "model.ckpt-6"), "full")
     stream = io.StringIO()
     second = make_pipeline(tmp_path, num_steps=2, fine_tune=start, optimizer=make_optimizer(rate=0.0))
-    loop.train(second, tmp_path / "second", options=_QUICK, stream=stream)
+    loop.train(dataclasses.replace(second, eval_inputs=()), tmp_path / "second", options=_QUICK, stream=stream)
     np.testing.assert_array_equal(_final(tmp_path / "second", 2)["BoxPredictor_0/weights"], _final(tmp_path / "first")["BoxPredictor_0/weights"])
     assert "(full):" in stream.getvalue() and "7  restored" in stream.getvalue()
     missing = make_pipeline(tmp_path, fine_tune=FineTune(str(tmp_path / "none"), "full"))
@@ -149,15 +157,11 @@ def test_early_stopping(tmp_path):
 def test_averaged_weights_are_evaluated_when_asked_for(tmp_path):
     pipeline = make_pipeline(tmp_path, optimizer=make_optimizer(rate=0.5, decay=1.0))
     averaged = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, use_moving_averages=True))
-    own, average = _train(pipeline, tmp_path / "own"), _train(averaged, tmp_path / "average")
+    own = loop.train(pipeline, tmp_path / "run", options=_QUICK, stream=io.StringIO())
+    before = _final(tmp_path / "run")
+    average = loop.train(averaged, tmp_path / "run", options=_QUICK, stream=io.StringIO())  # All steps are made: this only evaluates.
     assert own["Loss/total_loss"] != average["Loss/total_loss"]
-    _assert_equal(_final(tmp_path / "own"), _final(tmp_path / "average"))
-
-
-def test_a_finished_run_only_evaluates(tmp_path):
-    pipeline = make_pipeline(tmp_path)
-    first = _train(pipeline, tmp_path / "run")
-    assert _train(pipeline, tmp_path / "run") == pytest.approx(first)
+    _assert_equal(before, _final(tmp_path / "run"))
 
 
 def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
@@ -197,8 +201,3 @@ def test_nothing_to_train_on_and_a_folder_in_use(tmp_path):
     with pytest.raises(ConfigError, match="no train_input_reader"):
         _train(dataclasses.replace(pipeline, train_input=None), tmp_path / "run")
     assert ModelDirInUseError.exit_code == 5 and run_dir.AS_RUN == "pipeline.config"
-
-
-def test_without_evaluation_input_the_losses_are_returned(tmp_path):
-    pipeline = dataclasses.replace(make_pipeline(tmp_path), eval_inputs=())
-    assert _train(pipeline, tmp_path / "run")["Loss/total_loss"] > 0
