@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 
-from absl import logging
 from PIL import ImageColor
 
 from detection.errors import ConfigError
@@ -18,15 +17,12 @@ _OLD_NAMES = {"pascal_voc_metrics": "pascal_voc_detection_metrics", "weighted_pa
 def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     """Settings of all evaluations of a run.
 
-    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole input. A warning says so.
+    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole input, as `config.check` warns.
     Without `retain_original_images` there are no pictures.
 
     Raises:
         ConfigError: a metrics set, threshold, number or colour that cannot be.
     """
-    for name in ("num_examples", "max_evals"):
-        if message.HasField(name):
-            logging.warning("eval_config.%s (%d) is deprecated and has no effect: the whole input is evaluated", name, getattr(message, name))
     if not 0.0 <= message.min_score_threshold <= 1.0:
         raise ConfigError(f"eval_config.min_score_threshold ({message.min_score_threshold:g}) must lie between 0 and 1")
     if message.max_num_boxes_to_visualize < 0:

@@ -41,6 +41,8 @@ class DensePredictor(keras.layers.Layer):
     def __init__(self, name: str, num_anchors: int, num_logits: int, options: PredictorOptions) -> None:
         super().__init__(name=name, autocast=False)
         self.options, self.num_logits = options, num_logits
+        # Its state is a variable, so that a resumed run drops what the uninterrupted one would have.
+        self.dropout_seed = keras.random.SeedGenerator() if options.dropout_keep is not None else None
         self.boxes = _prediction("BoxEncodingPredictor", num_anchors * options.code_size, options, "zeros")
         bias = keras.initializers.Constant(options.class_bias)
         self.classes = _prediction("ClassPredictor", num_anchors * num_logits, options, bias)
@@ -60,7 +62,7 @@ class DensePredictor(keras.layers.Layer):
         for layer in self.boxes:
             codes = layer(codes, training=training)
         if options.dropout_keep is not None and training:
-            logits = tf.nn.dropout(logits, rate=1 - options.dropout_keep)
+            logits = keras.random.dropout(logits, rate=1 - options.dropout_keep, seed=self.dropout_seed)
         for layer in self.classes:
             logits = layer(logits, training=training)
         codes, logits = _rows(codes, options.code_size), _rows(logits, self.num_logits)

@@ -100,7 +100,7 @@ class Ssd(keras.layers.Layer):
         return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
     def build_weights(self) -> None:
-        """Creates every variable by running one small image; no variable's shape depends on the image's. (Eagerly: tracing takes four times as long.)"""
+        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes four times as long."""
         if not self.variables:
             self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 

@@ -34,12 +34,12 @@ class BatchNorm(keras.layers.Layer):
         moving = {"shape": channels, "dtype": "float32", "trainable": False, "synchronization": "on_read", "aggregation": "mean"}
         self.moving_mean = keras.Variable("zeros", name="moving_mean", **moving)
         self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
-        self._ones, self._zeros = tf.ones(channels), tf.zeros(channels)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         learn = training and self.settings.train
-        gamma = self._ones if self.gamma is None else self.gamma
-        beta = self._zeros if self.beta is None else self.beta
+        channels = self.moving_mean.shape
+        gamma = tf.ones(channels) if self.gamma is None else self.gamma
+        beta = tf.zeros(channels) if self.beta is None else self.beta
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=gamma,

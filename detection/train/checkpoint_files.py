@@ -8,6 +8,7 @@ damaged file is found here and not in the weights.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ INDEX = ".index"
 DATA = ".data-00000-of-00001"
 TEMPORARY = ".saving-"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_STEP = re.compile(rf"-(\d+){re.escape(INDEX)}$")
 
 
 class UnreadableCheckpointError(ConfigError):
@@ -87,7 +89,7 @@ def locate(path: str | os.PathLike) -> str:
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        latest = tf.train.latest_checkpoint(path)
+        latest = _named_by_state_file(path) or _newest_in(path)
         if latest is None:
             raise UnreadableCheckpointError(f"{path}: the folder holds no checkpoint; give a prefix such as {path}/model.ckpt")
         return latest
@@ -101,6 +103,19 @@ def locate(path: str | os.PathLike) -> str:
     nearby = sorted(str(found).removesuffix(INDEX) for found in folder.glob(f"*{INDEX}"))[:3] if folder.is_dir() else []
     hint = f"; that folder holds {', '.join(nearby)}" if nearby else "; the folder does not exist" if not folder.is_dir() else ""
     raise UnreadableCheckpointError(f"{path}: no such checkpoint (looked for {stem}{INDEX}){hint}")
+
+
+def _named_by_state_file(folder: str) -> str | None:
+    try:
+        return tf.train.latest_checkpoint(folder)
+    except ValueError:  # An empty state file; other garbage gives None.
+        return None
+
+
+def _newest_in(folder: str) -> str | None:
+    """Prefix of the checkpoint with the highest step, for a folder whose state file is absent, garbage, or names one that is gone."""
+    steps = {int(match[1]): str(file).removesuffix(INDEX) for file in Path(folder).glob(f"*{INDEX}") if (match := _STEP.search(file.name))}
+    return steps[max(steps)] if steps else None
 
 
 def entries(prefix: str | os.PathLike) -> dict[str, Entry]:

@@ -83,6 +83,15 @@ def test_locate_accepts_what_people_write(tmp_path):
     assert checkpoint_files.read(old)["a/weights"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("state", [None, b"", b"\x00garbage", b'model_checkpoint_path: "model.ckpt-999"\n'])
+def test_locate_finds_the_newest_without_a_usable_state_file(tmp_path, state):
+    for step in (9, 10):
+        checkpoint_files.write(tmp_path / f"model.ckpt-{step}", {"w": np.zeros(1, np.float32)})
+    if state is not None:
+        (tmp_path / "checkpoint").write_bytes(state)
+    assert checkpoint_files.locate(tmp_path) == str(tmp_path / "model.ckpt-10")
+
+
 def test_locate_says_what_is_there_instead(tmp_path):
     checkpoint_files.write(tmp_path / "model.ckpt-7", _VALUES)
     with pytest.raises(UnreadableCheckpointError, match=r"no such checkpoint.*holds .*model\.ckpt-7"):
