@@ -1,0 +1,89 @@
+"""A whole config becomes objects once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+
+from detection import config
+from detection.builders import feature_extractor, model, pipeline
+from detection.errors import ConfigError, DataError
+from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
+
+CONFIG = Path(__file__).resolve().parents[1] / "goldens" / "ssd_tiny.config"
+READERS = """
+train_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/a.record-*" }} label_map_path: "{folder}/map.pbtxt" }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/b.record-*" }} label_map_path: "{folder}/map.pbtxt" }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/c.record-*" }} }}
+eval_config {{ use_moving_averages: true metrics_set: "pascal_voc_detection_metrics" }}
+train_config {{
+  batch_size: 2
+  data_augmentation_options {{ random_horizontal_flip {{}} }}
+  data_augmentation_options {{ ssd_random_crop {{}} }}
+  optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{}} }} }} }}
+}}
+"""
+
+
+def _message(extra: str = "") -> pipeline_pb2.TrainEvalPipelineConfig:
+    return text_format.Parse(CONFIG.read_text() + extra, pipeline_pb2.TrainEvalPipelineConfig())
+
+
+def test_everything_a_config_describes(tmp_path: Path) -> None:
+    (tmp_path / "map.pbtxt").write_text('item { name: "cat" id: 1 } item { name: "dog" id: 3 }')
+    built = pipeline.build(_message(READERS.format(folder=tmp_path)))
+    assert [tuple(category) for category in built.categories] == [(1, "cat"), (3, "dog")]
+    assert built.train.batch_size == 2 and built.train.optimizer.moving_average_decay == pytest.approx(0.9999)
+    assert len(built.augmentations) == 2
+    assert built.train_input.paths == (f"{tmp_path}/a.record-*",)
+    assert built.eval_input is built.eval_inputs[0] and built.eval_inputs[1].paths == (f"{tmp_path}/c.record-*",)
+    assert built.evaluate.metrics == ("pascal_voc_detection_metrics",)
+    assert built.resizer.static_shape == (64, 80)
+    assert text_format.Parse(built.text, pipeline_pb2.TrainEvalPipelineConfig()) == _message(READERS.format(folder=tmp_path))
+
+
+def test_a_config_of_a_model_alone() -> None:
+    built = pipeline.build(_message())
+    assert built.train is None and built.train_input is None and built.eval_input is None and built.augmentations == ()
+    assert [category.id for category in built.categories] == [1, 2, 3, 4]
+
+
+def test_label_maps_can_stay_closed(tmp_path: Path) -> None:
+    message = _message(READERS.format(folder=tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="map.pbtxt: cannot read the label map"):
+        pipeline.build(message)
+    assert len(pipeline.build(message, read_label_maps=False).categories) == 4
+    assert message.train_input_reader.label_map_path  # the caller's message stays as it was
+
+
+def test_every_call_makes_a_new_detector() -> None:
+    built = pipeline.build(_message())
+    first, second = built.make_detector(), built.make_detector()
+    first.build_weights()
+    assert first.variables and not second.variables
+
+
+def test_other_models_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"model\.center_net is not supported yet; use one of: model\.ssd"):
+        model.kind(model_pb2.DetectionModel(center_net={}))
+    with pytest.raises(ConfigError, match="model is empty"):
+        model.kind(model_pb2.DetectionModel())
+
+
+def test_a_wrong_extractor_is_answered_with_the_right_ones() -> None:
+    message = ssd_pb2.SsdFeatureExtractor(type="ssd_mobilenetv1")
+    with pytest.raises(
+        ConfigError, match=r"type: 'ssd_mobilenetv1' is not supported; did you mean 'ssd_mobilenet_v1'\? \(supported: .*ssd_mobilenet_v1_keras"
+    ):
+        feature_extractor.build_ssd(message, freeze_batch_norm=False)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG.parents[2] / "configs").glob("*.config")), ids=lambda path: path.stem)
+def test_shipped_configs_build(path: Path) -> None:
+    message = config.load(path)
+    assert config.check(message, str(path), check_paths=False) == []
+    detector = pipeline.build(message, read_label_maps=False).make_detector()
+    detector.build_weights()
+    assert len(detector.variables) > 100
