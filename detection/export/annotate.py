@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -79,13 +80,14 @@ def annotate(
         progress: counts the files.
 
     Raises:
-        ConfigError: naming the folder that cannot be written.
+        ConfigError: naming the folder that cannot be written, or the image that a picture would overwrite. Nothing is written in the latter case.
     """
     output_dir = Path(output_dir)
     rows: list[dict[str, object]] = []
     bad: list[str] = []
     shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
     names = _picture_names(paths)
+    _spare_images(paths, output_dir, [*(names.values() if options.pictures else ()), *([SHEET_NAME] if options.contact_sheet else ())])
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(paths), options.batch_size):
@@ -139,6 +141,28 @@ def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
         what = {"category_id": label, "category_name": name, "bbox": box, "score": round(score, 5)}
         rows.append({"image_id": image_id, "file_name": path, **what})
     return rows
+
+
+def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
+    """Raises ConfigError if a picture would be written over one of the images. Files are told apart by their numbers on the disk: links count."""
+    images = {}
+    for path in paths:
+        try:
+            images[_identity(path)] = path
+        except OSError:
+            continue  # A file that is not there is reported when it is read.
+    for name in names:
+        try:
+            image = images.get(_identity(output_dir / name))
+        except OSError:
+            continue  # Nothing lies there yet.
+        if image is not None:
+            raise ConfigError(f"--output_dir={output_dir}: the picture {output_dir / name} would overwrite the image {image}; choose another folder")
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _picture_names(paths: Sequence[str]) -> dict[str, str]:

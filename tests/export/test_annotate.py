@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_a_folder_that_cannot_be_written_is_named(predictor, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--output_dir=.*file: cannot be written"):
         annotate.annotate(predictor, _files(tmp_path, ["a.png"]), tmp_path / "file")
+
+
+def test_images_are_never_overwritten(predictor, tmp_path):
+    paths = _files(tmp_path, ["photos/a.png", "photos/contact_sheet.jpg"])
+    before = [Path(path).read_bytes() for path in paths]
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for folder in ("photos", "link"):
+        with pytest.raises(ConfigError, match=f"--output_dir=.*{folder}: the picture .*a.png would overwrite the image .*photos/a.png; choose"):
+            annotate.annotate(predictor, paths, tmp_path / folder)
+    with pytest.raises(ConfigError, match="contact_sheet.jpg would overwrite"):
+        annotate.annotate(predictor, paths, tmp_path / "photos", annotate.Options(pictures=False, contact_sheet=True))
+    assert [Path(path).read_bytes() for path in paths] == before
+    annotate.annotate(predictor, paths, tmp_path / "photos", annotate.Options(pictures=False))  # The json alone harms nothing.
 
 
 def test_no_image_is_a_usage_error(exported):
