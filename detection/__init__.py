@@ -39,8 +39,10 @@ __all__ = [
 ]
 
 
-def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Pipeline:
+def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), check_paths: bool = True) -> Pipeline:
     """Loads, overrides (`"train_config.batch_size=8"`), checks and builds a pipeline config, text or binary.
+
+    Without `check_paths` the records and checkpoints it names need not exist: to evaluate, say, where the training data is not.
 
     Raises:
         ConfigError, DataError: in one line, with file, field, value and what to write instead.
@@ -51,7 +53,7 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     from detection.builders import pipeline
 
     message = config.override(config.load(path), list(overrides))
-    for warning in config.check(message, os.fspath(path), check_paths=True):
+    for warning in config.check(message, os.fspath(path), check_paths=check_paths):
         logging.warning("%s", warning)
     return pipeline.build(message)
 

@@ -52,6 +52,10 @@ def main(argv: list[str]) -> None:
         raise ConfigError("--use_tpu: TPUs are not supported; leave it out to train on GPUs or the CPU")
     if FLAGS.num_workers != 1:
         raise ConfigError(f"--num_workers {FLAGS.num_workers}: training on several machines is not supported; use --num_replicas for several GPUs")
+    if not FLAGS.checkpoint_dir:
+        for name in ("run_once", "eval_training_data", "max_eval_retries"):
+            if FLAGS[name].value:
+                raise ConfigError(f"--{name} is about evaluating alone; add --checkpoint_dir=FOLDER, or leave it out to train")
     cli.import_tensorflow()
     from detection.train import main as trainer
     from detection.train.settings import RunOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detection.builders import anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher, post_processing, similarity
 from detection.data.resize import Resizer
+from detection.errors import ConfigError
 from detection.meta_architectures.ssd import Ssd
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
@@ -12,9 +13,12 @@ from detection.protos import ssd_pb2
 def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     """A new detector for images as `resizer` makes them."""
     anchors = anchor_generator.build(message.anchor_generator, "model.ssd.anchor_generator")
+    extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
+    _check_maps(message, len(extractor.sources) + len(extractor.extra_maps), len(anchors.num_per_location))
+    fixed = all(resizer.static_shape) and not resizer.pads  # otherwise images are padded, by the resizer or to the largest of their batch
     return Ssd(
         num_classes=message.num_classes,
-        extractor=feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm),
+        extractor=extractor,
         anchors=anchors,
         head=box_predictor.build_dense(message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm),
         assigner=_assigner(message),
@@ -22,8 +26,17 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
-        pad_value=_pad_value(message) if resizer.pads else None,
+        pad_value=None if fixed else _pad_value(message),
     )
+
+
+def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> None:
+    if num_maps != num_anchor_maps:
+        kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
+        raise ConfigError(
+            f"model.ssd.feature_extractor ({message.feature_extractor.type}, num_layers {message.feature_extractor.num_layers}) makes {num_maps} "
+            f"feature maps, but model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
+        )
 
 
 def _assigner(message: ssd_pb2.Ssd) -> TargetAssigner:

@@ -80,6 +80,24 @@ def test_a_wrong_extractor_is_answered_with_the_right_ones() -> None:
         feature_extractor.build_ssd(message, freeze_batch_norm=False)
 
 
+@pytest.mark.parametrize(("layers", "anchor_layers", "made"), [(3, 4, 3), (7, 7, 6)])
+def test_maps_and_anchors_must_agree(layers: int, anchor_layers: int, made: int) -> None:
+    message = _message()
+    message.model.ssd.feature_extractor.num_layers = layers
+    message.model.ssd.anchor_generator.ssd_anchor_generator.num_layers = anchor_layers
+    words = rf"num_layers {layers}\) makes {made} feature maps, but .*ssd_anchor_generator has anchors for {anchor_layers};"
+    with pytest.raises(ConfigError, match=words):
+        pipeline.build(message).make_detector()
+
+
+def test_images_of_varying_size_are_padded_with_zeros_after_scaling() -> None:
+    message = _message()
+    message.model.ssd.image_resizer.ClearField("fixed_shape_resizer")
+    message.model.ssd.image_resizer.keep_aspect_ratio_resizer.SetInParent()
+    assert pipeline.build(message).make_detector().pad_value == (0.0, 0.0, 0.0)
+    assert pipeline.build(_message()).make_detector().pad_value is None
+
+
 @pytest.mark.parametrize("path", sorted((CONFIG.parents[2] / "configs").glob("*.config")), ids=lambda path: path.stem)
 def test_shipped_configs_build(path: Path) -> None:
     message = config.load(path)
