@@ -9,34 +9,36 @@ A label map made from it keeps the category ids, gaps included (COCO's own go to
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from detection.data.convert.source import AnnotatedBox, AnnotatedImage, AnnotatedSet, Source, is_inside
 from detection.data.report import Fault
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError
+
+_MAX_LABEL = 2**31 - 1  # A label map's ids are int32, and may have to be shifted by one.
+_MAX_LENGTH = 1e9  # pixels; JSON's integers have no end
 
 
 def read(source: Source) -> AnnotatedSet:
     """Reads a COCO file: `annotations`, with the images in `image_dir` (by default the file's folder).
 
     Raises:
-        DataError: for a file that is not COCO's. Faults of single entries travel with their image.
+        ConfigError: where the file or folder does not exist. DataError: for a file that is not COCO's. Faults of single entries travel with their image.
     """
     if source.roots or source.subset or source.split_file:
-        raise DataError("a COCO file is its own split; pass --annotation_file and --image_dir only")
+        raise ConfigError("a COCO file is its own split; pass --annotation_file and --image_dir only")
     file = Path(source.annotations)
     if not source.annotations or not file.is_file():
-        raise DataError(f"{source.annotations or '--annotation_file'}: no such COCO file; pass --annotation_file")
+        raise ConfigError(f"{source.annotations or '--annotation_file'}: no such COCO file; pass --annotation_file")
     folder = Path(source.image_dir) if source.image_dir else file.parent
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images; check --image_dir")
+        raise ConfigError(f"{folder}: no such folder of images; check --image_dir")
     try:
         content = json.loads(file.read_bytes())
     except json.JSONDecodeError as error:
         raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an integer of thousands of digits.
         raise DataError(f"{file}: cannot read: {error}") from error
     lists = {}
     for name in ("images", "annotations", "categories"):
@@ -55,8 +57,8 @@ def _categories(file: str, entries: list[dict]) -> dict[int, str]:
     for number, entry in enumerate(entries, start=1):
         identity, name = entry.get("id"), entry.get("name")
         place = f"{file}: categories[{number - 1}]"
-        if not _is_id(identity) or identity < 0 or not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: id {identity!r} and name {name!r}; a category has an id of 0 or higher and a name")
+        if not _is_id(identity) or not 0 <= identity < _MAX_LABEL or not isinstance(name, str) or not name.strip():
+            raise DataError(f"{place}: id {identity!r} and name {name!r}; a category has an id from 0 to {_MAX_LABEL - 1} and a name")
         if identity in names or name in names.values():
             raise DataError(f"{place}: id {identity} or name {name!r} is there already; give each category its own")
         names[identity] = name
@@ -90,7 +92,7 @@ def _images(file: str, folder: Path, entries: list[dict], annotations: list[dict
         faults: list[Fault] = []
         boxes = [box for index, annotation in by_image.get(identity, ()) if (box := _box(file, index, annotation, names, faults)) is not None]
         size = (entry.get("width"), entry.get("height"))
-        if not all(_is_id(length) and length > 0 for length in size):
+        if not all(_is_id(length) and 0 < length < _MAX_LENGTH for length in size):
             faults.append(Fault("size_absent", file, item, f"width {size[0]!r}, height {size[1]!r}"))
             size = None
         yield AnnotatedImage(file, folder / name, name, str(identity), size, tuple(boxes), len(by_image.get(identity, ())), tuple(faults))
@@ -124,4 +126,4 @@ def _is_id(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e9
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_LENGTH  # not so for NaN

@@ -22,7 +22,7 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from detection.data.convert.source import IMAGE_EXTENSIONS, AnnotatedBox, AnnotatedImage, AnnotatedSet, FolderIndex, Source, is_inside, normal, stem
 from detection.data.report import Fault
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError
 
 
 class _Folder(NamedTuple):
@@ -41,7 +41,7 @@ def read(source: Source) -> AnnotatedSet:
     `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main, `split_file` any file of ids.
 
     Raises:
-        DataError: for a folder or split that does not exist or has nothing in it. Faults of single files travel with their image.
+        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of single files travel with their image.
     """
     return AnnotatedSet(_read(_folders(source)))
 
@@ -60,7 +60,7 @@ def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
 
 def _folders(source: Source) -> list[_Folder]:
     if not source.roots and not source.image_dir:
-        raise DataError("no data set given; pass --voc_dir, or --image_dir with --annotation_dir")
+        raise ConfigError("no data set given; pass --voc_dir, or --image_dir with --annotation_dir")
     folders = []
     for root in map(Path, source.roots or (os.path.dirname(os.path.abspath(source.annotations or source.image_dir)),)):
         flat = not (root / "JPEGImages").is_dir() and not (root / "Annotations").is_dir()
@@ -68,7 +68,7 @@ def _folders(source: Source) -> list[_Folder]:
         annotations = Path(source.annotations or (source.image_dir or root if flat else root / "Annotations"))
         for path, what, flag in ((root, "data", "--voc_dir"), (images, "images", "--image_dir"), (annotations, "annotations", "--annotation_dir")):
             if not path.is_dir():
-                raise DataError(f"{path}: no such folder of {what}; check {flag}")
+                raise ConfigError(f"{path}: no such folder of {what}; check {flag}")
         label = f"{root.resolve().name}/" if len(source.roots) > 1 else ""
         folders.append(_Folder(label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)))
     return folders
@@ -84,7 +84,7 @@ def _split(source: Source, root: Path) -> Path | None:
     else:
         return None
     if not file.is_file():
-        raise DataError(f"{file}: no such split{known}; check --set or --split")
+        raise ConfigError(f"{file}: no such split{known}; check --set or --split")
     return file
 
 

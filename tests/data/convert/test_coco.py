@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detection.config import label_map
 from detection.data.convert import coco, run
 from detection.data.convert.source import Source
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "width": 40, "height": 60}
 BOX = {"id": 1, "image_id": 7, "category_id": 90, "bbox": [4, 6, 16, 54], "iscrowd": 0, "area": 500.5}
@@ -65,6 +65,8 @@ def test_ids_from_zero_are_shifted_and_an_unused_root_dropped(folder):
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3]}], "box_unreadable", ["[1, 2, 3] is not [x, y, width, height]"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3, None]}], "box_unreadable", ["annotations[0]"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3, float("nan")]}], "box_unreadable", ["nan"]),
+        ([IMAGE], [{**BOX, "bbox": [1, 2, 3, 10**400]}], "box_unreadable", ["annotations[0]", "000] is not"]),
+        ([{**IMAGE, "width": 10**400}], [{**BOX, "area": 10**400}], "size_absent", ["images[0]", "width 1000"]),
         ([{**IMAGE, "file_name": "../a.jpg"}], [], "unsafe_path", ["images[0]", "'../a.jpg'"]),
         ([{"id": 7}], [], "annotation_unreadable", ["images[0]", "file_name None"]),
         ([{**IMAGE, "width": None}], [], "size_absent", ["images[0]", "width None"]),
@@ -86,7 +88,9 @@ def test_faults_name_file_entry_and_value(folder, images, annotations, kind, par
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', r"categories\[1\]: id 1"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', r"categories\[0\].*name None"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 2147483648, "name": "a"}]}', r"categories\[0\]: id 2147483648"),
         ("[" * 100_000, "cannot read"),
+        ("9" * 5000, r"instances.json: cannot read: .*4300 digits"),
     ],
 )
 def test_what_is_not_coco(folder, content, says):
@@ -106,12 +110,12 @@ def test_what_is_not_coco(folder, content, says):
     ],
 )
 def test_missing_files(source, says):
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(ConfigError, match=says):
         coco.read(source)
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 10) | st.floats() | st.text(max_size=5) | st.just([1, 2, 3, 4]),
+    st.none() | st.booleans() | st.integers(-2, 10) | st.just(10**400) | st.floats() | st.text(max_size=5) | st.just([1, 2, 3, 4]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "bbox"]), inner, max_size=3),
     max_leaves=5,
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detection.data.convert import voc
 from detection.data.convert.source import Source
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError
 
 
 def kinds(images) -> list[str]:
@@ -176,7 +176,7 @@ def test_names_that_lead_out_are_refused(voc_folder, tag):
     ],
 )
 def test_missing_folders(source, says):
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(ConfigError, match=says):
         list(voc.read(source).images)
 
 
@@ -184,7 +184,7 @@ def test_missing_split_lists_those_there_are(voc_folder):
     voc_folder.add("a")
     voc_folder.split("train", "a")
     voc_folder.split("empty", "\n")
-    with pytest.raises(DataError, match="tran.txt: no such split; there are: empty, train; check --set"):
+    with pytest.raises(ConfigError, match="tran.txt: no such split; there are: empty, train; check --set"):
         voc_folder.read("tran")
     with pytest.raises(DataError, match="empty.txt: the split is empty"):
         voc_folder.read("empty")
