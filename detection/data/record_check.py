@@ -7,23 +7,26 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
+from detection.data.decode import TOLERANCE
 from detection.data.records import RecordBox, RecordImage
 from detection.data.report import Fault
 
-_MAX_COORDINATE = 1.1  # The TF Object Detection API refuses boxes beyond.
-_LABEL, _TEXT, _AREA = "image/object/class/label", "image/object/class/text", "image/object/area"
+_LOWEST, _HIGHEST = float(np.float32(-TOLERANCE)), float(np.float32(1 + TOLERANCE))  # Training refuses boxes beyond, and compares in float32.
+_LABEL, _TEXT = "image/object/class/label", "image/object/class/text"
+_AREA, _WEIGHT = "image/object/area", "image/object/weight"
 _DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
 _SIDES = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
-_PER_BOX = (_LABEL, _TEXT, _AREA, _DIFFICULT, _CROWD, "image/object/group_of", "image/object/weight")
+_PER_BOX = (_LABEL, _TEXT, _AREA, _DIFFICULT, _CROWD, "image/object/group_of", _WEIGHT)
 _KINDS = {
     "bytes_list": ("image/encoded", "image/format", "image/filename", "image/source_id", "image/key/sha256", _TEXT),
     "int64_list": ("image/height", "image/width", _LABEL, _DIFFICULT, _CROWD, "image/object/group_of"),
-    "float_list": (*_SIDES, _AREA, "image/object/weight"),
+    "float_list": (*_SIDES, _AREA, _WEIGHT),
 }
 _KIND_OF = {field: kind for kind, fields in _KINDS.items() for field in fields}
 
@@ -149,12 +152,18 @@ class _Record:
             if len(self.values[field]) not in (0, count):
                 self.fault("field_length", field, f"{len(self.values[field])} values for {count} boxes")
                 self.values[field] = []
-        if count and max(map(max, sides)) > _MAX_COORDINATE:
-            self.fault("box_not_normalised", "image/object/bbox/*", f"values up to {max(map(max, sides)):g}")
+        highest = max((value for side in sides for value in side if math.isfinite(value)), default=0.0)
+        if highest > _HIGHEST:
+            self.fault("box_not_normalised", "image/object/bbox/*", f"values up to {highest:g}")
             return
         if count and not self.values[_LABEL] and not self.values[_TEXT]:
             self.fault("class_missing", f"{_LABEL}, {_TEXT}", f"absent for {count} boxes")
             return
+        for field in (_AREA, _WEIGHT):
+            for index, value in enumerate(self.values[field]):
+                if not (math.isfinite(value) and value >= 0):
+                    self.fault("number_unusable", f"{field} of box {index}", f"{value:g}; should be a finite number, 0 or higher")
+                    self.values[field][index] = 0.0
         for index, corners in enumerate(zip(*sides, strict=True)):
             label = self._class(index, classes) if self._check_corners(index, *corners) else None
             if label is None:
@@ -173,6 +182,9 @@ class _Record:
             kind = "box_inverted"
         elif ymax == ymin or xmax == xmin:
             kind = "box_zero_area"
+        elif min(ymin, xmin) < _LOWEST:
+            kind = "box_outside"
+            shown += f" reaches further out than {TOLERANCE:g} of the image; training refuses it"
         elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:
             kind = "box_outside"
         else:

@@ -50,11 +50,12 @@ KINDS = {
     # Boxes.
     "box_unreadable": Kind(True, "boxes without usable numbers"),
     "box_inverted": Kind(True, "boxes with their maximum below their minimum"),
-    "box_outside": Kind(True, "boxes that lie outside their image"),
+    "box_outside": Kind(True, "boxes that lie outside their image, or far beyond its edge"),
     "box_clipped": Kind(False, "boxes that reach outside their image; clipped"),
     "box_zero_area": Kind(False, "boxes without area; left out"),
     "box_repeated": Kind(False, "boxes that repeat another of the same class exactly; kept"),
     "box_not_normalised": Kind(True, "boxes that look like pixels; records hold coordinates from 0 to 1"),
+    "number_unusable": Kind(True, "areas or weights that are negative or not finite"),
     "class_unknown": Kind(True, "classes that are not in the label map"),
     "class_missing": Kind(True, "objects without class name"),
     "class_disagrees": Kind(True, "boxes whose class text and label mean different classes"),

@@ -101,6 +101,35 @@ def test_unwritable_folder_and_bad_count(tmp_path):
         ShardedWriter(tmp_path / "a", 0)
 
 
+def test_json_that_cannot_be_written_names_the_file_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match="absent/report.json: cannot be written: No such file or directory; check"):
+        records.write_json(tmp_path / "absent" / "report.json", {})
+    with pytest.raises(DataError, match="file/report.json: cannot be written: Not a directory"):
+        records.write_json(tmp_path / "file" / "report.json", {})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="folder: cannot be written: Is a directory"):
+        records.write_json(tmp_path / "folder", {})
+    assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+def test_a_full_disk_leaves_no_part_of_a_report(tmp_path):
+    import resource
+    import signal
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(DataError, match="report.json: cannot be written: File too large; check"):
+            records.write_json(tmp_path / "report.json", ["x" * 100] * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert names(tmp_path) == []
+
+
 def test_file_names_that_are_not_utf8_survive():
     name = os.fsdecode(b"caf\xe9.jpg")
     example = records.to_example(image(0)._replace(filename=name, source_id=name))
