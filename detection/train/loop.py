@@ -1,4 +1,4 @@
-"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step.
+"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step, or the end of the data.
 
     model_dir/pipeline.config         the config as run
     model_dir/model.ckpt-<step>.*     checkpoints, and `checkpoint`, which names the newest for TensorFlow's tools
@@ -92,6 +92,7 @@ class _Run:
         self.pipeline, self.settings, self.folder, self.options, self.strategy = pipeline, pipeline.train, folder, options, strategy
         self.stream = sys.stderr if stream is None else stream
         self.progress: Progress | None = None
+        self.data_ended = False
         if options.seed is not None:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
@@ -128,8 +129,7 @@ class _Run:
                     self._save(must_succeed=True)
             if self.evaluation is not None and self.evaluation.last_step != self.step_number:
                 self._evaluate(stop)
-        reason = "early: no better metric for a while" if self.best.gives_up() else "at the last step"
-        self._say(self._stopped(reason))
+        self._say(self._stopped(self._reason()))
         return self.metrics or self.losses
 
     def close(self) -> None:
@@ -174,8 +174,16 @@ class _Run:
         return self.progress
 
     def _make_step(self) -> None:
+        """One step, or none and `data_ended`."""
         try:
             example = self.feed.next()
+        except StopIteration:
+            if self.step_number == 0:
+                raise ConfigError(
+                    f"{self._epochs()} give no whole batch of train_config.batch_size {self.settings.batch_size}; raise the one or lower the other"
+                ) from None
+            self.data_ended = True
+            return
         except DataError:
             self._save()
             raise
@@ -247,13 +255,21 @@ class _Run:
         return self._is_due(self.options.checkpoint_every) and self.evaluation.seconds_ago() >= self.pipeline.evaluate.interval_seconds
 
     def _is_done(self) -> bool:
-        return 0 < self.settings.num_steps <= self.step_number
+        return self.data_ended or 0 < self.settings.num_steps <= self.step_number
 
     def _is_due(self, every: int) -> bool:
         return self.step_number % every == 0 or self._is_done()
 
     def _last_checkpoint(self) -> str:
         return "no checkpoint" if self.saved_step is None else str(self.checkpoints.prefix(self.saved_step))
+
+    def _reason(self) -> str:
+        if self.best.gives_up():
+            return "early: no better metric for a while"
+        return f"at the end of the data: {self._epochs()} are done" if self.data_ended else "at the last step"
+
+    def _epochs(self) -> str:
+        return f"the {self.pipeline.train_input.num_epochs} epochs of train_input_reader.num_epochs"
 
     def _stopped(self, how: str) -> str:
         return f"step {self.step_number}: stopped {how}; the last checkpoint is {self._last_checkpoint()}"

@@ -194,6 +194,21 @@ def test_out_of_memory_says_what_to_lower(tmp_path):
         _train(pipeline, tmp_path / "run")
 
 
+def test_the_end_of_the_data_ends_the_run_in_order(tmp_path):
+    pipeline = make_pipeline(tmp_path, num_steps=1000)
+    pipeline = dataclasses.replace(pipeline, train_input=dataclasses.replace(pipeline.train_input, num_epochs=2))  # 24 images: 6 steps.
+    stream = io.StringIO()
+    metrics = loop.train(pipeline, tmp_path / "run", options=dataclasses.replace(_QUICK, checkpoint_every=4), stream=stream)
+    assert "step 6: stopped at the end of the data: the 2 epochs of train_input_reader.num_epochs are done; the last" in stream.getvalue()
+    assert json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["step"] == 6 and metrics
+    assert _final(tmp_path / "run")["global_step"] == 6
+    again = _train(pipeline, tmp_path / "run")  # There is nothing left to read.
+    assert again == {} and _final(tmp_path / "run")["global_step"] == 6
+    large = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, batch_size=30))
+    with pytest.raises(ConfigError, match="the 2 epochs of train_input_reader.num_epochs give no whole batch of train_config.batch_size 30"):
+        _train(large, tmp_path / "large")
+
+
 def test_nothing_to_train_on_and_a_folder_in_use(tmp_path):
     pipeline = make_pipeline(tmp_path)
     with pytest.raises(ConfigError, match="no train_config"):
