@@ -1,8 +1,12 @@
 """From a record to a sample: parse, decode, check.
 
 Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image,
-lists of unequal length, NaN, corners the wrong way round, pixels where fractions are expected, labels outside the label map. What can be put
-right is put right and counted (`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
+lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are expected, labels outside the label
+map, images of more pixels than `image_header.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted
+(`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
+
+Where class/text and class/label of a box disagree, the text is used and a remark made, not an error: records stay usable with another numbering, as
+with the TF Object Detection API. Validation (`validate.validate_records`) is stricter and refuses such records.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP and GIF (first frame).
 Rotation noted in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
@@ -14,7 +18,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.data.labels import LabelLookup
+from detection.data import image_header
+from detection.data.labels import LabelLookup, Labels
 from detection.data.record_errors import check_record
 from detection.data.remarks import Remarks
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
@@ -23,6 +28,7 @@ TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may 
 
 _OBJECT = "image/object/"
 _BOX = f"{_OBJECT}bbox/"
+_AREA, _WEIGHT = f"{_OBJECT}area", f"{_OBJECT}weight"
 _STRINGS = ("image/encoded", "image/filename", "image/source_id")
 _NUMBERS = ("image/height", "image/width")
 _LISTS = {
@@ -34,8 +40,8 @@ _LISTS = {
     f"{_OBJECT}class/label": tf.int64,
     f"{_OBJECT}is_crowd": tf.int64,
     f"{_OBJECT}difficult": tf.int64,
-    f"{_OBJECT}area": tf.float32,
-    f"{_OBJECT}weight": tf.float32,
+    _AREA: tf.float32,
+    _WEIGHT: tf.float32,
 }
 _FEATURES = {
     **{key: tf.io.FixedLenFeature((), tf.string, "") for key in _STRINGS},
@@ -76,12 +82,12 @@ class Decoder(NamedTuple):
         ignored = is_crowd | difficult
         sides = clipped[:, 2:] - clipped[:, :2]
         pixels = tf.reduce_prod(sides * tf.cast(shape, tf.float32), axis=1)
-        areas = features[f"{_OBJECT}area"]
+        areas = features[_AREA]
         sample = Sample(
             image=image,
             boxes=clipped,
             classes=tf.cast(labels.ids - 1, tf.int32),
-            weights=tf.where(ignored, 0.0, _or_default(features[f"{_OBJECT}weight"], count, 1.0)),
+            weights=tf.where(ignored, 0.0, _or_default(features[_WEIGHT], count, 1.0)),
             is_crowd=is_crowd,
             difficult=difficult,
             areas=tf.cond(tf.size(areas) > 0, lambda: areas, lambda: pixels),
@@ -95,6 +101,7 @@ class Decoder(NamedTuple):
                 "disagreeing": labels.disagreeing,
                 "unknown_label": tf.math.count_nonzero(~labels.known),
             },
+            {"disagreeing": lambda: _disagreement(features, labels)},
         )
         drop = empty | ~labels.known
         sample = tf.cond(tf.reduce_any(drop), lambda: keep_rows(sample, ~drop), lambda: sample)
@@ -110,6 +117,7 @@ class Decoder(NamedTuple):
         inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
         outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
         unknown = tf.zeros_like(known) if self.drop_unknown_labels else ~known
+        negative = {key: ~(tf.math.is_finite(features[key]) & (features[key] >= 0)) for key in (_AREA, _WEIGHT)}
 
         def fail() -> tf.Tensor:
             def box(wrong: tf.Tensor) -> tf.Tensor:
@@ -124,6 +132,11 @@ class Decoder(NamedTuple):
             check_record(~tf.reduce_any(inverted), record, "image/object/bbox", box(inverted), "the minimum exceeds the maximum: swap the corners")
             pixels = "far outside the image: normalised coordinates (0 to 1) are expected, not pixels"
             check_record(~tf.reduce_any(outside), record, "image/object/bbox", box(outside), pixels)
+            for key, wrong in negative.items():
+                row = tf.where(wrong)[:1, 0]
+                value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(features[key], row)))
+                what = tf.strings.join(["of box ", tf.strings.reduce_join(tf.strings.as_string(row)), " is ", value])
+                check_record(~tf.reduce_any(wrong), record, key, what, "write a finite number, 0 or higher")
             row = tf.where(unknown)[:1, 0]
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(ids, row)))
@@ -133,21 +146,25 @@ class Decoder(NamedTuple):
             check_record(~tf.reduce_any(unknown), record, "label", what, f"not a class of {self.label_source}: add it there or correct the records")
             return tf.constant(False)
 
-        fine = size_fits & ~tf.reduce_any(broken | inverted | outside | unknown)
+        fine = size_fits & ~tf.reduce_any(broken | inverted | outside | unknown) & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
         return tf.cond(fine, lambda: tf.constant(True), fail)
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
-    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image."""
+    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image of a sane size."""
     sizes = {key: tf.size(features[key]) for key in _LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
     fits = {key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()}
     labelled = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
+    pixels = image_header.pixels(features["image/encoded"])
+    is_small = pixels <= image_header.MAX_PIXELS
 
     def fail() -> tf.Tensor:
         check_record(has_image, record, "image/encoded", "is empty", "store the JPEG or PNG file there")
+        size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
+        check_record(is_small, record, "image/encoded", size, f"at most {image_header.MAX_PIXELS} are decoded: shrink the image")
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
             check_record(right, record, key, value, "write one value a box")
@@ -155,8 +172,18 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
         check_record(labelled, record, f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 
-    fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image]))
+    fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image, is_small]))
     return tf.cond(fine, lambda: tf.constant(True), fail)
+
+
+def _disagreement(features: dict[str, tf.Tensor], labels: Labels) -> tf.Tensor:
+    """The first box whose text and number disagree, and both; empty where there is none."""
+    texts, numbers = features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"]
+    count = tf.minimum(tf.size(texts), tf.size(numbers))
+    row = tf.where((labels.ids[:count] != numbers[:count]) & (labels.ids[:count] >= 0))[:1, 0]
+    text = tf.strings.regex_replace(tf.gather(texts, row), r"\s+", " ")
+    number, meant, label = (tf.strings.as_string(values) for values in (row, tf.gather(labels.ids, row), tf.gather(numbers, row)))
+    return tf.strings.reduce_join(tf.strings.join(["box ", number, ": text '", text, "' is ", meant, ", label is ", label]))
 
 
 def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:

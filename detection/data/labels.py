@@ -16,7 +16,7 @@ class Labels(NamedTuple):
 
     ids: tf.Tensor  # int64 [n], 1-based; -1 where the text is unknown
     known: tf.Tensor  # bool [n], is a class of this run
-    disagreeing: tf.Tensor  # int32 scalar, boxes whose text and number differ
+    disagreeing: tf.Tensor  # int32 scalar, boxes whose text is known and means another number
 
 
 class LabelLookup:
@@ -57,7 +57,7 @@ class LabelLookup:
             both = has_texts & (tf.size(texts) == tf.size(numbers))
             found = tf.cond(both, lambda: tf.where(texts == "", numbers, found), lambda: found)
             ids = tf.cond(has_texts, lambda: found, lambda: numbers)
-            disagreeing = tf.cond(both, lambda: tf.math.count_nonzero(found != numbers, dtype=tf.int32), lambda: tf.constant(0))
+            disagreeing = tf.cond(both, lambda: tf.math.count_nonzero((found != numbers) & (found >= 0), dtype=tf.int32), lambda: tf.constant(0))
         return Labels(ids, self._is_known(ids), disagreeing)
 
     def _is_known(self, ids: tf.Tensor) -> tf.Tensor:

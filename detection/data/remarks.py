@@ -5,6 +5,8 @@ A pipeline runs many epochs in many threads; a table keyed by record counts ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from detection.data.sample import Record
@@ -25,26 +27,34 @@ class Remarks:
         with tf.device("/cpu:0"):
             self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
 
-    def note(self, record: Record, counts: dict[str, tf.Tensor]) -> None:
-        """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing."""
+    def note(self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None) -> None:
+        """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing.
+
+        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for only where there is something
+        to remember.
+        """
         kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
 
         def insert() -> tf.Operation:
             some = values > 0
             address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
-            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds))], separator="\n")
+            more = tf.stack([details[kind]() if details and kind in details else tf.constant("") for kind in kinds])
+            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), more], separator="\n")
             return self._table.insert(tf.boolean_mask(keys, some), tf.boolean_mask(values, some))
 
         tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
 
     def totals(self) -> dict[str, tuple[int, int, str]]:
-        """kind -> (boxes, records, address of one of the records)."""
+        """kind -> (boxes, records, address of the first of the records and details)."""
         keys, values = self._table.export()
+        noted = []
+        for key, value in zip(keys.numpy(), values.numpy(), strict=True):
+            kind, rest = key.decode("utf-8", "replace").split("\n", 1)
+            noted.append((kind, *rest.rsplit("\n", 1), int(value)))
         totals: dict[str, tuple[int, int, str]] = {}
-        for key, value in sorted(zip(keys.numpy(), values.numpy(), strict=True)):
-            kind, address = key.decode("utf-8", "replace").split("\n", 1)
-            boxes, records, first = totals.get(kind, (0, 0, address))
-            totals[kind] = (boxes + int(value), records + 1, first)
+        for kind, address, more, value in sorted(noted, key=_place):
+            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more else address))
+            totals[kind] = (boxes + value, records + 1, first)
         return totals
 
     def lines(self) -> dict[str, str]:
@@ -53,3 +63,9 @@ class Remarks:
             kind: f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})"
             for kind, (boxes, records, first) in self.totals().items()
         }
+
+
+def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:
+    """Shard and record, to sort by."""
+    path, _, index = noted[1].rpartition(":")
+    return path, int(index)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from detection.data import image_header
 from detection.data.decode import Decoder
 from detection.data.labels import LabelLookup
 from detection.data.record_errors import find
@@ -87,7 +89,7 @@ def test_text_wins_over_number_and_the_larger_id_wins(example):
     serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 1, 3])
     sample, _ = decode(serialized, remarks=remarks)
     np.testing.assert_array_equal(sample.classes, [2, 2, 2])
-    assert remarks.totals()["disagreeing"] == (1, 1, "/data/a.record:4")
+    assert remarks.totals()["disagreeing"] == (1, 1, "/data/a.record:4, box 1: text 'Hund' is 3, label is 1")
     sample, _ = decode(serialized, texts=())
     np.testing.assert_array_equal(sample.classes, [2, 0, 2])  # no label map: the number counts
     sample, _ = decode(example(boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 1]))
@@ -116,7 +118,7 @@ def test_boxes_are_clipped_or_dropped_and_counted(example):
     np.testing.assert_allclose(sample.boxes, [[0, 0.2, 0.5, 1], [0.1, 0.1, 0.2, 0.2]])
     assert {kind: boxes for kind, (boxes, _, _) in remarks.totals().items()} == {"zero_area": 2, "clipped": 1}
     assert remarks.lines()["zero_area"] == "2 boxes without area dropped, in 1 record (e.g. /data/a.record:4)"
-    decode(example(boxes=boxes), remarks=remarks)
+    decode(example(boxes=boxes), remarks=remarks)  # the same record once more
     assert remarks.totals()["zero_area"][0] == 2  # a record counts once, however often it is read
 
 
@@ -128,6 +130,10 @@ def test_boxes_are_clipped_or_dropped_and_counted(example):
         ({"boxes": [(0.5, 0.1, 0.2, 0.3)]}, ("image/object/bbox 0 ", "0.5", "swap")),
         ({"boxes": [(10.0, 20.0, 15.0, 25.0)]}, ("image/object/bbox 0 ", "normalised coordinates", "not pixels")),
         ({"boxes": [(-0.2, 0.0, 0.5, 0.5)]}, ("image/object/bbox 0 ", "far outside")),
+        ({"image__object__area": [float("nan")]}, ("image/object/area of box 0 is nan", "finite number")),
+        ({"image__object__area": [-1.0]}, ("image/object/area of box 0 is -1.0",)),
+        ({"boxes": [(0, 0, 1, 1)] * 2, "image__object__weight": [1.0, -2.0]}, ("image/object/weight of box 1 is -2.0", "0 or higher")),
+        ({"image__object__weight": [float("inf")]}, ("image/object/weight of box 0 is inf",)),
         ({"image__height": 30, "image__width": 20}, ("image/height, image/width", "[30 20]", "[20 30]")),
         ({"image__encoded": None}, ("image/encoded is empty",)),
         ({"image__object__bbox__xmax": [0.5, 0.6]}, ("image/object/bbox/xmax", "2 values for 1 boxes")),
@@ -178,6 +184,42 @@ def test_exif_rotation_is_ignored(example, picture):
     assert sample.image.shape == (20, 30, 3)
 
 
+def bomb(format: str) -> bytes:
+    """The beginning of an image whose header claims 2.5 billion pixels."""
+    if format == "PNG":
+        return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 50_000, 50_000) + b"\x08\x02\0\0\0"
+    if format == "JPEG":  # a start, a table, and a frame of other dimensions than the rest of the file
+        small = bytearray(stored(np.zeros([8, 8, 3], np.uint8), "JPEG"))
+        frame = small.index(b"\xff\xc0")
+        small[frame + 5 : frame + 9] = struct.pack(">HH", 50_000, 50_000)
+        return bytes(small)
+    if format == "GIF":
+        return b"GIF89a" + struct.pack("<HH", 50_000, 50_000)
+    return b"BM" + b"\0" * 16 + struct.pack("<Ii", 50_000, -50_000)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
+def test_huge_images_are_refused_by_their_header(example, format):
+    line = fault(example(image__encoded=bomb(format), image__height=None, image__width=None))
+    assert "image/encoded has 2500000000 pixels by its header; at most 100000000" in line
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
+def test_headers_state_the_size(picture, format):
+    assert image_header.pixels(tf.constant(stored(picture(200, 300), format))).numpy() == 60_000
+
+
+def test_headers_of_nothing():
+    assert [image_header.pixels(tf.constant(data)).numpy() for data in (b"", b"\x89PN", b"text of some length, no image")] == [0, 0, 0]
+
+
 def test_one_pixel(example):
     sample, _ = decode(example(boxes=[(0, 0, 1, 1)], height=1, width=1))
     assert sample.image.shape == (1, 1, 3) and sample.areas.numpy().tolist() == [1]
+
+
+def test_the_first_record_of_a_remark_is_the_first_in_the_shard():
+    remarks = Remarks()
+    for index in (10, 9):
+        remarks.note(Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")), {"clipped": tf.constant(1)})
+    assert remarks.totals()["clipped"] == (2, 2, "a:b\nc:9")

@@ -24,7 +24,8 @@ def read(source: Source) -> AnnotatedSet:
     """Reads a COCO file: `annotations`, with the images in `image_dir` (by default the file's folder).
 
     Raises:
-        ConfigError: where the file or folder does not exist. DataError: for a file that is not COCO's. Faults of single entries travel with their image.
+        ConfigError: where the file or folder does not exist. DataError: for a file that is not COCO's. Faults of single entries travel
+            with their image.
     """
     if source.roots or source.subset or source.split_file:
         raise ConfigError("a COCO file is its own split; pass --annotation_file and --image_dir only")

@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
+from detection.data.image_header import MAX_PIXELS
 from detection.data.report import Fault
 
 # Only parsers that can meet an image of a data set: each one more is one more to attack.
 Image.init()
 PILLOW_FORMATS = tuple(name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO") if name in Image.OPEN)
-MAX_PIXELS = 100_000_000
 PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
 _STORED_AS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 _EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}

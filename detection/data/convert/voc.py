@@ -41,7 +41,8 @@ def read(source: Source) -> AnnotatedSet:
     `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main, `split_file` any file of ids.
 
     Raises:
-        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of single files travel with their image.
+        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of single files travel
+            with their image.
     """
     return AnnotatedSet(_read(_folders(source)))
 
