@@ -101,7 +101,7 @@ class Ssd(keras.layers.Layer):
 
     def build_weights(self) -> None:
         """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes four times as long."""
-        if not self.variables:
+        if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
             self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 
     def _scale(self, batch: ImageBatch) -> tf.Tensor:

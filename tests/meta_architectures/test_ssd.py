@@ -109,6 +109,15 @@ def test_one_trace_serves_every_batch_size(detector) -> None:
     assert concrete.structured_outputs.raw_scores.shape[1:] == both.raw_scores.shape[1:]
 
 
+def test_weights_are_built_with_dropout_too() -> None:
+    message = text_format.Parse((GOLDENS / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
+    message.model.ssd.box_predictor.convolutional_box_predictor.use_dropout = True
+    detector = pipeline.build(message).make_detector()
+    assert detector.variables and not detector.weights, "dropout's random generators are there from the beginning"
+    detector.build_weights()
+    assert detector.trainable_variables
+
+
 def test_freeze_batchnorm_leaves_every_statistic() -> None:
     message = text_format.Parse((GOLDENS / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
     message.model.ssd.freeze_batchnorm = True
