@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from detection.evaluate import results
 from detection.evaluate.images import EvaluatedImage, picture
 from detection.evaluate.settings import EvalSettings
 from detection.evaluate.visualize import side_by_side
@@ -16,10 +17,14 @@ from detection.types import Example
 
 
 class Gallery:
-    """Draws the first `settings.num_visualizations` images it is shown, and writes them to `settings.visualization_export_dir`, if any."""
+    """Draws the first `settings.num_visualizations` images it is shown, and writes them to `settings.visualization_export_dir`, if any.
 
-    def __init__(self, settings: EvalSettings, names: Mapping[int, str]) -> None:
-        self._settings, self._names = settings, names
+    After one file that cannot be written it tries no other.
+    """
+
+    def __init__(self, settings: EvalSettings, names: Mapping[int, str], step: int = 0) -> None:
+        self._settings, self._names, self._step = settings, names, step
+        self._writes = bool(settings.visualization_export_dir)
         self._files: set[Path] = set()
         self.pictures: list[np.ndarray] = []  # uint8 [h, w, 3], sizes vary
 
@@ -31,10 +36,13 @@ class Gallery:
         detections = image.detections._replace(boxes=image.detections.boxes * scale)
         groundtruth = image.groundtruth._replace(boxes=image.groundtruth.boxes * scale)
         self.pictures.append(side_by_side(pixels, detections, groundtruth, self._names, self._settings.style))
-        if self._settings.visualization_export_dir:
-            path = self._path(image.source_id)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self.pictures[-1]).save(path, compress_level=1)  # Three times as fast as the default, a quarter larger.
+        if self._writes:
+            self._writes = False
+            with results.spared(f"pictures in {self._settings.visualization_export_dir}", self._step):
+                path = self._path(image.source_id)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(self.pictures[-1]).save(path, compress_level=1)  # Three times as fast as the default, a quarter larger.
+                self._writes = True
 
     def _path(self, source_id: str) -> Path:
         """export-<id>.png or export-<number>.png; an id, which comes from data, never leads out of the folder."""

@@ -81,7 +81,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Evaluates the detector as it is.
 
-    Losses are means over batches, each weighed by its images.
+    Losses are means over batches, each weighed by its images. Results that cannot be written are told in a warning.
 
     Args:
         detector: with built variables.
@@ -108,7 +108,7 @@ def evaluate(
     graph = (eval_step or EvalStep(detector, losses_wanted)).bound_to(dataset.element_spec)
     names = category_names(categories)
     counts = dict.fromkeys(names.values(), 0)
-    ids, gallery, exported = ImageNames(), Gallery(settings, names), []
+    ids, gallery, exported = ImageNames(), Gallery(settings, names, step), []
     loss_sums: dict[str, float] = defaultdict(float)
     for evaluator in evaluators:
         evaluator.clear()
@@ -138,11 +138,14 @@ def evaluate(
     metrics |= {tag: value / images for tag, value in loss_sums.items()}
     stream.write(_report(f"step {step}: {images} images, {sum(counts.values())} boxes", metrics, counts, evaluators))
     if settings.export_path:
-        results.write_detections(settings.export_path, exported)
+        with results.spared(settings.export_path, step):
+            results.write_detections(settings.export_path, exported)
     if model_dir is not None:
-        results.write_metrics(model_dir, step, metrics)
+        with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step):
+            results.write_metrics(model_dir, step, metrics)
     if writer is not None:
-        results.write_summaries(writer, step, metrics, gallery.pictures)
+        with results.spared("the summaries of the evaluation", step):
+            results.write_summaries(writer, step, metrics, gallery.pictures)
     return metrics
 
 

@@ -3,16 +3,17 @@
     metrics.json     {"step": 2000, "metrics": {tag: value}}, the latest evaluation
     metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
 
-Files are written beside their place and renamed, so a reader never sees half of one. A number that JSON does not know (NaN, infinity;
-only losses can be so) is written as null.
+Files are written beside their place and renamed, so a reader never sees half of one, also where two processes write into one folder. A
+number that JSON does not know (NaN, infinity; only losses can be so) is written as null.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def read_history(model_dir: str | Path) -> list[dict]:
     """The lines of model_dir/eval/metrics.jsonl; one that cannot be read is left out with a warning. Empty without the file."""
     path = Path(model_dir) / "eval" / "metrics.jsonl"
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
         try:
             record = json.loads(line)
             records.append({"step": int(record["step"]), "metrics": dict(record["metrics"])})
@@ -83,7 +84,20 @@ def write_detections(path: str | Path, results: Sequence[dict]) -> None:
     _replace(Path(path), "[\n" + ",\n".join(json.dumps(entry) for entry in results) + "\n]\n")
 
 
+@contextlib.contextmanager
+def spared(what: object, step: int) -> Iterator[None]:
+    """Inside, a disk that is full or cannot be written costs a warning and `what` was to be written there, never a run of days."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        logging.warning("step %d: %s cannot be written (%s); going on without", step, what, reason)
+
+
 def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -50,7 +50,10 @@ class Summaries:
 
     def close(self) -> None:
         if self.writer is not None:
-            self.writer.close()
+            try:
+                self.writer.close()
+            except (OSError, tf.errors.OpError) as error:
+                self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self._enabled, self.writer = False, None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -189,6 +192,27 @@ def test_files_summaries_and_pictures(tmp_path):
     assert names == ["export-.._.._b_c.png", "export-1.png"]
     width, height = Image.open(tmp_path / "pictures" / "export-1.png").size
     assert width > 2 * 320 and height > 160, "two images of the proportions of the original, 128 x 256, enlarged"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
+    evaluation, pictures = tmp_path / "eval", tmp_path / "pictures"
+    evaluation.mkdir()
+    pictures.mkdir()
+    writer = tf.summary.create_file_writer(str(tmp_path / "events"))
+    shutil.rmtree(tmp_path / "events")
+    (tmp_path / "events").write_text("no folder any more")
+    full = [evaluation / f"metrics.jsonl.{os.getpid()}.part", pictures / "export-1.png", pictures / "export-2.png"]
+    full.append(tmp_path / f"found.json.{os.getpid()}.part")
+    for path in full:
+        path.symlink_to("/dev/full")
+    settings = EvalSettings(num_visualizations=2, visualization_export_dir=str(pictures), export_path=str(tmp_path / "found.json"))
+    metrics, shown = run(three_images(), step=30, model_dir=tmp_path, writer=writer, settings=settings)
+    assert metrics["DetectionBoxes_Precision/mAP"] > 0 and "step 30: 3 images" in shown
+    warnings = [record.getMessage() for record in caplog.records if "cannot be written" in record.getMessage()]
+    for what in (f"pictures in {pictures}", str(tmp_path / "found.json"), f"the metrics in {evaluation}"):
+        assert sum(f"step 30: {what} cannot be written (No space left on device); going on" in warning for warning in warnings) == 1, warnings
+    assert not (evaluation / "metrics.json").exists() and not (tmp_path / "found.json").exists()
 
 
 def test_repeated_ids_count_as_different_images():

@@ -36,8 +36,17 @@ def test_damaged_lines_are_left_out(tmp_path):
     results.write_metrics(tmp_path, 100, {"a": 0.1})
     with open(tmp_path / "eval" / "metrics.jsonl", "a") as file:
         file.write('{"step": 150, "metr\n[]\n')
+    with open(tmp_path / "eval" / "metrics.jsonl", "ab") as file:
+        file.write(b'{"step": 160, "metrics": {"\xff\xfe": 1}}\n')
     results.write_metrics(tmp_path, 200, {"a": 0.2})
     assert [entry["step"] for entry in results.read_history(tmp_path)] == [100, 200]
+
+
+def test_two_processes_do_not_share_a_temporary_file(tmp_path):
+    path = results.write_metrics(tmp_path, 100, {"a": 0.1})
+    (path.parent / "metrics.json.part").mkdir()  # Another process's, whatever it does with it.
+    results.write_metrics(tmp_path, 200, {"a": 0.2})
+    assert json.loads(path.read_text())["step"] == 200
 
 
 def test_no_history_without_a_file(tmp_path):
