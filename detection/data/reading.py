@@ -3,18 +3,21 @@
     for example in iterate(dataset, options): ...
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until
-the record that fails: slow, but only ever done once, and then the run ends.
+the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: validate_records.py
+finds everything that is wrong with a data set, and converting again mends it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from absl import logging
 
-from detection.data import shards
+from detection.data import image_header, shards
 from detection.data.decode import parse
 from detection.data.record_errors import describe, find
 from detection.errors import DataError
@@ -31,37 +34,41 @@ _DATA_FAULTS = (
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
 )
+_AT_ONCE = 64  # records held in memory while looking for a bad one
 
 
 def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Remarks | None = None) -> Iterator[Any]:
     """The elements of a dataset (also a distributed one); bad records raise DataError.
 
-    With `remarks`, what was put right in the records is logged once a kind, when it first appears, and summed up at the end.
+    With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where there is more to say by then,
+    at the end: of the data, by an error, or because the generator is closed.
     """
     iterator = iter(dataset)
-    told: set[str] = set()
-    for number in range(1 << 62):
-        try:
-            element = next(iterator)
-        except StopIteration:
-            break
-        except tf.errors.OpError as error:
-            known = translate(error, options)
-            if known is None:
-                raise
-            raise known from error
-        yield element
-        if remarks is not None and number % 200 == 0:
-            _tell(remarks, told)
-    if remarks is not None:
-        _tell(remarks, set())
+    told: dict[str, str] = {}
+    try:
+        for number in range(1 << 62):
+            try:
+                element = next(iterator)
+            except StopIteration:
+                break
+            except tf.errors.OpError as error:
+                known = translate(error, options)
+                if known is None:
+                    raise
+                raise known from error
+            yield element
+            if remarks is not None and number % 200 == 0:
+                _tell(remarks.lines(), told, new_kinds_only=True)
+    finally:
+        if remarks is not None and not sys.is_finalizing():  # An interpreter that ends collects generators when TensorFlow is gone already.
+            _tell(remarks.lines(), told, new_kinds_only=False)
 
 
-def _tell(remarks: Remarks, told: set[str]) -> None:
-    for kind, line in remarks.lines().items():
-        if kind not in told:
+def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> None:
+    for kind, line in lines.items():
+        if told.get(kind) != line and not (new_kinds_only and kind in told):
             logging.warning("records: %s", line)
-            told.add(kind)
+            told[kind] = line
 
 
 def translate(error: BaseException, options: InputOptions | None = None) -> DataError | None:
@@ -78,44 +85,36 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
         files = options.shards()
         return shards.find_corruption(files) or find_undecodable(files)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a record file is corrupted or cut short ({shards.first_line(error)}); create it again")
+        return DataError(f"a record file is corrupted or cut short ({shards.first_line(error)}); {shards.REMEDY}")
     return None
 
 
 def find_undecodable(paths: Iterable[str]) -> DataError | None:
     """The first record that is no tf.Example, or whose image does not decode."""
-
-    def broken(serialized: tf.Tensor) -> tf.data.Dataset:
-        """One bool: whether the record fails. The failure is caught by dropping it and appending the answer."""
-        attempt = tf.data.Dataset.from_tensors(serialized).map(lambda s: tf.size(decode_image(s)) < 0).ignore_errors()
-        return attempt.concatenate(tf.data.Dataset.from_tensors(True)).take(1)
-
-    for path in paths:
-        records = tf.data.TFRecordDataset(path, buffer_size=1 << 20)
-        checks = records.interleave(broken, cycle_length=8, block_length=1, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        for index, bad in enumerate(checks.as_numpy_iterator()):
-            if bad:
-                serialized = next(iter(records.skip(index)))
-                return DataError(describe(path, index, *_reason(serialized)))
+    with ThreadPoolExecutor() as pool:
+        for path in paths:
+            batches = tf.data.TFRecordDataset(path, buffer_size=1 << 20).batch(_AT_ONCE).as_numpy_iterator()
+            reasons = (reason for batch in batches for reason in pool.map(_reason, batch))
+            for index, reason in enumerate(reasons):
+                if reason is not None:
+                    return DataError(describe(path, index, *reason))
     return None
 
 
-def decode_image(serialized: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_image(parse(serialized)["image/encoded"], channels=3, expand_animations=False)
-
-
-def _reason(serialized: tf.Tensor) -> tuple[str, str, str]:
+def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
-        encoded = parse(serialized)["image/encoded"].numpy()
+        encoded = parse(tf.constant(serialized))["image/encoded"]
     except tf.errors.OpError as error:
         return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
     try:
-        decode_image(serialized)
+        if image_header.pixels(encoded) <= image_header.MAX_PIXELS:  # A larger one has its own message, where training meets it.
+            tf.io.decode_image(encoded, channels=3, expand_animations=False)
     except tf.errors.OpError as error:
-        what = f"cannot be decoded ({len(encoded)} bytes, {_kind(encoded)}: {shards.first_line(error)})"
+        data = encoded.numpy()
+        what = f"cannot be decoded ({len(data)} bytes, {_kind(data)}: {shards.first_line(error)})"
         return "image/encoded", what, "store a whole JPEG, PNG, BMP or GIF file"
-    return "", "failed once but can be read now", "check disk and memory"
+    return None
 
 
 def _kind(encoded: bytes) -> str:

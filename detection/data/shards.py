@@ -19,6 +19,8 @@ from absl import logging
 from detection.data.records import MANIFEST_SUFFIX, read_manifest
 from detection.errors import ConfigError, DataError
 
+REMEDY = "create or copy it again; validate_records.py tells what else is wrong"
+
 _HEADER, _FOOTER = 12, 4
 _BESIDE = (MANIFEST_SUFFIX, ".report.json")  # what create_tf_record leaves beside its shards
 _GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
@@ -83,7 +85,7 @@ def count_records(path: str) -> int:
             length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER else size
             end = offset + _HEADER + length + _FOOTER
             if end > size:
-                raise DataError(f"{path}, record {count}: cut short at {size} bytes, or not a TFRecord file; create it again")
+                raise DataError(f"{path}, record {count}: cut short at {size} bytes, or not a TFRecord file; {REMEDY}")
             offset, count = end, count + 1
     return count
 
@@ -97,7 +99,7 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
                 count += 1
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
             kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or cut short"
-            return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); create it again")
+            return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); {REMEDY}")
         except tf.errors.OpError as error:
             return DataError(f"{path}, record {count}: cannot be read ({first_line(error)}); check that the file exists and is readable")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+import detection
 from detection.data.input import eval_dataset, train_dataset
 from detection.data.reading import iterate, translate
 from detection.data.remarks import Remarks
@@ -72,7 +74,7 @@ def test_cut_short(write, options, example):
     path = Path(write(example(), example()))
     path.write_bytes(path.read_bytes()[:-10])
     text = line(options(str(path)))
-    assert "data.record, record 1" in text and "cut short" in text
+    assert "data.record, record 1" in text and "cut short" in text and "truncated record at" in text and "validate_records.py" in text
     with pytest.raises(DataError, match="data.record, record 1: cut short"):
         count_records(str(path))
 
@@ -82,7 +84,10 @@ def test_flipped_bit(write, options, example):
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(bytes(data))
-    assert "data.record, record 1" in line(options(str(path)))
+    text = line(options(str(path)))
+    assert "data.record, record 1" in text and "corrupted record at" in text and "validate_records.py" in text
+    with pytest.raises(DataError, match="data.record, record 1: .*[(]corrupted record at .*validate_records.py"):
+        list(iterate(train_dataset(options(str(path)), (), RESIZER, 1, 0), options(str(path))))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,7 @@ def test_flipped_bit(write, options, example):
         (b"hello, I am text", ("no known image format",)),
         (b"<html>no image</html>", ("HTML",)),
         (b"II*\0rest of a tiff", ("TIFF",)),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x40\0\0\0\x40\0\0\0\x08\x02\0\0\0", ("PNG",)),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x20\0\0\0\x20\0\x08\x02\0\0\0", ("PNG",)),
     ],
 )
 def test_undecodable_images_name_the_record(write, options, example, encoded, parts):
@@ -125,6 +130,38 @@ def test_oddities_are_logged_once(write, options, example, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         read_all(options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), *[example()] * 3)), remarks)
     assert any("1 boxes without area dropped" in message for message in caplog.messages)
+
+
+def warnings_of(caplog) -> list[str]:
+    return [message for message in caplog.messages if "boxes without area" in message]
+
+
+def test_remarks_are_summed_up_when_the_iterator_is_closed(write, options, example, caplog):
+    flat, good = example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), example()
+    settings, remarks = options(write(flat, good, good, flat), shuffle=False, num_prefetch_batches=1), Remarks()
+    elements = iterate(eval_dataset(settings, RESIZER, 1, remarks=remarks), settings, remarks)
+    with caplog.at_level("WARNING", logger="absl"):
+        for _ in range(4):
+            next(elements)
+        elements.close()
+    assert warnings_of(caplog)[-1].endswith("in 2 records (e.g. " + settings.paths[0] + ":0)")
+    assert len(set(warnings_of(caplog))) == len(warnings_of(caplog)) <= 2
+
+
+def test_a_summary_that_says_nothing_new_is_left_out(write, options, example, caplog):
+    settings, remarks = options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]))), Remarks()
+    with caplog.at_level("WARNING", logger="absl"):
+        for _ in iterate(train_dataset(settings, (), RESIZER, 1, 0, remarks=remarks).take(3), settings, remarks):
+            pass
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_nothing_drops_bad_records_unseen():
+    """tf.data's ignore_errors ends a shard at its first bad record and says nothing."""
+    package = Path(detection.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and "ignore_errors" in node.attr), f"{path}:{node.lineno}"
 
 
 def test_errors_of_others_are_left_alone():
