@@ -97,7 +97,7 @@ class _Run:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
         resumed = self.checkpoints.read_newest()
-        run_dir.settle_config(folder, pipeline.text, resumed is not None, options.allow_config_change)
+        run_dir.settle_config(folder, pipeline.text, resumed is not None, options.allow_config_change, options.config_path)
         with strategy.scope():
             self.detector = pipeline.make_detector()
             self.detector.build_weights()

@@ -59,6 +59,7 @@ def run(
         tf.config.experimental.enable_op_determinism()
     pipeline = load(config_path, settings, check_paths=eval_only is None)
     if eval_only is None:
+        options = dataclasses.replace(options, config_path=config_path)
         return train(pipeline, model_dir, options=options, strategy=strategies.choose(num_replicas))
     if eval_only.training_data:
         pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)

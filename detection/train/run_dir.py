@@ -2,7 +2,8 @@
 
 .train.lock       held while a process trains; the operating system lets go of it when the process dies, however it dies
 .train.owner      who holds it, for the message that the next one gets
-pipeline.config   the config as run, with all overrides; resuming with another one is refused
+pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the file the run was started with
+.as_run.config    the same, which nobody edits; resuming with another one is refused
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from detection.train import checkpoint_files
 from detection.train.checkpoints import replace_text
 
 AS_RUN = "pipeline.config"
+OWN_COPY = ".as_run.config"
 # What may change between two runs: it does not touch what is learnt, or is not looked at again after the first step.
 FREE_TO_CHANGE = (
     "eval_config",
@@ -77,10 +79,11 @@ def _holder(owner: Path) -> str:
         return "another process"
 
 
-def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool) -> None:
+def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool, source: str | None = None) -> None:
     """Saves the config as run; when resuming, first compares it with the saved one.
 
     Args:
+      source: the user's file. Where that is model_dir/pipeline.config, it is not written over.
       text: the config in text form, as `config.to_text` prints it; empty: there is none to save (a pipeline made in Python).
 
     Raises:
@@ -88,15 +91,18 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
     """
     if not text:
         return
-    path = model_dir / AS_RUN
-    if resuming and path.exists():
-        changes = differences(path.read_text(encoding="utf-8"), text)
+    path, own = model_dir / AS_RUN, model_dir / OWN_COPY
+    before = own if own.exists() else path  # Folders of earlier versions have the one alone.
+    if resuming and before.exists():
+        changes = differences(before.read_text(encoding="utf-8"), text)
         if changes and not allow_change:
             more = f" (and {len(changes) - 1} more changes)" if len(changes) > 1 else ""
             raise ConfigError(f"{path}: {changes[0]}{more} since this model_dir was started; use another model_dir, or pass --allow_config_change")
         for change in changes:
             logging.warning("%s: %s", path, change)
-    replace_text(path, text)
+    replace_text(own, text)
+    if source is None or not (path.exists() and os.path.samefile(source, path)):
+        replace_text(path, text)
 
 
 def differences(old: str, new: str) -> list[str]:

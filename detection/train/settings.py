@@ -45,3 +45,4 @@ class RunOptions:
     allow_config_change: bool = False
     seed: int | None = None
     summaries: bool = True
+    config_path: str | None = None  # the file that the pipeline was read from

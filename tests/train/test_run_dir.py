@@ -70,6 +70,24 @@ def test_the_config_is_saved_and_a_changed_one_refused_by_field(tmp_path):
     assert (tmp_path / "pipeline.config").read_text() == changed
 
 
+def test_the_folders_own_file_edited_is_a_changed_config_and_stays_the_users(tmp_path):
+    source = tmp_path / "pipeline.config"
+    run_dir.settle_config(tmp_path, _TEXT, resuming=False, allow_change=False, source=None)
+    edited = "# mine\n" + _TEXT.replace("batch_size: 4", "batch_size: 8")
+    source.write_text(edited)
+    with pytest.raises(ConfigError, match=r"pipeline\.config: train_config\.batch_size was 4, is now 8 since"):
+        run_dir.settle_config(tmp_path, edited, resuming=True, allow_change=False, source=str(source))
+    run_dir.settle_config(tmp_path, edited, resuming=True, allow_change=True, source=str(source))
+    assert source.read_text() == edited and (tmp_path / run_dir.OWN_COPY).read_text() == edited
+    run_dir.settle_config(tmp_path, edited, resuming=True, allow_change=False, source=str(source))
+
+
+def test_a_folder_without_the_own_copy_is_compared_with_the_file_people_see(tmp_path):
+    (tmp_path / "pipeline.config").write_text(_TEXT)
+    with pytest.raises(ConfigError, match="num_classes was 3, is now 2"):
+        run_dir.settle_config(tmp_path, _TEXT.replace("num_classes: 3", "num_classes: 2"), resuming=True, allow_change=False)
+
+
 def test_more_steps_and_other_evaluation_are_no_change(tmp_path):
     run_dir.settle_config(tmp_path, _TEXT, resuming=False, allow_change=False)
     longer = _TEXT.replace("num_steps: 6", "num_steps: 60") + "eval_config {\n  batch_size: 2\n}\n"
