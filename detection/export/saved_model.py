@@ -5,7 +5,8 @@
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
 
-Everything is written beside the target and moved there when it is complete: an export that fails, or is stopped, leaves the one before it in place.
+Everything is written into a hidden folder of the target and moved up when it is complete: an export that fails, or is stopped, leaves the one
+before it in place.
 """
 
 from __future__ import annotations
@@ -97,20 +98,21 @@ def _only_warnings() -> Iterator[None]:
 
 
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a folder beside `output_directory`, then moves what it wrote there, entry by entry.
+    """Lets `write` fill a hidden folder in `output_directory`, then moves what it wrote up, entry by entry.
 
-    An entry that existed is replaced; other files in `output_directory` stay.
+    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. An entry that existed is replaced;
+    other files in `output_directory` stay.
 
     Raises:
         ConfigError: naming the folder, when it cannot be written; nothing of the old export is lost.
     """
     output_directory = output_directory.absolute()
-    partial = output_directory.with_name(f".{output_directory.name}.tmp-{os.getpid()}")
+    partial = output_directory / f".exporting-{os.getpid()}"
+    is_new = not output_directory.exists()
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write(partial)
-        output_directory.mkdir(exist_ok=True)
         for entry in sorted(partial.iterdir()):
             _replace(entry, output_directory / entry.name)
     except DetectionError:
@@ -120,6 +122,8 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
         raise ConfigError(f"--output_directory={output_directory}: cannot write the export: {reason}; check the path and the free space") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if is_new and output_directory.is_dir() and not any(output_directory.iterdir()):
+            output_directory.rmdir()
 
 
 def _replace(new: Path, target: Path) -> None:
@@ -127,7 +131,12 @@ def _replace(new: Path, target: Path) -> None:
     old = new.with_name(f"{new.name}.old")
     if target.exists():
         target.rename(old)
-    new.rename(target)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
     if old.is_dir():
         shutil.rmtree(old)
     elif old.exists():

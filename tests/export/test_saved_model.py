@@ -14,6 +14,7 @@ from detection import config
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export.saved_model import label_items, label_map_text, write_atomically
+from detection.train import checkpoints
 from detection.types import Category
 
 
@@ -25,8 +26,8 @@ def test_everything_lies_where_clients_look(exported, trained):
     assert config.load(exported / "pipeline.config") == config.load(trained.config)
     reader = tf.train.load_checkpoint(str(exported / "checkpoint"))
     assert int(reader.get_tensor("global_step")) == 7
-    for variable in trained.detector.variables:
-        np.testing.assert_array_equal(reader.get_tensor(variable.path), variable.numpy())
+    for name, variable in checkpoints.by_name(trained.detector).items():
+        np.testing.assert_array_equal(reader.get_tensor(name), variable.numpy())
 
 
 def test_the_saved_model_holds_no_variable_and_no_batch_norm(exported):
@@ -39,7 +40,7 @@ def test_the_saved_model_holds_no_variable_and_no_batch_norm(exported):
 
 
 def test_nothing_of_the_scratch_folders_is_left(exported):
-    assert not [path for path in exported.parent.iterdir() if path.name.startswith(".")]
+    assert not [path for path in (*exported.parent.iterdir(), *exported.iterdir()) if path.name.startswith(".")]
 
 
 def test_sparse_ids_odd_names_and_display_names_survive(tmp_path):
@@ -51,6 +52,21 @@ def test_sparse_ids_odd_names_and_display_names_survive(tmp_path):
     assert label_map.load(tmp_path / "map.pbtxt").categories == categories
     shown = label_map.load(tmp_path / "map.pbtxt", use_display_name=True).categories
     assert [name for _, name in shown] == ["Letter\nA", 'two "words"\\', "snow"]
+
+
+def test_all_is_written_inside_the_target_which_may_be_a_mounted_volume(tmp_path):
+    seen = []
+    write_atomically(tmp_path / "export", lambda folder: (seen.append(folder.parent), (folder / "x").write_text("")))
+    assert seen == [tmp_path / "export"]
+
+
+def test_a_failed_export_leaves_no_new_folder(tmp_path):
+    def fail(folder: Path) -> None:
+        raise ConfigError("no")
+
+    with pytest.raises(ConfigError, match="no"):
+        write_atomically(tmp_path / "export", fail)
+    assert not (tmp_path / "export").exists()
 
 
 def _writes(text: str):
@@ -88,6 +104,7 @@ def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
     assert str(target) in message and ("No space" in message or "disk full" in message) and "\n" not in message
     assert (target / "saved_model" / "x").read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    assert [path.name for path in target.iterdir()] == ["saved_model"]
 
 
 def test_a_target_that_cannot_be_made_is_named(tmp_path):
