@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.data.input import count_records, eval_dataset, translate
+from detection.data.remarks import Remarks
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.train import checkpoints
@@ -34,7 +35,8 @@ class Evaluation:
             (model_dir / "eval").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--model_dir {model_dir}: cannot be written ({error.strerror or error}); choose another folder") from error
-        self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size)
+        self._remarks, self._told = Remarks(), set()
+        self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
         self._evaluators = settings.evaluators(pipeline.categories)
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth)
         self._summaries = Summaries(model_dir / "eval", summaries)
@@ -45,7 +47,7 @@ class Evaluation:
         """Tag -> value for the detector as it is, or as it is inside the context `weights` (moving averages).
 
         Raises:
-          DataError: the evaluation input holds no image, or one that cannot be read.
+          DataError: the evaluation input holds no image, or one that cannot be read. ConfigError: the memory is too small for a batch.
         """
         try:
             with weights or contextlib.nullcontext():
@@ -62,13 +64,26 @@ class Evaluation:
                     eval_step=self._step,
                     stream=self._stream,
                 )
+        except tf.errors.ResourceExhaustedError as error:
+            raise ConfigError(
+                f"evaluation of step {step}: out of memory with eval_config.batch_size {self._pipeline.evaluate.batch_size}; lower it, or the "
+                f"image_resizer's dimensions ({str(error).splitlines()[0][:150]})"
+            ) from error
         except tf.errors.OpError as error:
             known = translate(error, self._pipeline.eval_input)
             if known is None:
                 raise
             raise known from error
+        self._tell_remarks()
         self.last_step, self._ended = step, time.monotonic()
         return metrics
+
+    def _tell_remarks(self) -> None:
+        """What was put right in the records, each line once: every evaluation reads the same ones."""
+        for line in self._remarks.lines().values():
+            if line not in self._told:
+                self._told.add(line)
+                logging.warning("evaluation records: %s", line)
 
     def seconds_ago(self) -> float:
         """Since the last evaluation, or since this was made."""
@@ -97,10 +112,10 @@ def evaluate_checkpoints(
         0: any number.
 
     Returns:
-      Tag -> value of the last evaluation; empty if no checkpoint appeared in time.
+      Tag -> value of the last evaluation.
 
     Raises:
-      ConfigError: nothing to evaluate on, a checkpoint of another model; with `run_once` no checkpoint or an unreadable one.
+      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one.
     """
     if pipeline.eval_input is None:
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
@@ -109,6 +124,8 @@ def evaluate_checkpoints(
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
             return evaluation.run(checkpoints.load_into(detector, checkpoint_dir, pipeline.evaluate.use_moving_averages))
+        if not os.path.isdir(checkpoint_dir):
+            logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
         metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
         while time.monotonic() < deadline:
             steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
@@ -126,4 +143,9 @@ def evaluate_checkpoints(
                     time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
                     continue
             time.sleep(min(_POLL_SECONDS, timeout))
+        if seen is None:
+            raise ConfigError(
+                f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g} seconds; "
+                "check the path, or raise --eval_timeout"
+            )
         return metrics

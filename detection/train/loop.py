@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +37,7 @@ from detection.train.settings import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
 from detection.train.summaries import Summaries
+from detection.types import Example
 
 if TYPE_CHECKING:
     from detection.builders.pipeline import Pipeline
@@ -93,6 +95,7 @@ class _Run:
         self.stream = sys.stderr if stream is None else stream
         self.progress: Progress | None = None
         self.data_ended = False
+        self.examples: Generator[Example] | None = None
         if options.seed is not None:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
@@ -133,6 +136,8 @@ class _Run:
         return self.metrics or self.losses
 
     def close(self) -> None:
+        if self.examples is not None:
+            self.examples.close()  # It then tells what was put right in the records.
         self.summaries.close()
         if self.evaluation is not None:
             self.evaluation.close()
@@ -164,7 +169,8 @@ class _Run:
         )
         if self.strategy.num_replicas_in_sync > 1:
             dataset = self.strategy.experimental_distribute_dataset(dataset)
-        self.feed = Feed(iterate(dataset, self.pipeline.train_input, remarks))
+        self.examples = iterate(dataset, self.pipeline.train_input, remarks)
+        self.feed = Feed(self.examples)
         self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
         self.watch = LossesWatch(lambda: self.step.tags, self.options.max_nonfinite_steps, self.folder, self.strategy.experimental_local_results)
 

@@ -6,7 +6,8 @@ import json
 import threading
 
 import pytest
-from tiny import make_pipeline
+import tensorflow as tf
+from tiny import TinyDetector, make_pipeline, write_records
 
 from detection.errors import ConfigError, DataError
 from detection.train import loop
@@ -38,12 +39,47 @@ def test_following_a_training_run_until_nothing_new_appears(tmp_path):
     assert json.loads(lines[-1])["step"] == 6 and "Loss/total_loss" in metrics
 
 
-def test_no_checkpoint_and_no_input(tmp_path):
+def test_what_was_put_right_in_the_records_is_told_once(tmp_path, caplog):
+    pipeline = make_pipeline(tmp_path)
+    pipeline = dataclasses.replace(pipeline, eval_inputs=(dataclasses.replace(pipeline.eval_input, max_number_of_boxes=4),))
+    write_records(tmp_path, boxes=6)
+    options = dataclasses.replace(_QUICK, evaluate_every=2)
+    loop.train(pipeline, tmp_path / "run", options=options, num_steps=4, stream=io.StringIO())
+    line = "24 boxes beyond max_number_of_boxes dropped, in 12 records"
+    lines = [record.getMessage() for record in caplog.records if line in record.getMessage()]
+    assert sum(line.startswith("evaluation records: ") for line in lines) == 1, lines
+    assert any(line.startswith("records: ") for line in lines), "the summary at the end of training"
+
+
+def test_out_of_memory_names_the_batch_size_of_evaluation(tmp_path):
+    class Greedy(TinyDetector):
+        def loss(self, predictions, groundtruth):
+            size = tf.cast(tf.reduce_sum(groundtruth.counts), tf.int64) * 2**42
+            return {"Loss/localization_loss": tf.reduce_sum(tf.random.uniform([size]))}
+
+    def make_greedy():
+        detector = Greedy()
+        detector.build_weights()
+        return detector
+
+    pipeline = make_pipeline(tmp_path)
+    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, num_steps=2, stream=io.StringIO())
+    greedy = dataclasses.replace(pipeline, make_detector=make_greedy)
+    with pytest.raises(ConfigError, match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the image_resizer's"):
+        evaluate_checkpoints(greedy, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
+
+
+def test_no_checkpoint_and_no_input(tmp_path, caplog):
     pipeline = make_pipeline(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no checkpoint"):
         evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", run_once=True, stream=io.StringIO())
-    assert evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", timeout=0.1, stream=io.StringIO()) == {}
+    with pytest.raises(ConfigError, match="--checkpoint_dir=.*empty: no checkpoint that can be read appeared within 0.1 seconds"):
+        evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", timeout=0.1, stream=io.StringIO())
+    assert "no such folder" not in caplog.text
+    with pytest.raises(ConfigError, match="--checkpoint_dir=.*absent: no checkpoint"):
+        evaluate_checkpoints(pipeline, tmp_path / "absent", tmp_path / "empty", timeout=0.1, stream=io.StringIO())
+    assert "absent: no such folder yet" in caplog.text
     with pytest.raises(ConfigError, match="no eval_input_reader"):
         evaluate_checkpoints(dataclasses.replace(pipeline, eval_inputs=()), tmp_path, tmp_path)
 
