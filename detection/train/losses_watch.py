@@ -86,10 +86,14 @@ class LossesWatch:
         steps = [
             {"step": bad.step, "values": {tag: repr(value) for tag, value in bad.values.items()}, "source_ids": bad.source_ids} for bad in self._bad
         ]
-        replace_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
+        try:
+            replace_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
+            where = f"all in {record}"
+        except OSError as error:  # The divergence is what the user must hear of.
+            where = f"{record} cannot be written: {error.strerror or error}"
         raise DivergedError(
             f"step {first.step}: the loss is not finite ({_odd(first.values)}), nor in the {self._limit - 1} steps after it; learning rate "
-            f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} (all in {record}); last checkpoint: "
+            f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last checkpoint: "
             f"{last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
         )
 
