@@ -53,8 +53,12 @@ class Checkpoints:
         """
         prefix = self.prefix(step)
         checkpoint_files.write(prefix, tensors)
-        self._rotate(newest=step)
-        self._write_state(newest=step)
+        # The checkpoint is safe now; whatever fails from here on must not make it look lost.
+        for tidy in (self._rotate, self._write_state):
+            try:
+                tidy(newest=step)
+            except OSError as error:
+                logging.warning("%s is saved, but the files beside it cannot be brought up to date (%s)", prefix, error)
         return prefix
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:

@@ -54,6 +54,16 @@ def test_a_garbage_state_file_never_means_step_0(tmp_path, state, caplog):
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt-3")
 
 
+def test_trouble_after_a_save_is_told_and_the_save_counts(tmp_path, caplog):
+    kept = _filled(tmp_path, 1, keep=1)
+    (tmp_path / "checkpoint.new").mkdir()  # So the state file cannot be written,
+    (tmp_path / f"model.ckpt-1{checkpoint_files.DATA}").unlink()
+    (tmp_path / f"model.ckpt-1{checkpoint_files.DATA}").mkdir()  # nor the old checkpoint be deleted.
+    assert kept.save(2, _tensors(2)) == kept.prefix(2)
+    assert checkpoint_files.read(kept.prefix(2))["w"][0] == 2
+    assert caplog.text.count("model.ckpt-2 is saved, but the files beside it") == 2
+
+
 def test_a_damaged_newest_falls_back_with_one_warning(tmp_path, caplog):
     kept = _filled(tmp_path, 1, 2, 3)
     for step in (2, 3):
