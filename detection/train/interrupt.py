@@ -38,9 +38,14 @@ class StopRequest:
 
     @contextlib.contextmanager
     def at_once(self, message: str) -> Iterator[None]:
-        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be saved."""
+        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be saved.
+
+        One that was noted before raises at entry.
+        """
         self._at_once = message
         try:
+            if self.signal_number is not None:
+                raise self._interrupted(self.signal_number)
             yield
         finally:
             self._at_once = None
@@ -49,7 +54,10 @@ class StopRequest:
         self.signal_number = number
         self._restore()
         if self._at_once is not None:
-            raise Interrupted(f"stopped by signal {number}; {self._at_once}", number)
+            raise self._interrupted(number)
+
+    def _interrupted(self, number: int) -> Interrupted:
+        return Interrupted(f"stopped by signal {number}; {self._at_once}", number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -25,3 +25,10 @@ def test_long_work_is_left_at_once():
         os.kill(os.getpid(), signal.SIGTERM)
     assert raised.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_long_work_is_not_begun_after_a_signal():
+    with pytest.raises(Interrupted, match="stopped by signal 15; all saved"), StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with stop.at_once("all saved"):
+            pytest.fail("entered")
