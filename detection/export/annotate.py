@@ -86,6 +86,12 @@ def annotate(
     rows: list[dict[str, object]] = []
     bad: list[str] = []
     shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
+
+    def report(error: DataError) -> None:
+        bad.append(str(error))
+        if progress:
+            progress.write(f"error: {error}")
+
     names = _picture_names(paths)
     _spare_images(paths, output_dir, [*(names.values() if options.pictures else ()), *([SHEET_NAME] if options.contact_sheet else ())])
     try:
@@ -97,11 +103,11 @@ def annotate(
                     images.append(read(path, options.max_image_pixels))
                     chunk.append(path)
                 except DataError as error:
-                    bad.append(str(error))
-                    if progress:
-                        progress.write(f"error: {error}")
-            results = predictor.detect(images, options.min_score, options.max_boxes, options.batch_size)
-            for path, image, result in zip(chunk, images, results, strict=True):
+                    report(error)
+            for path, image, result in zip(chunk, images, _detect(predictor, chunk, images, options), strict=True):
+                if isinstance(result, DataError):
+                    report(result)
+                    continue
                 rows += coco_rows(path, result)
                 picture = Image.fromarray(draw(image, result, options)) if options.pictures or options.contact_sheet else None
                 if options.pictures:
@@ -121,6 +127,16 @@ def annotate(
     except OSError as error:
         raise ConfigError(f"--output_dir={output_dir}: cannot be written: {error.strerror or error}; check the path and the free space") from error
     return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
+
+
+def _detect(predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], options: Options) -> list[Result | DataError]:
+    """For each image what was found, or why the model does not take it. One that it does not take costs the others only their batch."""
+    try:
+        return predictor.detect(images, options.min_score, options.max_boxes, options.batch_size, names=paths)
+    except DataError as error:
+        if len(paths) == 1:
+            return [error]
+    return [_detect(predictor, [path], [image], options)[0] for path, image in zip(paths, images, strict=True)]
 
 
 def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.ndarray:

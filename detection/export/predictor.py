@@ -71,7 +71,12 @@ class Predictor:
         return cls(loaded, _categories(folder))
 
     def detect(
-        self, images: ImageLike | Iterable[ImageLike], min_score: float = 0.0, max_boxes: int | None = None, batch_size: int = 8
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        min_score: float = 0.0,
+        max_boxes: int | None = None,
+        batch_size: int = 8,
+        names: Sequence[str] | None = None,
     ) -> list[Result]:
         """Finds objects in images.
 
@@ -80,19 +85,23 @@ class Predictor:
             min_score: detections below are left out.
             max_boxes: at most so many an image.
             batch_size: images of one size that go through the network together.
+            names: what errors call the images; None takes their paths, or their numbers.
 
         Returns:
             One result an image, in order.
 
         Raises:
-            DataError: naming the image that cannot be used.
+            DataError: naming the images that cannot be used. ConfigError: too little memory.
         """
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             images = [images]
+        images = list(images)
+        if names is None:
+            names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}" for number, image in enumerate(images)]
         arrays = [read(image) if isinstance(image, str | os.PathLike) else _checked(image, number) for number, image in enumerate(images)]
         results: dict[int, Result] = {}
         for indices in _same_size(arrays, self._batch_limit(batch_size)):
-            outputs = self._run(np.stack([arrays[index] for index in indices]))
+            outputs = self._run(np.stack([arrays[index] for index in indices]), ", ".join(names[index] for index in indices))
             for row, index in enumerate(indices):
                 results[index] = self._result(outputs, row, arrays[index].shape, min_score, max_boxes)
         return [results[index] for index in range(len(arrays))]
@@ -101,8 +110,8 @@ class Predictor:
         """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
         return (self._spec.shape[0] if self._spec.shape.rank else None) or max(1, batch_size)
 
-    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """images uint8 [B, h, w, 3] in the form that the signature takes."""
+    def _run(self, images: np.ndarray, names: str) -> dict[str, np.ndarray]:
+        """images uint8 [B, h, w, 3] in the form that the signature takes; `names` for errors."""
         count, fixed = len(images), self._spec.shape[0] if self._spec.shape.rank else None
         if fixed and count < fixed:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
@@ -112,9 +121,14 @@ class Predictor:
             value = tf.cast(images, self._spec.dtype)
         try:
             outputs = self._signature(**{self._key: value})
-        except tf.errors.InvalidArgumentError as error:
-            reason = f"the model takes {self._spec.dtype.name} {self._spec.shape}: {str(error).splitlines()[0]}"
-            raise DataError(f"images {images.shape}: {reason}; resize them or export without --input_shape") from error
+        except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+            height, width = images.shape[1:3]
+            reason = f"the model takes {self._spec.dtype.name} {self._spec.shape} ({' '.join(str(error).split())[:150]})"
+            raise DataError(f"{names}: {height} x {width} pixels, {reason}; resize or export without --input_shape") from error
+        except tf.errors.ResourceExhaustedError as error:
+            height, width = images.shape[1:3]
+            reason = f"out of memory with {count} images of {height} x {width} pixels"
+            raise ConfigError(f"{names}: {reason}; lower --batch_size or scale them down") from error
         return {key: value.numpy()[:count] for key, value in outputs.items()}
 
     def _result(self, outputs: dict[str, np.ndarray], row: int, shape: tuple[int, ...], min_score: float, max_boxes: int | None) -> Result:

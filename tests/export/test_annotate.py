@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from detection.errors import ConfigError
@@ -94,6 +95,25 @@ def test_a_folder_that_cannot_be_written_is_named(predictor, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--output_dir=.*file: cannot be written"):
         annotate.annotate(predictor, _files(tmp_path, ["a.png"]), tmp_path / "file")
+
+
+def test_images_of_a_size_that_the_model_does_not_take_are_skipped_and_named(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "input_tensor")])
+    def particular(images):
+        count = tf.shape(tf.ensure_shape(images, [None, 60, 80, 3]))[0]
+        boxes, ones = tf.tile([[[0.0, 0.0, 0.5, 0.5]]], [count, 1, 1]), tf.ones([count, 1])
+        return {"detection_boxes": boxes, "detection_scores": ones, "detection_classes": ones, "num_detections": tf.ones([count])}
+
+    module = tf.Module()
+    module.particular = particular
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=particular)
+    paths = _files(tmp_path, ["a.png", "b.png", "c.png"])
+    Image.new("RGB", (30, 20)).save(paths[1])
+    report = annotate.annotate(Predictor.load(tmp_path / "model"), paths, tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=1))
+    assert report.images == 2 and report.detections == 2
+    (line,) = report.bad
+    assert line.startswith(f"{paths[1]}: 20 x 30 pixels, the model takes uint8 (None, None, None, 3) (")
+    assert "--input_shape" in line and "\n" not in line
 
 
 def test_images_are_never_overwritten(predictor, tmp_path):

@@ -63,6 +63,17 @@ def test_models_of_strings_work_too(exported_strings, predictor):
     np.testing.assert_allclose(result.scores, predictor.detect(image)[0].scores, atol=1e-5)
 
 
+def test_out_of_memory_says_what_to_lower(exported, monkeypatch):
+    predictor = Predictor.load(exported)
+
+    def exhausted(**inputs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(predictor, "_signature", exhausted)
+    with pytest.raises(ConfigError, match="image 0, image 1: out of memory with 2 images of 60 x 120 pixels; lower --batch_size"):
+        predictor.detect([_image(60, 120)] * 2)
+
+
 def test_no_image_gives_no_result(predictor):
     assert predictor.detect([]) == []
 
