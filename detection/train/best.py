@@ -1,4 +1,7 @@
-"""The checkpoint with the highest value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for lack of a better one."""
+"""The checkpoint with the best value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for lack of a better one.
+
+The best value is the highest; of a tag that begins with Loss/, the lowest.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from detection.errors import ConfigError
+from detection.evaluate.results import read_history
 from detection.train import checkpoint_files
 from detection.train.checkpoint_files import DATA, INDEX
 from detection.train.checkpoints import prefix_in, replace_text, steps_in
@@ -27,15 +31,18 @@ class Best:
       model_dir: where `best` lies.
       metric: a tag; None takes the first of DEFAULT_METRICS that appears.
       patience: evaluations without a better value before `gives_up`; 0: never.
+      resumed_at: the step from which the run goes on; the evaluations between the best step and this one count for the patience. None: a new run.
     """
 
-    def __init__(self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0) -> None:
+    def __init__(self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0, resumed_at: int | None = None) -> None:
         self.folder = Path(model_dir) / "best"
         self.metric, self._patience = metric, patience
         self.value: float | None = None
         self.step: int | None = None
-        self._without = 0
         self._read()
+        since = -1 if self.step is None else self.step
+        evaluated = read_history(model_dir) if patience and resumed_at is not None else ()
+        self._without = sum(since < record["step"] <= resumed_at and self.metric in record["metrics"] for record in evaluated)
 
     def offer(self, step: int, metrics: Mapping[str, float], prefix: str | os.PathLike | None) -> bool:
         """Takes an evaluation and keeps its checkpoint if the metric beats the best so far; true if so.
@@ -55,7 +62,7 @@ class Best:
         if self.metric not in metrics:
             raise ConfigError(f"--best_metric {self.metric}: evaluation reports no such metric; it reports {', '.join(sorted(metrics))}")
         value = float(metrics[self.metric])
-        if not np.isfinite(value) or value < 0 or (self.value is not None and value <= self.value):
+        if not self._is_better(value):
             self._without += 1
             return False
         self._without = 0
@@ -68,6 +75,11 @@ class Best:
             return False
         self.value, self.step = value, step
         return True
+
+    def _is_better(self, value: float) -> bool:
+        if self.metric.startswith("Loss/"):
+            return bool(np.isfinite(value)) and (self.value is None or value < self.value)
+        return bool(np.isfinite(value)) and value >= 0 and (self.value is None or value > self.value)
 
     def gives_up(self) -> bool:
         """Whether `patience` evaluations have passed without a better value."""

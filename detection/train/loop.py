@@ -109,7 +109,7 @@ class _Run:
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
         self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
-        self.best = Best(folder, options.best_metric, options.stop_after)
+        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=self.step_number if resumed else None)
         self.metrics: dict[str, float] = {}  # of the last evaluation
         self.losses: dict[str, float] = {}  # means of the last steps
 

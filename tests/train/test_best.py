@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detection.errors import ConfigError
+from detection.evaluate.results import write_metrics
 from detection.train import checkpoint_files
 from detection.train.best import Best
 from detection.train.checkpoints import Checkpoints
@@ -59,6 +60,25 @@ def test_giving_up_after_some_evaluations_without_a_better_one(tmp_path, saved):
         best.offer(1, {"a": value}, saved.prefix(1))
         assert best.gives_up() is stops
     assert not Best(tmp_path, "a").gives_up()
+
+
+def test_the_lowest_loss_is_the_best(tmp_path, saved):
+    best = Best(tmp_path, "Loss/total_loss")
+    kept = [best.offer(step, {"Loss/total_loss": value}, saved.prefix(step)) for step, value in ((1, 2.0), (2, 2.5), (2, float("nan")), (3, 1.5))]
+    assert kept == [True, False, False, True]
+    assert (Best(tmp_path, "Loss/total_loss").value, best.step) == (1.5, 3)
+
+
+def test_patience_goes_on_after_a_restart(tmp_path, saved):
+    for step, value in ((1, 0.5), (2, 0.4), (3, 0.3)):
+        write_metrics(tmp_path, step, {"a": value})
+    Best(tmp_path, "a").offer(1, {"a": 0.5}, saved.prefix(1))
+    assert Best(tmp_path, "a", patience=2, resumed_at=3).gives_up()
+    going_back = Best(tmp_path, "a", patience=2, resumed_at=2)  # As after a damaged checkpoint: the evaluation of step 3 comes again.
+    assert not going_back.gives_up()
+    going_back.offer(3, {"a": 0.3}, saved.prefix(3))
+    assert going_back.gives_up()
+    assert not Best(tmp_path, "a", patience=2).gives_up()
 
 
 def test_what_was_not_saved_is_not_kept(tmp_path):
