@@ -152,6 +152,42 @@ def test_exit_codes(tmp_path, config):
         assert sum(line.startswith("error: ") for line in err.splitlines()) == 1 and "Traceback" not in err, err
 
 
+@pytest.mark.slow
+def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(tmp_path, config):
+    write_records(tmp_path, images=3000)  # So that an evaluation takes seconds.
+    process = _start(config, tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5", "--eval_every_n=5")
+    _wait_for(tmp_path / "run" / "model.ckpt-5.index", process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    code, _, err = _finish(process)
+    assert code == 143 and "stopped by signal 15; the last checkpoint is" in err and "model.ckpt-5" in err and "Traceback" not in err, err
+    assert time.monotonic() - begun < 10
+    assert not (tmp_path / "run" / "eval" / "metrics.json").exists(), "the signal came after the evaluation"
+    assert checkpoint_files.read(tmp_path / "run" / "model.ckpt-5")["global_step"] == 5
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_save(tmp_path, config):
+    run, flags = tmp_path / "run", ("--checkpoint_every_n=1", "--eval_every_n=100000", "--num_train_steps=100000")
+    for _ in range(5):
+        process = _start(config, run, *flags)
+        while not (saving := list(run.glob(f"{checkpoint_files.TEMPORARY}*/*"))):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if saving := list(run.glob(f"{checkpoint_files.TEMPORARY}*")):
+            break
+    assert saving, "no kill struck during a save"
+    steps = checkpoints.steps_in(run)
+    for step in steps:
+        assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
+    last = steps[-1] if steps else 0
+    code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
+    assert code == 0 and "removed an unfinished checkpoint" in err, err
+    assert checkpoints.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
+
+
 _TWO_REPLICAS = """
 import sys, tensorflow as tf
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
