@@ -83,6 +83,21 @@ def options() -> Callable[..., InputOptions]:
     return make
 
 
+@pytest.fixture
+def numbered(write, example, options):
+    """numbered(7, 4) -> options for shards of 7 and 4 records with source ids 0 to 10."""
+
+    def make(*sizes: int, **changes: object) -> InputOptions:
+        paths, start = [], 0
+        for number, size in enumerate(sizes):
+            records = [example(image__source_id=str(index), boxes=[(0.1, 0.2, 0.5, 0.6), (0, 0, 1, 1)]) for index in range(start, start + size)]
+            paths.append(write(*records, name=f"part-{number}.record"))
+            start += size
+        return options(*paths, **changes)
+
+    return make
+
+
 @pytest.fixture(name="example")
 def example_fixture() -> Callable[..., bytes]:
     """The function `example`, for tests that build records."""

@@ -134,6 +134,12 @@ def test_without_label_map_texts_must_agree_with_each_other(tmp_path):
     assert "record 1 (id 1)" in str(report.faults[0]) and "labels start at 1" in str(report.faults[1])
 
 
+def test_texts_and_labels_that_disagree_are_refused(tmp_path, classes):
+    """Training takes the text and goes on; the script ends with code 3 for whatever is in `bad`."""
+    (fault,) = validate_records([shard(tmp_path, example(0, **{"image/object/class/label": [3, 2]}))], classes).bad
+    assert "record 0 (id 0), box 1: text 'dog' is label 3 in" in str(fault) and "the record says label 2" in str(fault)
+
+
 def test_repeated_source_id_names_both_places(tmp_path):
     first, second = shard(tmp_path, example(0), name="a.tfrecord"), shard(tmp_path, example(1), example(0), name="b.tfrecord")
     (fault,) = validate_records([first, second]).faults
