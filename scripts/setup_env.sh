@@ -32,8 +32,8 @@ setup_env() {
   stamp=".venv/installed$extras-$(cat setup.py pyproject.toml protos/*.proto scripts/*.py | cksum | cut -d' ' -f1)"
   if [ ! -e "$stamp" ]; then
     echo "== installing the project and what it needs into .venv (TensorFlow is large: minutes)"
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --upgrade pip || exit 1
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".$extras" || exit 1
+    "$PYTHON" -m pip install -qq --disable-pip-version-check --upgrade pip || exit 1
+    "$PYTHON" -m pip install -qq --disable-pip-version-check --editable ".$extras" || exit 1
     touch "$stamp"
   fi
   export PATH="$PWD/.venv/bin:$PATH" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
