@@ -2,7 +2,7 @@
 
     JPEG: found by libjpeg among the segments   PNG: bytes 16 to 24, big endian   GIF: bytes 6 to 10, BMP: bytes 18 to 26, little endian
 
-Of a 640x480 JPEG this costs 20 µs, beside 1.1 ms for decoding it.
+For a 640x480 JPEG this takes 10 µs, beside 1.1 ms for decoding it.
 """
 
 from __future__ import annotations
