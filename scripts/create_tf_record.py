@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
     output = FLAGS.output or FLAGS.output_path
     if not output:
         raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
+    cli.import_tensorflow()
     from detection.data.convert import FORMATS, run
     from detection.data.convert.source import Source
 

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise ConfigError(f"unexpected argument {argv[1]!r}; everything is given by flags")
     sizes = tuple(_parse_size(text) for text in FLAGS.size)
+    cli.import_tensorflow()
     from detection.data import synthetic_set
 
     counts = {"train": FLAGS.num_images, "val": FLAGS.num_val_images}

@@ -25,6 +25,7 @@ flags.DEFINE_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
 def main(argv: list[str]) -> None:
     if argv[1:]:
         raise ConfigError(f"unexpected argument {argv[1]!r}; quote patterns, as in --input_path='train.record-*'")
+    cli.import_tensorflow()
     from detection.config import label_map
     from detection.data.validate import validate_records
 

@@ -239,8 +239,9 @@ def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
 
 
 def _ints(values: Iterable[int]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    # protobuf 7 takes no booleans.
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
 
 def _floats(values: Iterable[float]) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[float(value) for value in values]))
