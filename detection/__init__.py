@@ -47,15 +47,10 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), c
     Raises:
         ConfigError, DataError: in one line, with file, field, value and what to write instead.
     """
-    from absl import logging
-
     from detection import config
     from detection.builders import pipeline
 
-    message = config.override(config.load(path), list(overrides))
-    for warning in config.check(message, os.fspath(path), check_paths=check_paths):
-        logging.warning("%s", warning)
-    return pipeline.build(message)
+    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths))
 
 
 def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:

@@ -74,6 +74,12 @@ def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: boo
     )
 
 
+def label_map_paths(message: pipeline_pb2.TrainEvalPipelineConfig) -> list[str]:
+    """The label maps that the config names, each once."""
+    readers = (message.train_input_reader, *message.eval_input_reader)
+    return list(dict.fromkeys(reader.label_map_path for reader in readers if reader.label_map_path))
+
+
 def _without_label_maps(message: pipeline_pb2.TrainEvalPipelineConfig) -> pipeline_pb2.TrainEvalPipelineConfig:
     copy = pipeline_pb2.TrainEvalPipelineConfig.FromString(message.SerializeToString())
     for reader in (copy.train_input_reader, *copy.eval_input_reader):

@@ -43,10 +43,11 @@ class EvalStep:
     Args:
         detector: its present weights are used at every call.
         losses: whether the losses are computed too.
+        regularize: whether the regularisation loss is one of them, as in training.
     """
 
-    def __init__(self, detector: Detector, losses: bool = True) -> None:
-        self._detector, self._losses = detector, losses
+    def __init__(self, detector: Detector, losses: bool = True, regularize: bool = True) -> None:
+        self._detector, self._losses, self._regularize = detector, losses, regularize
         self._graph = tf.function(self._run, autograph=False)
 
     def bound_to(self, spec: Example) -> Callable[[Example], tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]]:
@@ -58,7 +59,8 @@ class EvalStep:
         losses = {}
         if self._losses:
             losses = dict(self._detector.loss(predictions, example.groundtruth))
-            losses["Loss/regularization_loss"] = self._detector.regularization_loss()
+            if self._regularize:
+                losses["Loss/regularization_loss"] = self._detector.regularization_loss()
             losses["Loss/total_loss"] = tf.add_n(list(losses.values()))
         detections = self._detector.postprocess(predictions, example.batch.true_shapes)
         # The raw boxes and scores are no metric's business, and by far the largest part of what would be copied.

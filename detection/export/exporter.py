@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,6 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.config import text
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, label_items, label_map_text, write_atomically, write_saved_model
@@ -31,6 +31,14 @@ class Exported(NamedTuple):
     def summary(self) -> str:
         """One line."""
         return f"step {self.step} -> {self.folder / 'saved_model'} ({self.file_mib:.1f} MiB)"
+
+
+def _label_maps_are_there(paths: Sequence[str]) -> bool:
+    """A model can be exported where its data is not; its classes are numbered then."""
+    missing = [path for path in paths if not os.path.exists(path)]
+    for path in missing:
+        logging.warning("label_map_path %s: no such file; the exported classes are called category_1 and so on", path)
+    return not missing
 
 
 def export(
@@ -57,13 +65,8 @@ def export(
     # A wrong flag or path should not wait for the model to be built.
     serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
-    message = config.load(pipeline_config)
-    if override_text:
-        message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
-    message = config.override(message, list(overrides))
-    for warning in config.check(message, pipeline_config, check_paths=False):
-        logging.warning("%s", warning)
-    pipeline = pipeline_builder.build(message)
+    message = config.prepare(pipeline_config, overrides, override_text=override_text, check_paths=False)
+    pipeline = pipeline_builder.build(message, read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message)))
     detector = pipeline.make_detector()
     detector.build_weights()
     averaged = pipeline.evaluate.use_moving_averages

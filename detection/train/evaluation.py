@@ -38,7 +38,8 @@ class Evaluation:
         self._remarks, self._told = Remarks(), set()
         self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
         self._evaluators = settings.evaluators(pipeline.categories)
-        self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth)
+        regularize = pipeline.train is None or pipeline.train.regularize
+        self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
         self._summaries = Summaries(model_dir / "eval", summaries)
         self.last_step: int | None = None
         self._ended = time.monotonic()
@@ -103,7 +104,8 @@ def evaluate_checkpoints(
     max_retries: int = 0,
     stream: TextIO | None = None,
 ) -> dict[str, float]:
-    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until none has for `timeout` seconds.
+    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of the config's last
+    step, or until none has appeared for `timeout` seconds.
 
     Args:
       checkpoint_dir: a folder another process trains in; with `run_once` also a checkpoint's prefix.
@@ -139,6 +141,8 @@ def evaluate_checkpoints(
                     logging.warning("%s; waiting for the next one", error)
                 else:
                     metrics, seen, failures = evaluation.run(steps[-1]), steps[-1], 0
+                    if pipeline.train is not None and 0 < pipeline.train.num_steps <= seen:
+                        return metrics  # The training that is followed has made its last step.
                     deadline = time.monotonic() + timeout
                     time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
                     continue

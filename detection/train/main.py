@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
-from absl import logging
 
 from detection import config as config_files
 from detection.builders import pipeline as pipeline_builder
@@ -20,6 +20,9 @@ from detection.train.settings import RunOptions
 
 if TYPE_CHECKING:
     from detection.builders.pipeline import Pipeline
+
+
+TRAINING_DATA = "training_data"  # folder of model_dir for results on what was trained on, apart from the held-out ones
 
 
 class EvalOnly(NamedTuple):
@@ -63,6 +66,7 @@ def run(
         return train(pipeline, model_dir, options=options, strategy=strategies.choose(num_replicas))
     if eval_only.training_data:
         pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)
+        model_dir = os.path.join(model_dir, TRAINING_DATA)
     return evaluate_checkpoints(
         pipeline,
         eval_only.checkpoint_dir,
@@ -75,10 +79,7 @@ def run(
 
 def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
     """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must be there."""
-    message = config_files.override(config_files.load(config_path), settings)
-    for warning in config_files.check(message, config_path, check_paths=check_paths):
-        logging.warning("%s", warning)
-    return pipeline_builder.build(message)
+    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths))
 
 
 def split_settings(text: str) -> list[str]:

@@ -93,3 +93,12 @@ def test_wrong_arguments_are_named(trained, tmp_path, config_path, checkpoint, t
     config_path, checkpoint = config_path.replace("CONFIG", trained.config), checkpoint.replace("CHECKPOINT", trained.checkpoint)
     with pytest.raises((ConfigError, DataError), match=message):
         exporter.export(config_path, checkpoint, str(tmp_path / "out"), override_text=text)
+
+
+def test_a_model_is_exported_where_its_label_map_is_not(trained, tmp_path, caplog):
+    moved = "train_input_reader.label_map_path=/nowhere/map.pbtxt"
+    exporter.export(
+        trained.config, trained.checkpoint, str(tmp_path / "out"), overrides=[moved, moved.replace("train_input_reader", "eval_input_reader[0]")]
+    )
+    assert "label_map_path /nowhere/map.pbtxt: no such file" in caplog.text
+    assert [category.name for category in Predictor.load(tmp_path / "out").categories] == ["category_1", "category_2", "category_3"]

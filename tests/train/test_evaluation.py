@@ -39,6 +39,22 @@ def test_following_a_training_run_until_nothing_new_appears(tmp_path):
     assert json.loads(lines[-1])["step"] == 6 and "Loss/total_loss" in metrics
 
 
+def test_following_ends_with_the_last_step_of_the_training(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, stream=io.StringIO())
+    patient = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, interval_seconds=3600))
+    assert patient.train.num_steps == 6
+    metrics = evaluate_checkpoints(patient, tmp_path / "run", tmp_path / "run", timeout=3600.0, stream=io.StringIO())
+    assert "Loss/total_loss" in metrics
+
+
+def test_without_regularisation_in_training_there_is_none_in_evaluation(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    bare = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, regularize=False, num_steps=1))
+    metrics = loop.train(bare, tmp_path / "run", options=_QUICK, stream=io.StringIO())
+    assert "Loss/total_loss" in metrics and "Loss/regularization_loss" not in metrics
+
+
 def test_what_was_put_right_in_the_records_is_told_once(tmp_path, caplog):
     pipeline = make_pipeline(tmp_path)
     pipeline = dataclasses.replace(pipeline, eval_inputs=(dataclasses.replace(pipeline.eval_input, max_number_of_boxes=4),))

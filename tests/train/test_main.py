@@ -105,7 +105,10 @@ def test_a_file_is_trained_and_then_evaluated_apart(tmp_path, config):
     only = main.EvalOnly(str(tmp_path / "run"), run_once=True)
     assert main.run(config, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(trained["Loss/total_loss"], rel=1e-5)
     on_training_data = main.EvalOnly(str(tmp_path / "run"), run_once=True, training_data=True, sample_1_of_n=4)
-    assert main.run(config, str(tmp_path / "apart"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
+    held_out = (tmp_path / "run" / "eval" / "metrics.json").read_text()
+    assert main.run(config, str(tmp_path / "run"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
+    assert (tmp_path / "run" / "eval" / "metrics.json").read_text() == held_out
+    assert (tmp_path / "run" / "training_data" / "eval" / "metrics.json").exists()
     with pytest.raises(ConfigError, match="--num_replicas 99"):
         main.run(config, str(tmp_path / "other"), num_replicas=99)
     with pytest.raises(ConfigError, match="train_config.nm_steps"):
