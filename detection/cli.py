@@ -14,7 +14,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
     Call this before anything imports TensorFlow: its C++ log level is read once, at import.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import logging
 
     from absl import app, flags
@@ -51,7 +52,7 @@ def import_tensorflow() -> None:
 
     Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is shown.
     """
-    with _held_back(sys.stderr.fileno()) if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") >= "2" else contextlib.nullcontext():
+    with _held_back(sys.stderr.fileno()) if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2" else contextlib.nullcontext():
         import tensorflow  # noqa: F401
 
 

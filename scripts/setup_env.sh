@@ -36,5 +36,5 @@ setup_env() {
     "$PYTHON" -m pip install -qq --disable-pip-version-check --editable ".$extras" || exit 1
     touch "$stamp"
   fi
-  export PATH="$PWD/.venv/bin:$PATH" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+  export PATH="$PWD/.venv/bin:$PATH"
 }
