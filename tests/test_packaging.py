@@ -128,5 +128,6 @@ def test_wheel_holds_every_module_and_runs(distributions, checkout, tmp_path):
 @pytest.mark.slow
 def test_editable_install_compiles_into_the_checkout(checkout: Path, tmp_path):
     assert not list((checkout / "detection" / "protos").glob("*_pb2.py"))
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--prefix", tmp_path, "--editable", checkout, cwd=tmp_path)
+    # --ignore-installed: otherwise pip first uninstalls the project from the environment that runs this.
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--ignore-installed", "--prefix", tmp_path, "--editable", checkout, cwd=tmp_path)
     assert {path.name for path in (checkout / "detection" / "protos").glob("*_pb2.py")} == {f"{name}_pb2.py" for name in SCHEMA}

@@ -43,6 +43,7 @@ def test_sizes_that_vary_and_frozen_variables():
         "model.ssd.image_resizer={keep_aspect_ratio_resizer {min_dimension: 120 max_dimension: 200}}",
         "train_config.freeze_variables=FeatureExtractor/",
         "train_config.num_steps=0",
+        "train_config.optimizer={momentum_optimizer {learning_rate {constant_learning_rate {learning_rate: 0.004}}}}",
     )
     sizes = describe.anatomy(built)
     assert (sizes.height, sizes.width, sizes.fixed) == (120, 160, False)
