@@ -19,7 +19,7 @@ PACKAGE = ROOT / "detection"
 
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
-    ("types", "errors", "progress"),
+    ("types", "errors", "files", "progress"),
     ("protos",),
     ("config",),
     ("ops", "losses"),
@@ -35,7 +35,7 @@ ROWS = (
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 # What may not be imported although it stands above: data and networks know nothing of each other, and tensors nothing of configs.
 FORBIDDEN = {
-    **{name: {"config", "protos", "progress"} for name in ("ops", "losses", "networks", "feature_extractors", "heads", "meta_architectures")},
+    **dict.fromkeys(("ops", "losses", "networks", "feature_extractors", "heads", "meta_architectures"), {"config", "protos", "files", "progress"}),
     "data": {"protos", "losses", "networks"},
 }
 FORBIDDEN["meta_architectures"] = FORBIDDEN["heads"] | {"data"}
@@ -127,7 +127,7 @@ def test_descriptions_import_no_builder():
 
 def test_the_root_modules_lean_on_nothing():
     """Scripts start, and report errors, before anything heavy is imported."""
-    for name in ("errors", "types", "progress", "cli"):
+    for name in ("errors", "types", "files", "progress", "cli"):
         if name in modules():
             assert {imported for _, imported in imports(modules()[name])} <= {"errors", "types"}, name
 

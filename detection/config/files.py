@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from detection.config import legacy, text
 from detection.config.schema import is_message, message_name
 from detection.errors import ConfigError
+from detection.files import write_text
 from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
@@ -55,14 +55,10 @@ def to_text(config: Message) -> str:
 def save(config: Message, path: str | os.PathLike[str]) -> None:
     """Writes the text form; the file appears complete or not at all."""
     target = Path(path)
-    partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(to_text(config), encoding="utf-8")
-        partial.replace(target)
+        write_text(target, to_text(config))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise ConfigError(f"{target}: cannot write the config: {error.strerror or error}") from None
 
 

@@ -8,7 +8,6 @@ name, and is left out of everything returned here. The text form is tried first,
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
@@ -21,6 +20,7 @@ from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
 from detection.errors import DataError
+from detection.files import write_text
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
 
@@ -95,14 +95,10 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
     for name, label in sorted(names, key=lambda pair: pair[1]):
         message.item.add(name=name, id=label)
     target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text_format.MessageToString(message, as_utf8=True), encoding="utf-8")
-        partial.replace(target)
+        write_text(target, text_format.MessageToString(message, as_utf8=True))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise DataError(f"{target}: cannot write the label map: {error.strerror or error}") from error
 
 

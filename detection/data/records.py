@@ -20,6 +20,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.errors import DataError
+from detection.files import write_text
 
 MANIFEST_SUFFIX = ".manifest.json"
 
@@ -191,16 +192,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Writes JSON that appears complete or not at all; DataError where that fails."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="surrogateescape")
-        partial.replace(target)
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        raise DataError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
 
 
 def _shards_of(prefix: Path) -> list[Path]:

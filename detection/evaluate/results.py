@@ -3,8 +3,8 @@
     metrics.json     {"step": 2000, "metrics": {tag: value}}, the latest evaluation
     metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
 
-Files are written beside their place and renamed, so a reader never sees half of one, also where two processes write into one folder. A
-number that JSON does not know (NaN, infinity; only losses can be so) is written as null.
+A reader never sees half of a file, also where two processes write into one folder. A number that JSON does not know (NaN, infinity; only
+losses can be so) is written as null.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.evaluate.evaluator import ImageDetections
+from detection.files import write_text
 
 
 def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
@@ -29,8 +29,8 @@ def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]
     folder.mkdir(parents=True, exist_ok=True)
     record = {"step": int(step), "metrics": {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}}
     lines = {kept["step"]: kept for kept in read_history(model_dir)} | {record["step"]: record}
-    _replace(folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines)))
-    _replace(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines)))
+    write_text(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
     return folder / "metrics.json"
 
 
@@ -81,7 +81,7 @@ def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
 def write_detections(path: str | Path, results: Sequence[dict]) -> None:
     """Writes a COCO results file, with its folders."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _replace(Path(path), "[\n" + ",\n".join(json.dumps(entry) for entry in results) + "\n]\n")
+    write_text(path, "[\n" + ",\n".join(json.dumps(entry) for entry in results) + "\n]\n")
 
 
 @contextlib.contextmanager
@@ -92,12 +92,3 @@ def spared(what: object, step: int) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         logging.warning("step %d: %s cannot be written (%s); going on without", step, what, reason)
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

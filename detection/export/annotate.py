@@ -20,6 +20,7 @@ from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export.image_files import MAX_PIXELS, find, read
 from detection.export.predictor import Predictor, Result
+from detection.files import write_text
 from detection.progress import Progress
 
 JSON_NAME = "detections.json"
@@ -121,9 +122,7 @@ def annotate(
             captions, pictures = zip(*shown, strict=True)
             Image.fromarray(mosaic(pictures, captions=captions)).save(output_dir / SHEET_NAME, quality=92)
         json_path = output_dir / JSON_NAME
-        partial = json_path.with_suffix(".tmp")
-        partial.write_text("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n", encoding="utf-8")
-        partial.replace(json_path)
+        write_text(json_path, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
     except OSError as error:
         raise ConfigError(f"--output_dir={output_dir}: cannot be written: {error.strerror or error}; check the path and the free space") from error
     return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)

@@ -16,9 +16,10 @@ from absl import logging
 
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history
+from detection.files import write_text
 from detection.train import checkpoint_files
 from detection.train.checkpoint_files import DATA, INDEX
-from detection.train.checkpoints import prefix_in, replace_text, steps_in
+from detection.train.checkpoints import prefix_in, steps_in
 
 # Chosen where the user names none: the first of these that evaluation reports.
 DEFAULT_METRICS = ("DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU", "WeightedPascalBoxes_Precision/mAP@0.5IOU")
@@ -90,8 +91,8 @@ class Best:
         target = self.folder / prefix.name
         for suffix in (DATA, INDEX):
             _link(f"{prefix}{suffix}", f"{target}{suffix}")
-        replace_text(self.folder / "checkpoint", f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
-        replace_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": value, "step": step}) + "\n")
+        write_text(self.folder / "checkpoint", f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
+        write_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": value, "step": step}) + "\n")
         for other in steps_in(self.folder):
             if other != step:
                 checkpoint_files.delete(prefix_in(self.folder, other))

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.errors import ConfigError
+from detection.files import write_text
 from detection.train import checkpoint_files
 from detection.train.checkpoint_files import DATA, INDEX, UnreadableCheckpointError
 
@@ -107,7 +108,7 @@ class Checkpoints:
         lines += [f'all_model_checkpoint_paths: "{NAME}-{step}"' for step in steps]
         lines += [f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps]
         lines += [f"last_preserved_timestamp: {self._last_preserved}"]
-        replace_text(self.folder / _STATE, "\n".join(lines) + "\n")
+        write_text(self.folder / _STATE, "\n".join(lines) + "\n")
 
     def _read_state(self) -> None:
         """Takes from the text file only what nothing else knows: which checkpoints are being rotated, and when one was last preserved."""
@@ -141,13 +142,6 @@ def steps_in(folder: str | os.PathLike) -> list[int]:
     if not os.path.isdir(folder):
         return []
     return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(folder)) if match)
-
-
-def replace_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a small file so that a reader sees the old text or the new one, never half of it."""
-    temporary = Path(f"{os.fspath(path)}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def is_optional(name: str) -> bool:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.errors import DivergedError
-from detection.train.checkpoints import replace_text
+from detection.files import write_text
 from detection.train.step import StepResult
 
 
@@ -87,7 +87,7 @@ class LossesWatch:
             {"step": bad.step, "values": {tag: repr(value) for tag, value in bad.values.items()}, "source_ids": bad.source_ids} for bad in self._bad
         ]
         try:
-            replace_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
+            write_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
             where = f"all in {record}"
         except OSError as error:  # The divergence is what the user must hear of.
             where = f"{record} cannot be written: {error.strerror or error}"

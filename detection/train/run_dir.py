@@ -19,8 +19,8 @@ import filelock
 from absl import logging
 
 from detection.errors import ConfigError, ModelDirInUseError
+from detection.files import write_text
 from detection.train import checkpoint_files
-from detection.train.checkpoints import replace_text
 
 AS_RUN = "pipeline.config"
 OWN_COPY = ".as_run.config"
@@ -62,7 +62,7 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
     except NotImplementedError:
         logging.warning("%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder)
     try:
-        replace_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
+        write_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
         if checkpoint_files.remove_leftovers(folder):
             logging.warning("%s: removed an unfinished checkpoint of a run that was killed", folder)
         yield folder
@@ -100,9 +100,9 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
             raise ConfigError(f"{path}: {changes[0]}{more} since this model_dir was started; use another model_dir, or pass --allow_config_change")
         for change in changes:
             logging.warning("%s: %s", path, change)
-    replace_text(own, text)
+    write_text(own, text)
     if source is None or not (path.exists() and os.path.samefile(source, path)):
-        replace_text(path, text)
+        write_text(path, text)
 
 
 def differences(old: str, new: str) -> list[str]:

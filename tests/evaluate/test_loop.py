@@ -202,8 +202,8 @@ def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
     writer = tf.summary.create_file_writer(str(tmp_path / "events"))
     shutil.rmtree(tmp_path / "events")
     (tmp_path / "events").write_text("no folder any more")
-    full = [evaluation / f"metrics.jsonl.{os.getpid()}.part", pictures / "export-1.png", pictures / "export-2.png"]
-    full.append(tmp_path / f"found.json.{os.getpid()}.part")
+    full = [evaluation / f".metrics.jsonl.tmp-{os.getpid()}", pictures / "export-1.png", pictures / "export-2.png"]
+    full.append(tmp_path / f".found.json.tmp-{os.getpid()}")
     for path in full:
         path.symlink_to("/dev/full")
     settings = EvalSettings(num_visualizations=2, visualization_export_dir=str(pictures), export_path=str(tmp_path / "found.json"))

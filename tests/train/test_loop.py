@@ -181,7 +181,7 @@ def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training(tmp_path, caplog):
     (tmp_path / "run" / "eval").mkdir(parents=True)
-    (tmp_path / "run" / "eval" / f"metrics.jsonl.{os.getpid()}.part").symlink_to("/dev/full")
+    (tmp_path / "run" / "eval" / f".metrics.jsonl.tmp-{os.getpid()}").symlink_to("/dev/full")
     metrics = loop.train(make_pipeline(tmp_path), tmp_path / "run", options=_QUICK, stream=io.StringIO())
     assert metrics["Loss/total_loss"] > 0 and _final(tmp_path / "run")["global_step"] == 6
     assert f"the metrics in {tmp_path / 'run' / 'eval'} cannot be written (No space left on device); going on" in caplog.text
