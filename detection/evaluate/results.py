@@ -60,22 +60,21 @@ def write_summaries(
 
 
 def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
-    """The detections of one image as entries of a COCO results file: label ids, x, y, width, height in pixels.
+    """The detections of one image as entries of a COCO results file: label ids, x, y, width, height in pixels."""
+    columns = (detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist())
+    id_ = coco_image_id(image_id)
+    return [{"image_id": id_, "category_id": class_ + 1, **coco_box(box, score)} for box, score, class_ in zip(*columns, strict=True)]
 
-    A decimal image id becomes a number, as COCO's own are; any other stays a string.
-    """
-    id_ = int(image_id) if image_id.isdecimal() else image_id
-    return [
-        {
-            "image_id": id_,
-            "category_id": class_ + 1,
-            "bbox": [round(xmin, 2), round(ymin, 2), round(xmax - xmin, 2), round(ymax - ymin, 2)],
-            "score": round(score, 6),
-        }
-        for (ymin, xmin, ymax, xmax), score, class_ in zip(
-            detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist(), strict=True
-        )
-    ]
+
+def coco_image_id(text: str) -> int | str:
+    """A decimal image id becomes a number, as COCO's own are; any other stays a string."""
+    return int(text) if text.isdecimal() else text
+
+
+def coco_box(box: Sequence[float], score: float) -> dict[str, object]:
+    """What every entry of a COCO results file says of a box (ymin, xmin, ymax, xmax) in pixels: as x, y, width, height, rounded, and its score."""
+    ymin, xmin, ymax, xmax = box
+    return {"bbox": [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)], "score": round(score, 6)}
 
 
 def write_detections(path: str | Path, results: Sequence[dict]) -> None:

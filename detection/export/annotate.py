@@ -17,6 +17,7 @@ from PIL import Image
 
 from detection.errors import ConfigError, DataError
 from detection.evaluate.evaluator import ImageDetections
+from detection.evaluate.results import coco_box, coco_image_id
 from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export.image_files import MAX_PIXELS, find, read
 from detection.export.predictor import Predictor, Result
@@ -147,15 +148,11 @@ def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.n
 
 def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
     """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files have it."""
-    stem = Path(path).stem
-    image_id = int(stem) if stem.isascii() and stem.isdigit() else stem
+    image = {"image_id": coco_image_id(Path(path).stem), "file_name": path}
     columns = (result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), result.class_names)
-    rows = []
-    for (ymin, xmin, ymax, xmax), score, label, name in zip(*columns, strict=True):
-        box = [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)]
-        what = {"category_id": label, "category_name": name, "bbox": box, "score": round(score, 5)}
-        rows.append({"image_id": image_id, "file_name": path, **what})
-    return rows
+    return [
+        {**image, "category_id": label, "category_name": name, **coco_box(box, score)} for box, score, label, name in zip(*columns, strict=True)
+    ]
 
 
 def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:

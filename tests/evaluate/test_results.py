@@ -59,9 +59,9 @@ def test_summaries_reach_tensorboard(tmp_path):
 
 
 def test_coco_results_file(tmp_path):
-    detections = ImageDetections(np.array([[10.0, 20, 30, 50.123]]), np.array([0.75]), np.array([2]))
+    detections = ImageDetections(np.array([[10.0, 20, 30, 50.123]]), np.array([0.7512344]), np.array([2]))
     entries = results.coco_results("42", detections) + results.coco_results("street", detections)
-    assert entries[0] == {"image_id": 42, "category_id": 3, "bbox": [20.0, 10.0, 30.12, 20.0], "score": 0.75}
+    assert entries[0] == {"image_id": 42, "category_id": 3, "bbox": [20.0, 10.0, 30.12, 20.0], "score": 0.751234}
     assert entries[1]["image_id"] == "street"
     results.write_detections(tmp_path / "new" / "found.json", entries)
     assert json.loads((tmp_path / "new" / "found.json").read_text()) == entries

@@ -29,7 +29,7 @@ def _files(folder, names: list[str]) -> list[str]:
 
 
 def test_json_rows_by_hand():
-    result = Result(np.array([[1.0, 2.0, 11.5, 22.25]], np.float32), np.array([0.75], np.float32), np.array([3]), ("star",))
+    result = Result(np.array([[1.0, 2.0, 11.5, 22.25]], np.float32), np.array([0.7512345], np.float32), np.array([3]), ("star",))
     (row,) = annotate.coco_rows("photos/000012.jpg", result)
     assert row == {
         "image_id": 12,
@@ -37,7 +37,7 @@ def test_json_rows_by_hand():
         "category_id": 3,
         "category_name": "star",
         "bbox": [2.0, 1.0, 20.25, 10.5],
-        "score": 0.75,
+        "score": 0.751234,
     }
     assert annotate.coco_rows("photos/street.jpg", result)[0]["image_id"] == "street"
 
