@@ -35,6 +35,14 @@ _MISREMEMBERED = {
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>]|[A-Za-z_]\w*|\n""")
 
 
+class LabelItem(NamedTuple):
+    """One class as a label map names it."""
+
+    id: int  # 1-based, gaps allowed
+    name: str
+    display_name: str  # what people read; may be the name itself
+
+
 class LabelMap(NamedTuple):
     """A label map, ready for look-ups in both directions."""
 
@@ -91,15 +99,20 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
     distinct = {name for name, _ in names if name}, {label for _, label in names if label > 0}
     if not names or any(len(values) != len(names) for values in distinct):
         raise DataError(f"{os.fspath(path)}: a label map needs one or more names, all different, none empty, with different ids from 1; got {names}")
-    message = string_int_label_map_pb2.StringIntLabelMap()
-    for name, label in sorted(names, key=lambda pair: pair[1]):
-        message.item.add(name=name, id=label)
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, text_format.MessageToString(message, as_utf8=True))
+        write_text(target, to_text(LabelItem(label, name, name) for name, label in sorted(names, key=lambda pair: pair[1])))
     except OSError as error:
         raise DataError(f"{target}: cannot write the label map: {error.strerror or error}") from error
+
+
+def to_text(items: Iterable[LabelItem]) -> str:
+    """The text form, in the order of `items`; a display_name that is the name itself is not repeated."""
+    message = string_int_label_map_pb2.StringIntLabelMap()
+    for item in items:
+        message.item.add(name=item.name, id=item.id, display_name=item.display_name if item.display_name != item.name else None)
+    return text_format.MessageToString(message, as_utf8=True)
 
 
 def generated(num_classes: int) -> tuple[Category, ...]:

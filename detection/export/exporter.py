@@ -12,9 +12,10 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
-from detection.export.saved_model import LABEL_MAP, label_items, label_map_text, write_atomically, write_saved_model
+from detection.export.saved_model import LABEL_MAP, label_items, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
 from detection.train import checkpoint_files, checkpoints
 
@@ -85,7 +86,7 @@ def export(
         kept = checkpoints.Checkpoints(folder / "checkpoint")
         kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})
         config.save(as_exported, folder / "pipeline.config")
-        (folder / LABEL_MAP).write_text(label_map_text(labels), encoding="utf-8")
+        (folder / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
 
     target = Path(output_directory)
     write_atomically(target, write)

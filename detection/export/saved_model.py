@@ -12,16 +12,15 @@ before it in place.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
 
+from detection.config import label_map
 from detection.errors import ConfigError, DetectionError
 from detection.export.freeze import FrozenGraph
 from detection.types import Category
@@ -46,41 +45,22 @@ class _Served(tf.Module):
         self.__call__ = serve
 
 
-class LabelItem(NamedTuple):
-    """One class as a label map names it."""
-
-    id: int  # 1-based, gaps allowed
-    name: str
-    display_name: str  # what people read; may be the name itself
-
-
-def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, int]] = ()) -> tuple[LabelItem, ...]:
+def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, int]] = ()) -> tuple[label_map.LabelItem, ...]:
     """The classes of a model with both their names, from what its input knows: `text_ids` lists names first, then display names."""
     texts: dict[int, list[str]] = {}
     for text, label in text_ids:
         texts.setdefault(label, []).append(text)
-    return tuple(LabelItem(label, texts.get(label, [name])[0], texts.get(label, [name])[-1]) for label, name in categories)
+    return tuple(label_map.LabelItem(label, texts.get(label, [name])[0], texts.get(label, [name])[-1]) for label, name in categories)
 
 
-def label_map_text(items: Iterable[LabelItem]) -> str:
-    """A label map in text form."""
-    lines = []
-    for item in items:
-        lines += ["item {", f"  id: {item.id}", f"  name: {json.dumps(item.name, ensure_ascii=False)}"]
-        if item.display_name != item.name:
-            lines.append(f"  display_name: {json.dumps(item.display_name, ensure_ascii=False)}")
-        lines.append("}")
-    return "\n".join([*lines, ""])
-
-
-def write_saved_model(frozen: FrozenGraph, key: str, labels: Iterable[LabelItem], folder: Path) -> None:
+def write_saved_model(frozen: FrozenGraph, key: str, labels: Iterable[label_map.LabelItem], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist."""
     module = _Served(frozen, key)
     with _only_warnings():
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
     extra = folder / EXTRA
     extra.mkdir()
-    (extra / LABEL_MAP).write_text(label_map_text(labels), encoding="utf-8")
+    (extra / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
 
 
 @contextlib.contextmanager

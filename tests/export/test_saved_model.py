@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from detection import config
 from detection.config import label_map
 from detection.errors import ConfigError
-from detection.export.saved_model import label_items, label_map_text, write_atomically
+from detection.export.saved_model import label_items, write_atomically
 from detection.train import checkpoints
 from detection.types import Category
 
@@ -45,10 +45,10 @@ def test_nothing_of_the_scratch_folders_is_left(exported):
 
 def test_sparse_ids_odd_names_and_display_names_survive(tmp_path):
     categories = (Category(1, "a"), Category(7, 'two "words"\\'), Category(90, "größe 雪"))
-    (tmp_path / "map.pbtxt").write_text(label_map_text(label_items(categories)), encoding="utf-8")
+    (tmp_path / "map.pbtxt").write_text(label_map.to_text(label_items(categories)), encoding="utf-8")
     assert label_map.load(tmp_path / "map.pbtxt").categories == categories
     text_ids = (("a", 1), ('two "words"\\', 7), ("größe 雪", 90), ("Letter\nA", 1), ("snow", 90))
-    (tmp_path / "map.pbtxt").write_text(label_map_text(label_items(categories, text_ids)), encoding="utf-8")
+    (tmp_path / "map.pbtxt").write_text(label_map.to_text(label_items(categories, text_ids)), encoding="utf-8")
     assert label_map.load(tmp_path / "map.pbtxt").categories == categories
     shown = label_map.load(tmp_path / "map.pbtxt", use_display_name=True).categories
     assert [name for _, name in shown] == ["Letter\nA", 'two "words"\\', "snow"]
