@@ -124,12 +124,8 @@ class ShardedWriter:
             self._writers = [tf.io.TFRecordWriter(os.fspath(path)) for path in self._partial]
         return self
 
-    def write(self, image: RecordImage) -> None:
-        """Appends a record to the shard whose turn it is."""
-        self.write_serialized(to_example(image).SerializeToString(deterministic=True), image)
-
-    def write_serialized(self, serialized: bytes, image: RecordImage) -> None:
-        """As `write`, with the work of `to_example` done elsewhere (in another thread)."""
+    def write(self, serialized: bytes, image: RecordImage) -> None:
+        """Appends a record, `image` as `to_example` serialises it, to the shard whose turn it is."""
         shard = sum(self._records) % len(self.paths)
         with self._explained():
             self._writers[shard].write(serialized)

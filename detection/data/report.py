@@ -139,10 +139,6 @@ class Report:
         """The faults that cost an image, a box or trust."""
         return [fault for fault in self.faults if fault.bad]
 
-    def boxes_per_class(self) -> dict[str, int]:
-        """Boxes of each class, by ascending label id."""
-        return {self.names[label]: self.boxes_per_size[label].total() for label in sorted(self.names)}
-
     def to_dict(self) -> dict[str, object]:
         """Everything, as plain JSON types."""
         widths, heights = ([size[axis] for size in self.image_sizes] or [0] for axis in (0, 1))

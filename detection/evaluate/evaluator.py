@@ -64,13 +64,3 @@ def category_names(categories: Sequence[Category]) -> dict[int, str]:
     """0-based class -> name. Names that occur twice get their label id added, so that no two tags are equal."""
     repeated = {name for name, times in Counter(category.name for category in categories).items() if times > 1}
     return {category.id - 1: f"{category.name} (id {category.id})" if category.name in repeated else category.name for category in categories}
-
-
-def empty_groundtruth() -> ImageGroundtruth:
-    """An image in which there is nothing to find."""
-    return ImageGroundtruth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
-
-
-def empty_detections() -> ImageDetections:
-    """An image in which nothing was found."""
-    return ImageDetections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))

@@ -28,7 +28,7 @@ _FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
 class Kept(NamedTuple):
     """Survivors by descending score, zero padded."""
 
-    boxes: tf.Tensor  # float32 [B, D, 4], pixels, inside the window (or relative to it)
+    boxes: tf.Tensor  # float32 [B, D, 4], pixels, inside the window
     scores: tf.Tensor  # float32 [B, D]
     classes: tf.Tensor  # int32 [B, D], 0-based
     counts: tf.Tensor  # int32 [B]
@@ -43,7 +43,6 @@ class MulticlassNms:
     max_detections_per_class: int = 100
     max_total_detections: int = 100
     class_agnostic: bool = False
-    change_coordinate_frame: bool = False  # True: boxes relative to their window, [0, 1]
 
     def __call__(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> Kept:
         """Detections, D = max_total_detections.
@@ -122,8 +121,6 @@ class MulticlassNms:
         rows = tf.math.top_k(tf.where(real, scores, -float("inf")), wanted).indices
         counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), self.max_total_detections)
         valid = tf.range(wanted) < counts[:, tf.newaxis]
-        if self.change_coordinate_frame:
-            clipped = _relative(clipped, windows)
         clipped, boxes, scores, classes = (self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes))
         return Kept(clipped, scores, classes, counts), boxes
 
@@ -135,13 +132,6 @@ class MulticlassNms:
             return picked
         padding = [[0, 0], [0, self.max_total_detections - tf.shape(picked)[1]]] + [[0, 0]] * (picked.shape.rank - 2)
         return tf.ensure_shape(tf.pad(picked, padding), [picked.shape[0], self.max_total_detections, *picked.shape[2:]])
-
-
-def _relative(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
-    """Boxes [B, N, 4] in the frame in which their window [B, 4] is the unit square."""
-    top, left, bottom, right = tf.unstack(windows[:, tf.newaxis, :], axis=-1)
-    origin, extent = tf.stack([top, left] * 2, axis=-1), tf.stack([bottom - top, right - left] * 2, axis=-1)
-    return tf.math.divide_no_nan(boxes - origin, extent)
 
 
 def _rows_of(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:

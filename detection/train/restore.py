@@ -38,7 +38,6 @@ class FineTune(NamedTuple):
     path: str
     kind: str  # one of KINDS
     load_all: bool = False  # with kind 'detection': heads too
-    moving_averages: bool = False  # take the averaged copy of a weight where the checkpoint has one
 
 
 class Report(NamedTuple):
@@ -96,8 +95,6 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
         if source is None:
             left_out.append(name)
             continue
-        if start.moving_averages and f"{source}/{AVERAGE}" in found:
-            source = f"{source}/{AVERAGE}"
         if source not in found:
             missing.append(name)
         elif found[source].shape != tuple(variable.shape):

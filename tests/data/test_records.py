@@ -19,10 +19,14 @@ def image(number: int, boxes: int = 1) -> RecordImage:
     return RecordImage(b"bytes %d" % number, "jpeg", 10, 20, f"{number}.jpg", str(number), (box,) * boxes)
 
 
+def append(writer: ShardedWriter, image: RecordImage) -> None:
+    writer.write(records.to_example(image).SerializeToString(deterministic=True), image)
+
+
 def write(prefix, count: int, num_shards: int, overwrite: bool = False) -> None:
     with ShardedWriter(prefix, num_shards, overwrite) as writer:
         for number in range(count):
-            writer.write(image(number, boxes=number % 3))
+            append(writer, image(number, boxes=number % 3))
 
 
 def names(folder) -> list[str]:
@@ -61,7 +65,7 @@ def test_broken_manifest_is_named(tmp_path):
 
 def test_nothing_remains_of_an_unfinished_run(tmp_path):
     with pytest.raises(KeyboardInterrupt), ShardedWriter(tmp_path / "train.record", 2) as writer:
-        writer.write(image(0))
+        append(writer, image(0))
         assert all(name.startswith(".") for name in names(tmp_path))
         raise KeyboardInterrupt
     assert names(tmp_path) == []
@@ -71,7 +75,7 @@ def test_an_unfinished_run_leaves_older_records_alone(tmp_path):
     write(tmp_path / "a", 3, 2)
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     with pytest.raises(KeyboardInterrupt), ShardedWriter(tmp_path / "a", 3, overwrite=True) as writer:
-        writer.write(image(0))
+        append(writer, image(0))
         raise KeyboardInterrupt
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detection.evaluate.coco import CocoEvaluator
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, empty_detections, empty_groundtruth
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.types import Category
 
 CATEGORIES = (Category(1, "cat"), Category(2, "dog"), Category(5, "owl"), Category(9, "yak"))
@@ -157,7 +157,7 @@ def test_size_classes_use_the_area_of_the_object_not_of_its_box():
 def test_false_detections_on_images_without_objects_cost_precision():
     evaluator = CocoEvaluator(CATEGORIES)
     evaluator.add("a", truth([[0, 0, 50, 50]], [0]), found([[0, 0, 50, 50]], [0.5], [0]))
-    evaluator.add("b", empty_groundtruth(), found([[0, 0, 50, 50]], [0.9], [0]))
+    evaluator.add("b", truth([], []), found([[0, 0, 50, 50]], [0.9], [0]))
     assert evaluator.result()["DetectionBoxes_Precision/mAP"] == pytest.approx(0.5)
 
 
@@ -165,10 +165,10 @@ def test_false_detections_on_images_without_objects_cost_precision():
 def test_nothing_detected_scores_zero_and_nothing_to_detect_minus_one(fast):
     evaluator = CocoEvaluator(CATEGORIES, fast=fast)
     assert set(evaluator.result().values()) == {-1.0}
-    evaluator.add("a", empty_groundtruth(), empty_detections())
-    evaluator.add("b", empty_groundtruth(), found([[0, 0, 5, 5]], [0.9], [0]))
+    evaluator.add("a", truth([], []), found([], [], []))
+    evaluator.add("b", truth([], []), found([[0, 0, 5, 5]], [0.9], [0]))
     assert set(evaluator.result().values()) == {-1.0}
-    evaluator.add("c", truth([[0, 0, 50, 50]], [0]), empty_detections())
+    evaluator.add("c", truth([[0, 0, 50, 50]], [0]), found([], [], []))
     assert evaluator.result()["DetectionBoxes_Precision/mAP"] == 0.0
 
 

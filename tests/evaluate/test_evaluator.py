@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import detection.evaluate
-from detection.evaluate.evaluator import Evaluator, ImageDetections, ImageGroundtruth, category_names, empty_detections, empty_groundtruth
+from detection.evaluate.evaluator import Evaluator, ImageDetections, ImageGroundtruth, category_names
 from detection.types import Category
 
 CATEGORIES = (Category(1, "red"), Category(3, "blau/grün"), Category(4, "absent"))
@@ -29,6 +29,8 @@ def evaluators() -> list[type]:
 
 each = pytest.mark.parametrize("kind", evaluators())
 BOXES = np.array([[10.0, 10, 40, 50], [60, 60, 99, 90], [0, 0, 20, 20]])
+NOTHING_THERE = ImageGroundtruth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
+NOTHING_FOUND = ImageDetections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
 def image(scores=(0.9, 0.8, 0.7), shift=0.0) -> tuple[ImageGroundtruth, ImageDetections]:
@@ -84,10 +86,10 @@ def test_result_can_be_asked_for_at_any_time_and_clear_starts_anew(kind):
 @each
 def test_images_without_objects_or_detections(kind):
     evaluator = kind(CATEGORIES)
-    evaluator.add("a", empty_groundtruth(), empty_detections())
-    evaluator.add("b", image()[0], empty_detections())
+    evaluator.add("a", NOTHING_THERE, NOTHING_FOUND)
+    evaluator.add("b", image()[0], NOTHING_FOUND)
     assert all(value in (-1.0, 0.0) for value in evaluator.result().values())
-    evaluator.add("c", empty_groundtruth(), image()[1])
+    evaluator.add("c", NOTHING_THERE, image()[1])
     assert next(iter(evaluator.result().values())) == 0.0
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from detection.evaluate.drawing import draw_boxes, ink_on, shorten
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, empty_detections, empty_groundtruth
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.fonts import font_for
 from detection.evaluate.visualize import Style, color_of, draw_detections, draw_groundtruth, enlarge, mosaic, side_by_side
 
@@ -21,7 +21,7 @@ def found(boxes, scores, classes) -> ImageDetections:
 
 def truth(boxes, classes, crowd) -> ImageGroundtruth:
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    return ImageGroundtruth(boxes, np.asarray(classes), np.asarray(crowd), np.zeros(len(boxes), bool), np.zeros(len(boxes)))
+    return ImageGroundtruth(boxes, np.asarray(classes, int), np.asarray(crowd, bool), np.zeros(len(boxes), bool), np.zeros(len(boxes)))
 
 
 def near(picture: np.ndarray, color: tuple[int, int, int], tolerance: int = 40) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_side_by_side_has_both_and_the_truth_over_detections_when_asked():
     assert near(sheet[:, middle:], color_of(1), 10).any() and not near(sheet[:, middle:], color_of(0), 10).any()
     overlaid = side_by_side(GREY, detections, objects, NAMES, Style(groundtruth_color="Lime"))
     assert near(overlaid[:, :middle], (0, 255, 0), 10).any() and not near(sheet, (0, 255, 0), 10).any()
-    assert side_by_side(GREY, empty_detections(), empty_groundtruth(), NAMES).shape == sheet.shape
+    assert side_by_side(GREY, found([], [], []), truth([], [], []), NAMES).shape == sheet.shape
 
 
 def test_mosaic_places_pictures_in_reading_order():

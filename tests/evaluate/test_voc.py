@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, empty_detections, empty_groundtruth
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.voc import PascalVocEvaluator, average_precision, eleven_point_precision, pairwise_iou, precision_recall
 from detection.types import Category
 
@@ -210,8 +210,8 @@ def test_weighted_pools_all_classes():
 
 def test_nothing_found_nothing_there_and_unknown_classes():
     assert evaluate([]) == {MEAN: -1.0, ELEVEN: -1.0}
-    assert evaluate([("a", empty_groundtruth(), empty_detections())])[MEAN] == -1.0
-    assert evaluate([("a", truth([[0, 0, 10, 10]], [0]), empty_detections())])[MEAN] == 0.0
+    assert evaluate([("a", truth([], []), found([], [], []))])[MEAN] == -1.0
+    assert evaluate([("a", truth([[0, 0, 10, 10]], [0]), found([], [], []))])[MEAN] == 0.0
     unknown = [("a", truth([[0, 0, 10, 10], [0, 0, 5, 5]], [0, 2]), found([[0, 0, 10, 10], [0, 0, 5, 5]], [0.5, 0.9], [0, 2]))]
     assert evaluate(unknown)[MEAN] == 1.0
     assert evaluate(unknown, weighted=True)["WeightedPascalBoxes_Precision/mAP@0.5IOU"] == 1.0

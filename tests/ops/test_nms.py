@@ -159,14 +159,6 @@ def test_nothing_found():
     assert np.isfinite(kept.boxes).all()
 
 
-def test_change_coordinate_frame():
-    boxes = np.array([[[10, 20, 30, 60], [0, 0, 200, 200]]], np.float32)
-    scores = np.array([[[0.9], [0.8]]], np.float32)
-    windows = np.array([[10, 0, 50, 80]], np.float32)
-    kept = MulticlassNms(change_coordinate_frame=True, max_total_detections=2, max_detections_per_class=2)(boxes, scores, windows)
-    np.testing.assert_allclose(kept.boxes, [[[0, 0.25, 0.5, 0.75], [0, 0, 1, 1]]], rtol=1e-6)
-
-
 @pytest.mark.parametrize("specific", [False, True])
 def test_class_agnostic(specific):
     boxes, scores, windows = random_case(3, 2, 40, 4, specific)

@@ -66,15 +66,6 @@ def test_classification_strips_the_scope(tmp_path):
     assert len(report.missing) == 4 and report.unexpected == ("TinyNet/Logits/weights",)
 
 
-def test_averages_are_preferred_when_asked_for(tmp_path):
-    path = tmp_path / "m"
-    checkpoint_files.write(path, {_CONV: np.zeros((3, 3, 3, 4), np.float32), f"{_CONV}/ExponentialMovingAverage": np.ones((3, 3, 3, 4), np.float32)})
-    for asked in (False, True):
-        variables = _variables()
-        restore.restore(variables, FineTune(str(path), "detection", moving_averages=asked))
-        assert variables[_CONV].numpy().max() == asked
-
-
 def test_names_of_every_kind():
     assert source_name("FirstStageFeatureExtractor/resnet_v1_101/conv1/weights", "classification") == "resnet_v1_101/conv1/weights"
     assert source_name("SecondStageFeatureExtractor/resnet_v1_101/block4/x", "classification") == "resnet_v1_101/block4/x"

@@ -98,7 +98,7 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
                 report.ignored_difficult_boxes += result.ignored
                 if result.image is not None:
                     report.add(result.image)
-                    writer.write_serialized(result.serialized, result.image)
+                    writer.write(result.serialized, result.image)
         report_path = f"{options.output}.report.json"
         refusal = _refusal(report, options)
         if refusal is None:
