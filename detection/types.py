@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # The names stand in annotations only, so tools without tensors (config checks, dataset conversion) start at once.
     import tensorflow as tf
 
+MAX_PIXELS = 100_000_000  # of an image; a larger one would take more than 300 MB decoded
+
 
 class ImageBatch(NamedTuple):
     """Resized images, padded at the bottom and right to a common size."""

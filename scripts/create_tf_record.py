@@ -15,6 +15,7 @@ from absl import flags
 
 from detection import cli
 from detection.errors import ConfigError
+from detection.types import MAX_PIXELS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("format", "voc", ["voc", "coco"], "What the annotations are.")
@@ -33,7 +34,7 @@ flags.DEFINE_string("label_map_path", "", "Read if it exists, otherwise made, cl
 flags.DEFINE_enum("on_bad", "skip", ["skip", "fail", "fix"], "Bad images and boxes: leave out; check all, but write nothing; or repair what can be.")
 flags.DEFINE_float("max_bad_percent", 50.0, "Write nothing if more of the images or boxes than this are bad.", lower_bound=0.0, upper_bound=100.0)
 flags.DEFINE_bool("ignore_difficult_instances", False, "Leave out objects marked difficult.")
-flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are bad.", lower_bound=1)
+flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are bad.", lower_bound=1)
 flags.DEFINE_bool("overwrite", False, "Replace records that exist.")
 flags.DEFINE_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
 

@@ -13,6 +13,7 @@ from absl import flags
 
 from detection import cli
 from detection.errors import DataError
+from detection.types import MAX_PIXELS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("saved_model", None, "Folder that export_saved_model.py wrote.", required=True)
@@ -22,7 +23,7 @@ flags.DEFINE_integer("max_boxes", 100, "At most so many detections an image.", l
 flags.DEFINE_integer("batch_size", 8, "Images read, and run where they have one size, together.", lower_bound=1)
 flags.DEFINE_bool("pictures", True, "Write pictures; otherwise only the json.")
 flags.DEFINE_bool("contact_sheet", False, "Write contact_sheet.jpg too: the first pictures side by side.")
-flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are not decoded.", lower_bound=1)
+flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are not decoded.", lower_bound=1)
 
 
 def main(argv: list[str]) -> int:

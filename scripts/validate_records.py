@@ -12,12 +12,13 @@ from absl import flags
 
 from detection import cli
 from detection.errors import ConfigError, DataError
+from detection.types import MAX_PIXELS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("input_path", None, "Record files or patterns of them, as in a config's input_path.", required=True)
 flags.DEFINE_string("label_map_path", "", "Label map that the classes must be in.")
 flags.DEFINE_bool("use_display_name", False, "Call classes by display_name in the report.")
-flags.DEFINE_integer("max_image_pixels", 100_000_000, "Larger images are wrong.", lower_bound=1)
+flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are wrong.", lower_bound=1)
 flags.DEFINE_string("report", "", "Where to write the whole report as JSON.")
 flags.DEFINE_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
 

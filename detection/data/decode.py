@@ -2,7 +2,7 @@
 
 Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image,
 lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are expected, labels outside the label
-map, images of more pixels than `image_header.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted
+map, images of more pixels than `types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted
 (`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
 
 Where class/text and class/label of a box disagree, the text is used and a remark made, not an error: records stay usable with another numbering, as
@@ -23,6 +23,7 @@ from detection.data.labels import LabelLookup, Labels
 from detection.data.record_errors import check_record
 from detection.data.remarks import Remarks
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
+from detection.types import MAX_PIXELS
 
 TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may stick out before it must be a mistake
 
@@ -159,12 +160,12 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
     labelled = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
     pixels = image_header.pixels(features["image/encoded"])
-    is_small = pixels <= image_header.MAX_PIXELS
+    is_small = pixels <= MAX_PIXELS
 
     def fail() -> tf.Tensor:
         check_record(has_image, record, "image/encoded", "is empty", "store the JPEG or PNG file there")
         size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
-        check_record(is_small, record, "image/encoded", size, f"at most {image_header.MAX_PIXELS} are decoded: shrink the image")
+        check_record(is_small, record, "image/encoded", size, f"at most {MAX_PIXELS} are decoded: shrink the image")
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
             check_record(right, record, key, value, "write one value a box")

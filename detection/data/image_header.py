@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-MAX_PIXELS = 100_000_000  # 300 MB decoded
-
 _LENGTH = 26  # bytes of header that are looked at
 _STARTS = (b"\x89PNG", b"GIF8", b"BM")
 _SIDES = (range(19, 15, -1), range(23, 19, -1)), (range(6, 8), range(8, 10)), (range(18, 22), range(22, 26))  # their bytes, the lowest first

@@ -21,6 +21,7 @@ from detection.data import image_header, shards
 from detection.data.decode import parse
 from detection.data.record_errors import describe, find
 from detection.errors import DataError
+from detection.types import MAX_PIXELS
 
 if TYPE_CHECKING:
     from detection.data.input import InputOptions
@@ -108,7 +109,7 @@ def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     except tf.errors.OpError as error:
         return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
     try:
-        if image_header.pixels(encoded) <= image_header.MAX_PIXELS:  # A larger one has its own message, where training meets it.
+        if image_header.pixels(encoded) <= MAX_PIXELS:  # A larger one has its own message, where training meets it.
             tf.io.decode_image(encoded, channels=3, expand_animations=False)
     except tf.errors.OpError as error:
         data = encoded.numpy()

@@ -20,6 +20,7 @@ from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
 from detection.data.report import Fault, Report
 from detection.errors import DataError
+from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
 _FRAME = 16  # bytes around a record: length, its checksum, the checksum of the data
@@ -37,7 +38,7 @@ class _Raw(NamedTuple):
 def validate_records(
     patterns: Iterable[str],
     label_map: LabelMap | None = None,
-    max_image_pixels: int = images.MAX_PIXELS,
+    max_image_pixels: int = MAX_PIXELS,
     workers: int = 0,
     progress_to: TextIO | None = None,
 ) -> Report:

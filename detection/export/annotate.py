@@ -19,10 +19,11 @@ from detection.errors import ConfigError, DataError
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.results import coco_box, coco_image_id
 from detection.evaluate.visualize import Style, draw_detections, mosaic
-from detection.export.image_files import MAX_PIXELS, find, read
+from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result
 from detection.files import write_text
 from detection.progress import Progress
+from detection.types import MAX_PIXELS
 
 JSON_NAME = "detections.json"
 SHEET_NAME = "contact_sheet.jpg"

@@ -12,9 +12,9 @@ import tensorflow as tf
 from PIL import Image
 
 from detection.errors import DataError
+from detection.types import MAX_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-MAX_PIXELS = 100_000_000  # Decoded this is 300 MB.
 _MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM", "WebP": b"RIFF"}  # What TensorFlow decodes.
 
 

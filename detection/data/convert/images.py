@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from detection.data.image_header import MAX_PIXELS
 from detection.data.report import Fault
+from detection.types import MAX_PIXELS
 
 # Only parsers that can meet an image of a data set: each one more is one more to attack.
 Image.init()

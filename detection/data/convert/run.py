@@ -21,6 +21,7 @@ from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.records import RecordImage, ShardedWriter, to_example
 from detection.data.report import Fault, Report
 from detection.errors import DataError
+from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
 _T, _R = TypeVar("_T"), TypeVar("_R")
@@ -45,7 +46,7 @@ class Options:
     label_map_path: str = ""
     on_bad: str = SKIP
     ignore_difficult: bool = False
-    max_image_pixels: int = images.MAX_PIXELS
+    max_image_pixels: int = MAX_PIXELS
     max_bad_percent: float = 50.0
     overwrite: bool = False
     workers: int = 0  # threads; 0 for one a core
