@@ -58,7 +58,7 @@ class Example(NamedTuple):
 class Targets(NamedTuple):
     """Groundtruth assigned to anchors (or to proposals, which are anchors of the second stage)."""
 
-    box_codes: tf.Tensor  # float32 [B, A, 4], encoded groundtruth; 0 where not matched
+    box_codes: tf.Tensor  # float32 [B, A, code], encoded groundtruth (code: 4, square boxes 3); 0 where not matched
     box_weights: tf.Tensor  # float32 [B, A], 0 where not matched
     classes: tf.Tensor  # float32 [B, A, K + 1], one-hot, background first
     class_weights: tf.Tensor  # float32 [B, A], 0 where ignored
@@ -68,7 +68,7 @@ class Targets(NamedTuple):
 class DensePredictions(NamedTuple):
     """Output of a dense (anchor-wise) detector."""
 
-    box_codes: tf.Tensor  # float32 [B, A, 4]
+    box_codes: tf.Tensor  # float32 [B, A, code]
     class_logits: tf.Tensor  # float32 [B, A, K + 1]
     anchors: tf.Tensor  # float32 [A, 4], pixels
     feature_maps: tuple[tf.Tensor, ...]  # float32 [B, h, w, c] each

@@ -29,7 +29,7 @@ class Ssd(keras.layers.Layer):
         num_classes: foreground classes K.
         extractor: scaled images -> maps.
         anchors: (map shapes, image shape) -> float32 [A, 4], pixels.
-        head: maps -> codes float32 [B, A, 4], logits float32 [B, A, K + 1].
+        head: maps -> codes float32 [B, A, code], logits float32 [B, A, K + 1].
         assigner: anchors and groundtruth -> Targets.
         loss_terms: the parts of Equation 1.
         postprocessing: score conversion and per-class non-maximum suppression.

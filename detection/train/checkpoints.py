@@ -1,7 +1,8 @@
 """The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, and which one a run resumes from.
 
-What exists is found by looking, never by believing the small `checkpoint` text file: that file is written for TensorFlow's tools, and a
-trainer that trusts it starts again from step 0 when it is garbage.
+A run resumes from the newest one found by looking, not from the one that the small `checkpoint` text file names: a trainer that trusts the file
+starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a resumed run reads in it only which checkpoints rotate and
+when one was last kept for good. A folder given to `load_into` is another matter: there the file names the checkpoint, if it can.
 """
 
 from __future__ import annotations
