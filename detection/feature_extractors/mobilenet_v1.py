@@ -1,17 +1,20 @@
-"""MobileNet v1 as a feature extractor: where SSD reads it, and what lies behind."""
+"""MobileNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
 
 from __future__ import annotations
 
-from detection.feature_extractors import scaling, ssd_maps
-from detection.networks import mobilenet_v1
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import mobilenet_v1, scaling
+from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Conv2d_11_pointwise", "Conv2d_13_pointwise")  # strides 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+LAST_OF_BODY = "Conv2d_11_pointwise"
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones."""
-    depth = mobilenet_v1.depth_rule(options.depth_multiplier, options.min_depth)
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
     return ssd_maps.make(
         scope=mobilenet_v1.SCOPE,
@@ -22,3 +25,12 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         scale=scaling.to_unit_range,
         options=options,
     )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+    """Body up to `Conv2d_11_pointwise` (512 channels), tail from there."""
+    two_stage_parts.check_stride(options, "MobileNet v1")
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    blocks = mobilenet_v1.blocks(options.base_hyperparams(mobilenet_v1.training_defaults()), depth)
+    cut = [block.name for block in blocks].index(LAST_OF_BODY) + 1
+    return two_stage_parts.make(mobilenet_v1.SCOPE, blocks[:cut], blocks[cut:], scaling.to_unit_range, options)

@@ -14,8 +14,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.layers import Blocks, Conv, DepthwiseConv
+from detection.networks.layers import Conv, DepthwiseConv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,17 +69,36 @@ def extra_blocks(
     return tuple(layers), tuple(maps)
 
 
+class L2Norm(keras.layers.Layer):
+    """Every cell's features scaled to length `initial`, which is learnt per channel from there on (ParseNet; Liu et al. 2016, section 3.1).
+
+    Low maps of a network without batch norm are many times larger than high ones; one learning rate cannot serve both otherwise.
+    """
+
+    def __init__(self, name: str, initial: float = 20.0) -> None:
+        super().__init__(name=name, autocast=False)
+        self.initial = initial
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer=keras.initializers.Constant(self.initial))
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
+        return tf.math.l2_normalize(x, axis=3, epsilon=1e-10) * self.scale
+
+
 class SsdFeatureExtractor(keras.layers.Layer):
     """A network and the extra layers behind it; both carry the network's scope, below `FeatureExtractor`.
 
     Args:
         scope: the network's name in checkpoints.
         network: layers of the network; the last one feeds the extra layers.
-        sources: names of the layers of the network whose outputs are maps.
+        sources: names of the blocks (or `block/layer`) of the network whose outputs are maps.
         extra: layers behind the network.
         extra_maps: names of the layers of `extra` whose outputs are maps.
         scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
         pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
+        normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
     """
 
     def __init__(
@@ -90,12 +110,15 @@ class SsdFeatureExtractor(keras.layers.Layer):
         extra_maps: tuple[str, ...],
         scale: Callable[[tf.Tensor], tf.Tensor],
         pad_to_multiple: int = 1,
+        normalized: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.extra = Blocks(scope, network), Blocks(scope, extra)
         self.sources, self.extra_maps = sources, extra_maps
         self.last = network[-1].name
         self.scale, self.pad_to_multiple = scale, pad_to_multiple
+        self.normalized = tuple(name for name in normalized if name in sources)
+        self.norms = tuple(L2Norm(f"{name}_l2_norm") for name in self.normalized)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
@@ -104,7 +127,8 @@ class SsdFeatureExtractor(keras.layers.Layer):
         """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
         images = _pad_to_multiple(images, self.pad_to_multiple)
         outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
-        maps = [outputs[name] for name in self.sources]
+        norms = dict(zip(self.normalized, self.norms, strict=True))
+        maps = [norms[name](outputs[name]) if name in norms else outputs[name] for name in self.sources]
         if self.extra_maps:
             outputs = self.extra(outputs[self.last], endpoints=self.extra_maps, training=training)
             maps += [outputs[name] for name in self.extra_maps]
@@ -126,9 +150,10 @@ def make(
     depth: Callable[[float], int],
     scale: Callable[[tf.Tensor], tf.Tensor],
     options: SsdExtractorOptions,
+    normalized: tuple[str, ...] = (),
 ) -> SsdFeatureExtractor:
     """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted."""
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]
     extra, extra_maps = extra_blocks(network[-1].name, len(sources), depths, depth, options)
-    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple)
+    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple, normalized)

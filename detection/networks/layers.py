@@ -1,4 +1,4 @@
-"""The three layers every network here is made of. Their weights carry tf-slim's names, so a variable's path is its checkpoint name.
+"""The layers with weights that every network here is made of. Their weights carry tf-slim's names, so a variable's path is its checkpoint name.
 
 A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For serving, `fold = True` on
 a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and add the rest as a bias:
@@ -174,27 +174,46 @@ class DepthwiseConv(_Convolution):
         return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], padding, dilations=[self.rate, self.rate])
 
 
-class Blocks(keras.layers.Layer):
-    """Named layers run one after the other under one scope; which outputs are wanted is said per call.
+class SeparableConv(_Convolution):
+    """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m], `pointwise_weights` [1, 1, in * m, filters]."""
 
-    Two of these with one name are two parts of one network: their variables share the scope.
-    """
-
-    def __init__(self, name: str, blocks: tuple[keras.layers.Layer, ...]) -> None:
-        super().__init__(name=name, autocast=False)
-        self.blocks = tuple(blocks)
+    def __init__(
+        self, name: str, filters: int, kernel: int, multiplier: int, hyperparams: Hyperparams, stride: int = 1, padding: str = "SAME"
+    ) -> None:
+        super().__init__(name, kernel, stride, 1, padding, hyperparams)
+        self.filters, self.multiplier = filters, multiplier
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Blocks build themselves when first called, inside this layer's scope."""
+        channels, hyper = shape[-1], self.hyperparams
+        self.depthwise_kernel = self.add_weight(
+            name="depthwise_weights",
+            shape=(*self.kernel_size, channels, self.multiplier),
+            initializer=hyper.initializer.clone(),
+            regularizer=hyper.regularizer if hyper.regularize_depthwise else None,
+        )
+        self._add_kernel("pointwise_weights", (1, 1, channels * self.multiplier, self.filters), regularize=True)
+        self._add_bias(self.filters)
 
-    def call(self, x: tf.Tensor, endpoints: tuple[str, ...] = (), training: bool = False) -> dict[str, tf.Tensor]:
-        """x float32 [B, h, w, c] -> {name of block: its output} for `endpoints`, by default all; stops after the last one wanted."""
-        wanted = set(endpoints or (block.name for block in self.blocks))
-        outputs: dict[str, tf.Tensor] = {}
-        for block in self.blocks:
-            x = block(x, training=training)
-            if block.name in wanted:
-                outputs[block.name] = x
-                if len(outputs) == len(wanted):
-                    return outputs
-        raise ValueError(f"{self.name} has no block {sorted(wanted - set(outputs))}; it has {[block.name for block in self.blocks]}")
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        depthwise = tf.convert_to_tensor(self.depthwise_kernel)
+        return tf.nn.separable_conv2d(x, depthwise, kernel, [1, self.stride, self.stride, 1], padding)
+
+
+class Dense(keras.layers.Layer):
+    """Fully connected layer: `weights` [in, units] and `biases`, then the activation. x float32 [B, in] -> float32 [B, units]."""
+
+    def __init__(self, name: str, units: int, hyperparams: Hyperparams, bias_initializer: object = "zeros") -> None:
+        super().__init__(name=name, autocast=False)
+        self.units, self.hyperparams, self.bias_initializer = units, hyperparams, bias_initializer
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        hyper = self.hyperparams
+        self.kernel = self.add_weight(
+            name="weights", shape=(shape[-1], self.units), initializer=hyper.initializer.clone(), regularizer=hyper.regularizer
+        )
+        self.bias = self.add_weight(name="biases", shape=(self.units,), initializer=self.bias_initializer)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x = tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(self.kernel)), tf.convert_to_tensor(self.bias))
+        activation = self.hyperparams.activation
+        return x if activation is None else activation(x)

@@ -5,11 +5,10 @@ Block names are tf-slim's: `Conv2d_0`, `Conv2d_<n>_depthwise`, `Conv2d_<n>_point
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
+from detection.networks.depths import DepthRule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv, DepthwiseConv
 
@@ -33,12 +32,7 @@ def training_defaults() -> Hyperparams:
     )
 
 
-def depth_rule(multiplier: float, min_depth: int) -> Callable[[float], int]:
-    """depth -> max(int(depth * multiplier), min_depth)."""
-    return lambda depth: max(int(depth * multiplier), min_depth)
-
-
-def blocks(hyperparams: Hyperparams, depth: Callable[[float], int], padding: str = "SAME") -> tuple[keras.layers.Layer, ...]:
+def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME") -> tuple[keras.layers.Layer, ...]:
     """The 27 layers up to and including `Conv2d_13_pointwise` (stride 32).
 
     Args:

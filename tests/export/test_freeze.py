@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from detection.export.fold import folded
 from detection.export.freeze import batch_norms, freeze, variables
+from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
-from detection.networks.layers import Blocks, Conv, DepthwiseConv
+from detection.networks.layers import Conv, DepthwiseConv
 
 
 def _network(padding: str = "SAME") -> Blocks:

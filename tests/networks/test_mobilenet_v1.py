@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 
 from detection.networks import mobilenet_v1
-from detection.networks.layers import Blocks
+from detection.networks.blocks import Blocks
+from detection.networks.depths import depth_rule
 
 
 def _network(multiplier: float) -> Blocks:
-    return Blocks("MobilenetV1", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), mobilenet_v1.depth_rule(multiplier, 8)))
+    return Blocks("MobilenetV1", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(multiplier, 8)))
 
 
 def _copy_from_keras(network: Blocks, reference: keras.Model) -> None:

@@ -1,0 +1,121 @@
+"""How layers become a network: chains, branches, pools, and `Blocks`, the ordered tuple of named blocks that every network is.
+
+Whatever stands in a tuple here is a layer called as `layer(x, training=...)`, x float32 [B, h, w, c]. The name of a layer is one segment of the
+checkpoint names of what it holds; layers without weights leave no trace there.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+class MaxPool(keras.layers.Layer):
+    """Largest value of every window; padding SAME or VALID."""
+
+    def __init__(self, name: str, kernel: int, stride: int, padding: str = "SAME") -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.nn.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool(keras.layers.Layer):
+    """Mean of every window, over the pixels that exist; padding SAME or VALID."""
+
+    def __init__(self, name: str, kernel: int, stride: int, padding: str = "SAME") -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.nn.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class SpatialMean(keras.layers.Layer):
+    """Mean over height and width, which stay as axes of length 1."""
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+
+
+class Dropout(keras.layers.Layer):
+    """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its dice are a variable, so that a resumed run repeats itself."""
+
+    def __init__(self, name: str, keep: float) -> None:
+        super().__init__(name=name, autocast=False)
+        self.keep = keep
+        self.dice = keras.random.SeedGenerator()
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return keras.random.dropout(x, rate=1 - self.keep, seed=self.dice) if training and self.keep < 1 else x
+
+
+class Chain(keras.layers.Layer):
+    """Layers one after the other under one name.
+
+    Args of call: taps: names of layers whose outputs are wanted besides the last one; then the result is (output, {name: output of that layer}).
+    """
+
+    def __init__(self, name: str, layers: tuple[keras.layers.Layer, ...]) -> None:
+        super().__init__(name=name, autocast=False)
+        self.parts = tuple(layers)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        tapped: dict[str, tf.Tensor] = {}
+        for part in self.parts:
+            x = part(x, training=training)
+            if part.name in taps:
+                tapped[part.name] = x
+        return (x, tapped) if taps else x
+
+
+class Branches(keras.layers.Layer):
+    """Layers side by side on one input, their outputs joined along the channels (an Inception module)."""
+
+    def __init__(self, name: str, branches: tuple[keras.layers.Layer, ...]) -> None:
+        super().__init__(name=name, autocast=False)
+        self.branches = tuple(branches)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The branches build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.concat([branch(x, training=training) for branch in self.branches], axis=3)
+
+
+class Blocks(keras.layers.Layer):
+    """Named layers run one after the other under one scope; which outputs are wanted is said per call.
+
+    Two of these with one name are two parts of one network: their variables share the scope.
+    """
+
+    def __init__(self, name: str, blocks: tuple[keras.layers.Layer, ...]) -> None:
+        super().__init__(name=name, autocast=False)
+        self.blocks = tuple(blocks)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Blocks build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, endpoints: tuple[str, ...] = (), training: bool = False) -> dict[str, tf.Tensor]:
+        """x float32 [B, h, w, c] -> {name: output} for `endpoints`, by default every block; stops after the last one wanted.
+
+        An endpoint is the name of a block, or `block/layer` for a layer inside a block that has taps (`Chain`).
+        """
+        wanted = set(endpoints or (block.name for block in self.blocks))
+        outputs: dict[str, tf.Tensor] = {}
+        for block in self.blocks:
+            taps = tuple(name.partition("/")[2] for name in sorted(wanted) if name.startswith(f"{block.name}/"))
+            if taps:
+                x, tapped = block(x, training=training, taps=taps)
+                outputs |= {f"{block.name}/{tap}": features for tap, features in tapped.items()}
+            else:
+                x = block(x, training=training)
+            if block.name in wanted:
+                outputs[block.name] = x
+            if len(outputs) == len(wanted):
+                return outputs
+        raise ValueError(f"{self.name} has no block {sorted(wanted - set(outputs))}; it has {[block.name for block in self.blocks]}")

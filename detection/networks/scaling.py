@@ -1,0 +1,27 @@
+"""How images are scaled for the networks: each was trained on pixels of its own range, and its checkpoints expect it.
+
+Every function maps float32 [B, H, W, 3], RGB, 0 ... 255, elementwise.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# Channel means of ImageNet, RGB, as the published ResNet and VGG checkpoints were trained with.
+RESNET_MEANS = (123.68, 116.779, 103.939)
+VGG_MEANS = (123.68, 116.78, 103.94)
+
+
+def to_unit_range(images: tf.Tensor) -> tf.Tensor:
+    """0 ... 255 -> -1 ... 1, as the Inception and MobileNet families want it."""
+    return images * (2.0 / 255.0) - 1.0
+
+
+def subtract_resnet_means(images: tf.Tensor) -> tf.Tensor:
+    """Centred, not scaled, as the ResNets want it."""
+    return images - tf.constant(RESNET_MEANS)
+
+
+def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
+    """Centred, not scaled, as VGG and the networks of its time want it."""
+    return images - tf.constant(VGG_MEANS)
