@@ -9,7 +9,8 @@ The kinds are the config's `fine_tune_checkpoint_type`:
     full            a detector: everything of matching name
 
 A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another number of
-classes); the report says so, and matching nothing at all is an error.
+classes); the report says so, and matching nothing at all is an error. Values are taken as they are, not their moving averages, as the
+reference takes them.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from detection.train.checkpoints import AVERAGE, GLOBAL_STEP, is_optional
 
 KINDS = ("classification", "detection", "full")
 EXTRACTOR_SCOPES = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
-_SLOTS = ("RMSProp", "RMSProp_1", "Momentum", "Adam", "Adam_1", AVERAGE)
-_SCALARS = (GLOBAL_STEP, "beta1_power", "beta2_power")
+_SLOTS = {"Momentum", "RMSProp", "RMSProp_1", "RMSProp_2", "Adam", "Adam_1", "Adagrad", "Adadelta", "Adadelta_1", "Ftrl", "Ftrl_1", AVERAGE}
+_SCALARS = {GLOBAL_STEP, "beta1_power", "beta2_power"}
+_INPUT_MEAN = "mean_rgb"  # what was subtracted from the pixels, in tf-slim's VGG and ResNet checkpoints
 
 
 class FineTune(NamedTuple):
@@ -44,21 +46,33 @@ class Report(NamedTuple):
     """What a restore did, by variable name of the model, except `unexpected`, which are names of the checkpoint."""
 
     restored: tuple[str, ...]
+    adapted: tuple[str, ...]  # restored, from an array of another shape
     missing: tuple[str, ...]  # asked for, not in the checkpoint
     mismatched: tuple[str, ...]  # asked for, of another shape
     left_out: tuple[str, ...]  # outside the scopes that this kind restores
-    unexpected: tuple[str, ...]  # in the checkpoint, used by nobody
+    unexpected: tuple[str, ...]  # in the checkpoint, used by nobody; what only training needs is not counted
 
     def table(self) -> str:
         """One line a row: how many, which, and an example."""
-        rows = (
-            ("restored", self.restored),
-            ("initial value, not in the checkpoint", self.missing),
-            ("initial value, another shape in the checkpoint", self.mismatched),
-            ("initial value, outside the restored scopes", self.left_out),
-            ("in the checkpoint, not used", self.unexpected),
-        )
+        rows = [(what, getattr(self, field)) for field, what in MEANINGS.items() if field != "adapted" or self.adapted]
         return "\n".join(f"  {len(names):5d}  {what}{f', e.g. {names[0]}' if names else ''}" for what, names in rows)
+
+
+MEANINGS = {
+    "restored": "restored",
+    "adapted": "adapted, from another shape in the checkpoint",
+    "missing": "initial value, not in the checkpoint",
+    "mismatched": "initial value, another shape in the checkpoint",
+    "left_out": "initial value, outside the restored scopes",
+    "unexpected": "in the checkpoint, not used",
+}
+
+
+class Match(NamedTuple):
+    """Which array goes where, before anything is read or assigned."""
+
+    sources: dict[str, str]  # variable of the model -> array of the checkpoint, for all that is restored
+    report: Report
 
 
 def source_name(name: str, kind: str, load_all: bool = False) -> str | None:
@@ -74,6 +88,35 @@ def source_name(name: str, kind: str, load_all: bool = False) -> str | None:
     return name if kind == "full" or load_all or scope is not None else None
 
 
+def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], start: FineTune) -> Match:
+    """Sorts the model's variables and the checkpoint's arrays into the rows of the report.
+
+    Args:
+      shapes: the model's variables by name.
+      found: the checkpoint's arrays by name.
+      start: says how names correspond.
+    """
+    rows: dict[str, list[str]] = {row: [] for row in Report._fields}
+    sources: dict[str, str] = {}
+    for name in sorted(shapes):
+        if is_optional(name):
+            continue  # Somebody else's dice.
+        source = source_name(name, start.kind, start.load_all)
+        row = "left_out" if source is None else _row(shapes[name], found.get(source))
+        rows[row].append(name)
+        if row in ("restored", "adapted"):
+            sources[name] = source
+    used = set(sources.values())
+    rows["unexpected"] = sorted(name for name in found if name not in used and not is_bookkeeping(name, found))
+    return Match(sources, Report(**{row: tuple(names) for row, names in rows.items()}))
+
+
+def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
+    if entry is None:
+        return "missing"
+    return "restored" if entry.shape == shape else "mismatched"
+
+
 def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
     """Assigns what fits and reports the rest.
 
@@ -86,40 +129,17 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
     check_kind(start.kind)
     prefix = checkpoint_files.locate(start.path)
     found = checkpoint_files.entries(prefix)
-    sources: dict[str, str] = {}
-    left_out, missing, mismatched = [], [], []
-    for name, variable in variables.items():
-        if is_optional(name):
-            continue  # Somebody else's dice.
-        source = source_name(name, start.kind, start.load_all)
-        if source is None:
-            left_out.append(name)
-            continue
-        if source not in found:
-            missing.append(name)
-        elif found[source].shape != tuple(variable.shape):
-            mismatched.append(name)
-        else:
-            sources[name] = source
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    sources, report = match(shapes, found, start)
     if not sources:
-        raise ConfigError(_nothing_fits(prefix, start, variables, found, mismatched))
-    values = checkpoint_files.read(prefix, sources.values())
+        raise ConfigError(f"{prefix}: {nothing_fits(shapes, found, start)}")
+    values = checkpoint_files.read(prefix, set(sources.values()))
     for name, source in sources.items():
         variables[name].assign(values[source])
-    used = set(sources.values())
-    report = Report(
-        restored=tuple(sorted(sources)),
-        missing=tuple(sorted(missing)),
-        mismatched=tuple(sorted(mismatched)),
-        left_out=tuple(sorted(left_out)),
-        unexpected=tuple(sorted(name for name in found if name not in used and not _is_training_state(name) and not is_optional(name))),
-    )
-    for what, names in report._asdict().items():
-        logging.debug("%s: %s", what, ", ".join(names))
-    if mismatched:
-        logging.warning(
-            "%s: %d variables have another shape there and keep their initial values: %s", prefix, len(mismatched), ", ".join(report.mismatched)
-        )
+    for row, names in report._asdict().items():
+        logging.debug("%s: %s", row, ", ".join(names))
+    if report.mismatched:
+        logging.warning("%s: %s", prefix, _differing(report.mismatched))
     return report
 
 
@@ -128,24 +148,34 @@ def check_kind(kind: str) -> None:
         raise ConfigError(f"train_config.fine_tune_checkpoint_type: '{kind}' is none of {', '.join(KINDS)}")
 
 
-def _is_training_state(name: str) -> bool:
-    return name in _SCALARS or name.rsplit("/", 1)[-1] in _SLOTS
+def is_bookkeeping(name: str, found: Mapping[str, Entry]) -> bool:
+    """Whether an array of a checkpoint is no weight: the step, an optimiser's slot, a moving average, dice, the mean of the input."""
+    parent, _, last = name.rpartition("/")
+    return name in _SCALARS or (last in _SLOTS and parent in found) or last == _INPUT_MEAN or is_optional(name)
 
 
-def _nothing_fits(prefix: str, start: FineTune, variables: Mapping[str, tf.Variable], found: Mapping[str, Entry], mismatched: list[str]) -> str:
-    """The error line: what was looked for, what comes closest, and which other kind would have fitted."""
+def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], start: FineTune) -> str:
+    """Why nothing was restored: what was looked for, what comes closest, and which other kind would have fitted."""
+    wanted = {name: source for name in shapes if (source := source_name(name, start.kind, start.load_all)) and not is_optional(name)}
+    mismatched = sorted(name for name, source in wanted.items() if source in found)
     if mismatched:
         name = mismatched[0]
         return (
-            f"{prefix}: nothing fits; all {len(mismatched)} names that match have another shape, e.g. {name} is {list(found[name].shape)} there "
-            f"and {list(variables[name].shape)} in the model; is depth_multiplier the same?"
+            f"nothing fits; all {len(mismatched)} names that match have another shape, e.g. {name} is {list(found[wanted[name]].shape)} there "
+            f"and {list(shapes[name])} in the model; is depth_multiplier the same?"
         )
-    others = [kind for kind in KINDS if kind != start.kind and any(source_name(name, kind) in found for name in variables)]
+    others = [kind for kind in KINDS if kind != start.kind and any(source_name(name, kind) in found for name in shapes)]
     if others:
         return (
-            f"{prefix}: no variable matches as '{start.kind}', but its names match as '{others[0]}'; "
-            f"set train_config.fine_tune_checkpoint_type: '{others[0]}'"
+            f"no variable matches as '{start.kind}', but its names match as '{others[0]}'; set train_config.fine_tune_checkpoint_type: '{others[0]}'"
         )
-    wanted = next((source for source in (source_name(name, start.kind, start.load_all) for name in variables) if source), "any extractor variable")
-    close = difflib.get_close_matches(wanted, list(found), n=3, cutoff=0.3) or sorted(found)[:3]
-    return f"{prefix}: no variable matches as '{start.kind}'; looked for e.g. {wanted}, the checkpoint's closest names are {', '.join(close)}"
+    example = min(wanted.values(), default="any extractor variable")
+    close = difflib.get_close_matches(example, list(found), n=3, cutoff=0.3) or sorted(found)[:3]
+    return f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are {', '.join(close)}"
+
+
+def _differing(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if len(names) == 1:
+        return f"1 variable has another shape there and keeps its initial value: {shown}"
+    return f"{len(names)} variables have another shape there and keep their initial values: {shown}"

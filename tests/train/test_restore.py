@@ -51,7 +51,7 @@ def test_another_shape_or_a_missing_name_keeps_the_initial_value_and_is_reported
     report = restore.restore(variables, FineTune(path, "full"))
     assert report.mismatched == ("BoxPredictor_0/weights",) and report.missing == ("BoxPredictor_0/biases",)
     np.testing.assert_array_equal(variables["BoxPredictor_0/weights"].numpy(), before)
-    assert "1 variables have another shape there and keep their initial values: BoxPredictor_0/weights" in caplog.text
+    assert "1 variable has another shape there and keeps its initial value: BoxPredictor_0/weights" in caplog.text
     assert "another shape in the checkpoint, e.g. BoxPredictor_0/weights" in report.table()
 
 
