@@ -21,11 +21,20 @@ if TYPE_CHECKING:  # The names stand in annotations only, so tools without tenso
 MAX_PIXELS = 100_000_000  # of an image; a larger one would take more than 300 MB decoded
 
 
+class Proposals(NamedTuple):
+    """Regions that may hold an object, by descending score, zero padded."""
+
+    boxes: tf.Tensor  # float32 [B, P, 4], pixels, inside the true image
+    scores: tf.Tensor  # float32 [B, P]
+    counts: tf.Tensor  # int32 [B], rows that are not padding
+
+
 class ImageBatch(NamedTuple):
     """Resized images, padded at the bottom and right to a common size."""
 
     images: tf.Tensor  # float32 [B, H, W, 3], RGB, 0 to 255
     true_shapes: tf.Tensor  # int32 [B, 2], height and width before padding, pixels
+    proposals: Proposals | tuple[()] = ()  # given with the images (Fast R-CNN); empty where the detector finds its own
 
 
 class Groundtruth(NamedTuple):
@@ -73,6 +82,18 @@ class DensePredictions(NamedTuple):
     anchors: tf.Tensor  # float32 [A, 4], pixels
     feature_maps: tuple[tf.Tensor, ...]  # float32 [B, h, w, c] each
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
+
+
+class RegionPredictions(NamedTuple):
+    """Output of a two-stage detector."""
+
+    images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
+    feature_maps: tuple[tf.Tensor, ...]  # the map on which regions are classified, float32 [B, h, w, c]
+    rpn: DensePredictions | tuple[()]  # of the region proposal network, K = 1; empty where proposals are given
+    proposals: Proposals  # that were classified
+    targets: Targets | tuple[()]  # of the proposals; empty where no groundtruth was given
+    box_codes: tf.Tensor  # float32 [B, P, K, 4], or [B, P, 1, 4] where all classes share a box; relative to the proposals
+    class_logits: tf.Tensor  # float32 [B, P, K + 1]
 
 
 class Detections(NamedTuple):

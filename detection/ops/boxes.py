@@ -97,6 +97,12 @@ def image_windows(true_shapes: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.zeros_like(sides), sides], axis=-1)
 
 
+def image_shape(images: tf.Tensor) -> tuple:
+    """(H, W) of images or maps [B, H, W, c], as numbers where they are static."""
+    dynamic = tf.shape(images)
+    return tuple(images.shape[axis] or dynamic[axis] for axis in (1, 2))
+
+
 def _extent(true_shapes: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     sides = tf.cast(true_shapes, dtype)
     return tf.concat([sides, sides], axis=-1)[..., tf.newaxis, :]

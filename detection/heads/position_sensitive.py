@@ -1,0 +1,57 @@
+"""The head of R-FCN: maps of scores and boxes for every bin of a region, computed once for the whole image (Dai et al. 2016, section 2).
+
+features -> 1x1 to `depth` -> bins * (K + 1) class maps -> position-sensitive crop of each region -> K + 1 logits
+                           -> bins * K * 4 box maps     -> position-sensitive crop of each region -> K boxes of 4 codes each
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.layers import Conv
+
+# (maps [B, h, w, bins * d], boxes [B, P, 4] in pixels, (H, W) of the image) -> [B * P, d]
+PositionSensitiveOp = Callable[[tf.Tensor, tf.Tensor, tuple], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class PositionSensitiveOptions:
+    """Fields of the message `RfcnBoxPredictor`, as objects."""
+
+    hyperparams: Hyperparams
+    crop: PositionSensitiveOp
+    num_bins: int = 9
+    depth: int = 1024
+    code_size: int = 4
+
+
+class PositionSensitiveHead(keras.layers.Layer):
+    """Class logits and class-specific boxes of regions from the map of the whole image.
+
+    Args of call: features float32 [B, h, w, c]; boxes float32 [B, P, 4], pixels; image_shape: height and width of the padded image, pixels.
+    Returns codes float32 [B * P, K, code], logits float32 [B * P, K + 1].
+    """
+
+    def __init__(self, num_classes: int, options: PositionSensitiveOptions, name: str = "SecondStageBoxPredictor") -> None:
+        super().__init__(name=name, autocast=False)
+        self.num_classes, self.code_size, self.crop = num_classes, options.code_size, options.crop
+        linear = options.hyperparams.linear()
+        self.reduce = Conv("reduce_depth", options.depth, 1, options.hyperparams)
+        self.boxes = Conv("refined_locations", options.num_bins * num_classes * options.code_size, 1, linear)
+        self.classes = Conv("class_predictions", options.num_bins * (num_classes + 1), 1, linear)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(
+        self, features: tf.Tensor, boxes: tf.Tensor | None = None, image_shape: tuple | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        reduced = self.reduce(features, training=training)
+        codes = self.crop(self.boxes(reduced, training=training), boxes, image_shape)
+        logits = self.crop(self.classes(reduced, training=training), boxes, image_shape)
+        return tf.reshape(codes, [-1, self.num_classes, self.code_size]), logits

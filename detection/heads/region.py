@@ -1,0 +1,54 @@
+"""The head of Fast and Faster R-CNN: two sibling layers on the features of one region (Girshick 2015, section 2.1).
+
+features -> spatial mean -> dropout -> K + 1 class logits
+                                    -> K boxes of 4 codes each, or one box for all classes
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from detection.networks.blocks import Dropout
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.layers import Dense
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionHeadOptions:
+    """Fields of the message `MaskRCNNBoxPredictor` that concern boxes, as objects."""
+
+    hyperparams: Hyperparams
+    code_size: int = 4
+    dropout_keep: float | None = None
+    share_box: bool = False  # one box for all classes
+    box_initializer: keras.initializers.Initializer | None = None  # None: that of `hyperparams`
+
+
+class RegionHead(keras.layers.Layer):
+    """Class logits and class-specific boxes of regions.
+
+    Args of call: features float32 [N, h, w, c]. Returns codes float32 [N, K, code] (K = 1 with `share_box`), logits float32 [N, K + 1].
+    """
+
+    def __init__(self, num_classes: int, options: RegionHeadOptions, name: str = "SecondStageBoxPredictor") -> None:
+        super().__init__(name=name, autocast=False)
+        self.num_boxes = 1 if options.share_box else num_classes
+        self.code_size = options.code_size
+        linear = options.hyperparams.linear()
+        box_linear = dataclasses.replace(linear, initializer=options.box_initializer or linear.initializer)
+        self.dropout = Dropout("Dropout", options.dropout_keep) if options.dropout_keep is not None else None
+        self.boxes = Dense("BoxEncodingPredictor", self.num_boxes * options.code_size, box_linear)
+        self.classes = Dense("ClassPredictor", num_classes + 1, linear)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        flat = tf.reduce_mean(features, axis=[1, 2])
+        if self.dropout is not None:
+            flat = self.dropout(flat, training=training)
+        codes = tf.reshape(self.boxes(flat), [-1, self.num_boxes, self.code_size])
+        return codes, self.classes(flat)

@@ -1,0 +1,28 @@
+"""Fast R-CNN (Girshick 2015, section 2).
+
+proposals: given with the images (selective search, EdgeBoxes, a dense grid, any file)
+regions:   crop of each proposal -> tail of the network -> two sibling layers, as in Faster R-CNN
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from detection.types import Groundtruth, ImageBatch, Proposals
+
+
+class GivenProposals:
+    """Slot 1 of Fast R-CNN: what came with the images. Nothing to learn, so nothing to lose."""
+
+    def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[tuple[()], Proposals]:
+        """The proposals of the batch."""
+        if not batch.proposals:
+            raise ValueError("Fast R-CNN classifies proposals that come with the images; this batch has none")
+        return (), batch.proposals
+
+    def loss(self, predictions: tuple[()], groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
+        """None."""
+        return {}
+
+    def build_weights(self, features: tf.Tensor) -> None:
+        """There are none."""

@@ -1,0 +1,131 @@
+"""Faster R-CNN (Ren et al. 2015; survey, section 2.2.2).
+
+proposals: a region proposal network, which is a dense head of one class on one map: trained by Equation 1 on a sampled minibatch
+regions:   crop of each proposal -> tail of the network -> two sibling layers
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from detection.heads.dense import DensePredictor
+from detection.heads.region import RegionHead
+from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
+from detection.networks.layers import Conv
+from detection.ops import boxes as box_ops
+from detection.ops.nms import MulticlassNms
+from detection.ops.samplers import BalancedSampler
+from detection.ops.targets import TargetAssigner
+from detection.types import DensePredictions, Groundtruth, ImageBatch, Proposals
+
+# (features [B, h, w, c], boxes [B, P, 4] in pixels, (H, W) of the image) -> crops [B * P, s, s, c]
+CropOp = Callable[[tf.Tensor, tf.Tensor, tuple], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class RpnSettings:
+    """What a region proposal network does besides its layers."""
+
+    anchors: Callable[[list[tuple], tuple], tf.Tensor]  # (map shapes, image shape) -> float32 [A, 4], pixels
+    assigner: TargetAssigner  # anchors and groundtruth -> Targets of one class
+    loss_terms: LossTerms
+    sampler: BalancedSampler
+    minibatch: int  # anchors an image that the loss is computed on
+    nms: MulticlassNms  # of proposals, of which it says how many there are
+    clip_anchors: bool = False  # in training too; otherwise anchors that cross the image's border take no part there
+
+
+class RegionProposalNetwork(keras.layers.Layer):
+    """Slot 1 of Faster R-CNN and R-FCN: a 3x3 convolution, then objectness and box of every anchor (Ren et al. 2015, section 3.1).
+
+    Called by `run`, so that its layers stand at the root of a checkpoint (`Conv`, `FirstStageBoxPredictor`).
+
+    Args:
+        conv: the convolution.
+        predictor: objectness logits and box codes of every anchor.
+        settings: anchors, targets, losses, suppression.
+    """
+
+    def __init__(self, *, conv: Conv, predictor: DensePredictor, settings: RpnSettings) -> None:
+        super().__init__(name="RegionProposalNetwork", autocast=False)
+        self.conv, self.predictor, self.settings = conv, predictor, settings
+
+    def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
+        """features float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
+        hidden = self.conv(features, training=training)
+        codes, logits = self.predictor(hidden, training=training)
+        anchors = self._anchors(features, batch, training)
+        dense = DensePredictions(codes, logits, anchors, (hidden,), batch.images)
+        return dense, self._proposals(dense, batch.true_shapes)
+
+    def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
+        """Equation 1 on `minibatch` random anchors of each image, divided by their number, averaged over images."""
+        settings = self.settings
+        objects = groundtruth._replace(classes=tf.zeros_like(groundtruth.classes))
+        targets = settings.assigner(predictions.anchors, objects, num_classes=1)
+        eligible = (targets.class_weights > 0) & (box_ops.area(predictions.anchors) > 0)
+        drawn = tf.cast(settings.sampler(eligible, targets.matches >= 0, settings.minibatch), tf.float32)
+        share = drawn / (tf.maximum(tf.reduce_sum(drawn, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(drawn)[0], tf.float32))
+        targets = targets._replace(box_weights=targets.box_weights * share, class_weights=targets.class_weights * share)
+
+        def decode(codes: tf.Tensor) -> tf.Tensor:
+            return settings.assigner.box_coder.decode(codes, predictions.anchors)
+
+        localization, objectness = multibox_loss(settings.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode)
+        return {"Loss/RPNLoss/localization_loss": localization, "Loss/RPNLoss/objectness_loss": objectness}
+
+    def build_weights(self, features: tf.Tensor) -> None:
+        """Creates the variables for a map like `features`."""
+        self.predictor(self.conv(features))
+
+    def _anchors(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tf.Tensor:
+        """float32 [A, 4], clipped to the padded images; in training [B, A, 4], all zero where they cross the border of their true image."""
+        anchors = self.settings.anchors([box_ops.image_shape(features)], box_ops.image_shape(batch.images))
+        if training and not self.settings.clip_anchors:
+            windows = box_ops.image_windows(batch.true_shapes)[:, tf.newaxis]
+            inside = tf.reduce_all(anchors[:, :2] >= windows[..., :2], axis=-1) & tf.reduce_all(anchors[:, 2:] <= windows[..., 2:], axis=-1)
+            return tf.where(inside[..., tf.newaxis], anchors, 0.0)
+        height, width = (tf.cast(side, tf.float32) for side in box_ops.image_shape(batch.images))
+        return box_ops.clip(anchors, tf.stack([0.0, 0.0, height, width]))
+
+    def _proposals(self, dense: DensePredictions, true_shapes: tf.Tensor) -> Proposals:
+        """Decoded anchors by objectness, suppressed and clipped. They are inputs to the second stage, not outputs to learn through."""
+        boxes = tf.stop_gradient(self.settings.assigner.box_coder.decode(dense.box_codes, dense.anchors))
+        scores = tf.stop_gradient(tf.nn.softmax(dense.class_logits))[..., 1:]
+        scores = tf.where((box_ops.area(dense.anchors) > 0)[..., tf.newaxis], scores, 0.0)
+        kept = self.settings.nms(boxes, scores, box_ops.image_windows(true_shapes))
+        return Proposals(kept.boxes, kept.scores, kept.counts)
+
+
+class CropRegions(keras.layers.Layer):
+    """Slot 2 of Fast and Faster R-CNN: every proposal is cropped from the map and goes through the tail of the network.
+
+    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`, `SecondStageBoxPredictor`).
+
+    Args:
+        crop: an op of `ops.roi`.
+        tail: crops -> features.
+        head: features -> codes and logits.
+    """
+
+    def __init__(self, *, crop: CropOp, tail: keras.layers.Layer, head: RegionHead) -> None:
+        super().__init__(name="CropRegions", autocast=False)
+        self.crop, self.tail, self.head = crop, tail, head
+
+    def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
+        crops = self.crop(features, boxes, image_shape)
+        codes, logits = self.head(self.tail(crops, training=training), training=training)
+        return by_image(codes, boxes), by_image(logits, boxes)
+
+
+def by_image(values: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """values [B * P, ...] -> [B, P, ...], as boxes [B, P, 4] are; static where those are."""
+    batch, proposals = boxes.shape[0] or -1, boxes.shape[1]
+    if proposals is None:
+        return tf.reshape(values, tf.concat([tf.shape(boxes)[:2], values.shape[1:]], 0))
+    return tf.reshape(values, [batch, proposals, *values.shape[1:]])
