@@ -28,9 +28,14 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Conv2d_11_pointwise` (512 channels), tail from there."""
-    two_stage_parts.check_stride(options, "MobileNet v1")
+    """Body up to `Conv2d_11_pointwise` (512 channels) at stride 16, or 8 by atrous convolutions; tail from there (1024 channels).
+
+    The tail halves crops; on the whole map it keeps the size and dilates instead.
+    """
+    two_stage_parts.check_stride(options, "MobileNet v1", (8, 16))
     depth = depth_rule(options.depth_multiplier, options.min_depth)
-    blocks = mobilenet_v1.blocks(options.base_hyperparams(mobilenet_v1.training_defaults()), depth)
-    cut = [block.name for block in blocks].index(LAST_OF_BODY) + 1
-    return two_stage_parts.make(mobilenet_v1.SCOPE, blocks[:cut], blocks[cut:], scaling.to_unit_range, options)
+    hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
+    dense = mobilenet_v1.blocks(hyperparams, depth, output_stride=options.stride)
+    cut = [block.name for block in dense].index(LAST_OF_BODY) + 1
+    tail = dense if options.whole_map else mobilenet_v1.blocks(hyperparams, depth)
+    return two_stage_parts.make(mobilenet_v1.SCOPE, dense[:cut], tail[cut:], scaling.to_unit_range, options)

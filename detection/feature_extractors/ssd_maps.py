@@ -151,9 +151,13 @@ def make(
     scale: Callable[[tf.Tensor], tf.Tensor],
     options: SsdExtractorOptions,
     normalized: tuple[str, ...] = (),
+    extra_name: str | None = None,
 ) -> SsdFeatureExtractor:
-    """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted."""
+    """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted.
+
+    The extra layers are named after the network's last layer, or `extra_name`.
+    """
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]
-    extra, extra_maps = extra_blocks(network[-1].name, len(sources), depths, depth, options)
+    extra, extra_maps = extra_blocks(extra_name or network[-1].name, len(sources), depths, depth, options)
     return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple, normalized)

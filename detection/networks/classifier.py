@@ -49,7 +49,7 @@ class Classifier(keras.layers.Layer):
 class ClassifierSpec(NamedTuple):
     """A published classifier: how to make it and what its checkpoint expects."""
 
-    make: Callable[[int], Classifier]  # number of logits -> a new classifier
+    make: Callable[[int, float], Classifier]  # (number of logits, depth multiplier, 1 if left out) -> a new classifier
     scale: Callable[[tf.Tensor], tf.Tensor]  # pixels 0 to 255 -> what it was trained on
     image_size: int  # side of the square images it was trained on, pixels
     num_logits: int  # of the published checkpoint

@@ -8,17 +8,23 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from detection.networks.depths import DepthRule
+from detection.networks import scaling
+from detection.networks.atrous import strides_and_rates
+from detection.networks.blocks import Chain, Dropout, SpatialMean
+from detection.networks.classifier import Classifier, ClassifierSpec
+from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv, DepthwiseConv
 
 SCOPE = "MobilenetV1"
-STEM_DEPTH = 32
+STEM_STRIDE, STEM_DEPTH = 2, 32
 PAIRS = (  # (stride of the depthwise convolution, output depth) at depth multiplier 1
     *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
     *((1, 512),) * 5,
     *((2, 1024), (1, 1024)),
 )
+DROPOUT_KEEP = 0.999
+MIN_DEPTH = 8  # of the published classifiers
 
 
 def training_defaults() -> Hyperparams:
@@ -32,16 +38,27 @@ def training_defaults() -> Hyperparams:
     )
 
 
-def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME") -> tuple[keras.layers.Layer, ...]:
-    """The 27 layers up to and including `Conv2d_13_pointwise` (stride 32).
+def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", output_stride: int = 32) -> tuple[keras.layers.Layer, ...]:
+    """The 27 layers up to and including `Conv2d_13_pointwise`.
 
     Args:
         hyperparams: of every convolution.
         depth: a table depth -> number of channels (`depth_rule`).
         padding: SAME or EXPLICIT, of the 3x3 convolutions.
+        output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
     """
-    layers: list[keras.layers.Layer] = [Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=2, padding=padding)]
-    for number, (stride, filters) in enumerate(PAIRS, start=1):
-        layers.append(DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, padding=padding))
+    layers: list[keras.layers.Layer] = [Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=STEM_STRIDE, padding=padding)]
+    _, *plan = strides_and_rates([STEM_STRIDE, *(stride for stride, _ in PAIRS)], output_stride)
+    for number, ((stride, rate), (_, filters)) in enumerate(zip(plan, PAIRS, strict=True), start=1):
+        layers.append(DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, rate=rate, padding=padding))
         layers.append(Conv(f"Conv2d_{number}_pointwise", depth(filters), 1, hyperparams))
     return tuple(layers)
+
+
+def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
+    hyperparams = training_defaults()
+    head = (SpatialMean(), Dropout("Dropout_1b", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyperparams.linear()))
+    return Classifier(SCOPE, blocks(hyperparams, depth_rule(depth_multiplier, MIN_DEPTH)), (Chain("Logits", head),))
+
+
+CLASSIFIERS = {"mobilenet_v1": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True)}

@@ -1,0 +1,44 @@
+"""Inception-ResNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+
+from __future__ import annotations
+
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import inception_resnet_v2, scaling
+from detection.networks.depths import depth_rule
+
+# The topmost map and one of higher resolution (survey, section 3.1): strides 16 and 32, 1088 and 1536 channels.
+SSD_SOURCES = ("Repeat_1", "Conv2d_7b_1x1")
+SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+    """Aligned maps of stride 16 and 32 from the network, then up to four extra ones."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
+    return ssd_maps.make(
+        scope=inception_resnet_v2.SCOPE,
+        network=inception_resnet_v2.blocks(hyperparams, depth, aligned=True),
+        sources=SSD_SOURCES,
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        options=options,
+    )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+    """Aligned body up to `Repeat_1` (1088 channels) at stride 16 or 8; the tail halves crops of any size from 3 cells on, 17 at best (1536 channels).
+
+    On the whole map the tail keeps the size and dilates instead. Its repeated block is called `Repeat`, as the reference's checkpoints know it.
+    """
+    two_stage_parts.check_stride(options, "Inception-ResNet v2", (8, 16))
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
+    return two_stage_parts.make(
+        scope=inception_resnet_v2.SCOPE,
+        body=inception_resnet_v2.body(hyperparams, depth, output_stride=options.stride),
+        tail=inception_resnet_v2.tail(hyperparams, depth, repeat="Repeat", dense_from=options.stride if options.whole_map else None),
+        scale=scaling.to_unit_range,
+        options=options,
+    )

@@ -1,0 +1,45 @@
+"""MobileNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+
+from __future__ import annotations
+
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import mobilenet_v2, scaling
+from detection.networks.depths import depth_rule, divisible_depth_rule
+
+# Strides 16 and 32. The last map of stride 16 that is wide and has an activation is inside the block that halves it.
+SSD_SOURCES = ("expanded_conv_13/expand", "Conv_1")
+SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+SSD_EXTRA_NAME = "layer_19"  # the reference names the extra layers after its number for `Conv_1`
+SSD_DECAY = 0.9997  # of the moving averages, as the reference trains this network for detection
+LAST_OF_BODY = "expanded_conv_12"
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+    """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike in the classifier."""
+    hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY))
+    return ssd_maps.make(
+        scope=mobilenet_v2.SCOPE,
+        network=mobilenet_v2.blocks(hyperparams, divisible_depth_rule(options.depth_multiplier, options.min_depth), options.padding),
+        sources=SSD_SOURCES,
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth_rule(options.depth_multiplier, options.min_depth),
+        scale=scaling.to_unit_range,
+        options=options,
+        extra_name=SSD_EXTRA_NAME,
+    )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+    """Body up to `expanded_conv_12`, the last bottleneck of stride 16, or 8 by atrous convolutions; tail from there (1280 channels).
+
+    The cut lies between two blocks, where MobileNet v1 has it: in front of the layer that halves the map for the last time. A bottleneck has few
+    channels (96), so crops of it cost little. The tail halves crops; on the whole map it keeps the size and dilates instead.
+    """
+    two_stage_parts.check_stride(options, "MobileNet v2", (8, 16))
+    depth = divisible_depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults())
+    dense = mobilenet_v2.blocks(hyperparams, depth, output_stride=options.stride)
+    cut = [block.name for block in dense].index(LAST_OF_BODY) + 1
+    tail = dense if options.whole_map else mobilenet_v2.blocks(hyperparams, depth)
+    return two_stage_parts.make(mobilenet_v2.SCOPE, dense[:cut], tail[cut:], scaling.to_unit_range, options)
