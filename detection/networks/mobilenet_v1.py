@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 from detection.networks import scaling
-from detection.networks.atrous import strides_and_rates
 from detection.networks.blocks import Chain, Dropout, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv, DepthwiseConv
+from detection.networks.output_stride import strides_and_rates
 
 SCOPE = "MobilenetV1"
 STEM_STRIDE, STEM_DEPTH = 2, 32

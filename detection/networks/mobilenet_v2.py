@@ -3,7 +3,8 @@
     inverted residual:  y = project(depthwise(expand(x))), and + x where y has its shape
                         1x1 to six times the depth, 3x3 depthwise, 1x1 to a thin bottleneck without activation
 
-Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; below a residual `expand`, `depthwise`, `project`.
+Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; in a residual `expand`, `depthwise` and
+`project`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import keras
 import tensorflow as tf
 
 from detection.networks import scaling
-from detection.networks.atrous import strides_and_rates
 from detection.networks.blocks import Chain, Dropout, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, divisible, divisible_depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv, DepthwiseConv
+from detection.networks.output_stride import strides_and_rates
 
 SCOPE = "MobilenetV2"
 STEM_STRIDE, STEM_DEPTH = 2, 32
