@@ -13,6 +13,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from detection.networks.atrous import atrous_conv2d
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
@@ -152,6 +153,8 @@ class Conv(_Convolution):
         self._add_bias(self.filters)
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        if self.rate > 1 and self.stride == 1:
+            return atrous_conv2d(x, kernel, self.rate, padding)
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
 
 
