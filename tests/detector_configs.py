@@ -1,0 +1,96 @@
+"""Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over all of them are made from.
+
+A new meta-architecture gets a line in `TEMPLATES`; the tests fail until it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from detection.builders import feature_extractor
+
+
+class Settings(NamedTuple):
+    """What the tests vary."""
+
+    type: str  # of the feature extractor
+    height: int
+    width: int
+    num_classes: int = 4
+    depth_multiplier: float = 1.0
+    min_depth: int = 8
+    train_batch_norm: bool = True
+    depthwise: bool = False  # SSDLite: depthwise separable extra layers and predictors
+
+
+_HYPERPARAMS = """
+  activation: RELU_6
+  initializer { truncated_normal_initializer { stddev: 0.03 } }
+  regularizer { l2_regularizer { weight: 0.00004 } }
+"""
+_SSD = """
+model { ssd {
+  num_classes: %(num_classes)d
+  encode_background_as_zeros: true
+  image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
+  feature_extractor {
+    type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d use_depthwise: %(depthwise)s
+    conv_hyperparams { %(hyperparams)s batch_norm { decay: 0.9 epsilon: 0.001 scale: true } }
+  }
+  freeze_batchnorm: %(frozen)s
+  anchor_generator { ssd_anchor_generator {
+    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5
+  } }
+  box_coder { faster_rcnn_box_coder { y_scale: 10 x_scale: 10 height_scale: 5 width_scale: 5 } }
+  matcher { argmax_matcher { matched_threshold: 0.5 unmatched_threshold: 0.5 force_match_for_each_row: true } }
+  similarity_calculator { iou_similarity { } }
+  box_predictor { convolutional_box_predictor {
+    kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
+    conv_hyperparams { %(hyperparams)s }
+  } }
+  loss {
+    classification_loss { weighted_sigmoid_focal { gamma: 2.0 alpha: 0.75 } } localization_loss { weighted_smooth_l1 { } }
+    classification_weight: 1 localization_weight: 1
+  }
+  normalize_loss_by_num_matches: true
+  post_processing {
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50 max_total_detections: 50 }
+    score_converter: SIGMOID
+  }
+} }
+"""
+
+
+def _words(settings: Settings) -> dict[str, object]:
+    words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in settings._asdict().items()}
+    return {**words, "frozen": str(not settings.train_batch_norm).lower(), "hyperparams": _HYPERPARAMS}
+
+
+def ssd(settings: Settings) -> str:
+    """SSD with six maps and three or four anchors a cell."""
+    return _SSD % _words(settings)
+
+
+# Name of the oneof in DetectionModel -> (its template, the registry of its extractors).
+TEMPLATES: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
+    "ssd": (ssd, feature_extractor.SSD_EXTRACTORS),
+}
+
+
+def distinct(registry: dict[str, Callable]) -> list[str]:
+    """The types of a registry, aliases left out: of several names for one factory the shortest."""
+    shortest: dict[tuple, str] = {}
+    for name, factory in registry.items():
+        key = leads_to(factory)
+        shortest[key] = min(shortest.get(key, name), name, key=lambda known: (len(known), known))
+    return sorted(shortest.values())
+
+
+def leads_to(factory: Callable) -> tuple:
+    """What a registry entry calls, and with what: equal for aliases. Partials inside partials are unfolded."""
+    function, args, keywords = factory, (), {}
+    while hasattr(function, "func"):
+        args, keywords = (*function.args, *args), {**function.keywords, **keywords}
+        function = function.func
+    return function, args, tuple(sorted(keywords.items()))

@@ -1,0 +1,371 @@
+"""What every feature extractor promises, in one place: walks the registries and the folder, so that a new one is found and held to it.
+
+Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also as body and tail, in both
+forms of the tail (on crops, on the whole map). Networks are thin and images small: what is tested does not depend on size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+
+import detection.feature_extractors
+import detection.networks
+from detection.builders import feature_extractor, image_resizer, model
+from detection.config.support import VALUES
+from detection.errors import ConfigError
+from detection.export.fold import folded
+from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
+from detection.networks.layers import BatchNorm
+from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
+from detection.train import checkpoint_files, checkpoints
+from detection.types import ImageBatch
+
+_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+detector_configs = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(detector_configs)
+
+HEIGHT, WIDTH, BATCH = 96, 128, 4
+STRIDES = {4, 8, 16, 32, 64, 128}
+CROPS, CROP_SIZE = 6, 7
+PARTS = "parts"  # body and tail of a two-stage extractor, without a detector around them
+WHOLE_MAP = "whole_map"  # the same with a tail for the whole map
+REGISTRIES = {"ssd": feature_extractor.SSD_EXTRACTORS, "two_stage": feature_extractor.TWO_STAGE_EXTRACTORS}
+
+
+class Subject:
+    """An extractor with its variables, alone or in a detector.
+
+    Attributes:
+        layers: hold all of its variables.
+        forward: (images float32 [B, H, W, 3], training) -> everything that it computes for them, by name.
+        carried: paths of variables that are there for the sake of checkpoints alone.
+    """
+
+    def __init__(self, layers: tuple[keras.layers.Layer, ...], forward: Callable[..., dict[str, tf.Tensor]], carried: set[str]) -> None:
+        self.layers, self.forward, self.carried = layers, forward, carried
+        self.images = tf.random.stateless_uniform([BATCH, HEIGHT, WIDTH, 3], [1, 2], 0, 255)
+        self.forward(self.images, training=False)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [variable for layer in self.layers for variable in layer.variables]
+
+    @property
+    def trainable(self) -> list[keras.Variable]:
+        return [variable for layer in self.layers for variable in layer.trainable_variables]
+
+    @property
+    def statistics(self) -> list[keras.Variable]:
+        """Of the batch norms that run."""
+        return [variable for variable in self.variables if "/moving_" in variable.path and variable.path not in self.carried]
+
+    @property
+    def norms(self) -> list[BatchNorm]:
+        return [layer for top in self.layers for layer in top._flatten_layers() if isinstance(layer, BatchNorm)]
+
+    def settle(self) -> None:
+        """Statistics of the images themselves, and every other number off its initial value: nothing explodes or vanishes, and no two are equal."""
+        random = np.random.default_rng(0)
+        for variable in self.trainable:
+            if variable.path.endswith(("gamma", "beta", "biases")):
+                variable.assign(variable + random.uniform(-0.1, 0.1, variable.shape))
+        settings = [norm.settings for norm in self.norms]
+        for norm in self.norms:
+            norm.settings = dataclasses.replace(norm.settings, decay=0.0)
+        self.forward(self.images, training=True)
+        for norm, before in zip(self.norms, settings, strict=True):
+            norm.settings = before
+        for norm in self.norms:  # Of a map of one cell the variance may be next to nothing.
+            variance = tf.maximum(norm.moving_variance, 0.01)
+            norm.moving_variance.assign(variance * random.uniform(0.8, 1.2, variance.shape))
+            norm.moving_mean.assign_add(tf.sqrt(variance) * random.uniform(-0.1, 0.1, variance.shape))
+
+
+def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
+    """A whole detector, built as from a config file."""
+    template, _ = detector_configs.TEMPLATES[meta]
+    settings = detector_configs.Settings(type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm)
+    message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
+    resizer = image_resizer.build(model.settings(message).image_resizer, "image_resizer")
+    detector = model.build(message, resizer)
+    detector.build_weights()
+
+    def forward(images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        shapes = tf.tile([[HEIGHT, WIDTH]], [tf.shape(images)[0], 1])
+        predictions = detector.predict(ImageBatch(images, shapes), training=training)
+        outputs = {f"map_{number}": features for number, features in enumerate(predictions.feature_maps)}
+        if getattr(predictions, "rpn", ()):
+            outputs |= {"rpn_codes": predictions.rpn.box_codes, "rpn_logits": predictions.rpn.class_logits}
+        return {**outputs, "codes": predictions.box_codes, "logits": predictions.class_logits}
+
+    return Subject((detector,), forward, set())
+
+
+def _parts(type_: str, train_batch_norm: bool, whole_map: bool) -> tuple[TwoStageExtractor, Subject]:
+    options = TwoStageExtractorOptions(depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map)
+    extractor = feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
+
+    def forward(images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        features = extractor.body(extractor.scale(images), training=training)
+        size = extractor.crop_size or CROP_SIZE
+        regions = features if whole_map else tf.image.resize(features, [size, size])
+        return {"map": features, "tail": extractor.tail(regions, training=training)}
+
+    # Built by a call with one image, as a detector builds itself; only then is it known what is carried.
+    subject = Subject((extractor.body, extractor.tail), forward, set())
+    subject.carried = {variable.path for variable in extractor.body.carried.variables} if extractor.body.carried else set()
+    return extractor, subject
+
+
+@functools.cache
+def subject(meta: str, type_: str) -> Subject:
+    """With batch norm that learns, settled; made once, and left by every test as it was found."""
+    made = _detector(meta, type_, True) if meta in detector_configs.TEMPLATES else _parts(type_, True, meta == WHOLE_MAP)[1]
+    made.settle()
+    return made
+
+
+@functools.cache
+def frozen(meta: str, type_: str) -> Subject:
+    """With batch norm that does not, and weights of its own."""
+    return _detector(meta, type_, False) if meta in detector_configs.TEMPLATES else _parts(type_, False, meta == WHOLE_MAP)[1]
+
+
+@contextlib.contextmanager
+def left_alone(of: Subject) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the values of all variables, and gives them back at the end."""
+    before = {variable.path: variable.numpy() for variable in of.variables}
+    yield before
+    for variable in of.variables:
+        variable.assign(before[variable.path])
+
+
+def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
+    return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
+
+
+CASES = [(meta, type_) for meta, (_, registry) in detector_configs.TEMPLATES.items() for type_ in detector_configs.distinct(registry)]
+CASES += [(meta, type_) for meta in (PARTS, WHOLE_MAP) for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)]
+every = pytest.mark.parametrize(("meta", "type_"), CASES)
+
+
+def _modules() -> list[ModuleType]:
+    names = [info.name for info in pkgutil.iter_modules(detection.feature_extractors.__path__)]
+    return [importlib.import_module(f"{detection.feature_extractors.__name__}.{name}") for name in names]
+
+
+def _factories() -> list[tuple[str, Callable]]:
+    """(registry, function) of every public `ssd` and `two_stage` of the folder."""
+    found = []
+    for module in _modules():
+        for name in REGISTRIES:
+            function = getattr(module, name, None)
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                found.append((name, function))
+    return found
+
+
+def test_every_factory_of_the_folder_is_found_by_a_type() -> None:
+    assert _factories()
+    for registry, function in _factories():
+        led_to = {detector_configs.leads_to(factory)[0] for factory in REGISTRIES[registry].values()}
+        assert function in led_to, f"no type leads to {function.__module__}.{function.__name__}"
+    for registry, known in REGISTRIES.items():
+        for type_, factory in known.items():
+            assert (registry, detector_configs.leads_to(factory)[0]) in _factories(), f"{type_} is made outside of detection/feature_extractors"
+
+
+def test_every_meta_architecture_is_tested() -> None:
+    """If this fails, `detector_configs.TEMPLATES` lacks a line."""
+    assert set(detector_configs.TEMPLATES) == set(model.META_ARCHITECTURES)
+
+
+def test_types_that_configs_may_name_are_those_that_can_be_built() -> None:
+    assert set(VALUES["SsdFeatureExtractor.type"]) == set(feature_extractor.SSD_EXTRACTORS)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_an_alias_is_the_same_network(registry: str) -> None:
+    known = REGISTRIES[registry]
+    for type_ in known:
+        if type_.endswith("_keras"):
+            plain = type_.removesuffix("_keras")
+            assert plain in known and detector_configs.leads_to(known[plain]) == detector_configs.leads_to(known[type_]), type_
+
+
+def test_a_wrong_type_is_answered_with_the_right_ones() -> None:
+    with pytest.raises(ConfigError) as ssd:
+        feature_extractor.build_ssd(ssd_pb2.SsdFeatureExtractor(type="ssd_mobilenet_v11"), False)
+    assert "did you mean 'ssd_mobilenet_v1'" in str(ssd.value) and all(type_ in str(ssd.value) for type_ in feature_extractor.SSD_EXTRACTORS)
+    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type="faster_rcnn_mobilenet", first_stage_features_stride=16)
+    with pytest.raises(ConfigError) as two_stage:
+        feature_extractor.build_two_stage(message, False, "model.faster_rcnn.feature_extractor")
+    assert all(type_ in str(two_stage.value) for type_ in feature_extractor.TWO_STAGE_EXTRACTORS)
+    assert str(two_stage.value).startswith("model.faster_rcnn.feature_extractor.type:")
+
+
+@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+def test_a_stride_that_no_map_has_is_refused_in_the_words_of_the_config(type_: str) -> None:
+    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_, first_stage_features_stride=7)
+    with pytest.raises(ConfigError, match="^model.faster_rcnn.feature_extractor.first_stage_features_stride 7 .*16"):
+        feature_extractor.build_two_stage(message, False, "model.faster_rcnn.feature_extractor")
+
+
+@every
+def test_names(meta: str, type_: str) -> None:
+    """Once each, below the scope by which checkpoints know the network (the L2 norm of VGG's map stands beside it)."""
+    made = subject(meta, type_)
+    paths = [variable.path for variable in made.variables if not checkpoints.is_optional(variable.path)]
+    assert len(paths) == len(set(paths))
+    if meta == "ssd":
+        extractor = made.layers[0].extractor
+        paths = [variable.path for variable in extractor.variables]
+        scopes = {f"FeatureExtractor/{extractor.network.name}/", *(f"FeatureExtractor/{norm.name}/" for norm in extractor.norms)}
+        network = extractor.network.name
+    elif meta in (PARTS, WHOLE_MAP):
+        network = made.layers[0].network.name
+        scopes = {f"{stage}StageFeatureExtractor/{network}/" for stage in ("First", "Second")}
+    else:
+        network, scopes = None, {"FirstStage", "SecondStage", "Conv/"}
+    assert [path for path in paths if not path.startswith(tuple(scopes))] == []
+    assert network is None or network in _published_scopes()
+
+
+@functools.cache
+def _published_scopes() -> set[str]:
+    """Names of the networks that can be made as classifiers, which are those of tf-slim's checkpoints."""
+    names = [info.name for info in pkgutil.iter_modules(detection.networks.__path__)]
+    modules = [importlib.import_module(f"{detection.networks.__name__}.{name}") for name in names]
+    return {spec.make(10).name for module in modules for spec in getattr(module, "CLASSIFIERS", {}).values()}
+
+
+@every
+def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
+    made = subject(meta, type_)
+    with left_alone(made), tf.GradientTape() as tape:
+        outputs = made.forward(made.images, training=True)
+        # Every output pulls in a direction of its own: a sum of squares would be nearly constant behind a batch norm.
+        pulls = [tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [n, 7])) for n, y in enumerate(outputs.values())]
+        loss = tf.add_n(pulls)
+    gradients = tape.gradient(loss, [variable.value for variable in made.trainable])
+    assert made.trainable and not made.carried & {variable.path for variable in made.trainable}
+    unreached = []
+    for variable, gradient in zip(made.trainable, gradients, strict=True):
+        if gradient is None or not np.any(gradient):
+            unreached.append(variable.path)
+        else:
+            assert np.all(np.isfinite(gradient)), variable.path
+    assert unreached == []
+
+
+@every
+def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
+    made = subject(meta, type_)
+    with left_alone(made) as before:
+        made.forward(made.images, training=False)
+        assert moved(made, before) == set()
+        made.forward(made.images, training=True)
+        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == {variable.path for variable in made.statistics}
+
+
+@every
+def test_frozen_statistics_stay(meta: str, type_: str) -> None:
+    made = frozen(meta, type_)
+    with left_alone(made) as before:
+        made.forward(made.images, training=True)
+        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == set()
+    assert all(not norm.settings.train for norm in made.norms)
+
+
+@every
+def test_save_and_restore_are_exact(meta: str, type_: str, tmp_path: Path) -> None:
+    """Into another instance, whose numbers were others."""
+    made, other = subject(meta, type_), frozen(meta, type_)
+    values = checkpoints.by_name(SimpleNamespace(variables=made.variables))
+    checkpoint_files.write(tmp_path / "model.ckpt-3", {**values, checkpoints.GLOBAL_STEP: np.int64(3)})
+    with left_alone(other) as before:
+        assert checkpoints.load_into(SimpleNamespace(variables=other.variables), tmp_path / "model.ckpt-3") == 3
+        assert len(moved(other, before)) > len(other.variables) // 2
+        for name, variable in checkpoints.by_name(SimpleNamespace(variables=other.variables)).items():
+            np.testing.assert_array_equal(variable.numpy(), values[name].numpy(), err_msg=name)
+        outputs, expected = other.forward(other.images, training=False), made.forward(made.images, training=False)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(outputs[name].numpy(), value.numpy(), err_msg=name)
+
+
+@every
+def test_served_form(meta: str, type_: str) -> None:
+    """Folded and traced for any batch: no batch norm is left, all other sizes are known, and the numbers stay."""
+    made = subject(meta, type_)
+    with contextlib.ExitStack() as stack:
+        count = sum(stack.enter_context(folded(layer)) for layer in made.layers)
+        assert count == len(made.norms)
+        spec = tf.TensorSpec([None, HEIGHT, WIDTH, 3])
+        served = tf.function(lambda images: made.forward(images, training=False), autograph=False).get_concrete_function(spec)
+    assert [op.name for op in served.graph.get_operations() if op.type.startswith("FusedBatchNorm")] == []
+    for name, tensor in served.structured_outputs.items():
+        assert tensor.shape[1:].is_fully_defined(), f"{name}: {tensor.shape}"
+    _same(served(made.images[:2]), made.forward(made.images[:2], training=False))
+
+
+def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
+    for name, value in expected.items():
+        # float32 sums in another order, through up to 200 layers: parts in 1e4 of the largest value.
+        tolerance = 2e-3 * float(tf.reduce_max(tf.abs(value)))
+        assert tolerance > 0, f"{name} is zero everywhere"
+        np.testing.assert_allclose(outputs[name].numpy(), value.numpy(), atol=tolerance, rtol=0, err_msg=name)
+
+
+@every
+def test_strides(meta: str, type_: str) -> None:
+    """SSD: powers of two, each map half the one before it; two stages: the stride that was asked for."""
+    made = subject(meta, type_)
+    outputs = made.forward(made.images, training=False)
+    if meta == "ssd":
+        sizes = [tuple(features.shape[1:3]) for name, features in outputs.items() if name.startswith("map_")]
+        first = [stride for stride in STRIDES if sizes[0] == _divided((HEIGHT, WIDTH), stride)]
+        assert len(sizes) == 6 and first, sizes
+        for size, next_ in zip(sizes, sizes[1:], strict=False):
+            assert next_ == _divided(size, 2), sizes
+    elif meta in (PARTS, WHOLE_MAP):
+        assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), 16)
+
+
+@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+def test_every_stride_that_is_accepted_is_that_of_the_map(type_: str) -> None:
+    accepted = []
+    for stride in (8, 16, 32):
+        try:
+            extractor = feature_extractor.TWO_STAGE_EXTRACTORS[type_](TwoStageExtractorOptions(stride=stride, depth_multiplier=0.125, min_depth=8))
+        except ValueError:
+            continue
+        accepted.append(stride)
+        if stride != 16:  # that one is tested above
+            assert tuple(extractor.body(tf.zeros([1, HEIGHT, WIDTH, 3])).shape[1:3]) == _divided((HEIGHT, WIDTH), stride)
+        assert extractor.stride == stride
+    assert 16 in accepted
+
+
+def _divided(size: tuple[int, int], by: int) -> tuple[int, int]:
+    return -(-size[0] // by), -(-size[1] // by)
+
+
+@every
+def test_compiles_under_xla(meta: str, type_: str) -> None:
+    made = subject(meta, type_)
+    compiled = tf.function(lambda images: made.forward(images, training=False), autograph=False, jit_compile=True)
+    _same(compiled(made.images[:2]), made.forward(made.images[:2], training=False))

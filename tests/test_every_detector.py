@@ -1,0 +1,210 @@
+"""Every combination of meta-architecture and feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
+
+By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with whole networks on BCCD's blood
+cells (about half an hour on two cores) and prints a row a combination.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import detection
+from detection.data import synthetic_set
+from detection.data.convert import run as converter
+from detection.data.convert import voc
+from detection.data.convert.source import Source
+from detection.train import checkpoints
+from detection.train.settings import RunOptions
+
+_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parent / "detector_configs.py")
+detector_configs = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(detector_configs)
+
+STEPS = 20
+LOSS, MEAN_AP = "Loss/total_loss", "DetectionBoxes_Precision/mAP"
+# Their train step alone takes over ten seconds to trace, whatever the depth.
+LARGE = ("resnet", "inception_resnet")
+
+_TRAINING = """
+train_config {{
+  batch_size: {batch}
+  optimizer {{
+    momentum_optimizer {{ momentum_optimizer_value: 0.9 learning_rate {{ constant_learning_rate {{ learning_rate: {rate} }} }} }}
+    use_moving_average: false
+  }}
+  gradient_clipping_by_norm: 5.0
+}}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+eval_config {{ metrics_set: "coco_detection_metrics" batch_size: 4 num_visualizations: 0 }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+"""
+
+
+class DataSet(NamedTuple):
+    """Records, and a picture that none of them holds."""
+
+    folder: Path
+    num_classes: int
+    picture: Path
+
+
+class Case(NamedTuple):
+    """One combination."""
+
+    meta: str
+    type: str
+    depthwise: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.meta}-{self.type}{'-lite' * self.depthwise}"
+
+
+def _cases() -> list[Case]:
+    cases = []
+    for meta, (_, registry) in detector_configs.TEMPLATES.items():
+        types = detector_configs.distinct(registry)
+        cases += [Case(meta, type_) for type_ in types]
+        cases += [Case(meta, type_, depthwise=True) for type_ in types if meta == "ssd" and type_ == "ssd_mobilenet_v2"]
+    return cases
+
+
+def _parameters(mark_large: bool) -> list:
+    large = [pytest.mark.slow] if mark_large else []
+    return [pytest.param(case, id=case.name, marks=large if any(word in case.type for word in LARGE) else []) for case in _cases()]
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """Few images, so that 20 steps see each of them often."""
+    folder = tmp_path_factory.mktemp("shapes")
+    synthetic_set.make(folder, {"train": 16, "val": 4}, 1, sizes=((160, 120),))
+    return DataSet(folder, 4, next((folder / "test_images").iterdir()))
+
+
+@pytest.fixture(scope="session")
+def bccd(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """The public data set, converted as a user would."""
+    if "long" not in request.config.option.markexpr:
+        pytest.skip("takes half an hour: pytest -m long")
+    source, folder = shared / "data" / "bccd", tmp_path_factory.mktemp("bccd")
+    for split, name in (("trainval", "train"), ("test", "val")):
+        converter.convert(voc.read(Source(roots=(str(source),), subset=split)), converter.Options(output=str(folder / f"{name}.record")))
+    first = (source / "ImageSets" / "Main" / "test.txt").read_text(encoding="utf-8").split()[0]
+    return DataSet(folder, 3, source / "JPEGImages" / f"{first}.jpg")
+
+
+class Outcome(NamedTuple):
+    """What one combination did."""
+
+    losses: list[float]
+    step_ms: float
+    metrics: dict[str, float]
+    score_gap: float  # served minus own scores, the largest over all anchors
+    detections: int
+
+    def row(self, case: Case) -> str:
+        first, last = _ends(self.losses)
+        return (
+            f"{case.name:40} loss {first:8.3f} -> {last:8.3f}  {self.step_ms:7.0f} ms/step  mAP {self.metrics[MEAN_AP]:.4f}  "
+            f"served - own {self.score_gap:.1e} ({self.detections} detections)"
+        )
+
+
+def _ends(losses: list[float]) -> tuple[float, float]:
+    """Means of the first and of the last five."""
+    return float(np.mean(losses[:5])), float(np.mean(losses[-5:]))
+
+
+def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Settings, batch: int, rate: float) -> Outcome:
+    """The whole life of a detector, through the functions that the scripts call."""
+    template, _ = detector_configs.TEMPLATES[case.meta]
+    path = folder / "my.config"
+    path.write_text(template(settings) + _TRAINING.format(batch=batch, rate=rate, data=data.folder), encoding="utf-8")
+    pipeline, model_dir = detection.load_pipeline(path), folder / "run"
+    options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
+    metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=options, stream=told)
+    losses, seconds = _history(model_dir / "train")
+    detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(folder / "exported"))
+    gap, count = _compare(model_dir, folder / "exported", data.picture)
+    return Outcome(losses, 1e3 * float(np.median(np.diff(seconds))), metrics, gap, count)
+
+
+def _history(folder: Path) -> tuple[list[float], list[float]]:
+    """Total loss of every step, and when it was written, seconds."""
+    losses, seconds = [], []
+    for path in folder.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                if value.tag == LOSS:
+                    losses.append(float(tf.make_ndarray(value.tensor)))
+                    seconds.append(event.wall_time)
+    return losses, seconds
+
+
+def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int]:
+    """Asserts that the exported model detects what the trained one does; returns the largest gap between scores and the number of detections."""
+    image = np.asarray(Image.open(picture).convert("RGB"))
+    own = _own_detections(model_dir, image)
+    served = {name: value.numpy() for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()}
+    # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so many layers.
+    np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
+    np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3)
+    count = int(own.counts[0])
+    assert int(served["num_detections"][0]) == count > 0
+    # Sorted scores are smooth too. Rows may swap where scores are all but equal, so boxes are compared where the anchor is the same one.
+    np.testing.assert_allclose(served["detection_scores"], own.scores.numpy(), atol=1e-3)
+    same = (served["detection_anchor_indices"] == own.rows.numpy()) & (served["detection_classes"] == own.classes.numpy() + 1)
+    assert same[0, :count].mean() > 0.8
+    np.testing.assert_allclose(served["detection_boxes"][same], own.boxes.numpy()[same], atol=2e-3)
+    (result,) = detection.load_model(exported).detect([picture])
+    height, width = image.shape[:2]
+    np.testing.assert_allclose(result.boxes, served["detection_boxes"][0, :count] * [height, width, height, width], atol=1e-2)
+    return float(np.abs(served["raw_detection_scores"] - own.raw_scores.numpy()).max()), count
+
+
+def _own_detections(model_dir: Path, image: np.ndarray):
+    """What the detector itself finds, from its checkpoint, batch norm as it was trained."""
+    pipeline = detection.load_pipeline(model_dir / "pipeline.config")
+    detector = pipeline.make_detector()
+    detector.build_weights()
+    assert checkpoints.load_into(detector, model_dir) == STEPS
+    batch = pipeline.resizer.batch(tf.constant(image[np.newaxis]))
+    return detector.postprocess(detector.predict(batch, training=False), batch.true_shapes)
+
+
+def _check(outcome: Outcome) -> None:
+    first, last = _ends(outcome.losses)
+    assert len(outcome.losses) == STEPS and all(map(math.isfinite, outcome.losses))
+    assert last < first, outcome.losses
+    assert all(map(math.isfinite, outcome.metrics.values())) and 0 <= outcome.metrics[MEAN_AP] <= 1
+
+
+@pytest.mark.parametrize("case", _parameters(mark_large=True))
+def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
+    settings = detector_configs.Settings(case.type, 96, 128, shapes.num_classes, depth_multiplier=0.25, depthwise=case.depthwise)
+    outcome = _live(case, shapes, tmp_path, settings, batch=4, rate=0.1)
+    print(outcome.row(case))
+    _check(outcome)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("case", _parameters(mark_large=False))
+def test_on_blood_cells(case: Case, bccd: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    settings = detector_configs.Settings(case.type, 192, 256, bccd.num_classes, depthwise=case.depthwise)
+    begun = time.monotonic()
+    outcome = _live(case, bccd, tmp_path, settings, batch=4, rate=0.005)
+    with capsys.disabled():
+        print(f"\n{outcome.row(case)}  {time.monotonic() - begun:.0f} s in all")
+    _check(outcome)
