@@ -83,6 +83,10 @@ class DensePredictions(NamedTuple):
     feature_maps: tuple[tf.Tensor, ...]  # float32 [B, h, w, c] each
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
 
+    def raw(self) -> dict[str, tf.Tensor]:
+        """What postprocessing takes, by name."""
+        return {"box_codes": self.box_codes, "class_logits": self.class_logits, "anchors": self.anchors}
+
 
 class RegionPredictions(NamedTuple):
     """Output of a two-stage detector."""
@@ -94,6 +98,11 @@ class RegionPredictions(NamedTuple):
     targets: Targets | tuple[()]  # of the proposals; empty where no groundtruth was given
     box_codes: tf.Tensor  # float32 [B, P, K, 4], or [B, P, 1, 4] where all classes share a box; relative to the proposals
     class_logits: tf.Tensor  # float32 [B, P, K + 1]
+
+    def raw(self) -> dict[str, tf.Tensor]:
+        """What postprocessing takes, by name."""
+        proposals = {f"proposal_{field}": tensor for field, tensor in self.proposals._asdict().items()}
+        return {"box_codes": self.box_codes, "class_logits": self.class_logits, **proposals}
 
 
 class Detections(NamedTuple):

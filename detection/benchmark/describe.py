@@ -46,14 +46,14 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
     traced = tf.function(lambda x, s: detector.predict(ImageBatch(x, s)), autograph=False).get_concrete_function(images, shapes)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
-    each = detector.anchors.num_per_location
+    each = detector.anchors_per_cell
     trained = [variable for variable in detector.trainable_variables if pipeline.train is None or pipeline.train.learns(variable.path)]
     numbers = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(
         height=int(height),
         width=int(width),
         fixed=fixed,
-        maps=tuple((int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=True)),
+        maps=tuple((int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=False)),  # none, where proposals are given
         trained=numbers,
         untrained=sum(math.prod(variable.shape) for variable in detector.variables) - numbers,
         flops=count_flops(traced),

@@ -8,12 +8,15 @@ from detection.builders import ssd
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.meta_architectures.ssd import Ssd
+from detection.meta_architectures.two_stage import TwoStage
 from detection.protos import model_pb2
 
-META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Ssd]] = {"ssd": ssd.build}
+Detector = Ssd | TwoStage
+
+META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {"ssd": ssd.build}
 
 
-def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Ssd:
+def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:
     """A new detector; its variables are made by `build_weights`, under the caller's distribution strategy."""
     return META_ARCHITECTURES[kind(message)](settings(message), resizer)
 

@@ -13,7 +13,6 @@ from detection.data.input import InputOptions
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation
 from detection.evaluate.settings import EvalSettings
-from detection.meta_architectures.ssd import Ssd
 from detection.protos import pipeline_pb2
 from detection.train.settings import TrainSettings
 from detection.types import Category
@@ -23,7 +22,7 @@ from detection.types import Category
 class Pipeline:
     """Everything a config describes. Parts that it does not describe are None or empty."""
 
-    make_detector: Callable[[], Ssd]  # a new one at every call, to be made under the distribution strategy's scope
+    make_detector: Callable[[], model.Detector]  # a new one at every call, to be made under the distribution strategy's scope
     resizer: Resizer
     categories: tuple[Category, ...]
     train: TrainSettings | None

@@ -55,7 +55,7 @@ class EvalStep:
         return self._graph.get_concrete_function(spec)
 
     def _run(self, example: Example) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        predictions = self._detector.predict(example.batch, training=False)
+        predictions = self._detector.predict(example.batch, example.groundtruth if self._losses else None, training=False)
         losses = {}
         if self._losses:
             losses = dict(self._detector.loss(predictions, example.groundtruth))

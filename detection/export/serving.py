@@ -32,7 +32,6 @@ NETWORK_INPUT = f"{MARKS}/network_input"
 NETWORK_OUTPUT = f"{MARKS}/network_output"
 TRUE_SHAPES = f"{MARKS}/true_shapes"
 UNEQUAL = "this model keeps proportions, so the images of one batch must have one size after resizing; send others apart. Sizes:"
-_NOT_PREDICTED = ("images", "feature_maps")  # Fields of predictions that the network was given, or keeps for inspection.
 
 
 class ServingInput(NamedTuple):
@@ -85,9 +84,7 @@ def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> F
         predictions = detector.predict(batch, training=False)
         detections = detector.postprocess(predictions, batch.true_shapes)
         marks = {NETWORK_INPUT: predictions.images, TRUE_SHAPES: batch.true_shapes}
-        for field, tensor in predictions._asdict().items():
-            if field not in _NOT_PREDICTED:
-                marks[f"{NETWORK_OUTPUT}/{field}"] = tensor
+        marks |= {f"{NETWORK_OUTPUT}/{name}": tensor for name, tensor in predictions.raw().items()}
         return outputs(detections), marks
 
     with folded(detector):

@@ -14,6 +14,8 @@ from detection.types import Groundtruth, ImageBatch, Proposals
 class GivenProposals:
     """Slot 1 of Fast R-CNN: what came with the images. Nothing to learn, so nothing to lose."""
 
+    anchors_per_cell: tuple[int, ...] = ()
+
     def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[tuple[()], Proposals]:
         """The proposals of the batch."""
         if not batch.proposals:

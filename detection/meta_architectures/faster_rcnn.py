@@ -54,6 +54,11 @@ class RegionProposalNetwork(keras.layers.Layer):
         super().__init__(name="RegionProposalNetwork", autocast=False)
         self.conv, self.predictor, self.settings = conv, predictor, settings
 
+    @property
+    def anchors_per_cell(self) -> tuple[int, ...]:
+        """Anchors a cell of the one map."""
+        return self.settings.anchors.num_per_location
+
     def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
         """features float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
         hidden = self.conv(features, training=training)

@@ -59,6 +59,11 @@ class Ssd(keras.layers.Layer):
         self.normalize_by_matches, self.normalize_by_code_size = normalize_by_matches, normalize_by_code_size
         self.pad_value = pad_value
 
+    @property
+    def anchors_per_cell(self) -> tuple[int, ...]:
+        """Anchors a cell of each feature map."""
+        return self.anchors.num_per_location
+
     def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> DensePredictions:
         """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without it."""
         images = self._scale(batch)

@@ -20,6 +20,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from detection.errors import ConfigError
 from detection.feature_extractors.two_stage import TwoStageExtractor
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
 from detection.ops import boxes as box_ops
@@ -31,6 +32,8 @@ from detection.types import DensePredictions, Detections, Groundtruth, ImageBatc
 
 class Proposer(Protocol):
     """Slot 1: where proposals come from."""
+
+    anchors_per_cell: tuple[int, ...]  # anchors a cell of the one map; empty where there are none
 
     def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[DensePredictions | tuple[()], Proposals]:
         """Proposals without gradient, and what the proposals' own loss needs (nothing where they are given)."""
@@ -55,9 +58,17 @@ class ProposalSampler:
 
     size: int
     positive_fraction: float
+    field: str = "second_stage_batch_size"  # where the size comes from, for messages
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """The drawn ones in their old order, P = size; padding where there were fewer."""
+        """The drawn ones in their old order, P = size; padding where there were fewer.
+
+        Raises:
+            ConfigError: fewer proposals are made than are to be drawn. Only training draws, so a trained detector may be run with fewer.
+        """
+        most = proposals.scores.shape[1]
+        if most is not None and self.size > most:
+            raise ConfigError(f"{self.field} ({self.size}) exceeds first_stage_max_proposals ({most}): there are no more to draw from")
         valid = _valid(proposals)
         drawn = BalancedSampler(self.positive_fraction)(valid & (targets.class_weights > 0), targets.matches >= 0, self.size)
         # A stable sort by "not drawn" brings the drawn ones to the front without disturbing their order.
@@ -106,6 +117,11 @@ class TwoStage(keras.layers.Layer):
         self.proposer, self.regions = proposer, regions
         self.assigner, self.sampler = assigner, sampler
         self.loss_terms, self.postprocessing = loss_terms, postprocessing
+
+    @property
+    def anchors_per_cell(self) -> tuple[int, ...]:
+        """Anchors a cell of the one feature map; empty where proposals are given."""
+        return self.proposer.anchors_per_cell
 
     def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> RegionPredictions:
         """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once, here."""

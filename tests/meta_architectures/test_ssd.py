@@ -102,7 +102,7 @@ def test_one_trace_serves_every_batch_size(detector) -> None:
     traced = tf.function(lambda x, s: detector.postprocess(detector.predict(ImageBatch(x, s)), s), autograph=False)
     concrete = traced.get_concrete_function(tf.TensorSpec([None, 64, 80, 3]), tf.TensorSpec([None, 2], tf.int32))
     images = tiny.batch()
-    both = concrete(*images)
+    both = concrete(images.images, images.true_shapes)
     one = concrete(images.images[1:], images.true_shapes[1:])
     np.testing.assert_allclose(one.scores[0], both.scores[1], atol=1e-5)
     assert concrete.structured_outputs.boxes.shape[1:] == (20, 4)
