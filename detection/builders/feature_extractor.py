@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from detection.builders import hyperparams
 from detection.errors import ConfigError
-from detection.feature_extractors import mobilenet_v1
+from detection.feature_extractors import inception_v2, inception_v3, mobilenet_v1
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
@@ -19,10 +19,14 @@ from detection.protos import faster_rcnn_pb2, ssd_pb2
 Factory = TypeVar("Factory", bound=Callable)
 
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdFeatureExtractor]] = {
+    "ssd_inception_v2": inception_v2.ssd,
+    "ssd_inception_v3": inception_v3.ssd,
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
     "ssd_mobilenet_v1_keras": mobilenet_v1.ssd,
 }
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
+    "faster_rcnn_inception_v2": inception_v2.two_stage,
+    "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
 }
 

@@ -15,7 +15,7 @@ import keras
 from detection.networks import scaling
 from detection.networks.blocks import AvgPool, Branches, Chain, Dropout, MaxPool, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
-from detection.networks.depths import DepthRule, full_depth
+from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv, SeparableConv
 
@@ -35,6 +35,7 @@ MODULES = {
 }
 MAX_POOLED = ("Mixed_5c",)  # the others' fourth branch starts with an average
 DROPOUT_KEEP = 0.8
+MIN_DEPTH = 16  # of classifiers
 # Standard deviations of the layers that tf-slim draws from a truncated normal whatever the scope's initialiser is.
 STEM_STDDEV, BEFORE_3X3_STDDEV, AFTER_POOL_STDDEV = 1.0, 0.09, 0.1
 
@@ -113,10 +114,10 @@ class _Modules:
         return Branches(name, tuple(Chain(f"Branch_{i}", layers) for i, layers in enumerate(branches)))
 
 
-def _classifier(num_logits: int) -> Classifier:
-    hyper = training_defaults()
+def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
+    hyper, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     head = (SpatialMean(), Dropout("Dropout_1b", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyper.linear()))
-    return Classifier(SCOPE, blocks(hyper, full_depth, plain_stem=True), (Chain("Logits", head),))
+    return Classifier(SCOPE, blocks(hyper, depth, plain_stem=True), (Chain("Logits", head),))
 
 
 CLASSIFIERS = {"inception_v2": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True)}

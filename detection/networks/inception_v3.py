@@ -21,7 +21,7 @@ import tensorflow as tf
 from detection.networks import scaling
 from detection.networks.blocks import AvgPool, Branches, Chain, Dropout, MaxPool, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
-from detection.networks.depths import DepthRule, full_depth
+from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv
 
@@ -32,6 +32,7 @@ INNER_6 = {"Mixed_6b": 128, "Mixed_6c": 160, "Mixed_6d": 160, "Mixed_6e": 192}  
 SECOND_5 = {"Mixed_5c": ("Conv2d_0b_1x1", "Conv_1_0c_5x5")}
 SECOND_7 = {"Mixed_7b": "Conv2d_0b_3x1", "Mixed_7c": "Conv2d_0c_3x1"}
 DROPOUT_KEEP = 0.8
+MIN_DEPTH = 16  # of classifiers
 
 
 def training_defaults() -> Hyperparams:
@@ -165,22 +166,22 @@ def _branches(name: str, *branches: tuple[keras.layers.Layer, ...] | keras.layer
     return Branches(name, tuple(chains))
 
 
-def _auxiliary(hyperparams: Hyperparams, num_logits: int) -> Chain:
-    """The second classifier, on the 17x17 map of `Mixed_6e`, which speeds up training from scratch (section 4); the image must be the trained size."""
-    drawn = [dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev)) for stddev in (0.01, 0.001)]
+def _auxiliary(hyperparams: Hyperparams, depth: DepthRule, num_logits: int) -> Chain:
+    """The second classifier that the network had on `Mixed_6e` while it was trained (section 4); fits images of 299 pixels only."""
+    wide, last = (dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev)) for stddev in (0.01, 0.001))
     layers = (
         AvgPool("AvgPool_1a_5x5", 5, 3, "VALID"),
-        Conv("Conv2d_1b_1x1", 128, 1, hyperparams),
-        Conv("Conv2d_2a_5x5", 768, 5, drawn[0], padding="VALID"),
-        Conv("Conv2d_2b_1x1", num_logits, 1, drawn[1].linear()),
+        Conv("Conv2d_1b_1x1", depth(128), 1, hyperparams),
+        Conv("Conv2d_2a_5x5", depth(768), 5, wide, padding="VALID"),
+        Conv("Conv2d_2b_1x1", num_logits, 1, last.linear()),
     )
     return Chain("AuxLogits", layers)
 
 
-def _classifier(num_logits: int) -> Classifier:
-    hyper = training_defaults()
+def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
+    hyper, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     head = (SpatialMean(), Dropout("Dropout_1b", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyper.linear()))
-    return Classifier(SCOPE, blocks(hyper, full_depth), (Chain("Logits", head),), auxiliary=("Mixed_6e", _auxiliary(hyper, num_logits)))
+    return Classifier(SCOPE, blocks(hyper, depth), (Chain("Logits", head),), auxiliary=("Mixed_6e", _auxiliary(hyper, depth, num_logits)))
 
 
 CLASSIFIERS = {"inception_v3": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=299, num_logits=1001, background=True)}

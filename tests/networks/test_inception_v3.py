@@ -109,7 +109,7 @@ def test_folded_equals_unfolded() -> None:
 
 def test_gradients_reach_every_weight() -> None:
     """Those of the auxiliary classifier too."""
-    auxiliary = inception_v3._auxiliary(inception_v3.training_defaults(), 5)
+    auxiliary = inception_v3._auxiliary(inception_v3.training_defaults(), depth_rule(0.125, 8), 5)
     network, images = _network(0.125, "SAME"), _images(160, 160)
     with tf.GradientTape() as tape:
         outputs = network(images, training=True)

@@ -1,0 +1,41 @@
+"""Inception v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import inception_v2, scaling
+from detection.networks.depths import depth_rule
+
+SSD_SOURCES = ("Mixed_4c", "Mixed_5c")  # strides 16 and 32
+SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+LAST_OF_BODY = "Mixed_4e"
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+    """Maps of stride 16 and 32 from the network, then up to four extra ones."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    return ssd_maps.make(
+        scope=inception_v2.SCOPE,
+        network=inception_v2.blocks(options.base_hyperparams(inception_v2.training_defaults()), depth),
+        sources=SSD_SOURCES,
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        options=options,
+    )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+    """Body up to `Mixed_4e` (576 channels), tail `Mixed_5a` to `Mixed_5c` (1024), which halves what it sees: 7x7 crops become 4x4.
+
+    Batch norm has a gamma, unlike on ImageNet: the reference's checkpoints hold one.
+    """
+    two_stage_parts.check_stride(options, "Inception v2")
+    defaults = inception_v2.training_defaults()
+    defaults = dataclasses.replace(defaults, batch_norm=dataclasses.replace(defaults.batch_norm, scale=True))
+    blocks = inception_v2.blocks(options.base_hyperparams(defaults), depth_rule(options.depth_multiplier, options.min_depth))
+    cut = [block.name for block in blocks].index(LAST_OF_BODY) + 1
+    return two_stage_parts.make(inception_v2.SCOPE, blocks[:cut], blocks[cut:], scaling.to_unit_range, options)
