@@ -90,9 +90,11 @@ def locate(path: str | os.PathLike) -> str:
     path = os.fspath(path)
     if os.path.isdir(path):
         latest = _named_by_state_file(path) or _newest_in(path)
-        if latest is None:
-            raise UnreadableCheckpointError(f"{path}: the folder holds no checkpoint; give a prefix such as {path}/model.ckpt")
-        return latest
+        held = sorted(str(file).removesuffix(INDEX) for file in Path(path).glob(f"*{INDEX}"))
+        if latest is None and len(held) != 1:
+            what = f"several checkpoints and none that is the latest; name one: {', '.join(held[:4])}" if held else "no checkpoint"
+            raise UnreadableCheckpointError(f"{path}: the folder holds {what}")
+        return latest or held[0]
     stem = path.split(".data-")[0].removesuffix(INDEX).removesuffix(".meta")
     for candidate in (path, stem):
         if os.path.exists(candidate + INDEX) or (

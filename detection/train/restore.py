@@ -9,8 +9,9 @@ The kinds are the config's `fine_tune_checkpoint_type`:
     full            a detector: everything of matching name
 
 A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another number of
-classes); the report says so, and matching nothing at all is an error. Values are taken as they are, not their moving averages, as the
-reference takes them.
+classes); the report says so, and matching nothing at all is an error. One shape is made to fit: SSD has the fully connected layers of VGG16 as
+thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values are taken as they are, not their moving averages, as
+the reference takes them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.errors import ConfigError
+from detection.networks import vgg
 from detection.train import checkpoint_files
 from detection.train.checkpoint_files import Entry
 from detection.train.checkpoints import AVERAGE, GLOBAL_STEP, is_optional
@@ -31,6 +33,7 @@ KINDS = ("classification", "detection", "full")
 EXTRACTOR_SCOPES = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
 _SLOTS = {"Momentum", "RMSProp", "RMSProp_1", "RMSProp_2", "Adam", "Adam_1", "Adagrad", "Adadelta", "Adadelta_1", "Ftrl", "Ftrl_1", AVERAGE}
 _SCALARS = {GLOBAL_STEP, "beta1_power", "beta2_power"}
+_THINNED = tuple(f"{vgg.SCOPE}/{layer}/{part}" for layer in ("fc6", "fc7") for part in ("weights", "biases"))
 _INPUT_MEAN = "mean_rgb"  # what was subtracted from the pixels, in tf-slim's VGG and ResNet checkpoints
 
 
@@ -97,12 +100,13 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
       start: says how names correspond.
     """
     rows: dict[str, list[str]] = {row: [] for row in Report._fields}
+    thinned = _thinned(shapes, found) if start.kind == "classification" else {}
     sources: dict[str, str] = {}
     for name in sorted(shapes):
         if is_optional(name):
             continue  # Somebody else's dice.
         source = source_name(name, start.kind, start.load_all)
-        row = "left_out" if source is None else _row(shapes[name], found.get(source))
+        row = "left_out" if source is None else "adapted" if name in thinned else _row(shapes[name], found.get(source))
         rows[row].append(name)
         if row in ("restored", "adapted"):
             sources[name] = source
@@ -115,6 +119,16 @@ def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
     if entry is None:
         return "missing"
     return "restored" if entry.shape == shape else "mismatched"
+
+
+def _thinned(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry]) -> dict[str, str]:
+    """The variables of SSD's fc6 and fc7 and their sources, if all four are thinner than the classifier's; a part alone would mean nothing."""
+    sources = {f"FeatureExtractor/{source}": source for source in _THINNED}
+    fits = all(
+        name in shapes and source in found and found[source].shape != shapes[name] and vgg.can_decimate(source, found[source].shape, shapes[name])
+        for name, source in sources.items()
+    )
+    return sources if fits else {}
 
 
 def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
@@ -135,7 +149,7 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
         raise ConfigError(f"{prefix}: {nothing_fits(shapes, found, start)}")
     values = checkpoint_files.read(prefix, set(sources.values()))
     for name, source in sources.items():
-        variables[name].assign(values[source])
+        variables[name].assign(vgg.decimate(source, values[source], shapes[name]) if name in report.adapted else values[source])
     for row, names in report._asdict().items():
         logging.debug("%s: %s", row, ", ".join(names))
     if report.mismatched:

@@ -102,3 +102,11 @@ def test_locate_says_what_is_there_instead(tmp_path):
     empty.mkdir()
     with pytest.raises(UnreadableCheckpointError, match="holds no checkpoint"):
         checkpoint_files.locate(empty)
+
+
+def test_locate_takes_the_only_checkpoint_of_a_folder_and_does_not_guess_between_two(tmp_path):
+    checkpoint_files.write(tmp_path / "vgg_16.ckpt", _VALUES)
+    assert checkpoint_files.locate(tmp_path) == str(tmp_path / "vgg_16.ckpt")
+    checkpoint_files.write(tmp_path / "vgg_19.ckpt", _VALUES)
+    with pytest.raises(UnreadableCheckpointError, match=r"several checkpoints.*name one: .*vgg_16\.ckpt, .*vgg_19\.ckpt"):
+        checkpoint_files.locate(tmp_path)

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny import make_detector
 
+from detection import config
+from detection.builders import feature_extractor, pipeline
 from detection.errors import ConfigError
+from detection.feature_extractors.two_stage import TwoStageExtractorOptions
 from detection.train import checkpoint_files, checkpoints, restore
-from detection.train.restore import FineTune, source_name
+from detection.train.checkpoint_files import Entry
+from detection.train.restore import FineTune, Match, source_name
 
 _CONV = "FeatureExtractor/TinyNet/Conv2d_0/weights"
 
@@ -106,6 +114,135 @@ def test_wrong_kind_wrong_path_and_object_based(tmp_path):
     prefix = tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "ckpt-0"))
     with pytest.raises(ConfigError, match="object-based"):
         restore.restore(_variables(), FineTune(prefix, "full"))
+
+
+def test_what_only_training_needs_is_neither_restored_nor_unexpected(tmp_path):
+    path = tmp_path / "zoo"
+    beside = {
+        f"{_CONV}/{name}": np.zeros((3, 3, 3, 4), np.float32) for name in ("ExponentialMovingAverage", "RMSProp", "RMSProp_1", "Adam", "Adam_1")
+    }
+    beside |= {"global_step": np.int64(7), "beta1_power": np.float32(0.9), "vgg_16/mean_rgb": np.zeros(3, np.float32)}
+    checkpoint_files.write(path, {_CONV: np.full((3, 3, 3, 4), 2, np.float32), **beside, "Nobody/weights/Momentum": np.zeros(1, np.float32)})
+    variables = _variables()
+    report = restore.restore(variables, FineTune(str(path), "full"))
+    assert report.restored == (_CONV,) and variables[_CONV].numpy().max() == 2  # the value itself, not its average
+    assert report.unexpected == ("Nobody/weights/Momentum",)  # of no weight that is there
+
+
+_FC = {"fc6/weights": (7, 7, 3, 16), "fc6/biases": (16,), "fc7/weights": (1, 1, 16, 16), "fc7/biases": (16,)}
+_THIN = {"fc6/weights": (3, 3, 3, 4), "fc6/biases": (4,), "fc7/weights": (1, 1, 4, 4), "fc7/biases": (4,)}
+
+
+def _vgg(path: Path) -> str:
+    shapes = {"conv1/conv1_1/biases": (2,), **_FC}
+    checkpoint_files.write(path, {f"vgg_16/{name}": np.arange(np.prod(shape), dtype=np.float32).reshape(shape) for name, shape in shapes.items()})
+    return str(path)
+
+
+def test_ssd_over_vgg_starts_from_the_thinned_fully_connected_layers(tmp_path):
+    start = FineTune(_vgg(tmp_path / "vgg_16.ckpt"), "classification")
+    variables = {f"FeatureExtractor/vgg_16/{name}": tf.Variable(tf.zeros(shape)) for name, shape in {"conv1/conv1_1/biases": (2,), **_THIN}.items()}
+    report = restore.restore(variables, start)
+    assert report.adapted == tuple(f"FeatureExtractor/vgg_16/{name}" for name in sorted(_THIN)) and report.restored[0].endswith("conv1_1/biases")
+    assert not report.mismatched and not report.unexpected and "adapted, from another shape" in report.table()
+    values = checkpoint_files.read(start.path)
+    kernel = variables["FeatureExtractor/vgg_16/fc6/weights"].numpy()
+    np.testing.assert_array_equal(kernel, values["vgg_16/fc6/weights"][::3, ::3, :, ::4])
+    np.testing.assert_array_equal(variables["FeatureExtractor/vgg_16/fc7/weights"].numpy(), values["vgg_16/fc7/weights"][:, :, ::4, ::4])
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind", "change"),
+    [
+        ("SecondStageFeatureExtractor", "classification", {}),  # crops go through the layers as they were trained
+        ("FeatureExtractor", "detection", {}),  # a detector has them thinned already
+        ("FeatureExtractor", "classification", {"fc6/weights": (3, 3, 2, 4)}),  # a thinner network altogether
+        ("FeatureExtractor", "classification", {"fc7/biases": (32,)}),
+    ],
+)
+def test_nothing_else_is_made_to_fit(scope, kind, change):
+    found = {f"{'' if kind == 'classification' else f'{scope}/'}vgg_16/{name}": Entry(shape, tf.float32) for name, shape in _FC.items()}
+    shapes = {f"{scope}/vgg_16/{name}": shape for name, shape in {**_THIN, **change}.items()}
+    report = restore.match(shapes, found, FineTune("x", kind)).report
+    assert report.mismatched == tuple(sorted(shapes)) and not report.restored and not report.adapted
+
+
+def _listed(shared: Path, model: str) -> dict[str, Entry]:
+    """The arrays of a published checkpoint."""
+    with open(shared / f"reference/odapi_vars/{model}.tsv", encoding="utf-8") as lines:
+        return {name: Entry(tuple(json.loads(shape)), tf.as_dtype(kind)) for name, shape, kind in csv.reader(lines, delimiter="\t")}
+
+
+def _extractor_part(names) -> set[str]:
+    return {name for name in names if name.startswith(restore.EXTRACTOR_SCOPES)}
+
+
+def _check_rows(matched: Match, shapes: dict, found: dict[str, Entry], kind: str) -> None:
+    """Everything that both have is restored, and what is not restored has a reason."""
+    report = matched.report
+    assert not report.mismatched and not report.adapted
+    assert set(report.restored) == {name for name in shapes if source_name(name, kind) in found}
+    assert {*report.restored, *report.missing, *report.left_out} == set(shapes)
+    unused = {name for name in found if name not in matched.sources.values() and not name.endswith(("global_step", "/mean_rgb"))}
+    assert set(report.unexpected) == unused
+    if kind == "detection":
+        assert not report.missing and not _extractor_part(unused)
+    else:  # Published classifiers lack what detectors add: gamma, a normalised stem, the layers behind the network.
+        assert all("/BatchNorm/" in name or "_Conv2d_" in name for name in report.missing), report.missing
+        assert all("Logits/" in name or "/logits/" in name or name == "InceptionV2/Conv2d_1a_7x7/biases" for name in unused), unused
+
+
+_SSD = {
+    "ssd_mobilenet_v1_coco": "SLIM_mobilenet_v1",
+    "ssd_inception_v2_coco": "SLIM_inception_v2",
+    "ssd_inception_v3_pets": "SLIM_inception_v3",
+    "ssd_mobilenet_v2_coco": "SLIM_mobilenet_v2",
+}
+
+
+@pytest.mark.parametrize("model", _SSD)
+def test_published_checkpoints_restore_every_row_of_an_ssd(shared, tmp_path, model):
+    """Files with the names and shapes of the lists, each array filled with its own number, into the detector of the sample config."""
+    kind = model.rpartition("_")[0]
+    path = shared / f"odapi_configs/{model}.config"
+    settings = [] if path.exists() else [f"model.ssd.feature_extractor.type={kind}"]
+    message = config.prepare(path if path.exists() else shared / "odapi_configs/ssd_inception_v2_coco.config", settings, check_paths=False)
+    detector = pipeline.build(message, read_label_maps=False).make_detector()
+    detector.build_weights()
+    variables = {name: variable for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)}
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    for source, kind in ((_SSD[model], "classification"), (model, "detection")):
+        found = _listed(shared, source)
+        numbers = {name: number for number, name in enumerate(found, start=1)}
+        checkpoint_files.write(tmp_path / source, {name: np.full(entry.shape, numbers[name], np.float32) for name, entry in found.items()})
+        start = FineTune(str(tmp_path / source), kind)
+        report = restore.restore(variables, start)
+        matched = restore.match(shapes, found, start)
+        assert report == matched.report
+        _check_rows(matched, shapes, found, kind)
+        assert all(variables[name].numpy().flat[-1] == numbers[there] for name, there in matched.sources.items())
+
+
+_TWO_STAGE = {
+    "faster_rcnn_resnet101_coco": ("faster_rcnn_resnet101", "SLIM_resnet_v1_101", 16),
+    "rfcn_resnet101_coco": ("faster_rcnn_resnet101", "SLIM_resnet_v1_101", 16),
+    "faster_rcnn_inception_v2_coco": ("faster_rcnn_inception_v2", "SLIM_inception_v2", 16),
+    "CKPT_faster_rcnn_inception_v2_coco_2018_01_28": ("faster_rcnn_inception_v2", "SLIM_inception_v2", 16),
+    "faster_rcnn_inception_resnet_v2_atrous_coco": ("faster_rcnn_inception_resnet_v2", "SLIM_inception_resnet_v2", 8),
+}
+
+
+@pytest.mark.parametrize("model", _TWO_STAGE)
+def test_published_checkpoints_restore_every_row_of_a_two_stage_extractor(shared, model):
+    kind, classifier, stride = _TWO_STAGE[model]
+    extractor = feature_extractor.TWO_STAGE_EXTRACTORS[kind](TwoStageExtractorOptions(stride=stride, whole_map=model.startswith("rfcn")))
+    with tf.Graph().as_default():  # Shapes are all that is asked for.
+        extractor.tail(extractor.body(tf.zeros([1, 128, 128, 3])))
+    shapes = {variable.path: tuple(variable.shape) for part in (extractor.body, extractor.tail) for variable in part.variables}
+    assert set(shapes) == _extractor_part(_listed(shared, model))
+    for source, kind in ((classifier, "classification"), (model, "detection")):
+        found = {**_listed(shared, source), "global_step": Entry((), tf.int64), "resnet_v1_101/mean_rgb": Entry((3,), tf.float32)}
+        _check_rows(restore.match(shapes, found, FineTune("x", kind)), shapes, found, kind)
 
 
 def test_a_published_classifier_fits_the_names_of_a_detector(shared):
