@@ -207,7 +207,15 @@ NO_EFFECT: dict[str, str] = {
 VALUES: dict[str, tuple[str, ...]] = {
     "Hyperparams.op": ("CONV",),
     "InputReader.input_type": ("TF_EXAMPLE", "INPUT_DEFAULT"),
-    "SsdFeatureExtractor.type": ("ssd_inception_v2", "ssd_inception_v3", "ssd_mobilenet_v1", "ssd_mobilenet_v1_keras"),
+    "SsdFeatureExtractor.type": (
+        "ssd_caffenet",
+        "ssd_inception_v2",
+        "ssd_inception_v3",
+        "ssd_mobilenet_v1",
+        "ssd_mobilenet_v1_keras",
+        "ssd_vgg16",
+        "ssd_vgg_cnn_m_1024",
+    ),
     "TrainConfig.fine_tune_checkpoint_type": ("", "classification", "detection", "full"),
     "EvalConfig.metrics_set": (
         "coco_detection_metrics",

@@ -1,0 +1,36 @@
+"""VGG16 as a feature extractor: SSD as Liu et al. have it, up to the extra maps, which follow the survey; two stages as Ren et al. have it."""
+
+from __future__ import annotations
+
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import scaling, vgg
+from detection.networks.depths import depth_rule
+
+SSD_SOURCES = ("conv4", "fc7")  # strides 8 and 16
+SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+    """conv4_3 with L2 normalisation (512 channels), fc7 as an atrous convolution (1024), then up to four extra maps with the config's batch norm."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(vgg.training_defaults())
+    return ssd_maps.make(
+        scope=vgg.SCOPE,
+        network=(*vgg.blocks(hyperparams, depth), *vgg.atrous_tail(hyperparams, depth)),
+        sources=SSD_SOURCES,
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth,
+        scale=scaling.subtract_vgg_means,
+        options=options,
+        normalized=SSD_SOURCES[:1],
+    )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+    """Body up to conv5_3 (512 channels); tail fc6 and fc7 (4096) on crops of 7x7 cells."""
+    two_stage_parts.check_stride(options, "VGG16")
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(vgg.training_defaults())
+    body, tail = vgg.blocks(hyperparams, depth), vgg.tail(hyperparams, depth, options.whole_map)
+    return two_stage_parts.make(vgg.SCOPE, body, tail, scaling.subtract_vgg_means, options, crop_size=vgg.FC_KERNEL)
