@@ -123,14 +123,17 @@ class InceptionResidual(keras.layers.Layer):
 
 
 class AtrousMaxPool(keras.layers.Layer):
-    """Largest value of 3x3 pixels that lie `rate` apart, around every pixel; outside the map is 0, below nothing that a relu gives."""
+    """Largest value of the 3x3 pixels of the map that lie `rate` apart around every pixel: first down the columns, then along the rows."""
 
     def __init__(self, name: str, rate: int) -> None:
         super().__init__(name=name, autocast=False)
         self.rate = rate
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.nn.pool(x, (3, 3), "MAX", padding="SAME", dilations=(self.rate, self.rate))
+        border = (self.rate, self.rate)
+        x = tf.pad(x, [(0, 0), border, border, (0, 0)], constant_values=x.dtype.min)
+        x = tf.maximum(tf.maximum(x[:, : -2 * self.rate], x[:, self.rate : -self.rate]), x[:, 2 * self.rate :])
+        return tf.maximum(tf.maximum(x[:, :, : -2 * self.rate], x[:, :, self.rate : -self.rate]), x[:, :, 2 * self.rate :])
 
 
 class GlobalMean(keras.layers.Layer):

@@ -87,9 +87,67 @@ def test_a_name_that_no_block_has_is_refused() -> None:
         _network(0.25)(tf.zeros([1, 64, 64, 3]), endpoints=("Conv2d_99",))
 
 
+@pytest.mark.parametrize(("padding", "rows", "columns"), [("SAME", 1, 0), ("EXPLICIT", 0, 0)])
+def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int) -> None:
+    """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit padding always centres it on 2i."""
+    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (1, 128, 136, 3)), tf.float32)  # at stride 8 a map of 16 by 17, at 16 of 8 by 9
+    maps = {}
+    for stride in (32, 16, 8):
+        network = Blocks("n", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), padding, output_stride=stride))
+        network(images)
+        generator = np.random.default_rng(2)
+        for block in network.blocks:  # as wide as keeps activations alive
+            fan_in = np.prod(block.kernel.shape[: 2 if block.name.endswith("depthwise") else 3])
+            block.kernel.assign(generator.normal(size=block.kernel.shape) * np.sqrt(2 / fan_in))
+            block.batch_norm.beta.assign(generator.uniform(-0.3, 0.3, block.batch_norm.beta.shape))
+        maps[stride] = network(images)["Conv2d_13_pointwise"].numpy()
+    assert [m.shape[1:3] for m in maps.values()] == [(4, 5), (8, 9), (16, 17)] and maps[32].std() > 0.01
+    # Both compute the same sums; float32 rounds them in another order.
+    np.testing.assert_allclose(maps[16][:, rows::2, columns::2], maps[32], atol=1e-5 * maps[32].max())
+    np.testing.assert_allclose(maps[8][:, 3 * rows :: 4, columns::4], maps[32], atol=1e-5 * maps[32].max())
+
+
+@pytest.mark.parametrize("output_stride", [64, 12])
+def test_an_output_stride_that_the_network_never_has_is_refused(output_stride: int) -> None:
+    with pytest.raises(ValueError, match=f"output stride {output_stride} "):
+        mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), output_stride=output_stride)
+
+
+@pytest.mark.parametrize("output_stride", [32, 8])
+def test_gradients_reach_every_weight(output_stride: int) -> None:
+    network = Blocks("n", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), output_stride=output_stride))
+    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)), tf.float32)
+    network(images)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(network(images, training=True)["Conv2d_13_pointwise"] ** 2)
+    gradients = tape.gradient(loss, [v.value for v in network.trainable_variables])
+    assert all(float(tf.norm(gradient)) > 0 for gradient in gradients)
+
+
 def test_names_and_shapes_equal_slim(shared) -> None:
     with open(shared / "reference/odapi_vars/SLIM_mobilenet_v1.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if "/Logits/" not in name}
-    network = _network(1.0)
-    network(tf.zeros([1, 64, 64, 3]))
-    assert {v.path: list(v.shape) for v in network.variables} == {k: v for k, v in expected.items() if k != "global_step"}
+        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"}
+    spec = mobilenet_v1.CLASSIFIERS["mobilenet_v1"]
+    classifier = spec.make(spec.num_logits)
+    logits, auxiliary = classifier(tf.zeros([2, 64, 64, 3]))
+    assert logits.shape == (2, 1001) and auxiliary is None
+    assert len(expected) == 137
+    assert {v.path: list(v.shape) for v in classifier.weights} == expected
+
+
+def test_published_weights_know_pictures(shared) -> None:
+    """ImageNet's classes are logits as they are here: this checkpoint has no background."""
+    pictures = pytest.importorskip("skimage.data")
+    spec = mobilenet_v1.CLASSIFIERS["mobilenet_v1"]
+    classifier = spec.make(1000, 0.75)
+    classifier(tf.zeros([1, spec.image_size, spec.image_size, 3]))
+    checkpoint = tf.train.load_checkpoint(str(shared / "weights/mobilenet_v1_0.75_224/model.ckpt"))
+    assert set(checkpoint.get_variable_to_shape_map()) - {"global_step"} == {v.path for v in classifier.weights}
+    for variable in classifier.weights:
+        variable.assign(checkpoint.get_tensor(variable.path))
+    best = []
+    for picture in (pictures.chelsea()[:, 75:375], pictures.coffee()[:, 100:500]):
+        image = tf.image.resize(picture[np.newaxis].astype("f4"), [spec.image_size] * 2, antialias=True)
+        best.append(int(tf.argmax(classifier(spec.scale(image))[0][0])))
+    assert best[0] in (281, 282, 285)  # tabby, tiger cat, Egyptian cat
+    assert best[1] in (504, 967)  # coffee mug, espresso
