@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from detection.builders import hyperparams
 from detection.errors import ConfigError
-from detection.feature_extractors import caffenet, inception_v2, inception_v3, mobilenet_v1, vgg16, vgg_cnn_m
+from detection.feature_extractors import caffenet, inception_resnet_v2, inception_v2, inception_v3, mobilenet_v1, mobilenet_v2, vgg16, vgg_cnn_m
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
@@ -20,18 +20,24 @@ Factory = TypeVar("Factory", bound=Callable)
 
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdFeatureExtractor]] = {
     "ssd_caffenet": caffenet.ssd,
+    "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
     "ssd_inception_v2": inception_v2.ssd,
     "ssd_inception_v3": inception_v3.ssd,
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
     "ssd_mobilenet_v1_keras": mobilenet_v1.ssd,
+    "ssd_mobilenet_v2": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_keras": mobilenet_v2.ssd,
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
 }
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
     "faster_rcnn_caffenet": caffenet.two_stage,
+    "faster_rcnn_inception_resnet_v2": inception_resnet_v2.two_stage,
+    "faster_rcnn_inception_resnet_v2_keras": inception_resnet_v2.two_stage,
     "faster_rcnn_inception_v2": inception_v2.two_stage,
     "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
+    "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
     "faster_rcnn_vgg16": vgg16.two_stage,
     "faster_rcnn_vgg_cnn_m_1024": vgg_cnn_m.two_stage,
 }

@@ -209,10 +209,13 @@ VALUES: dict[str, tuple[str, ...]] = {
     "InputReader.input_type": ("TF_EXAMPLE", "INPUT_DEFAULT"),
     "SsdFeatureExtractor.type": (
         "ssd_caffenet",
+        "ssd_inception_resnet_v2",
         "ssd_inception_v2",
         "ssd_inception_v3",
         "ssd_mobilenet_v1",
         "ssd_mobilenet_v1_keras",
+        "ssd_mobilenet_v2",
+        "ssd_mobilenet_v2_keras",
         "ssd_vgg16",
         "ssd_vgg_cnn_m_1024",
     ),
