@@ -1,7 +1,7 @@
 """What every feature extractor promises, in one place: walks the registries and the folder, so that a new one is found and held to it.
 
-Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also as body and tail, in both
-forms of the tail (on crops, on the whole map). Networks are thin and images small: what is tested does not depend on size.
+Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also alone, body and tail on crops,
+and the other form of the tail, on the whole map. Networks are thin and images small: what is tested does not depend on size.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ class Subject:
 
     Attributes:
         layers: hold all of its variables.
-        forward: (images float32 [B, H, W, 3], training) -> everything that it computes for them, by name.
+        forward: (inputs, training) -> everything that it computes for them, by name.
+        inputs: images float32 [B, H, W, 3], 0 to 255; for a tail alone a map.
         carried: paths of variables that are there for the sake of checkpoints alone.
     """
 
-    def __init__(self, layers: tuple[keras.layers.Layer, ...], forward: Callable[..., dict[str, tf.Tensor]], carried: set[str]) -> None:
-        self.layers, self.forward, self.carried = layers, forward, carried
-        self.images = tf.random.stateless_uniform([BATCH, HEIGHT, WIDTH, 3], [1, 2], 0, 255)
-        self.forward(self.images, training=False)
+    def __init__(self, layers: tuple[keras.layers.Layer, ...], forward: Callable[..., dict[str, tf.Tensor]], inputs: tf.Tensor | None = None) -> None:
+        self.layers, self.forward, self.carried = layers, forward, set()
+        self.inputs = tf.random.stateless_uniform([BATCH, HEIGHT, WIDTH, 3], [1, 2], 0, 255) if inputs is None else inputs
+        self.forward(self.inputs[:1], training=False)
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -87,7 +88,7 @@ class Subject:
         settings = [norm.settings for norm in self.norms]
         for norm in self.norms:
             norm.settings = dataclasses.replace(norm.settings, decay=0.0)
-        self.forward(self.images, training=True)
+        self.forward(self.inputs, training=True)
         for norm, before in zip(self.norms, settings, strict=True):
             norm.settings = before
         for norm in self.norms:  # Of a map of one cell the variance may be next to nothing.
@@ -113,29 +114,47 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
             outputs |= {"rpn_codes": predictions.rpn.box_codes, "rpn_logits": predictions.rpn.class_logits}
         return {**outputs, "codes": predictions.box_codes, "logits": predictions.class_logits}
 
-    return Subject((detector,), forward, set())
+    return Subject((detector,), forward)
 
 
-def _parts(type_: str, train_batch_norm: bool, whole_map: bool) -> tuple[TwoStageExtractor, Subject]:
+def _extractor(type_: str, train_batch_norm: bool, whole_map: bool = False) -> TwoStageExtractor:
     options = TwoStageExtractorOptions(depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map)
-    extractor = feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
+    return feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
+
+
+def _parts(type_: str, train_batch_norm: bool) -> Subject:
+    """Body and tail; crops are the map itself, resized."""
+    extractor = _extractor(type_, train_batch_norm)
+    size = extractor.crop_size or CROP_SIZE
 
     def forward(images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         features = extractor.body(extractor.scale(images), training=training)
-        size = extractor.crop_size or CROP_SIZE
-        regions = features if whole_map else tf.image.resize(features, [size, size])
-        return {"map": features, "tail": extractor.tail(regions, training=training)}
+        return {"map": features, "tail": extractor.tail(tf.image.resize(features, [size, size]), training=training)}
 
-    # Built by a call with one image, as a detector builds itself; only then is it known what is carried.
-    subject = Subject((extractor.body, extractor.tail), forward, set())
-    subject.carried = {variable.path for variable in extractor.body.carried.variables} if extractor.body.carried else set()
-    return extractor, subject
+    made = Subject((extractor.body, extractor.tail), forward)
+    made.carried = {variable.path for variable in extractor.body.carried.variables} if extractor.body.carried else set()
+    return made
+
+
+def _whole_map(type_: str, train_batch_norm: bool) -> Subject:
+    """The tail on random features, which are positive as behind an activation."""
+    tail = _extractor(type_, train_batch_norm, whole_map=True).tail
+    like = subject(PARTS, type_)
+    shape = like.forward(like.inputs[:1], training=False)["map"].shape[1:]
+    inputs = tf.random.stateless_uniform([BATCH, *shape], [1, 2], 0, 2)
+    return Subject((tail,), lambda features, training: {"tail": tail(features, training=training)}, inputs)
+
+
+def _make(meta: str, type_: str, train_batch_norm: bool) -> Subject:
+    if meta in detector_configs.TEMPLATES:
+        return _detector(meta, type_, train_batch_norm)
+    return {PARTS: _parts, WHOLE_MAP: _whole_map}[meta](type_, train_batch_norm)
 
 
 @functools.cache
 def subject(meta: str, type_: str) -> Subject:
     """With batch norm that learns, settled; made once, and left by every test as it was found."""
-    made = _detector(meta, type_, True) if meta in detector_configs.TEMPLATES else _parts(type_, True, meta == WHOLE_MAP)[1]
+    made = _make(meta, type_, True)
     made.settle()
     return made
 
@@ -143,7 +162,7 @@ def subject(meta: str, type_: str) -> Subject:
 @functools.cache
 def frozen(meta: str, type_: str) -> Subject:
     """With batch norm that does not, and weights of its own."""
-    return _detector(meta, type_, False) if meta in detector_configs.TEMPLATES else _parts(type_, False, meta == WHOLE_MAP)[1]
+    return _make(meta, type_, False)
 
 
 @contextlib.contextmanager
@@ -157,6 +176,19 @@ def left_alone(of: Subject) -> Iterator[dict[str, np.ndarray]]:
 
 def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
     return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
+
+
+def _every_code_path() -> list:
+    """One type a factory, that with the lowest arguments: ResNets of more layers have more of the same."""
+    chosen: dict[tuple, tuple] = {}
+    for meta, type_ in CASES:
+        registry = feature_extractor.TWO_STAGE_EXTRACTORS if type_ in feature_extractor.TWO_STAGE_EXTRACTORS else feature_extractor.SSD_EXTRACTORS
+        function, *arguments = detector_configs.leads_to(registry[type_])
+        key = (meta, function)
+        chosen[key] = min(chosen.get(key, (arguments, type_)), (arguments, type_))
+    quick = ("mobilenet", "caffenet", "vgg")
+    marks = {type_: [] if any(name in type_ for name in quick) else [pytest.mark.slow] for _, type_ in chosen.values()}
+    return [pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for (meta, _), (_, type_) in chosen.items()]
 
 
 CASES = [(meta, type_) for meta, (_, registry) in detector_configs.TEMPLATES.items() for type_ in detector_configs.distinct(registry)]
@@ -239,7 +271,7 @@ def test_names(meta: str, type_: str) -> None:
         network = extractor.network.name
     elif meta in (PARTS, WHOLE_MAP):
         network = made.layers[0].network.name
-        scopes = {f"{stage}StageFeatureExtractor/{network}/" for stage in ("First", "Second")}
+        scopes = {f"{stage}StageFeatureExtractor/{network}/" for stage in (("First", "Second") if meta == PARTS else ("Second",))}
     else:
         network, scopes = None, {"FirstStage", "SecondStage", "Conv/"}
     assert [path for path in paths if not path.startswith(tuple(scopes))] == []
@@ -258,7 +290,7 @@ def _published_scopes() -> set[str]:
 def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     with left_alone(made), tf.GradientTape() as tape:
-        outputs = made.forward(made.images, training=True)
+        outputs = made.forward(made.inputs, training=True)
         # Every output pulls in a direction of its own: a sum of squares would be nearly constant behind a batch norm.
         pulls = [tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [n, 7])) for n, y in enumerate(outputs.values())]
         loss = tf.add_n(pulls)
@@ -277,9 +309,9 @@ def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
 def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     with left_alone(made) as before:
-        made.forward(made.images, training=False)
+        made.forward(made.inputs, training=False)
         assert moved(made, before) == set()
-        made.forward(made.images, training=True)
+        made.forward(made.inputs, training=True)
         assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == {variable.path for variable in made.statistics}
 
 
@@ -287,7 +319,7 @@ def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
 def test_frozen_statistics_stay(meta: str, type_: str) -> None:
     made = frozen(meta, type_)
     with left_alone(made) as before:
-        made.forward(made.images, training=True)
+        made.forward(made.inputs, training=True)
         assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == set()
     assert all(not norm.settings.train for norm in made.norms)
 
@@ -303,7 +335,7 @@ def test_save_and_restore_are_exact(meta: str, type_: str, tmp_path: Path) -> No
         assert len(moved(other, before)) > len(other.variables) // 2
         for name, variable in checkpoints.by_name(SimpleNamespace(variables=other.variables)).items():
             np.testing.assert_array_equal(variable.numpy(), values[name].numpy(), err_msg=name)
-        outputs, expected = other.forward(other.images, training=False), made.forward(made.images, training=False)
+        outputs, expected = other.forward(other.inputs, training=False), made.forward(made.inputs, training=False)
         for name, value in expected.items():
             np.testing.assert_array_equal(outputs[name].numpy(), value.numpy(), err_msg=name)
 
@@ -315,12 +347,12 @@ def test_served_form(meta: str, type_: str) -> None:
     with contextlib.ExitStack() as stack:
         count = sum(stack.enter_context(folded(layer)) for layer in made.layers)
         assert count == len(made.norms)
-        spec = tf.TensorSpec([None, HEIGHT, WIDTH, 3])
+        spec = tf.TensorSpec([None, *made.inputs.shape[1:]])
         served = tf.function(lambda images: made.forward(images, training=False), autograph=False).get_concrete_function(spec)
     assert [op.name for op in served.graph.get_operations() if op.type.startswith("FusedBatchNorm")] == []
     for name, tensor in served.structured_outputs.items():
         assert tensor.shape[1:].is_fully_defined(), f"{name}: {tensor.shape}"
-    _same(served(made.images[:2]), made.forward(made.images[:2], training=False))
+    _same(served(made.inputs[:2]), made.forward(made.inputs[:2], training=False))
 
 
 def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
@@ -335,7 +367,7 @@ def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None
 def test_strides(meta: str, type_: str) -> None:
     """SSD: powers of two, each map half the one before it; two stages: the stride that was asked for."""
     made = subject(meta, type_)
-    outputs = made.forward(made.images, training=False)
+    outputs = made.forward(made.inputs, training=False)
     if meta == "ssd":
         sizes = [tuple(features.shape[1:3]) for name, features in outputs.items() if name.startswith("map_")]
         first = [stride for stride in STRIDES if sizes[0] == _divided((HEIGHT, WIDTH), stride)]
@@ -343,8 +375,11 @@ def test_strides(meta: str, type_: str) -> None:
         for size, next_ in zip(sizes, sizes[1:], strict=False):
             inner = tuple((side - 1) // 2 for side in size)  # 3x3 windows that lie within the map
             assert next_ == _divided(size, 2) or (type_ in UNPADDED and next_ == inner), sizes
-    elif meta in (PARTS, WHOLE_MAP):
+    elif meta == PARTS:
         assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), 16)
+    elif meta == WHOLE_MAP:  # kept where the network has a way to (R-FCN pools scores from this map), or halved
+        size = tuple(made.inputs.shape[1:3])
+        assert tuple(outputs["tail"].shape[1:3]) in (size, _divided(size, 2))
 
 
 @pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
@@ -366,8 +401,8 @@ def _divided(size: tuple[int, int], by: int) -> tuple[int, int]:
     return -(-size[0] // by), -(-size[1] // by)
 
 
-@every
+@pytest.mark.parametrize(("meta", "type_"), _every_code_path())
 def test_compiles_under_xla(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     compiled = tf.function(lambda images: made.forward(images, training=False), autograph=False, jit_compile=True)
-    _same(compiled(made.images[:2]), made.forward(made.images[:2], training=False))
+    _same(compiled(made.inputs[:2]), made.forward(made.inputs[:2], training=False))
