@@ -1,0 +1,46 @@
+"""ResNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+
+from __future__ import annotations
+
+from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import two_stage as two_stage_parts
+from detection.networks import resnet_v1, scaling
+from detection.networks.depths import depth_rule
+
+# The topmost map and one of higher resolution (survey, section 3.1), strides 16 and 32: conv4_x before its last unit strides, and conv5_x.
+SSD_SOURCES = ("block3", "block4")
+SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions, layers: int) -> ssd_maps.SsdFeatureExtractor:
+    """Maps of stride 16 and 32 from the network of 50, 101 or 152 `layers`, then up to four extra ones."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(resnet_v1.training_defaults())
+    return ssd_maps.make(
+        scope=resnet_v1.scope(layers),
+        network=resnet_v1.blocks(hyperparams, depth, resnet_v1.UNITS[layers], dense=SSD_SOURCES),
+        sources=SSD_SOURCES,
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth,
+        scale=scaling.subtract_resnet_means,
+        options=options,
+    )
+
+
+def two_stage(options: two_stage_parts.TwoStageExtractorOptions, layers: int) -> two_stage_parts.TwoStageExtractor:
+    """Body up to `block3` (1024 channels) at stride 16 or 8, tail `block4` (2048 channels) without dilation.
+
+    Checkpoints of the reference hold a second block4, behind the body, that nothing reads; so do ours.
+    """
+    two_stage_parts.check_stride(options, f"ResNet v1 {layers}", (8, 16))
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams, units = options.base_hyperparams(resnet_v1.training_defaults()), resnet_v1.UNITS[layers]
+    *body, unused = resnet_v1.blocks(hyperparams, depth, units, output_stride=options.stride)
+    return two_stage_parts.make(
+        scope=resnet_v1.scope(layers),
+        body=tuple(body),
+        carried=(unused,),
+        tail=(resnet_v1.last_block(hyperparams, depth, units),),
+        scale=scaling.subtract_resnet_means,
+        options=options,
+    )

@@ -1,0 +1,175 @@
+"""ResNet v1 of 50, 101 and 152 layers (He et al. 2015, Table 1), as tf-slim has it: a block's stride sits in its last unit.
+
+    unit:  y = relu(shortcut(x) + conv3(conv2(conv1(x))))
+
+conv1 and conv3 are 1x1, conv2 is 3x3 and strides or dilates; conv3 and shortcut have no activation.
+
+Block names are tf-slim's: `conv1`, `pool1`, `block1` ... `block4`; below a block `unit_<n>/bottleneck_v1/{conv1, conv2, conv3, shortcut}`. Published
+checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that every strided map is a subsample of the dense one.
+
+Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later strides become rates of the
+convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the strided network computes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from detection.networks import scaling
+from detection.networks.blocks import Chain, MaxPool, SpatialMean
+from detection.networks.classifier import Classifier, ClassifierSpec
+from detection.networks.depths import DepthRule, full_depth
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from detection.networks.layers import Conv
+
+UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # layers of the network -> units of its four blocks
+STEM_DEPTH, STEM_STRIDE = 64, 4  # of conv1 and pool1 together
+BASE_DEPTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of a block; its output has EXPANSION times as many channels
+EXPANSION = 4
+STRIDES = (2, 2, 2, 1)
+OUTPUT_STRIDES = (4, 8, 16, 32)
+
+
+def scope(layers: int) -> str:
+    """The name of the network in checkpoints."""
+    return f"resnet_v1_{layers}"
+
+
+def training_defaults() -> Hyperparams:
+    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    return Hyperparams(
+        initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal"),
+        regularizer=l2_penalty(0.0001),
+        activation=tf.nn.relu,
+        batch_norm=BatchNormSettings(decay=0.997, epsilon=1e-5, center=True, scale=True),
+    )
+
+
+class Subsample(keras.layers.Layer):
+    """Every n-th pixel, from the first on: float32 [B, h, w, c] -> [B, ceil(h / stride), ceil(w / stride), c]."""
+
+    def __init__(self, name: str, stride: int) -> None:
+        super().__init__(name=name, autocast=False)
+        self.stride = stride
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        # A pool of single pixels: a strided slice of the same takes ten times as long on a CPU.
+        return tf.nn.max_pool2d(x, 1, self.stride, "VALID") if self.stride > 1 else x
+
+
+class Bottleneck(keras.layers.Layer):
+    """The residual unit above. float32 [B, h, w, depth_in] -> float32 [B, ceil(h / stride), ceil(w / stride), depth].
+
+    Args:
+        depth_in: channels of the input; where they are as many as the output's, the shortcut is the (subsampled) input itself.
+        depth: channels of the output.
+        base_depth: channels between the convolutions.
+        stride: of the unit; a unit that strides does not dilate.
+        rate: of conv2.
+        hyperparams: of every convolution; their activation follows conv1, conv2 and the sum.
+    """
+
+    def __init__(self, depth_in: int, depth: int, base_depth: int, stride: int, rate: int, hyperparams: Hyperparams) -> None:
+        super().__init__(name="bottleneck_v1", autocast=False)
+        linear = dataclasses.replace(hyperparams, activation=None)
+        same = depth_in == depth
+        self.shortcut = Subsample("shortcut", stride) if same else Conv("shortcut", depth, 1, linear, stride=stride)
+        self.conv1 = Conv("conv1", base_depth, 1, hyperparams)
+        # With stride 1 both paddings are the same numbers; SAME needs no op of its own.
+        self.conv2 = Conv("conv2", base_depth, 3, hyperparams, stride=stride, rate=rate, padding="SAME" if stride == 1 else "EXPLICIT")
+        self.conv3 = Conv("conv3", depth, 1, linear)
+        self.activation = hyperparams.activation
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The convolutions build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        residual = self.conv1(x, training=training)
+        residual = self.conv2(residual, training=training)
+        residual = self.conv3(residual, training=training)
+        total = self.shortcut(x, training=training) + residual
+        return total if self.activation is None else self.activation(total)
+
+
+def blocks(
+    hyperparams: Hyperparams,
+    depth: DepthRule,
+    units: tuple[int, ...],
+    output_stride: int | None = None,
+    dense: tuple[str, ...] = (),
+) -> tuple[keras.layers.Layer, ...]:
+    """`conv1`, `pool1`, `block1` ... `block4`.
+
+    Args:
+        hyperparams: of every convolution.
+        depth: a table depth -> number of channels (`depth_rule`).
+        units: of each block (`UNITS`).
+        output_stride: of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
+        dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer `<block>_subsample` behind them
+            strides. The maps further on are the same numbers.
+
+    Raises:
+        ValueError: the network cannot have that output stride.
+    """
+    if output_stride not in (None, *OUTPUT_STRIDES):
+        raise ValueError(f"output stride {output_stride} is not one that ResNet v1 can have; use one of {OUTPUT_STRIDES}")
+    layers = [Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"), MaxPool("pool1", 3, 2)]
+    for number, (stride, rates) in enumerate(_strides_and_rates(units, output_stride), start=1):
+        name = f"block{number}"
+        layers.append(_block(number, hyperparams, depth, 1 if name in dense else stride, rates))
+        if name in dense and stride > 1:
+            layers.append(Subsample(f"{name}_subsample", stride))
+    return tuple(layers)
+
+
+def last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> Chain:
+    """`block4` alone, without dilation, for the map of `block3` or crops of it."""
+    return _block(len(units), hyperparams, depth, STRIDES[-1], (1,) * units[-1])
+
+
+def _strides_and_rates(units: tuple[int, ...], output_stride: int | None) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(stride of its last unit, rate of each unit) of every block: a stride that would lead beyond the output stride multiplies the later rates."""
+    reached, rate = STEM_STRIDE, 1
+    for count, stride in zip(units, STRIDES, strict=True):
+        if reached == output_stride:
+            yield 1, (rate,) * count
+            rate *= stride
+        else:
+            yield stride, (1,) * count
+            reached *= stride
+
+
+def _block(number: int, hyperparams: Hyperparams, depth: DepthRule, stride: int, rates: tuple[int, ...]) -> Chain:
+    """The units of one block, one for each rate."""
+    base = BASE_DEPTHS[number - 1]
+    depth_in = depth(EXPANSION * BASE_DEPTHS[number - 2] if number > 1 else STEM_DEPTH)
+    units = []
+    for index, rate in enumerate(rates, start=1):
+        own_stride = stride if index == len(rates) else 1
+        unit = Bottleneck(depth_in, depth(EXPANSION * base), depth(base), own_stride, rate, hyperparams)
+        units.append(Chain(f"unit_{index}", (unit,)))
+        depth_in = depth(EXPANSION * base)
+    return Chain(f"block{number}", tuple(units))
+
+
+def _classifier(layers: int, num_logits: int) -> Classifier:
+    hyperparams = training_defaults()
+    head = (SpatialMean(name="pool5"), Conv("logits", num_logits, 1, hyperparams.linear()))
+    return Classifier(scope(layers), blocks(hyperparams, full_depth, UNITS[layers]), head)
+
+
+CLASSIFIERS: dict[str, ClassifierSpec] = {
+    scope(layers): ClassifierSpec(
+        make=functools.partial(_classifier, layers),
+        scale=scaling.subtract_resnet_means,
+        image_size=224,
+        num_logits=1000,
+        background=False,
+    )
+    for layers in UNITS
+}
