@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -40,6 +40,7 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     outputs, marks = function.structured_outputs
     graph = frozen.graph.as_graph_def()
+    _forget_gradients(graph)
     tensors = [_behind_identities(graph, tensor.name) for tensor in frozen.outputs]  # In the order in which tf.nest flattens (dict, dict).
     output_names = dict(zip(sorted(outputs), tensors, strict=False))
     mark_names = dict(zip(sorted(marks), tensors[len(outputs) :], strict=True))
@@ -65,13 +66,30 @@ def variables(graph: graph_pb2.GraphDef) -> list[str]:
     return [node.name for node in everywhere if node.op in ("VarHandleOp", "ReadVariableOp", "VariableV2", "ResourceGather")]
 
 
+def _forget_gradients(graph: graph_pb2.GraphDef) -> None:
+    """Takes what uses an IdentityN past it.
+
+    `tf.custom_gradient` leaves one behind its result, for its gradients to hang on. In a served graph it would keep a convolution from its bias, and
+    a SavedModel cannot hold the gradients of frozen weights.
+    """
+    nodes = {node.name: node for node in graph.node}
+    for node in graph.node:
+        for position, used in enumerate(node.input):
+            if split(used)[1] >= 0 and nodes[split(used)[0]].op == "IdentityN":
+                node.input[position] = _behind(nodes, used, "IdentityN")
+
+
 def _behind_identities(graph: graph_pb2.GraphDef, name: str) -> str:
     """The tensor that `name` is a chain of identities of."""
-    nodes = {node.name: node for node in graph.node}
-    while nodes[split(name)[0]].op == "Identity":
-        source, index = split(nodes[split(name)[0]].input[0])
-        name = f"{source}:{index}"
-    return name
+    return _behind({node.name: node for node in graph.node}, name, "Identity", "IdentityN")
+
+
+def _behind(nodes: dict[str, node_def_pb2.NodeDef], name: str, *kinds: str) -> str:
+    """The tensor that `name` is once ops of these kinds, which hand their inputs on, are left out."""
+    source, index = split(name)
+    while nodes[source].op in kinds:
+        source, index = split(nodes[source].input[index])
+    return f"{source}:{index}"
 
 
 def _add_identity(graph: graph_pb2.GraphDef, tensor: str, name: str, dtype: tf.DType) -> None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from detection.export.fold import folded
 from detection.export.freeze import batch_norms, freeze, variables
+from detection.export.saved_model import write_saved_model
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import Conv, DepthwiseConv
@@ -84,9 +85,32 @@ def test_the_batch_stays_free():
     assert _cut(frozen, frozen.input, "out:0")(tf.zeros([5, 16, 16, 3])).shape[0] == 5
 
 
+def test_an_atrous_convolution_leaves_its_gradients_behind(tmp_path):
+    """They are made by `tf.custom_gradient`: frozen they cannot be saved, and would stand between the convolution and its bias."""
+    hyper = Hyperparams(keras.initializers.GlorotUniform(), activation=None)
+    plain, atrous = (Blocks("net", (Conv("third", 4, 3, hyper, rate=rate),)) for rate in (1, 2))
+    images = tf.random.stateless_uniform([1, 16, 16, 3], [1, 2])
+    plain(images)
+    expected = tf.nn.relu(atrous(images - 0.5)["third"])
+    frozen, like = _freeze(atrous, images.shape)[0], _freeze(plain, images.shape)[0]
+    assert [node.op for node in frozen.graph.node] == [node.op for node in like.graph.node]
+    assert _ops_that_run(frozen) == _ops_that_run(like)
+    write_saved_model(frozen, "images", [], tmp_path / "saved_model")
+    np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / "saved_model"))(images)["out"], expected, atol=1e-6)
+
+
 def test_what_tensorflow_runs_is_one_op_a_layer():
     """Convolution, bias and relu6 are fused by TensorFlow's own optimiser once batch norm is folded."""
     frozen, _ = _freeze(_network(), (1, 16, 16, 3))
+    ops = _ops_that_run(frozen)
+    assert sum("FusedConv2D" in op for op in ops) == 2, ops
+    if any("Mkl" in op for op in ops):  # With oneDNN the depthwise convolution takes its bias and activation in too.
+        assert sum("FusedDepthwiseConv2dNative" in op for op in ops) == 1, ops
+        assert not any("BiasAdd" in op or "Relu6" in op for op in ops), ops
+
+
+def _ops_that_run(frozen) -> list[str]:
+    """Kinds of the ops that are left when TensorFlow has optimised the graph for one image."""
     options = tf.compat.v1.RunOptions(output_partition_graphs=True)
     metadata = tf.compat.v1.RunMetadata()
     graph = tf.Graph()
@@ -94,8 +118,4 @@ def test_what_tensorflow_runs_is_one_op_a_layer():
         tf.graph_util.import_graph_def(frozen.graph, name="")
     with tf.compat.v1.Session(graph=graph) as session:
         session.run("out:0", {frozen.input: np.zeros([1, 16, 16, 3], np.float32)}, options=options, run_metadata=metadata)
-    ops = [node.op for partition in metadata.partition_graphs for node in partition.node]
-    assert sum("FusedConv2D" in op for op in ops) == 2, ops
-    if any("Mkl" in op for op in ops):  # With oneDNN the depthwise convolution takes its bias and activation in too.
-        assert sum("FusedDepthwiseConv2dNative" in op for op in ops) == 1, ops
-        assert not any("BiasAdd" in op or "Relu6" in op for op in ops), ops
+    return [node.op for partition in metadata.partition_graphs for node in partition.node]
