@@ -3,7 +3,7 @@
     Record (bytes and where they come from) -> decode -> Sample -> augment -> Sample -> resize, pad, batch -> types.Example
 
 Boxes of a sample are normalised to its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations need not know its size;
-they become pixels once, after resizing. n counts the boxes of one image and varies; padding comes at the end.
+they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary, and padding comes at the end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ class Record(NamedTuple):
     serialized: tf.Tensor  # string []
 
 
+class SampleProposals(NamedTuple):
+    """Regions of one image that may hold an object, given with the data (`data.proposals`), by descending score."""
+
+    boxes: tf.Tensor  # float32 [p, 4], normalised, inside the image
+    scores: tf.Tensor  # float32 [p]
+
+
 class Sample(NamedTuple):
     """One image with its boxes. Rows of the box-wise fields belong together."""
 
@@ -32,6 +39,7 @@ class Sample(NamedTuple):
     is_crowd: tf.Tensor  # bool [n]
     difficult: tf.Tensor  # bool [n]
     areas: tf.Tensor  # float32 [n], pixels² of the original image
+    proposals: SampleProposals | tuple[()] = ()  # empty where the input gives none
 
 
 class SampleInfo(NamedTuple):
@@ -45,7 +53,26 @@ class SampleInfo(NamedTuple):
 Augmentation = Callable[[Sample, tf.Tensor], Sample]
 
 
+BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
+
+
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:
-    """The sample with only those boxes for which `keep` (bool [n]) holds, in order."""
+    """The sample with only those boxes for which `keep` (bool [n]) holds, in order; proposals stay."""
     rows = tf.where(keep)[:, 0]
-    return Sample(sample.image, *(tf.gather(field, rows) for field in sample[1:]))
+    return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in BOX_FIELDS})
+
+
+def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
+    """The sample with only those proposals for which `wanted` (float32 [p, 4] -> bool [p]) holds, in order."""
+    if not sample.proposals:
+        return sample
+    rows = tf.where(wanted(sample.proposals.boxes))[:, 0]
+    return sample._replace(proposals=SampleProposals(*(tf.gather(field, rows) for field in sample.proposals)))
+
+
+def move_boxes(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
+    """The sample with `change` (float32 [any, 4] -> the same) applied to all that has a place in the image: boxes and proposals."""
+    sample = sample._replace(boxes=change(sample.boxes))
+    if not sample.proposals:
+        return sample
+    return sample._replace(proposals=sample.proposals._replace(boxes=change(sample.proposals.boxes)))

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from detection.builders import preprocessor
 from detection.data.augment import color, crop, flip, pad, rows
-from detection.data.sample import Sample
+from detection.data.sample import BOX_FIELDS, Sample, SampleProposals
 from detection.errors import ConfigError
 from detection.protos import preprocessor_pb2
 
@@ -39,18 +39,33 @@ def test_supported_steps_are_known():
     assert set(preprocessor.SUPPORTED) == set(all_steps()) - UNSUPPORTED
 
 
+@pytest.mark.parametrize("with_proposals", [False, True])
 @pytest.mark.parametrize("step", preprocessor.SUPPORTED)
-def test_every_step_runs_in_a_graph(step):
+def test_every_step_runs_in_a_graph(step, with_proposals):
     operation = build(f"{step} {{ {NEEDED.get(step, '')} }}")
     image = tf.constant(np.random.default_rng(0).integers(0, 256, [40, 50, 3], dtype=np.uint8))
-    flags = tf.constant([False, False])
-    sample = Sample(image, tf.constant([[0.1, 0.1, 0.5, 0.5], [0.3, 0.2, 0.9, 0.8]]), tf.constant([0, 1]), tf.ones([2]), flags, flags, tf.ones([2]))
-    free = [tf.TensorSpec([None] * (field.shape.rank - 1) + [field.shape[-1]] if field.shape.rank > 1 else [None], field.dtype) for field in sample]
-    run = tf.function(operation, autograph=False, input_signature=[Sample(*free), tf.TensorSpec([2], tf.int64)])
+    flags, boxes = tf.constant([False, False]), tf.constant([[0.1, 0.1, 0.5, 0.5], [0.3, 0.2, 0.9, 0.8]])
+    proposals = SampleProposals(boxes, tf.constant([0.9, 0.4])) if with_proposals else ()
+    sample = Sample(image, boxes, tf.constant([0, 1]), tf.ones([2]), flags, flags, tf.ones([2]), proposals)
+    free = tf.nest.map_structure(
+        lambda field: tf.TensorSpec([None] * (field.shape.rank - 1) + [field.shape[-1]] if field.shape.rank > 1 else [None], field.dtype), sample
+    )
+    run = tf.function(operation, autograph=False, input_signature=[free, tf.TensorSpec([2], tf.int64)])
     for number in range(3):
         after = run(sample, tf.constant([number, 1], tf.int64))
         assert after.image.shape[2] == 3 and after.boxes.shape[1] == 4
-        assert len({len(field) for field in after[1:]}) == 1 and np.isfinite(after.image.numpy()).all()
+        assert len({len(getattr(after, field)) for field in BOX_FIELDS}) == 1 and np.isfinite(after.image.numpy()).all()
+        assert bool(after.proposals) == with_proposals
+        if with_proposals:
+            _check_proposals(after, moves_labels_alone=step == "random_jitter_boxes")
+
+
+def _check_proposals(after: Sample, moves_labels_alone: bool) -> None:
+    """They lay where the boxes lay, so they do still, unless the labels moved and not the image."""
+    boxes, scores = (field.numpy() for field in after.proposals)
+    assert len(boxes) == len(scores) and (np.diff(scores) <= 0).all() and (boxes >= 0).all() and (boxes <= 1).all()
+    if not moves_labels_alone:
+        assert all(np.abs(boxes - box).max(axis=1).min() < 1e-5 for box in after.boxes.numpy())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import enum
 import tensorflow as tf
 
 from detection.data.augment import draw
-from detection.data.sample import Sample, keep_rows
+from detection.data.sample import BOX_FIELDS, Sample, SampleProposals, keep_rows
 
 
 class Jitter(enum.Enum):
@@ -53,9 +53,17 @@ def random_self_concat_image(
 
     def doubled(sample: Sample, axis: int) -> Sample:
         halving = tf.constant([[0.5, 1.0, 0.5, 1.0], [1.0, 0.5, 1.0, 0.5]][axis])
-        boxes = sample.boxes * halving
-        moved = boxes + tf.constant([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]][axis])
-        return Sample(tf.concat([sample.image] * 2, axis), tf.concat([boxes, moved], 0), *(tf.concat([field] * 2, 0) for field in sample[2:]))
+        step = tf.constant([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]][axis])
+
+        def both(boxes: tf.Tensor) -> tf.Tensor:
+            """Each box, then its copy: proposals stay sorted by score."""
+            return tf.reshape(tf.stack([boxes * halving, boxes * halving + step], axis=1), [-1, 4])
+
+        twice = {field: tf.repeat(getattr(sample, field), 2) for field in BOX_FIELDS[1:]}
+        sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=both(sample.boxes), **twice)
+        if not sample.proposals:
+            return sample
+        return sample._replace(proposals=SampleProposals(both(sample.proposals.boxes), tf.repeat(sample.proposals.scores, 2)))
 
     vertical, horizontal = draw.split(seed, 2)
     sample = draw.maybe(vertical, concat_vertical_probability, lambda s: doubled(s, 0), sample)

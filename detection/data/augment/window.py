@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from detection.data.sample import Sample, keep_rows
+from detection.data.sample import Sample, keep_proposals, keep_rows, move_boxes
 
 
 def visible_part(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -28,19 +28,26 @@ def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     return (boxes - tf.tile(origin, [2])) / tf.tile(size, [2])
 
 
+def clip(boxes: tf.Tensor) -> tf.Tensor:
+    """Boxes without what lies outside the image."""
+    return tf.clip_by_value(boxes, 0.0, 1.0)
+
+
 def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: float, clip_boxes: bool) -> Sample:
     """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
 
     Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped to the new image if
-    `clip_boxes` holds.
+    `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always clipped: what shows a corner of an object is background.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)
     image = tf.slice(sample.image, tf.concat([begin, [0]], axis=0), tf.concat([size, [3]], axis=0))
     keep = overlaps(sample.boxes, window) & (visible_part(sample.boxes, window) >= overlap_thresh)
-    sample = keep_rows(sample._replace(image=image), keep)
-    boxes = change_frame(sample.boxes, window)
-    return sample._replace(boxes=tf.clip_by_value(boxes, 0.0, 1.0) if clip_boxes else boxes)
+    sample = keep_proposals(keep_rows(sample._replace(image=image), keep), lambda boxes: overlaps(boxes, window))
+    sample = move_boxes(sample, lambda boxes: change_frame(boxes, window))
+    if clip_boxes:
+        return move_boxes(sample, clip)
+    return move_boxes(sample, clip)._replace(boxes=sample.boxes)
 
 
 def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | None = None) -> Sample:
@@ -54,4 +61,4 @@ def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | N
     image = tf.pad(sample.image, margins) if color is None else tf.pad(tf.cast(sample.image, tf.float32) - color, margins) + color
     image.set_shape([None, None, 3])
     window = tf.cast(tf.concat([-before, size - before], axis=0), tf.float32) / tf.tile(tf.cast(shape, tf.float32), [2])
-    return sample._replace(image=image, boxes=change_frame(sample.boxes, window))
+    return move_boxes(sample._replace(image=image), lambda boxes: change_frame(boxes, window))

@@ -1,7 +1,8 @@
 """Boxes and pixels always move together.
 
 Up to three boxes are painted, each into a colour channel of its own, so that overlaps hide nothing. After every operation the box of a channel must
-bound what is left of its paint, and a box may only be missing if too little of it is left.
+bound what is left of its paint, and a box may only be missing if too little of it is left. Every box is a proposal as well; a proposal may only be
+missing if nothing of it is left.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.data.augment import crop, flip, pad, rows, scale
-from detection.data.sample import Sample
+from detection.data.sample import Sample, SampleProposals
 
 GRAY = (9.0, 9.0, 9.0)  # the mean of an image may be as bright as paint
 # name -> (operation, smallest visible part of a box that may not be lost, tolerance in pixels: resampling blurs edges)
@@ -64,18 +65,20 @@ def pictures(draw) -> tuple[int, int, list[tuple[int, int, int, int]]]:
 
 
 def painted(height: int, width: int, boxes: np.ndarray) -> Sample:
-    """Box number i is painted in channel i and has class i."""
+    """Box number i is painted in channel i and has class i; so has the proposal with score 1 / (1 + i)."""
     image, count = np.zeros([height, width, 3], np.uint8), len(boxes)
     for channel, (top, left, bottom, right) in enumerate(boxes.astype(int)):
         image[top:bottom, left:right, channel] = 255
+    normalised = tf.constant(boxes / np.array([height, width] * 2, np.float32))
     return Sample(
         image=tf.constant(image),
-        boxes=tf.constant(boxes / np.array([height, width] * 2, np.float32)),
+        boxes=normalised,
         classes=tf.range(count),
         weights=tf.cast(tf.range(count), tf.float32),
         is_crowd=tf.range(count) == 1,
         difficult=tf.range(count) == 2,
         areas=tf.cast(tf.range(count), tf.float32) * 10,
+        proposals=SampleProposals(normalised, 1.0 / (1.0 + tf.range(count, dtype=tf.float32))),
     )
 
 
@@ -112,6 +115,19 @@ def test_boxes_bound_their_paint(name, picture, number):
         elif len(paint) and not tolerance:
             whole = np.prod(before[channel, 2:] - before[channel, :2])
             assert len(paint) / whole < may_be_lost_below + 1e-6
+        _check_proposal(after.proposals, channel, paint, image.shape[:2], tolerance)
+
+
+def _check_proposal(proposals: SampleProposals, channel: int, paint: np.ndarray, shape: tuple[int, int], tolerance: float) -> None:
+    """The proposal of a channel bounds its paint; where resampling blurs, one of a sliver may be there or not."""
+    scores = proposals.scores.numpy()
+    assert len(scores) == len(proposals.boxes) and np.all(np.diff(scores) < 0)
+    row = np.flatnonzero(np.isclose(scores, 1 / (1 + channel)))
+    if not (len(paint) and len(row)):
+        assert len(paint) == len(row) or (tolerance and (len(row) or np.ptp(paint, axis=0).min() < tolerance))
+        return
+    box = proposals.boxes.numpy()[row[0]] * np.array(shape * 2, np.float32)
+    np.testing.assert_allclose(box, [*paint.min(0), *(paint.max(0) + 1)], atol=tolerance + 1e-3)
 
 
 def test_flips_turn_exactly():
@@ -139,8 +155,17 @@ def test_probabilities_hold():
 def test_self_concat_doubles_boxes():
     sample = Sample(tf.ones([2, 4, 3]), tf.constant([[0.0, 0.25, 0.5, 0.5]]), tf.constant([3]), *[tf.ones([1])] * 4)
     both = rows.random_self_concat_image(sample, seed_of(0), 1.0, 1.0)
-    assert both.image.shape == (4, 8, 3) and both.classes.numpy().tolist() == [3] * 4
+    assert both.image.shape == (4, 8, 3) and both.classes.numpy().tolist() == [3] * 4 and both.proposals == ()
     np.testing.assert_allclose(both.boxes[3], [0.5, 0.625, 0.75, 0.75])
+
+
+def test_self_concat_keeps_proposals_sorted():
+    proposals = SampleProposals(tf.constant([[0.0, 0.25, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]), tf.constant([0.9, 0.1]))
+    sample = Sample(tf.ones([2, 4, 3]), proposals.boxes, tf.constant([3, 4]), *[tf.ones([2])] * 4, proposals)
+    both = rows.random_self_concat_image(sample, seed_of(0), 1.0, 1.0)
+    np.testing.assert_allclose(both.proposals.scores, [0.9] * 4 + [0.1] * 4)
+    np.testing.assert_allclose(both.proposals.boxes, both.boxes)
+    assert both.classes.numpy().tolist() == [3] * 4 + [4] * 4
 
 
 def test_pads_take_the_mean_colour():
