@@ -1,0 +1,60 @@
+"""Bilinear crops of boxes, with or without max pooling behind them: what Faster R-CNN gives to its second stage (survey, section 2.2.2).
+
+    sample i of n along an axis lies at  lo + i (hi - lo) / (n - 1),   lo, hi = edge of the box / side of the image * (side of the map - 1)
+
+so the first and the last sample lie on the edges of the box, and the corners of the image on the centres of the map's corner cells. A single
+sample lies in the middle. A sample outside the map gives 0. That includes the last sample of a box that touches the bottom or the right border of
+the image: whether rounding puts it on the last cell or just beyond, where it gives 0, depends on the last bits of the box, here as in the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+ImageShape = tuple[int | tf.Tensor, int | tf.Tensor]
+
+
+def crop(features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, size: tuple[int, int]) -> tf.Tensor:
+    """Crops of `size` cells, float32 [B * P, *size, c], image by image; the gradient flows to the features, not to the boxes.
+
+    Args:
+        features: float32 [B, h, w, c].
+        boxes: float32 [B, P, 4], pixels of the padded input; all zeros (padding) repeat the corner cell.
+        image_shape: height and width of the padded input, pixels, numbers or scalars.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run on a CPU, if a box is not finite.
+    """
+    batch = boxes.shape[0] or tf.shape(boxes)[0]
+    count = boxes.shape[1] if boxes.shape[1] is not None else tf.shape(boxes)[1]
+    images = tf.reshape(tf.broadcast_to(tf.range(batch)[:, tf.newaxis], [batch, count]), [-1])
+    normalised = tf.reshape(_normalised(tf.stop_gradient(boxes), image_shape), [-1, 4])
+    return tf.image.crop_and_resize(features, normalised, images, size)
+
+
+def _normalised(boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
+    """Boxes over the padded input. In float64: a division by a constant becomes a multiplication in a graph, and in float32 that can miss 1."""
+    height, width = (tf.cast(side, tf.float64) for side in image_shape)
+    return tf.cast(tf.cast(boxes, tf.float64) / tf.stack([height, width, height, width]), tf.float32)
+
+
+@dataclass(frozen=True)
+class CropAndResize:
+    """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none)."""
+
+    crop_size: int
+    pool_size: int
+    pool_stride: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.pool_size <= self.crop_size or self.pool_stride < 1:
+            raise ValueError(f"{self}: pool_size must lie between 1 and crop_size, and pool_stride must be at least 1")
+
+    def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
+        """float32 [B * P, s, s, c] with s = (crop_size - pool_size) // pool_stride + 1; arguments as of `crop`."""
+        crops = crop(features, boxes, image_shape, (self.crop_size, self.crop_size))
+        if self.pool_size == self.pool_stride == 1:
+            return crops
+        return tf.nn.max_pool2d(crops, self.pool_size, self.pool_stride, "VALID")

@@ -1,0 +1,217 @@
+"""RoI max pooling (Girshick 2015, section 2.1) with the exact gradient (Eq. 4).
+
+    RoI on the map    rows a = round(ymin / stride) to round(ymax / stride), both included: s rows, at least one; columns alike
+    bin i of n        rows a + floor(i s / n) to a + ceil((i + 1) s / n), the last excluded, cut to the map
+    y[r, i, j]        largest x in bin (i, j); 0 where no cell of the map is in it
+    dL/dx[k]          sum of dL/dy[r, i, j] over the outputs whose maximum is x[k], the first in row-major order of equal ones
+
+Bit for bit what Caffe's RoIPooling layer and torchvision.ops.roi_pool compute: halves are rounded away from zero, and s / n is a float32.
+
+How. Let level (p, q) hold at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any size is covered by four such
+windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by doubling: each is the maximum of the one before and
+of the same shifted by half a window. With the map laid out as [h w, c] that shift is a slice of the first axis, which copies nothing; windows that
+run over the end of a row are built too, but no bin asks for them. Levels that no bin needs stay empty.
+
+The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower half is its position, so the
+smallest key belongs to the first of the largest. Nothing is kept between forward and backward.
+
+Memory: MEASURE
+Not for XLA: how many levels there are depends on the RoIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from detection.ops.roi_crop import ImageShape
+from detection.ops.roi_rounding import rounded
+
+_LEVELS = 16  # Bins of up to 2^16 - 1 cells a side.
+
+
+@dataclass(frozen=True)
+class RoiMaxPool:
+    """Max pooling of each RoI to size x size bins, on maps with one cell every `stride` pixels; `chunk` RoIs are worked on at a time."""
+
+    size: int
+    stride: int
+    chunk: int = 128
+
+    def __post_init__(self) -> None:
+        if min(self.size, self.stride, self.chunk) < 1:
+            raise ValueError(f"{self}: size, stride and chunk must be at least 1")
+
+    def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape | None = None) -> tf.Tensor:
+        """float32 [B * P, size, size, c], image by image; the gradient flows to the features, not to the boxes.
+
+        Args:
+            features: float32 [B, h, w, c], c known.
+            boxes: float32 [B, P, 4], pixels of the padded input. One that is not finite gives zeros; all zeros (padding) are the first cell.
+            image_shape: does not matter; other region ops need it.
+        """
+        boxes = tf.stop_gradient(boxes)
+
+        @tf.custom_gradient
+        def pool(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            return self._forward(maps, boxes), lambda upstream: self._backward(maps, boxes, upstream)
+
+        pooled = pool(features)
+        batch, count = boxes.shape[:2]
+        rois = batch * count if batch is not None and count is not None else -1
+        return tf.reshape(pooled, [rois, self.size, self.size, features.shape[-1]])
+
+    def _forward(self, maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+        """float32 [B * P * size * size, c]."""
+
+        def image(number: int | tf.Tensor) -> tf.Tensor:
+            flat = tf.reshape(maps[number], [-1, maps.shape[-1]])
+            return self._pool(flat, self._plan(boxes[number], maps), _Contest(tf.maximum, tf.identity, tf.constant(0.0)))
+
+        return _in_turn(image, _side(maps, 0), tf.float32, maps.shape[-1])
+
+    def _backward(self, maps: tf.Tensor, boxes: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+        """float32 [B, h, w, c] for upstream float32 [B * P * size * size, c]."""
+        size = tf.size(maps[0])
+        by_image = tf.reshape(upstream, [_side(maps, 0), -1])
+
+        def image(number: int | tf.Tensor) -> tf.Tensor:
+            contest = _Contest(tf.minimum, lambda keys: tf.cast(keys, tf.int32), size)  # The cast leaves the lower half: the position.
+            winners = self._pool(_keys(maps[number]), self._plan(boxes[number], maps), contest)
+            return tf.reshape(_sums(tf.reshape(winners, [-1]), by_image[number], size), [-1, maps.shape[-1]])
+
+        return tf.reshape(_in_turn(image, _side(maps, 0), tf.float32, maps.shape[-1]), tf.shape(maps))
+
+    def _plan(self, boxes: tf.Tensor, maps: tf.Tensor) -> _Plan:
+        """Where the windows of the bins of boxes [P, 4] begin."""
+        ymin, xmin, ymax, xmax = tf.unstack(rounded(boxes, self.stride), axis=-1)
+        height, width = _side(maps, 1), _side(maps, 2)
+        rows, columns = self._bins(ymin, ymax, height), self._bins(xmin, xmax, width)
+        cells = height * width
+        # Where a level of columns begins when all levels lie one behind the other: level q has 2^q - 1 windows less than there are cells.
+        level_starts = columns.level * (cells + 1) - tf.bitwise.left_shift(1, columns.level) + 1
+        corners = [
+            row[:, :, tf.newaxis] * width + (column + level_starts)[:, tf.newaxis, :]
+            for row in (rows.first, rows.last)
+            for column in (columns.first, columns.last)
+        ]
+        empty = rows.empty[:, :, tf.newaxis] | columns.empty[:, tf.newaxis, :]
+        level = tf.where(empty, _levels(height), rows.level[:, :, tf.newaxis])
+        return _Plan(tf.reshape(tf.stack(corners, axis=-1), [-1, 4]), tf.reshape(level, [-1]), rows.longest, columns.longest, height, width)
+
+    def _bins(self, low: tf.Tensor, high: tf.Tensor, side: int | tf.Tensor) -> _Bins:
+        """The bins of RoIs with first and last cells low, high int32 [P]."""
+        # A product with the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's optimiser would turn a division in
+        # float32 into a product in float32, which is now and then a bit too large, and a bin would reach into the next cell.
+        step = tf.cast(tf.cast(tf.maximum(high - low + 1, 1), tf.float64) * (1.0 / self.size), tf.float32)[:, tf.newaxis]
+        number = tf.range(self.size, dtype=tf.float32)
+        start = tf.clip_by_value(low[:, tf.newaxis] + tf.cast(tf.floor(number * step), tf.int32), 0, side)
+        end = tf.clip_by_value(low[:, tf.newaxis] + tf.cast(tf.math.ceil((number + 1.0) * step), tf.int32), 0, side)
+        length = end - start
+        doublings = tf.constant([2**level for level in range(1, _levels(side))], tf.int32)
+        level = tf.reduce_sum(tf.cast(length[..., tf.newaxis] >= doublings, tf.int32), axis=-1)
+        return _Bins(level, start, end - tf.bitwise.left_shift(1, level), length <= 0, tf.reduce_max(tf.pad(tf.reshape(length, [-1]), [[1, 0]])))
+
+    def _pool(self, values: tf.Tensor, plan: _Plan, contest: _Contest) -> tf.Tensor:
+        """What wins in every bin, [P * size * size, c], as contest.read reads it, for values [h w, c]."""
+        by_columns = tf.concat(_doubled(values, 1, plan.longest_row, _levels(plan.width), contest.best), axis=0)
+        windows = _doubled(by_columns, plan.width, plan.longest_column, _levels(plan.height), contest.best)
+        bins = tf.shape(plan.level)[0]
+        known = plan.level.shape[0]
+        chunk = self.chunk * self.size**2
+        chunks = tf.maximum(-(-bins // chunk), 1) if known is None else max(-(-known // chunk), 1)
+        share = -(-bins // chunks)
+
+        def some(number: int | tf.Tensor) -> tf.Tensor:
+            part = slice(number * share, (number + 1) * share)
+            return _winners(windows, plan.corners[part], plan.level[part], contest)
+
+        return _in_turn(some, chunks, contest.missing.dtype, values.shape[-1])
+
+
+class _Bins(NamedTuple):
+    """The bins of P RoIs along one axis, cut to the map, and the two windows that cover each."""
+
+    level: tf.Tensor  # int32 [P, n], the windows have 2^level cells
+    first: tf.Tensor  # int32 [P, n], the cell where one begins
+    last: tf.Tensor  # int32 [P, n], and the other
+    empty: tf.Tensor  # bool [P, n]
+    longest: tf.Tensor  # int32 [], cells
+
+
+class _Plan(NamedTuple):
+    """Which rows of the windows the bins of an image need; N = P * n * n bins in row-major order."""
+
+    corners: tf.Tensor  # int32 [N, 4]
+    level: tf.Tensor  # int32 [N], of rows; one more than there are for a bin without cells
+    longest_column: tf.Tensor  # int32 [], height of the highest bin
+    longest_row: tf.Tensor  # int32 [], width of the widest
+    height: int | tf.Tensor
+    width: int | tf.Tensor
+
+
+class _Contest(NamedTuple):
+    """Who wins, what is wanted of the winner, and what stands in for it where nobody took part."""
+
+    best: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    read: Callable[[tf.Tensor], tf.Tensor]
+    missing: tf.Tensor
+
+
+def _levels(side: int | tf.Tensor) -> int:
+    """How many levels there can be along a side of the map."""
+    return max(side.bit_length(), 1) if isinstance(side, int) else _LEVELS
+
+
+def _doubled(values: tf.Tensor, step: int | tf.Tensor, longest: tf.Tensor, count: int, best: Callable) -> list[tf.Tensor]:
+    """The winners of 1, 2, 4, ... values that lie `step` rows apart, by the row of the first; empty from windows longer than `longest` on."""
+    levels = [values]
+    for level in range(1, count):
+        previous, shift = levels[-1], step * 2 ** (level - 1)
+        rows = tf.where(longest >= 2**level, tf.shape(previous)[0] - shift, 0)
+        levels.append(best(previous[:rows], previous[shift : shift + rows]))
+    return levels
+
+
+def _winners(windows: list[tf.Tensor], corners: tf.Tensor, level: tf.Tensor, contest: _Contest) -> tf.Tensor:
+    """[N, c] for N bins, level by level: gathering from all levels at once would need them in one tensor, a copy of most of the memory used here."""
+    groups = len(windows) + 1
+    *needed, absent = tf.dynamic_partition(tf.range(tf.shape(level)[0]), level, groups)
+    found = []
+    for rows, places in zip(windows, tf.dynamic_partition(corners, level, groups), strict=False):
+        quarters = [tf.gather(rows, place) for place in tf.unstack(places, axis=1)]
+        found.append(contest.read(contest.best(contest.best(*quarters[:2]), contest.best(*quarters[2:]))))
+    found.append(tf.fill([tf.shape(absent)[0], windows[0].shape[-1]], contest.missing))
+    return tf.dynamic_stitch([*needed, absent], found)
+
+
+def _keys(image: tf.Tensor) -> tf.Tensor:
+    """int64 [h w, c], the smaller the larger the number of image float32 [h, w, c], and among equal numbers by position."""
+    bits = tf.bitcast(image, tf.int32)
+    magnitude = tf.bitwise.bitwise_and(bits, 2**31 - 1)
+    falling = tf.where(bits < 0, magnitude, -magnitude)  # Numbers of one sign are ordered as their bits are; both zeros become 0.
+    positions = tf.reshape(tf.range(tf.size(image, tf.int64)), tf.shape(image))
+    return tf.reshape(tf.cast(falling, tf.int64) * 2**32 + positions, [-1, image.shape[-1]])
+
+
+def _sums(positions: tf.Tensor, values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """float32 [size], the values summed by their position; `size` as a position means nowhere."""
+    if tf.config.list_physical_devices("GPU"):  # Which have no weighted counting; on a CPU it is twice as fast.
+        return tf.math.unsorted_segment_sum(values, positions, size + 1)[:size]
+    return tf.raw_ops.DenseBincount(input=positions, size=size, weights=values)
+
+
+def _in_turn(part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, dtype: tf.DType, depth: int) -> tf.Tensor:
+    """part(0) to part(count - 1), [n, depth] each, one after the other so that memory is needed for one, and joined along the first axis."""
+    if isinstance(count, int) and count == 1:
+        return part(0)
+    parts = tf.TensorArray(dtype, count, element_shape=[None, depth], infer_shape=False)
+    _, parts = tf.while_loop(lambda i, _: i < count, lambda i, done: (i + 1, done.write(i, part(i))), (0, parts), parallel_iterations=1)
+    return parts.concat()
+
+
+def _side(maps: tf.Tensor, axis: int) -> int | tf.Tensor:
+    return maps.shape[axis] if maps.shape[axis] is not None else tf.shape(maps)[axis]
