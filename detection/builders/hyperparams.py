@@ -25,16 +25,18 @@ _MODES = {
 def build(message: hyperparams_pb2.Hyperparams, path: str) -> Hyperparams:
     """`path` names the field in errors, for example model.ssd.feature_extractor.conv_hyperparams."""
     return Hyperparams(
-        initializer=_initializer(message.initializer, f"{path}.initializer"),
+        initializer=initializer(message.initializer, f"{path}.initializer"),
         regularizer=_regularizer(message.regularizer),
         activation=_ACTIVATIONS[message.activation],
         batch_norm=_batch_norm(message, path),
         regularize_depthwise=message.regularize_depthwise,
         force_bias=message.force_use_bias,
+        regularize_biases=message.regularize_biases,
     )
 
 
-def _initializer(message: hyperparams_pb2.Initializer, path: str) -> keras.initializers.Initializer:
+def initializer(message: hyperparams_pb2.Initializer, path: str) -> keras.initializers.Initializer:
+    """The one that is set; `path` names the field in errors."""
     kind = message.WhichOneof("initializer_oneof")
     if kind == "truncated_normal_initializer":
         normal = message.truncated_normal_initializer

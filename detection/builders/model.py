@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from detection.builders import ssd
+from detection.builders import ssd, two_stage
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.meta_architectures.ssd import Ssd
@@ -13,7 +13,11 @@ from detection.protos import model_pb2
 
 Detector = Ssd | TwoStage
 
-META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {"ssd": ssd.build}
+META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
+    "ssd": ssd.build,
+    "faster_rcnn": two_stage.build,
+    "fast_rcnn": two_stage.build_fast_rcnn,
+}
 
 
 def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:

@@ -27,11 +27,47 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
         if message.box_predictor.HasField(kind) and predictor.box_code_size != code_size:
             coder = message.box_coder.WhichOneof("box_coder_oneof")
             yield f"{path}.box_predictor.{kind}.box_code_size ({predictor.box_code_size}) must be {code_size}, as box_coder is {coder}"
+    kind = message.box_predictor.WhichOneof("box_predictor_oneof")
+    if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
+        yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
     if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField("weighted_sigmoid_focal"):
         yield f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself; remove one of the two"
     fixed = message.image_resizer.fixed_shape_resizer
     if message.image_resizer.HasField("fixed_shape_resizer") and min(fixed.height, fixed.width) < 33:
         yield f"{path}.image_resizer.fixed_shape_resizer is {fixed.height} x {fixed.width}; the extractors need at least 33 x 33"
+
+
+def _two_stage(message: Message, path: str) -> Iterator[str]:
+    given = path.endswith("fast_rcnn")
+    if not given:
+        for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
+            if not message.HasField(field):
+                yield f"{path}.{field} is not set; regions are proposed with it"
+    if message.second_stage_normalize_targets and not given:
+        yield f"{path}.second_stage_normalize_targets is for model.fast_rcnn: what a network proposes changes while it learns; remove it"
+    if message.second_stage_background_iou >= message.second_stage_matched_iou:
+        low, high = message.second_stage_background_iou, message.second_stage_matched_iou
+        yield f"{path}.second_stage_background_iou ({low:g}) must be below second_stage_matched_iou ({high:g})"
+    if message.number_of_stages == 1 and not given:
+        return
+    predictor = message.second_stage_box_predictor
+    if not predictor.WhichOneof("box_predictor_oneof"):
+        yield f"{path}.second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN"
+    elif predictor.HasField("convolutional_box_predictor"):
+        yield f"{path}.second_stage_box_predictor.convolutional_box_predictor is SSD's; use mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN"
+    if predictor.HasField("mask_rcnn_box_predictor"):
+        for field in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
+            if not getattr(message, field):
+                yield f"{path}.{field} is not set, so regions cannot be cropped; the usual values are 14, 2 and 2"
+        if message.maxpool_kernel_size > message.initial_crop_size:
+            yield f"{path}.maxpool_kernel_size ({message.maxpool_kernel_size}) must not exceed initial_crop_size ({message.initial_crop_size})"
+
+
+def _rfcn(message: Message, path: str) -> Iterator[str]:
+    for side in ("height", "width"):
+        crop, bins = getattr(message, f"crop_{side}"), getattr(message, f"num_spatial_bins_{side}")
+        if bins > 0 and crop % bins:
+            yield f"{path}.crop_{side} ({crop}) must be a multiple of num_spatial_bins_{side} ({bins})"
 
 
 def _argmax_matcher(message: Message, path: str) -> Iterator[str]:
@@ -116,6 +152,8 @@ def _input_reader(message: Message, path: str) -> Iterator[str]:
 # Message -> what must hold between its fields; each yields sentences.
 RULES: dict[str, Callable[[Message, str], Iterator[str]]] = {
     "Ssd": _ssd,
+    "FasterRcnn": _two_stage,
+    "RfcnBoxPredictor": _rfcn,
     "ArgMaxMatcher": _argmax_matcher,
     "SsdAnchorGenerator": _ssd_anchors,
     "GridAnchorGenerator": _some_anchors("scales", "aspect_ratios"),

@@ -17,18 +17,30 @@ HONOURED: dict[str, frozenset[str]] = {
     message: frozenset(fields.split())
     for message, fields in {
         "TrainEvalPipelineConfig": "model train_config train_input_reader eval_config eval_input_reader",
-        "DetectionModel": "ssd",
+        "DetectionModel": "ssd faster_rcnn fast_rcnn",
         # The detector.
         "Ssd": """num_classes image_resizer feature_extractor box_coder matcher similarity_calculator encode_background_as_zeros
             negative_class_weight box_predictor anchor_generator post_processing normalize_loss_by_num_matches normalize_loc_loss_by_codesize
             loss freeze_batchnorm""",
         "SsdFeatureExtractor": """type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams pad_to_multiple
             use_explicit_padding use_depthwise num_layers""",
-        "BoxPredictor": "convolutional_box_predictor",
+        "FasterRcnn": """number_of_stages num_classes image_resizer feature_extractor first_stage_anchor_generator first_stage_atrous_rate
+            first_stage_box_predictor_conv_hyperparams first_stage_box_predictor_kernel_size first_stage_box_predictor_depth
+            first_stage_minibatch_size first_stage_positive_balance_fraction first_stage_nms_score_threshold first_stage_nms_iou_threshold
+            first_stage_max_proposals first_stage_localization_loss_weight first_stage_objectness_loss_weight initial_crop_size
+            maxpool_kernel_size maxpool_stride second_stage_box_predictor second_stage_batch_size second_stage_balance_fraction
+            second_stage_post_processing second_stage_localization_loss_weight second_stage_classification_loss_weight hard_example_miner
+            second_stage_classification_loss clip_anchors_to_image roi_max_pool second_stage_matched_iou second_stage_background_iou
+            second_stage_add_groundtruth second_stage_normalize_targets""",
+        "FasterRcnnFeatureExtractor": """type first_stage_features_stride batch_norm_trainable conv_hyperparams
+            override_base_feature_extractor_hyperparams depth_multiplier min_depth""",
+        "BoxPredictor": "convolutional_box_predictor mask_rcnn_box_predictor rfcn_box_predictor",
+        "MaskRCNNBoxPredictor": "fc_hyperparams use_dropout dropout_keep_probability box_code_size share_box_across_classes box_initializer",
+        "RfcnBoxPredictor": "conv_hyperparams num_spatial_bins_height num_spatial_bins_width depth box_code_size crop_height crop_width average_pool",
         "ConvolutionalBoxPredictor": """conv_hyperparams min_depth max_depth num_layers_before_predictor use_dropout dropout_keep_probability
             kernel_size box_code_size apply_sigmoid_to_scores class_prediction_bias_init use_depthwise box_encodings_clip_range""",
         "ConvolutionalBoxPredictor.BoxEncodingsClipRange": "min max",
-        "Hyperparams": "op regularizer initializer activation batch_norm regularize_depthwise force_use_bias",
+        "Hyperparams": "op regularizer initializer activation batch_norm regularize_depthwise force_use_bias regularize_biases",
         "Regularizer": "l1_regularizer l2_regularizer",
         "L1Regularizer": "weight",
         "L2Regularizer": "weight",
@@ -142,6 +154,8 @@ HONOURED: dict[str, frozenset[str]] = {
     }.items()
 }
 
+_MASKS = "it belongs to masks, which are not predicted"
+_SAME_NMS = "the result is that of plain suppression"
 _ANCHORWISE = "no builder of the schema ever read it"
 _MATMUL = "gathering is batched here"
 _TUNED = "reading and batching tune themselves"
@@ -151,6 +165,30 @@ NO_EFFECT: dict[str, str] = {
     "Ssd.inplace_batchnorm_update": "batch norm statistics are always updated within the step",
     "Ssd.implicit_example_weight": "it belongs to use_confidences_as_targets",
     "Ssd.return_raw_detections_during_predict": "raw boxes and scores are always exported",
+    "FasterRcnn.second_stage_mask_prediction_loss_weight": _MASKS,
+    "FasterRcnn.resize_masks": _MASKS,
+    "FasterRcnn.inplace_batchnorm_update": "batch norm statistics are always updated within the step",
+    "FasterRcnn.use_matmul_crop_and_resize": "the result is that of plain cropping",
+    "FasterRcnn.use_matmul_gather_in_matcher": _MATMUL,
+    "FasterRcnn.use_static_balanced_label_sampler": "shapes are always static",
+    "FasterRcnn.use_static_shapes": "shapes are always static",
+    "FasterRcnn.use_static_shapes_for_eval": "shapes are always static",
+    "FasterRcnn.use_partitioned_nms_in_first_stage": _SAME_NMS,
+    "FasterRcnn.use_combined_nms_in_first_stage": _SAME_NMS,
+    "FasterRcnn.return_raw_detections_during_predict": "raw boxes and scores are always exported",
+    "FasterRcnnFeatureExtractor.pad_to_multiple": "it belongs to fpn",
+    **dict.fromkeys(
+        (
+            "MaskRCNNBoxPredictor.conv_hyperparams",
+            "MaskRCNNBoxPredictor.mask_prediction_conv_depth",
+            "MaskRCNNBoxPredictor.mask_height",
+            "MaskRCNNBoxPredictor.mask_width",
+            "MaskRCNNBoxPredictor.mask_prediction_num_conv_layers",
+            "MaskRCNNBoxPredictor.masks_are_class_agnostic",
+            "MaskRCNNBoxPredictor.convolve_then_upsample_masks",
+        ),
+        _MASKS,
+    ),
     "MultiscaleAnchorGenerator.normalize_coordinates": "anchors are in pixels everywhere",
     "ArgMaxMatcher.use_matmul_gather": _MATMUL,
     "BipartiteMatcher.use_matmul_gather": _MATMUL,
@@ -165,8 +203,8 @@ NO_EFFECT: dict[str, str] = {
     "Loss.desired_negative_sampling_ratio": "it belongs to expected_loss_weights",
     "BatchNonMaxSuppression.change_coordinate_frame": "detections are always relative to the true image, without padding",
     "BatchNonMaxSuppression.use_static_shapes": "shapes are always static",
-    "BatchNonMaxSuppression.use_partitioned_nms": "the result is that of plain suppression",
-    "BatchNonMaxSuppression.use_combined_nms": "the result is that of plain suppression",
+    "BatchNonMaxSuppression.use_partitioned_nms": _SAME_NMS,
+    "BatchNonMaxSuppression.use_combined_nms": _SAME_NMS,
     "BatchNonMaxSuppression.use_hard_nms": "suppression is always hard",
     "BatchNonMaxSuppression.use_cpu_nms": "TensorFlow places suppression by itself",
     "RandomHorizontalFlip.keypoint_flip_permutation": "only boxes are read",
@@ -205,14 +243,15 @@ NO_EFFECT: dict[str, str] = {
 
 # Honoured fields of which only some values are: Message.field -> values.
 VALUES: dict[str, tuple[str, ...]] = {
-    "Hyperparams.op": ("CONV",),
+    "Hyperparams.op": ("CONV", "FC"),
     "InputReader.input_type": ("TF_EXAMPLE", "INPUT_DEFAULT"),
+    # The first of a list is the example that messages give.
     "SsdFeatureExtractor.type": (
+        "ssd_mobilenet_v1",
         "ssd_caffenet",
         "ssd_inception_resnet_v2",
         "ssd_inception_v2",
         "ssd_inception_v3",
-        "ssd_mobilenet_v1",
         "ssd_mobilenet_v1_keras",
         "ssd_mobilenet_v2",
         "ssd_mobilenet_v2_keras",
@@ -221,6 +260,23 @@ VALUES: dict[str, tuple[str, ...]] = {
         "ssd_resnet50",
         "ssd_vgg16",
         "ssd_vgg_cnn_m_1024",
+    ),
+    "FasterRcnnFeatureExtractor.type": (
+        "faster_rcnn_resnet101",
+        "faster_rcnn_caffenet",
+        "faster_rcnn_inception_resnet_v2",
+        "faster_rcnn_inception_resnet_v2_keras",
+        "faster_rcnn_inception_v2",
+        "faster_rcnn_inception_v3",
+        "faster_rcnn_mobilenet_v1",
+        "faster_rcnn_mobilenet_v2",
+        "faster_rcnn_resnet101_keras",
+        "faster_rcnn_resnet152",
+        "faster_rcnn_resnet152_keras",
+        "faster_rcnn_resnet50",
+        "faster_rcnn_resnet50_keras",
+        "faster_rcnn_vgg16",
+        "faster_rcnn_vgg_cnn_m_1024",
     ),
     "TrainConfig.fine_tune_checkpoint_type": ("", "classification", "detection", "full"),
     "EvalConfig.metrics_set": (
@@ -234,9 +290,13 @@ VALUES: dict[str, tuple[str, ...]] = {
 # Message.field of what is refused -> what to do. Without a row: remove it, or use one of the supported alternatives of its oneof.
 INSTEAD: dict[str, str] = {
     "TrainEvalPipelineConfig.graph_rewriter": "remove it: weights are neither trained nor exported quantised",
-    **dict.fromkeys(
-        ("DetectionModel.faster_rcnn", "DetectionModel.fast_rcnn", "DetectionModel.center_net", "DetectionModel.experimental_model"), "use model.ssd"
-    ),
+    **dict.fromkeys(("DetectionModel.center_net", "DetectionModel.experimental_model"), "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
+    "FasterRcnn.context_config": "remove it: every image is looked at by itself",
+    "FasterRcnn.output_final_box_features": "remove it",
+    "FasterRcnn.output_final_box_rpn_features": "remove it",
+    "FasterRcnnFeatureExtractor.fpn": "remove it: regions are proposed on one map of the network",
+    "MaskRCNNBoxPredictor.predict_instance_masks": "remove it: only boxes are predicted",
+    "MaskRCNNBoxPredictor.predict_keypoints": "remove it: only boxes are predicted",
     "Ssd.add_background_class": "remove it: logits always have a background column",
     "Ssd.explicit_background_class": "remove it: logits always have a background column",
     "Ssd.use_confidences_as_targets": "remove it: targets are one-hot",

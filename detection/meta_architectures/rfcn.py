@@ -30,5 +30,5 @@ class PositionSensitiveRegions(keras.layers.Layer):
     def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K, 4], logits float32 [B, P, K + 1]."""
         whole = self.tail(features, training=training)
-        codes, logits = self.head(whole, boxes, image_shape, training=training)
+        codes, logits = self.head(whole, boxes=boxes, image_shape=image_shape, training=training)
         return by_image(codes, boxes), by_image(logits, boxes)

@@ -15,6 +15,7 @@ Step 6 is Equation 1 with the proposals as anchors. For image i with n_i proposa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Protocol
 
 import keras
@@ -23,11 +24,12 @@ import tensorflow as tf
 from detection.errors import ConfigError
 from detection.feature_extractors.two_stage import TwoStageExtractor
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
+from detection.meta_architectures.target_normalization import TargetNormalization
 from detection.ops import boxes as box_ops
 from detection.ops.samplers import BalancedSampler
 from detection.ops.scores import PostProcessing
 from detection.ops.targets import TargetAssigner
-from detection.types import DensePredictions, Detections, Groundtruth, ImageBatch, Proposals, RegionPredictions, Targets
+from detection.types import DensePredictions, Detections, Example, Groundtruth, ImageBatch, Proposals, RegionPredictions, Targets
 
 
 class Proposer(Protocol):
@@ -96,6 +98,8 @@ class TwoStage(keras.layers.Layer):
         sampler: of proposals in training; None keeps all, for a miner.
         loss_terms: the parts of Equation 1 for regions.
         postprocessing: score conversion and per-class non-maximum suppression.
+        add_groundtruth: in training, groundtruth boxes are proposals too.
+        normalization: of the codes that the box layer learns; None learns them as they are.
     """
 
     def __init__(
@@ -110,6 +114,8 @@ class TwoStage(keras.layers.Layer):
         sampler: ProposalSampler | None,
         loss_terms: LossTerms,
         postprocessing: PostProcessing,
+        add_groundtruth: bool = False,
+        normalization: TargetNormalization | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.num_classes = num_classes
@@ -117,6 +123,7 @@ class TwoStage(keras.layers.Layer):
         self.proposer, self.regions = proposer, regions
         self.assigner, self.sampler = assigner, sampler
         self.loss_terms, self.postprocessing = loss_terms, postprocessing
+        self.add_groundtruth, self.normalization = add_groundtruth, normalization
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
@@ -130,6 +137,8 @@ class TwoStage(keras.layers.Layer):
         rpn, proposals = self.proposer.run(features, batch, training)
         targets: Targets | tuple[()] = ()
         if groundtruth is not None and self.regions is not None:
+            if training and self.add_groundtruth:
+                proposals = _with_groundtruth(proposals, groundtruth)
             targets = self.assigner(proposals.boxes, groundtruth, self.num_classes)
             if training and self.sampler is not None:
                 proposals, targets = self.sampler(proposals, targets)
@@ -150,7 +159,8 @@ class TwoStage(keras.layers.Layer):
         proposals = predictions.proposals
         if self.regions is None:
             return _as_detections(proposals, true_shapes)
-        boxes = self.assigner.box_coder.decode(predictions.box_codes, proposals.boxes[:, :, tf.newaxis])
+        codes = predictions.box_codes if self.normalization is None else self.normalization.restore_all(predictions.box_codes)
+        boxes = self.assigner.box_coder.decode(codes, proposals.boxes[:, :, tf.newaxis])
         scores = self.postprocessing.score_converter(predictions.class_logits)
         scores = tf.where(_valid(proposals)[..., tf.newaxis], scores, 0.0)
         if boxes.shape[2] == 1:
@@ -166,6 +176,18 @@ class TwoStage(keras.layers.Layer):
             rows=rows,
         )
 
+    def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
+        """Fits the normalisation of box codes to the proposals and groundtruth of `examples`; returns the boxes seen of each class, float32 [K].
+
+        Only for proposals that come with the images: others depend on what is yet to be learnt.
+        """
+
+        def assign(example: Example) -> Targets:
+            proposals = _with_groundtruth(example.batch.proposals, example.groundtruth) if self.add_groundtruth else example.batch.proposals
+            return self.assigner(proposals.boxes, example.groundtruth, self.num_classes)
+
+        return self.normalization.measure(examples, assign)
+
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
         penalties = self.losses
@@ -178,6 +200,8 @@ class TwoStage(keras.layers.Layer):
         images = tf.zeros([1, 128, 128, 3])
         features = self.body(images)
         self.proposer.build_weights(features)
+        if self.normalization is not None:
+            self.normalization.build_weights()
         if self.regions is not None:
             self.regions.run(features, tf.constant([[[0.0, 0.0, 64.0, 64.0]]]), (128, 128), False)
 
@@ -197,10 +221,16 @@ class TwoStage(keras.layers.Layer):
         share = valid / (tf.maximum(tf.reduce_sum(valid, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(valid)[0], tf.float32))
         targets = targets._replace(box_weights=targets.box_weights * share, class_weights=targets.class_weights * share)
 
+        classes = tf.argmax(targets.classes[..., 1:], axis=-1, output_type=tf.int32)  # 0 where there is none, which then weighs nothing
+        normalization = self.normalization
+        if normalization is not None:
+            targets = targets._replace(box_codes=normalization.normalise(targets.box_codes, classes))
+
         def decode(codes: tf.Tensor) -> tf.Tensor:
+            codes = codes if normalization is None else normalization.restore(codes, classes)
             return self.assigner.box_coder.decode(codes, proposals.boxes)
 
-        return multibox_loss(self.loss_terms, _codes_of_class(predictions.box_codes, targets), predictions.class_logits, targets, decode)
+        return multibox_loss(self.loss_terms, _codes_of(classes, predictions.box_codes), predictions.class_logits, targets, decode)
 
 
 def _valid(proposals: Proposals) -> tf.Tensor:
@@ -208,12 +238,22 @@ def _valid(proposals: Proposals) -> tf.Tensor:
     return tf.sequence_mask(proposals.counts, tf.shape(proposals.scores)[1])
 
 
-def _codes_of_class(codes: tf.Tensor, targets: Targets) -> tf.Tensor:
-    """codes float32 [B, P, K or 1, 4] -> [B, P, 4]: those of each proposal's own class; of class 0 where it has none, which weighs nothing."""
-    if codes.shape[2] == 1:
-        return codes[:, :, 0]
-    classes = tf.argmax(targets.classes[..., 1:], axis=-1, output_type=tf.int32)
-    return tf.gather(codes, classes, axis=2, batch_dims=2)
+def _codes_of(classes: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """codes float32 [B, P, K or 1, 4] -> [B, P, 4]: those of each proposal's own class, int32 [B, P]."""
+    return codes[:, :, 0] if codes.shape[2] == 1 else tf.gather(codes, classes, axis=2, batch_dims=2)
+
+
+def _with_groundtruth(proposals: Proposals, groundtruth: Groundtruth) -> Proposals:
+    """The boxes to be learnt first, as sure as can be, then the proposals; P grows by M."""
+    learnt = groundtruth.weights > 0
+    boxes = tf.concat([groundtruth.boxes, proposals.boxes], axis=1)
+    scores = tf.concat([tf.ones_like(groundtruth.weights), proposals.scores], axis=1)
+    valid = tf.concat([learnt, _valid(proposals)], axis=1)
+    rows = tf.argsort(tf.cast(~valid, tf.int32), axis=-1, stable=True)  # valid ones to the front, in their order
+    counts = tf.reduce_sum(tf.cast(valid, tf.int32), axis=-1)
+    kept = tf.sequence_mask(counts, tf.shape(rows)[1])
+    boxes = tf.where(kept[..., tf.newaxis], tf.gather(boxes, rows, batch_dims=1), 0.0)
+    return Proposals(boxes, tf.where(kept, tf.gather(scores, rows, batch_dims=1), 0.0), counts)
 
 
 def _best_boxes(boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:

@@ -33,6 +33,7 @@ class Hyperparams:
     batch_norm: BatchNormSettings | None = None
     regularize_depthwise: bool = False
     force_bias: bool = False
+    regularize_biases: bool = False
 
     @property
     def has_bias(self) -> bool:

@@ -93,7 +93,7 @@ class _Convolution(keras.layers.Layer):
         )
 
     def _add_bias(self, channels: int) -> None:
-        self.bias = self.add_weight(name="biases", shape=(channels,), initializer=self.bias_initializer) if self.hyperparams.has_bias else None
+        self.bias = _biases(self, channels) if self.hyperparams.has_bias else None
 
     def _padded(self, x: tf.Tensor) -> tuple[tf.Tensor, str]:
         """EXPLICIT padding adds the same border whatever the input size (SAME puts an odd pixel last), then convolves VALID."""
@@ -214,9 +214,19 @@ class Dense(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="weights", shape=(shape[-1], self.units), initializer=hyper.initializer.clone(), regularizer=hyper.regularizer
         )
-        self.bias = self.add_weight(name="biases", shape=(self.units,), initializer=self.bias_initializer)
+        self.bias = _biases(self, self.units)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(self.kernel)), tf.convert_to_tensor(self.bias))
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
+
+
+def _biases(layer: _Convolution | Dense, channels: int) -> keras.Variable:
+    hyper = layer.hyperparams
+    return layer.add_weight(
+        name="biases",
+        shape=(channels,),
+        initializer=layer.bias_initializer,
+        regularizer=hyper.regularizer if hyper.regularize_biases else None,
+    )

@@ -22,7 +22,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from detection.data.input import iterate, train_dataset
+from detection.data.input import count_records, iterate, train_dataset
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
@@ -42,6 +42,7 @@ from detection.types import Example
 if TYPE_CHECKING:
     from detection.builders.pipeline import Pipeline
 
+_MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
 _LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
 
 
@@ -167,12 +168,20 @@ class _Run:
             start_step=0 if seed is None else self.step_number,
             remarks=remarks,
         )
+        if self.step_number == 0 and getattr(self.detector, "normalization", None) is not None:
+            self._measure_targets(dataset)
         if self.strategy.num_replicas_in_sync > 1:
             dataset = self.strategy.experimental_distribute_dataset(dataset)
         self.examples = iterate(dataset, self.pipeline.train_input, remarks)
         self.feed = Feed(self.examples)
         self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
         self.watch = LossesWatch(lambda: self.step.tags, self.options.max_nonfinite_steps, self.folder, self.strategy.experimental_local_results)
+
+    def _measure_targets(self, dataset: tf.data.Dataset) -> None:
+        """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
+        batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
+        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Remarks()))
+        self._say(f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of {batches * self.settings.batch_size} images")
 
     def _show_progress(self) -> Progress:
         total, every = self.settings.num_steps or None, self.options.progress_seconds

@@ -77,6 +77,7 @@ def test_builders_read_what_is_honoured():
     ("row", "built"),
     [
         ("SsdFeatureExtractor.type", feature_extractor.SSD_EXTRACTORS),
+        ("FasterRcnnFeatureExtractor.type", feature_extractor.TWO_STAGE_EXTRACTORS),
         ("EvalConfig.metrics_set", METRICS_SETS),
         ("TrainConfig.fine_tune_checkpoint_type", ("", *restore.KINDS)),
     ],

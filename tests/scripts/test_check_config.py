@@ -65,7 +65,7 @@ def test_data_is_looked_for_unless_told_otherwise(tmp_path):
     "setting",
     [
         "model.ssd.num_classes=0",
-        "model.ssd.feature_extractor.type=ssd_vgg16",
+        "model.ssd.feature_extractor.type=ssd_vgg19",
         "model={faster_rcnn {}}",
         "learning_rate=nan",
         "model.ssd.feature_extractor.num_layers=7",

@@ -1,0 +1,182 @@
+"""Message `FasterRcnn` -> meta_architectures.two_stage.TwoStage: Faster R-CNN, or R-FCN where the second stage has an rfcn_box_predictor."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from detection.builders import anchor_generator, feature_extractor, hyperparams, losses, post_processing
+from detection.data.resize import Resizer
+from detection.errors import ConfigError
+from detection.feature_extractors.two_stage import TwoStageExtractor
+from detection.heads.dense import DensePredictor, PredictorOptions
+from detection.heads.position_sensitive import PositionSensitiveHead, PositionSensitiveOptions
+from detection.heads.region import RegionHead, RegionHeadOptions
+from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
+from detection.losses.weighted_softmax import WeightedSoftmax
+from detection.meta_architectures.fast_rcnn import GivenProposals
+from detection.meta_architectures.faster_rcnn import CropRegions, RegionProposalNetwork, RpnSettings
+from detection.meta_architectures.multibox_loss import LossTerms
+from detection.meta_architectures.rfcn import PositionSensitiveRegions
+from detection.meta_architectures.target_normalization import TargetNormalization
+from detection.meta_architectures.two_stage import ProposalSampler, Proposer, TwoStage
+from detection.networks.layers import Conv
+from detection.ops import boxes as box_ops
+from detection.ops import roi
+from detection.ops.box_coders import FasterRcnnBoxCoder
+from detection.ops.matchers import ArgMaxMatcher
+from detection.ops.nms import MulticlassNms
+from detection.ops.samplers import BalancedSampler
+from detection.ops.targets import TargetAssigner
+from detection.protos import box_predictor_pb2, faster_rcnn_pb2
+
+# Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2; Girshick 2015, section 2.3).
+CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
+RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
+
+
+def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
+    """A new Faster R-CNN or R-FCN for images as `resizer` makes them."""
+    path = "model.faster_rcnn"
+    return _build(message, _region_proposal_network(message, path), path)
+
+
+def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
+    """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not matter."""
+    return _build(message, GivenProposals(), "model.fast_rcnn")
+
+
+def _build(message: faster_rcnn_pb2.FasterRcnn, proposer: Proposer, path: str) -> TwoStage:
+    predictor = message.second_stage_box_predictor
+    whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
+    extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map, f"{path}.feature_extractor")
+    given = isinstance(proposer, GivenProposals)
+    two_stages = given or message.number_of_stages > 1
+    return TwoStage(
+        name="fast_rcnn" if given else "rfcn" if whole_map else "faster_rcnn",
+        num_classes=message.num_classes,
+        extractor=extractor,
+        proposer=proposer,
+        regions=_regions(message, extractor, path) if two_stages else None,
+        assigner=TargetAssigner(box_ops.iou, _region_matcher(message, path), CODER),
+        sampler=_sampler(message, path),
+        loss_terms=_region_losses(message, path),
+        postprocessing=post_processing.build(message.second_stage_post_processing, f"{path}.second_stage_post_processing"),
+        add_groundtruth=message.second_stage_add_groundtruth,
+        normalization=TargetNormalization(message.num_classes) if message.second_stage_normalize_targets else None,
+    )
+
+
+def _region_matcher(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ArgMaxMatcher:
+    """Below the lower threshold a proposal is not even background: with 0, every one is."""
+    matched, background = message.second_stage_matched_iou, message.second_stage_background_iou
+    if background >= matched:
+        raise ConfigError(f"{path}.second_stage_background_iou ({background:g}) must be below second_stage_matched_iou ({matched:g})")
+    if background == 0:
+        return ArgMaxMatcher(matched, matched)
+    return ArgMaxMatcher(matched, background, negatives_lower_than_unmatched=False)
+
+
+def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, path: str) -> RegionProposalNetwork:
+    """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference."""
+    anchors = anchor_generator.build(message.first_stage_anchor_generator, f"{path}.first_stage_anchor_generator")
+    if len(anchors.num_per_location) != 1:
+        raise ConfigError(f"{path}.first_stage_anchor_generator makes anchors for {len(anchors.num_per_location)} maps; use grid_anchor_generator")
+    hyper = hyperparams.build(message.first_stage_box_predictor_conv_hyperparams, f"{path}.first_stage_box_predictor_conv_hyperparams")
+    depth, size, rate = message.first_stage_box_predictor_depth, message.first_stage_box_predictor_kernel_size, message.first_stage_atrous_rate
+    most = message.first_stage_max_proposals
+    return RegionProposalNetwork(
+        conv=Conv("Conv", depth, size, dataclasses.replace(hyper, activation=tf.nn.relu6), rate=rate),
+        predictor=DensePredictor("FirstStageBoxPredictor", anchors.num_per_location[0], 2, PredictorOptions(hyper)),
+        settings=RpnSettings(
+            anchors=anchors,
+            assigner=TargetAssigner(box_ops.iou, RPN_MATCHER, CODER),
+            loss_terms=LossTerms(
+                localization=WeightedSmoothL1(1.0),
+                classification=WeightedSoftmax(1.0),
+                localization_weight=message.first_stage_localization_loss_weight,
+                classification_weight=message.first_stage_objectness_loss_weight,
+            ),
+            sampler=BalancedSampler(message.first_stage_positive_balance_fraction),
+            minibatch=message.first_stage_minibatch_size,
+            nms=MulticlassNms(message.first_stage_nms_score_threshold, message.first_stage_nms_iou_threshold, most, most),
+            clip_anchors=message.clip_anchors_to_image,
+        ),
+    )
+
+
+def _regions(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> CropRegions | PositionSensitiveRegions:
+    predictor = message.second_stage_box_predictor
+    kind = predictor.WhichOneof("box_predictor_oneof")
+    path = f"{path}.second_stage_box_predictor"
+    if kind == "rfcn_box_predictor":
+        options = _position_sensitive(predictor.rfcn_box_predictor, extractor.stride, f"{path}.{kind}")
+        return PositionSensitiveRegions(tail=extractor.tail, head=PositionSensitiveHead(message.num_classes, options))
+    if kind == "mask_rcnn_box_predictor":
+        options = _region_head(predictor.mask_rcnn_box_predictor, f"{path}.{kind}")
+        return CropRegions(
+            crop=_crop(message, extractor, path.rpartition(".")[0]), tail=extractor.tail, head=RegionHead(message.num_classes, options)
+        )
+    raise ConfigError(f"{path}.{kind or 'box_predictor_oneof'} is not supported; use mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN")
+
+
+def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor, path: str) -> RegionHeadOptions:
+    return RegionHeadOptions(
+        hyperparams=hyperparams.build(message.fc_hyperparams, f"{path}.fc_hyperparams"),
+        code_size=message.box_code_size,
+        dropout_keep=message.dropout_keep_probability if message.use_dropout else None,
+        share_box=message.share_box_across_classes,
+        box_initializer=hyperparams.initializer(message.box_initializer, f"{path}.box_initializer") if message.HasField("box_initializer") else None,
+    )
+
+
+def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int, path: str) -> PositionSensitiveOptions:
+    bins, crop = (message.num_spatial_bins_height, message.num_spatial_bins_width), (message.crop_height, message.crop_width)
+    for side, name, parts in zip(crop, ("height", "width"), bins, strict=True):
+        if side % parts:
+            raise ConfigError(f"{path}.crop_{name} ({side}) must be a multiple of num_spatial_bins_{name} ({parts})")
+    return PositionSensitiveOptions(
+        hyperparams=hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams"),
+        crop=roi.PositionSensitiveAveragePool(bins, stride) if message.average_pool else roi.PositionSensitiveCrop(bins, crop),
+        num_bins=bins[0] * bins[1],
+        depth=message.depth,
+        code_size=message.box_code_size,
+    )
+
+
+def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> roi.CropAndResize | roi.RoiMaxPool:
+    for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
+        if getattr(message, name) < 1:
+            raise ConfigError(f"{path}.{name} ({getattr(message, name)}) must be at least 1")
+    size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
+    if extractor.crop_size not in (None, size):
+        raise ConfigError(
+            f"{path}.initial_crop_size, maxpool_kernel_size and maxpool_stride make crops of {size}x{size}, but {message.feature_extractor.type} "
+            f"takes {extractor.crop_size}x{extractor.crop_size}; set {2 * extractor.crop_size}, 2 and 2"
+        )
+    if message.roi_max_pool:
+        return roi.RoiMaxPool(size, extractor.stride)
+    return roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
+
+
+def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | None:
+    """None with a miner, which looks at all proposals."""
+    if message.HasField("hard_example_miner"):
+        return None
+    return ProposalSampler(message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size")
+
+
+def _region_losses(message: faster_rcnn_pb2.FasterRcnn, path: str) -> LossTerms:
+    """Softmax where the config names no loss, as in the reference."""
+    named = message.second_stage_classification_loss.WhichOneof("classification_loss")
+    classification = losses.classification(message.second_stage_classification_loss, f"{path}.second_stage_classification_loss") if named else None
+    weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)
+    mines = message.HasField("hard_example_miner")
+    return LossTerms(
+        localization=WeightedSmoothL1(1.0),
+        classification=classification or WeightedSoftmax(1.0),
+        localization_weight=message.second_stage_localization_loss_weight,
+        classification_weight=message.second_stage_classification_loss_weight,
+        miner=losses.miner(message.hard_example_miner, *weights, path=f"{path}.hard_example_miner") if mines else None,
+    )
