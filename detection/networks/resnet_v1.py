@@ -23,7 +23,7 @@ import tensorflow as tf
 from detection.networks import scaling
 from detection.networks.blocks import Chain, MaxPool, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
-from detection.networks.depths import DepthRule, full_depth
+from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.layers import Conv
 
@@ -33,6 +33,7 @@ BASE_DEPTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of a block; its out
 EXPANSION = 4
 STRIDES = (2, 2, 2, 1)
 OUTPUT_STRIDES = (4, 8, 16, 32)
+MIN_DEPTH = 8  # of thinned classifiers; there is none published
 
 
 def scope(layers: int) -> str:
@@ -157,10 +158,10 @@ def _block(number: int, hyperparams: Hyperparams, depth: DepthRule, stride: int,
     return Chain(f"block{number}", tuple(units))
 
 
-def _classifier(layers: int, num_logits: int) -> Classifier:
-    hyperparams = training_defaults()
+def _classifier(layers: int, num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
+    hyperparams, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     head = (SpatialMean(name="pool5"), Conv("logits", num_logits, 1, hyperparams.linear()))
-    return Classifier(scope(layers), blocks(hyperparams, full_depth, UNITS[layers]), head)
+    return Classifier(scope(layers), blocks(hyperparams, depth, UNITS[layers]), head)
 
 
 CLASSIFIERS: dict[str, ClassifierSpec] = {

@@ -1,0 +1,46 @@
+"""The ImageNet classifiers by name, and the scopes by which a checkpoint tells whose it is."""
+
+from __future__ import annotations
+
+import difflib
+
+from detection.errors import ConfigError
+from detection.networks import caffenet, inception_resnet_v2, inception_v2, inception_v3, mobilenet_v1, mobilenet_v2, resnet_v1, vgg, vgg_cnn_m
+from detection.networks.classifier import ClassifierSpec
+
+CLASSIFIERS: dict[str, ClassifierSpec] = {
+    "caffenet": caffenet.CLASSIFIERS["caffenet"],
+    "inception_resnet_v2": inception_resnet_v2.CLASSIFIERS["inception_resnet_v2"],
+    "inception_v2": inception_v2.CLASSIFIERS["inception_v2"],
+    "inception_v3": inception_v3.CLASSIFIERS["inception_v3"],
+    "mobilenet_v1": mobilenet_v1.CLASSIFIERS["mobilenet_v1"],
+    "mobilenet_v2": mobilenet_v2.CLASSIFIERS["mobilenet_v2"],
+    "resnet_v1_50": resnet_v1.CLASSIFIERS["resnet_v1_50"],
+    "resnet_v1_101": resnet_v1.CLASSIFIERS["resnet_v1_101"],
+    "resnet_v1_152": resnet_v1.CLASSIFIERS["resnet_v1_152"],
+    "vgg_16": vgg.CLASSIFIERS["vgg_16"],
+    "vgg_cnn_m_1024": vgg_cnn_m.CLASSIFIERS["vgg_cnn_m_1024"],
+}
+# Where the network's variables lie in a checkpoint; by that it is told which one it is.
+SCOPES: dict[str, str] = {
+    "caffenet": "caffenet",
+    "inception_resnet_v2": "InceptionResnetV2",
+    "inception_v2": "InceptionV2",
+    "inception_v3": "InceptionV3",
+    "mobilenet_v1": "MobilenetV1",
+    "mobilenet_v2": "MobilenetV2",
+    "resnet_v1_50": "resnet_v1_50",
+    "resnet_v1_101": "resnet_v1_101",
+    "resnet_v1_152": "resnet_v1_152",
+    "vgg_16": "vgg_16",
+    "vgg_cnn_m_1024": "vgg_cnn_m_1024",
+}
+
+
+def find(name: str) -> ClassifierSpec:
+    """The classifier called `name`. Raises ConfigError, with the right names and the closest, where there is none."""
+    if name not in CLASSIFIERS:
+        close = difflib.get_close_matches(name, CLASSIFIERS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"there is no network {name!r}{hint} (there are: {', '.join(CLASSIFIERS)})")
+    return CLASSIFIERS[name]
