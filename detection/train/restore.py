@@ -53,7 +53,7 @@ class Report(NamedTuple):
     missing: tuple[str, ...]  # asked for, not in the checkpoint
     mismatched: tuple[str, ...]  # asked for, of another shape
     left_out: tuple[str, ...]  # outside the scopes that this kind restores
-    unexpected: tuple[str, ...]  # in the checkpoint, used by nobody; what only training needs is not counted
+    unexpected: tuple[str, ...]  # in the checkpoint, asked for by nobody; what only training needs is not counted
 
     def table(self) -> str:
         """One line a row: how many, which, and an example."""
@@ -102,16 +102,17 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
     rows: dict[str, list[str]] = {row: [] for row in Report._fields}
     thinned = _thinned(shapes, found) if start.kind == "classification" else {}
     sources: dict[str, str] = {}
+    wanted: set[str | None] = set()
     for name in sorted(shapes):
         if is_optional(name):
             continue  # Somebody else's dice.
         source = source_name(name, start.kind, start.load_all)
+        wanted.add(source)
         row = "left_out" if source is None else "adapted" if name in thinned else _row(shapes[name], found.get(source))
         rows[row].append(name)
         if row in ("restored", "adapted"):
             sources[name] = source
-    used = set(sources.values())
-    rows["unexpected"] = sorted(name for name in found if name not in used and not is_bookkeeping(name, found))
+    rows["unexpected"] = sorted(name for name in found if name not in wanted and not is_bookkeeping(name, found))
     return Match(sources, Report(**{row: tuple(names) for row, names in rows.items()}))
 
 
