@@ -36,6 +36,9 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         except DetectionError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except BrokenPipeError:  # The reader, `head` say, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def parse(argv: list[str]) -> list[str]:
         try:

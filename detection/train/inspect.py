@@ -1,0 +1,217 @@
+"""What a checkpoint holds, and what of it a config would start from, as text of 100 columns.
+
+Every array is read once, so that a cut or damaged file, and values that are not finite, are found here and not in training.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from detection import config as configs
+from detection.builders import feature_extractor, pipeline
+from detection.errors import ConfigError, DetectionError
+from detection.train import checkpoint_files, checkpoints, outline, recognise, restore
+from detection.train.checkpoint_files import Entry
+from detection.train.checkpoints import AVERAGE, GLOBAL_STEP
+from detection.train.outline import Shapes
+from detection.train.restore import FineTune, Report
+
+_CHUNK_BYTES = 64 << 20  # read at a time
+_DIFFERENCES = 8  # shown of the arrays that have another shape
+_HEADER = f"  {'arrays':>6} {'numbers':>11}  scope"
+# What the rows of the report say here.
+_ROWS = {
+    "restored": "taken",
+    "adapted": "taken and made to fit, from another shape in the checkpoint",
+    "mismatched": "initial value: another shape in the checkpoint",
+    "missing": "initial value: not in the checkpoint",
+    "left_out": "initial value: outside the scopes that '{kind}' restores",
+    "unexpected": "in the checkpoint, not used",
+}
+
+
+class Request(NamedTuple):
+    """What to look at, and how closely."""
+
+    checkpoint: str = ""  # a prefix, file or folder; "": the config's fine_tune_checkpoint
+    config: str = ""  # "": only what the checkpoint holds
+    settings: Sequence[str] = ()  # `path=value`, over the config
+    kind: str = ""  # "": the config's fine_tune_checkpoint_type
+    levels: int = 2  # of scopes that are shown
+    all_names: bool = False  # every array on a line of its own
+
+
+class Inspection(NamedTuple):
+    """The text, and why a run from this checkpoint would stop at once; "" if it would not."""
+
+    lines: list[str]
+    fault: str
+
+
+def inspect(request: Request) -> Inspection:
+    """Reads the checkpoint, builds the config's detector if one is given, and compares.
+
+    Raises:
+      ConfigError, DataError: no such checkpoint, a damaged or an object-based one; a config that cannot be built.
+    """
+    model = _model(request) if request.config else None
+    start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
+    if not start.path:
+        raise ConfigError("nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint")
+    prefix = checkpoint_files.locate(start.path)
+    found = checkpoint_files.entries(prefix)
+    weights = {name: entry.shape for name, entry in found.items() if not restore.is_bookkeeping(name, found)}
+    facts = _facts(prefix, found, weights)
+    column = max(len(subject) for subject, _ in facts)
+    lines = [prefix, *(f"  {subject:{column}}  {said}" for subject, said in facts), "", _HEADER, *_names(weights, request)]
+    if model is None:
+        return Inspection(lines, "")
+    matched = restore.match(model.shapes, found, start)
+    lines += ["", f"{request.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
+    lines += _use(matched.report, model.shapes, found, start, request)
+    return Inspection(lines, "" if matched.sources else f"{prefix}: {restore.nothing_fits(model.shapes, found, start)}")
+
+
+class _Model(NamedTuple):
+    shapes: dict[str, tuple[int, ...]]  # by name
+    start: FineTune | None  # the config's
+
+
+def _model(request: Request) -> _Model:
+    """The config's detector by its shapes; neither records nor label maps are opened."""
+    message = configs.prepare(request.config, request.settings, check_paths=False)
+    try:
+        built = pipeline.build(message, read_label_maps=False)
+        detector = built.make_detector()
+        detector.build_weights()
+    except DetectionError as error:  # Builders know fields, not files.
+        raise type(error)(f"{request.config}: {error}") from error
+    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    return _Model(shapes, built.train.fine_tune if built.train else None)
+
+
+def _start(request: Request, own: FineTune | None) -> FineTune:
+    """The config's start, with what the request says instead."""
+    start = own or FineTune("", "classification")
+    start = start._replace(path=request.checkpoint or start.path, kind=request.kind or start.kind)
+    restore.check_kind(start.kind)
+    return start
+
+
+def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tuple[str, str]]:
+    """(subject, sentence), one a line."""
+    beside: dict[str, list[str]] = collections.defaultdict(list)
+    for name in found.keys() - weights.keys():
+        beside[name.rpartition("/")[2]].append(name)
+    steps = checkpoint_files.read(prefix, beside.pop(GLOBAL_STEP, []))
+    averages = len(beside.pop(AVERAGE, []))
+    slots = ", ".join(f"{name} of {len(names)}" if len(names) > 1 else names[0] for name, names in sorted(beside.items()))
+    types = ", ".join(sorted({found[name].dtype.name for name in weights}))
+    facts = [
+        ("looks like", _looks_like(found)),
+        ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
+        ("file", f"{_size(prefix)}; {_values(prefix, found)}"),
+        ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
+    ]
+    if averages:
+        facts.append(
+            (
+                "averages",
+                f"of {_many(averages, 'array', 'arrays')}; restoring takes the values as they are, evaluation and export can take the averages",
+            )
+        )
+    return [*facts, ("also", slots)] if slots else facts
+
+
+def _looks_like(found: Mapping[str, Entry]) -> str:
+    network, detector = recognise.network(found), recognise.detector(found)
+    if network is None and detector is None:
+        return "nothing that is known here: no scope is one of a network's, no head one of a detector's"
+    words = ["an unknown network" if network is None else network.name]
+    if network is not None:
+        words.append("widths of no depth multiplier" if network.depth_multiplier is None else f"depth multiplier {network.depth_multiplier:g}")
+    if detector is None:
+        logits = network.num_logits
+        return f"classifier {', '.join(words)}, {f'{logits} logits' if logits else 'without its head'}"
+    words[0] += _type(detector.kind, network)
+    counts = ((detector.num_classes, "class", "classes"), (detector.maps, "map", "maps"), (detector.anchors, "anchor a cell", "anchors a cell"))
+    words += [_many(number, *what) for number, *what in counts if number]
+    return f"{detector.kind} over {', '.join(words)}"
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
+def _type(kind: str, network: recognise.Network | None) -> str:
+    """What a config calls the extractor, where there is one."""
+    if network is None:
+        return ""
+    registry, prefix = (feature_extractor.SSD_EXTRACTORS, "ssd") if kind == "SSD" else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
+    name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}"
+    return f" (type: '{name}')" if name in registry else ""
+
+
+def _size(prefix: str) -> str:
+    files = [f"{prefix}{suffix}" for suffix in (checkpoint_files.DATA, checkpoint_files.INDEX)]
+    size = sum(os.path.getsize(file) for file in files if os.path.exists(file)) or os.path.getsize(prefix)
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _values(prefix: str, found: Mapping[str, Entry]) -> str:
+    """What reading all of them shows. Raises UnreadableCheckpointError for a cut or damaged file."""
+    faulty: list[str] = []
+    for names in _chunks(found):
+        values = checkpoint_files.read(prefix, names)
+        faulty += [name for name, value in values.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    if not faulty:
+        return "every array can be read, every value is finite"
+    return f"NaN or infinite values in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"
+
+
+def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
+    chunk, size = [], 0
+    for name in sorted(found):
+        chunk.append(name)
+        size += math.prod(found[name].shape) * max(found[name].dtype.size, 1)
+        if size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _use(report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request) -> Iterator[str]:
+    """The rows of the report that are not empty, each with what it is about."""
+    for row, meaning in _ROWS.items():
+        names = getattr(report, row)
+        if not names:
+            if row == "restored":
+                yield f"  0 {meaning}"
+            continue
+        yield f"  {len(names)} {meaning.format(kind=start.kind)}:"
+        if row in ("mismatched", "adapted"):
+            yield from _differences(names, shapes, found, start, request.all_names)
+        else:
+            yield from _names({name: found[name].shape if row == "unexpected" else shapes[name] for name in names}, request)
+
+
+def _differences(names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool) -> Iterator[str]:
+    shown = names if all_names else names[:_DIFFERENCES]
+    column = max(map(len, shown))
+    for name in shown:
+        there = found[restore.source_name(name, start.kind, start.load_all)].shape
+        yield f"    {name:{column}}  {list(there)} there, {list(shapes[name])} here"
+    if len(names) > len(shown):
+        yield f"    and {len(names) - len(shown)} more"
+
+
+def _names(shapes: Shapes, request: Request) -> list[str]:
+    if request.all_names:
+        return [f"  {1:6d} {math.prod(shape):11,d}  {name}  {list(shape)}" for name, shape in sorted(shapes.items())]
+    return outline.table(shapes, request.levels)
