@@ -34,6 +34,8 @@ STEPS = 20
 LOSS, MEAN_AP = "Loss/total_loss", "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception")
+# Networks without batch norm diverge at the rate that thin ones with it need to learn anything in 20 steps.
+PLAIN, RATE, PLAIN_RATE = ("vgg", "caffenet"), 0.1, 0.005
 
 _TRAINING = """
 train_config {{
@@ -159,7 +161,7 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
     served = {name: value.numpy() for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()}
     # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so many layers.
     np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
-    np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3)
+    np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3, rtol=1e-3)
     count = int(own.counts[0])
     assert int(served["num_detections"][0]) == count > 0
     # Sorted scores are smooth too. Rows may swap where scores are all but equal, so boxes are compared where the anchor is the same one.
@@ -167,9 +169,9 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
     same = (served["detection_anchor_indices"] == own.rows.numpy()) & (served["detection_classes"] == own.classes.numpy() + 1)
     assert same[0, :count].mean() > 0.8
     np.testing.assert_allclose(served["detection_boxes"][same], own.boxes.numpy()[same], atol=2e-3)
-    (result,) = detection.load_model(exported).detect([picture])
+    (result,) = detection.load_model(exported).detect(image)
     height, width = image.shape[:2]
-    np.testing.assert_allclose(result.boxes, served["detection_boxes"][0, :count] * [height, width, height, width], atol=1e-2)
+    np.testing.assert_allclose(result.boxes, served["detection_boxes"][0, :count] * [height, width, height, width], atol=1e-3)
     return float(np.abs(served["raw_detection_scores"] - own.raw_scores.numpy()).max()), count
 
 
@@ -183,6 +185,13 @@ def _own_detections(model_dir: Path, image: np.ndarray):
     return detector.postprocess(detector.predict(batch, training=False), batch.true_shapes)
 
 
+def _settings(case: Case, data: DataSet, height: int, width: int, depth_multiplier: float) -> detector_configs.Settings:
+    adapts = not any(name in case.type for name in WITHOUT_BATCH_NORM)
+    return detector_configs.Settings(
+        case.type, height, width, data.num_classes, depth_multiplier, depthwise=case.depthwise, override_base=adapts, train_batch_norm=True
+    )
+
+
 def _check(outcome: Outcome) -> None:
     first, last = _ends(outcome.losses)
     assert len(outcome.losses) == STEPS and all(map(math.isfinite, outcome.losses))
@@ -193,7 +202,8 @@ def _check(outcome: Outcome) -> None:
 @pytest.mark.parametrize("case", _parameters(mark_large=True))
 def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
     settings = detector_configs.Settings(case.type, 96, 128, shapes.num_classes, depth_multiplier=0.25, depthwise=case.depthwise)
-    outcome = _live(case, shapes, tmp_path, settings, batch=4, rate=0.1)
+    rate = PLAIN_RATE if any(word in case.type for word in PLAIN) else RATE
+    outcome = _live(case, shapes, tmp_path, settings, batch=4, rate=rate)
     print(outcome.row(case))
     _check(outcome)
 
@@ -202,9 +212,8 @@ def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", _parameters(mark_large=False))
 def test_on_blood_cells(case: Case, bccd: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    settings = detector_configs.Settings(case.type, 192, 256, bccd.num_classes, depthwise=case.depthwise)
     begun = time.monotonic()
-    outcome = _live(case, bccd, tmp_path, settings, batch=4, rate=0.005)
+    outcome = _live(case, bccd, tmp_path, _settings(case, bccd, 192, 256, 1.0), batch=4, rate=0.02)
     with capsys.disabled():
         print(f"\n{outcome.row(case)}  {time.monotonic() - begun:.0f} s in all")
     _check(outcome)
