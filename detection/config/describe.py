@@ -16,24 +16,54 @@ def model_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
     """The detector's choices, as far as they are words; sizes are known when it is built."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
-    extractor = model.feature_extractor
-    loss, suppression = model.loss, model.post_processing.batch_non_max_suppression
-    losses = [f"{short(loss.classification_weight)} x {chosen(loss.classification_loss)}"]
-    losses.append(f"{short(loss.localization_weight)} x {chosen(loss.localization_loss)}")
-    losses += [f"{name} ({fields(getattr(loss, name))})" for name in ("hard_example_miner", "random_example_sampler") if loss.HasField(name)]
-    converter = model.post_processing.DESCRIPTOR.fields_by_name["score_converter"]
-    classes = _count(model.num_classes, "class", "classes")
+    extractor, classes = model.feature_extractor, _count(model.num_classes, "class", "classes")
     return [
         ("model", f"{kind} of {extractor.type}, depth multiplier {short(extractor.depth_multiplier)}, {classes}"),
         ("resizer", chosen(model.image_resizer)),
-        ("loss", " + ".join(losses)),
-        (
-            "detections",
-            f"{converter.enum_type.values_by_number[model.post_processing.score_converter].name} scores above {short(suppression.score_threshold)}, "
-            f"IoU up to {short(suppression.iou_threshold)}, at most {suppression.max_detections_per_class} a class and "
-            f"{suppression.max_total_detections} an image",
-        ),
+        *(_ssd_rows(model) if kind == "ssd" else _two_stage_rows(model, kind)),
     ]
+
+
+def _ssd_rows(model: Message) -> list[Row]:
+    loss = model.loss
+    losses = [f"{short(loss.classification_weight)} x {chosen(loss.classification_loss)}"]
+    losses.append(f"{short(loss.localization_weight)} x {chosen(loss.localization_loss)}")
+    losses += [f"{name} ({fields(getattr(loss, name))})" for name in ("hard_example_miner", "random_example_sampler") if loss.HasField(name)]
+    return [("loss", " + ".join(losses)), ("detections", _suppression(model.post_processing))]
+
+
+def _two_stage_rows(model: Message, kind: str) -> list[Row]:
+    proposals = f"at most {model.first_stage_max_proposals} an image"
+    given = kind == "fast_rcnn"
+    rows = [("proposals", f"given with the images, {proposals}" if given else f"{proposals}, IoU up to {short(model.first_stage_nms_iou_threshold)}")]
+    if model.number_of_stages == 1 and not given:
+        return [*rows, ("detections", "the proposals")]
+    position_sensitive = model.second_stage_box_predictor.HasField("rfcn_box_predictor")
+    op = "position-sensitive crop (R-FCN)" if position_sensitive else "RoI max pooling" if model.roi_max_pool else "crop and resize"
+    named = chosen(model.second_stage_classification_loss) if model.HasField("second_stage_classification_loss") else "weighted_softmax"
+    losses = f"{short(model.second_stage_classification_loss_weight)} x {named} + "
+    losses += f"{short(model.second_stage_localization_loss_weight)} x weighted_smooth_l1 of the regions"
+    if not given:
+        losses += f" + {short(model.first_stage_objectness_loss_weight)} x objectness + {short(model.first_stage_localization_loss_weight)} x "
+        losses += "weighted_smooth_l1 of the proposals"
+    mines = model.HasField("hard_example_miner")
+    sampled = f"mined ({fields(model.hard_example_miner)})" if mines else f"{model.second_stage_batch_size} an image"
+    return [
+        *rows,
+        ("regions", f"{op}; {sampled} in training, {short(model.second_stage_balance_fraction)} of them objects at most"),
+        ("loss", losses),
+        ("detections", _suppression(model.second_stage_post_processing)),
+    ]
+
+
+def _suppression(message: Message) -> str:
+    suppression = message.batch_non_max_suppression
+    converter = message.DESCRIPTOR.fields_by_name["score_converter"]
+    return (
+        f"{converter.enum_type.values_by_number[message.score_converter].name} scores above {short(suppression.score_threshold)}, "
+        f"IoU up to {short(suppression.iou_threshold)}, at most {suppression.max_detections_per_class} a class and "
+        f"{suppression.max_total_detections} an image"
+    )
 
 
 def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:

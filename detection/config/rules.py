@@ -43,6 +43,13 @@ def _two_stage(message: Message, path: str) -> Iterator[str]:
         for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
             if not message.HasField(field):
                 yield f"{path}.{field} is not set; regions are proposed with it"
+        grid, stride = message.first_stage_anchor_generator.grid_anchor_generator, message.feature_extractor.first_stage_features_stride
+        for field in ("height_stride", "width_stride"):
+            if message.first_stage_anchor_generator.HasField("grid_anchor_generator") and getattr(grid, field) != stride:
+                yield (
+                    f"{path}.first_stage_anchor_generator.grid_anchor_generator.{field} ({getattr(grid, field)}) differs from "
+                    f"feature_extractor.first_stage_features_stride ({stride}); anchors would not lie on the cells that they are predicted from"
+                )
     if message.second_stage_normalize_targets and not given:
         yield f"{path}.second_stage_normalize_targets is for model.fast_rcnn: what a network proposes changes while it learns; remove it"
     if message.second_stage_background_iou >= message.second_stage_matched_iou:

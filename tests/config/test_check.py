@@ -259,3 +259,43 @@ def test_sample_configs(shared):
     ]
     others = {name: [warning for warning in warnings if "eval_config" not in warning] for name, warnings in verdicts.items()}
     assert len(others) == 6 and not any(others.values()), others
+
+
+TWO_STAGE = """
+model={faster_rcnn { num_classes: 3 image_resizer { fixed_shape_resizer { height: 64 width: 64 } } feature_extractor { type: 'faster_rcnn_resnet50' }
+first_stage_anchor_generator { grid_anchor_generator { scales: 1 aspect_ratios: 1 } }
+first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { } } }
+initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2 second_stage_box_predictor { mask_rcnn_box_predictor { fc_hyperparams {
+initializer { truncated_normal_initializer { } } } } } } }
+""".replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("number_of_stages=3", "number_of_stages (3) must be in [1, 2]"),
+        ("feature_extractor.type=faster_rcnn_nas", "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, "),
+        (
+            "feature_extractor.first_stage_features_stride=8",
+            "first_stage_anchor_generator.grid_anchor_generator.height_stride (16) differs from feature_extractor.first_stage_features_stride (8)",
+        ),
+        ("first_stage_anchor_generator=none", "first_stage_anchor_generator is not set; regions are proposed with it"),
+        ("second_stage_box_predictor=none", "second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN"),
+        ("initial_crop_size=0", "initial_crop_size is not set, so regions cannot be cropped; the usual values are 14, 2 and 2"),
+        ("maxpool_kernel_size=15", "maxpool_kernel_size (15) must not exceed initial_crop_size (14)"),
+        ("second_stage_background_iou=0.5", "second_stage_background_iou (0.5) must be below second_stage_matched_iou (0.5)"),
+        ("second_stage_normalize_targets=true", "second_stage_normalize_targets is for model.fast_rcnn"),
+        (
+            "second_stage_box_predictor={rfcn_box_predictor {conv_hyperparams {initializer {truncated_normal_initializer {}}} crop_height: 10}}",
+            "second_stage_box_predictor.rfcn_box_predictor.crop_height (10) must be a multiple of num_spatial_bins_height (3)",
+        ),
+        ("context_config={}", "context_config is not supported; remove it: every image is looked at by itself"),
+        ("feature_extractor.fpn={}", "feature_extractor.fpn is not supported; remove it: regions are proposed on one map of the network"),
+        (
+            "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks=true",
+            "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks (true) is not supported; remove it: only boxes are predicted",
+        ),
+    ],
+)
+def test_two_stage_faults(ssd, setting, expected):
+    assert fault(ssd, TWO_STAGE, f"model.faster_rcnn.{setting}").startswith(f"model.faster_rcnn.{expected}")
