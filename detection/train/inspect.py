@@ -85,7 +85,8 @@ class _Model(NamedTuple):
 
 def _model(request: Request) -> _Model:
     """The config's detector by its shapes; neither records nor label maps are opened."""
-    message = configs.prepare(request.config, request.settings, check_paths=False)
+    message = configs.override(configs.load(request.config), list(request.settings))
+    configs.check(message, request.config, check_paths=False)  # What it warns of is for those who train.
     try:
         built = pipeline.build(message, read_label_maps=False)
         detector = built.make_detector()

@@ -13,7 +13,7 @@ from detection import config
 from detection.builders import feature_extractor, pipeline
 from detection.errors import ConfigError
 from detection.feature_extractors.two_stage import TwoStageExtractorOptions
-from detection.train import checkpoint_files, checkpoints, restore
+from detection.train import checkpoint_files, checkpoints, recognise, restore
 from detection.train.checkpoint_files import Entry
 from detection.train.restore import FineTune, Match, source_name
 
@@ -167,6 +167,31 @@ def test_nothing_else_is_made_to_fit(scope, kind, change):
     assert report.mismatched == tuple(sorted(shapes)) and not report.restored and not report.adapted
 
 
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [
+        ("faster_rcnn_resnet50", "resnet_v1_50"),
+        pytest.param("faster_rcnn_inception_resnet_v2", "inception_resnet_v2", marks=pytest.mark.slow),
+    ],
+)
+def test_a_classifier_of_ours_fills_both_stages(kind, network):
+    """Also the block that the first stage only carries, and the repeats that the second stage counts anew."""
+    extractor = feature_extractor.TWO_STAGE_EXTRACTORS[kind](TwoStageExtractorOptions())
+    with tf.Graph().as_default():  # Shapes are all that is asked for.
+        extractor.tail(extractor.body(tf.zeros([1, 128, 128, 3])))
+    shapes = {variable.path: tuple(variable.shape) for part in (extractor.body, extractor.tail) for variable in part.variables}
+    found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes(network, 5).items()}
+    sources, report = restore.match(shapes, found, FineTune("x", "classification"))
+    assert set(report.restored) == set(shapes) and all("ogits/" in name for name in report.unexpected)
+    if network == "resnet_v1_50":
+        fourth = "resnet_v1_50/block4/unit_1/bottleneck_v1/conv1/weights"
+        assert sources[f"FirstStageFeatureExtractor/{fourth}"] == sources[f"SecondStageFeatureExtractor/{fourth}"] == fourth
+    else:
+        assert sources["SecondStageFeatureExtractor/InceptionResnetV2/Repeat/block8_9/Conv2d_1x1/biases"] == (
+            "InceptionResnetV2/Repeat_2/block8_9/Conv2d_1x1/biases"
+        )
+
+
 def _listed(shared: Path, model: str) -> dict[str, Entry]:
     """The arrays of a published checkpoint."""
     with open(shared / f"reference/odapi_vars/{model}.tsv", encoding="utf-8") as lines:
@@ -224,25 +249,31 @@ def test_published_checkpoints_restore_every_row_of_an_ssd(shared, tmp_path, mod
 
 
 _TWO_STAGE = {
-    "faster_rcnn_resnet101_coco": ("faster_rcnn_resnet101", "SLIM_resnet_v1_101", 16),
-    "rfcn_resnet101_coco": ("faster_rcnn_resnet101", "SLIM_resnet_v1_101", 16),
-    "faster_rcnn_inception_v2_coco": ("faster_rcnn_inception_v2", "SLIM_inception_v2", 16),
-    "CKPT_faster_rcnn_inception_v2_coco_2018_01_28": ("faster_rcnn_inception_v2", "SLIM_inception_v2", 16),
-    "faster_rcnn_inception_resnet_v2_atrous_coco": ("faster_rcnn_inception_resnet_v2", "SLIM_inception_resnet_v2", 8),
+    "faster_rcnn_inception_v2_coco": ("SLIM_inception_v2", "CKPT_faster_rcnn_inception_v2_coco_2018_01_28"),
+    "faster_rcnn_resnet101_coco": ("SLIM_resnet_v1_101", "faster_rcnn_resnet101_coco"),
+    "rfcn_resnet101_coco": ("SLIM_resnet_v1_101", "rfcn_resnet101_coco"),
+    "faster_rcnn_inception_resnet_v2_atrous_coco": ("SLIM_inception_resnet_v2", "faster_rcnn_inception_resnet_v2_atrous_coco"),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", _TWO_STAGE)
-def test_published_checkpoints_restore_every_row_of_a_two_stage_extractor(shared, model):
-    kind, classifier, stride = _TWO_STAGE[model]
-    extractor = feature_extractor.TWO_STAGE_EXTRACTORS[kind](TwoStageExtractorOptions(stride=stride, whole_map=model.startswith("rfcn")))
-    with tf.Graph().as_default():  # Shapes are all that is asked for.
-        extractor.tail(extractor.body(tf.zeros([1, 128, 128, 3])))
-    shapes = {variable.path: tuple(variable.shape) for part in (extractor.body, extractor.tail) for variable in part.variables}
-    assert set(shapes) == _extractor_part(_listed(shared, model))
-    for source, kind in ((classifier, "classification"), (model, "detection")):
-        found = {**_listed(shared, source), "global_step": Entry((), tf.int64), "resnet_v1_101/mean_rgb": Entry((3,), tf.float32)}
+def test_published_checkpoints_restore_every_row_of_a_two_stage_detector(shared, model):
+    """The detector of the sample config; `Repeat_2` and the block that is only carried are among the rows."""
+    message = config.prepare(shared / f"odapi_configs/{model}.config", check_paths=False)
+    detector = pipeline.build(message, read_label_maps=False).make_detector()
+    detector.build_weights()
+    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)}
+    classifier, zoo = _TWO_STAGE[model]
+    for source, kind in ((classifier, "classification"), (zoo, "detection")):
+        found = {
+            **_listed(shared, source),
+            "global_step": Entry((), tf.int64),
+            f"{classifier.removeprefix('SLIM_')}/mean_rgb": Entry((3,), tf.float32),
+        }
         _check_rows(restore.match(shapes, found, FineTune("x", kind)), shapes, found, kind)
+    everything = restore.match(shapes, found, FineTune("x", "detection", load_all=True)).report
+    assert set(everything.restored) == set(shapes) and not everything.unexpected
 
 
 def test_a_published_classifier_fits_the_names_of_a_detector(shared):
