@@ -88,6 +88,7 @@ def training_defaults() -> Hyperparams:
         regularizer=l2_penalty(0.00004),
         activation=tf.nn.relu,
         batch_norm=BatchNormSettings(decay=0.9997, epsilon=0.001, center=True, scale=False),
+        regularize_biases=True,
     )
 
 

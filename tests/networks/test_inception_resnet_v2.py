@@ -213,6 +213,7 @@ def test_classifier_with_its_second_head() -> None:
     images = _images(1, 299, 299)
     logits, auxiliary = classifier(images)
     assert logits.shape == (1, 7) and auxiliary.shape == (1, 7)
+    assert {v.path.rpartition("/")[2] for v in classifier.weights if v.regularizer is not None} == {"weights", "biases"}
     before = [v.numpy() for v in classifier.weights if "/moving_" in v.path]
     classifier(images)
     after = [v.numpy() for v in classifier.weights if "/moving_" in v.path]
