@@ -35,7 +35,7 @@ EXTRAS_REQUIRE = {
     "hotcoco": ["hotcoco"],
     "plots": ["matplotlib>=3.8"],
     "proposals": ["opencv-contrib-python-headless"],
-    "test": ["build>=1.2", "hypothesis>=6.80", "pytest>=8.0", "pytest-xdist>=3.3", "ruff>=0.6", "tf-slim>=1.1"],
+    "test": ["build>=1.2", "hypothesis>=6.80", "pytest>=8.0", "pytest-xdist>=3.3", "ruff>=0.6", "scikit-image>=0.24", "tf-slim>=1.1"],
 }
 
 

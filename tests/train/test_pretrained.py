@@ -57,7 +57,7 @@ def _check_equal(loaded: pretrained.Pretrained, squares: tf.Tensor) -> np.ndarra
     scaled = loaded.spec.scale(squares)
     logits = loaded.classifier(scaled)[0].numpy()
     reference = _keras_mobilenet(loaded.source, loaded.depth_multiplier, loaded.num_logits, squares.shape[1])(scaled).numpy()
-    # 28 layers of float32 sums in another order: 1e-4 of the largest logit; measured about 2e-6.
+    # 28 layers of float32 sums in another order: 1e-4 of the largest logit; measured 7e-7 with the published ones.
     np.testing.assert_allclose(logits, reference, rtol=0, atol=1e-4 * np.abs(reference).max())
     np.testing.assert_array_equal(logits.argmax(1), reference.argmax(1))
     assert logits.std() > 0.1
