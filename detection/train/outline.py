@@ -73,8 +73,7 @@ def _children(prefix: str, shapes: Shapes) -> dict[str, Shapes]:
     """Arrays by the scope below `prefix` that they lie in; a scope with a single child and nothing else is taken together with it."""
     children: dict[str, dict[str, tuple[int, ...]]] = collections.defaultdict(dict)
     for name, shape in shapes.items():
-        segment, slash, _ = name.removeprefix(prefix).partition("/")
-        children[f"{prefix}{segment}{slash}"][name] = shape
+        children[prefix + _segment(name.removeprefix(prefix))][name] = shape
     grown = {}
     for scope in sorted(children, key=_natural):
         below = children[scope]
@@ -85,6 +84,12 @@ def _children(prefix: str, shapes: Shapes) -> dict[str, Shapes]:
             (scope,) = deeper
         grown[scope] = below
     return grown
+
+
+def _segment(name: str) -> str:
+    """The outermost scope with its slash; an extractor's scope together with the network's."""
+    first, slash, rest = name.partition("/")
+    return f"{first}/{_segment(rest)}" if first.endswith("FeatureExtractor") and rest else f"{first}{slash}"
 
 
 def _is_layer(alike: Mapping[str, Shapes]) -> bool:

@@ -123,10 +123,10 @@ def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
 
 
 def _thinned(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry]) -> dict[str, str]:
-    """The variables of SSD's fc6 and fc7 and their sources, if all four are thinner than the classifier's; a part alone would mean nothing."""
-    sources = {f"FeatureExtractor/{source}": source for source in _THINNED}
+    """The variables of SSD's fc6 and fc7 and their sources, if all of them are thinner than the classifier's; a part alone would mean nothing."""
+    sources = {name: source for source in _THINNED if (name := f"FeatureExtractor/{source}") in shapes}
     fits = all(
-        name in shapes and source in found and found[source].shape != shapes[name] and vgg.can_decimate(source, found[source].shape, shapes[name])
+        source in found and found[source].shape != shapes[name] and vgg.can_decimate(source, found[source].shape, shapes[name])
         for name, source in sources.items()
     )
     return sources if fits else {}

@@ -61,6 +61,16 @@ def test_layers_say_what_they_lack_and_which_kernels_they_have():
     ]
 
 
+def test_an_extractor_is_taken_together_with_its_network():
+    shapes = {"FeatureExtractor/Net/a/w": (1,), "FeatureExtractor/Net/b/w": (1,), "FeatureExtractor/a_l2_norm/scale": (2,)}
+    assert [(level, scope) for level, scope, _, _ in _rows(shapes)] == [
+        (0, "FeatureExtractor/Net"),
+        (1, "a"),
+        (1, "b"),
+        (0, "FeatureExtractor/a_l2_norm"),
+    ]
+
+
 def test_other_children_are_another_line():
     units = {name: shape for i in (1, 2, 3) for name, shape in _conv(f"block1/unit_{i}/conv1", 1, 1, 4, 4).items()}
     assert [scope for _, scope, _, _ in _rows(units | _conv("block1/unit_1/shortcut", 1, 1, 4, 4))] == ["block1", "unit_1", "unit_{2-3}/conv1"]

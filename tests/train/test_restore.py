@@ -17,6 +17,7 @@ from detection.train import checkpoint_files, checkpoints, recognise, restore
 from detection.train.checkpoint_files import Entry
 from detection.train.restore import FineTune, Match, source_name
 
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "ssd_mobilenet_v1_050_synthetic.config"
 _CONV = "FeatureExtractor/TinyNet/Conv2d_0/weights"
 
 
@@ -149,6 +150,21 @@ def test_ssd_over_vgg_starts_from_the_thinned_fully_connected_layers(tmp_path):
     kernel = variables["FeatureExtractor/vgg_16/fc6/weights"].numpy()
     np.testing.assert_array_equal(kernel, values["vgg_16/fc6/weights"][::3, ::3, :, ::4])
     np.testing.assert_array_equal(variables["FeatureExtractor/vgg_16/fc7/weights"].numpy(), values["vgg_16/fc7/weights"][:, :, ::4, ::4])
+
+
+@pytest.mark.parametrize(("batch_norm", "taken", "adapted"), [(False, 26, 4), (True, 13, 2)])
+def test_ssd_vgg16_takes_all_of_the_published_classifier_but_its_head(batch_norm, taken, adapted):
+    """Thirteen convolutions, fc6 and fc7; a config that gives the network batch norm has no place for its biases."""
+    fields = {"type": "ssd_vgg16", "depth_multiplier": 1, "override_base_feature_extractor_hyperparams": str(batch_norm).lower()}
+    message = config.prepare(CONFIG, [f"model.ssd.feature_extractor.{field}={value}" for field, value in fields.items()], check_paths=False)
+    detector = pipeline.build(message, read_label_maps=False).make_detector()
+    detector.build_weights()
+    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes("vgg_16", 1000).items()}
+    report = restore.match(shapes, found, FineTune("x", "classification")).report
+    assert len(report.restored) == taken and len(report.adapted) == adapted and not report.mismatched
+    assert all("l2_norm" in name or "fc7_" in name or (batch_norm and "/BatchNorm/" in name) for name in report.missing), report.missing
+    assert set(report.unexpected) == {name for name in found if "/fc8/" in name or (batch_norm and name.endswith("/biases"))}
 
 
 @pytest.mark.parametrize(
