@@ -57,6 +57,8 @@ def build(
         raise ConfigError(f"{path}.sample_from_datasets_weights is {list(weights)}; weights must not be negative, and one must be positive")
     if message.max_number_of_boxes < 1:
         raise ConfigError(f"{path}.max_number_of_boxes is {message.max_number_of_boxes}; it must be at least 1")
+    if message.max_number_of_proposals < 0:
+        raise ConfigError(f"{path}.max_number_of_proposals is {message.max_number_of_proposals}; it must be at least 0, which reads none")
     if label_map is None and message.label_map_path:
         label_map = label_maps.load(message.label_map_path, message.use_display_name)
     if label_map is None:
@@ -74,6 +76,9 @@ def build(
         num_classes=num_classes,
         label_source=source,
         max_number_of_boxes=message.max_number_of_boxes,
+        max_number_of_proposals=message.max_number_of_proposals if message.proposals_path or message.HasField("max_number_of_proposals") else 0,
+        proposals_paths=tuple(message.proposals_path),
+        proposals_field=f"{path}.proposals_path",
         shuffle=message.shuffle,
         shuffle_buffer_size=message.shuffle_buffer_size,
         filenames_shuffle_buffer_size=message.filenames_shuffle_buffer_size,

@@ -28,6 +28,9 @@ def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) 
             field = f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else "")
             if not _is_remote(pattern) and not os.path.isfile(pattern) and not glob.glob(pattern):
                 raise ConfigError(f"{source}: {field} ({pattern!r}) matches no file; {_advice(field, pattern)}")
+        for index, pattern in enumerate(reader.proposals_path):
+            if not _is_remote(pattern) and not os.path.isfile(pattern) and not glob.glob(pattern):
+                raise ConfigError(f"{source}: {path}.proposals_path[{index}] ({pattern!r}) matches no file; {_advice('proposals_path', pattern)}")
         if reader.label_map_path:
             field = f"{path}.label_map_path"
             if not _is_remote(reader.label_map_path):

@@ -102,7 +102,10 @@ def data_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
 
 def _reader(reader: input_reader_pb2.InputReader) -> str:
     paths = ", ".join(reader.tf_record_input_reader.input_path) or "no files"
-    return f"{paths} (label map {reader.label_map_path})" if reader.label_map_path else f"{paths} (no label map)"
+    said = [f"label map {reader.label_map_path}" if reader.label_map_path else "no label map"]
+    if (reader.proposals_path or reader.HasField("max_number_of_proposals")) and reader.max_number_of_proposals:
+        said.append(f"at most {reader.max_number_of_proposals} proposals an image from {', '.join(reader.proposals_path) or 'the records'}")
+    return f"{paths} ({', '.join(said)})"
 
 
 def chosen(message: Message) -> str:

@@ -206,6 +206,7 @@ RANGES: dict[str, dict[str, Interval]] = {
     "CosineDecayLearningRate": {"learning_rate_base": NOT_NEGATIVE, "total_steps": ONE_OR_MORE, "warmup_learning_rate": NOT_NEGATIVE},
     "InputReader": {
         "max_number_of_boxes": ONE_OR_MORE,
+        "max_number_of_proposals": NOT_NEGATIVE,
         "shuffle_buffer_size": ONE_OR_MORE,
         "filenames_shuffle_buffer_size": ONE_OR_MORE,
         "sample_1_of_n_examples": ONE_OR_MORE,

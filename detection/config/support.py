@@ -145,7 +145,7 @@ HONOURED: dict[str, frozenset[str]] = {
         # Data and evaluation.
         "InputReader": """label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_epochs sample_1_of_n_examples num_readers
             read_block_length num_prefetch_batches max_number_of_boxes use_display_name input_type tf_record_input_reader
-            sample_from_datasets_weights""",
+            sample_from_datasets_weights proposals_path max_number_of_proposals""",
         "TFRecordInputReader": "input_path",
         "EvalConfig": """batch_size num_visualizations eval_interval_secs visualization_export_dir metrics_set export_path ignore_groundtruth
             use_moving_averages min_score_threshold max_num_boxes_to_visualize skip_scores skip_labels visualize_groundtruth_boxes

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from detection.data import image_header
 from detection.data.labels import LabelLookup, Labels
+from detection.data.proposals import ProposalSource
 from detection.data.record_errors import check_record
 from detection.data.remarks import Remarks
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
@@ -51,9 +52,9 @@ _FEATURES = {
 }
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The keys that are used: scalars (empty string or -1 where absent) and lists [n] (empty where absent)."""
-    return tf.io.parse_single_example(serialized, _FEATURES)
+def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
+    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where absent)."""
+    return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
 
 
 class Decoder(NamedTuple):
@@ -63,10 +64,11 @@ class Decoder(NamedTuple):
     remarks: Remarks
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
+    proposals: ProposalSource | None = None  # None: samples have none
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Fails with a marked error (see record_errors) where the record is unusable."""
-        features = parse(record.serialized)
+        features = parse(record.serialized, self.proposals.features if self.proposals else None)
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -92,6 +94,7 @@ class Decoder(NamedTuple):
             is_crowd=is_crowd,
             difficult=difficult,
             areas=tf.cond(tf.size(areas) > 0, lambda: areas, lambda: pixels),
+            proposals=self.proposals(record, features, shape, self.remarks) if self.proposals else (),
         )
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.remarks.note(

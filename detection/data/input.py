@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.data import mixing, shards
+from detection.data import mixing, proposal_files, shards
 from detection.data.decode import Decoder
 from detection.data.labels import LabelLookup
+from detection.data.proposals import FileProposals, ProposalSource, RecordProposals, to_batch
 from detection.data.reading import iterate, translate
 from detection.data.remarks import Remarks
 from detection.data.resize import Resizer
@@ -48,6 +49,9 @@ class InputOptions:
     label_source: str = "label_map_path"  # where the classes come from, for messages
     drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
     max_number_of_boxes: int = 100
+    max_number_of_proposals: int = 0  # the best of each image; 0: none are read
+    proposals_paths: tuple[str, ...] = ()  # globs of files that hold them; empty: the records do
+    proposals_field: str = "proposals_path"  # where those paths come from, for messages
     shuffle: bool = True
     shuffle_buffer_size: int = 2048
     filenames_shuffle_buffer_size: int = 100
@@ -105,7 +109,7 @@ def train_dataset(
         sample = decoded.sample
         for number, augment in enumerate(augmentations):
             sample = augment(sample, tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), position]), number))
-        return _finish(decoded._replace(sample=sample), resizer, options.max_number_of_boxes, remarks)
+        return _finish(decoded._replace(sample=sample), resizer, options, remarks)
 
     samples = stream.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     batches = _batch(samples, batch_size, drop_remainder=True)
@@ -124,7 +128,7 @@ def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, re
         records = records.shard(options.sample_1_of_n_examples, 0)
 
     def prepare(record: Record) -> Example:
-        return _finish(decode(record), resizer, options.max_number_of_boxes, remarks)
+        return _finish(decode(record), resizer, options, remarks)
 
     samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = _batch(samples, batch_size, drop_remainder=batch_size == 1)
@@ -150,12 +154,21 @@ class _Decoded(NamedTuple):
 
 def _decoder(options: InputOptions, remarks: Remarks) -> Callable[[Record], _Decoded]:
     lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    decoder = Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels)
+    decoder = Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels, _proposals(options))
 
     def decode(record: Record) -> _Decoded:
         return _Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
 
     return _as_is(decode)
+
+
+def _proposals(options: InputOptions) -> ProposalSource | None:
+    """Files are opened here, once a pipeline."""
+    if not options.max_number_of_proposals:
+        return None
+    if not options.proposals_paths:
+        return RecordProposals()
+    return FileProposals(proposal_files.read_all(options.proposals_paths, options.proposals_field), options.proposals_field)
 
 
 def _mixed_stream(options: InputOptions, decode: Callable[[Record], _Decoded], seed: int, position: int) -> tf.data.Dataset:
@@ -209,9 +222,9 @@ def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate().map(_as_is(lambda index, serialized: Record(path, index, serialized)))
 
 
-def _finish(decoded: _Decoded, resizer: Resizer, max_boxes: int, remarks: Remarks) -> Example:
-    """Resizes, turns boxes into pixels of the resized image, and pads them to `max_boxes` rows. Everything without the batch dimension."""
-    sample, info = decoded.sample, decoded.info
+def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks: Remarks) -> Example:
+    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything without the batch dimension."""
+    sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
     found = tf.shape(sample.boxes)[0]
@@ -234,7 +247,8 @@ def _finish(decoded: _Decoded, resizer: Resizer, max_boxes: int, remarks: Remark
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
     )
-    return Example(ImageBatch(image, true_shape), groundtruth, ImageInfo(info.source_id, info.original_shape))
+    proposals = to_batch(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
+    return Example(ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape))
 
 
 def _batch(samples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:

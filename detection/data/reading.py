@@ -19,6 +19,7 @@ from absl import logging
 
 from detection.data import image_header, shards
 from detection.data.decode import parse
+from detection.data.proposals import RecordProposals
 from detection.data.record_errors import describe, find
 from detection.errors import DataError
 from detection.types import MAX_PIXELS
@@ -105,7 +106,7 @@ def find_undecodable(paths: Iterable[str]) -> DataError | None:
 def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
-        encoded = parse(tf.constant(serialized))["image/encoded"]
+        encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
     except tf.errors.OpError as error:
         return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
     try:

@@ -17,6 +17,9 @@ KINDS = {
     "cut": "boxes beyond max_number_of_boxes dropped",
     "disagreeing": "boxes whose class/text and class/label disagree (the text was used)",
     "unknown_label": "boxes with a label that is not in the label map dropped",
+    "proposals_absent": "images without proposals",
+    "proposals_empty": "proposals without area dropped",
+    "proposals_clipped": "proposals clipped to the image",
 }
 
 

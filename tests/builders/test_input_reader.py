@@ -34,6 +34,7 @@ def test_defaults_are_those_of_the_message():
         categories=label_map.generated(3),
         num_classes=3,
         label_source="num_classes (3), as train_input_reader.label_map_path is not set",
+        proposals_field="train_input_reader.proposals_path",
     )
     assert made.shuffle_buffer_size == 2048 and made.max_number_of_boxes == 100 and made.num_epochs == 0
 
@@ -63,6 +64,16 @@ def test_weights_belong_to_training():
     assert build(text).weights == (1.0, 3.0) and build(text, is_training=False).weights == ()
 
 
+def test_proposals_are_read_where_a_field_about_them_is_set():
+    assert build(DATA).max_number_of_proposals == 0
+    beside = build(f'{DATA} proposals_path: ["p-*.npz", "q.mat"]')
+    assert (beside.max_number_of_proposals, beside.proposals_paths) == (2000, ("p-*.npz", "q.mat"))
+    assert beside.proposals_field == "train_input_reader.proposals_path"
+    assert build(f'{DATA} proposals_path: "p" max_number_of_proposals: 0').max_number_of_proposals == 0
+    inside = build(f"{DATA} max_number_of_proposals: 300", is_training=False)
+    assert (inside.max_number_of_proposals, inside.proposals_paths) == (300, ())
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
@@ -74,6 +85,7 @@ def test_weights_belong_to_training():
         (f"{DATA} num_additional_channels: 1", "train_input_reader.num_additional_channels is not supported"),
         (f"{DATA} sample_from_datasets_weights: 1", "has 1 values for 2"),
         (f"{DATA} sample_from_datasets_weights: [0, 0]", "one must be positive"),
+        (f"{DATA} max_number_of_proposals: -1", "train_input_reader.max_number_of_proposals is -1"),
         (f"{DATA} max_number_of_boxes: 0", "train_input_reader.max_number_of_boxes is 0"),
     ],
 )

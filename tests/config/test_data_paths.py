@@ -49,6 +49,14 @@ def test_records(here, ssd):
     assert fault(ssd, "eval_input_path=z").startswith("my.config: eval_input_reader[0].tf_record_input_reader.input_path ('z') matches no file")
 
 
+def test_files_of_proposals(here, ssd):
+    field = "train_input_reader.proposals_path"
+    (here / "p.npz").write_bytes(b"")
+    assert config.check(config.override(ssd, [f'{field}=["p.npz", "p*"]'])) == []
+    assert fault(ssd, f'{field}=["p.npz", "q.npz"]') == f"my.config: {field}[1] ('q.npz') matches no file; is the name right, from {str(here)!r}?"
+    assert "max_number_of_proposals (-3) must be at least 0" in fault(ssd, "eval_input_reader.max_number_of_proposals=-3")
+
+
 def test_training_needs_data_and_evaluation_may_be_left_out(here, ssd):
     ssd.ClearField("eval_input_reader")
     assert config.check(ssd) == []

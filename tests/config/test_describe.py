@@ -35,6 +35,16 @@ def test_without_training(ssd):
     assert describe.data_rows(ssd) == [("train data", "train.record (label map label_map.pbtxt)")]
 
 
+def test_proposals(ssd):
+    ssd.train_input_reader.proposals_path.append("ss.npz")
+    ssd.eval_input_reader[0].max_number_of_proposals = 300
+    assert dict(describe.data_rows(ssd)) == {
+        "train data": "train.record (label map label_map.pbtxt, at most 2000 proposals an image from ss.npz)",
+        "eval data": "val.record (label map label_map.pbtxt, at most 300 proposals an image from the records)",
+        "metrics": "coco_detection_metrics",
+    }
+
+
 def test_lists_and_nothing():
     step = preprocessor_pb2.PreprocessingStep()
     assert describe.chosen(step) == "nothing"
