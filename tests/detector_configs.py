@@ -22,8 +22,10 @@ class Settings(NamedTuple):
     min_depth: int = 8
     train_batch_norm: bool = True
     depthwise: bool = False  # SSDLite: depthwise separable extra layers and predictors
+    override_base: bool = False  # the network too is made by the config's hyperparameters, with batch norm that adapts within few steps
 
 
+OVERRIDES = ("ssd_inception_v2", "ssd_inception_v3")  # the reference demands `override_base` of these
 _HYPERPARAMS = """
   activation: RELU_6
   initializer { truncated_normal_initializer { stddev: 0.03 } }
@@ -65,8 +67,7 @@ model { ssd {
 
 def _words(settings: Settings) -> dict[str, object]:
     words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in settings._asdict().items()}
-    # The reference demands it of these. Without, their batch norm needs thousands of steps to know its statistics, and no ReLU6 bounds the error.
-    override = str(settings.type in ("ssd_inception_v2", "ssd_inception_v3")).lower()
+    override = str(settings.override_base or settings.type in OVERRIDES).lower()
     return {**words, "frozen": str(not settings.train_batch_norm).lower(), "override": override, "hyperparams": _HYPERPARAMS}
 
 
