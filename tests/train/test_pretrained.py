@@ -85,6 +85,26 @@ def test_published_weights_equal_keras_and_know_the_pictures(shared):
     assert loaded.summary().startswith("mobilenet_v1, depth multiplier 0.75, 1000 logits: all 137 variables from ")
 
 
+_SLOW = {"inception_resnet_v2", "inception_v2", "inception_v3"}
+_ONE_OF_A_KIND = [name for name in catalogue.CLASSIFIERS if name not in ("resnet_v1_101", "resnet_v1_152")]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in _ONE_OF_A_KIND])
+def test_every_network_is_recognised_and_loaded_thin(tmp_path, name):
+    """A quarter of its channels; saved under its names, told by them, and the same logits from all variables."""
+    spec = catalogue.find(name)
+    classifier = spec.make(7, 0.25)
+    images = tf.random.stateless_uniform([1, spec.image_size, spec.image_size, 3], [1, 2])
+    expected = classifier(images)[0].numpy()
+    values = {path: variable for path, variable in checkpoints.by_name(classifier).items() if not checkpoints.is_optional(path)}
+    checkpoint_files.write(tmp_path / "thin", values | {f"{catalogue.SCOPES[name]}/mean_rgb": np.zeros(3, np.float32), "global_step": np.int64(1)})
+    loaded = pretrained.load(str(tmp_path / "thin"))
+    assert (loaded.name, loaded.depth_multiplier, loaded.num_logits) == (name, 0.25, 7)
+    assert len(loaded.report.restored) == len(values) and not loaded.report.unexpected
+    np.testing.assert_array_equal(loaded.classifier(images)[0].numpy(), expected)
+    assert expected.std() > 0
+
+
 def test_moving_averages_on_request(tmp_path):
     kernel = "MobilenetV1/Conv2d_0/weights"
 
