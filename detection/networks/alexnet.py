@@ -135,7 +135,7 @@ class LocalResponseNorm(keras.layers.Layer):
 
 
 def training_defaults() -> Hyperparams:
-    """Weight decay is the original networks'. Initial values are not: Gaussians of 0.01 need the learning-rate warm-up and biases of their time."""
+    """Weight decay of the original networks; initial values as tf-slim has them for VGG16, not Caffe's Gaussians with biases above zero."""
     return Hyperparams(initializer=keras.initializers.GlorotUniform(), regularizer=l2_penalty(0.0005))
 
 
