@@ -15,8 +15,9 @@ run over the end of a row are built too, but no bin asks for them. Levels that n
 The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower half is its position, so the
 smallest key belongs to the first of the largest. Nothing is kept between forward and backward.
 
-Memory: MEASURE
-Not for XLA: how many levels there are depends on the RoIs.
+Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each thread of a CPU; besides, 4 times
+(backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are more RoIs than that. scripts/benchmark_roi.py measures it.
+Not for XLA, which would have to know how many bins need which level.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class RoiMaxPool:
             flat = tf.reshape(maps[number], [-1, maps.shape[-1]])
             return self._pool(flat, self._plan(boxes[number], maps), _Contest(tf.maximum, tf.identity, tf.constant(0.0)))
 
-        return _in_turn(image, _side(maps, 0), tf.float32, maps.shape[-1])
+        rows = None if boxes.shape[1] is None else boxes.shape[1] * self.size**2
+        return _in_turn(image, _side(maps, 0), tf.TensorSpec([rows, maps.shape[-1]]))
 
     def _backward(self, maps: tf.Tensor, boxes: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         """float32 [B, h, w, c] for upstream float32 [B * P * size * size, c]."""
@@ -81,9 +83,10 @@ class RoiMaxPool:
         def image(number: int | tf.Tensor) -> tf.Tensor:
             contest = _Contest(tf.minimum, lambda keys: tf.cast(keys, tf.int32), size)  # The cast leaves the lower half: the position.
             winners = self._pool(_keys(maps[number]), self._plan(boxes[number], maps), contest)
-            return tf.reshape(_sums(tf.reshape(winners, [-1]), by_image[number], size), [-1, maps.shape[-1]])
+            return _sums(tf.reshape(winners, [-1]), by_image[number], size)[tf.newaxis]
 
-        return tf.reshape(_in_turn(image, _side(maps, 0), tf.float32, maps.shape[-1]), tf.shape(maps))
+        gradient = _in_turn(image, _side(maps, 0), tf.TensorSpec([1, maps.shape[1:].num_elements()]))
+        return tf.reshape(gradient, tf.shape(maps))
 
     def _plan(self, boxes: tf.Tensor, maps: tf.Tensor) -> _Plan:
         """Where the windows of the bins of boxes [P, 4] begin."""
@@ -119,17 +122,18 @@ class RoiMaxPool:
         """What wins in every bin, [P * size * size, c], as contest.read reads it, for values [h w, c]."""
         by_columns = tf.concat(_doubled(values, 1, plan.longest_row, _levels(plan.width), contest.best), axis=0)
         windows = _doubled(by_columns, plan.width, plan.longest_column, _levels(plan.height), contest.best)
-        bins = tf.shape(plan.level)[0]
-        known = plan.level.shape[0]
-        chunk = self.chunk * self.size**2
-        chunks = tf.maximum(-(-bins // chunk), 1) if known is None else max(-(-known // chunk), 1)
+        bins, most = _side(plan.level, 0), self.chunk * self.size**2
+        chunks = max(-(-bins // most), 1) if isinstance(bins, int) else tf.maximum(-(-bins // most), 1)
         share = -(-bins // chunks)
+        spare = chunks * share - bins  # Chunks are of one size; these have no cells.
+        corners, level = tf.pad(plan.corners, [[0, spare], [0, 0]]), tf.pad(plan.level, [[0, spare]], constant_values=len(windows))
 
         def some(number: int | tf.Tensor) -> tf.Tensor:
-            part = slice(number * share, (number + 1) * share)
-            return _winners(windows, plan.corners[part], plan.level[part], contest)
+            start = number * share
+            return _winners(windows, tf.slice(corners, [start, 0], [share, 4]), tf.slice(level, [start], [share]), contest)
 
-        return _in_turn(some, chunks, contest.missing.dtype, values.shape[-1])
+        spec = tf.TensorSpec([share if isinstance(share, int) else None, values.shape[-1]], contest.missing.dtype)
+        return _in_turn(some, chunks, spec)[:bins]
 
 
 class _Bins(NamedTuple):
@@ -204,13 +208,14 @@ def _sums(positions: tf.Tensor, values: tf.Tensor, size: tf.Tensor) -> tf.Tensor
     return tf.raw_ops.DenseBincount(input=positions, size=size, weights=values)
 
 
-def _in_turn(part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, dtype: tf.DType, depth: int) -> tf.Tensor:
-    """part(0) to part(count - 1), [n, depth] each, one after the other so that memory is needed for one, and joined along the first axis."""
+def _in_turn(part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """part(0) to part(count - 1), each like spec, one after the other so that memory is needed for one, joined along the first axis."""
     if isinstance(count, int) and count == 1:
         return part(0)
-    parts = tf.TensorArray(dtype, count, element_shape=[None, depth], infer_shape=False)
+    parts = tf.TensorArray(spec.dtype, count, element_shape=spec.shape)
     _, parts = tf.while_loop(lambda i, _: i < count, lambda i, done: (i + 1, done.write(i, part(i))), (0, parts), parallel_iterations=1)
-    return parts.concat()
+    joined = parts.stack()
+    return tf.reshape(joined, [-1, tf.shape(joined)[-1] if spec.shape[-1] is None else spec.shape[-1]])
 
 
 def _side(maps: tf.Tensor, axis: int) -> int | tf.Tensor:

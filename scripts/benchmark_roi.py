@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Measures the region ops of two-stage detectors: time, memory, and RoI max pooling against torchvision's where that is to be had.
+
+    benchmark_roi.py [--rois=64,300 --channels=512 --map=38,63 --torch_python=/path/to/python --json=times.json]
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from detection import cli
+from detection.errors import ConfigError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("rois", ["64", "300"], "Regions at a time.")
+flags.DEFINE_integer("channels", 512, "Channels of the map that is cropped and pooled.", lower_bound=1)
+flags.DEFINE_list("map", ["38", "63"], "Height and width of the map, cells of 16 pixels.")
+flags.DEFINE_integer("warmup", 3, "Rounds before the clock runs.", lower_bound=1)
+flags.DEFINE_integer("runs", 20, "Rounds that count.", lower_bound=1)
+flags.DEFINE_string("torch_python", None, "A Python that has torch and torchvision; by default this one, if it has them.")
+flags.DEFINE_string("json", None, "File to write the numbers to.")
+
+
+def main(argv: list[str]) -> None:
+    if argv[1:]:
+        raise ConfigError("give everything as flags, --name=value")
+    try:
+        rois, (height, width) = tuple(int(count) for count in FLAGS.rois), (int(side) for side in FLAGS.map)
+    except ValueError:
+        raise ConfigError("--rois takes numbers, --map two of them, e.g. --rois=64,300 --map=38,63") from None
+    cli.import_tensorflow()
+    from detection.benchmark import report, roi
+
+    options = roi.Options(rois, FLAGS.channels, (height, width), FLAGS.warmup, FLAGS.runs)
+    measured = roi.benchmark(options, FLAGS.torch_python)
+    print(measured.table())
+    if FLAGS.json:
+        report.save(measured.to_json(), FLAGS.json)
+
+
+if __name__ == "__main__":
+    cli.run(main)
