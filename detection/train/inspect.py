@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from detection import config as configs
 from detection.builders import feature_extractor, pipeline
@@ -93,6 +94,9 @@ def _model(request: Request) -> _Model:
         detector.build_weights()
     except DetectionError as error:  # Builders know fields, not files.
         raise type(error)(f"{request.config}: {error}") from error
+    except (ValueError, MemoryError, tf.errors.OpError) as error:  # Sizes that only TensorFlow finds not to go together.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it") from error
     shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
     return _Model(shapes, built.train.fine_tune if built.train else None)
 
@@ -114,49 +118,44 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     averages = len(beside.pop(AVERAGE, []))
     slots = ", ".join(f"{name} of {len(names)}" if len(names) > 1 else names[0] for name, names in sorted(beside.items()))
     types = ", ".join(sorted({found[name].dtype.name for name in weights}))
+    faulty = _not_finite(prefix, found)
     facts = [
-        ("looks like", _looks_like(found)),
+        *_identity(recognise.network(found), recognise.detector(found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
-        ("file", f"{_size(prefix)}; {_values(prefix, found)}"),
+        ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
         ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
     ]
+    if faulty:
+        facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
     if averages:
-        facts.append(
-            (
-                "averages",
-                f"of {_many(averages, 'array', 'arrays')}; restoring takes the values as they are, evaluation and export can take the averages",
-            )
-        )
+        facts.append(("averages", f"of {_many(averages, 'array', 'arrays')}; a restore leaves them and takes the values themselves"))
     return [*facts, ("also", slots)] if slots else facts
 
 
-def _looks_like(found: Mapping[str, Entry]) -> str:
-    network, detector = recognise.network(found), recognise.detector(found)
+def _identity(network: recognise.Network | None, detector: recognise.Detector | None) -> Iterator[tuple[str, str]]:
+    """Whose checkpoint it is, and what a config calls its extractor."""
     if network is None and detector is None:
-        return "nothing that is known here: no scope is one of a network's, no head one of a detector's"
+        yield "looks like", "nothing that is known here: no scope is one of a network's, no head one of a detector's"
+        return
     words = ["an unknown network" if network is None else network.name]
     if network is not None:
         words.append("widths of no depth multiplier" if network.depth_multiplier is None else f"depth multiplier {network.depth_multiplier:g}")
     if detector is None:
-        logits = network.num_logits
-        return f"classifier {', '.join(words)}, {f'{logits} logits' if logits else 'without its head'}"
-    words[0] += _type(detector.kind, network)
+        yield "looks like", f"classifier {', '.join(words)}, {f'{network.num_logits} logits' if network.num_logits else 'without its head'}"
+        return
     counts = ((detector.num_classes, "class", "classes"), (detector.maps, "map", "maps"), (detector.anchors, "anchor a cell", "anchors a cell"))
     words += [_many(number, *what) for number, *what in counts if number]
-    return f"{detector.kind} over {', '.join(words)}"
+    yield "looks like", f"{detector.kind} over {', '.join(words)}"
+    registry, prefix = (
+        (feature_extractor.SSD_EXTRACTORS, "ssd") if detector.kind == "SSD" else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
+    )
+    name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
+    if name in registry:
+        yield "extractor", f"type: '{name}' in a config"
 
 
 def _many(number: int, one: str, more: str) -> str:
     return f"{number} {one if number == 1 else more}"
-
-
-def _type(kind: str, network: recognise.Network | None) -> str:
-    """What a config calls the extractor, where there is one."""
-    if network is None:
-        return ""
-    registry, prefix = (feature_extractor.SSD_EXTRACTORS, "ssd") if kind == "SSD" else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
-    name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}"
-    return f" (type: '{name}')" if name in registry else ""
 
 
 def _size(prefix: str) -> str:
@@ -165,15 +164,13 @@ def _size(prefix: str) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _values(prefix: str, found: Mapping[str, Entry]) -> str:
-    """What reading all of them shows. Raises UnreadableCheckpointError for a cut or damaged file."""
+def _not_finite(prefix: str, found: Mapping[str, Entry]) -> list[str]:
+    """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged file."""
     faulty: list[str] = []
     for names in _chunks(found):
         values = checkpoint_files.read(prefix, names)
         faulty += [name for name, value in values.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
-    if not faulty:
-        return "every array can be read, every value is finite"
-    return f"NaN or infinite values in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"
+    return faulty
 
 
 def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:

@@ -61,11 +61,13 @@ def test_a_classifier(classifier):
 
 def test_a_detector_with_what_training_left(detector):
     lines, _ = inspect(Request(detector))
-    assert lines[1] == "  looks like  SSD over mobilenet_v1 (type: 'ssd_mobilenet_v1'), depth multiplier 0.5, 20 classes, 1 map"
-    assert lines[2].startswith("  weights     137 arrays")  # neither average nor slot
+    assert lines[1] == "  looks like  SSD over mobilenet_v1, depth multiplier 0.5, 20 classes, 1 map"
+    assert lines[2] == "  extractor   type: 'ssd_mobilenet_v1' in a config"
+    assert lines[3].startswith("  weights     137 arrays")  # neither average nor slot
     assert "  step        2,000" in lines
-    assert any(line.startswith("  averages    of 1 array; restoring takes the values as they are") for line in lines)
+    assert any(line.startswith("  averages    of 1 array; a restore leaves them") for line in lines)
     assert f"  also        FeatureExtractor/{_STEM}/Momentum" in lines
+    assert max(map(len, lines[1:])) <= 100
 
 
 def test_what_a_config_takes_of_a_classifier(classifier):
@@ -121,7 +123,7 @@ def test_a_stranger(tmp_path):
 def test_values_that_are_not_finite_are_named(tmp_path):
     checkpoint_files.write(tmp_path / "x", {"net/a": np.array([1, np.nan], np.float32), "net/b": np.array([np.inf]), "net/c": np.zeros(1)})
     lines, _ = inspect(Request(str(tmp_path / "x")))
-    assert lines[3].endswith("; NaN or infinite values in 2 arrays, e.g. net/a")
+    assert lines[3].endswith("; every array can be read") and lines[5] == "  NaN or inf  in 2 arrays, e.g. net/a"
 
 
 def test_cut_damaged_missing_and_object_based_checkpoints(tmp_path, classifier):
@@ -148,6 +150,8 @@ def test_faulty_requests(classifier, tmp_path):
         inspect(Request(config=CONFIG, settings=["train_config.fine_tune_checkpoint="]))
     with pytest.raises(ConfigError, match="'ful' is none of classification, detection, full"):
         inspect(Request(classifier, CONFIG, kind="ful"))
+    with pytest.raises(ConfigError, match=r"synthetic\.config: .*cannot be built: .*; check_config\.py says more"):
+        inspect(Request(classifier, CONFIG, settings=["model.ssd.feature_extractor.depth_multiplier=1e9"]))
     with pytest.raises(ConfigError, match=r"none\.config: cannot read the config"):
         inspect(Request(classifier, str(tmp_path / "none.config")))
 
