@@ -63,6 +63,32 @@ model { ssd {
   }
 } }
 """
+_TWO_STAGE = """
+model { %(meta)s {
+  num_classes: %(num_classes)d
+  image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
+  feature_extractor {
+    type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d batch_norm_trainable: %(train_batch_norm)s
+    override_base_feature_extractor_hyperparams: %(override)s
+    conv_hyperparams { %(hyperparams)s batch_norm { decay: 0.9 epsilon: 0.001 scale: true } }
+  }
+  first_stage_anchor_generator { grid_anchor_generator {
+    height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
+  } }
+  first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.03 } } }
+  first_stage_box_predictor_depth: 64 first_stage_minibatch_size: 64 first_stage_max_proposals: 24 second_stage_batch_size: 16
+  initial_crop_size: %(crop_size)d maxpool_kernel_size: 2 maxpool_stride: 2
+  second_stage_box_predictor { %(predictor)s }
+  second_stage_post_processing {
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50 max_total_detections: 50 }
+    score_converter: SOFTMAX
+  }
+} }
+"""
+_INITIALISED = "initializer { truncated_normal_initializer { stddev: 0.03 } }"
+_REGION_HEAD = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {_INITIALISED} }} }}"
+_RFCN_HEAD = f"rfcn_box_predictor {{ conv_hyperparams {{ {_INITIALISED} }} depth: 64 crop_height: 6 crop_width: 6 }}"
+_SIX = ("faster_rcnn_caffenet", "faster_rcnn_vgg_cnn_m_1024")  # whose fully connected layers take crops of 6x6, not 7x7
 
 
 def _words(settings: Settings) -> dict[str, object]:
@@ -76,6 +102,32 @@ def ssd(settings: Settings) -> str:
     return _SSD % _words(settings)
 
 
+def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
+    words = {"meta": meta, "predictor": predictor, "crop_size": 12 if settings.type in _SIX else 14}
+    return _TWO_STAGE % {**_words(settings), **words}
+
+
+def faster_rcnn(settings: Settings) -> str:
+    """Four anchors a cell, 24 proposals an image."""
+    return _two_stage(settings, "faster_rcnn", _REGION_HEAD)
+
+
+def rfcn(settings: Settings) -> str:
+    """The same proposals, nine bins."""
+    return _two_stage(settings, "faster_rcnn", _RFCN_HEAD)
+
+
+def fast_rcnn(settings: Settings) -> str:
+    """24 given proposals an image."""
+    return _two_stage(settings, "fast_rcnn", _REGION_HEAD)
+
+
+# Two-stage detector -> (its template, the registry of its extractors). R-FCN is a model.faster_rcnn with another head.
+TWO_STAGE: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
+    "faster_rcnn": (faster_rcnn, feature_extractor.TWO_STAGE_EXTRACTORS),
+    "rfcn": (rfcn, feature_extractor.TWO_STAGE_EXTRACTORS),
+    "fast_rcnn": (fast_rcnn, feature_extractor.TWO_STAGE_EXTRACTORS),
+}
 # Name of the oneof in DetectionModel -> (its template, the registry of its extractors).
 TEMPLATES: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
     "ssd": (ssd, feature_extractor.SSD_EXTRACTORS),
@@ -89,6 +141,15 @@ def distinct(registry: dict[str, Callable]) -> list[str]:
         key = leads_to(factory)
         shortest[key] = min(shortest.get(key, name), name, key=lambda known: (len(known), known))
     return sorted(shortest.values())
+
+
+def smallest(registry: dict[str, Callable]) -> list[str]:
+    """One type a factory, that with the lowest arguments: a ResNet of more layers is more of the same."""
+    chosen: dict[Callable, tuple] = {}
+    for name in distinct(registry):
+        function, *arguments = leads_to(registry[name])
+        chosen[function] = min(chosen.get(function, (arguments, name)), (arguments, name))
+    return sorted(name for _, name in chosen.values())
 
 
 def leads_to(factory: Callable) -> tuple:

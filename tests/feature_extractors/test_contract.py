@@ -178,22 +178,17 @@ def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
     return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
 
 
-def _every_code_path() -> list:
-    """One type a factory, that with the lowest arguments: ResNets of more layers have more of the same."""
-    chosen: dict[tuple, tuple] = {}
-    for meta, type_ in CASES:
-        registry = feature_extractor.TWO_STAGE_EXTRACTORS if type_ in feature_extractor.TWO_STAGE_EXTRACTORS else feature_extractor.SSD_EXTRACTORS
-        function, *arguments = detector_configs.leads_to(registry[type_])
-        key = (meta, function)
-        chosen[key] = min(chosen.get(key, (arguments, type_)), (arguments, type_))
-    quick = ("mobilenet", "caffenet", "vgg")
-    marks = {type_: [] if any(name in type_ for name in quick) else [pytest.mark.slow] for _, type_ in chosen.values()}
-    return [pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for (meta, _), (_, type_) in chosen.items()]
-
-
 CASES = [(meta, type_) for meta, (_, registry) in detector_configs.TEMPLATES.items() for type_ in detector_configs.distinct(registry)]
 CASES += [(meta, type_) for meta in (PARTS, WHOLE_MAP) for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)]
 every = pytest.mark.parametrize(("meta", "type_"), CASES)
+QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
+
+
+def _once_a_factory() -> list:
+    """Those of the cases that differ in more than the number of layers; slow, where they have many."""
+    chosen = {type_ for registry in REGISTRIES.values() for type_ in detector_configs.smallest(registry)}
+    marks = {type_: [] if any(word in type_ for word in QUICK_TO_COMPILE) else [pytest.mark.slow] for type_ in chosen}
+    return [pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for meta, type_ in CASES if type_ in chosen]
 
 
 def _modules() -> list[ModuleType]:
@@ -401,7 +396,7 @@ def _divided(size: tuple[int, int], by: int) -> tuple[int, int]:
     return -(-size[0] // by), -(-size[1] // by)
 
 
-@pytest.mark.parametrize(("meta", "type_"), _every_code_path())
+@pytest.mark.parametrize(("meta", "type_"), _once_a_factory())
 def test_compiles_under_xla(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     compiled = tf.function(lambda images: made.forward(images, training=False), autograph=False, jit_compile=True)
