@@ -107,17 +107,22 @@ class Report:
         load = "" if self.load is None else f", load {self.load:.1f}"
         peers = {row.torchvision.version for row in self.rows if row.torchvision}
         lines = [f"on {self.device}{load}, TensorFlow {self.tensorflow}" + "".join(f", {peer}" for peer in sorted(peers)), ""]
-        lines.append(f"{'':28}{'RoIs':>6}{'channels':>10}{'map':>9}{'forward':>10}{'+ backward':>12}  ms{'memory':>9} MiB")
+        lines.append(f"{'':28}{'RoIs':>6}{'channels':>10}{'map':>9}{'forward':>9}{'(10 %)':>9}{'+ backward':>12}{'(10 %)':>9}  ms{'memory':>9} MiB")
         for row in self.rows:
             memory = "-" if row.memory_mib is None else f"{row.memory_mib:.0f}"
             cells = f"{row.map[0]}x{row.map[1]}"
-            times = f"{row.forward.median:10.1f}{row.both.median:12.1f}"
-            lines.append(f"{row.op:28}{row.rois:6}{row.channels:10}{cells:>9}{times}    {memory:>9}")
+            lines.append(f"{row.op:28}{row.rois:6}{row.channels:10}{cells:>9}{_times(row)}{memory:>13}")
             if row.torchvision:
                 peer = row.torchvision
                 note = f"    ratio {peer.forward_ratio:.2f}, {peer.both_ratio:.2f}; {'equal' if peer.equal else 'NOT EQUAL'}"
-                lines.append(f"{'  torchvision':28}{'':25}{peer.forward.median:10.1f}{peer.both.median:12.1f}{note}")
+                lines.append(f"{'  torchvision':53}{_times(peer)}{note}")
         return "\n".join(lines)
+
+
+def _times(measured: Row | Peer) -> str:
+    """Medians, and what a tenth of the runs stayed below: on a shared machine the better number."""
+    forward, both = measured.forward, measured.both
+    return f"{forward.median:9.1f}{f'({forward.low:.1f})':>9}{both.median:12.1f}{f'({both.low:.1f})':>9}"
 
 
 def benchmark(options: Options, torch_python: str | None = None) -> Report:
