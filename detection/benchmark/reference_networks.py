@@ -1,0 +1,155 @@
+"""The networks of others, that ours are measured against: same architecture, same cut, random weights.
+
+    forward     a frozen graph of convolution, bias, activation, with nothing left of batch norm: from `tf_slim.nets` where it has the network,
+                otherwise from `keras.applications`
+    train step  the model of `keras.applications`, batch norm and all, as its users train it
+
+TensorFlow runs the frozen graphs as it runs an export of ours, so what differs is what the networks are made of.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
+
+from detection.errors import ConfigError
+from detection.export.constants import fold_constants
+from detection.export.freeze import FrozenGraph, freeze
+
+Shape = tuple[int, int, int, int]  # of the images: batch, height, width, 3
+
+
+def _slim_resnet(name: str) -> Callable:
+    def build(slim, nets, images: tf.Tensor) -> tf.Tensor:
+        with slim.arg_scope([slim.max_pool2d], padding="SAME"):
+            features, _ = getattr(nets.resnet_v1, name)(images, num_classes=None, is_training=False, global_pool=False)
+        return features
+
+    return build
+
+
+def _slim_vgg(slim, nets, images: tf.Tensor) -> tf.Tensor:
+    _, endpoints = nets.vgg.vgg_16(images, num_classes=None, is_training=False)  # what comes behind pool5 is cut off again
+    return endpoints["vgg_16/pool5"]
+
+
+class Reference(NamedTuple):
+    """Where others have a network."""
+
+    slim: Callable | None = None  # (tf_slim, tf_slim.nets, images) -> features
+    keras: str | None = None  # name in keras.applications
+    smallest: int = 1  # side of an image that tf_slim can build it for, pixels
+
+
+REFERENCES: dict[str, Reference] = {
+    "inception_resnet_v2": Reference(keras="InceptionResNetV2"),
+    "inception_v2": Reference(slim=lambda slim, nets, images: nets.inception_v2.inception_v2_base(images)[0]),
+    "inception_v3": Reference(lambda slim, nets, images: nets.inception_v3.inception_v3_base(images)[0], "InceptionV3"),
+    "mobilenet_v1": Reference(keras="MobileNet"),
+    "mobilenet_v2": Reference(keras="MobileNetV2"),
+    "resnet_v1_50": Reference(_slim_resnet("resnet_v1_50"), "ResNet50"),
+    "resnet_v1_101": Reference(_slim_resnet("resnet_v1_101"), "ResNet101"),
+    "resnet_v1_152": Reference(_slim_resnet("resnet_v1_152"), "ResNet152"),
+    "vgg_16": Reference(_slim_vgg, "VGG16", smallest=224),
+}
+
+
+class Source(NamedTuple):
+    """A frozen reference and whose it is."""
+
+    origin: str  # e.g. tf_slim
+    frozen: FrozenGraph
+
+
+def frozen(name: str, shape: Shape) -> Source | None:
+    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it.
+
+    Raises:
+        ConfigError: tf_slim is needed and not installed.
+    """
+    reference = REFERENCES.get(name, Reference())
+    if reference.slim is not None and min(shape[1:3]) >= reference.smallest:
+        return Source("tf_slim", _freeze_slim(reference.slim, shape))
+    if reference.keras is not None:
+        return Source("keras.applications", _freeze_keras(_folded(keras_model(name, shape)), shape))
+    return None
+
+
+def is_trainable(name: str) -> bool:
+    """Whether keras.applications has the network."""
+    return REFERENCES.get(name, Reference()).keras is not None
+
+
+def keras_model(name: str, shape: Shape) -> keras.Model:
+    """That of keras.applications, without its head, for images of one size."""
+    return getattr(keras.applications, REFERENCES[name].keras)(include_top=False, weights=None, input_shape=shape[1:])
+
+
+def _freeze_slim(build: Callable, shape: Shape) -> FrozenGraph:
+    """Without a normaliser tf-slim's layers have biases, which is what batch norm folds to."""
+    if importlib.util.find_spec("tf_slim") is None:
+        raise ConfigError("--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'")
+    import tf_slim
+    from tf_slim import nets
+
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+        images = tf.compat.v1.placeholder(tf.float32, shape, name="images")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            features = tf.identity(build(tf_slim, nets, images), name="features")
+        needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ["features"])
+        names = {node.name for node in needed.node}
+        session.run([variable.initializer for variable in tf.compat.v1.global_variables() if variable.op.name in names])
+        constants: graph_pb2.GraphDef = tf.compat.v1.graph_util.convert_variables_to_constants(session, needed, ["features"])
+    constants = fold_constants(constants, [images.name, features.name])
+    return FrozenGraph(constants, images.name, (features.op.name,), tf.float32, tf.TensorShape(shape))
+
+
+class _BiasedConv(keras.layers.Conv2D):
+    """Adds its bias by the op that TensorFlow fuses with the convolution; Keras adds a reshaped tensor."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        y = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), self.strides, self.padding.upper(), dilations=self.dilation_rate)
+        return self.activation(tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)))
+
+
+class _BiasedDepthwise(keras.layers.DepthwiseConv2D):
+    """The same for depthwise convolutions."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        y = tf.nn.depthwise_conv2d(inputs, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1), self.padding.upper())
+        return self.activation(tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)))
+
+
+class _Nothing(keras.layers.Layer):
+    """Stands where a batch norm was, and is called as one."""
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return inputs
+
+
+def _folded(model: keras.Model) -> keras.Model:
+    """The model with biases in place of its batch norms."""
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return _Nothing(name=layer.name)
+        for known, biased in ((keras.layers.Conv2D, _BiasedConv), (keras.layers.DepthwiseConv2D, _BiasedDepthwise)):
+            if isinstance(layer, known):
+                return biased.from_config({**layer.get_config(), "use_bias": True})
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=replace)
+
+
+def _freeze_keras(model: keras.Model, shape: Shape) -> FrozenGraph:
+    def run(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        return {"features": model(images, training=False)}, {}
+
+    return freeze(tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape)))
