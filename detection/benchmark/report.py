@@ -90,8 +90,9 @@ def benchmark(saved_model: str, options: Options) -> Report:
     fed = []
     for value in batches:
         entering = preprocess(value)
-        predicted = network(entering[served.network_input])
-        fed.append((value, entering[served.network_input], [{**entering, **predicted}[mark] for mark in marks]))
+        taken = [entering[mark] for mark in served.network_inputs]
+        predicted = network(*taken)
+        fed.append((value, taken, [{**entering, **predicted}[mark] for mark in marks]))
     turn = {name: 0 for name in (END_TO_END, NETWORK, PREPROCESS, POSTPROCESS)}
 
     def next_of(name: str) -> tuple:
@@ -106,7 +107,7 @@ def benchmark(saved_model: str, options: Options) -> Report:
     rounds = interleave(
         {
             END_TO_END: end_to_end,
-            NETWORK: lambda: _wait(network(next_of(NETWORK)[1])),
+            NETWORK: lambda: _wait(network(*next_of(NETWORK)[1])),
             PREPROCESS: lambda: _wait(preprocess(next_of(PREPROCESS)[0])),
             POSTPROCESS: lambda: _wait(postprocess(*next_of(POSTPROCESS)[2])),
         },
@@ -114,7 +115,7 @@ def benchmark(saved_model: str, options: Options) -> Report:
         options.runs,
     )
     times = {name: rounds.timing(name) for name in rounds.times}
-    shape = tuple(fed[0][1].shape)
+    shape = tuple(fed[0][1][0].shape)
     return Report(
         saved_model=os.fspath(served.folder),
         input=f"{batches[0].dtype.name} {list(batches[0].shape)}" + (f" (image {options.image_size})" if batches[0].dtype == tf.string else ""),

@@ -18,7 +18,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from detection.errors import ConfigError
 from detection.export.constants import subgraph
 from detection.export.predictor import SIGNATURE, saved_model_folder
-from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT
+from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
 
 
 class _Inlined(NamedTuple):
@@ -56,6 +56,13 @@ class ServedGraph:
 
     network_input = NETWORK_INPUT
 
+    @functools.cached_property
+    def network_inputs(self) -> list[str]:
+        """Marks of what the network takes: the scaled images, and the true shapes where it makes proposals, which lie inside them."""
+        outputs = self._nodes(self.network_outputs)
+        between = {node.name for node in self._subgraph(self._nodes([NETWORK_INPUT]), outputs).node}
+        return [NETWORK_INPUT, *(mark for mark in (TRUE_SHAPES,) if self._inlined.marks.get(mark) in between)]
+
     @property
     def network_outputs(self) -> list[str]:
         """Marks of what the network hands to postprocessing: codes and logits, and anchors where they vary with the image."""
@@ -71,8 +78,8 @@ class ServedGraph:
         return self._cut([self._inlined.input], self._tensors(after))
 
     def network(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Scaled images float32 [B, H, W, 3] -> raw predictions."""
-        return self._cut(self._nodes([NETWORK_INPUT]), self._tensors(self.network_outputs))
+        """Values of `network_inputs`, first of all scaled images float32 [B, H, W, 3] -> raw predictions."""
+        return self._cut(self._nodes(self.network_inputs), self._tensors(self.network_outputs))
 
     def postprocess(self) -> tuple[list[str], Callable[..., dict[str, tf.Tensor]]]:
         """Marks that it takes, in order, and the function from their values to the outputs."""
@@ -81,17 +88,21 @@ class ServedGraph:
 
     def network_at(self, shape: tuple[int, ...]) -> tf.types.experimental.ConcreteFunction:
         """The network alone for images of one shape [B, H, W, 3], every size in it known: for counting operations."""
-        entry, fetches = self._tensors([NETWORK_INPUT])[NETWORK_INPUT], self._tensors(self.network_outputs)
-        graph = self._subgraph(self._nodes([NETWORK_INPUT]), self._nodes(self.network_outputs))
+        entries, fetches = self._tensors(self.network_inputs), self._tensors(self.network_outputs)
+        graph = self._subgraph(self._nodes(self.network_inputs), self._nodes(self.network_outputs))
+        _settle_branches(graph, shape[0])
 
         def run(images: tf.Tensor) -> list[tf.Tensor]:
-            return tf.graph_util.import_graph_def(graph, {entry: images}, list(fetches.values()), name="")
+            whole = tf.constant([shape[1:3]] * shape[0], tf.int32)  # of images without padding
+            values = {NETWORK_INPUT: images, TRUE_SHAPES: whole}
+            feeds = {tensor: values[mark] for mark, tensor in entries.items()}
+            return tf.graph_util.import_graph_def(graph, feeds, list(fetches.values()), name="")
 
         return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
 
     def count_parameters(self) -> int:
         """Numbers in the network's constants; batch norm is folded, so fewer than the variables of training."""
-        graph = self._subgraph(self._nodes([NETWORK_INPUT]), self._nodes(self.network_outputs))
+        graph = self._subgraph(self._nodes(self.network_inputs), self._nodes(self.network_outputs))
         floating = [node.attr["value"].tensor for node in graph.node if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum]
         return sum(int(np.prod([size.size for size in tensor.tensor_shape.dim], initial=1)) for tensor in floating)
 
@@ -120,6 +131,15 @@ class ServedGraph:
         imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
         tensor = imported.graph.get_tensor_by_name
         return imported.prune([tensor(f"{name}:0") for name in feeds], {key: tensor(name) for key, name in fetches.items()})
+
+
+def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
+    """Says that what conditionals put out has `batch` rows: they carry the shapes they were traced with, and TensorFlow looks no further."""
+    for node in graph.node:
+        if node.op in ("If", "StatelessIf"):
+            for known in node.attr["output_shapes"].list.shape:
+                if known.dim and known.dim[0].size == -1:
+                    known.dim[0].size = batch
 
 
 def _is_mark(name: str) -> bool:
