@@ -31,11 +31,13 @@ INSTALL_REQUIRES = [
     "tensorboard>=2.20",  # tf.summary raises without it, and TensorFlow no longer installs it.
     "tqdm>=4.60",
 ]
+# Selective search and EdgeBoxes (a wheel of 70 MB), and MATLAB files (35 MB).
+PROPOSALS = ["opencv-contrib-python-headless>=4.10", "scipy>=1.11"]
 EXTRAS_REQUIRE = {
     "hotcoco": ["hotcoco"],
     "plots": ["matplotlib>=3.8"],
-    "proposals": ["opencv-contrib-python-headless"],
-    "test": ["build>=1.2", "hypothesis>=6.80", "pytest>=8.0", "pytest-xdist>=3.3", "ruff>=0.6", "scikit-image>=0.24", "tf-slim>=1.1"],
+    "proposals": PROPOSALS,
+    "test": [*PROPOSALS, "build>=1.2", "hypothesis>=6.80", "pytest>=8.0", "pytest-xdist>=3.3", "ruff>=0.6", "scikit-image>=0.24", "tf-slim>=1.1"],
 }
 
 

@@ -17,6 +17,7 @@ from detection.types import MAX_PIXELS
 FLAGS = flags.FLAGS
 flags.DEFINE_list("input_path", None, "Record files or patterns of them, as in a config's input_path.", required=True)
 flags.DEFINE_string("label_map_path", "", "Label map that the classes must be in.")
+flags.DEFINE_list("proposals_path", [], "Files of proposals, or patterns of them: every image must have an entry, and it must fit.")
 flags.DEFINE_bool("use_display_name", False, "Call classes by display_name in the report.")
 flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are wrong.", lower_bound=1)
 flags.DEFINE_string("report", "", "Where to write the whole report as JSON.")
@@ -31,7 +32,9 @@ def main(argv: list[str]) -> None:
     from detection.data.validate import validate_records
 
     classes = label_map.load(FLAGS.label_map_path, FLAGS.use_display_name) if FLAGS.label_map_path else None
-    report = validate_records(FLAGS.input_path, classes, FLAGS.max_image_pixels, FLAGS.workers, progress_to=sys.stderr)
+    report = validate_records(
+        FLAGS.input_path, classes, FLAGS.max_image_pixels, FLAGS.workers, progress_to=sys.stderr, proposals=FLAGS.proposals_path
+    )
     sys.stdout.writelines(f"{line}\n" for line in report.lines())
     if FLAGS.report:
         report.save(FLAGS.report)

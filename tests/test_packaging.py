@@ -47,7 +47,7 @@ def test_compiler_is_pinned_and_generated_what_is_stated():
 
 def test_everything_imported_is_required():
     """What detection/ and scripts/ import is a dependency by name, and what is a dependency is imported (or stated here to be needed otherwise)."""
-    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf"}
+    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf", "cv2": "opencv-contrib-python-headless"}
     imported = set()
     for path in [*(ROOT / "detection").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,7 +57,7 @@ def test_everything_imported_is_required():
     imported = {distributions.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"detection", ""}}
     setup = (ROOT / "setup.py").read_text()
     required = set(re.findall(r'^    f?"([\w{}-]+)>=', setup, re.MULTILINE)) - {"{TENSORFLOW}"} | {"tensorflow"}
-    optional = set(re.findall(r'"([\w-]+)[>="]', setup[setup.index("EXTRAS_REQUIRE") : setup.index("def compile_protos")]))
+    optional = set(re.findall(r'"([\w-]+)[>="]', setup[setup.index("PROPOSALS") : setup.index("def compile_protos")]))
     assert imported <= required | optional
     assert required - imported <= {"tensorboard"}  # tf.summary imports it.
 

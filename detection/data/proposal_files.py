@@ -26,6 +26,7 @@ import tensorflow as tf
 from detection.errors import ConfigError, DataError
 
 SUFFIXES = (".npz", ".json", ".mat")
+REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
 IMAGE_SUFFIX = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 FOLDER = r"^.*[/\\]"
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
@@ -53,7 +54,8 @@ def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
     paths: list[str] = []
     for pattern in patterns:
         try:
-            matches = sorted(tf.io.gfile.glob(pattern))
+            found = tf.io.gfile.glob(pattern)
+            matches = sorted(path for path in found if path == pattern or not (path.endswith(REPORT_SUFFIX) or tf.io.gfile.isdir(path)))
         except tf.errors.OpError as error:
             raise ConfigError(f"{field} {pattern!r} cannot be listed: {error.message}") from error
         if not matches:

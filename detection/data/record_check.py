@@ -14,6 +14,8 @@ from google.protobuf.message import DecodeError
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
 from detection.data.decode import TOLERANCE
+from detection.data.proposal_check import KnownProposals
+from detection.data.proposal_check import check as check_proposals
 from detection.data.records import RecordBox, RecordImage
 from detection.data.report import Fault
 
@@ -22,11 +24,13 @@ _LABEL, _TEXT = "image/object/class/label", "image/object/class/text"
 _AREA, _WEIGHT = "image/object/area", "image/object/weight"
 _DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
 _SIDES = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
+_PROPOSAL_SIDES = tuple(f"image/proposal/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
+_PROPOSAL_SCORE = "image/proposal/score"
 _PER_BOX = (_LABEL, _TEXT, _AREA, _DIFFICULT, _CROWD, "image/object/group_of", _WEIGHT)
 _KINDS = {
     "bytes_list": ("image/encoded", "image/format", "image/filename", "image/source_id", "image/key/sha256", _TEXT),
     "int64_list": ("image/height", "image/width", _LABEL, _DIFFICULT, _CROWD, "image/object/group_of"),
-    "float_list": (*_SIDES, _AREA, _WEIGHT),
+    "float_list": (*_SIDES, _AREA, _WEIGHT, *_PROPOSAL_SIDES, _PROPOSAL_SCORE),
 }
 _KIND_OF = {field: kind for kind, fields in _KINDS.items() for field in fields}
 
@@ -55,7 +59,7 @@ class Classes:
         return found if found in self.names else None
 
 
-def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pixels: int) -> Checked:
+def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pixels: int, proposals: KnownProposals | None = None) -> Checked:
     """Parses and decodes a record and checks all of it.
 
     Args:
@@ -63,6 +67,7 @@ def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pix
         data: a serialised tf.Example.
         classes: to look its classes up in.
         max_pixels: larger images are not decoded.
+        proposals: that should be there for every record.
     """
     try:
         features = tf.train.Example.FromString(data).features.feature
@@ -79,6 +84,10 @@ def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pix
         return Checked(None, found, record.faults)
     boxes = tuple(record.boxes(loaded.width, loaded.height, classes))
     encoded, filename = record.first("image/encoded"), record.text("image/filename")
+    record.check_proposals()
+    if proposals is not None:
+        for wrong in proposals.check(record.source_id, filename, loaded.height, loaded.width):
+            record.fault(wrong.kind, "proposals", wrong.value)
     return Checked(RecordImage(encoded, loaded.format, loaded.height, loaded.width, filename, record.source_id, boxes), found, record.faults)
 
 
@@ -87,6 +96,7 @@ class _Record:
 
     def __init__(self, shard: str, number: int, features) -> None:
         self._shard = shard
+        self._has_proposals = any(field in features for field in _PROPOSAL_SIDES)
         self.faults: list[Fault] = []
         self.values: dict[str, list] = {}
         mistyped = []
@@ -172,6 +182,20 @@ class _Record:
             area = self._at(_AREA, index) or (ymax - ymin) * (xmax - xmin) * height * width
             text = classes.names.get(label) or self._text_at(index) or f"label {label}"
             yield RecordBox(*corners, label, text, area, difficult=bool(self._at(_DIFFICULT, index)), is_crowd=bool(self._at(_CROWD, index)))
+
+    def check_proposals(self) -> None:
+        """Those that lie in the record itself, if it has their keys."""
+        sides, scores = [self.values[side] for side in _PROPOSAL_SIDES], self.values[_PROPOSAL_SCORE]
+        if not self._has_proposals:
+            return
+        count = len(sides[0])
+        if any(len(side) != count for side in sides) or len(scores) not in (0, count):
+            lengths = ", ".join(f"{field.rpartition('/')[2]} {len(self.values[field])}" for field in (*_PROPOSAL_SIDES, _PROPOSAL_SCORE))
+            self.fault("field_length", "image/proposal/*", f"{lengths} values")
+            return
+        boxes = np.array(sides, np.float32).T.reshape(-1, 4)
+        for wrong in check_proposals(boxes, np.array(scores or [0.0] * count, np.float32), boxes):
+            self.fault(wrong.kind, "image/proposal/*", wrong.value)
 
     def _check_corners(self, index: int, ymin: float, xmin: float, ymax: float, xmax: float) -> bool:
         """Whether a box can be learnt from."""

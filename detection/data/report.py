@@ -59,6 +59,14 @@ KINDS = {
     "class_unknown": Kind(True, "classes that are not in the label map"),
     "class_missing": Kind(True, "objects without class name"),
     "class_disagrees": Kind(True, "boxes whose class text and label mean different classes"),
+    # Proposals.
+    "proposal_unreadable": Kind(True, "images with proposals without usable numbers"),
+    "proposal_outside": Kind(True, "images with proposals far outside them"),
+    "proposal_size": Kind(True, "proposals made for images of another size"),
+    "proposal_missing": Kind(True, "images that the files of proposals do not know"),
+    "proposal_none": Kind(False, "images without proposals"),
+    "proposal_empty": Kind(False, "images with proposals without area; left out"),
+    "proposal_clipped": Kind(False, "images with proposals that reach outside; clipped"),
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
     "shard_differs": Kind(True, "files that are not what their manifest says"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -13,9 +13,11 @@ from typing import NamedTuple, TextIO
 import tensorflow as tf
 
 from detection.config.label_map import LabelMap
+from detection.data import proposal_files
 from detection.data.convert import images
 from detection.data.convert.progress import progress
 from detection.data.convert.run import in_order
+from detection.data.proposal_check import KnownProposals
 from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
 from detection.data.report import Fault, Report
@@ -41,6 +43,7 @@ def validate_records(
     max_image_pixels: int = MAX_PIXELS,
     workers: int = 0,
     progress_to: TextIO | None = None,
+    proposals: Sequence[str] = (),
 ) -> Report:
     """Reads records to their end and reports what they hold and what is wrong.
 
@@ -50,9 +53,10 @@ def validate_records(
         max_image_pixels: larger images are reported, not decoded.
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
+        proposals: files or glob patterns of proposals, which every record should have.
 
     Raises:
-        DataError: where a pattern matches no file.
+        DataError: where a pattern matches no file. ConfigError: where one of proposals does.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -61,9 +65,10 @@ def validate_records(
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
     workers = workers or os.cpu_count() or 1
+    known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 
     def one(raw: _Raw) -> Checked:
-        return Checked(None, 0, [raw.fault]) if raw.fault else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels)
+        return Checked(None, 0, [raw.fault]) if raw.fault else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels, known)
 
     sources: dict[str, str] = {}
     labels: dict[str, int] = {}
