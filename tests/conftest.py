@@ -17,3 +17,11 @@ def shared() -> Path:
     if not (folder / "parity" / "manifest.json").exists():
         pytest.skip("the reference data beside the checkout is absent")
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes is left out unless it is asked for: `pytest -m long`."""
+    if "long" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: pytest -m long"))

@@ -32,7 +32,7 @@ from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageEx
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
 from detection.train import checkpoint_files, checkpoints
-from detection.types import ImageBatch
+from detection.types import Groundtruth, ImageBatch, Proposals
 
 _SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
 detector_configs = importlib.util.module_from_spec(_SPEC)
@@ -218,8 +218,8 @@ def test_every_factory_of_the_folder_is_found_by_a_type() -> None:
 
 
 def test_every_meta_architecture_is_tested() -> None:
-    """If this fails, `detector_configs.TEMPLATES` lacks a line."""
-    assert set(detector_configs.TEMPLATES) == set(model.META_ARCHITECTURES)
+    """If this fails, `detector_configs` lacks a template."""
+    assert {*detector_configs.TEMPLATES, *detector_configs.TWO_STAGE} - {"rfcn"} == set(model.META_ARCHITECTURES)
 
 
 def test_types_that_configs_may_name_are_those_that_can_be_built() -> None:
@@ -401,3 +401,32 @@ def test_compiles_under_xla(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     compiled = tf.function(lambda images: made.forward(images, training=False), autograph=False, jit_compile=True)
     _same(compiled(made.inputs[:2]), made.forward(made.inputs[:2], training=False))
+
+
+@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+@pytest.mark.parametrize("meta", detector_configs.TWO_STAGE)
+def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
+    """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections inside the image."""
+    template, _ = detector_configs.TWO_STAGE[meta]
+    settings = detector_configs.Settings(type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8)
+    message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
+    detector = model.build(message, image_resizer.build(model.settings(message).image_resizer, "image_resizer"))
+    detector.build_weights()
+    boxes = tf.constant([[[8.0, 8.0, 60.0, 70.0], [30.0, 60.0, 90.0, 120.0]]] * 2)
+    groundtruth = Groundtruth(
+        boxes, *(tf.constant(row) for row in ([[0, 2]] * 2, [[1.0, 1.0]] * 2, [2] * 2)), *[tf.zeros([2, 2], tf.bool)] * 2, boxes[..., 0]
+    )
+    given = Proposals(tf.repeat(boxes, 12, axis=1) + tf.random.stateless_uniform([2, 24, 4], [1, 3], -6, 6), tf.ones([2, 24]), tf.constant([24, 20]))
+    images = tf.random.stateless_uniform([2, HEIGHT, WIDTH, 3], [1, 2], 0, 255)
+    batch = ImageBatch(images, tf.constant([[HEIGHT, WIDTH]] * 2), given if meta == "fast_rcnn" else ())
+    with tf.GradientTape() as tape:
+        predictions = detector.predict(batch, groundtruth, training=True)
+        losses = detector.loss(predictions, groundtruth)
+        total = tf.add_n(list(losses.values()))
+    gradients = tape.gradient(total, [variable.value for variable in detector.trainable_variables])
+    assert all(np.isfinite(loss) for loss in losses.values()), losses
+    unreached = [v.path for v, gradient in zip(detector.trainable_variables, gradients, strict=True) if gradient is None]
+    assert unreached == [] and all(np.all(np.isfinite(gradient)) for gradient in gradients)
+    assert predictions.class_logits.shape == (2, 16, settings.num_classes + 1)
+    detections = detector.postprocess(detector.predict(batch), batch.true_shapes)
+    assert detections.boxes.shape == (2, 50, 4) and 0 <= detections.boxes.numpy().min() and detections.boxes.numpy().max() <= 1 + 1e-6
