@@ -133,6 +133,8 @@ def measure(options: Options, stream: TextIO | None = None) -> Iterator[Forward 
         ConfigError: see `tasks`; or tf_slim is needed and not installed.
     """
     planned = tasks(options)
+    if options.baseline:
+        reference_networks.check_available(task.name for task in planned)
     with Progress(len(planned), "row", label="measuring", stream=stream) as progress:
         for task in planned:
             progress.write(f"{task.name} {task.part} {task.size or ''}".rstrip())

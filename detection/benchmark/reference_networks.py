@@ -9,17 +9,17 @@ TensorFlow runs the frozen graphs as it runs an export of ours, so what differs 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
 
 from detection.errors import ConfigError
-from detection.export.constants import fold_constants
+from detection.export.constants import fold_constants, subgraph
 from detection.export.freeze import FrozenGraph, freeze
 
 Shape = tuple[int, int, int, int]  # of the images: batch, height, width, 3
@@ -35,7 +35,7 @@ def _slim_resnet(name: str) -> Callable:
 
 
 def _slim_vgg(slim, nets, images: tf.Tensor) -> tf.Tensor:
-    _, endpoints = nets.vgg.vgg_16(images, num_classes=None, is_training=False)  # what comes behind pool5 is cut off again
+    _, endpoints = nets.vgg.vgg_16(images, num_classes=1, is_training=False, spatial_squeeze=False)  # what comes behind pool5 is cut off again
     return endpoints["vgg_16/pool5"]
 
 
@@ -68,11 +68,7 @@ class Source(NamedTuple):
 
 
 def frozen(name: str, shape: Shape) -> Source | None:
-    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it.
-
-    Raises:
-        ConfigError: tf_slim is needed and not installed.
-    """
+    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it."""
     reference = REFERENCES.get(name, Reference())
     if reference.slim is not None and min(shape[1:3]) >= reference.smallest:
         return Source("tf_slim", _freeze_slim(reference.slim, shape))
@@ -91,24 +87,40 @@ def keras_model(name: str, shape: Shape) -> keras.Model:
     return getattr(keras.applications, REFERENCES[name].keras)(include_top=False, weights=None, input_shape=shape[1:])
 
 
+def check_available(names: Iterable[str]) -> None:
+    """Raises ConfigError where one of the networks is tf_slim's, and that is not installed."""
+    if any(REFERENCES.get(name, Reference()).slim for name in names) and importlib.util.find_spec("tf_slim") is None:
+        raise ConfigError("--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'")
+
+
 def _freeze_slim(build: Callable, shape: Shape) -> FrozenGraph:
     """Without a normaliser tf-slim's layers have biases, which is what batch norm folds to."""
-    if importlib.util.find_spec("tf_slim") is None:
-        raise ConfigError("--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'")
     import tf_slim
     from tf_slim import nets
 
-    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+    with _without_deprecations(), tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
         images = tf.compat.v1.placeholder(tf.float32, shape, name="images")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            features = tf.identity(build(tf_slim, nets, images), name="features")
-        needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ["features"])
+        features = tf.identity(build(tf_slim, nets, images), name="features")
+        needed = subgraph(graph.as_graph_def(), ["features"])
         names = {node.name for node in needed.node}
         session.run([variable.initializer for variable in tf.compat.v1.global_variables() if variable.op.name in names])
-        constants: graph_pb2.GraphDef = tf.compat.v1.graph_util.convert_variables_to_constants(session, needed, ["features"])
+        constants = tf.compat.v1.graph_util.convert_variables_to_constants(session, needed, ["features"])
     constants = fold_constants(constants, [images.name, features.name])
     return FrozenGraph(constants, images.name, (features.op.name,), tf.float32, tf.TensorShape(shape))
+
+
+@contextlib.contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """tf_slim is of TensorFlow 1; nobody needs to be told with every layer."""
+    logger = tf.get_logger()
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel("ERROR")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 class _BiasedConv(keras.layers.Conv2D):

@@ -112,7 +112,8 @@ def test_a_folded_keras_model_computes_what_the_model_does() -> None:
 def test_without_tf_slim_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--baseline: tf_slim is not installed.*\[test\]"):
-        reference_networks.frozen("inception_v2", (1, 64, 64, 3))
+        next(networks.measure(networks.Options(names=("mobilenet_v1", "inception_v2"), baseline=True), io.StringIO()))
+    reference_networks.check_available(["mobilenet_v1"])
 
 
 def test_tables(rows) -> None:
