@@ -156,8 +156,24 @@ def _input_reader(message: Message, path: str) -> Iterator[str]:
         yield f"{path}.sample_from_datasets_weights has {weights} values for {paths} of tf_record_input_reader.input_path; give one a path"
 
 
+def _pipeline(message: Message, path: str) -> Iterator[str]:
+    """Fast R-CNN's proposals come with the data."""
+    if message.model.WhichOneof("model") != "fast_rcnn":
+        return
+    readers = [("train_input_reader", message.train_input_reader)]
+    readers += [(f"eval_input_reader[{index}]", reader) for index, reader in enumerate(message.eval_input_reader)]
+    drawn = 0 if message.model.fast_rcnn.HasField("hard_example_miner") else message.model.fast_rcnn.second_stage_batch_size
+    for place, reader in readers:
+        most, asked = reader.max_number_of_proposals, reader.proposals_path or reader.HasField("max_number_of_proposals")
+        if reader.WhichOneof("input_reader") and not (asked and most):
+            yield f"{place} gives no proposals to model.fast_rcnn; set its proposals_path, or max_number_of_proposals where the records hold them"
+        elif asked and place == "train_input_reader" and most < drawn:
+            yield f"{place}.max_number_of_proposals ({most}) is less than model.fast_rcnn.second_stage_batch_size ({drawn}), drawn from them"
+
+
 # Message -> what must hold between its fields; each yields sentences.
 RULES: dict[str, Callable[[Message, str], Iterator[str]]] = {
+    "TrainEvalPipelineConfig": _pipeline,
     "Ssd": _ssd,
     "FasterRcnn": _two_stage,
     "RfcnBoxPredictor": _rfcn,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
 from detection import config
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
+from detection.protos import faster_rcnn_pb2
 
 
 @pytest.fixture
@@ -55,6 +57,27 @@ def test_files_of_proposals(here, ssd):
     assert config.check(config.override(ssd, [f'{field}=["p.npz", "p*"]'])) == []
     assert fault(ssd, f'{field}=["p.npz", "q.npz"]') == f"my.config: {field}[1] ('q.npz') matches no file; is the name right, from {str(here)!r}?"
     assert "max_number_of_proposals (-3) must be at least 0" in fault(ssd, "eval_input_reader.max_number_of_proposals=-3")
+
+
+def test_fast_rcnn_needs_proposals(here, ssd):
+    ssd.model.fast_rcnn.CopyFrom(faster_rcnn_pb2.FasterRcnn())
+    model = """
+      num_classes: 3 image_resizer { identity_resizer {} } feature_extractor { type: "faster_rcnn_vgg16" }
+      initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2
+      second_stage_box_predictor { mask_rcnn_box_predictor { fc_hyperparams { initializer { truncated_normal_initializer {} } } } }
+    """
+    text_format.Parse(model, ssd.model.fast_rcnn)
+    (here / "p.npz").write_bytes(b"")
+    assert fault(ssd) == (
+        "my.config: train_input_reader gives no proposals to model.fast_rcnn; "
+        "set its proposals_path, or max_number_of_proposals where the records hold them"
+    )
+    ssd.train_input_reader.proposals_path.append("p.npz")
+    assert fault(ssd).startswith("my.config: eval_input_reader[0] gives no proposals")
+    ssd.eval_input_reader[0].max_number_of_proposals = 50
+    assert config.check(ssd) == []
+    assert "(50) is less than model.fast_rcnn.second_stage_batch_size (64)" in fault(ssd, "train_input_reader.max_number_of_proposals=50")
+    assert fault(ssd, "eval_input_reader.max_number_of_proposals=0").startswith("my.config: eval_input_reader[0] gives no proposals")
 
 
 def test_training_needs_data_and_evaluation_may_be_left_out(here, ssd):
