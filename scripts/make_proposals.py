@@ -53,9 +53,10 @@ def main(argv: list[str]) -> None:
     more = {}
     if FLAGS.method == "rpn":
         from detection.export import proposals
+        from detection.train import checkpoint_files
 
         method = proposals.region_proposal_network(FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals, FLAGS.set)
-        more = {"config": FLAGS.pipeline_config_path, "checkpoint": FLAGS.checkpoint, "set": FLAGS.set}
+        more = {"config": FLAGS.pipeline_config_path, "checkpoint": str(checkpoint_files.locate(FLAGS.checkpoint)), "set": FLAGS.set}
     else:
         method = proposal_methods.build(settings)
     made = proposal_run.make(
