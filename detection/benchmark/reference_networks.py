@@ -147,14 +147,18 @@ class _Nothing(keras.layers.Layer):
 
 
 def _folded(model: keras.Model) -> keras.Model:
-    """The model with biases in place of its batch norms."""
+    """The model with biases in place of its batch norms.
+
+    The MobileNets of Keras pad before they stride, and lose a row of maps with odd sides: here they pad SAME, and do the same work as ours.
+    """
+    pads = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers)
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization | keras.layers.ZeroPadding2D):
             return _Nothing(name=layer.name)
         for known, biased in ((keras.layers.Conv2D, _BiasedConv), (keras.layers.DepthwiseConv2D, _BiasedDepthwise)):
             if isinstance(layer, known):
-                return biased.from_config({**layer.get_config(), "use_bias": True})
+                return biased.from_config({**layer.get_config(), "use_bias": True, "padding": "same" if pads else layer.padding})
         return layer.__class__.from_config(layer.get_config())
 
     return keras.models.clone_model(model, clone_function=replace)
