@@ -37,7 +37,7 @@ from detection.progress import Progress
 
 PEAK_SIDE = 2048  # of the square matrices: large enough that nothing but arithmetic counts
 PEAK_FLOPS = 2 * PEAK_SIDE**3
-CROP = 7  # side of the crops that a tail takes
+CROP = 7  # side of the crops that a tail takes, where it leaves it open
 CROPS = {"faster_rcnn_inception_resnet_v2": 17}  # where the reference's configs have another
 PEAK, PLAIN, SERVED, REFERENCE = "peak", "plain", "served", "reference"
 OURS, THEIRS = "ours", "theirs"
@@ -156,25 +156,24 @@ def _network(name: str) -> Subject:
     return Subject(blocks, lambda images: [blocks(images, endpoints=(last,))[last]])
 
 
-def _extractor(name: str, part: str) -> tuple[Subject, int]:
-    """An extractor, or a part of one, and the channels of what it takes: 3, or as many as the body's map has."""
-    if part == "ssd":
-        layer = SSD_EXTRACTORS[name](SsdExtractorOptions(_EXTRA))
-        return Subject(layer, layer), 3
-    extractor = TWO_STAGE_EXTRACTORS[name](TwoStageExtractorOptions())
-    if part == "body":  # without what it carries for the sake of checkpoints
-        return Subject(extractor.body.network, lambda images: [extractor.body(images)]), 3
+def _subject(task: Task, options: Options) -> tuple[Subject, tuple[int, ...]]:
+    """What the task is about, and the shape of what it takes."""
+    images = (options.batch, task.size, task.size, 3)
+    if task.part == "network":
+        return _network(task.name), images
+    if task.part == "ssd":
+        layer = SSD_EXTRACTORS[task.name](SsdExtractorOptions(_EXTRA))
+        return Subject(layer, layer), images
+    extractor = TWO_STAGE_EXTRACTORS[task.name](TwoStageExtractorOptions())
+    if task.part == "body":  # without what it carries for the sake of checkpoints
+        return Subject(extractor.body.network, lambda images: [extractor.body(images)]), images
     channels = extractor.body(tf.zeros([1, 64, 64, 3])).shape[-1]
-    return Subject(extractor.tail.network, lambda crops: [extractor.tail(crops)]), channels
+    side = extractor.crop_size or CROPS.get(task.name.removesuffix("_keras"), CROP)
+    return Subject(extractor.tail.network, lambda crops: [extractor.tail(crops)]), (options.crops, side, side, channels)
 
 
 def _forward(task: Task, options: Options) -> Forward:
-    if task.part == "network":
-        subject, channels = _network(task.name), 3
-    else:
-        subject, channels = _extractor(task.name, task.part)
-    crop = CROPS.get(task.name, CROP)
-    shape = (options.crops, crop, crop, channels) if task.part == "tail" else (options.batch, task.size, task.size, channels)
+    subject, shape = _subject(task, options)
     inputs = tf.random.stateless_uniform(shape, [1, 2], -1.0, 1.0)
     subject.forward(inputs[:1])
     plain = tf.function(lambda images: subject.forward(images), autograph=False).get_concrete_function(tf.TensorSpec(shape))
