@@ -47,7 +47,7 @@ def test_compiler_is_pinned_and_generated_what_is_stated():
 
 def test_everything_imported_is_required():
     """What detection/ and scripts/ import is a dependency by name, and what is a dependency is imported (or stated here to be needed otherwise)."""
-    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf", "cv2": "opencv-contrib-python-headless"}
+    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf", "cv2": "opencv-contrib-python-headless", "tf_slim": "tf-slim"}
     imported = set()
     for path in [*(ROOT / "detection").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
