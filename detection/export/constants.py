@@ -52,13 +52,17 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
     constant = _constant_nodes(nodes)
     kept = {split(name)[0] for name in outputs}
     wanted: list[str] = []
+    replaced: dict[str, str] = {}
     for node in graph.node:
         for name in node.input:
             source, index = split(name)
             if node.name not in constant and source in constant and index >= 0 and nodes[source].op != "Const":
-                wanted.append(f"{source}:{index}")
+                origin = _behind_identities(source, nodes)
+                if nodes[origin].op == "Const":  # A weight as it is: evaluating it would copy it several times.
+                    replaced[f"{source}:{index}"] = origin
+                else:
+                    wanted.append(f"{source}:{index}")
     wanted = list(dict.fromkeys(wanted))
-    replaced: dict[str, str] = {}
     result = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     for name, value in zip(wanted, _evaluate(graph, wanted), strict=True):
         source, index = split(name)
@@ -76,6 +80,16 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
                 continue  # Nothing to wait for.
             copy.input.append(name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name)
     return subgraph(result, kept)
+
+
+def _behind_identities(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> str:
+    """The node whose only output a chain of identities passes on; `name` itself where it is none."""
+    while nodes[name].op == "Identity":
+        source, index = split(nodes[name].input[0])
+        if index:
+            return name
+        name = source
+    return name
 
 
 def _constant_nodes(nodes: dict[str, node_def_pb2.NodeDef]) -> set[str]:
@@ -128,10 +142,14 @@ def _evaluate(graph: graph_pb2.GraphDef, names: list[str]) -> list[np.ndarray]:
     """Values of tensors that need no input, as arrays."""
     if not names:
         return []
-    only_constants = subgraph(graph, [split(name)[0] for name in names])
-    function = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(only_constants, name=""), [])
-    values = function.prune([], [function.graph.get_tensor_by_name(name) for name in names])()
-    return [value.numpy() for value in values]
+    # As it stands: optimised first, every weight would be copied a dozen times on the way.
+    options = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
+    options.graph_options.rewrite_options.disable_meta_optimizer = True
+    options.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
+    with tf.Graph().as_default() as constants:
+        tf.graph_util.import_graph_def(subgraph(graph, [split(name)[0] for name in names]), name="")
+        with tf.compat.v1.Session(graph=constants, config=options) as session:
+            return session.run(names)
 
 
 def _const(name: str, value: np.ndarray) -> node_def_pb2.NodeDef:

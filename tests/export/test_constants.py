@@ -53,3 +53,16 @@ def test_several_outputs_of_one_node_keep_apart():
     folded = fold_constants(graph, [source, target])
     assert "Split" not in {node.op for node in folded.node}
     np.testing.assert_array_equal(_run(folded, source, target, tf.constant([1.0, 1.0])), [8.0, 12.0])
+
+
+def test_a_weight_behind_identities_is_used_as_it_is():
+    """Frozen variables look like this: no second copy is made of them."""
+
+    def function(x):
+        weight = tf.identity(tf.identity(tf.constant([2.0, 3.0])))
+        return x * weight + weight
+
+    graph, source, target = _graph(function, tf.TensorSpec([2]))
+    folded = fold_constants(graph, [source, target])
+    assert [node.name for node in folded.node if node.op == "Const"] == [node.name for node in graph.node if node.op == "Const"]
+    np.testing.assert_array_equal(_run(folded, source, target, tf.constant([1.0, 2.0])), [4.0, 9.0])
