@@ -352,8 +352,9 @@ def test_served_form(meta: str, type_: str) -> None:
 
 def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
     for name, value in expected.items():
-        # float32 sums in another order, through up to 200 layers: parts in 1e4 of the largest value.
-        tolerance = 2e-3 * float(tf.reduce_max(tf.abs(value)))
+        # float32 sums in another order, through up to 200 layers and batch norms over a few cells: parts in 1e3 of the largest value.
+        # A statistic left out or folded twice moves values by parts in 10.
+        tolerance = 1e-2 * float(tf.reduce_max(tf.abs(value)))
         assert tolerance > 0, f"{name} is zero everywhere"
         np.testing.assert_allclose(outputs[name].numpy(), value.numpy(), atol=tolerance, rtol=0, err_msg=name)
 
