@@ -17,6 +17,10 @@ class DetectionError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line, also where the message quotes something that has several."""
+        return " ".join(super().__str__().splitlines())
+
 
 class ConfigError(DetectionError):
     """A config, flag or checkpoint that cannot be used."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
 from detection.builders.pipeline import Pipeline
-from detection.types import ImageBatch
+from detection.types import ImageBatch, Proposals
 
 # The image that stands for all where a resizer leaves the size free: height, width.
 TYPICAL_IMAGE = (480, 640)
@@ -44,7 +44,8 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     detector = pipeline.make_detector()
     detector.build_weights()
     images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
-    traced = tf.function(lambda x, s: detector.predict(ImageBatch(x, s)), autograph=False).get_concrete_function(images, shapes)
+    batch = ImageBatch(images, shapes, _proposals(pipeline))
+    traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
     each = detector.anchors_per_cell
     trained = [variable for variable in detector.trainable_variables if pipeline.train is None or pipeline.train.learns(variable.path)]
@@ -60,6 +61,15 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     )
 
 
+def _proposals(pipeline: Pipeline) -> Proposals | tuple[()]:
+    """As many as the data gives with an image, if it gives any."""
+    inputs = (pipeline.train_input, *pipeline.eval_inputs)
+    count = max((options.max_number_of_proposals for options in inputs if options is not None), default=0)
+    if not count:
+        return ()
+    return Proposals(tf.TensorSpec([1, count, 4]), tf.TensorSpec([1, count]), tf.TensorSpec([1], tf.int32))
+
+
 def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
     """One (subject, sentence) a row."""
     size = f"{sizes.height} x {sizes.width} pixels"
@@ -68,7 +78,7 @@ def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
     maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
     return [
         ("input", size),
-        ("anchors", f"{sizes.anchors} = {maps}"),
+        ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else "none; proposals come with the images"),
         ("parameters", f"{sizes.trained + sizes.untrained:,}, of which {sizes.trained:,} are trained"),
         ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two a multiply-add), one image"),
     ]
