@@ -1,0 +1,156 @@
+"""Rows of a sweep, one configuration each, in `results.jsonl`: a JSON object a line, appended whole.
+
+    {"id": "faster_rcnn-resnet101-600-stride16-p300", "key": "9f2c...", "status": "done", ..., "metrics": {...}, "benchmark": {...}}
+
+A configuration that was tried again has two lines; the later one counts. Keys that this version does not know are kept in `Row.other`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from detection.errors import ConfigError, DataError
+
+FILE = "results.jsonl"
+DONE, FAILED = "done", "failed"
+MEAN_AP = "DetectionBoxes_Precision/mAP"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What became of one configuration. Milliseconds, sizes and counts are as `benchmark.py --json` writes them."""
+
+    id: str  # unique in its sweep: meta-architecture, extractor and the value on each axis
+    key: str  # sha256 of what was run: equal keys are equal configurations under equal settings
+    status: str  # DONE or FAILED
+    reason: str = ""  # why it failed, one line
+    config: str = ""  # the pipeline config, relative to the folder of the results
+    command: str = ""  # trains it again
+    meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn
+    feature_extractor: str = ""  # resnet101: the type without its prefix
+    resolution: int = 0  # pixels: side of a fixed shape, shorter side where proportions are kept
+    stride: int = 0  # of the map on which regions are proposed; of SSD's first map
+    proposals: int | None = None  # at test time; None for SSD
+    axes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # axis -> name of the value
+    train: Mapping[str, Any] | None = None  # steps, seconds, weights_of: id of the row whose training this one shares, or None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # tag -> value; empty where nothing was evaluated
+    benchmark: Mapping[str, Any] | None = None  # a row of benchmark.py --json; None where nothing was timed
+    images_evaluated: int = 0
+    other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.status == DONE
+
+    @property
+    def mean_ap(self) -> float | None:
+        """COCO's mAP@[.5:.95]; None where it was not measured."""
+        return self.metrics.get(MEAN_AP)
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Median of one image end to end; None where it was not measured."""
+        return self.benchmark["milliseconds"]["end_to_end"]["median"] if self.benchmark else None
+
+    @property
+    def device(self) -> str:
+        """What it was timed on; empty where it was not."""
+        return str(self.benchmark.get("device", "")) if self.benchmark else ""
+
+    @classmethod
+    def from_json(cls, text: str) -> Row:
+        """Raises ValueError with what is wrong: no JSON, no object, a key missing or of the wrong type."""
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("expected a JSON object")
+        for name in ("id", "key", "status"):
+            if not isinstance(values.get(name), str) or not values[name]:
+                raise ValueError(f"expected a string as {name!r}")
+        if values["status"] not in (DONE, FAILED):
+            raise ValueError(f"'status' is {values['status']!r}; expected {DONE!r} or {FAILED!r}")
+        for name in ("axes", "metrics"):
+            if not isinstance(values.get(name, {}), dict):
+                raise ValueError(f"expected an object as {name!r}")
+        for name in ("train", "benchmark"):
+            if not isinstance(values.get(name), dict | None):
+                raise ValueError(f"expected an object or null as {name!r}")
+        known = {field.name for field in dataclasses.fields(cls)} - {"other"}
+        other = {name: value for name, value in values.items() if name not in known}
+        return cls(**{name: value for name, value in values.items() if name in known}, other=other)
+
+    def to_json(self) -> str:
+        """One line, without its end."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "other"}
+        return json.dumps({**values, **self.other}, allow_nan=True)
+
+
+def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Row]:
+    """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
+
+    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that failed.
+
+    Raises:
+        ConfigError: a file cannot be read. DataError: `file:line: what is wrong`. A last line that a killed process left half written is left out.
+    """
+    rows: dict[str, Row] = {}
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        for row in _read_one(Path(path)):
+            if row.key not in rows or (row.done and not rows[row.key].done):
+                rows[row.key] = row
+    return list(rows.values())
+
+
+def append(path: str | os.PathLike[str], row: Row) -> None:
+    """Adds one line, on the disk when this returns; half a line that a killed writer left at the end is removed. For one writer at a time.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        with open(path, "a+b") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if end:
+                stream.seek(0)
+                stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write(row.to_json().encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise ConfigError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the path and the space left") from None
+
+
+def file_of(path: str | os.PathLike[str]) -> Path:
+    """The results file of a sweep's folder; a file is itself."""
+    return Path(path) / FILE if Path(path).is_dir() else Path(path)
+
+
+def _read_one(path: Path) -> list[Row]:
+    path = file_of(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); give a {FILE} of sweep.py") from None
+    lines = text.split("\n")
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = Row.from_json(line)
+        except (ValueError, TypeError) as error:
+            if number == len(lines):  # Without its end: its writer was killed, and will write it again.
+                logging.warning("%s:%d: half a row, of a sweep that was killed or is running; it is left out", path, number)
+                continue
+            raise DataError(f"{path}:{number}: no row of a sweep: {error}; give a {FILE} of sweep.py, or remove the line") from None
+        rows.pop(row.id, None)
+        rows[row.id] = row
+    return list(rows.values())
