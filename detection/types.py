@@ -87,6 +87,10 @@ class DensePredictions(NamedTuple):
         """What postprocessing takes, by name."""
         return {"box_codes": self.box_codes, "class_logits": self.class_logits, "anchors": self.anchors}
 
+    def stage_border(self) -> dict[str, tf.Tensor]:
+        """There is one stage."""
+        return {}
+
 
 class RegionPredictions(NamedTuple):
     """Output of a two-stage detector."""
@@ -103,6 +107,10 @@ class RegionPredictions(NamedTuple):
         """What postprocessing takes, by name."""
         proposals = {f"proposal_{field}": tensor for field, tensor in self.proposals._asdict().items()}
         return {"box_codes": self.box_codes, "class_logits": self.class_logits, **proposals}
+
+    def stage_border(self) -> dict[str, tf.Tensor]:
+        """What the first stage hands to the second, by name."""
+        return {**{f"features/{number}": features for number, features in enumerate(self.feature_maps)}, "proposal_boxes": self.proposals.boxes}
 
 
 class Detections(NamedTuple):
