@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from detection.errors import ConfigError
 from detection.export.constants import fold_constants, subgraph
-from detection.export.freeze import FrozenGraph, freeze
+from detection.export.freeze import FrozenGraph, GraphInput, freeze
 
 Shape = tuple[int, int, int, int]  # of the images: batch, height, width, 3
 
@@ -106,7 +106,7 @@ def _freeze_slim(build: Callable, shape: Shape) -> FrozenGraph:
         session.run([variable.initializer for variable in tf.compat.v1.global_variables() if variable.op.name in names])
         constants = tf.compat.v1.graph_util.convert_variables_to_constants(session, needed, ["features"])
     constants = fold_constants(constants, [images.name, features.name])
-    return FrozenGraph(constants, images.name, (features.op.name,), tf.float32, tf.TensorShape(shape))
+    return FrozenGraph(constants, (GraphInput(images.name, tf.float32, tf.TensorShape(shape)),), (features.op.name,))
 
 
 @contextlib.contextmanager

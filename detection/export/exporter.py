@@ -81,7 +81,7 @@ def export(
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 
     def write(folder: Path) -> None:
-        write_saved_model(frozen, serving_input.key, labels, folder / "saved_model")
+        write_saved_model(frozen, serving_input.keys(detector), labels, folder / "saved_model")
         (folder / "checkpoint").mkdir()
         kept = checkpoints.Checkpoints(folder / "checkpoint")
         kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})

@@ -1,10 +1,12 @@
 """A traced function with its variables -> one graph of constants, with names to cut it at.
 
-The graph keeps three marks, identities which TensorFlow removes when it runs the graph and which cost nothing:
+The graph keeps marks, identities which TensorFlow removes when it runs the graph and which cost nothing:
 
     served/network_input            what enters the first convolution
     served/network_output/<field>   what the network predicts, before decoding and suppression
     served/true_shapes              sizes of the images inside their padding
+    served/features/<number>        in a detector of two stages, the maps that the second stage looks at
+    served/proposal_boxes           and the boxes that it looks at there
 
 so that a benchmark can run any part of exactly what is served.
 """
@@ -21,21 +23,32 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from detection.export.constants import fold_constants, split, subgraph
 
 
+class GraphInput(NamedTuple):
+    """A tensor that is fed."""
+
+    name: str
+    dtype: tf.DType
+    shape: tf.TensorShape  # as declared
+
+
 class FrozenGraph(NamedTuple):
     """A graph without variables."""
 
     graph: graph_pb2.GraphDef
-    input: str  # name of the tensor that is fed
+    inputs: tuple[GraphInput, ...]  # in the order of the function's arguments
     outputs: tuple[str, ...]  # names of the nodes that hold them, which are their keys
-    dtype: tf.DType  # of the input
-    shape: tf.TensorShape  # of the input, as declared
+
+    @property
+    def input(self) -> str:
+        """Name of the first input, the only one of most graphs."""
+        return self.inputs[0].name
 
 
 def freeze(function: ConcreteFunction) -> FrozenGraph:
-    """Freezes a function of one tensor that returns (outputs, marks), both dicts of tensors.
+    """Freezes a function of tensors that returns (outputs, marks), both dicts of tensors.
 
     Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which everything behind the marked
-    tensor reads it; a mark on a tensor that turns out constant is left out.
+    tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by name stands first.
     """
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     outputs, marks = function.structured_outputs
@@ -44,15 +57,16 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     tensors = [_behind_identities(graph, tensor.name) for tensor in frozen.outputs]  # In the order in which tf.nest flattens (dict, dict).
     output_names = dict(zip(sorted(outputs), tensors, strict=False))
     mark_names = dict(zip(sorted(marks), tensors[len(outputs) :], strict=True))
-    (source,) = frozen.inputs
-    graph = fold_constants(graph, [source.name, *tensors])
+    declared = function.inputs[: len(frozen.inputs)]  # Behind the arguments stand the variables.
+    inputs = tuple(GraphInput(fed.name, fed.dtype, known.shape) for fed, known in zip(frozen.inputs, declared, strict=True))
+    graph = fold_constants(graph, [*(fed.name for fed in inputs), *tensors])
     for key, tensor in mark_names.items():
         _mark(graph, tensor, key, frozen.graph.get_tensor_by_name(tensor).dtype)
     marked = {tensor: f"{key}:0" for key, tensor in mark_names.items()}
     for key, tensor in output_names.items():
         _add_identity(graph, marked.get(tensor, tensor), key, frozen.graph.get_tensor_by_name(tensor).dtype)
-    graph = subgraph(graph, [split(source.name)[0], *output_names])
-    return FrozenGraph(graph, source.name, tuple(output_names), source.dtype, function.inputs[0].shape)
+    graph = subgraph(graph, [*(split(fed.name)[0] for fed in inputs), *output_names])
+    return FrozenGraph(graph, inputs, tuple(output_names))
 
 
 def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -30,17 +30,18 @@ EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not
 
 
 class _Served(tf.Module):
-    """What `tf.saved_model.load` gives back: callable with the input, as the TF2 exporter's models are."""
+    """What `tf.saved_model.load` gives back: callable with its inputs in order, as the TF2 exporter's models are with their one."""
 
-    def __init__(self, frozen: FrozenGraph, key: str) -> None:
+    def __init__(self, frozen: FrozenGraph, keys: Sequence[str]) -> None:
         super().__init__()
         imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(frozen.graph, name=""), [])
-        graph = imported.graph
-        pruned = imported.prune(graph.get_tensor_by_name(frozen.input), {name: graph.get_tensor_by_name(f"{name}:0") for name in frozen.outputs})
+        tensor = imported.graph.get_tensor_by_name
+        pruned = imported.prune([tensor(fed.name) for fed in frozen.inputs], {name: tensor(f"{name}:0") for name in frozen.outputs})
+        signature = [tf.TensorSpec(fed.shape, fed.dtype, name=key) for fed, key in zip(frozen.inputs, keys, strict=True)]
 
-        @tf.function(input_signature=[tf.TensorSpec(frozen.shape, frozen.dtype, name=key)], autograph=False)
-        def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-            return pruned(input_tensor)
+        @tf.function(input_signature=signature, autograph=False)
+        def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return pruned(*inputs)
 
         self.__call__ = serve
 
@@ -53,9 +54,9 @@ def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, in
     return tuple(label_map.LabelItem(label, texts.get(label, [name])[0], texts.get(label, [name])[-1]) for label, name in categories)
 
 
-def write_saved_model(frozen: FrozenGraph, key: str, labels: Iterable[label_map.LabelItem], folder: Path) -> None:
-    """Writes the SavedModel alone into `folder`, which must not exist."""
-    module = _Served(frozen, key)
+def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable[label_map.LabelItem], folder: Path) -> None:
+    """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its signature, in order."""
+    module = _Served(frozen, keys)
     with _only_warnings():
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()})
     extra = folder / EXTRA

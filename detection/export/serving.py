@@ -1,12 +1,16 @@
 """From what a client sends to what it gets back: the function that is frozen into a SavedModel.
 
     input -> images uint8 -> resizer -> detector.predict -> detector.postprocess -> the standard outputs
+    proposals ------------------------^   (Fast R-CNN alone)
 
 | input type | dtype, shape | batch |
 |---|---|---|
 | image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
 | float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
 | encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the resizer gives one size |
+
+A detector whose proposals are given takes a second input, `proposals`, float32 [B, P, 4]: normalised ymin, xmin, ymax, xmax of the image as sent,
+best first, any P; rows without area are padding (`given_proposals`).
 
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D] (descending), detection_classes [B, D]
 (label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of the raw boxes), detection_multiclass_scores [B, D, K + 1],
@@ -23,6 +27,8 @@ import tensorflow as tf
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
+from detection.export.given_proposals import KEY, with_proposals
+from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.types import Detections, ImageBatch
 
 INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")
@@ -31,6 +37,7 @@ MARKS = "served"
 NETWORK_INPUT = f"{MARKS}/network_input"
 NETWORK_OUTPUT = f"{MARKS}/network_output"
 TRUE_SHAPES = f"{MARKS}/true_shapes"
+PROPOSALS = f"{MARKS}/proposals"
 UNEQUAL = "this model keeps proportions, so the images of one batch must have one size after resizing; send others apart. Sizes:"
 
 
@@ -40,6 +47,7 @@ class ServingInput(NamedTuple):
     kind: str = "image_tensor"  # one of INPUT_TYPES
     key: str = "input_tensor"  # name of the argument in the signature
     shape: tuple[int | None, ...] | None = None  # [B, h, w, 3] or [B]; None: everything free that can be
+    num_proposals: int | None = None  # P, where proposals are given; None: free
 
     def spec(self) -> tf.TensorSpec:
         """Raises ConfigError when the pieces do not fit together."""
@@ -56,6 +64,26 @@ class ServingInput(NamedTuple):
             raise ConfigError(f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any")
         dtype = {"image_tensor": tf.uint8, "float_image_tensor": tf.float32}.get(self.kind, tf.string)
         return tf.TensorSpec(shape, dtype, name=self.key)
+
+    def specs(self, detector: Any) -> list[tf.TensorSpec]:
+        """Of all inputs: the images, and proposals where the detector does not make its own. Raises ConfigError as `spec`."""
+        images = self.spec()
+        if not takes_proposals(detector):
+            if self.num_proposals is not None:
+                raise ConfigError(f"--num_proposals={self.num_proposals}: this detector makes its own proposals; only model.fast_rcnn is given them")
+            return [images]
+        if self.num_proposals is not None and self.num_proposals < 1:
+            raise ConfigError(f"--num_proposals={self.num_proposals}: must be at least 1; without the flag any number is taken")
+        return [images, tf.TensorSpec([images.shape[0], self.num_proposals, 4], tf.float32, name=KEY)]
+
+    def keys(self, detector: Any) -> list[str]:
+        """Their names in the signature."""
+        return [spec.name for spec in self.specs(detector)]
+
+
+def takes_proposals(detector: Any) -> bool:
+    """Whether the detector classifies proposals that come with the images."""
+    return isinstance(getattr(detector, "proposer", None), GivenProposals)
 
 
 def parse_shape(sizes: Sequence[str] | None) -> tuple[int | None, ...] | None:
@@ -76,19 +104,23 @@ def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> F
         resizer: a `data.resize` object: one image by call, a batch by `.batch`.
         serving_input: what the graph takes.
     """
-    spec = serving_input.spec()
+    specs = serving_input.specs(detector)
     prepare = preparation(serving_input.kind, resizer)
 
-    def serve(value: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def serve(value: tf.Tensor, *proposals: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         batch = prepare(value)
+        for given in proposals:  # one, or none
+            batch = with_proposals(batch, given)
         predictions = detector.predict(batch, training=False)
         detections = detector.postprocess(predictions, batch.true_shapes)
         marks = {NETWORK_INPUT: predictions.images, TRUE_SHAPES: batch.true_shapes}
         marks |= {f"{NETWORK_OUTPUT}/{name}": tensor for name, tensor in predictions.raw().items()}
+        marks |= {PROPOSALS: batch.proposals.boxes} if batch.proposals else {}
+        marks |= {f"{MARKS}/{name}": tensor for name, tensor in predictions.stage_border().items()}
         return outputs(detections), marks
 
     with folded(detector):
-        return freeze(tf.function(serve, autograph=False).get_concrete_function(spec))
+        return freeze(tf.function(serve, autograph=False).get_concrete_function(*specs))
 
 
 def outputs(detections: Detections) -> dict[str, tf.Tensor]:

@@ -81,7 +81,7 @@ def test_marks_cut_the_graph_into_parts_that_compose():
 
 def test_the_batch_stays_free():
     frozen, _ = _freeze(_network())
-    assert frozen.shape.as_list() == [None, 16, 16, 3]
+    assert frozen.inputs[0].shape.as_list() == [None, 16, 16, 3]
     assert _cut(frozen, frozen.input, "out:0")(tf.zeros([5, 16, 16, 3])).shape[0] == 5
 
 
@@ -95,7 +95,7 @@ def test_an_atrous_convolution_leaves_its_gradients_behind(tmp_path):
     frozen, like = _freeze(atrous, images.shape)[0], _freeze(plain, images.shape)[0]
     assert [node.op for node in frozen.graph.node] == [node.op for node in like.graph.node]
     assert _ops_that_run(frozen) == _ops_that_run(like)
-    write_saved_model(frozen, "images", [], tmp_path / "saved_model")
+    write_saved_model(frozen, ["images"], [], tmp_path / "saved_model")
     np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / "saved_model"))(images)["out"], expected, atol=1e-6)
 
 

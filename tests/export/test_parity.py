@@ -29,7 +29,7 @@ def test_detections_equal_the_reference_row_by_row(shared, tmp_path, monkeypatch
     for variable in detector.variables:
         variable.assign(deterministic.weight(variable.path, tuple(variable.shape)))
     frozen = serving_graph(detector, pipeline.resizer, ServingInput())
-    write_saved_model(frozen, "input_tensor", label_items(pipeline.categories), Path(tmp_path / "saved_model"))
+    write_saved_model(frozen, ["input_tensor"], label_items(pipeline.categories), Path(tmp_path / "saved_model"))
     serve = tf.saved_model.load(str(tmp_path / "saved_model"))
     cases = json.loads((shared / "parity" / "manifest.json").read_text())["models"][NAME]["cases"]
     for case in cases.values():
