@@ -33,9 +33,9 @@ def _ssd_rows(model: Message) -> list[Row]:
 
 
 def _two_stage_rows(model: Message, kind: str) -> list[Row]:
-    proposals = f"at most {model.first_stage_max_proposals} an image"
     given = kind == "fast_rcnn"
-    rows = [("proposals", f"given with the images, {proposals}" if given else f"{proposals}, IoU up to {short(model.first_stage_nms_iou_threshold)}")]
+    found = f"at most {model.first_stage_max_proposals} an image, IoU up to {short(model.first_stage_nms_iou_threshold)}"
+    rows = [("proposals", "given with the images" if given else found)]
     if model.number_of_stages == 1 and not given:
         return [*rows, ("detections", "the proposals")]
     position_sensitive = model.second_stage_box_predictor.HasField("rfcn_box_predictor")
