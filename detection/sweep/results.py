@@ -36,7 +36,7 @@ class Row:
     meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn
     feature_extractor: str = ""  # resnet101: the type without its prefix
     resolution: int = 0  # pixels: side of a fixed shape, shorter side where proportions are kept
-    stride: int = 0  # of the map on which regions are proposed; of SSD's first map
+    stride: int = 0  # of the map that regions are cut from; 0 for SSD, which has several maps
     proposals: int | None = None  # at test time; None for SSD
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # axis -> name of the value
     train: Mapping[str, Any] | None = None  # steps, seconds, weights_of: id of the row whose training this one shares, or None

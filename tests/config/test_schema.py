@@ -15,6 +15,7 @@ from detection.config import schema
 from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
 
 PACKAGE = "object_detection.protos"
+OUR_FILES = {"sweep"}  # schema files of this project alone
 OURS = 1001  # fields of this project have numbers from here up
 TYPES = {getattr(FieldDescriptor, name): name.removeprefix("TYPE_").lower() for name in dir(FieldDescriptor) if name.startswith("TYPE_")}
 
@@ -76,7 +77,7 @@ def test_our_addition():
 
 def test_every_schema_file_has_a_header():
     sources = sorted((Path(__file__).resolve().parents[2] / "protos").glob("*.proto"))
-    assert len(sources) == 34 == len(files())
+    assert len(sources) == 34 + len(OUR_FILES) == len(files())
     for source in sources:
         first, second = source.read_text().splitlines()[:2]
         assert first.startswith("// ") and first.endswith(".") and second == 'syntax = "proto2";', source
@@ -85,7 +86,7 @@ def test_every_schema_file_has_a_header():
 def test_equals_the_reference_schema(shared):
     reference = json.loads((shared / "reference" / "odapi_schema.json").read_text())
     ours = files()
-    assert {Path(name).stem for name in reference} == set(ours)
+    assert {Path(name).stem for name in reference} == set(ours) - OUR_FILES
     compared = 0
     for name, stated in reference.items():
         file = ours[Path(name).stem]

@@ -1,0 +1,39 @@
+"""What a pipeline config says of its detector, as the words and numbers by which the rows of a sweep are told apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+
+class Facts(NamedTuple):
+    """Of one config."""
+
+    meta_architecture: str  # ssd, faster_rcnn, rfcn, fast_rcnn
+    feature_extractor: str  # resnet101: the type without the prefix and suffix that the API gives it
+    resolution: int  # pixels: the shorter side, or the least it may be; 0 where images keep their size
+    stride: int  # of the map that regions are cut from; 0 for SSD, which has several maps
+    proposals: int | None  # at most, at test time; None for SSD
+
+
+def facts(config: Message) -> Facts:
+    """Of a TrainEvalPipelineConfig with a model."""
+    kind = config.model.WhichOneof("model") or ""
+    model = getattr(config.model, kind)
+    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_").removesuffix("_keras")
+    if kind == "ssd":
+        return Facts(kind, name, _resolution(model.image_resizer), 0, None)
+    if kind == "faster_rcnn" and model.second_stage_box_predictor.HasField("rfcn_box_predictor"):
+        kind = "rfcn"
+    given = config.eval_input_reader[0] if kind == "fast_rcnn" and config.eval_input_reader else None
+    proposals = given.max_number_of_proposals if given is not None else model.first_stage_max_proposals
+    return Facts(kind, name, _resolution(model.image_resizer), model.feature_extractor.first_stage_features_stride, proposals)
+
+
+def _resolution(resizer: Message) -> int:
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    chosen = getattr(resizer, kind) if kind else None
+    if kind == "fixed_shape_resizer":
+        return min(chosen.height, chosen.width)
+    return chosen.min_dimension if kind == "keep_aspect_ratio_resizer" else 0

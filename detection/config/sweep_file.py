@@ -1,0 +1,268 @@
+"""A grid file (protos/sweep.proto) -> a checked description of the sweep, and the configs that it begins with."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from detection.config import text
+from detection.config.scan import scan
+from detection.config.schema import did_you_mean
+from detection.errors import ConfigError
+from detection.protos import sweep_pb2
+
+BASE = "base"
+_NAME = re.compile(r"[A-Za-z0-9_.]+")  # '-' separates the names in an id
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Holds where the value of `axis` is one of `any_of` (unless empty) and none of `none_of`."""
+
+    axis: str
+    any_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+
+    def holds(self, values: dict[str, str]) -> bool:
+        value = values.get(self.axis)
+        return (not self.any_of or value in self.any_of) and value not in self.none_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One override, and where it stands: `grid.config:12:9`."""
+
+    text: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Override:
+    """Settings for the configurations in which all conditions hold."""
+
+    when: tuple[Condition, ...]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    name: str
+    when: tuple[Condition, ...]
+    overrides: tuple[Override, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    name: str
+    prefix: str
+    when: tuple[Condition, ...]
+    shares_weights: bool
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Base:
+    name: str
+    config: Path
+    settings: tuple[Setting, ...]
+    checkpoint: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Training:
+    seed: int = 1
+    checkpoint_every: int = 200
+    deterministic: bool = False
+    time_limit: int = 0
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    images: tuple[str, ...] = ()
+    num_images: int = 100
+    warmup: int = 10
+    max_seconds: int = 0
+    time_limit: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    time_limit: int = 0
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A whole grid file. What it does not ask for is None."""
+
+    path: Path
+    bases: tuple[Base, ...]
+    axes: tuple[Axis, ...]
+    settings: tuple[Setting, ...]
+    leave_out: tuple[tuple[Condition, ...], ...]
+    training: Training | None
+    evaluation: Evaluation | None
+    benchmark: Benchmark | None
+
+    def changed(self, *, num_images: int | None = None, time_limit: int | None = None, timing_only: bool = False) -> SweepFile:
+        """With what the command line says instead.
+
+        Raises:
+            ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
+        """
+        if self.benchmark is None and (timing_only or num_images is not None):
+            flag = "--timing_only" if timing_only else f"--num_images={num_images}"
+            raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
+        timed = {} if num_images is None else {"num_images": num_images}
+        limit = {} if time_limit is None else {"time_limit": time_limit}
+        return replace(
+            self,
+            training=self.training and replace(self.training, **limit),
+            evaluation=self.evaluation and replace(self.evaluation, **limit),
+            benchmark=self.benchmark and replace(self.benchmark, **timed, **limit),
+        )
+
+
+def load(path: str | os.PathLike[str]) -> SweepFile:
+    """Reads a grid file.
+
+    Raises:
+        ConfigError: `file:line:column: what is wrong; what to write instead`. Whether the overrides fit the configs shows when they are applied.
+    """
+    path = Path(path)
+    try:
+        written = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as configs/sweep/paper.grid") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--grid={path}: byte {error.start} is not UTF-8; save the grid as UTF-8 text") from None
+    message = text.parse(written, sweep_pb2.Sweep(), os.fspath(path))
+    return _Reader(path, written).read(message)
+
+
+class _Reader:
+    """From the message to values, every fault with its place."""
+
+    def __init__(self, path: Path, written: str) -> None:
+        self._path, self._written = path, written
+        self._entries = scan(written, sweep_pb2.Sweep.DESCRIPTOR).entries
+        self._known: dict[str, list[str]] = {}  # axis -> names of its values, as far as read
+
+    def read(self, message: sweep_pb2.Sweep) -> SweepFile:
+        if not message.bases:
+            raise ConfigError(f"{self._path}: bases is empty; name at least one, bases {{ name: 'ssd' config: 'ssd.config' }}")
+        bases = tuple(self._base(base, f"bases[{index}]") for index, base in enumerate(message.bases))
+        self._known[BASE] = self._distinct([base.name for base in bases], "bases")
+        axes = tuple(self._axis(axis, f"axes[{index}]") for index, axis in enumerate(message.axes))
+        return SweepFile(
+            path=self._path,
+            bases=bases,
+            axes=axes,
+            settings=self._settings(message.set, ""),
+            leave_out=tuple(self._exclusion(item.when, f"leave_out[{index}]") for index, item in enumerate(message.leave_out)),
+            training=self._training(message.training) if message.HasField("training") else None,
+            evaluation=Evaluation(self._at_least(message.evaluation, "time_limit_seconds", "evaluation")) if message.HasField("evaluation") else None,
+            benchmark=self._benchmark(message.benchmark) if message.HasField("benchmark") else None,
+        )
+
+    def place(self, path: str, field: str, index: int = 0) -> str:
+        """`file:line:column` of the index-th value of a field, or of the block that lacks it."""
+        block, found = path, []
+        for entry in self._entries:
+            if (entry.path, entry.name) == (path, field):
+                found += [token.at for token in entry.values] or [entry.at]
+        while not found and block:
+            outer, _, last = block.rpartition(".")
+            name, _, number = last.rstrip("]").partition("[")
+            here = [entry.at for entry in self._entries if (entry.path, entry.name) == (outer, name)]
+            found, index, block = here, int(number or 0), outer
+        at = found[min(index, len(found) - 1)] if found else 0
+        line = self._written.count("\n", 0, at)
+        return f"{self._path}:{line + 1}:{at - (self._written.rfind(chr(10), 0, at) + 1) + 1}"
+
+    def _fail(self, path: str, field: str, reason: str, index: int = 0) -> ConfigError:
+        return ConfigError(f"{self.place(path, field, index)}: {path + '.' if path else ''}{field} {reason}")
+
+    def _base(self, message: sweep_pb2.SweepBase, path: str) -> Base:
+        if not message.config:
+            raise self._fail(path, "config", "is missing; name a pipeline config, beside this file")
+        config = self._path.parent / message.config
+        if not config.is_file():
+            raise self._fail(path, "config", f"('{message.config}'): no such file in {self._path.parent}; check its name")
+        return Base(self._name(message, path), config, self._settings(message.set, path), message.checkpoint, self.place(path, "checkpoint"))
+
+    def _axis(self, message: sweep_pb2.SweepAxis, path: str) -> Axis:
+        name = self._name(message, path)
+        if name in self._known:
+            raise self._fail(path, "name", f"('{name}') is that of an axis before it; give it another")
+        if message.prefix and not _NAME.fullmatch(message.prefix):
+            raise self._fail(path, "prefix", f"('{message.prefix}') becomes part of ids; use letters, digits, '_' and '.' only")
+        if not message.values:
+            raise self._fail(path, "values", f"is empty; give '{name}' values, or remove it")
+        when = self._conditions(message.when, path)
+        values = tuple(self._value(value, f"{path}.values[{index}]") for index, value in enumerate(message.values))
+        self._known[name] = self._distinct([value.name for value in values], f"{path}.values")
+        return Axis(name, message.prefix, when, message.shares_weights, values)
+
+    def _value(self, message: sweep_pb2.SweepValue, path: str) -> Value:
+        always = Override((), self._settings(message.set, path))
+        overrides = [
+            Override(self._conditions(item.when, f"{path}.override[{index}]"), self._settings(item.set, f"{path}.override[{index}]"))
+            for index, item in enumerate(message.override)
+        ]
+        return Value(self._name(message, path), self._conditions(message.when, path), (always, *overrides))
+
+    def _exclusion(self, when: Iterable[sweep_pb2.SweepCondition], path: str) -> tuple[Condition, ...]:
+        if not when:
+            raise self._fail(path, "when", "is empty, which leaves nothing of the grid; say which combinations are left out")
+        return self._conditions(when, path)
+
+    def _conditions(self, messages: Iterable[sweep_pb2.SweepCondition], path: str) -> tuple[Condition, ...]:
+        return tuple(self._condition(message, f"{path}.when[{index}]") for index, message in enumerate(messages))
+
+    def _condition(self, message: sweep_pb2.SweepCondition, path: str) -> Condition:
+        if message.axis not in self._known:
+            hint = did_you_mean(message.axis, self._known) or f"; before it come {', '.join(self._known)}"
+            raise self._fail(path, "axis", f"('{message.axis}') is no axis that comes before{hint}")
+        for field in ("any_of", "none_of"):
+            for index, value in enumerate(getattr(message, field)):
+                known = self._known[message.axis]
+                if value not in known:
+                    hint = did_you_mean(value, known) or f"; it has {', '.join(known)}"
+                    raise self._fail(path, field, f"('{value}') is no value of '{message.axis}'{hint}", index)
+        if not message.any_of and not message.none_of:
+            raise self._fail(path, "any_of", "and none_of are both missing; list values of the axis in one of them")
+        return Condition(message.axis, tuple(message.any_of), tuple(message.none_of))
+
+    def _settings(self, written: Sequence[str], path: str) -> tuple[Setting, ...]:
+        return tuple(Setting(setting, self.place(path, "set", index)) for index, setting in enumerate(written))
+
+    def _name(self, message: sweep_pb2.SweepBase | sweep_pb2.SweepAxis | sweep_pb2.SweepValue, path: str) -> str:
+        if not _NAME.fullmatch(message.name):
+            reason = f"('{message.name}') becomes part of ids; use letters, digits, '_' and '.' only" if message.name else "is missing; give it one"
+            raise self._fail(path, "name", reason)
+        return message.name
+
+    def _distinct(self, names: list[str], path: str) -> list[str]:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise self._fail(f"{path}[{index}]", "name", f"('{name}') is given twice; names tell configurations apart")
+        return names
+
+    def _training(self, message: sweep_pb2.SweepTraining) -> Training:
+        every = self._at_least(message, "checkpoint_every_n", "training", 1)
+        return Training(message.seed, every, message.deterministic, self._at_least(message, "time_limit_seconds", "training"))
+
+    def _benchmark(self, message: sweep_pb2.SweepBenchmark) -> Benchmark:
+        numbers = [self._at_least(message, field, "benchmark", 1) for field in ("num_images", "warmup")]
+        seconds = [self._at_least(message, field, "benchmark") for field in ("max_seconds", "time_limit_seconds")]
+        return Benchmark(tuple(message.images), *numbers, *seconds)
+
+    def _at_least(self, message: object, field: str, path: str, least: int = 0) -> int:
+        value = getattr(message, field)
+        if value < least:
+            raise self._fail(path, field, f"({value}) must be at least {least}")
+        return value

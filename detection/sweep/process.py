@@ -1,0 +1,146 @@
+"""Stages as processes: started in a group of their own, watched, and ended as a group; whatever happens to one, there is an outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from detection.errors import ConfigError, ModelDirInUseError
+from detection.files import write_text
+
+_ROOT = Path(__file__).resolve().parents[2]  # Where `detection` lies, installed or not.
+_GRACE = 60.0  # seconds from asking a stage to stop to making it: a training saves first
+_IN_USE_TRIES = 10  # A training whose sweep was just killed takes a moment to end.
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What one process is to do."""
+
+    job: dict[str, Any]  # see detection.sweep.worker
+    folder: Path  # for the files of the job
+    log: Path  # what it says is appended here
+    time_limit: float = 0.0  # seconds; 0: none
+    alone: bool = False  # nothing else may run beside it, since it is timed
+    label: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of it: the parts of the result that were found, and why it failed, or empty."""
+
+    values: dict[str, Any]
+    reason: str = ""
+
+
+class Running:
+    """One process at work."""
+
+    def __init__(self, stage: Stage, memory_gib: float = 0.0, environment: dict[str, str] | None = None) -> None:
+        """Args: memory_gib: more than that, and it is ended; 0: as much as there is."""
+        self.stage, self._memory_gib, self._environment = stage, memory_gib, environment or {}
+        self._ended_for, self._kill_at, self._in_use, self.stopping = "", 0.0, 0, False
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        stage.log.parent.mkdir(parents=True, exist_ok=True)
+        self._result = Path(stage.job["result"])
+        kept = {name: value for name, value in _read(self._result).items() if name != "failed"}
+        write_text(self._result, json.dumps(kept) + "\n")
+        job = stage.folder / "job.json"
+        write_text(job, json.dumps(stage.job, indent=1) + "\n")
+        self._command = [sys.executable, "-m", "detection.sweep.worker", str(job)]
+        self._start()
+
+    def _start(self) -> None:
+        self.started = time.monotonic()
+        with self.stage.log.open("ab") as log:
+            log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {self.stage.label}\n".encode())
+            log.flush()
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,  # Its end tells the worker that the sweep is dead.
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))},
+            )
+
+    def poll(self) -> Outcome | None:
+        """The outcome once it is over; ends it when it takes too long or too much."""
+        code = self._process.poll()
+        if code is None:
+            self._hold_to_limits()
+            return None
+        self.kill()  # What it may have started.
+        self._process.stdin.close()
+        if code == ModelDirInUseError.exit_code and not self.stopping and self._in_use < _IN_USE_TRIES:
+            self._in_use += 1
+            time.sleep(0.5)
+            self._result.write_text("{}\n", encoding="utf-8")
+            self._start()
+            return None
+        values = _read(self._result)
+        failed = values.pop("failed", "")
+        if self._ended_for:
+            return Outcome(values, self._ended_for)
+        return Outcome(values, "" if code == 0 else failed or self._reason(code))
+
+    def stop(self) -> None:
+        """Asks it to save and end; makes it, after a while."""
+        self.stopping = True
+        if not self._kill_at:
+            self._kill_at = time.monotonic() + (_GRACE if self.stage.job["stage"] == "train" else 0.0)
+            self._signal(signal.SIGTERM)
+
+    def _hold_to_limits(self) -> None:
+        now, limit = time.monotonic(), self.stage.time_limit
+        if self._kill_at and now >= self._kill_at:
+            self.kill()
+        elif limit and now - self.started > limit and not self._ended_for:
+            self._end(f"timed out: {self.stage.label} took more than {limit:g} seconds")
+        elif self._memory_gib and not self._ended_for and (used := _resident_gib(self._process.pid)) > self._memory_gib:
+            self._end(f"out of memory: {self.stage.label} held {used:.2f} GiB, more than --memory_gib={self._memory_gib:g}")
+
+    def _end(self, reason: str) -> None:
+        self._ended_for = reason
+        self.kill()
+
+    def kill(self) -> None:
+        """At once, with all that it started."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return  # Nobody is left.
+
+    def _reason(self, code: int) -> str:
+        if code == -signal.SIGKILL:
+            return f"{self.stage.label} was killed by signal 9; when memory runs out the operating system does that"
+        how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"left with exit code {code}"
+        return f"{self.stage.label} {how}; see {self.stage.log}"
+
+
+def check_memory_limit(memory_gib: float) -> None:
+    """Raises ConfigError where a limit is asked for that cannot be held."""
+    if memory_gib and not Path("/proc/self/statm").exists():
+        raise ConfigError(f"--memory_gib={memory_gib:g}: memory is watched through /proc, which this system lacks; leave the flag out")
+
+
+def _resident_gib(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError):
+        return 0.0  # It has just ended.
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

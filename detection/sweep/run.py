@@ -1,0 +1,265 @@
+"""A whole sweep: every configuration through its stages, one row each, from wherever an earlier run was stopped.
+
+    output/results.jsonl           a row as soon as its configuration is finished
+    output/configs/<id>.config     its pipeline config
+    output/models/<id>.<group>/    trainings: the model_dir of the configuration that a group trains
+    output/logs/<id>.log           what its processes said
+    output/.work/                  stages under way, and what finished ones of unfinished rows found
+
+One sweep at a time works in a folder: the operating system lets go of its lock when it dies, however it dies, and its stages end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import filelock
+
+from detection import config as config_files
+from detection.config.sweep_file import SweepFile
+from detection.errors import ConfigError, DetectionError
+from detection.progress import duration
+from detection.sweep import results
+from detection.sweep.grid import RANDOM, TRAINED, Configuration, groups
+from detection.sweep.process import Outcome, Running, Stage, check_memory_limit
+from detection.sweep.results import DONE, FAILED, Row
+from detection.sweep.stages import Stages
+
+_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How one run of a sweep goes: nothing here changes a row."""
+
+    jobs: int = 1
+    time_budget: float = 0.0  # seconds after which nothing is started and trainings save and stop; 0: none
+    memory_gib: float = 0.0  # a stage that holds more fails; 0: no limit
+    retry_failed: bool = False
+    mixed_devices: bool = False  # rows of another device may lie beside this one's
+
+
+class Stopped(DetectionError):
+    """The sweep was asked to stop, and can go on."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def run(
+    sweep: SweepFile, configurations: Sequence[Configuration], output: str | os.PathLike[str], options: Options, stream: TextIO | None = None
+) -> list[Row]:
+    """Does what is not done yet, and returns the rows of `configurations` that are.
+
+    Raises:
+        ConfigError: the folder cannot be written, is in use, or holds rows of another device.
+        Stopped: by a signal; the same call goes on.
+    """
+    check_memory_limit(options.memory_gib)
+    folder = Path(output)
+    with _claimed(folder):
+        return _Sweep(sweep, configurations, folder, options, sys.stderr if stream is None else stream).run()
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".sweep.lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ConfigError(f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder") from None
+    except OSError as error:
+        raise ConfigError(f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Sweep:
+    def __init__(self, sweep: SweepFile, configurations: Sequence[Configuration], folder: Path, options: Options, stream: TextIO) -> None:
+        self._configurations, self._options, self._stream = configurations, options, stream
+        self._stages = Stages(sweep, folder)
+        self._file = folder / results.FILE
+        self._rows = {row.key: row for row in results.read(self._file)} if self._file.exists() else {}
+        self._signal = 0
+        self._begun, self._total = time.monotonic(), 0
+        self._finished: list[float] = []  # seconds since the beginning, a row each
+
+    def run(self) -> list[Row]:
+        todo = [one for one in self._configurations if not self._is_done(one)]
+        self._total = len(todo)
+        self._say(self._plan(len(todo)))
+        self._look_for_files(todo)
+        with self._signals():
+            self._work_off([self._group(members) for members in groups(todo)])
+        if self._signal:
+            raise Stopped(f"stopped by signal {self._signal} with {self._left()} left; the same command goes on", self._signal)
+        done = [self._rows[one.key] for one in self._configurations if one.key in self._rows]
+        self._say(self._summary(done))
+        return done
+
+    def _is_done(self, one: Configuration) -> bool:
+        row = self._rows.get(one.key)
+        return row is not None and (row.done or not self._options.retry_failed)
+
+    def _look_for_files(self, todo: list[Configuration]) -> None:
+        """What configs name and is not there should not show after hours. Raises ConfigError."""
+        for one, *_ in groups(todo):
+            self._stages.write_configs(one)
+            if one.weights != RANDOM and not one.refused:
+                path = self._stages.config_path(one)
+                config_files.check(config_files.load(path), str(path))
+
+    # What one group goes through.
+
+    def _group(self, members: list[Configuration]) -> Generator[Stage, Outcome, None]:
+        """Stages in order, each answered by its outcome."""
+        buildable = []
+        for one in members:
+            self._stages.write_configs(one)
+            if one.refused:
+                self._add(one, Outcome({}, one.refused))
+            else:
+                buildable.append(one)
+        if buildable and buildable[0].weights == TRAINED and not self._stages.is_trained(buildable[0]):
+            outcome = yield self._stages.train(buildable[0])
+            if outcome.reason:
+                for one in buildable:
+                    self._add(one, Outcome({}, f"training: {outcome.reason}"))
+                return
+        for one in buildable:
+            stage = self._stages.measure(one, alone=self._options.jobs > 1)
+            self._add(one, self._stages.found(one) if stage is None else (yield stage))
+
+    def _add(self, one: Configuration, outcome: Outcome) -> None:
+        """The row of what was found."""
+        self._check_device(outcome)
+        row = self._stages.row(one, outcome)
+        results.append(self._file, row)
+        self._rows[one.key] = row
+        self._stages.clear(one)
+        self._finished.append(time.monotonic() - self._begun)
+        self._say(self._line(row))
+
+    def _check_device(self, outcome: Outcome) -> None:
+        device = (outcome.values.get("benchmark") or {}).get("device", "")
+        others = {row.device for row in self._rows.values()} - {"", device}
+        if device and others and not self._options.mixed_devices:
+            raise ConfigError(
+                f"{self._file}: holds times of {sorted(others)[0]}, and this is {device}: they cannot be compared; use another --output, or "
+                "--mixed_devices"
+            )
+
+    # All groups, some at a time.
+
+    def _work_off(self, work: list[Generator[Stage, Outcome, None]]) -> None:
+        ready: list[tuple[Generator, Stage]] = []
+        running: list[tuple[Generator, Running]] = []
+        waiting = iter(work)
+        environment = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if self._options.jobs > 1 else {}
+        try:
+            while True:
+                if self._is_over():
+                    ready.clear()
+                    waiting = iter(())
+                    for _, process in running:
+                        process.stop()
+                self._fill(ready, waiting, len(running))
+                while (chosen := self._choose(ready, [process.stage for _, process in running])) is not None:
+                    generator, stage = ready.pop(chosen)
+                    running.append((generator, Running(stage, self._options.memory_gib, environment)))
+                if not running:
+                    return
+                time.sleep(_POLL_SECONDS)
+                for item in list(running):
+                    outcome = item[1].poll()
+                    if outcome is not None:
+                        running.remove(item)
+                        if not (item[1].stopping and outcome.reason):
+                            self._advance(item[0], outcome, ready)
+        finally:
+            for _, process in running:  # An error of the sweep itself.
+                process.kill()
+
+    def _fill(self, ready: list, waiting: Iterator[Generator], running: int) -> None:
+        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run alone."""
+        while sum(not stage.alone for _, stage in ready) + running < self._options.jobs:
+            generator = next(waiting, None) if self._options.jobs > 1 or not ready else None
+            if generator is None:
+                return
+            self._advance(generator, None, ready)
+
+    def _advance(self, generator: Generator, outcome: Outcome | None, ready: list) -> None:
+        with contextlib.suppress(StopIteration):
+            ready.append((generator, generator.send(outcome)))
+
+    def _choose(self, ready: list, running: list[Stage]) -> int | None:
+        """Index of the stage to start now."""
+        if len(running) >= self._options.jobs or any(stage.alone for stage in running):
+            return None
+        for index, (_, stage) in enumerate(ready):
+            if not stage.alone:
+                return index
+        return 0 if ready and not running else None
+
+    def _is_over(self) -> bool:
+        return bool(self._signal) or 0 < self._options.time_budget <= time.monotonic() - self._begun
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def note(number: int, frame: object) -> None:
+            self._signal = number
+            signal.signal(number, before[number])  # The second one acts as if this did not exist.
+
+        # Python delivers signals to the main thread only; elsewhere they keep their meaning.
+        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # What is said.
+
+    def _plan(self, todo: int) -> str:
+        there = len(self._configurations) - todo
+        trained = len({one.group for one in self._configurations if one.weights == TRAINED and not self._is_done(one)})
+        random = any(one.weights == RANDOM for one in self._configurations)
+        weights = "random weights" if random else f"{trained} to train" if trained else "given weights"
+        return f"{len(self._configurations)} configurations, {there} of them done before; {todo} to do, {weights}"
+
+    def _line(self, row: Row) -> str:
+        said = [f"[{len(self._finished)}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
+        said += [f"mAP {row.mean_ap:.3f}"] if row.mean_ap is not None else []
+        said += [f"{row.milliseconds:.1f} ms"] if row.milliseconds is not None else []
+        left = self._left()
+        said += [f"ETA {duration(self._finished[-1] / len(self._finished) * left)}"] if left else []
+        return "  ".join(said)
+
+    def _left(self) -> int:
+        return self._total - len(self._finished)
+
+    def _summary(self, rows: Sequence[Row]) -> str:
+        counts = Counter(row.status for row in rows)
+        left = len(self._configurations) - len(rows)
+        over = f", {left} left: --time_budget is used up, the same command goes on" if left else ""
+        retry = "; --retry_failed tries the failed ones again" if counts[FAILED] else ""
+        return f"{counts[DONE]} done, {counts[FAILED]} failed{over} in {duration(time.monotonic() - self._begun)}: {self._file}{retry}"
+
+    def _say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()

@@ -1,0 +1,161 @@
+"""One stage of one configuration, in a process of its own: `python -m detection.sweep.worker JOB.json`, started by `detection.sweep.process`.
+
+What it found goes into the job's `result` file, each part as soon as it is known; of an error the reason. Standard input is a pipe that nobody
+writes to: it ends when the sweep dies, however it dies, and then this process ends too, so that nothing trains or measures that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from detection import cli
+from detection.errors import DetectionError
+from detection.files import write_text
+
+Job = dict[str, Any]
+TRAIN, MEASURE = "train", "measure"
+SECONDS = "sweep.seconds"  # in a model_dir: how long its training has taken so far
+_TICK = 2.0  # seconds between two notes of that
+
+
+class Result:
+    """A JSON object in a file, known to the sweep part by part."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self.values: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+
+    def add(self, **values: Any) -> None:
+        self.values |= values
+        write_text(self._path, json.dumps(self.values) + "\n")
+
+
+class Clock:
+    """How long a training has taken, over all the processes that worked on it; noted in its model_dir, for the next one."""
+
+    def __init__(self, model_dir: str | os.PathLike[str]) -> None:
+        self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()
+        self._before = float(self._path.read_text(encoding="utf-8")) if self._path.exists() else 0.0
+
+    def seconds(self) -> float:
+        return round(self._before + time.monotonic() - self._started, 1)
+
+    def note(self) -> None:
+        with self._lock:
+            write_text(self._path, f"{self.seconds()}\n")
+
+
+def main(path: str) -> int:
+    """Exit code of the job in the file at `path`."""
+    job: Job = json.loads(Path(path).read_text(encoding="utf-8"))
+    result = Result(job["result"])
+    clock = Clock(job["model_dir"]) if job["stage"] == TRAIN else None
+    threading.Thread(target=_live_as_long_as_the_sweep, args=(clock,), daemon=True).start()
+    try:
+        with _out_of_memory_is_an_error():
+            if clock is not None:
+                _train(job, result, clock)
+            else:
+                _measure(job, result)
+    except DetectionError as error:
+        if error.exit_code < 128:  # Otherwise it was asked to stop, and will be asked to go on.
+            result.add(failed=str(error))
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        result.add(failed=f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return 1
+    finally:
+        if clock is not None:
+            clock.note()
+    return 0
+
+
+def _train(job: Job, result: Result, clock: Clock) -> None:
+    from detection.train import main as trainer
+    from detection.train.settings import RunOptions
+
+    options = RunOptions(
+        checkpoint_every=job["checkpoint_every"],
+        evaluate_every=1 << 60,  # The last step alone.
+        keep_checkpoints=1,
+        seed=job["seed"],
+    )
+    metrics = trainer.run(job["config"], job["model_dir"], options=options, deterministic=job["deterministic"])
+    pipeline = trainer.load(job["config"])
+    values = {"steps": pipeline.train.num_steps, "seconds": clock.seconds()}
+    result.add(train=values, **(_evaluated(pipeline, metrics) if pipeline.eval_input is not None else {}))
+
+
+def _measure(job: Job, result: Result) -> None:
+    """Times first: what evaluation needs of memory would count otherwise."""
+    if job["benchmark"] is not None and "benchmark" not in result.values:
+        result.add(benchmark=_time(job))
+    if job["evaluate"] and "metrics" not in result.values:
+        from detection.builders import pipeline as pipelines
+        from detection.config import prepare
+        from detection.train.evaluation import evaluate_checkpoints
+
+        pipeline = pipelines.build(prepare(job["config"], check_paths=False))
+        metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
+        result.add(**_evaluated(pipeline, metrics))
+
+
+def _time(job: Job) -> dict[str, Any]:
+    import keras
+
+    from detection.benchmark import inputs, rows
+
+    asked = job["benchmark"]
+    keras.utils.set_random_seed(0)  # Of weights that nothing was restored into: what is suppressed, and how fast, depends on them.
+    options = inputs.Options(
+        images=tuple(asked["images"]),
+        shorter_side=asked["size"] or None,
+        warmup=asked["warmup"],
+        runs=asked["num_images"],
+        **({"proposals": asked["proposals"]} if asked["proposals"] else {}),
+    )
+    return rows.row_of_config(job["config"], job["checkpoint"], options)
+
+
+def _evaluated(pipeline: Any, metrics: dict[str, float]) -> dict[str, Any]:
+    from detection.data.input import count_records
+
+    return {"metrics": {tag: float(value) for tag, value in metrics.items()}, "images": count_records(pipeline.eval_input)}
+
+
+def _live_as_long_as_the_sweep(clock: Clock | None) -> None:
+    """Ends this process, and what it started, when standard input ends."""
+    while not select.select([sys.stdin], [], [], _TICK)[0] or os.read(sys.stdin.fileno(), 4096):
+        if clock is not None:
+            clock.note()
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _out_of_memory_is_an_error():
+    """Of TensorFlow and of Python: one line that says so."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        traceback.print_exc()
+        raise DetectionError(f"out of memory ({' '.join(str(error).split())[:150] or type(error).__name__})") from error
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cli.import_tensorflow()
+    sys.exit(main(sys.argv[1]))
