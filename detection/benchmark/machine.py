@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 import sys
@@ -9,16 +11,47 @@ from pathlib import Path
 
 import tensorflow as tf
 
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # proc(5): the peak of resident memory begins anew
+
+
+def has_accelerator() -> bool:
+    """Whether TensorFlow computes on one, and so returns before the work is done."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def wait() -> None:
+    """Returns when everything that was asked of accelerators is done; on a processor everything is by then."""
+    if has_accelerator():
+        tf.test.experimental.sync_devices()
+
 
 def peak_host_mib() -> float:
-    """The most memory this process has held so far, TensorFlow itself included."""
+    """The most memory this process has held so far, or since `forget_peaks`, TensorFlow itself included."""
+    if _STATUS.exists():
+        (line,) = (line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # Linux counts KiB, macOS bytes.
 
 
+def forget_peaks() -> None:
+    """Gives back memory that is not in use and lets both peaks begin anew: what was done before should not count as what comes.
+
+    Only Linux can forget the peak of the host; elsewhere a process of its own tells more.
+    """
+    gc.collect()
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+    if os.access(_RESET, os.W_OK):
+        _RESET.write_text(_RESET_PEAK, encoding="ascii")
+    if has_accelerator():
+        tf.config.experimental.reset_memory_stats("GPU:0")
+
+
 def peak_device_mib() -> float | None:
-    """The most memory TensorFlow has held on the first accelerator; None without one."""
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if tf.config.list_physical_devices("GPU") else None
+    """The most memory TensorFlow has held on the first accelerator, since `forget_peaks`; None without one."""
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if has_accelerator() else None
 
 
 def device() -> str:
@@ -32,3 +65,20 @@ def device() -> str:
         lines = []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
     return f"{model}, {os.cpu_count()} cores"
+
+
+def precision() -> str:
+    """In which numbers networks of float32 are computed here."""
+    if tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16"):
+        return "float32, convolutions in bfloat16"
+    accelerators = tf.config.list_physical_devices("GPU")
+    if accelerators and tf.config.experimental.tensor_float_32_execution_enabled():
+        capability = tf.config.experimental.get_device_details(accelerators[0]).get("compute_capability", (0, 0))
+        if capability >= (8, 0):  # before that there is no such arithmetic
+            return "float32, products in TensorFloat-32"
+    return "float32"
+
+
+def load() -> float | None:
+    """Processes that want to run, mean of the last minute; None where the system does not say. More than there are cores: times are too long."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

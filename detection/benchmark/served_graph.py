@@ -1,38 +1,56 @@
 """The graph inside a SavedModel, cut at the marks that export left in it, so that what is measured is what is served.
 
     input -> (preprocess) -> network_input -> (network) -> network_output/... -> (postprocess) -> the outputs
+
+and, where there are two stages, the network in two:
+
+    network_input -> (first stage) -> features/..., proposal_boxes -> (second stage) -> box codes and class logits of every proposal
+
+The first stage is the network up to the map on which regions are classified, with the region proposal network and its suppression; cropping regions
+and everything behind is the second. Given proposals enter with the images, so preprocessing brings them to pixels.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from detection.errors import ConfigError
-from detection.export.constants import subgraph
+from detection.export.constants import split
+from detection.export.given_proposals import KEY as PROPOSALS
 from detection.export.predictor import SIGNATURE, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
 
+_FEATURES, _PROPOSAL_BOXES = f"{MARKS}/features/", f"{MARKS}/proposal_boxes"
+_OF_REGIONS = f"{NETWORK_OUTPUT}/class_logits"
 
-class _Inlined(NamedTuple):
-    """One graph without calls."""
+
+class Part(NamedTuple):
+    """A piece of the graph: the marks whose values `run` takes, in order, and those whose values it returns by name."""
+
+    takes: tuple[str, ...]
+    run: Callable[..., dict[str, tf.Tensor]]
+
+
+class _Marked(NamedTuple):
+    """The graph that was exported."""
 
     graph: graph_pb2.GraphDef
-    input: str  # name of the node that is fed
+    inputs: tuple[str, ...]  # names of the nodes that are fed, in the order of `ServedGraph.input_keys`
     outputs: tuple[str, ...]  # names of tensors
-    marks: dict[str, str]  # mark -> name of its node
-    shapes: dict[str, tf.TensorShape]  # name of a mark's node -> what is known of its shape; a cut must not make TensorFlow know less
+    marks: dict[str, tf.TensorShape]  # name of a mark -> what is known of its shape; a cut must not make TensorFlow know less
 
 
 class ServedGraph:
     """A loaded SavedModel and functions over parts of its graph, which is copied when the first of them is asked for."""
+
+    network_input = NETWORK_INPUT
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Raises ConfigError, naming the folder, if it is no SavedModel that serves."""
@@ -41,92 +59,164 @@ class ServedGraph:
         if SIGNATURE not in self._loaded.signatures:
             raise ConfigError(f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote")
         self.signature = self._loaded.signatures[SIGNATURE]
-        ((self.input_key, self.input_spec),) = self.signature.structured_input_signature[1].items()
-
-    @functools.cached_property
-    def _inlined(self) -> _Inlined:
-        """Raises ConfigError if the marks of an export are not there."""
-        inlined = convert_variables_to_constants_v2(self.signature, lower_control_flow=False)
-        graph = inlined.graph.as_graph_def()
-        marks = {node.name[node.name.index(f"{MARKS}/") :]: node.name for node in graph.node if _is_mark(node.name)}
-        if NETWORK_INPUT not in marks:
-            raise ConfigError(f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote")
-        shapes = {name: inlined.graph.get_tensor_by_name(f"{name}:0").shape for name in marks.values()}
-        return _Inlined(graph, inlined.inputs[0].op.name, tuple(tensor.name for tensor in inlined.outputs), marks, shapes)
-
-    network_input = NETWORK_INPUT
-
-    @functools.cached_property
-    def network_inputs(self) -> list[str]:
-        """Marks of what the network takes: the scaled images, and the true shapes where it makes proposals, which lie inside them."""
-        outputs = self._nodes(self.network_outputs)
-        between = {node.name for node in self._subgraph(self._nodes([NETWORK_INPUT]), outputs).node}
-        return [NETWORK_INPUT, *(mark for mark in (TRUE_SHAPES,) if self._inlined.marks.get(mark) in between)]
+        self._specs: dict[str, tf.TensorSpec] = self.signature.structured_input_signature[1]
+        images = [key for key in self._specs if key != PROPOSALS]
+        if len(images) != 1:
+            raise ConfigError(f"{self.folder}: takes {', '.join(sorted(self._specs)) or 'nothing'}; give a SavedModel that takes images")
+        self.input_keys = (images[0], *(key for key in self._specs if key == PROPOSALS))
 
     @property
-    def network_outputs(self) -> list[str]:
-        """Marks of what the network hands to postprocessing: codes and logits, and anchors where they vary with the image."""
-        return [mark for mark in sorted(self._inlined.marks) if mark.startswith(f"{NETWORK_OUTPUT}/")]
+    def input_spec(self) -> tf.TensorSpec:
+        """Of the images."""
+        return self._specs[self.input_keys[0]]
 
-    def serve(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """End to end, as a client calls it."""
-        return self.signature(**{self.input_key: images})
+    @property
+    def proposals_spec(self) -> tf.TensorSpec | None:
+        """Of given proposals, float32 [B, P, 4]; None where the detector finds its own."""
+        return self._specs.get(PROPOSALS)
 
-    def preprocess(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """input -> every mark that depends on the input alone: network_input, and true_shapes unless it is constant."""
-        after = [mark for mark in sorted(self._inlined.marks) if not mark.startswith(f"{NETWORK_OUTPUT}/")]
-        return self._cut([self._inlined.input], self._tensors(after))
+    @functools.cached_property
+    def _marked(self) -> _Marked:
+        """The function that holds the marks: a SavedModel wraps what was exported in calls that pass everything on.
 
-    def network(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Values of `network_inputs`, first of all scaled images float32 [B, H, W, 3] -> raw predictions."""
-        return self._cut(self._nodes(self.network_inputs), self._tensors(self.network_outputs))
+        Raises:
+            ConfigError: there is none.
+        """
+        graph = self.signature.graph
+        while not any(_is_mark(op.name) for op in graph.get_operations()):
+            calls = [op.get_attr("f").name for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
+            if len(calls) != 1:
+                raise ConfigError(f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote")
+            graph = graph._get_function(calls[0]).graph
+        marks = {op.name: op.outputs[0].shape for op in graph.get_operations() if _is_mark(op.name)}
+        # Of the inputs, which the calls may have renamed, proposals alone are of rank 3.
+        fed = sorted(graph.inputs, key=lambda tensor: tensor.shape.rank == 3)
+        return _Marked(graph.as_graph_def(), tuple(tensor.op.name for tensor in fed), tuple(tensor.name for tensor in graph.outputs), marks)
 
-    def postprocess(self) -> tuple[list[str], Callable[..., dict[str, tf.Tensor]]]:
-        """Marks that it takes, in order, and the function from their values to the outputs."""
-        taken = [mark for mark in sorted(self._inlined.marks) if mark != NETWORK_INPUT]
-        return taken, self._cut(self._nodes(taken), {str(number): name for number, name in enumerate(self._inlined.outputs)})
+    @functools.cached_property
+    def _before_network(self) -> tuple[str, ...]:
+        """Marks of what does not depend on the network: the scaled images, true shapes, given proposals."""
+        return tuple(mark for mark in sorted(self._marked.marks) if mark == NETWORK_INPUT or not self._depends(mark, NETWORK_INPUT))
 
-    def network_at(self, shape: tuple[int, ...]) -> tf.types.experimental.ConcreteFunction:
-        """The network alone for images of one shape [B, H, W, 3], every size in it known: for counting operations."""
-        entries, fetches = self._tensors(self.network_inputs), self._tensors(self.network_outputs)
-        graph = self._subgraph(self._nodes(self.network_inputs), self._nodes(self.network_outputs))
-        _settle_branches(graph, shape[0])
+    @functools.cached_property
+    def network_outputs(self) -> tuple[str, ...]:
+        """Marks of what the network hands to postprocessing: codes and logits, and anchors or proposals where they vary with the image."""
+        return tuple(mark for mark in sorted(self._marked.marks) if mark.startswith(f"{NETWORK_OUTPUT}/") and mark not in self._before_network)
 
-        def run(images: tf.Tensor) -> list[tf.Tensor]:
-            whole = tf.constant([shape[1:3]] * shape[0], tf.int32)  # of images without padding
-            values = {NETWORK_INPUT: images, TRUE_SHAPES: whole}
-            feeds = {tensor: values[mark] for mark, tensor in entries.items()}
-            return tf.graph_util.import_graph_def(graph, feeds, list(fetches.values()), name="")
+    @functools.cached_property
+    def network_inputs(self) -> tuple[str, ...]:
+        """Marks of what the network takes: first of all the scaled images, then true shapes and given proposals where it looks at them."""
+        return self._needed([NETWORK_INPUT, *self._without_aliases(self._before_network)], self.network_outputs)
 
-        return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    @functools.cached_property
+    def border(self) -> tuple[str, ...]:
+        """Marks of what the first of two stages hands on; none where there is one stage."""
+        marks = self._marked.marks
+        maps = [mark for mark in sorted(marks) if mark.startswith(_FEATURES)]
+        found = [mark for mark in sorted(marks) if mark == _PROPOSAL_BOXES or mark.startswith(f"{NETWORK_OUTPUT}/proposal_")]
+        if not maps or _OF_REGIONS not in marks:
+            return ()
+        # A detector that stops at its proposals has marks too, but nothing behind them looks at the map.
+        return (*maps, *found) if set(maps) & set(self._needed([*maps, *found], [_OF_REGIONS])) else ()
+
+    def serve(self, images: tf.Tensor, proposals: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """End to end, as a client calls it; with proposals float32 [B, P, 4], normalised, where they are given."""
+        values = (images,) if proposals is None else (images, proposals)
+        return self.signature(**dict(zip(self.input_keys, values, strict=True)))
+
+    def preprocess(self) -> Part:
+        """The inputs, in the order of `input_keys` -> every mark that depends on them alone: network_input, true_shapes, given proposals."""
+        return Part(self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._before_network}))
+
+    def network(self) -> Part:
+        """Both stages: values of `network_inputs` -> raw predictions."""
+        return self._part(self.network_inputs, self.network_outputs)
+
+    def first_stage(self) -> Part:
+        """What `network` takes -> the border of the stages, less what was there before. Only where there is a border."""
+        made = [mark for mark in self.border if mark not in self._before_network]
+        return self._part(self._needed(self.network_inputs, made), made)
+
+    def second_stage(self) -> Part:
+        """The border -> codes and logits."""
+        made = [mark for mark in self.network_outputs if mark not in self.border]
+        candidates = [*self.border, *(mark for mark in self._before_network if mark not in self.border)]
+        return self._part(self._needed(self._without_aliases(candidates), made), made)
+
+    def postprocess(self) -> Part:
+        """Raw predictions, and true shapes where they vary -> the outputs, numbered."""
+        marks = self._marked.marks
+        taken = tuple(mark for mark in sorted(marks) if mark == TRUE_SHAPES or mark.startswith(f"{NETWORK_OUTPUT}/"))
+        return Part(taken, self._cut(taken, {str(number): name for number, name in enumerate(self._marked.outputs)}))
+
+    def network_at(self, shapes: Mapping[str, tuple[int, ...]]) -> tf.types.experimental.ConcreteFunction:
+        """The network alone for values of these shapes, by mark of `network_inputs`, every size in it known: for counting operations."""
+        graph = self._subgraph(self.network_inputs, self.network_outputs)
+        batch, *size = shapes[NETWORK_INPUT][:3]
+        _settle_branches(graph, batch)
+        specs = {mark: tf.TensorSpec(shapes[mark], tf.float32) for mark in self.network_inputs if mark != TRUE_SHAPES}
+
+        def run(values: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+            values = {**values, TRUE_SHAPES: tf.constant([size] * batch, tf.int32)}  # of images without padding
+            feeds = {f"{mark}:0": values[mark] for mark in self.network_inputs}
+            return tf.graph_util.import_graph_def(graph, feeds, [f"{mark}:0" for mark in self.network_outputs], name="")
+
+        return tf.function(run, autograph=False).get_concrete_function(specs)
 
     def count_parameters(self) -> int:
         """Numbers in the network's constants; batch norm is folded, so fewer than the variables of training."""
-        graph = self._subgraph(self._nodes(self.network_inputs), self._nodes(self.network_outputs))
+        graph = self._subgraph(self.network_inputs, self.network_outputs)
         floating = [node.attr["value"].tensor for node in graph.node if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum]
         return sum(int(np.prod([size.size for size in tensor.tensor_shape.dim], initial=1)) for tensor in floating)
 
-    def _nodes(self, marks: list[str]) -> list[str]:
-        return [self._inlined.marks[mark] for mark in marks]
+    def _part(self, takes: tuple[str, ...], gives: Iterable[str]) -> Part:
+        return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
 
-    def _tensors(self, marks: list[str]) -> dict[str, str]:
-        return {mark: f"{self._inlined.marks[mark]}:0" for mark in marks}
+    @functools.cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        """Name of a node -> names of those that it reads or waits for."""
+        return {node.name: [split(name)[0] for name in node.input] for node in self._marked.graph.node}
 
-    def _subgraph(self, feeds: list[str], fetches: list[str]) -> graph_pb2.GraphDef:
+    def _depends(self, name: str, source: str) -> bool:
+        """Whether a node has another, by name, among its ancestors."""
+        return source in self._between((), [name])
+
+    def _needed(self, feeds: Iterable[str], fetches: Iterable[str]) -> tuple[str, ...]:
+        """Those marks of `feeds` whose values are used on the way to `fetches`; a fed mark hides what lies before it."""
+        feeds = tuple(dict.fromkeys(feeds))
+        used = self._between(feeds, fetches)
+        return tuple(mark for mark in feeds if mark in used)
+
+    def _between(self, feeds: Collection[str], fetches: Iterable[str]) -> set[str]:
+        """Names of the nodes that are run for `fetches` when `feeds` are given; of feeds those that are looked at."""
+        found: set[str] = set()
+        stack = list(fetches)
+        while stack:
+            name = stack.pop()
+            if name not in found:
+                found.add(name)
+                stack += () if name in feeds else self._sources[name]
+        return found
+
+    def _without_aliases(self, marks: Iterable[str]) -> list[str]:
+        """One mark of a tensor: several marks on one tensor stand in a chain, and to feed its first is to feed all."""
+        marks = list(marks)
+        return [mark for mark in marks if self._sources[mark][0] not in marks]
+
+    def _subgraph(self, feeds: Collection[str], fetches: Iterable[str]) -> graph_pb2.GraphDef:
         """What lies between: fed nodes become placeholders."""
-        graph = graph_pb2.GraphDef()
-        graph.CopyFrom(self._inlined.graph)
-        for node in graph.node:
+        whole, names = self._marked.graph, {*self._between(feeds, fetches), *feeds}
+        graph = graph_pb2.GraphDef(versions=whole.versions, library=whole.library)
+        for node in whole.node:
             if node.name in feeds and node.op != "Placeholder":
-                dtype = node.attr["T"].type
-                node.op = "Placeholder"
-                node.ClearField("attr")
-                node.attr["dtype"].type = dtype
-                node.attr["shape"].shape.CopyFrom(self._inlined.shapes[node.name].as_proto())
-                del node.input[:]
-        return subgraph(graph, [*fetches, *feeds])
+                placeholder = graph.node.add(name=node.name, op="Placeholder")
+                placeholder.attr["dtype"].type = node.attr["T"].type
+                placeholder.attr["shape"].shape.CopyFrom(self._marked.marks[node.name].as_proto())
+            elif node.name in names:
+                graph.node.add().CopyFrom(node)
+        return graph
 
-    def _cut(self, feeds: list[str], fetches: Mapping[str, str]) -> Callable[..., dict[str, tf.Tensor]]:
+    def _cut(self, feeds: Collection[str], fetches: Mapping[str, str]) -> Callable[..., dict[str, tf.Tensor]]:
         graph = self._subgraph(feeds, [name.partition(":")[0] for name in fetches.values()])
         imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
         tensor = imported.graph.get_tensor_by_name
@@ -143,5 +233,4 @@ def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
 
 
 def _is_mark(name: str) -> bool:
-    """Marks keep their name, perhaps behind that of a call that was inlined."""
-    return name.startswith(f"{MARKS}/") or f"/{MARKS}/" in name
+    return name.startswith(f"{MARKS}/")

@@ -20,12 +20,15 @@ class Timing(NamedTuple):
     low: float  # 10th percentile
     high: float  # 90th percentile
     runs: int
+    mean: float
+    std: float  # of the runs, not of their mean
 
 
 class Rounds(NamedTuple):
     """Every single time, milliseconds: name -> float64 [rounds]."""
 
-    times: dict[str, np.ndarray]
+    times: dict[str, np.ndarray]  # of the wall clock
+    cpu: dict[str, np.ndarray]  # of all cores together, which what else runs on the machine changes less
 
     def timing(self, name: str) -> Timing:
         """The summary of one function."""
@@ -39,23 +42,30 @@ class Rounds(NamedTuple):
 def summary(times: np.ndarray) -> Timing:
     """times float [n], milliseconds."""
     low, median, high = np.percentile(times, [10, 50, 90])
-    return Timing(float(median), float(low), float(high), len(times))
+    return Timing(float(median), float(low), float(high), len(times), float(np.mean(times)), float(np.std(times)))
 
 
-def interleave(functions: Mapping[str, Callable[[], object]], warmup: int, runs: int, clock: Callable[[], float] = time.perf_counter) -> Rounds:
+def interleave(
+    functions: Mapping[str, Callable[[], object]],
+    warmup: int,
+    runs: int,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
+) -> Rounds:
     """Runs all functions `warmup` times, then `runs` times against the clock.
 
-    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must fetch a result).
+    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must be waited for).
     """
     names = list(functions)
     for _ in range(max(0, warmup)):
         for name in names:
             functions[name]()
-    times = {name: np.empty(runs) for name in names}
+    times, cpu = ({name: np.empty(runs) for name in names} for _ in range(2))
     for round_ in range(runs):
         shift = round_ % len(names)
         for name in names[shift:] + names[:shift]:
-            start = clock()
+            start_cpu, start = cpu_clock(), clock()
             functions[name]()
             times[name][round_] = (clock() - start) * 1e3
-    return Rounds(times)
+            cpu[name][round_] = (cpu_clock() - start_cpu) * 1e3
+    return Rounds(times, cpu)

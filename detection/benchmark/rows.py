@@ -1,0 +1,202 @@
+"""What a detector costs, as one row: times of its parts, memory, operations, and on what it was measured.
+
+    row = row_of_saved_model("exported", Options(shorter_side=300, runs=500))
+    row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and served, not trained
+
+A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a batch, wall clock:
+
+    preprocess     decoding and resizing
+    first_stage    the network; of two stages, the part up to and including the proposals
+    second_stage   from cropping regions on; None where there is one stage
+    network        both stages
+    postprocess    decoding, suppression, and what else the outputs take
+    end_to_end     the call as a client makes it, outputs fetched
+
+Each part is measured by itself, so they need not add up to the whole; `outside_network` is what of the whole the network does not explain, in rounds
+in which both were measured.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from detection import config as configs
+from detection.benchmark import inputs, machine
+from detection.benchmark.flops import count_flops
+from detection.benchmark.inputs import Options
+from detection.benchmark.served_graph import Part, ServedGraph
+from detection.benchmark.timing import Rounds, interleave
+from detection.builders import pipeline as pipelines
+from detection.errors import ConfigError, DetectionError
+from detection.export.saved_model import label_items, write_saved_model
+from detection.export.serving import ServingInput, serving_graph
+from detection.train import checkpoint_files, checkpoints
+
+PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = "preprocess", "first_stage", "second_stage", "network", "postprocess", "end_to_end"
+NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
+_DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+_DEFAULTS = Options()
+
+Row = dict[str, Any]
+
+
+def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None, options: Options = _DEFAULTS) -> Row:
+    """Builds a detector as a config describes it, exports it to a folder that is gone afterwards, and measures that.
+
+    Args:
+        config: pipeline config; the files that it names are not opened.
+        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest); None leaves the weights as they are made, at random.
+        options: what is run, and what of the config is overridden.
+
+    Raises:
+        ConfigError, DataError: naming file and field, or flag.
+    """
+    options.check()
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / "saved_model"
+        _export(os.fspath(config), checkpoint, options, exported)
+        row = row_of_saved_model(exported, options)
+    settings = [*options.overrides, *_proposal_settings(options)]
+    return {**row, "saved_model": "", "config": os.fspath(config), "checkpoint": checkpoint, "overrides": settings}
+
+
+def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _DEFAULTS) -> Row:
+    """Loads an export and measures it.
+
+    Raises:
+        ConfigError: the folder is no export, or a number makes no sense.
+        DataError: naming an image that cannot be used.
+    """
+    options.check()
+    images = inputs.images(options)
+    load = machine.load()
+    machine.forget_peaks()
+    before = machine.peak_host_mib()
+    served = ServedGraph(saved_model)
+    given = () if served.proposals_spec is None else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
+    fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
+    _detections(served.serve(*fed[0]))
+    host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
+    parts = _Parts(served, fed)
+    rounds = interleave(parts.functions(), options.warmup, options.runs)
+    size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
+    return {
+        "saved_model": os.fspath(served.folder),
+        "config": None,
+        "checkpoint": None,
+        "overrides": [],
+        "batch": options.batch,
+        "size": size[0] if size[0] == size[1] else list(size),
+        "images": options.runs * options.batch,
+        "distinct_images": len(images),
+        "noise": not options.images,
+        "warmup": options.warmup,
+        "input": f"{fed[0][0].dtype.name} {list(fed[0][0].shape)}",
+        "network_input": list(parts.latest[served.network_input].shape),
+        "proposals_given": options.proposals if given else None,
+        "milliseconds": {name: _timing(rounds, name) for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)},
+        "cpu_milliseconds": {name: float(np.mean(times)) for name, times in rounds.cpu.items()},
+        "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
+        "images_per_second": 1e3 * options.batch / rounds.timing(END_TO_END).mean,
+        "parameters": served.count_parameters(),
+        "gflops": parts.count_flops() / 1e9,
+        "not_counted": NOT_COUNTED,
+        "host_mib": host,
+        "model_host_mib": host - before,
+        "device_mib": device,
+        "file_mib": sum(path.stat().st_size for path in served.folder.rglob("*") if path.is_file()) / 2**20,
+        "device": machine.device(),
+        "cpus": os.cpu_count() or 1,
+        "load_average": load,
+        "tensorflow": tf.__version__,
+        "precision": machine.precision(),
+        "detections": float(np.mean(parts.counts)),
+    }
+
+
+class _Parts:
+    """Each part of a served graph as a function without arguments, run on what the part before it made last.
+
+    One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of images would fill the memory.
+    """
+
+    def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]]) -> None:
+        self._served, self._fed = served, fed
+        self._turn = dict.fromkeys((END_TO_END, PREPROCESS), 0)
+        self.latest: dict[str, tf.Tensor] = {}
+        self.counts: list[float] = []
+        self._parts = {PREPROCESS: served.preprocess(), NETWORK: served.network(), POSTPROCESS: served.postprocess()}
+        if served.border:
+            self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()}
+        for name in (PREPROCESS, NETWORK, *([FIRST] if served.border else [])):  # Whoever runs first finds something there.
+            self._run(name)
+
+    def functions(self) -> dict[str, Callable[[], None]]:
+        """In the order in which a client's image meets them."""
+        order = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
+        parts = {name: (lambda name=name: self._run(name)) for name in order if name in self._parts}
+        return {END_TO_END: self._end_to_end, **parts}
+
+    def count_flops(self) -> int:
+        """Of the network, for the batch and the sizes that it last saw."""
+        shapes = {mark: tuple(self.latest[mark].shape) for mark in self._served.network_inputs}
+        return count_flops(self._served.network_at(shapes))
+
+    def _next(self, name: str) -> tuple[tf.Tensor, ...]:
+        self._turn[name] += 1
+        return self._fed[(self._turn[name] - 1) % len(self._fed)]
+
+    def _end_to_end(self) -> None:
+        self.counts.append(float(_detections(self._served.serve(*self._next(END_TO_END)))["num_detections"].mean()))
+
+    def _run(self, name: str) -> None:
+        part: Part = self._parts[name]
+        values = self._next(name) if name == PREPROCESS else [self.latest[mark] for mark in part.takes]
+        made = part.run(*values)
+        machine.wait()
+        self.latest.update(made)
+
+
+def _detections(outputs: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    """What a client looks at, where it can look at it."""
+    return {name: outputs[name].numpy() for name in _DETECTIONS if name in outputs}
+
+
+def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
+    """The first stage of one is the network."""
+    if name not in rounds.times:
+        return _timing(rounds, NETWORK) if name == FIRST else None
+    timing = rounds.timing(name)._asdict()
+    timing.pop("runs")
+    return timing
+
+
+def _proposal_settings(options: Options) -> list[str]:
+    return [] if options.max_proposals is None else [f"model.faster_rcnn.first_stage_max_proposals={options.max_proposals}"]
+
+
+def _export(path: str, checkpoint: str | None, options: Options, folder: Path) -> None:
+    """As the exporter does it, into a folder that nobody keeps, and also without a checkpoint."""
+    prefix = checkpoint_files.locate(checkpoint) if checkpoint else None
+    message = configs.prepare(path, options.overrides, check_paths=False)
+    if options.max_proposals is not None and message.model.WhichOneof("model") != "faster_rcnn":
+        raise ConfigError(f"--max_proposals={options.max_proposals}: {path} has no first stage that proposes; give it for model.faster_rcnn alone")
+    message = configs.override(message, _proposal_settings(options))
+    try:
+        pipeline = pipelines.build(message, read_label_maps=False)
+        detector = pipeline.make_detector()
+        detector.build_weights()
+        if prefix is not None:
+            checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
+        served = ServingInput()
+        frozen = serving_graph(detector, pipeline.resizer, served)
+    except DetectionError as error:  # Builders know fields, not files.
+        raise type(error)(f"{path}: {error}") from error
+    write_saved_model(frozen, served.keys(detector), label_items(pipeline.categories), folder)
