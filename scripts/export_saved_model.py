@@ -4,6 +4,8 @@
     export_saved_model.py --pipeline_config_path=run/pipeline.config --trained_checkpoint_dir=run --output_directory=exported
     export_saved_model.py ... --input_type=encoded_image_string_tensor      clients send encoded files, of any sizes
     export_saved_model.py ... --input_key=inputs                            clients were written for a model of the TF1 exporter
+
+A Fast R-CNN takes a second input, proposals: float32 [batch, any number, 4], normalised ymin, xmin, ymax, xmax of each image.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_list("input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are.")
 flags.DEFINE_enum("input_key", "input_tensor", ["input_tensor", "inputs"], "Name of the input: input_tensor (TF2 exporter) or inputs (TF1).")
+flags.DEFINE_integer("num_proposals", None, "For Fast R-CNN: how many proposals come with every image; by default any number.", lower_bound=1)
 flags.DEFINE_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
 flags.DEFINE_string("trained_checkpoint_prefix", None, "Checkpoint, e.g. model_dir/model.ckpt-50000.")
 flags.DEFINE_string("trained_checkpoint_dir", None, "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.")
@@ -42,7 +45,7 @@ def main(argv: list[str]) -> None:
     from detection.export.serving import ServingInput, parse_shape
 
     checkpoint = FLAGS.trained_checkpoint_prefix or FLAGS.trained_checkpoint_dir
-    serving_input = ServingInput(FLAGS.input_type, FLAGS.input_key, parse_shape(FLAGS.input_shape))
+    serving_input = ServingInput(FLAGS.input_type, FLAGS.input_key, parse_shape(FLAGS.input_shape), FLAGS.num_proposals)
     exported = exporter.export(FLAGS.pipeline_config_path, checkpoint, FLAGS.output_directory, serving_input, FLAGS.set, FLAGS.config_override)
     print(exported.summary())
 

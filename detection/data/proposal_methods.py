@@ -57,17 +57,17 @@ class Found(NamedTuple):
 Method = Callable[[np.ndarray], Found]
 
 
-def build(settings: ProposalSettings) -> Method:
-    """The method by name, all but rpn. Raises ConfigError for an unknown name and where what it needs is not installed or not there."""
+def build(settings: ProposalSettings, flag: str = "--method") -> Method:
+    """The method by name, all but rpn. Raises ConfigError, naming `flag`, for unknown names and where what it needs is not installed or not there."""
     if settings.method in SELECTIVE_SEARCH:
-        search = _selective_search(settings)
+        search = _selective_search(settings, flag)
     elif settings.method == "edge_boxes":
-        search = _edge_boxes(settings)
+        search = _edge_boxes(settings, flag)
     elif settings.method == "grid":
         return lambda image: _grid(image, settings)
     else:
-        raise ConfigError(f"--method={settings.method} is unknown; use one of: {', '.join(METHODS)}")
-    cv2 = _opencv(settings.method)
+        raise ConfigError(f"{flag}={settings.method} is unknown; use one of: {', '.join(METHODS)}")
+    cv2 = _opencv(settings.method, flag)
 
     def method(image: np.ndarray) -> Found:
         height, width = image.shape[:2]
@@ -101,7 +101,7 @@ def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int
     return Found(boxes[rows], scores[rows])
 
 
-def _selective_search(settings: ProposalSettings) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _selective_search(settings: ProposalSettings, flag: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """All regions of all hierarchies, large ones rather first.
 
     It begins with segmentations of k = 50, 100 and 150 (paper: 50 and 100 for fast, up to 300 for quality). OpenCV's default of 150, 300 and 450
@@ -111,7 +111,7 @@ def _selective_search(settings: ProposalSettings) -> Callable[[np.ndarray], tupl
     a random number, as in the paper (section 3.3). Levels are not told, so the rank by area takes their place here, with random numbers that follow
     from the seed. That is about as good: of the cells of 24 images the first 500 boxes cover 0.69 (OpenCV's order: 0.75), the first 1000 0.84 (0.83).
     """
-    cv2 = _opencv(settings.method)
+    cv2 = _opencv(settings.method, flag)
     mode = f"switchToSelectiveSearch{SELECTIVE_SEARCH[settings.method]}"
 
     def search(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,12 +131,12 @@ def _selective_search(settings: ProposalSettings) -> Callable[[np.ndarray], tupl
     return search
 
 
-def _edge_boxes(settings: ProposalSettings) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _edge_boxes(settings: ProposalSettings, flag: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Scored by the contours that a box holds whole."""
-    cv2 = _opencv(settings.method)
+    cv2 = _opencv(settings.method, flag)
     advice = "get model.yml.gz from github.com/opencv/opencv_extra, folder testdata/cv/ximgproc, and pass --edge_model=FILE"
     if not settings.edge_model:
-        raise ConfigError(f"--method=edge_boxes needs OpenCV's model of edges, which is not shipped with it; {advice}")
+        raise ConfigError(f"{flag}=edge_boxes needs OpenCV's model of edges, which is not shipped with it; {advice}")
     if not os.path.isfile(settings.edge_model):
         raise ConfigError(f"--edge_model={settings.edge_model}: no such file; {advice}")
     local = threading.local()
@@ -213,7 +213,7 @@ def _grid_of(size: tuple[int, int], shape: tuple[float, float], stride: float) -
     return np.stack([y, x, y + shape[0], x + shape[1]], axis=1)
 
 
-def _opencv(method: str) -> ModuleType:
+def _opencv(method: str, flag: str) -> ModuleType:
     """OpenCV with its contributed modules, told to leave threads to its caller."""
     try:
         import cv2
@@ -221,6 +221,6 @@ def _opencv(method: str) -> ModuleType:
         cv2.ximgproc.segmentation  # noqa: B018 (the main package has the module's name, but nothing in it)
     except (ImportError, AttributeError) as error:
         why = "is not installed" if isinstance(error, ImportError) else "was installed without its contributed modules"
-        raise ConfigError(f"--method={method} needs OpenCV contrib, which {why}; install it with: pip install 'detection[proposals]'") from error
+        raise ConfigError(f"{flag}={method} needs OpenCV contrib, which {why}; install it with: pip install 'detection[proposals]'") from error
     cv2.setNumThreads(1)
     return cv2

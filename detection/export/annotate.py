@@ -1,7 +1,7 @@
 """Detections of many image files, as pictures with labelled boxes and as one COCO results file.
 
-    detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
-                       "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within each image
+detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
+                   "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within each image
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from detection.errors import ConfigError, DataError
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.results import coco_box, coco_image_id
 from detection.evaluate.visualize import Style, draw_detections, mosaic
+from detection.export import proposal_sources
 from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result
 from detection.files import write_text
@@ -53,6 +54,7 @@ class Options(NamedTuple):
     pictures: bool = True
     contact_sheet: bool = False  # the first pictures side by side, too
     max_image_pixels: int = MAX_PIXELS
+    proposals: proposal_sources.Wanted = proposal_sources.Wanted()  # of a detector that is given its regions
 
 
 DEFAULTS = Options()
@@ -83,9 +85,11 @@ def annotate(
         progress: counts the files.
 
     Raises:
-        ConfigError: naming the folder that cannot be written, or the image that a picture would overwrite. Nothing is written in the latter case.
+        ConfigError: naming the folder that cannot be written, or, before anything is, the image that a picture would overwrite, and the flag by which
+            proposals are missing or not wanted. DataError: a damaged file of proposals.
     """
     output_dir = Path(output_dir)
+    propose = proposal_sources.build(options.proposals, predictor.takes_proposals)
     rows: list[dict[str, object]] = []
     bad: list[str] = []
     shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
@@ -107,7 +111,8 @@ def annotate(
                     chunk.append(path)
                 except DataError as error:
                     report(error)
-            for path, image, result in zip(chunk, images, _detect(predictor, chunk, images, options), strict=True):
+            given = propose(chunk, images) if propose and chunk else [None] * len(chunk)
+            for path, image, result in zip(chunk, images, _detect(predictor, chunk, images, given, options), strict=True):
                 if isinstance(result, DataError):
                     report(result)
                     continue
@@ -130,14 +135,31 @@ def annotate(
     return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
 
 
-def _detect(predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], options: Options) -> list[Result | DataError]:
-    """For each image what was found, or why the model does not take it. One that it does not take costs the others only their batch."""
+def _detect(
+    predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], given: Sequence[np.ndarray | DataError | None], options: Options
+) -> list[Result | DataError]:
+    """For each image what was found, or why it cannot be used. One that the model does not take costs the others only their batch.
+
+    `given` are its proposals, or why it has none; None for a model that takes none.
+    """
+    usable = [number for number, proposals in enumerate(given) if not isinstance(proposals, DataError)]
+    paths, images, proposals = ([values[number] for number in usable] for values in (paths, images, given))
+    results: list[Result | DataError] = list(given)
+    for number, result in zip(usable, _detect_usable(predictor, paths, images, proposals, options), strict=True):
+        results[number] = result
+    return results
+
+
+def _detect_usable(
+    predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], given: Sequence[np.ndarray | None], options: Options
+) -> list[Result | DataError]:
+    proposals = given if predictor.takes_proposals else None
     try:
-        return predictor.detect(images, options.min_score, options.max_boxes, options.batch_size, names=paths)
+        return predictor.detect(images, options.min_score, options.max_boxes, options.batch_size, names=paths, proposals=proposals)
     except DataError as error:
         if len(paths) == 1:
             return [error]
-    return [_detect(predictor, [path], [image], options)[0] for path, image in zip(paths, images, strict=True)]
+    return [_detect_usable(predictor, [path], [image], [boxes], options)[0] for path, image, boxes in zip(paths, images, given, strict=True)]
 
 
 def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.ndarray:
@@ -151,9 +173,7 @@ def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
     """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files have it."""
     image = {"image_id": coco_image_id(Path(path).stem), "file_name": path}
     columns = (result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), result.class_names)
-    return [
-        {**image, "category_id": label, "category_name": name, **coco_box(box, score)} for box, score, label, name in zip(*columns, strict=True)
-    ]
+    return [{**image, "category_id": label, "category_name": name, **coco_box(box, score)} for box, score, label, name in zip(*columns, strict=True)]
 
 
 def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:

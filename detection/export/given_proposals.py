@@ -2,14 +2,19 @@
 
     proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area are padding anywhere
 
-As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this image is an error.
+As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this image is an error: in the
+served graph (`with_proposals`), and in words about pixels where a client uses Python (`packed`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 
 from detection.data.proposals import TOLERANCE
+from detection.errors import DataError
 from detection.ops import boxes as box_ops
 from detection.types import ImageBatch, Proposals
 
@@ -53,6 +58,58 @@ def _checks(given: tf.Tensor, images: tf.Tensor) -> list[tf.Operation]:
     usable = tf.reduce_all(usable, axis=-1) & tf.reduce_all(given[..., 2:] >= given[..., :2], axis=-1)
     first = tf.where(~usable)[:1]
     return [
-        tf.debugging.Assert(rows == images, [UNEQUAL, rows, images]),
+        tf.debugging.Assert(tf.equal(rows, images), [UNEQUAL, rows, images]),
         tf.debugging.Assert(tf.reduce_all(usable), [UNUSABLE, first, tf.gather_nd(given, first)], summarize=4),
     ]
+
+
+def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
+    """Boxes [n, 4], [ymin, xmin, ymax, xmax] in pixels of an image -> float32, normalised to it.
+
+    Args:
+        boxes: an array, or what becomes one.
+        shape: of the image, height and width first.
+        name: of the image, for messages.
+
+    Raises:
+        DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is `data.proposals.TOLERANCE`.
+    """
+    try:
+        pixels = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: its proposals are no array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels") from None
+    if not pixels.size and pixels.ndim <= 2:
+        return np.zeros([0, 4], np.float32)
+    if pixels.ndim != 2 or pixels.shape[1] != 4:
+        raise DataError(f"{name}: its proposals are an array {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels")
+    normalised = pixels / np.array([*shape[:2], *shape[:2]], np.float32)
+    inside = (normalised >= -TOLERANCE) & (normalised <= 1 + TOLERANCE)
+    faults = {
+        "is not finite": ~np.isfinite(pixels).all(axis=1),
+        "has its minimum above its maximum": (pixels[:, 2:] < pixels[:, :2]).any(axis=1),
+        f"lies far outside the image of {shape[0]} x {shape[1]} (height x width)": ~inside.all(axis=1),
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise DataError(f"{name}: proposal {row} {fault}: {pixels[row].tolist()}; give ymin, xmin, ymax, xmax in pixels of this image")
+    return normalised
+
+
+def packed(proposals: Sequence[np.ndarray], fixed: int | None = None) -> np.ndarray:
+    """Normalised boxes [n, 4] of each image -> float32 [B, P, 4], zeros behind them.
+
+    P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image has, rounded up by at most an
+    eighth: so that there are few different shapes, for which an accelerator plans and tunes anew.
+    """
+    most = max((len(boxes) for boxes in proposals), default=0)
+    result = np.zeros([len(proposals), fixed or rounded(most), 4], np.float32)
+    for row, boxes in zip(result, proposals, strict=True):
+        row[: len(boxes)] = boxes[: len(row)]
+    return result
+
+
+def rounded(count: int) -> int:
+    """The next number, at least 1, of four binary digits and zeros behind them."""
+    step = 1 << max(max(count, 1).bit_length() - 4, 0)
+    return -(-max(count, 1) // step) * step

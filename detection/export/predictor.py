@@ -5,6 +5,8 @@
         for box, score, name in zip(result.boxes, result.scores, result.class_names):
             ...
 
+    predictor.detect(["street.jpg"], proposals=[boxes])      # a Fast R-CNN: float32 [n, 4], ymin, xmin, ymax, xmax in pixels of the image
+
 Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
 """
 
@@ -20,11 +22,14 @@ import tensorflow as tf
 
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
+from detection.export.given_proposals import KEY as PROPOSALS
+from detection.export.given_proposals import checked, packed
 from detection.export.image_files import read
 from detection.export.saved_model import EXTRA, LABEL_MAP
 from detection.types import Category
 
 ImageLike = np.ndarray | str | os.PathLike
+ArrayLike = np.ndarray | Sequence[Sequence[float]]
 SIGNATURE = "serving_default"
 
 
@@ -48,7 +53,14 @@ class Predictor:
         self._signature = loaded.signatures[SIGNATURE]
         self.categories = tuple(categories)
         self.names: Mapping[int, str] = {category.id: category.name for category in categories}
-        ((self._key, self._spec),) = self._signature.structured_input_signature[1].items()
+        inputs = dict(self._signature.structured_input_signature[1])
+        self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
+        ((self._key, self._spec),) = inputs.items()
+
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether the model classifies regions that it is given (Fast R-CNN), and does not find them itself."""
+        return self._proposals_spec is not None
 
     @classmethod
     def load(cls, saved_model: str | os.PathLike[str]) -> Predictor:
@@ -66,8 +78,8 @@ class Predictor:
             raise ConfigError(f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a detector")
         signature = loaded.signatures[SIGNATURE]
         missing = {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} - set(signature.structured_outputs)
-        if missing or len(signature.structured_input_signature[1]) != 1:
-            raise ConfigError(f"{folder}: is no detector: its signature lacks {', '.join(sorted(missing)) or 'a single input'}")
+        if missing or len(set(signature.structured_input_signature[1]) - {PROPOSALS}) != 1:
+            raise ConfigError(f"{folder}: is no detector: its signature lacks {', '.join(sorted(missing)) or 'a single input of images'}")
         return cls(loaded, _categories(folder))
 
     def detect(
@@ -77,6 +89,7 @@ class Predictor:
         max_boxes: int | None = None,
         batch_size: int = 8,
         names: Sequence[str] | None = None,
+        proposals: ArrayLike | Sequence[ArrayLike] | None = None,
     ) -> list[Result]:
         """Finds objects in images.
 
@@ -86,22 +99,26 @@ class Predictor:
             max_boxes: at most so many an image.
             batch_size: images of one size that go through the network together.
             names: what errors call the images; None takes their paths, or their numbers.
+            proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax, xmax in its pixels, best first;
+                any n. Boxes without area are left out, a model with a fixed number takes the best.
 
         Returns:
             One result an image, in order.
 
         Raises:
-            DataError: naming the images that cannot be used. ConfigError: too little memory.
+            DataError: naming the images, or proposals, that cannot be used. ConfigError: too little memory; proposals missing, or not wanted.
         """
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            images = [images]
+            images, proposals = [images], _of_one(proposals)
         images = list(images)
         if names is None:
             names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}" for number, image in enumerate(images)]
         arrays = [read(image) if isinstance(image, str | os.PathLike) else _checked(image, number) for number, image in enumerate(images)]
+        regions = self._regions(proposals, arrays, names)
         results: dict[int, Result] = {}
         for indices in _same_size(arrays, self._batch_limit(batch_size)):
-            outputs = self._run(np.stack([arrays[index] for index in indices]), ", ".join(names[index] for index in indices))
+            given = [regions[index] for index in indices] if regions is not None else None
+            outputs = self._run(np.stack([arrays[index] for index in indices]), ", ".join(names[index] for index in indices), given)
             for row, index in enumerate(indices):
                 results[index] = self._result(outputs, row, arrays[index].shape, min_score, max_boxes)
         return [results[index] for index in range(len(arrays))]
@@ -110,17 +127,34 @@ class Predictor:
         """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
         return (self._spec.shape[0] if self._spec.shape.rank else None) or max(1, batch_size)
 
-    def _run(self, images: np.ndarray, names: str) -> dict[str, np.ndarray]:
-        """images uint8 [B, h, w, 3] in the form that the signature takes; `names` for errors."""
+    def _regions(self, proposals: Sequence[ArrayLike] | None, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray] | None:
+        """Normalised boxes of each image; None where the model finds its own."""
+        if not self.takes_proposals:
+            if proposals is not None:
+                raise ConfigError("proposals: this model finds its regions itself; leave them out")
+            return None
+        if proposals is None:
+            raise ConfigError("this model classifies regions that it is given; pass proposals, one array [n, 4] an image, in pixels")
+        proposals = list(proposals)
+        if len(proposals) != len(images):
+            raise DataError(f"proposals: {len(proposals)} arrays for {len(images)} images; give one array [n, 4] an image, empty where it has none")
+        return [checked(boxes, image.shape, name) for boxes, image, name in zip(proposals, images, names, strict=True)]
+
+    def _run(self, images: np.ndarray, names: str, regions: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
+        """images uint8 [B, h, w, 3], and their normalised proposals, in the form that the signature takes; `names` for errors."""
         count, fixed = len(images), self._spec.shape[0] if self._spec.shape.rank else None
         if fixed and count < fixed:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
+            regions = None if regions is None else [*regions, *regions[-1:] * (fixed - count)]
         if self._spec.dtype == tf.string:
             value = tf.stack([tf.io.encode_png(image, compression=1) for image in images])
         else:
             value = tf.cast(images, self._spec.dtype)
+        inputs = {self._key: value}
+        if regions is not None:
+            inputs[PROPOSALS] = tf.constant(packed(regions, self._proposals_spec.shape[1]))
         try:
-            outputs = self._signature(**{self._key: value})
+            outputs = self._signature(**inputs)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             height, width = images.shape[1:3]
             reason = f"the model takes {self._spec.dtype.name} {self._spec.shape} ({' '.join(str(error).split())[:150]})"
@@ -128,7 +162,8 @@ class Predictor:
         except tf.errors.ResourceExhaustedError as error:
             height, width = images.shape[1:3]
             reason = f"out of memory with {count} images of {height} x {width} pixels"
-            raise ConfigError(f"{names}: {reason}; lower --batch_size or scale them down") from error
+            more = "" if regions is None else f" and {inputs[PROPOSALS].shape[1]} proposals each"
+            raise ConfigError(f"{names}: {reason}{more}; lower --batch_size{more and ' or --max_proposals'} or scale them down") from error
         return {key: value.numpy()[:count] for key, value in outputs.items()}
 
     def _result(self, outputs: dict[str, np.ndarray], row: int, shape: tuple[int, ...], min_score: float, max_boxes: int | None) -> Result:
@@ -155,6 +190,16 @@ def _categories(folder: Path) -> tuple[Category, ...]:
         if path.is_file():
             return label_map.load(path, use_display_name=True).categories
     return ()
+
+
+def _of_one(proposals: ArrayLike | Sequence[ArrayLike] | None) -> Sequence[ArrayLike] | None:
+    """Those of a single image, given with or without a list around them."""
+    if proposals is None:
+        return None
+    try:
+        return proposals if np.ndim(proposals) == 3 else [proposals]
+    except ValueError:  # Rows of unequal lengths; what is wrong with them is told with the image's name.
+        return [proposals]
 
 
 def _checked(image: object, number: int) -> np.ndarray:
