@@ -37,7 +37,17 @@ EXTRAS_REQUIRE = {
     "hotcoco": ["hotcoco"],
     "plots": ["matplotlib>=3.8"],
     "proposals": PROPOSALS,
-    "test": [*PROPOSALS, "build>=1.2", "hypothesis>=6.80", "pytest>=8.0", "pytest-xdist>=3.3", "ruff>=0.6", "scikit-image>=0.24", "tf-slim>=1.1"],
+    "test": [
+        *PROPOSALS,
+        "build>=1.2",
+        "hypothesis>=6.80",
+        "matplotlib>=3.8",
+        "pytest>=8.0",
+        "pytest-xdist>=3.3",
+        "ruff>=0.6",
+        "scikit-image>=0.24",
+        "tf-slim>=1.1",
+    ],
 }
 
 
@@ -84,6 +94,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["detection", "detection.*"]),
+    package_data={"detection.sweep": ["page_files/*"]},
     scripts=sorted(glob.glob("scripts/*.py")),
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
