@@ -16,15 +16,21 @@ from typing import Any
 import tensorflow as tf
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_LOOPS = ("While", "StatelessWhile")
 
 
 def count_flops(concrete_function: Any) -> int:
-    """Operations of one call, twice the multiply-adds. Called functions are counted each time they are called; loops are not.
+    """Operations of one call, twice the multiply-adds. Called functions are counted each time they are called, loops as often as they go round.
 
     Raises:
-        ValueError: a convolution or matrix product has a shape that is not known, for example because height and width were left free.
+        ValueError: a convolution or matrix product has a shape that is not known, for example because height and width were left free; or stands in
+            a loop, and how often that goes round is not known.
     """
-    return sum(_flops(op) for op in _ops(concrete_function.graph))
+    return _total(concrete_function.graph)
+
+
+def _total(graph: tf.Graph) -> int:
+    return sum(_loop(op) if op.type in _LOOPS else _flops(op) for op in _ops(graph))
 
 
 def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
@@ -33,6 +39,24 @@ def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
             yield from _ops(graph._get_function(op.get_attr("f").name).graph)
         else:
             yield op
+
+
+def _loop(op: tf.Operation) -> int:
+    each = _total(op.graph._get_function(op.get_attr("body").name).graph)
+    return each * _trips(op) if each else 0
+
+
+def _trips(op: tf.Operation) -> int:
+    """Of a loop that counts from 0 up to a number which the graph holds."""
+    condition = op.graph._get_function(op.get_attr("cond").name).graph
+    for less in (inner for inner in condition.get_operations() if inner.type == "Less"):
+        limit = tf.get_static_value(less.inputs[1])
+        places = [place for place, argument in enumerate(condition.inputs) if argument is less.inputs[1]]
+        if limit is None and places:
+            limit = tf.get_static_value(op.inputs[places[0]])
+        if limit is not None:
+            return int(limit)
+    raise ValueError(f"{op.name} ({op.type}): how often it goes round is not known")
 
 
 def _flops(op: tf.Operation) -> int:

@@ -1,148 +1,42 @@
-"""One benchmark of an exported detector: where its time goes, against the network alone, and what else it costs."""
+"""Rows of benchmarks for people and for programs: tables, JSON, and a file to which rows are added over time.
+
+Times on different devices do not compare, so neither a table nor a file takes rows of several, unless told to.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from detection.benchmark import machine
-from detection.benchmark.flops import count_flops
-from detection.benchmark.served_graph import ServedGraph
-from detection.benchmark.timing import Timing, interleave
+from detection.benchmark.rows import END_TO_END, FIRST, NETWORK, POSTPROCESS, PREPROCESS, SECOND, Row
 from detection.errors import ConfigError, DataError
-from detection.export.image_files import find, read
 
-END_TO_END, NETWORK, PREPROCESS, POSTPROCESS = "end_to_end", "network", "preprocess", "postprocess"
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What is run, and how often."""
-
-    images: tuple[str, ...] = ()  # files, folders, patterns; none: one image of noise
-    image_size: tuple[int, int] = (480, 640)  # height, width of that
-    batch: int = 1
-    warmup: int = 10
-    runs: int = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Milliseconds a batch, wall clock; the parts are measured one by one, so they need not add up to the whole."""
-
-    saved_model: str
-    input: str  # dtype and shape of what was sent
-    network_input: str
-    times: dict[str, Timing]
-    ratio: float  # end to end over the network alone, median of rounds
-    images_per_second: float
-    detections: float  # mean number kept, an image: suppression costs more with more
-    parameters: int  # numbers in the served network, batch norm folded
-    gflops: float  # of the network, for the batch
-    serving_host_mib: float  # the most this process held while it loaded the model and ran it once, TensorFlow itself included
-    model_host_mib: float  # what the model added to that
-    peak_device_mib: float | None  # accelerators only
-    file_mib: float
-    device: str
-    cpus: int
-    tensorflow: str
-
-    def to_json(self) -> str:
-        return json.dumps({**dataclasses.asdict(self), "times": {name: timing._asdict() for name, timing in self.times.items()}}, indent=2) + "\n"
-
-    def table(self) -> str:
-        """What a person reads."""
-        rows = [f"{self.saved_model}", f"{self.input} -> network {self.network_input}, on {self.device}, TensorFlow {self.tensorflow}", ""]
-        rows.append(f"{'':14}{'median':>9}{'10 %':>9}{'90 %':>9}   ms")
-        for name in (PREPROCESS, NETWORK, POSTPROCESS, END_TO_END):
-            timing = self.times[name]
-            rows.append(f"{name.replace('_', ' '):14}{timing.median:9.2f}{timing.low:9.2f}{timing.high:9.2f}")
-        rows.append("")
-        rows.append(f"end to end / network  {self.ratio:.3f}   ({self.images_per_second:.1f} images/s, {self.detections:.0f} detections an image)")
-        rows.append(f"parameters            {self.parameters:,} (batch norm folded), {self.gflops:.2f} GFLOPs")
-        device = "" if self.peak_device_mib is None else f", device {self.peak_device_mib:.0f} MiB"
-        rows.append(f"memory                {self.serving_host_mib:.0f} MiB to serve, the model {self.model_host_mib:.0f} MiB of it{device}")
-        rows.append(f"files                 {self.file_mib:.1f} MiB")
-        return "\n".join(rows)
+_PARTS = (PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END)
+_HEADER = (
+    "detector",
+    "size",
+    "ms",
+    "10 % to 90 %",
+    "mean, std",
+    "pre",
+    "first",
+    "second",
+    "post",
+    "outside",
+    "images/s",
+    "M",
+    "GFLOPs",
+    "MiB",
+    "found",
+)
 
 
-def benchmark(saved_model: str, options: Options) -> Report:
-    """Loads an export and measures it.
-
-    Raises:
-        ConfigError: if the folder is no export, or a number makes no sense.
-        DataError: naming an image that cannot be used.
-    """
-    if min(options.batch, options.runs, *options.image_size) < 1:
-        raise ConfigError("--batch, --runs and --image_size must be at least 1")
-    before = machine.peak_host_mib()
-    served = ServedGraph(saved_model)
-    batches = [_to_input(served, images) for images in _batches(options)]
-    served.serve(batches[0])
-    model_mib = machine.peak_host_mib() - before  # Before the parts are cut out: each brings a copy of the weights.
-    preprocess, network, (marks, postprocess) = served.preprocess(), served.network(), served.postprocess()
-    fed = []
-    for value in batches:
-        entering = preprocess(value)
-        taken = [entering[mark] for mark in served.network_inputs]
-        predicted = network(*taken)
-        fed.append((value, taken, [{**entering, **predicted}[mark] for mark in marks]))
-    turn = {name: 0 for name in (END_TO_END, NETWORK, PREPROCESS, POSTPROCESS)}
-
-    def next_of(name: str) -> tuple:
-        turn[name] += 1
-        return fed[(turn[name] - 1) % len(fed)]
-
-    counts: list[float] = []
-
-    def end_to_end() -> None:
-        counts.append(float(served.serve(next_of(END_TO_END)[0])["num_detections"].numpy().mean()))
-
-    rounds = interleave(
-        {
-            END_TO_END: end_to_end,
-            NETWORK: lambda: _wait(network(*next_of(NETWORK)[1])),
-            PREPROCESS: lambda: _wait(preprocess(next_of(PREPROCESS)[0])),
-            POSTPROCESS: lambda: _wait(postprocess(*next_of(POSTPROCESS)[2])),
-        },
-        options.warmup,
-        options.runs,
-    )
-    times = {name: rounds.timing(name) for name in rounds.times}
-    shape = tuple(fed[0][1][0].shape)
-    return Report(
-        saved_model=os.fspath(served.folder),
-        input=f"{batches[0].dtype.name} {list(batches[0].shape)}" + (f" (image {options.image_size})" if batches[0].dtype == tf.string else ""),
-        network_input=str(list(shape)),
-        times=times,
-        ratio=rounds.ratio(END_TO_END, NETWORK),
-        images_per_second=1e3 * options.batch / times[END_TO_END].median,
-        detections=float(np.mean(counts)),
-        parameters=served.count_parameters(),
-        gflops=count_flops(served.network_at(shape)) / 1e9,
-        serving_host_mib=before + model_mib,
-        model_host_mib=model_mib,
-        peak_device_mib=machine.peak_device_mib(),
-        file_mib=sum(path.stat().st_size for path in served.folder.rglob("*") if path.is_file()) / 2**20,
-        device=machine.device(),
-        cpus=os.cpu_count() or 1,
-        tensorflow=tf.__version__,
-    )
-
-
-def parse_size(sizes: Sequence[str]) -> tuple[int, int]:
-    """Value of --image_size. Raises ConfigError unless it is two numbers."""
-    try:
-        height, width = (int(size) for size in sizes)
-    except ValueError:
-        raise ConfigError(f"--image_size={','.join(sizes)}: give height and width, e.g. 480,640") from None
-    return height, width
+def to_json(rows: Sequence[Row]) -> str:
+    """One row as an object, several as a list."""
+    return json.dumps(rows[0] if len(rows) == 1 else list(rows), indent=2) + "\n"
 
 
 def save(text: str, path: str) -> None:
@@ -153,24 +47,142 @@ def save(text: str, path: str) -> None:
         raise ConfigError(f"--json={path}: cannot be written: {error.strerror or error}; check the path") from error
 
 
-def _wait(outputs: dict[str, tf.Tensor]) -> None:
-    """An accelerator returns before it is done; fetching the smallest output waits for it."""
-    if tf.config.list_physical_devices("GPU"):
-        min(outputs.values(), key=lambda tensor: tensor.shape.num_elements() or 0).numpy()
+def append(path: str, row: Row) -> None:
+    """Adds a line to a results file, whole. Raises ConfigError, naming the file, where that is not possible."""
+    try:
+        with Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise ConfigError(f"--results={path}: cannot be written: {error.strerror or error}; check the path") from error
 
 
-def _batches(options: Options) -> list[np.ndarray]:
-    """uint8 [batch, h, w, 3] each; one image repeated within a batch, since the images of a batch have one size."""
-    height, width = options.image_size
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    images: Iterable[np.ndarray] = (read(path) for path in find(options.images)) if options.images else [noise]
-    return [np.repeat(image[np.newaxis], options.batch, axis=0) for image in images]
+def read(path: str) -> list[Row]:
+    """The rows of a results file; none where there is no such file yet.
+
+    Raises:
+        ConfigError: it cannot be read. DataError: naming the line that is no row.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--results={path}: cannot be read: {error}; give a file that benchmark.py wrote") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["milliseconds"][END_TO_END]["median"], row["device"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"--results={path}, line {number}: no row of a benchmark; remove the line") from error
+        rows.append(row)
+    return rows
 
 
-def _to_input(served: ServedGraph, images: np.ndarray) -> tf.Tensor:
-    """Images in the form that the signature takes."""
-    spec = served.input_spec
-    value = tf.stack([tf.io.encode_jpeg(image) for image in images]) if spec.dtype == tf.string else tf.cast(images, spec.dtype)
-    if not spec.shape.is_compatible_with(value.shape):
-        raise DataError(f"images {list(value.shape)}: the model takes {spec.shape}; set --batch and --image_size to that")
-    return value
+def check_devices(rows: Sequence[Row], device: str | None, where: str) -> None:
+    """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several devices."""
+    devices = sorted({*(row["device"] for row in rows), *([device] if device else [])})
+    if len(devices) > 1:
+        raise ConfigError(f"{where}: times on {' and '.join(devices)} do not compare; keep a file for each, or say --allow_mixed_devices")
+
+
+def name(row: Row) -> str:
+    """What a row is called in a table: the file, and what of it was overridden."""
+    known = Path(row["config"]).stem if row["config"] else row["saved_model"]
+    settings = " ".join(setting.rpartition(".")[2] for setting in row["overrides"])
+    given = f"{row['proposals_given']} proposals given" if row["proposals_given"] else ""
+    return " ".join(filter(None, (known, settings, given)))
+
+
+def text(rows: Sequence[Row]) -> str:
+    """One row in full, several side by side."""
+    return _details(rows[0]) if len(rows) == 1 else _comparison(rows)
+
+
+def _details(row: Row) -> str:
+    times = row["milliseconds"]
+    lines = [f"{name(row)}, {_weights(row)}"]
+    lines.append(
+        f"{row['input']} -> network {row['network_input']}, {row['precision']}, on {row['device']}, TensorFlow {row['tensorflow']}{_load(row)}"
+    )
+    lines.append(f"{_images(row)}, after {row['warmup']} to warm up")
+    lines += ["", f"{'':14}{'median':>9}{'10 %':>9}{'90 %':>9}{'mean':>9}{'std':>9}   ms{' a batch' * (row['batch'] > 1)}"]
+    for part in _PARTS:
+        if times[part] is not None and not (part == FIRST and times[SECOND] is None):  # The only stage is the network.
+            numbers = "".join(f"{times[part][key]:9.2f}" for key in ("median", "low", "high", "mean", "std"))
+            lines.append(f"{part.replace('_', ' '):14}{numbers}")
+    device = "" if row["device_mib"] is None else f", device {row['device_mib']:.0f} MiB"
+    given = f", {row['proposals_given']} proposals an image given, whose making is not timed" if row["proposals_given"] else ""
+    lines += [
+        "",
+        f"outside network  {100 * row['outside_network']:.1f} % of the whole   ({row['images_per_second']:.1f} images/s)",
+        f"found            {row['detections']:.0f} detections an image{given}",
+        f"parameters       {row['parameters']:,} (batch norm folded)",
+        f"operations       {_gflops(row)} GFLOPs, two a multiply-add; not counted: {row['not_counted']}",
+        f"memory           {row['host_mib']:.0f} MiB to serve, the model {row['model_host_mib']:.0f} MiB of it{device}",
+        f"files            {row['file_mib']:.1f} MiB",
+    ]
+    return "\n".join(lines)
+
+
+def _comparison(rows: Sequence[Row]) -> str:
+    """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of several."""
+    machines = dict.fromkeys(f"{row['device']}, TensorFlow {row['tensorflow']}, {row['precision']}" for row in rows)
+    mixed = len({row["device"] for row in rows}) > 1
+    cells = [[*_HEADER, *(["device"] if mixed else [])]]
+    cells += [[*_cells(row), *([row["device"]] if mixed else [])] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    table = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+    explained = (
+        "ms of a batch (median); pre, first, second, post: medians of the parts; outside: share of the whole that the network does not explain"
+    )
+    skipped = "; ".join(dict.fromkeys(row["not_counted"] for row in rows))
+    return "\n".join([*machines, "", *table, "", explained, f"MiB: peak of the process, or of the accelerator; GFLOPs do not count {skipped}"])
+
+
+def _cells(row: Row) -> list[str]:
+    times = row["milliseconds"]
+    whole = times[END_TO_END]
+    side = row["size"] if isinstance(row["size"], list) else [row["size"], row["size"]]
+    size = f"{row['batch']} x {side[0]} x {side[1]}" if row["batch"] > 1 else f"{side[0]} x {side[1]}"
+    return [
+        name(row),
+        size,
+        f"{whole['median']:.1f}",
+        f"{whole['low']:.1f} to {whole['high']:.1f}",
+        f"{whole['mean']:.1f}, {whole['std']:.1f}",
+        *(f"{times[part]['median']:.1f}" if times[part] else "-" for part in (PREPROCESS, FIRST, SECOND, POSTPROCESS)),
+        f"{100 * row['outside_network']:.1f} %",
+        f"{row['images_per_second']:.1f}",
+        f"{row['parameters'] / 1e6:.1f}",
+        _gflops(row),
+        f"{row['host_mib'] if row['device_mib'] is None else row['device_mib']:.0f}",
+        f"{row['detections']:.0f}",
+    ]
+
+
+def _gflops(row: Row) -> str:
+    return "?" if row["gflops"] is None else f"{row['gflops']:.2f}"
+
+
+def _weights(row: Row) -> str:
+    if not row["config"]:
+        return "as exported"
+    return f"weights of {row['checkpoint']}" if row["checkpoint"] else "random weights"
+
+
+def _images(row: Row) -> str:
+    kind = "noise" if row["noise"] else f"{row['distinct_images']} pictures"
+    return f"{row['images']} images of {kind}, {row['batch']} at a time"
+
+
+def _load(row: dict[str, Any]) -> str:
+    load = row["load_average"]
+    return "" if load is None else f", load {load:.1f} on {row['cpus']} cores"

@@ -36,7 +36,7 @@ from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
 from detection.errors import ConfigError, DetectionError
 from detection.export.saved_model import label_items, write_saved_model
-from detection.export.serving import ServingInput, serving_graph
+from detection.export.serving import ServingInput, serving_graph, takes_proposals
 from detection.train import checkpoint_files, checkpoints
 
 PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = "preprocess", "first_stage", "second_stage", "network", "postprocess", "end_to_end"
@@ -61,7 +61,7 @@ def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None,
     options.check()
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "saved_model"
-        _export(os.fspath(config), checkpoint, options, exported)
+        export(os.fspath(config), checkpoint, options, exported)
         row = row_of_saved_model(exported, options)
     settings = [*options.overrides, *_proposal_settings(options)]
     return {**row, "saved_model": "", "config": os.fspath(config), "checkpoint": checkpoint, "overrides": settings}
@@ -106,8 +106,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
         "images_per_second": 1e3 * options.batch / rounds.timing(END_TO_END).mean,
         "parameters": served.count_parameters(),
-        "gflops": parts.count_flops() / 1e9,
-        "not_counted": NOT_COUNTED,
+        **parts.count_flops(),
         "host_mib": host,
         "model_host_mib": host - before,
         "device_mib": device,
@@ -144,10 +143,13 @@ class _Parts:
         parts = {name: (lambda name=name: self._run(name)) for name in order if name in self._parts}
         return {END_TO_END: self._end_to_end, **parts}
 
-    def count_flops(self) -> int:
-        """Of the network, for the batch and the sizes that it last saw."""
+    def count_flops(self) -> dict[str, Any]:
+        """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they are."""
         shapes = {mark: tuple(self.latest[mark].shape) for mark in self._served.network_inputs}
-        return count_flops(self._served.network_at(shapes))
+        try:
+            return {"gflops": count_flops(self._served.network_at(shapes)) / 1e9, "not_counted": NOT_COUNTED}
+        except ValueError as error:
+            return {"gflops": None, "not_counted": f"anything: {error}"}
 
     def _next(self, name: str) -> tuple[tf.Tensor, ...]:
         self._turn[name] += 1
@@ -182,8 +184,8 @@ def _proposal_settings(options: Options) -> list[str]:
     return [] if options.max_proposals is None else [f"model.faster_rcnn.first_stage_max_proposals={options.max_proposals}"]
 
 
-def _export(path: str, checkpoint: str | None, options: Options, folder: Path) -> None:
-    """As the exporter does it, into a folder that nobody keeps, and also without a checkpoint."""
+def export(path: str, checkpoint: str | None, options: Options, folder: Path) -> None:
+    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint. Arguments and errors as of `row_of_config`."""
     prefix = checkpoint_files.locate(checkpoint) if checkpoint else None
     message = configs.prepare(path, options.overrides, check_paths=False)
     if options.max_proposals is not None and message.model.WhichOneof("model") != "faster_rcnn":
@@ -196,6 +198,8 @@ def _export(path: str, checkpoint: str | None, options: Options, folder: Path) -
         if prefix is not None:
             checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
         served = ServingInput()
+        if takes_proposals(detector):  # Of known number, so that operations can be counted also where regions take turns.
+            served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
         frozen = serving_graph(detector, pipeline.resizer, served)
     except DetectionError as error:  # Builders know fields, not files.
         raise type(error)(f"{path}: {error}") from error

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from detection.errors import ConfigError
 from detection.export.constants import split
@@ -166,8 +166,7 @@ class ServedGraph:
     def count_parameters(self) -> int:
         """Numbers in the network's constants; batch norm is folded, so fewer than the variables of training."""
         graph = self._subgraph(self.network_inputs, self.network_outputs)
-        floating = [node.attr["value"].tensor for node in graph.node if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum]
-        return sum(int(np.prod([size.size for size in tensor.tensor_shape.dim], initial=1)) for tensor in floating)
+        return sum(_count_numbers(node) for node in _with_called(graph))
 
     def _part(self, takes: tuple[str, ...], gives: Iterable[str]) -> Part:
         return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
@@ -230,6 +229,28 @@ def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
             for known in node.attr["output_shapes"].list.shape:
                 if known.dim and known.dim[0].size == -1:
                     known.dim[0].size = batch
+
+
+def _with_called(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
+    """The nodes of a graph and of the functions that they call, each function once: a loop over regions holds the weights that it uses."""
+    library = {function.signature.name: function for function in graph.library.function}
+    found: set[str] = set()
+    stack = list(graph.node)
+    while stack:
+        node = stack.pop()
+        yield node
+        for attr in node.attr.values():
+            for called in (attr.func.name, *(function.name for function in attr.list.func)):
+                if called in library and called not in found:
+                    found.add(called)
+                    stack += library[called].node_def
+
+
+def _count_numbers(node: node_def_pb2.NodeDef) -> int:
+    """Of a constant of float32."""
+    if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
+        return 0
+    return int(np.prod([size.size for size in node.attr["value"].tensor.tensor_shape.dim], initial=1))
 
 
 def _is_mark(name: str) -> bool:

@@ -1,12 +1,52 @@
-"""The exported detector of the export tests, for the tests of this folder."""
+"""The exported detector of the export tests, and a small one of every meta-architecture as config and as export, for the tests of this folder."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
-_PATH = Path(__file__).resolve().parents[1] / "export" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("export_fixtures", _PATH)
-_MODULE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MODULE)
-trained, exported, exported_strings = _MODULE.trained, _MODULE.exported, _MODULE.exported_strings
+import pytest
+
+_TESTS = Path(__file__).resolve().parents[1]
+
+
+def _module(path: Path) -> object:
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_EXPORT, _CONFIGS = _module(_TESTS / "export" / "conftest.py"), _module(_TESTS / "detector_configs.py")
+trained, exported, exported_strings = _EXPORT.trained, _EXPORT.exported, _EXPORT.exported_strings
+GIVEN = 20  # proposals for Fast R-CNN
+
+
+@pytest.fixture(scope="session")
+def config_of(tmp_path_factory: pytest.TempPathFactory):
+    """Path of the config of a small detector, by its meta-architecture."""
+    folder = tmp_path_factory.mktemp("configs")
+
+    def write(meta: str) -> str:
+        path = folder / f"{meta}.config"
+        kind = "ssd_mobilenet_v1" if meta == "ssd" else "faster_rcnn_mobilenet_v1"
+        path.write_text(getattr(_CONFIGS, meta)(_CONFIGS.Settings(kind, 64, 96, depth_multiplier=0.25)), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def saved_model_of(config_of, tmp_path_factory: pytest.TempPathFactory):
+    """Folder of the SavedModel of a small detector with random weights, by its meta-architecture; made once."""
+    from detection.benchmark import rows
+
+    folder = tmp_path_factory.mktemp("saved_models")
+
+    def export(meta: str, overrides: tuple[str, ...] = ()) -> Path:
+        target = folder / f"{meta}{len(overrides)}"
+        if not target.exists():
+            rows.export(config_of(meta), None, rows.Options(proposals=GIVEN, overrides=overrides), target)
+        return target
+
+    return export

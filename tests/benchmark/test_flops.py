@@ -46,3 +46,14 @@ def test_against_the_profiler():
     function = concrete(lambda x: tf.nn.separable_conv2d(x, *separable, [1, 2, 2, 1], "SAME"), [1, 9, 9, 8])
     options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()).with_empty_output().build()
     assert count_flops(function) == tf.compat.v1.profiler.profile(function.graph, options=options).total_float_ops
+
+
+def test_loops_count_as_often_as_they_go_round():
+    def loop(rounds, x):
+        return tf.while_loop(lambda i, _: i < rounds, lambda i, y: (i + 1, tf.ensure_shape(y @ tf.ones([5, 5]), [3, 5])), (0, x))[1]
+
+    assert count_flops(concrete(lambda x: loop(4, x), [3, 5])) == 4 * 2 * 3 * 5 * 5
+    with pytest.raises(ValueError, match="how often"):
+        count_flops(concrete(lambda x, n: loop(tf.cast(n, tf.int32), x), [3, 5], []))
+    empty = concrete(lambda n: tf.while_loop(lambda i: i < tf.cast(n, tf.int32), lambda i: (i + 1,), (0,))[0], [])
+    assert count_flops(empty) == 0

@@ -140,11 +140,19 @@ def test_tables(rows) -> None:
 def test_a_row_by_hand() -> None:
     """10 GFLOPs in 40 ms for 2 images: 5 GFLOPs and 20 ms an image, 250 GFLOP/s."""
     row = networks.Forward(
-        "n", "network", (2, 30, 40, 3), 1_234_567, 10.0, Timing(80.0, 79.0, 85.0, 3), Timing(50.0, 48.0, 52.0, 3), Timing(40.0, 38.0, 44.0, 3), 0.876
+        "n",
+        "network",
+        (2, 30, 40, 3),
+        1_234_567,
+        10.0,
+        Timing(80.0, 79.0, 85.0, 3, 41.0, 1.0),
+        Timing(50.0, 48.0, 52.0, 3, 41.0, 1.0),
+        Timing(40.0, 38.0, 44.0, 3, 41.0, 1.0),
+        0.876,
     )
     cells = network_tables._forward(row)
     assert cells == ["n", "30 x 40", "1.23", "5.00", "25.0", "20.0 (19.0 to 22.0)", "250", "88%"]
-    assert network_tables._reference(row._replace(reference=Timing(42.0, 40.0, 44.0, 3), origin="tf_slim", speed=1.05)) == [
+    assert network_tables._reference(row._replace(reference=Timing(42.0, 40.0, 44.0, 3, 41.0, 1.0), origin="tf_slim", speed=1.05)) == [
         "21.0 (20.0 to 22.0) tf_slim",
         "1.05",
     ]

@@ -1,56 +1,112 @@
-"""A benchmark from end to end, on few runs: numbers that make sense, as text and as JSON."""
+"""Rows as tables, JSON and lines of a file, and devices that are not mixed by accident."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from PIL import Image
 
 from detection.benchmark import report
 from detection.errors import ConfigError, DataError
 
 
-@pytest.fixture(scope="module")
-def measured(exported) -> report.Report:
-    return report.benchmark(str(exported), report.Options(image_size=(60, 80), batch=2, warmup=1, runs=5))
+def _row(median: float = 20.0, **changes) -> dict:
+    times = {"median": median, "low": median - 1, "high": median + 2, "mean": median + 0.5, "std": 0.75}
+    parts = ("end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network")
+    row = {
+        "saved_model": "",
+        "config": "some/ssd.config",
+        "checkpoint": None,
+        "overrides": [],
+        "batch": 1,
+        "size": 300,
+        "images": 500,
+        "distinct_images": 1,
+        "noise": True,
+        "warmup": 10,
+        "input": "uint8 [1, 300, 300, 3]",
+        "network_input": [1, 300, 300, 3],
+        "proposals_given": None,
+        "milliseconds": {part: {name: value / (1 if part == "end_to_end" else 4) for name, value in times.items()} for part in parts},
+        "cpu_milliseconds": {},
+        "outside_network": 0.0312,
+        "images_per_second": 1e3 / median,
+        "parameters": 1_234_567,
+        "gflops": 2.5,
+        "not_counted": "crops",
+        "host_mib": 512.4,
+        "model_host_mib": 100.0,
+        "device_mib": None,
+        "file_mib": 12.0,
+        "device": "Some CPU, 2 cores",
+        "cpus": 2,
+        "load_average": 0.5,
+        "tensorflow": "2.21.0",
+        "precision": "float32",
+        "detections": 100.0,
+    }
+    return {**row, **changes}
 
 
-def test_numbers_make_sense(measured):
-    assert set(measured.times) == {"end_to_end", "network", "preprocess", "postprocess"}
-    assert all(0 < timing.low <= timing.median <= timing.high and timing.runs == 5 for timing in measured.times.values())
-    assert measured.ratio > 0.5
-    assert measured.images_per_second == pytest.approx(2000 / measured.times["end_to_end"].median)
-    assert measured.input == "uint8 [2, 60, 80, 3]" and measured.network_input == "[2, 96, 96, 3]"
-    assert 100_000 < measured.parameters < 10_000_000
-    assert 0.001 < measured.gflops < 1
-    assert measured.serving_host_mib > measured.model_host_mib >= 0
-    assert 0 < measured.detections <= 50
+def test_one_row_in_full():
+    text = report.text([_row(proposals_given=300, device_mib=77.7)])
+    for words in (
+        "random weights",
+        "20.00",
+        "19.00",
+        "22.00",
+        "20.50",
+        "0.75",
+        "second stage",
+        "3.1 %",
+        "1,234,567",
+        "2.50",
+        "not counted: crops",
+        "78 MiB",
+    ):
+        assert words in text, words
+    assert "300 proposals an image given, whose making is not timed" in text
+    single = _row()
+    single["milliseconds"]["second_stage"] = None
+    assert "stage" not in report.text([single]).replace("first stage of", "")
 
 
-def test_table_and_json_hold_the_same(measured, tmp_path):
-    assert f"{measured.times['network'].median:.2f}" in measured.table()
-    report.save(measured.to_json(), str(tmp_path / "x.json"))
-    saved = json.loads((tmp_path / "x.json").read_text())
-    assert saved["ratio"] == measured.ratio
-    assert saved["times"]["network"]["median"] == measured.times["network"].median
+def test_several_rows_side_by_side():
+    rows = [_row(), _row(30.0, config="b/rcnn.config", overrides=["model.faster_rcnn.first_stage_max_proposals=50"], gflops=None)]
+    lines = report.text(rows).splitlines()
+    assert lines[0] == "Some CPU, 2 cores, TensorFlow 2.21.0, float32"
+    (first,) = (line for line in lines if line.startswith("ssd "))
+    assert "20.0" in first and "19.0 to 22.0" in first and "300 x 300" in first and "2.50" in first
+    (second,) = (line for line in lines if line.startswith("rcnn "))
+    assert "rcnn first_stage_max_proposals=50" in second and "?" in second and "7.5" in second
 
 
-def test_images_of_ones_own(exported_strings, tmp_path):
-    for number, size in enumerate([(30, 40), (50, 20)]):
-        Image.new("RGB", size, (9, 99, 199)).save(tmp_path / f"{number}.png")
-    measured = report.benchmark(str(exported_strings), report.Options(images=(str(tmp_path),), warmup=1, runs=4))
-    assert measured.input.startswith("string [1]")
+def test_json_is_a_row_or_a_list():
+    assert json.loads(report.to_json([_row()]))["size"] == 300
+    assert [row["images"] for row in json.loads(report.to_json([_row(), _row()]))] == [500, 500]
 
 
-def test_mistakes_name_the_flag(exported, tmp_path):
-    with pytest.raises(ConfigError, match="--batch"):
-        report.benchmark(str(exported), report.Options(batch=0))
-    with pytest.raises(ConfigError, match="--image_size=10,x"):
-        report.parse_size(["10", "x"])
-    with pytest.raises(ConfigError, match="--image_size=10"):
-        report.parse_size(["10"])
-    with pytest.raises(DataError, match="absent"):
-        report.benchmark(str(exported), report.Options(images=(str(tmp_path / "absent.png"),)))
-    with pytest.raises(ConfigError, match="--saved_model="):
-        report.benchmark(str(tmp_path), report.Options())
+def test_a_results_file_grows_by_lines(tmp_path):
+    path = str(tmp_path / "rows.jsonl")
+    assert report.read(path) == []
+    report.append(path, _row())
+    report.append(path, _row(40.0))
+    assert [row["milliseconds"]["end_to_end"]["median"] for row in report.read(path)] == [20.0, 40.0]
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write('{"half": \n')
+    with pytest.raises(DataError, match="line 3: no row"):
+        report.read(path)
+    with pytest.raises(ConfigError, match="--results="):
+        report.append(str(tmp_path / "absent" / "rows.jsonl"), _row())
+    with pytest.raises(ConfigError, match="--json="):
+        report.save("x", str(tmp_path / "absent" / "x.json"))
+
+
+def test_devices_are_not_mixed_by_accident():
+    here, there = _row(), _row(device="Some GPU")
+    report.check_devices([here, here], "Some CPU, 2 cores", "x")
+    for rows, device in (([here, there], None), ([there], "Some CPU, 2 cores")):
+        with pytest.raises(ConfigError, match="x: times on Some CPU, 2 cores and Some GPU do not compare.*--allow_mixed_devices"):
+            report.check_devices(rows, device, "x")
+    text = report.text([here, there])
+    assert "Some GPU, TensorFlow" in text and text.splitlines()[3].endswith("device")

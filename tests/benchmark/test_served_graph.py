@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detection.benchmark import inputs
 from detection.benchmark.served_graph import ServedGraph
 from detection.errors import ConfigError
 
@@ -20,15 +21,22 @@ def image() -> tf.Tensor:
     return tf.constant(np.random.default_rng(2).integers(0, 256, (2, 50, 70, 3), dtype=np.uint8))
 
 
-def _parts(served, image):
-    entering = served.preprocess()(image)
-    predicted = served.network()(entering[served.network_input])
-    marks, postprocess = served.postprocess()
-    return entering, predicted, postprocess(*[{**entering, **predicted}[mark] for mark in marks])
+def _parts(served, *values):
+    """What every part makes of what the parts before it made: marks by name, and the outputs, numbered."""
+    marks = served.preprocess().run(*values)
+    stages = [served.first_stage(), served.second_stage()] if served.border else [served.network()]
+    for part in stages:
+        marks |= part.run(*[marks[mark] for mark in part.takes])
+    postprocess = served.postprocess()
+    return marks, postprocess.run(*[marks[mark] for mark in postprocess.takes])
+
+
+def _ops(part) -> set[str]:
+    return {op.type for op in part.run.graph.get_operations()}
 
 
 def test_the_parts_make_the_whole(served, image):
-    _, _, outputs = _parts(served, image)
+    _, outputs = _parts(served, image)
     whole = served.serve(image)
     assert len(outputs) == len(whole)
     for value in outputs.values():
@@ -36,22 +44,22 @@ def test_the_parts_make_the_whole(served, image):
 
 
 def test_the_network_gets_scaled_images_and_gives_codes_and_logits(served, image):
-    entering, predicted, outputs = _parts(served, image)
-    scaled = entering[served.network_input].numpy()
+    marks, outputs = _parts(served, image)
+    scaled = marks[served.network_input].numpy()
     assert scaled.shape == (2, 96, 96, 3) and scaled.min() >= -1 and scaled.max() <= 1
-    codes, logits = predicted["served/network_output/box_codes"], predicted["served/network_output/class_logits"]
+    codes, logits = marks["served/network_output/box_codes"], marks["served/network_output/class_logits"]
     assert codes.shape == (2, logits.shape[1], 4) and logits.shape[2] == 4
     assert any(value.shape == logits.shape and np.allclose(value, tf.sigmoid(logits)) for value in outputs.values())
 
 
 def test_the_network_alone_holds_neither_resizing_nor_suppression(served):
-    ops = {op.type for op in served.network_at((1, 96, 96, 3)).graph.get_operations()}
+    ops = _ops(served.network())
     assert "Conv2D" in ops
     assert not ops & {"ResizeBilinear", "CombinedNonMaxSuppression", "Sigmoid", "FusedBatchNormV3"}
 
 
 def test_every_shape_of_the_network_is_known_for_counting(served):
-    for op in served.network_at((1, 96, 96, 3)).graph.get_operations():
+    for op in served.network_at({served.network_input: (1, 96, 96, 3)}).graph.get_operations():
         if op.type in ("Conv2D", "DepthwiseConv2dNative"):
             assert op.outputs[0].shape.is_fully_defined(), op.name
 
@@ -64,8 +72,42 @@ def test_parameters_are_those_of_training_less_batch_norm(served, exported):
 def test_strings_decode_in_preprocessing(exported_strings, served, image):
     strings = ServedGraph(exported_strings)
     encoded = tf.stack([tf.io.encode_png(one) for one in image])
-    entering = strings.preprocess()(encoded)[strings.network_input]
-    np.testing.assert_allclose(entering, served.preprocess()(image)[served.network_input], atol=1e-6)
+    entering = strings.preprocess().run(encoded)[strings.network_input]
+    np.testing.assert_allclose(entering, served.preprocess().run(image)[served.network_input], atol=1e-6)
+
+
+@pytest.mark.parametrize("meta", ["faster_rcnn", "rfcn", "fast_rcnn"])
+def test_two_stages_make_the_whole(saved_model_of, image, meta):
+    served = ServedGraph(saved_model_of(meta))
+    given = () if served.proposals_spec is None else (inputs.proposals(20, 1, served.proposals_spec),)
+    values = (image[:1], *given)
+    marks, outputs = _parts(served, *values)
+    whole = served.serve(*values)
+    assert len(outputs) == len(whole) == 8
+    for value in outputs.values():
+        assert any(value.shape == other.shape and np.allclose(value, other, atol=1e-5) for other in whole.values())
+    network = served.network()
+    for mark, value in network.run(*[marks[mark] for mark in network.takes]).items():
+        np.testing.assert_allclose(value, marks[mark], atol=1e-5, err_msg=mark)
+
+
+@pytest.mark.parametrize("meta", ["faster_rcnn", "rfcn", "fast_rcnn"])
+def test_proposals_belong_to_the_first_stage_and_regions_to_the_second(saved_model_of, meta):
+    served = ServedGraph(saved_model_of(meta))
+    first, second = served.first_stage(), served.second_stage()
+    assert "CropAndResize" in _ops(second) - _ops(first)
+    assert not _ops(second) & {"ResizeBilinear", "CombinedNonMaxSuppression"}
+    assert ("CombinedNonMaxSuppression" in _ops(first)) == (meta != "fast_rcnn")
+    assert second.takes == ("served/features/0", "served/proposals" if meta == "fast_rcnn" else "served/proposal_boxes")
+    assert ("served/proposals" in served.network_inputs) == (meta == "fast_rcnn")
+
+
+def test_one_stage_has_no_border(served, saved_model_of):
+    """An SSD, and a detector that stops at its proposals."""
+    assert served.border == ()
+    only_proposals = ServedGraph(saved_model_of("faster_rcnn", ("model.faster_rcnn.number_of_stages=1",)))
+    assert only_proposals.border == ()
+    assert "CombinedNonMaxSuppression" in _ops(only_proposals.network())
 
 
 def test_other_saved_models_are_refused(tmp_path):

@@ -58,4 +58,16 @@ def test_ratio_ignores_a_machine_that_slows_down():
 
 def test_summary_by_hand():
     timing = summary(np.arange(1.0, 12.0))
-    assert (timing.median, timing.low, timing.high, timing.runs) == (6.0, 2.0, 10.0, 11)
+    assert timing[:5] == (6.0, 2.0, 10.0, 11, 6.0)
+    assert timing.std == pytest.approx(10**0.5)
+
+
+def test_processor_time_is_kept_apart():
+    clock, cores = _Clock(), _Clock()
+
+    def run() -> None:
+        clock.now += 0.010
+        cores.now += 0.004
+
+    rounds = interleave({"f": run}, warmup=1, runs=3, clock=clock, cpu_clock=cores)
+    assert rounds.times["f"] == pytest.approx([10.0] * 3) and rounds.cpu["f"] == pytest.approx([4.0] * 3)

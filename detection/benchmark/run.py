@@ -1,0 +1,152 @@
+"""Several detectors, one row each: what benchmark.py does.
+
+Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit costs no other its row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from detection import errors
+from detection.benchmark import machine, report, rows
+from detection.benchmark.inputs import Options
+from detection.benchmark.rows import Row
+from detection.errors import ConfigError, DetectionError
+from detection.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is measured: an export, or a config with the weights of a checkpoint (None: random ones)."""
+
+    saved_model: str | None = None
+    config: str | None = None
+    checkpoint: str | None = None
+    max_proposals: int | None = None  # of the first stage
+
+    @property
+    def label(self) -> str:
+        """For progress and errors."""
+        return str(self.saved_model or self.config) + (f" with {self.max_proposals} proposals" if self.max_proposals else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """All that the flags say."""
+
+    targets: tuple[Target, ...]
+    options: Options
+    json: str | None = None  # file that is written
+    results: str | None = None  # file to which rows are added
+    allow_mixed_devices: bool = False
+
+
+def targets(saved_models: Sequence[str], configs: Sequence[str], checkpoints: Sequence[str], max_proposals: Sequence[str] = ()) -> tuple[Target, ...]:
+    """Every SavedModel, and every config with each number of proposals.
+
+    Raises:
+        ConfigError: flags that do not go together.
+    """
+    if checkpoints and len(checkpoints) != len(configs):
+        raise ConfigError(
+            f"--checkpoint is given {len(checkpoints)} times, --pipeline_config_path {len(configs)} times; give one for each config, or none"
+        )
+    if max_proposals and (saved_models or not configs):
+        raise ConfigError("--max_proposals: an exported model keeps its number of proposals; give --pipeline_config_path and --checkpoint instead")
+    try:
+        numbers = [int(number) for number in max_proposals] or [None]
+    except ValueError:
+        raise ConfigError(f"--max_proposals={','.join(max_proposals)}: give whole numbers, e.g. 10,50,300") from None
+    paired = list(zip(configs, checkpoints or [None] * len(configs), strict=True))
+    from_configs = [Target(config=config, checkpoint=weights, max_proposals=number) for config, weights in paired for number in numbers]
+    return (*(Target(saved_model=folder) for folder in saved_models), *from_configs)
+
+
+def run(request: Request, write: Callable[[str], object]) -> int:
+    """Measures everything, writes what the flags name, and a table; with no target, only the table of the results file.
+
+    Args:
+        request: what to do.
+        write: takes text of several lines.
+
+    Returns:
+        0, or the exit code of the first error where several were to be measured; each is reported on one line and costs only its own row.
+
+    Raises:
+        ConfigError, DataError: nothing can be measured, or the one that was to be cannot.
+    """
+    request.options.check()
+    known = report.read(request.results) if request.results else []
+    where = f"--results={request.results}"
+    if not request.allow_mixed_devices:
+        report.check_devices(known, machine.device() if request.targets else None, where)
+    if not request.targets and not known:
+        raise ConfigError(f"{where}: holds no rows yet; give --saved_model or --pipeline_config_path")
+    measured, code = _measure(request, write)
+    if request.json and measured:
+        report.save(report.to_json(measured), request.json)
+    if len(known) + len(measured):
+        write(report.text([*known, *measured]))
+    return code
+
+
+def _measure(request: Request, write: Callable[[str], object]) -> tuple[list[Row], int]:
+    """Rows, and the exit code."""
+    alone, measured, code = len(request.targets) == 1, [], 0
+    with Progress(len(request.targets), "detector", label="benchmark", every=0 if not alone else 30) as progress:
+        for target in request.targets:
+            try:
+                row = measure(target, request.options) if alone else _in_process(target, request.options)
+            except DetectionError as error:
+                if alone:
+                    raise
+                progress.write(f"error: {error}")
+                code = code or error.exit_code
+            else:
+                measured.append(row)
+                if request.results:
+                    report.append(request.results, row)
+            progress.update(1, last=target.label)
+    return measured, code
+
+
+def measure(target: Target, options: Options) -> Row:
+    """One row, in this process. Raises ConfigError, DataError."""
+    options = dataclasses.replace(options, max_proposals=target.max_proposals)
+    if target.saved_model:
+        return rows.row_of_saved_model(target.saved_model, options)
+    return rows.row_of_config(target.config, target.checkpoint, options)
+
+
+def _in_process(target: Target, options: Options) -> Row:
+    """The same in a new process, which says on standard error only what libraries say.
+
+    Raises:
+        DetectionError: as the process did; ConfigError where it ended without a word, as for want of memory.
+    """
+    command = [sys.executable, "-c", "from detection.benchmark import run; run.main_of_process()"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, input=pickle.dumps((target, options)), capture_output=True, env=environment, check=False)
+    if done.returncode:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
+        why = f"killed by signal {-done.returncode}, for want of memory perhaps" if done.returncode < 0 else last
+        raise ConfigError(f"{target.label}: the process that measured it ended: {why}")
+    answer = json.loads(done.stdout)
+    if "error" in answer:
+        raise getattr(errors, answer["error"])(answer["message"])
+    return answer
+
+
+def main_of_process() -> None:
+    """A pickled (Target, Options) from standard input; a row, or {"error", "message"}, as json to standard output."""
+    try:
+        answer = measure(*pickle.load(sys.stdin.buffer))
+    except DetectionError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.write(json.dumps(answer))

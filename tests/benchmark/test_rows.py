@@ -1,0 +1,108 @@
+"""Rows from end to end, on few runs: numbers that make sense, for every meta-architecture."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detection.benchmark import machine, report, rows
+from detection.benchmark.rows import Options
+from detection.errors import ConfigError, DataError
+
+FEW = Options(image_size=(60, 80), warmup=1, runs=3, proposals=20)
+TWO_STAGES = ("faster_rcnn", "rfcn", "fast_rcnn")
+PROPOSALS = "model.faster_rcnn.first_stage_max_proposals"
+
+
+@pytest.fixture(scope="module")
+def measured(exported) -> rows.Row:
+    return rows.row_of_saved_model(str(exported), Options(image_size=(60, 80), batch=2, warmup=1, runs=5))
+
+
+def test_numbers_make_sense(measured):
+    times = measured["milliseconds"]
+    assert set(times) == {"end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network"}
+    assert times["second_stage"] is None and times["first_stage"] == times["network"]
+    for name in ("end_to_end", "preprocess", "postprocess", "network"):
+        assert 0 < times[name]["low"] <= times[name]["median"] <= times[name]["high"]
+        assert times[name]["std"] >= 0 and measured["cpu_milliseconds"][name] > 0
+    assert measured["outside_network"] < 1
+    assert measured["images_per_second"] == pytest.approx(2000 / times["end_to_end"]["mean"])
+    assert measured["input"] == "uint8 [2, 60, 80, 3]" and measured["network_input"] == [2, 96, 96, 3] and measured["size"] == [60, 80]
+    assert measured["images"] == 10 and measured["batch"] == 2 and measured["noise"] and measured["distinct_images"] == 1
+    assert 100_000 < measured["parameters"] < 10_000_000 and 0.001 < measured["gflops"] < 1
+    assert measured["host_mib"] > measured["model_host_mib"] > 0
+    assert 0 < measured["detections"] <= 50 and measured["proposals_given"] is None
+    assert measured["tensorflow"] in report.text([measured])
+
+
+@pytest.mark.parametrize("meta", TWO_STAGES)
+def test_two_stages_from_a_config(config_of, meta):
+    row = rows.row_of_config(config_of(meta), None, FEW)
+    times = row["milliseconds"]
+    assert times["first_stage"]["median"] > 0 and times["second_stage"]["median"] > 0
+    assert row["config"] == config_of(meta) and row["saved_model"] == "" and row["checkpoint"] is None
+    assert row["proposals_given"] == (20 if meta == "fast_rcnn" else None)
+    assert row["gflops"] > 0.001 and 100_000 < row["parameters"] < 1_000_000
+
+
+def test_more_proposals_are_more_work(config_of):
+    """Every region costs the same: operations grow by as much from 10 to 20 as from 20 to 30."""
+    config = config_of("faster_rcnn")
+    counted = [rows.row_of_config(config, None, _with_proposals(count)) for count in (10, 20, 30)]
+    first, second, third = (row["gflops"] for row in counted)
+    assert third - second == pytest.approx(second - first) and second > first
+    assert counted[0]["overrides"] == [f"{PROPOSALS}=10"]
+    with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
+        rows.row_of_config(config_of("fast_rcnn"), None, _with_proposals(10))
+
+
+def _with_proposals(count: int) -> Options:
+    return Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)
+
+
+def test_regions_that_take_turns_are_counted(config_of):
+    """Above some hundred proposals a loop works on a part of them at a time."""
+    small, large = (
+        rows.row_of_config(config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=count)) for count in (300, 600)
+    )
+    first = 2 * small["gflops"] - large["gflops"]  # what does not depend on the number
+    assert 0 < first < small["gflops"] < large["gflops"]
+    assert large["parameters"] == pytest.approx(small["parameters"], rel=1e-3)
+
+
+def test_squares_and_weights_of_a_checkpoint(trained, exported):
+    options = Options(shorter_side=70, warmup=1, runs=1)
+    own, served = rows.row_of_config(trained.config, trained.checkpoint, options), rows.row_of_saved_model(str(exported), options)
+    assert own["size"] == served["size"] == 70 and own["input"] == "uint8 [1, 70, 70, 3]"
+    assert own["checkpoint"] == trained.checkpoint and own["parameters"] == served["parameters"]
+    assert own["detections"] == served["detections"] and own["gflops"] == served["gflops"]
+
+
+def test_strings_are_sent_encoded(exported_strings):
+    assert rows.row_of_saved_model(str(exported_strings), FEW)["input"] == "string [1]"
+
+
+def test_mistakes_name_the_flag(exported, tmp_path, config_of):
+    with pytest.raises(ConfigError, match="--batch"):
+        rows.row_of_saved_model(str(exported), Options(batch=0))
+    with pytest.raises(DataError, match="absent"):
+        rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path / "absent.png"),)))
+    with pytest.raises(ConfigError, match="--saved_model="):
+        rows.row_of_saved_model(str(tmp_path), Options())
+    with pytest.raises(ConfigError, match="absent"):
+        rows.row_of_config(config_of("ssd"), str(tmp_path / "absent"), FEW)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists() or not sys.platform.startswith("linux"), reason="only Linux forgets peaks")
+def test_peaks_begin_anew():
+    held = np.ones(2**25)  # 256 MiB
+    high = machine.peak_host_mib()
+    del held
+    gc.collect()
+    machine.forget_peaks()
+    assert machine.peak_host_mib() < high - 200

@@ -1,0 +1,64 @@
+"""Several detectors at once: which, each in a process of its own, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from detection.benchmark import machine, report, run
+from detection.benchmark.inputs import Options
+from detection.errors import ConfigError
+
+FEW = Options(image_size=(60, 80), warmup=1, runs=1)
+
+
+def test_targets():
+    assert run.targets(["a", "b"], [], []) == (run.Target(saved_model="a"), run.Target(saved_model="b"))
+    assert run.targets([], ["c", "d"], ["x", "y"]) == (run.Target(config="c", checkpoint="x"), run.Target(config="d", checkpoint="y"))
+    assert [target.max_proposals for target in run.targets([], ["c"], [], ["10", "50"])] == [10, 50]
+    for arguments, words in (
+        (([], ["c", "d"], ["x"]), "--checkpoint is given 1 times"),
+        ((["a"], [], [], ["10"]), "--max_proposals"),
+        (([], ["c"], [], ["x"]), "--max_proposals=x"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            run.targets(*arguments)
+
+
+def test_one_detector_writes_all_that_was_asked_for(saved_model_of, tmp_path):
+    files = {name: str(tmp_path / name) for name in ("row.json", "rows.jsonl")}
+    written: list[str] = []
+    request = run.Request((run.Target(saved_model=str(saved_model_of("ssd"))),), FEW, files["row.json"], files["rows.jsonl"])
+    assert run.run(request, written.append) == 0
+    assert json.loads((tmp_path / "row.json").read_text())["images"] == 1
+    assert len(report.read(files["rows.jsonl"])) == 1 and "end to end" in written[0]
+    assert run.run(run.Request((), FEW, results=files["rows.jsonl"]), written.append) == 0  # only shows
+    assert written[1] == written[0]
+
+
+def test_devices_are_compared_before_anything_is_measured(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"milliseconds": {"end_to_end": {"median": 1}}, "device": "elsewhere"}) + "\n", encoding="utf-8")
+    request = run.Request((run.Target(saved_model="absent"),), FEW, results=str(path))
+    with pytest.raises(ConfigError, match="do not compare"):
+        run.run(request, print)
+    with pytest.raises(ConfigError, match="--saved_model=absent"):
+        run.run(run.Request(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
+    with pytest.raises(ConfigError, match="holds no rows"):
+        run.run(run.Request((), FEW, results=str(tmp_path / "none.jsonl")), print)
+
+
+@pytest.mark.slow
+def test_one_that_fails_costs_only_its_own_row(saved_model_of, tmp_path, capsys):
+    found = (run.Target(saved_model=str(saved_model_of("ssd"))), run.Target(saved_model=str(tmp_path)))
+    written: list[str] = []
+    assert run.run(run.Request(found, FEW, str(tmp_path / "rows.json")), written.append) == ConfigError.exit_code
+    assert json.loads((tmp_path / "rows.json").read_text())["device"] == machine.device()
+    assert f"error: --saved_model={tmp_path}: holds no saved_model.pb" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_is_told(monkeypatch):
+    monkeypatch.setattr(run.sys, "executable", "/bin/false")
+    with pytest.raises(ConfigError, match="x: the process that measured it ended: without a word"):
+        run._in_process(run.Target(config="x"), FEW)
