@@ -54,16 +54,15 @@ def expand(sweep: SweepFile, settings: Sequence[str] = (), *, only: Sequence[str
         timing_only: weights are random, so nothing is trained.
 
     Raises:
-        ConfigError: an override does not fit its config, two ids are the same, a pattern fits none, or there is nothing to take weights from.
+        ConfigError: an override does not fit its config, a pattern fits none, or there is nothing to take weights from.
     """
     configs = _Configs(sweep, settings)
     found: dict[str, Configuration] = {}
     for base in sweep.bases:
         for point in _points(sweep.axes, ((BASE, base.name),)):
             if not any(all(condition.holds(dict(point)) for condition in rule) for rule in sweep.leave_out):
+                # No two ids are the same: at the first axis where two points part, both have a value, and '-' is in no name.
                 one = _configuration(sweep, configs, base, point, timing_only)
-                if one.id in found:
-                    raise ConfigError(f"{sweep.path}: two configurations are called {one.id}; give an axis a prefix that tells them apart")
                 found[one.id] = one
     wanted = [one for one in found.values() if not only or any(fnmatch.fnmatchcase(one.id, pattern) for pattern in only)]
     for pattern in only:

@@ -71,6 +71,11 @@ class Running:
                 env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))},
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process, and of its group."""
+        return self._process.pid
+
     def poll(self) -> Outcome | None:
         """The outcome once it is over; ends it when it takes too long or too much."""
         code = self._process.poll()

@@ -1,0 +1,298 @@
+"""A sweep as its users run it: real processes on a tiny drawn data set. What fails is a row; what is killed goes on; nothing is done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detection.config import sweep_file
+from detection.data import synthetic_set
+from detection.errors import ConfigError
+from detection.sweep import grid, merge, process, results, run
+from detection.sweep.results import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+SSD = """
+model { ssd {
+  num_classes: 4
+  image_resizer { fixed_shape_resizer { height: 48 width: 64 } }
+  feature_extractor {
+    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2 override_base_feature_extractor_hyperparams: true
+    conv_hyperparams { batch_norm { decay: 0.9 } initializer { truncated_normal_initializer { stddev: 0.1 } } }
+  }
+  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
+  box_coder { faster_rcnn_box_coder {} }
+  matcher { argmax_matcher { force_match_for_each_row: true } }
+  similarity_calculator { iou_similarity {} }
+  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } } } }
+  loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
+  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 } score_converter: SIGMOID }
+} }
+train_config {
+  batch_size: 2 num_steps: 60
+  optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } } use_moving_average: false }
+}
+train_input_reader { tf_record_input_reader { input_path: "DATA/train.record-*" } label_map_path: "DATA/label_map.pbtxt" }
+eval_config { num_visualizations: 0 batch_size: 4 }
+eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt" shuffle: false }
+"""
+GRID = """
+bases { name: "ssd" config: "ssd.config" }
+axes { name: "detections" prefix: "d" shares_weights: true
+       values { name: "20" } values { name: "5" set: "max_total_detections=5" set: "max_detections_per_class=5" } }
+training { checkpoint_every_n: 5 deterministic: true }
+evaluation {}
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    synthetic_set.make(folder, {"train": 6, "val": 4}, 0, sizes=((96, 72),))
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path, data) -> Callable[[str, str], Path]:
+    def write(text: str = GRID, config: str = SSD) -> Path:
+        (tmp_path / "ssd.config").write_text(config.replace("DATA", str(data)), encoding="utf-8")
+        path = tmp_path / "my.pbtxt"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def sweep(path: Path, output: Path, settings: tuple[str, ...] = (), **options) -> tuple[list[Row], str]:
+    """In this process, its stages in theirs."""
+    description, told = sweep_file.load(path), io.StringIO()
+    timing_only = options.pop("timing_only", False)
+    configurations = grid.expand(description, settings, timing_only=timing_only)
+    return run.run(description, configurations, output, run.Options(**options), told), told.getvalue()
+
+
+def script(path: Path, output: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", f"--output={output}", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} seconds"
+        time.sleep(0.02)
+
+
+def workers(folder: Path) -> list[int]:
+    """Processes whose command line names the folder, but for the sweep itself."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = entry.read_bytes().decode(errors="replace")
+            if "detection.sweep.worker" in words and str(folder) in words:
+                found.append(int(entry.parent.name))
+    return found
+
+
+def comparable(rows: list[Row]) -> list[dict]:
+    """Rows without what a clock or a folder's name decides."""
+    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "benchmark": None} for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes through /proc")
+def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
+    """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
+    path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
+    expected, _ = sweep(path, whole)
+    assert [row.status for row in expected] == ["done", "done"] and [row.id for row in expected] == ["ssd-d20", "ssd-d5"]
+    assert expected[0].train["weights_of"] is None and expected[1].train["weights_of"] == "ssd-d20" and expected[0].images_evaluated == 4
+    assert expected[0].train["steps"] == 60 and expected[1].train["model_dir"] == expected[0].train["model_dir"]
+
+    first = script(path, broken)
+    wait_for(lambda: any(broken.glob("models/*/model.ckpt-*.index")), "the first checkpoint")
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    wait_for(lambda: not workers(broken), "the end of the orphan", 20)
+    assert not (broken / "results.jsonl").exists() and not list(broken.glob("models/*/sweep.json*/train"))
+
+    second = script(path, broken)
+    wait_for(lambda: (broken / "results.jsonl").exists() and bool(workers(broken)), "the first row and the next worker")
+    second.send_signal(signal.SIGKILL)
+    second.wait()
+    wait_for(lambda: not workers(broken), "the end of the orphan", 20)
+    log = (broken / "logs" / "ssd-d20.log").read_text()
+    assert "going on from" in log, "the training was resumed, not begun again"
+    assert [row.id for row in results.read(broken)] == ["ssd-d20"]
+
+    third = script(path, broken)
+    said = third.communicate(timeout=120)[0]
+    assert third.returncode == 0, said
+    assert "2 configurations, 1 of them done before; 1 to do" in said
+    assert comparable(results.read(broken)) == comparable(expected)
+    assert not list((broken / ".work").iterdir())
+
+    again = script(path, broken)  # Nothing is left to do, and nothing is done.
+    assert "0 to do" in again.communicate(timeout=60)[0] and again.returncode == 0
+    assert len((broken / "results.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_timed_with_random_weights(write, tmp_path):
+    text = GRID.replace("evaluation {}", "evaluation {} benchmark { num_images: 3 warmup: 1 }")
+    rows, said = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
+    assert [row.status for row in rows] == ["done", "done"], said
+    assert all(row.train is None and row.metrics == {} and row.benchmark["size"] == 48 and row.milliseconds > 0 for row in rows)
+    assert rows[0].benchmark["detections"] > rows[1].benchmark["detections"] == 5
+    assert "random weights" in said and "2 done, 0 failed" in said and "[2/2]" in said
+    other = tmp_path / "out" / "results.jsonl"
+    other.write_text(other.read_text().replace(rows[0].device, "another machine"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds times of another machine, and this is"):
+        sweep(write(text), tmp_path / "out", ("max_total_detections=7",), timing_only=True)
+
+
+def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
+    """A checkpoint that is not there, a combination that the checker refuses, and both tried again only when asked to."""
+    bases = 'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config" checkpoint: "CKPT" }'
+    wrong = ' axes { name: "a" when { axis: "base" any_of: "wrong" } values { name: "b" set: "iou_threshold=2" } } evaluation {}'
+    path, output = write(bases.replace("CKPT", str(tmp_path / "none" / "model.ckpt")) + wrong), tmp_path / "out"
+    rows, said = sweep(path, output)
+    assert [(row.id, row.status) for row in rows] == [("lost", "failed"), ("wrong-b", "failed")] and "0 done, 2 failed" in said
+    assert "model.ckpt" in rows[0].reason and "\n" not in rows[0].reason and "iou_threshold (2) must be" in rows[1].reason
+    assert (output / rows[0].config).read_text() == next(iter(grid.expand(sweep_file.load(path)))).text
+    _, said = sweep(path, output)
+    assert "0 to do" in said and len((output / "results.jsonl").read_text().splitlines()) == 2
+    _, said = sweep(path, output, retry_failed=True)
+    assert "2 to do" in said and len(results.read(output)) == 2
+
+
+@pytest.mark.parametrize(
+    "options, limit, reason",
+    [
+        ({}, 1, "timed out: measuring ssd-d20 took more than 1 seconds"),
+        ({"memory_gib": 0.01}, 0, "out of memory: measuring ssd-d20 held .* GiB, more than --memory_gib=0.01"),
+    ],
+)
+def test_limits_are_held(write, tmp_path, options, limit, reason):
+    bases = "bases { name: 'ssd' config: 'ssd.config' } axes { name: 'd' prefix: 'd' values { name: '20' } }"
+    text = f"{bases} benchmark {{ time_limit_seconds: {limit} }}"
+    rows, _ = sweep(write(text), tmp_path / "out", timing_only=True, **options)
+    (row,) = rows
+    assert row.status == "failed"
+    assert re.fullmatch(reason, row.reason), row.reason
+
+
+def stage(tmp_path: Path) -> process.Stage:
+    job = {
+        "stage": "measure",
+        "result": str(tmp_path / "r.json"),
+        "config": "none",
+        "checkpoint": None,
+        "benchmark": None,
+        "evaluate": True,
+        "eval_dir": "",
+    }
+    return process.Stage(job, tmp_path / "work", tmp_path / "a.log", label="measuring it")
+
+
+def outcome_of(running: process.Running) -> process.Outcome:
+    outcome = None
+    while outcome is None:
+        outcome = running.poll()
+        time.sleep(0.02)
+    return outcome
+
+
+def test_a_killed_process_is_told_as_such(tmp_path):
+    running = process.Running(stage(tmp_path))
+    os.kill(running.pid, signal.SIGKILL)
+    assert "was killed by signal 9; when memory runs out" in outcome_of(running).reason
+    running = process.Running(stage(tmp_path))
+    os.kill(running.pid, signal.SIGABRT)
+    assert "measuring it was ended by signal 6" in outcome_of(running).reason and "a.log" in outcome_of(running).reason
+
+
+def test_missing_data_is_told_before_anything_runs(write, tmp_path):
+    path = write(GRID, SSD.replace("train.record", "lost.record"))
+    with pytest.raises(ConfigError, match="train_input_reader.*lost.record"):
+        sweep(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "results.jsonl").exists() and not (tmp_path / "out" / "logs").exists()
+
+
+def test_one_sweep_at_a_time(write, tmp_path):
+    import filelock
+
+    path, output = write(), tmp_path / "out"
+    output.mkdir()
+    with filelock.FileLock(output / ".sweep.lock"), pytest.raises(ConfigError, match="another sweep works in it"):
+        sweep(path, output)
+
+
+def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
+    rows, said = sweep(write(), tmp_path / "out", time_budget=0.5)
+    assert rows == [] and "0 done, 0 failed, 2 left: --time_budget is used up" in said
+    assert not workers(tmp_path)
+
+
+def test_the_list_without_running(write):
+    path = write()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", "--dry_run", "--shard=1/1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0 and "ssd-d5  (weights of ssd-d20)" in done.stdout and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
+
+
+def part(folder: Path, *rows: Row) -> str:
+    folder.mkdir()
+    for row in rows:
+        (folder / "configs").mkdir(exist_ok=True)
+        (folder / row.config).write_text(row.id, encoding="utf-8")
+        results.append(folder / results.FILE, row)
+    return str(folder)
+
+
+def made(name: str, device: str = "this", **values) -> Row:
+    timed = {"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}
+    train = {"steps": 1, "seconds": 1.0, "weights_of": None, "model_dir": f"models/{name}"}
+    return Row(
+        **{"id": name, "key": f"key of {name}", "status": "done", "config": f"configs/{name}.config", "benchmark": timed, "train": train, **values}
+    )
+
+
+def test_parts_become_one(tmp_path):
+    one = part(tmp_path / "1", made("b"), made("c", status="failed", reason="killed", benchmark=None))
+    two = part(tmp_path / "2", made("a"), made("c"))
+    rows = merge.merge([one, two], tmp_path / "all")
+    assert [(row.id, row.status) for row in rows] == [("a", "done"), ("b", "done"), ("c", "done")] and results.read(tmp_path / "all") == rows
+    assert rows[0].train["model_dir"] == "../2/models/a" and (tmp_path / "all" / rows[0].config).read_text() == "a"
+    before = (tmp_path / "all" / results.FILE).read_bytes()
+    merge.merge([two, one, one], tmp_path / "all")
+    assert (tmp_path / "all" / results.FILE).read_bytes() == before
+
+
+def test_what_cannot_be_compared_is_not_merged(tmp_path):
+    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="another"))
+    with pytest.raises(ConfigError, match="times of another and of this cannot be compared"):
+        merge.merge([one, two], tmp_path / "all")
+    assert not (tmp_path / "all").exists() and len(merge.merge([one, two], tmp_path / "all", mixed_devices=True)) == 2
+    three = part(tmp_path / "3", made("a", key="another key"))
+    with pytest.raises(ConfigError, match="a was run with other settings in"):
+        merge.merge([one, three], tmp_path / "all")
+    with pytest.raises(ConfigError, match="no parts are named"):
+        merge.merge([], tmp_path / "all")
