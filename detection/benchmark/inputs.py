@@ -19,7 +19,7 @@ from detection.export.image_files import find, read
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is run, and how often; the last two are for configs, not for what was exported."""
+    """What is run, and how often; `max_proposals` and `overrides` are for configs, not for what was exported."""
 
     images: tuple[str, ...] = ()  # files, folders, patterns; none: one image of noise
     image_size: tuple[int, int] = (480, 640)  # height, width of that
@@ -30,6 +30,7 @@ class Options:
     proposals: int = 300  # an image, for detectors that are given them
     max_proposals: int | None = None  # of the first stage, instead of what the config says
     overrides: tuple[str, ...] = ()  # path=value
+    max_seconds: float = 0.0  # rounds end after so long, whatever is left of `runs`; 0: never
 
     def check(self) -> None:
         """Raises ConfigError naming the flag whose number makes no sense."""

@@ -85,7 +85,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
     _detections(served.serve(*fed[0]))
     host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
     parts = _Parts(served, fed)
-    rounds = interleave(parts.functions(), options.warmup, options.runs)
+    rounds = interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds)
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
         "saved_model": os.fspath(served.folder),
@@ -94,7 +94,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         "overrides": [],
         "batch": options.batch,
         "size": size[0] if size[0] == size[1] else list(size),
-        "images": options.runs * options.batch,
+        "images": len(rounds.times[END_TO_END]) * options.batch,
         "distinct_images": len(images),
         "noise": not options.images,
         "warmup": options.warmup,

@@ -51,17 +51,37 @@ def interleave(
     runs: int,
     clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
+    max_seconds: float = 0.0,
 ) -> Rounds:
     """Runs all functions `warmup` times, then `runs` times against the clock.
 
     A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must be waited for).
+
+    Args:
+        functions: by name.
+        warmup: rounds that do not count.
+        runs: rounds that do.
+        clock: seconds of the wall.
+        cpu_clock: seconds of all cores.
+        max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done; 0: never.
     """
     names = list(functions)
+
+    def is_over(begun: float, share: float) -> bool:
+        return 0 < share * max_seconds <= clock() - begun
+
+    begun = clock()
     for _ in range(max(0, warmup)):
         for name in names:
             functions[name]()
+        if is_over(begun, 0.2):
+            break
     times, cpu = ({name: np.empty(runs) for name in names} for _ in range(2))
+    begun = clock()
     for round_ in range(runs):
+        if round_ and is_over(begun, 1.0):
+            times, cpu = ({name: values[:round_] for name, values in kept.items()} for kept in (times, cpu))
+            break
         shift = round_ % len(names)
         for name in names[shift:] + names[:shift]:
             start_cpu, start = cpu_clock(), clock()

@@ -124,6 +124,7 @@ def _time(job: Job) -> dict[str, Any]:
         shorter_side=asked["size"] or None,
         warmup=asked["warmup"],
         runs=asked["num_images"],
+        max_seconds=asked["max_seconds"],
         **({"proposals": asked["proposals"]} if asked["proposals"] else {}),
     )
     return rows.row_of_config(job["config"], job["checkpoint"], options)

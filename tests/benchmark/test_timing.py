@@ -71,3 +71,15 @@ def test_processor_time_is_kept_apart():
 
     rounds = interleave({"f": run}, warmup=1, runs=3, clock=clock, cpu_clock=cores)
     assert rounds.times["f"] == pytest.approx([10.0] * 3) and rounds.cpu["f"] == pytest.approx([4.0] * 3)
+
+
+def test_slow_functions_are_run_less_often():
+    clock = _Clock()
+
+    def run() -> None:
+        clock.now += 1.0
+
+    rounds = interleave({"f": run}, warmup=100, runs=100, clock=clock, max_seconds=10.0)
+    assert len(rounds.times["f"]) == len(rounds.cpu["f"]) == 10 and clock.now == 2 + 10
+    assert len(interleave({"f": run}, warmup=0, runs=100, clock=clock, max_seconds=0.1).times["f"]) == 1
+    assert len(interleave({"f": run}, warmup=0, runs=3, clock=clock, max_seconds=10.0).times["f"]) == 3
