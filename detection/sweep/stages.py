@@ -97,6 +97,7 @@ class Stages:
             metrics=values.get("metrics", {}),
             benchmark=values.get("benchmark"),
             images_evaluated=values.get("images", 0),
+            other={"measuring": values["measuring"]} if "measuring" in values else {},
             **one.facts._asdict(),
         )
 

@@ -100,6 +100,7 @@ def _train(job: Job, result: Result, clock: Clock) -> None:
 
 def _measure(job: Job, result: Result) -> None:
     """Times first: what evaluation needs of memory would count otherwise."""
+    started = time.monotonic()
     if job["benchmark"] is not None and "benchmark" not in result.values:
         result.add(benchmark=_time(job))
     if job["evaluate"] and "metrics" not in result.values:
@@ -110,6 +111,7 @@ def _measure(job: Job, result: Result) -> None:
         pipeline = pipelines.build(prepare(job["config"], check_paths=False))
         metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
         result.add(**_evaluated(pipeline, metrics))
+    result.add(measuring={"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time(), 1)})
 
 
 def _time(job: Job) -> dict[str, Any]:

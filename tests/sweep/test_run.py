@@ -108,7 +108,7 @@ def workers(folder: Path) -> list[int]:
 
 def comparable(rows: list[Row]) -> list[dict]:
     """Rows without what a clock or a folder's name decides."""
-    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "benchmark": None} for row in rows]
+    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "measuring": None} for row in rows]
 
 
 @pytest.mark.slow
