@@ -56,7 +56,9 @@ def main(argv: list[str]) -> int:
         return 0
     names = {field.name for field in dataclasses.fields(run.Options)}
     rows = run.run(sweep, configurations, FLAGS.output, run.Options(**{name: FLAGS[name].value for name in names}))
-    return 0 if any(row.done for row in rows) or not configurations else 1
+    if rows and not any(row.done for row in rows):
+        raise ConfigError(f"none of {len(rows)} configurations could be run; the first, {rows[0].id}: {rows[0].reason}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -135,7 +135,9 @@ class _Sweep:
             else:
                 buildable.append(one)
         if buildable and buildable[0].weights == TRAINED and not self._stages.is_trained(buildable[0]):
-            outcome = yield self._stages.train(buildable[0])
+            stage = self._stages.train(buildable[0])
+            self._say(f"{stage.label}; see {stage.log}")
+            outcome = yield stage
             if outcome.reason:
                 for one in buildable:
                     self._add(one, Outcome({}, f"training: {outcome.reason}"))
