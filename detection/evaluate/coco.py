@@ -113,6 +113,30 @@ class CocoEvaluator:
             PerCategory("AP50", {name: self._precision(column, 0.5, "all") for column, name in present.items()}),
         ]
 
+    def resampled(self, draws: int, seed: int = 0) -> np.ndarray:
+        """float64 [draws]: the mAP (all ten thresholds) of as many images, drawn from those added with replacement, `draws` times.
+
+        How far they spread is how far the mAP hangs on which images there happen to be. Evaluators that were given the same images draw the same
+        ones for the same seed, so that two sets of detections can be compared draw by draw. -1 where a draw holds nothing to find.
+        """
+        if not any(len(objects.classes) for _, objects, _ in self._images):
+            return -np.ones(draws)
+        from pycocotools.cocoeval import COCOeval
+
+        random, size = np.random.default_rng(seed), len(self._images)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = COCOeval(*self._as_coco(fast=False), "bbox")
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
+            evaluation.params.maxDets = [100]
+            evaluation.evaluate()
+            by_category = np.array(evaluation.evalImgs, object).reshape(-1, size)  # What pycocotools knows of each category in each image.
+            means = []
+            for _ in range(draws):
+                evaluation.evalImgs = by_category[:, random.integers(0, size, size)].ravel().tolist()
+                evaluation.accumulate()
+                means.append(_mean(evaluation.eval["precision"]))
+        return np.array(means)
+
     def _present(self) -> dict[int, str]:
         """Column K in the arrays -> name, of the categories with groundtruth that is not crowd."""
         classes = {class_ for _, objects, _ in self._images for class_ in objects.classes[~objects.is_crowd].tolist()}
@@ -139,12 +163,12 @@ class CocoEvaluator:
         else:
             from pycocotools.cocoeval import COCOeval
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress on stdout, with no way to say no.
-            evaluation = COCOeval(*self._as_coco(), "bbox")
+            evaluation = COCOeval(*self._as_coco(self._fast), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
         return np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
 
-    def _as_coco(self) -> tuple[object, object]:
+    def _as_coco(self, fast: bool) -> tuple[object, object]:
         """Groundtruth and detections as the COCO objects of the library in use, never through a file."""
         # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they arrived.
         ordered = sorted(self._images, key=lambda image: (0, int(image[0]), "") if image[0].isdecimal() else (1, 0, image[0]))
@@ -155,19 +179,20 @@ class CocoEvaluator:
         for entries in (objects, found):
             for number, entry in enumerate(entries, start=1):  # From 1: pycocotools takes a match with id 0 for no match.
                 entry["id"] = number
-        return tuple(self._coco({"images": images, "categories": categories, "annotations": entries}) for entries in (objects, found))
+        return tuple(_coco({"images": images, "categories": categories, "annotations": entries}, fast) for entries in (objects, found))
 
-    def _coco(self, dataset: dict) -> object:
-        if self._fast:
-            from hotcoco import COCO
 
-            return COCO(dataset)
-        from pycocotools.coco import COCO
+def _coco(dataset: dict, fast: bool) -> object:
+    if fast:
+        from hotcoco import COCO
 
-        coco = COCO()
-        coco.dataset = dataset
-        coco.createIndex()
-        return coco
+        return COCO(dataset)
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
 
 
 def _objects(image: int, groundtruth: ImageGroundtruth) -> list[dict]:

@@ -16,7 +16,7 @@ from typing import Protocol, TextIO
 import tensorflow as tf
 
 from detection.errors import DataError
-from detection.evaluate import results, table
+from detection.evaluate import results, stored, table
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
 from detection.evaluate.images import ImageNames, images_of
@@ -128,7 +128,7 @@ def evaluate(
                         counts[names[class_]] += 1
                 gallery.show(example, image)
                 if settings.export_path:
-                    exported += results.coco_results(image.source_id, image.detections)
+                    exported.append((image.source_id, image.shape, image.detections))
             for tag, value in losses.items():
                 loss_sums[tag] += number * float(value)
             progress.update(number)
@@ -141,7 +141,7 @@ def evaluate(
     stream.write(_report(f"step {step}: {images} images, {sum(counts.values())} boxes", metrics, counts, evaluators))
     if settings.export_path:
         with results.spared(settings.export_path, step):
-            results.write_detections(settings.export_path, exported)
+            stored.write(settings.export_path, stored.collect(exported, categories, {"step": step}))
     if model_dir is not None:
         with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step):
             results.write_metrics(model_dir, step, metrics)

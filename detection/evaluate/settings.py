@@ -32,7 +32,7 @@ class EvalSettings:
     style: Style = field(default_factory=Style)
     visualization_export_dir: str = ""  # pictures go there as PNG files too; empty: nowhere
     name_visualizations_by_image: bool = False  # export-<source id>.png instead of export-<number>.png
-    export_path: str = ""  # all detections as a COCO results file; empty: nowhere
+    export_path: str = ""  # all detections as a COCO results file, or compact where it ends in .npz (evaluate.stored); empty: nowhere
 
     def evaluators(self, categories: Sequence[Category]) -> tuple[Evaluator, ...]:
         """New evaluators of all metrics sets, in order; none where groundtruth is ignored."""

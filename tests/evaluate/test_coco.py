@@ -204,3 +204,26 @@ def test_clear_forgets():
         evaluator.add(*image)
     evaluator.clear()
     assert set(evaluator.result().values()) == {-1.0}
+
+
+def test_resampled_images_by_evaluating_them_again():
+    """Each draw is the evaluation of the images drawn, those drawn twice being two images."""
+    images = random_images(6, 12)
+    evaluator = CocoEvaluator(CATEGORIES, fast=False)
+    for image in images:
+        evaluator.add(*image)
+    means = evaluator.resampled(4, seed=3)
+    again = np.random.default_rng(3)
+    for mean in means:
+        copies = CocoEvaluator(CATEGORIES, fast=False)
+        for number, drawn in enumerate(again.integers(0, 12, 12), start=1):
+            copies.add(str(number), *images[drawn][1:])
+        assert mean == pytest.approx(copies.result()["DetectionBoxes_Precision/mAP"], abs=1e-12)
+    assert len(set(means.tolist())) == 4
+    np.testing.assert_array_equal(evaluator.resampled(4, seed=3), means)
+
+
+def test_resampled_nothing_is_minus_one():
+    evaluator = CocoEvaluator(CATEGORIES)
+    evaluator.add("a", truth([], []), found([[0, 0, 5, 5]], [0.5], [0]))
+    assert evaluator.resampled(3).tolist() == [-1.0, -1.0, -1.0]

@@ -16,6 +16,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from detection.errors import DataError
+from detection.evaluate import stored
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.evaluate.settings import EvalSettings
 from detection.evaluate.visualize import Style
@@ -175,6 +176,15 @@ def test_detections_are_exported_in_pixels_with_label_ids(tmp_path):
     entries = json.loads(path.read_text())
     assert [(entry["image_id"], entry["category_id"]) for entry in entries] == [(1, 1), (1, 2), ("no number", 2)]
     assert entries[0]["bbox"] == [32.0, 16.0, 64.0, 48.0] and entries[0]["score"] == pytest.approx(1.0)
+
+
+def test_detections_are_exported_compactly_with_the_sizes_of_all_images(tmp_path):
+    path = tmp_path / "found.npz"
+    run(three_images()[:1] + [example(draw([]), [], [], "no number")], settings=EvalSettings(export_path=str(path)))
+    found = stored.read(path)
+    assert (found.ids, found.sizes.tolist(), found.categories) == (("1", "no number"), [[128, 128]] * 2, CATEGORIES)
+    assert found.of(0).boxes[0].tolist() == [16.0, 32.0, 64.0, 112.0] and found.of(0).classes.tolist() == [0, 1]
+    assert len(found.of(1).scores) == 0
 
 
 def test_files_summaries_and_pictures(tmp_path):

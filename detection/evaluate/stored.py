@@ -1,0 +1,201 @@
+"""Detections of one model over one evaluation input, kept, so that they can be measured and merged again without running the model.
+
+    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_ids and category_names, notes (a JSON object)
+    .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without detections, and no sizes
+
+Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the original image; classes are 0-based.
+What is read is matched with the images that are evaluated by `aligned`, which refuses detections of other images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from detection.errors import DataError
+from detection.evaluate import results
+from detection.evaluate.evaluator import ImageDetections
+from detection.types import Category
+
+SUFFIXES = (".npz", ".json")
+_ARRAYS = {"ids", "sizes", "offsets", "boxes", "scores", "classes"}
+_BEYOND = 2.0  # pixels by which a box may leave its image: rounding of a json, and of resizing
+_CUT_SCORE = 0.05  # a file without any score below has probably been cut, and average precision counts what comes below
+
+
+class StoredDetections(NamedTuple):
+    """What one model found in N images."""
+
+    ids: tuple[str, ...]  # N, source ids
+    sizes: np.ndarray | None  # int32 [N, 2], height and width of the images in pixels; None where the file does not say
+    offsets: np.ndarray  # int64 [N + 1]
+    boxes: np.ndarray  # float32 [T, 4], pixels of the original image
+    scores: np.ndarray  # float32 [T]
+    classes: np.ndarray  # int32 [T], 0-based
+    categories: tuple[Category, ...] = ()  # the model's label map, where it is known
+    notes: Mapping[str, Any] = {}  # how they were made
+    path: str = "detections"  # for messages
+
+    def of(self, number: int) -> ImageDetections:
+        """Those of one image, float64."""
+        rows = slice(self.offsets[number], self.offsets[number + 1])
+        return ImageDetections(self.boxes[rows].astype(np.float64), self.scores[rows].astype(np.float64), self.classes[rows].astype(np.int64))
+
+    def aligned(self, images: Mapping[str, tuple[int, int]]) -> list[ImageDetections]:
+        """Detections in the order of `images` (id -> height and width).
+
+        Raises:
+            DataError: these are not detections of the same images: an id or a size differs, or a box lies outside its image.
+        """
+        rows = self._rows(images)
+        absent = [id_ for id_ in images if id_ not in rows]
+        if self.sizes is not None and absent:
+            raise DataError(
+                f"{self.path}: no image {absent[0]!r} ({len(absent)} of {len(images)} are missing); store detections of the same input again"
+            )
+        empty = ImageDetections(np.zeros([0, 4]), np.zeros(0), np.zeros(0, np.int64))
+        found = []
+        for id_, (height, width) in images.items():
+            found.append(self.of(rows[id_]) if id_ in rows else empty)
+            if self.sizes is not None and tuple(self.sizes[rows[id_]].tolist()) != (height, width):
+                there = " x ".join(map(str, self.sizes[rows[id_]]))
+                raise DataError(f"{self.path}: image {id_!r} is {there} pixels there and {height} x {width} in the input; store them again")
+            boxes = found[-1].boxes
+            if len(boxes) and (boxes.min() < -_BEYOND or (boxes[:, 2:] > np.array([height, width]) + _BEYOND).any()):
+                raise DataError(
+                    f"{self.path}: image {id_!r} has {height} x {width} pixels, and boxes outside it; these are of other images, or resized ones"
+                )
+        if self.sizes is None and len(self.scores) and self.scores.min() >= _CUT_SCORE:
+            logging.warning("%s: no score below %.2f; average precision counts lower ones too, store them all", self.path, self.scores.min())
+        return found
+
+    def _rows(self, images: Mapping[str, object]) -> dict[str, int]:
+        """Id of an image -> its number here. A COCO results file may name images by number, or without .jpg."""
+        known = {id_: id_ for id_ in images}
+        if self.sizes is None:
+            for spell in (lambda id_: str(results.coco_image_id(id_)), lambda id_: str(results.coco_image_id(re.sub(r"\.\w{3,4}$", "", id_)))):
+                spelt = [spell(id_) for id_ in images]
+                known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if spelt.count(other) == 1} | known
+        rows = {known[id_]: number for number, id_ in enumerate(self.ids) if id_ in known}
+        if len(rows) < len(self.ids):
+            alien = next(id_ for id_ in self.ids if id_ not in known)
+            count = len(self.ids) - len(rows)
+            raise DataError(
+                f"{self.path}: image {alien!r} is not in the evaluation input ({count} of {len(self.ids)} are not); name the input they are of"
+            )
+        return rows
+
+
+def collect(
+    images: Iterable[tuple[str, tuple[int, int], ImageDetections]], categories: Sequence[Category] = (), notes: Mapping[str, Any] | None = None
+) -> StoredDetections:
+    """From (id, (height, width), detections) of each image."""
+    images = list(images)
+    parts = [detections for _, _, detections in images]
+    sizes = np.array([size for _, size, _ in images], np.int32).reshape(-1, 2)
+    offsets = np.cumsum([0, *(len(part.scores) for part in parts)])
+    boxes = np.concatenate([np.zeros([0, 4], np.float32), *(np.asarray(part.boxes, np.float32) for part in parts)])
+    scores = np.concatenate([np.zeros(0, np.float32), *(np.asarray(part.scores, np.float32) for part in parts)])
+    classes = np.concatenate([np.zeros(0, np.int32), *(np.asarray(part.classes, np.int32) for part in parts)])
+    return StoredDetections(tuple(id_ for id_, _, _ in images), sizes, offsets, boxes, scores, classes, tuple(categories), dict(notes or {}))
+
+
+def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
+    """Writes .npz, or COCO results by any other name, with the folders; complete or not at all. Raises OSError."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix.lower() != ".npz":
+        entries = [entry for number, id_ in enumerate(stored.ids) for entry in results.coco_results(id_, stored.of(number))]
+        results.write_detections(target, entries)
+        return
+    columns = {name: getattr(stored, name) for name in ("sizes", "offsets", "boxes", "scores", "classes")}
+    columns["ids"] = np.array(stored.ids, np.str_)
+    columns["category_ids"] = np.array([category.id for category in stored.categories], np.int32)
+    columns["category_names"] = np.array([category.name for category in stored.categories], np.str_)
+    columns["notes"] = np.array(json.dumps(dict(stored.notes)))
+    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        with open(partial, "wb") as stream:
+            np.savez_compressed(stream, **columns)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str]) -> StoredDetections:
+    """Reads either kind. Raises DataError, in one line, where the file is none, damaged, or does not fit itself."""
+    path = os.fspath(path)
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: stored detections are {' or '.join(SUFFIXES)} files; name one of those")
+    try:
+        found = _read_npz(path) if Path(path).suffix.lower() == ".npz" else _read_json(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}; check the path") from None
+    total = len(found.boxes)
+    fits = {
+        "boxes are not n x 4 numbers": found.boxes.shape == (total, 4) and np.isfinite(found.boxes).all(),
+        "scores are not one number a box": found.scores.shape == (total,) and np.isfinite(found.scores).all(),
+        "classes are not one a box, from the first on": found.classes.shape == (total,) and (found.classes >= 0).all(),
+        "offsets do not lead from 0 to the number of boxes": found.offsets.shape == (len(found.ids) + 1,)
+        and found.offsets[0] == 0
+        and found.offsets[-1] == total
+        and (np.diff(found.offsets) >= 0).all(),
+        "sizes are not two an image": found.sizes is None or found.sizes.shape == (len(found.ids), 2),
+        "an image is there twice": len(set(found.ids)) == len(found.ids),
+    }
+    for wrong, fine in fits.items():
+        if not fine:
+            raise DataError(f"{path}: {wrong}; store the detections again")
+    return found
+
+
+def _read_npz(path: str) -> StoredDetections:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        missing = sorted(_ARRAYS - set(arrays))
+        if missing:
+            raise DataError(f"{path}: holds no {', '.join(missing)}; these are no stored detections")
+        categories = zip(arrays.get("category_ids", np.zeros(0)).tolist(), arrays.get("category_names", np.zeros(0)).tolist(), strict=True)
+        return StoredDetections(
+            ids=tuple(arrays["ids"].astype(np.str_).tolist()),
+            sizes=arrays["sizes"].astype(np.int32),
+            offsets=arrays["offsets"].astype(np.int64),
+            boxes=arrays["boxes"].astype(np.float32),
+            scores=arrays["scores"].astype(np.float32),
+            classes=arrays["classes"].astype(np.int32),
+            categories=tuple(Category(int(id_), str(name)) for id_, name in categories),
+            notes=json.loads(str(arrays["notes"])) if "notes" in arrays else {},
+            path=path,
+        )
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise DataError(f"{path}: no .npz of stored detections, or a damaged one ({error}); store them again") from None
+
+
+def _read_json(path: str) -> StoredDetections:
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise ValueError(f"expected a list of detections, found {type(entries).__name__}")
+        ids = [str(entry["image_id"]) for entry in entries]
+        boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(len(entries), 4)
+        scores = np.array([entry["score"] for entry in entries], np.float32)
+        classes = np.array([entry["category_id"] for entry in entries], np.int32) - 1
+    except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
+        wrong = f"an entry has no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{path}: no COCO results file ({wrong}); expected [{{image_id, category_id, bbox, score}}, ...]") from None
+    order = np.argsort(np.array(ids, np.str_), kind="stable")
+    names, counts = np.unique(np.array(ids, np.str_), return_counts=True)
+    corners = np.concatenate([boxes[:, 1::-1], boxes[:, 1::-1] + boxes[:, 3:1:-1]], axis=1).astype(np.float32)
+    offsets = np.cumsum([0, *counts.tolist()])
+    return StoredDetections(tuple(names.tolist()), None, offsets, corners[order], scores[order], classes[order], path=path)
