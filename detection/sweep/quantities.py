@@ -89,6 +89,7 @@ QUANTITIES = {
         LARGE,
         Quantity("voc50", "PASCAL VOC mAP@.5", "", False, metric("PascalBoxes_Precision/mAP@0.5IOU")),
         TIME,
+        Quantity("cpu", "Processor time per image", "ms", True, lambda row: number(row.benchmark, "cpu_milliseconds", "end_to_end")),
         MEMORY,
         Quantity("gflops", "Operations", "GFLOPs", True, lambda row: number(row.benchmark, "gflops")),
         Quantity("parameters", "Parameters", "millions", True, lambda row: _millions(number(row.benchmark, "parameters"))),

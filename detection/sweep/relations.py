@@ -91,7 +91,7 @@ def shares(rows: Iterable[Row]) -> list[Share]:
 
 def loads(rows: Iterable[Row]) -> tuple[float, float] | None:
     """Least and most processes that wanted to run while rows were timed, where they say: above the cores, times are too long."""
-    found = [load for load in (number(row.benchmark, "load") for row in rows) if load is not None]
+    found = [load for load in (number(row.benchmark, "load_average") for row in rows) if load is not None]
     return (min(found), max(found)) if found else None
 
 

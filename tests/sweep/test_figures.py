@@ -203,7 +203,7 @@ def test_figure_2_holds_every_point_and_the_frontier():
         made = figures.map_time_meta(rows)
     axes = made.axes[0]
     scattered = {pair for line in axes.lines if line.get_linestyle() == "None" for pair in zip(*line.get_data(), strict=True)}
-    assert scattered == {(point.cost, point.value) for point in found} and len(found) == 169
+    assert scattered == {(point.cost, point.value) for point in found} and len(found) == 249
     (dashed,) = (line for line in axes.lines if line.get_linestyle() == "--")
     assert list(zip(*dashed.get_data(), strict=True)) == [(point.cost, point.value) for point in frontier.frontier(found)]
     words = [text.get_text() for text in axes.texts]
@@ -224,7 +224,7 @@ def test_figure_6_takes_the_highest_resolution_and_the_largest_stride():
     (line,) = panels[1].lines
     assert [axes.get_title(loc="left") for axes in panels[:2]] == ["Faster R-CNN", "R-FCN"]
     assert list(zip(*line.get_data(), strict=True)) == expected and len(expected) == 5
-    assert panels[0].lines[0].get_linestyle() == "-" and panels[2].lines[0].get_linestyle() == ":"  # as the paper: mAP solid, time dotted
+    assert panels[0].lines[0].get_linestyle() == "-" and panels[3].lines[0].get_linestyle() == ":"  # as the paper: mAP solid, time dotted
 
 
 @drawing
