@@ -23,6 +23,8 @@ from detection.ops import boxes as box_ops
 from detection.ops import suppression
 
 _FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
+_LOOKED_AT = 8  # rows for each detection wanted, where its row is looked for first
+_PAIRS = 2**18  # of row and detection, compared at a time when that did not find it
 
 
 class Kept(NamedTuple):
@@ -109,9 +111,7 @@ class MulticlassNms:
         positions = tf.minimum(positions, size - 1)
         return self._finish(*(tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes)), counts, windows)
 
-    def _finish(
-        self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor
-    ) -> tuple[Kept, tf.Tensor]:
+    def _finish(self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
         """Step 2 for survivors [B, S, ...] by descending score, of which the first counts [B] are real."""
         clipped = box_ops.clip(boxes, windows)
         ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
@@ -135,27 +135,57 @@ class MulticlassNms:
 
 
 def _rows_of(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-    """int32 [B, D], the first row that has both the box and the score of each detection.
+    """int32 [B, D], a row that has both the box and the score of each detection, in general the first.
 
-    Looked up by the bits of one corner, and compared with every row only if that found a wrong one (several boxes share a corner).
+    Looked for by the bits of one corner, or where classes have boxes of their own among the rows that score best in any class; then in all rows, if
+    that found a wrong one (several boxes share a corner) or none.
     """
+    rows, right = (_by_corner if boxes.shape.rank == 3 else _among_best)(kept, unclipped, boxes, scores)
+    padding = tf.range(tf.shape(rows)[1]) >= kept.counts[:, tf.newaxis]
+    every = tf.reduce_all(right | padding)
+    return tf.cond(every, lambda: tf.where(padding, 0, rows), lambda: _among_all(kept, unclipped, boxes, scores))
 
-    def compare() -> tf.Tensor:
-        same = tf.equal(tf.gather(scores, kept.classes, axis=2, batch_dims=1), kept.scores[:, tf.newaxis, :])  # [B, R, D]
-        candidates = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else tf.gather(boxes, kept.classes, axis=2, batch_dims=1)
-        same &= tf.reduce_all(tf.equal(candidates, unclipped[:, tf.newaxis, :, :]), axis=-1)
-        return tf.argmax(tf.cast(same, tf.uint8), axis=1, output_type=tf.int32)
 
-    if boxes.shape.rank == 4:
-        return compare()
+def _by_corner(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rows int32 [B, D] of boxes [B, R, 4], and whether they are right, bool [B, D]."""
     keys, sought = _corner_bits(boxes), _corner_bits(unclipped)
     order = tf.argsort(keys, axis=-1, stable=True)
     places = tf.searchsorted(tf.gather(keys, order, batch_dims=1), sought)
     rows = tf.gather(order, tf.minimum(places, tf.shape(order)[1] - 1), batch_dims=1)
     scores_there = tf.gather_nd(scores, tf.stack([rows, kept.classes], axis=-1), batch_dims=1)
-    right = tf.equal(scores_there, kept.scores) & tf.reduce_all(tf.equal(tf.gather(boxes, rows, batch_dims=1), unclipped), axis=-1)
-    padding = tf.range(tf.shape(rows)[1]) >= kept.counts[:, tf.newaxis]
-    return tf.cond(tf.reduce_all(right | padding), lambda: tf.where(padding, 0, rows), compare)
+    return rows, tf.equal(scores_there, kept.scores) & tf.reduce_all(tf.equal(tf.gather(boxes, rows, batch_dims=1), unclipped), axis=-1)
+
+
+def _among_best(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `_by_corner`, for boxes [B, R, K, 4]: a row whose score in one class made it a detection is seldom far down by its best score."""
+    enough = _LOOKED_AT * kept.scores.shape[1]
+    if scores.shape[1] is not None and scores.shape[1] <= enough:
+        return _first(kept, unclipped, boxes, scores)
+    best = tf.math.top_k(tf.reduce_max(scores, axis=-1), tf.minimum(enough, tf.shape(scores)[1])).indices
+    best = tf.sort(best, axis=-1)
+    places, right = _first(kept, unclipped, *(tf.gather(values, best, batch_dims=1) for values in (boxes, scores)))
+    return tf.gather(best, places, batch_dims=1), right
+
+
+def _among_all(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """int32 [B, D], the first row; some hundred thousand pairs of row and detection at a time."""
+    rows = tf.shape(scores)[1]
+    share = max(_PAIRS // max(kept.scores.shape[1], 1), 1)
+
+    def look(start: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        places, right = _first(kept, unclipped, boxes[:, start : start + share], scores[:, start : start + share])
+        return start + share, tf.where(right, tf.minimum(found, start + places), found)
+
+    _, found = tf.while_loop(lambda start, _: start < rows, look, (0, tf.fill(tf.shape(kept.scores), rows)), parallel_iterations=1)
+    return tf.where(found < rows, found, 0)
+
+
+def _first(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The first of the rows that has both box and score of each detection, int32 [B, D], and whether there is one, bool [B, D]."""
+    same = tf.equal(tf.gather(scores, kept.classes, axis=2, batch_dims=1), kept.scores[:, tf.newaxis, :])  # [B, R, D]
+    candidates = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else tf.gather(boxes, kept.classes, axis=2, batch_dims=1)
+    same &= tf.reduce_all(tf.equal(candidates, unclipped[:, tf.newaxis, :, :]), axis=-1)
+    return tf.argmax(tf.cast(same, tf.uint8), axis=1, output_type=tf.int32), tf.reduce_any(same, axis=1)
 
 
 def _corner_bits(boxes: tf.Tensor) -> tf.Tensor:

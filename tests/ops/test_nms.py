@@ -88,8 +88,13 @@ def test_suppresses_before_it_clips():
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.9]), st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.sampled_from([(3, 5), (10, 10), (2, 40)]),
-       st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 0.3, 0.9]),
+    st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    st.sampled_from([(3, 5), (10, 10), (2, 40)]),
+    st.booleans(),
+)
 def test_equals_the_definition(seed, score_threshold, iou_threshold, limits, specific):
     nms = MulticlassNms(score_threshold, iou_threshold, *limits)
     boxes, scores, windows = random_case(seed, 2, 25, 3, specific)
@@ -199,3 +204,13 @@ def test_equals_the_reference(shared):
         np.testing.assert_array_equal(kept.classes, units["out.nms_classes"])
         for image, count in enumerate(units["out.num"]):
             np.testing.assert_array_equal(rows[image, :count], units["out.nms_index"][image, :count, 0])
+
+
+@pytest.mark.parametrize("limits", [(10, 10), (700, 700)])
+def test_rows_of_class_specific_boxes_wherever_they_are(limits):
+    """Among the rows that score best; below many that lie on one spot and suppress each other; and in many portions of all rows."""
+    boxes, scores, windows = random_case(3, 2, 1500, 4, specific=True)
+    nms = MulticlassNms(1e-8, 0.6, *limits)
+    check(nms, boxes, scores, windows)
+    boxes[1, np.argsort(-scores[1].max(-1))[:1400]] = boxes[1, 0]
+    check(nms, boxes, scores, windows)
