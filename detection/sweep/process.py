@@ -68,7 +68,12 @@ class Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))},
+                env={
+                    "TF_CPP_MIN_LOG_LEVEL": "3",
+                    **os.environ,
+                    **self._environment,
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
+                },
             )
 
     @property

@@ -18,7 +18,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from detection import cli
 from detection.errors import DetectionError
 from detection.files import write_text
 
@@ -159,6 +158,4 @@ def _out_of_memory_is_an_error():
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    cli.import_tensorflow()
     sys.exit(main(sys.argv[1]))
