@@ -1,7 +1,8 @@
-"""One small detector with random weights, exported once for all tests of this folder."""
+"""Small detectors with random weights, exported once for all tests of this folder: an SSD, and a Fast R-CNN whose proposals are given."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,19 +11,40 @@ import pytest
 
 CONFIG = (Path(__file__).parent / "tiny.config").read_text(encoding="utf-8")
 LABEL_MAP = 'item { id: 1 name: "circle" }\nitem { id: 2 name: "square \\"of\\" ☃" }\nitem { id: 3 name: "star" }\n'
+_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+detector_configs = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(detector_configs)
+
+# Images keep their proportions and are padded to a square: where a proposal lies in it depends on both.
+RESIZER = "model.fast_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 pad_to_max_dimension: true } }"
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """`config` and `checkpoint` paths of a detector whose every variable is random, and the `detector` and `pipeline` themselves."""
+    return _trained(tmp_path_factory.mktemp("trained"), CONFIG)
+
+
+@pytest.fixture(scope="session")
+def fast_rcnn(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The same of a Fast R-CNN."""
+    settings = detector_configs.Settings("faster_rcnn_mobilenet_v1", 96, 96, 3, depth_multiplier=0.25, override_base=True)
+    training = CONFIG[CONFIG.index("train_config") :].replace("tf_record_input_reader", "proposals_path: 'absent.npz' tf_record_input_reader")
+    return _trained(tmp_path_factory.mktemp("fast_rcnn"), detector_configs.fast_rcnn(settings) + training, [RESIZER])
+
+
+def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> SimpleNamespace:
     from detection import config
     from detection.builders import pipeline as pipeline_builder
     from detection.train import checkpoints
 
-    folder: Path = tmp_path_factory.mktemp("trained")
     (folder / "label_map.pbtxt").write_text(LABEL_MAP, encoding="utf-8")
-    (folder / "pipeline.config").write_text(CONFIG.replace("LABEL_MAP", str(folder / "label_map.pbtxt")), encoding="utf-8")
-    pipeline = pipeline_builder.build(config.load(folder / "pipeline.config"))
+    (folder / "pipeline.config").write_text(text.replace("LABEL_MAP", str(folder / "label_map.pbtxt")), encoding="utf-8")
+    message = config.load(folder / "pipeline.config")
+    if overrides:
+        message = config.override(message, overrides)
+        config.save(message, folder / "pipeline.config")
+    pipeline = pipeline_builder.build(message)
     detector = pipeline.make_detector()
     detector.build_weights()
     random = np.random.default_rng(5)
@@ -31,6 +53,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
             variable.assign(random.uniform(0.5, 1.5, variable.shape).astype(np.float32))
         elif variable.path.endswith(("beta", "moving_mean", "biases")):
             variable.assign(random.normal(0, 0.3, variable.shape).astype(np.float32))
+        elif detector.name == "fast_rcnn":
+            # Behind so many layers of the initial weights nothing of an image would be left.
+            fan_in = np.prod(variable.shape[:2] if "depthwise" in variable.path else variable.shape[:-1])
+            variable.assign((random.normal(size=variable.shape) * np.sqrt(2 / fan_in)).astype(np.float32))
     kept = checkpoints.Checkpoints(folder)
     kept.save(7, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(7)})
     return SimpleNamespace(
@@ -50,13 +76,19 @@ def exported_strings(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     return export_once(request, tmp_path_factory, "encoded_image_string_tensor")
 
 
-def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kind: str) -> Path:
-    """The export of one input type, made by whichever folder's tests need it first."""
+@pytest.fixture(scope="session")
+def exported_fast_rcnn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Fast R-CNN exported for image_tensor."""
+    return export_once(request, tmp_path_factory, "image_tensor", "fast_rcnn")
+
+
+def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kind: str, source: str = "trained") -> Path:
+    """The export of one input type, made by whichever folder's tests need it first; `source` is the fixture of what is exported."""
     from detection.export import exporter
     from detection.export.serving import ServingInput
 
-    folder = tmp_path_factory.getbasetemp() / "exports" / kind
+    folder = tmp_path_factory.getbasetemp() / "exports" / source / kind
     if not folder.exists():
-        trained = request.getfixturevalue("trained")
-        exporter.export(trained.config, trained.checkpoint, str(folder), ServingInput(kind))
+        made = request.getfixturevalue(source)
+        exporter.export(made.config, made.checkpoint, str(folder), ServingInput(kind))
     return folder
