@@ -23,6 +23,7 @@ class Settings(NamedTuple):
     train_batch_norm: bool = True
     depthwise: bool = False  # SSDLite: depthwise separable extra layers and predictors
     override_base: bool = False  # the network too is made by the config's hyperparameters, with batch norm that adapts within few steps
+    decay: float = 0.9  # of batch norm's averages then
 
 
 OVERRIDES = ("ssd_inception_v2", "ssd_inception_v3")  # the reference demands `override_base` of these
@@ -39,7 +40,7 @@ model { ssd {
   feature_extractor {
     type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d use_depthwise: %(depthwise)s
     override_base_feature_extractor_hyperparams: %(override)s
-    conv_hyperparams { %(hyperparams)s batch_norm { decay: 0.9 epsilon: 0.001 scale: true } }
+    conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
   freeze_batchnorm: %(frozen)s
   anchor_generator { ssd_anchor_generator {
@@ -70,7 +71,7 @@ model { %(meta)s {
   feature_extractor {
     type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d batch_norm_trainable: %(train_batch_norm)s
     override_base_feature_extractor_hyperparams: %(override)s
-    conv_hyperparams { %(hyperparams)s batch_norm { decay: 0.9 epsilon: 0.001 scale: true } }
+    conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
   first_stage_anchor_generator { grid_anchor_generator {
     height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16

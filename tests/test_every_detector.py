@@ -1,4 +1,5 @@
-"""Every combination of meta-architecture and feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
+"""SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared. For detectors of two stages see
+test_every_two_stage_detector.py.
 
 By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with whole networks on BCCD's blood
 cells (about half an hour on two cores) and prints a row a combination.
@@ -129,7 +130,7 @@ def _ends(losses: list[float]) -> tuple[float, float]:
 
 def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Settings, batch: int, rate: float) -> Outcome:
     """The whole life of a detector, through the functions that the scripts call."""
-    template, _ = {**detector_configs.TEMPLATES, **detector_configs.TWO_STAGE}[case.meta]
+    template, _ = detector_configs.TEMPLATES[case.meta]
     path = folder / "my.config"
     path.write_text(template(settings) + _TRAINING.format(batch=batch, rate=rate, data=data.folder), encoding="utf-8")
     pipeline, model_dir = detection.load_pipeline(path), folder / "run"
@@ -137,7 +138,7 @@ def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Se
     metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=options, stream=told)
     losses, seconds = _history(model_dir / "train")
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(folder / "exported"))
-    gap, count = _compare(model_dir, folder / "exported", data.picture, own_proposals=case.meta in detector_configs.TWO_STAGE)
+    gap, count = _compare(model_dir, folder / "exported", data.picture)
     return Outcome(losses, 1e3 * float(np.median(np.diff(seconds))), metrics, gap, count)
 
 
@@ -153,15 +154,14 @@ def _history(folder: Path) -> tuple[list[float], list[float]]:
     return losses, seconds
 
 
-def _compare(model_dir: Path, exported: Path, picture: Path, own_proposals: bool) -> tuple[float, int]:
+def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int]:
     """Asserts that the exported model detects what the trained one does; returns the median gap between scores and the number of detections."""
     image = image_files.read(picture)  # as `detect` does: other JPEG decoders differ in last bits, and so do the boxes of a network this young
     own = _own_detections(model_dir, image)
     served = {name: value.numpy() for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()}
-    if not own_proposals:  # otherwise the order of raw rows hangs on the last bits of scores
-        # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so many layers.
-        np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
-        np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3, rtol=1e-3)
+    # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so many layers.
+    np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
+    np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3, rtol=1e-3)
     count = int(own.counts[0])
     assert count > 0 and abs(int(served["num_detections"][0]) - count) <= 0.05 * count
     # A young network scores many boxes all but equally, and which of them suppresses which hangs on last bits (the raw ones above do not): the
@@ -201,23 +201,6 @@ def _check(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("case", _parameters(_cases(once_a_factory=True)))
 def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
-    outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
-    print(outcome.row(case))
-    _check(outcome)
-
-
-def _two_stage_parameters() -> list:
-    """Detectors that find their own proposals; more than one extractor if asked for."""
-    cases = []
-    for meta in ("faster_rcnn", "rfcn"):
-        for type_ in detector_configs.smallest(detector_configs.TWO_STAGE[meta][1]):
-            marks = [pytest.mark.slow] if type_ == "faster_rcnn_mobilenet_v1" else [pytest.mark.slow, pytest.mark.long]
-            cases.append(pytest.param(Case(meta, type_), id=f"{meta}-{type_}", marks=marks))
-    return cases
-
-
-@pytest.mark.parametrize("case", _two_stage_parameters())
-def test_two_stages_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
     outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
     print(outcome.row(case))
     _check(outcome)
