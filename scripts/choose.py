@@ -22,7 +22,7 @@ flags.DEFINE_string("device", "", "Choose for this device, a name in the results
 def main(argv: list[str]) -> None:
     if argv[1:] or not FLAGS.results:
         raise ConfigError("usage: choose.py --results=FOLDER [--max_ms=30] [--max_mib=800] [--by=map50] [--device=NAME]")
-    from detection.sweep import choose, results
+    from detection.sweep import choose, config_texts, results
 
     within = choose.limits(FLAGS.max_ms, FLAGS.max_mib, FLAGS.by)
     rows = results.read(FLAGS.results)
@@ -33,6 +33,7 @@ def main(argv: list[str]) -> None:
 
         here = machine.device()
     rows = choose.measured_on(rows, FLAGS.device, here, ", ".join(FLAGS.results))
+    rows = config_texts.with_widths(rows, config_texts.read(rows, FLAGS.results))
     print(choose.report(choose.choose(rows, within), within, FLAGS.results))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from detection.errors import ConfigError
+from detection.sweep import config_texts
 from detection.sweep.frontier import Point, frontier, points
 from detection.sweep.quantities import MEAN_AP, MEMORY, QUANTITIES, TIME, Quantity, devices, milliseconds, number, of_one_device, title
-from detection.sweep.results import Row, file_of
+from detection.sweep.results import Row
 
 
 class Limits(NamedTuple):
@@ -110,25 +110,16 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     lines.append(
         f"  {'costs':10}" + ", ".join(f"{quantity.label.lower()} {found:,.4g} {quantity.unit}" for quantity, found in costs if found is not None)
     )
-    config = path_of_config(row, results)
-    lines.append(f"  {'config':10}{config}" + ("" if Path(config).is_file() else "  (not there: it lies where the sweep was run)"))
+    config = config_texts.path(row, results)
+    if config is not None:
+        lines.append(f"  {'config':10}{config}" + ("" if config.is_file() else "  (not there: it lies where the sweep was run)"))
     if (row.train or {}).get("weights_of"):
         lines.append(f"  {'weights':10}those of {row.train['weights_of']}: that one is trained, this one only reads fewer or more proposals")
-    lines.append(f"  {'start':10}{row.command or f'model_main.py --pipeline_config_path={config} --model_dir=run'}")
+    lines.append(f"  {'start':10}{row.command or f'model_main.py --pipeline_config_path={config or row.id} --model_dir=run'}")
     for words, point in (("less time", choice.faster), ("better", choice.better)):
         if point is not None:
             lines.append(f"  {words:10}{title(point.row)}: {point.cost / milliseconds(row):.2f} times the time, {point.value - value.read(row):+.3f}")
     return "\n".join(lines)
-
-
-def path_of_config(row: Row, results: Iterable[str]) -> str:
-    """Where the config lies: rows name it from the folder of their results."""
-    folders = [file_of(path).parent for path in results]
-    return (
-        str(next((folder / row.config for folder in folders if (folder / row.config).is_file()), folders[0] / row.config))
-        if row.config
-        else "not named"
-    )
 
 
 def _numbers(row: Row, value: Quantity) -> str:

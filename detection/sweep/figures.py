@@ -99,7 +99,7 @@ def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
         axes.plot([point.cost for point in on], [point.value for point in on], color="#333333", linewidth=1.4, linestyle="--", zorder=1.5)
     log_axis(axes.xaxis, [point.cost for point in found])
     low, high = axes.get_ylim()
-    axes.set_ylim(max(0.0, low), high + 0.16 * (high - low))  # Room for words above the frontier.
+    axes.set_ylim(max(0.0, low), high + 0.26 * (high - low))  # Room for words above the frontier.
     axes.set_xlabel(f"{TIME.axis}, median")
     axes.set_ylabel(MEAN_AP.axis)
     by = "meta-architecture" if colored_by_meta else "feature extractor"

@@ -14,9 +14,9 @@ from typing import Any
 
 from detection.errors import ConfigError
 from detection.files import write_text
-from detection.sweep import plot_style
+from detection.sweep import config_texts, plot_style
 from detection.sweep.quantities import EXTRACTORS, METAS, QUANTITIES, devices, milliseconds, number, title
-from detection.sweep.results import Row, file_of
+from detection.sweep.results import Row
 
 _FILES = Path(__file__).parent / "page_files"
 _PARTS = ("preprocess", "first_stage", "second_stage", "postprocess")
@@ -32,23 +32,12 @@ def write(rows: Sequence[Row], path: str | Path, *, results: Iterable[str | Path
     Raises:
         ConfigError: the file cannot be written.
     """
-    text = page(rows, texts_of_configs(rows, results), heading)
+    text = page(rows, config_texts.read(rows, results), heading)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}; check the path and the space left") from error
-
-
-def texts_of_configs(rows: Iterable[Row], results: Iterable[str | Path]) -> dict[str, str]:
-    """Id -> text of the config of each row whose config lies beside one of the results files."""
-    folders = [file_of(path).parent for path in results]
-    texts = {}
-    for row in rows:
-        found = next((folder / row.config for folder in folders if row.config and (folder / row.config).is_file()), None)
-        if found is not None:
-            texts[row.id] = found.read_text(encoding="utf-8", errors="replace")
-    return texts
 
 
 def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 _RADII = (22, 34, 48, 64, 82, 102, 126, 154, 186)  # points (1/72 inch) from what is named to its words
 _DIRECTIONS = 24
 _MARGIN = 5.0  # points around the words
-_CLASH = 1e4  # what covering other words costs, against 1 for a point, and the way in points / 8
+_MARKER = 4.0  # points around the middle of a marker
+_CLASH, _CROSSED, _COVERED = (
+    1e4,
+    100.0,
+    8.0,
+)  # what it costs to cover other words, to cross a line to them, to cover an obstacle; a way of 8 points: 1
 
 
 def annotate(
@@ -44,7 +49,7 @@ def annotate(
         center = axes.transData.transform((x, y))
         half = np.array([extent.width, extent.height]) / 2 + _MARGIN * scale
         offsets = _offsets(half / scale)
-        costs = [_cost(_box(center + offset * scale, half), center, offset, pixels, taken, frame.extents) for offset in offsets]
+        costs = [_cost(_box(center + offset * scale, half), center, offset, pixels, taken, frame.extents, _MARKER * scale) for offset in offsets]
         offset = offsets[int(np.argmin(costs))]
         taken.append(_box(center + offset * scale, half))
         axes.annotate(
@@ -102,11 +107,13 @@ def _box(center: np.ndarray, half: np.ndarray) -> tuple[float, float, float, flo
     return (*(center - half), *(center + half))
 
 
-def _cost(box, center: np.ndarray, offset: np.ndarray, pixels: np.ndarray, taken, frame) -> float:
+def _cost(box, center: np.ndarray, offset: np.ndarray, pixels: np.ndarray, taken, frame, marker: float) -> float:
     left, bottom, right, top = box
     outside = left < frame[0] or bottom < frame[1] or right > frame[2] or top > frame[3]
     clashes = sum(left < other[2] and other[0] < right and bottom < other[3] and other[1] < top for other in taken)
-    covered = np.sum((pixels[:, 0] > left) & (pixels[:, 0] < right) & (pixels[:, 1] > bottom) & (pixels[:, 1] < top))
+    covered = np.sum(
+        (pixels[:, 0] > left - marker) & (pixels[:, 0] < right + marker) & (pixels[:, 1] > bottom - marker) & (pixels[:, 1] < top + marker)
+    )
     way = center + np.linspace(0, 1, 12)[:, None] * (np.array([(left + right) / 2, (bottom + top) / 2]) - center)
     crossed = sum(bool(np.any((way[:, 0] > a) & (way[:, 0] < c) & (way[:, 1] > b) & (way[:, 1] < d))) for a, b, c, d in taken)
-    return _CLASH * (outside + clashes) + 100 * crossed + float(covered) + float(np.hypot(*offset)) / 8
+    return _CLASH * (outside + clashes) + _CROSSED * crossed + _COVERED * float(covered) + float(np.hypot(*offset)) / 8

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from detection.sweep import plot_style
+from detection.sweep.config_texts import WIDTH
 from detection.sweep.frontier import Point
 from detection.sweep.quantities import devices, number
 from detection.sweep.results import Row
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_HEAD = 0.58  # inches for the headline
+_CHARACTERS = 118  # of the second line of a headline, in a width of 8 inches
 
 
 class NotDrawn(Exception):
@@ -53,10 +55,14 @@ def headline(made: Figure, text: str, rows: Sequence[Row], shown: Sequence[Row],
     parts += [remark] if remark else []
     failed = sum(not row.done for row in rows)
     parts += [f"{failed} failed"] if failed else []
+    widths = sorted({row.axes[WIDTH] for row in shown if WIDTH in row.axes})
+    parts += [f"depth multiplier {' or '.join(widths)}"] if widths else []
+    lines = textwrap.wrap(" · ".join(parts), _CHARACTERS)
     height = made.get_figheight()
-    made.get_layout_engine().set(rect=(0, 0, 1, 1 - _HEAD / height))  # The layout keeps no room for a second line of its own.
+    room = 0.4 + 0.17 * len(lines)  # inches
+    made.get_layout_engine().set(rect=(0, 0, 1, 1 - room / height))  # The layout keeps no room for a second line of its own.
     made.text(0.012, 1 - 0.1 / height, text, fontsize=13, fontweight="bold", va="top")
-    made.text(0.012, 1 - 0.36 / height, " · ".join(parts), fontsize=9, color="#555555", va="top")
+    made.text(0.012, 1 - 0.36 / height, "\n".join(lines), fontsize=9, color="#555555", va="top")
 
 
 def log_axis(axis: Axis, values: Sequence[float]) -> None:

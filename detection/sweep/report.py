@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from detection.errors import ConfigError
 from detection.files import write_text
-from detection.sweep import figures, page
+from detection.sweep import config_texts, figures, page
 from detection.sweep.frontier import critical, frontier, points
 from detection.sweep.quantities import EXTRACTORS, METAS, TIME, devices, extractor_name, memory, meta_name, milliseconds, number
 from detection.sweep.relations import by_extractor, loads, relations, shares
@@ -50,6 +50,7 @@ def write(
     if not rows:
         raise ConfigError(f"--results={', '.join(results)}: no rows; let sweep.py finish a configuration first")
     folder = Path(output)
+    rows = config_texts.with_widths(rows, config_texts.read(rows, results))
     drawn = figures.draw(rows, folder / "figures")
     page.write(rows, folder / "index.html", results=results, heading=heading)
     text = markdown(rows, drawn, command=command, heading=heading)

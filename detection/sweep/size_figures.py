@@ -9,7 +9,7 @@ from detection.sweep import plot_style
 from detection.sweep.frontier import points
 from detection.sweep.plot_labels import spread
 from detection.sweep.plot_marks import NotDrawn, group, headline
-from detection.sweep.quantities import EXTRACTORS, LARGE, MEAN_AP, MEDIUM, METAS, SMALL, extractor_name, other_axes
+from detection.sweep.quantities import EXTRACTORS, LARGE, MEAN_AP, MEDIUM, METAS, SMALL, extractor_name
 from detection.sweep.results import Row
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Top-1 accuracy on ImageNet in percent. The survey's six: Table 2 of its published version (CVPR 2017). The other ResNets and MobileNet v2: the
-# README of TensorFlow's slim models, whose checkpoints they are. All of whole networks: variants, which a grid names apart, are not drawn.
+# README of TensorFlow's slim models, whose checkpoints they are. All as published; of thinner networks the headline says how thin.
 TOP1 = {
     "vgg16": 71.0,
     "mobilenet_v1": 71.1,
@@ -101,9 +101,9 @@ def small_large(rows: Sequence[Row]) -> Figure:
 def by_top1(rows: Sequence[Row]) -> Figure:
     """Figure 5: all rows of the lowest resolution; a line joins the best of each meta-architecture with each extractor."""
     have = [row for row in rows if row.done and MEAN_AP.read(row) is not None]
-    have = _lowest_resolution([row for row in have if row.feature_extractor in TOP1 and not _is_variant(row)])
+    have = _lowest_resolution([row for row in have if row.feature_extractor in TOP1])
     if not have:
-        raise NotDrawn("no row has mAP and a whole extractor whose ImageNet accuracy is known")
+        raise NotDrawn("no row has mAP and an extractor whose ImageNet accuracy is known")
     made, (axes,) = plot_style.figure(height=5.4)
     metas = plot_style.ordered({row.meta_architecture for row in have}, METAS)
     for meta in metas:
@@ -133,10 +133,6 @@ def _name_extractors(axes: Axes, extractors: set[str]) -> None:
         line = {"color": "#999999", "linewidth": 0.8, "clip_on": False, "transform": axes.get_xaxis_transform()}
         axes.plot([TOP1[name], place], [1.0, 1.035], **line)
         axes.text(place, 1.045, extractor_name(name), transform=line["transform"], rotation=38, rotation_mode="anchor", fontsize=9)
-
-
-def _is_variant(row: Row) -> bool:
-    return any("extractor" in axis or "depth" in axis for axis in other_axes(row))
 
 
 def _lowest_resolution(rows: Sequence[Row]) -> list[Row]:

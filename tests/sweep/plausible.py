@@ -53,7 +53,8 @@ def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, devi
     second = None if meta == "ssd" else base * 0.3 * area * dense * noise + (0.01 if meta == "rfcn" else each) * proposals * noise
     after, before = 2.5 + dice.random(), 1.0 + 0.5 * area
     whole = first + (second or 0.0) + after + before
-    mean = quality * {"ssd": 0.82, "faster_rcnn": 1.0, "rfcn": 0.95, "fast_rcnn": 0.93}[meta] * {300: 0.86, 600: 1.0}[resolution] * (1.0 if stride == 16 else 1.05)
+    share = {"ssd": 0.82, "faster_rcnn": 1.0, "rfcn": 0.95, "fast_rcnn": 0.93}[meta]
+    mean = quality * share * {300: 0.86, 600: 1.0}[resolution] * (1.0 if stride == 16 else 1.05)
     mean *= 1.0 if proposals is None else 1 - 0.18 * math.exp(-proposals / 25)
     mean *= math.exp(dice.gauss(0, 0.02))
     small = mean * (0.15 if meta == "ssd" else 0.4) * (1.0 if resolution == 300 else 1.8) * math.exp(dice.gauss(0, 0.08))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from detection.errors import ConfigError
 from detection.sweep import choose, relations, report, results
+from detection.sweep.quantities import title
 
 ROOT = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("plausible", Path(__file__).parent / "plausible.py")
@@ -202,6 +203,17 @@ def swept(tmp_path) -> Path:
         results.append(folder / results.FILE, one)
         (folder / one.config).write_text("model { ssd {} }\n")
     return folder
+
+
+def test_thin_networks_say_so():
+    """Only the config knows, and a grid may call a thin network by the whole one's name."""
+    from detection.sweep import config_texts
+
+    rows = plausible.rows()[:3]
+    texts = {rows[0].id: "feature_extractor { type: 'x' depth_multiplier: 0.25 }", rows[1].id: "feature_extractor { depth_multiplier: 1.0 }"}
+    thin, *whole = config_texts.with_widths(rows, texts)
+    assert whole == rows[1:] and title(thin) == title(rows[0]) + ", depth_multiplier 0.25"
+    assert config_texts.with_widths([thin], texts) == [thin]
 
 
 def script(name: str, *arguments: object) -> subprocess.CompletedProcess:
