@@ -31,10 +31,10 @@ class PositionSensitiveOptions:
 
 
 class PositionSensitiveHead(keras.layers.Layer):
-    """Class logits and class-specific boxes of regions from the map of the whole image.
+    """Class logits and class-specific boxes of regions from the map of the whole image, in two steps: maps once, then regions in any portions.
 
-    Args of call: features float32 [B, h, w, c]; boxes float32 [B, P, 4], pixels; image_shape: height and width of the padded image, pixels.
-    Returns codes float32 [B * P, K, code], logits float32 [B * P, K + 1].
+    Args of call: features float32 [B, h, w, c]. Returns the maps of boxes, float32 [B, h, w, bins * K * code], and those of classes,
+    float32 [B, h, w, bins * (K + 1)].
     """
 
     def __init__(self, num_classes: int, options: PositionSensitiveOptions, name: str = "SecondStageBoxPredictor") -> None:
@@ -44,14 +44,16 @@ class PositionSensitiveHead(keras.layers.Layer):
         self.reduce = Conv("reduce_depth", options.depth, 1, options.hyperparams)
         self.boxes = Conv("refined_locations", options.num_bins * num_classes * options.code_size, 1, linear)
         self.classes = Conv("class_predictions", options.num_bins * (num_classes + 1), 1, linear)
+        self.sides = ((num_classes, options.code_size), (num_classes + 1,))  # of what a region gets
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
 
-    def call(
-        self, features: tf.Tensor, boxes: tf.Tensor | None = None, image_shape: tuple | None = None, training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         reduced = self.reduce(features, training=training)
-        codes = self.crop(self.boxes(reduced, training=training), boxes, image_shape)
-        logits = self.crop(self.classes(reduced, training=training), boxes, image_shape)
+        return self.boxes(reduced, training=training), self.classes(reduced, training=training)
+
+    def regions(self, maps: tuple[tf.Tensor, tf.Tensor], boxes: tf.Tensor, image_shape: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        """Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1] of boxes float32 [B, P, 4], pixels; image_shape is the padded image's."""
+        codes, logits = (self.crop(each, boxes, image_shape) for each in maps)
         return tf.reshape(codes, [-1, self.num_classes, self.code_size]), logits

@@ -42,6 +42,7 @@ class RegionHead(keras.layers.Layer):
         self.dropout = Dropout("Dropout", options.dropout_keep) if options.dropout_keep is not None else None
         self.boxes = Dense("BoxEncodingPredictor", self.num_boxes * options.code_size, box_linear)
         self.classes = Dense("ClassPredictor", num_classes + 1, linear)
+        self.sides = ((self.num_boxes, self.code_size), (num_classes + 1,))  # of what a region gets
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""

@@ -18,6 +18,7 @@ from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
 from detection.networks.layers import Conv
 from detection.ops import boxes as box_ops
 from detection.ops.nms import MulticlassNms
+from detection.ops.roi_chunks import REGIONS_AT_A_TIME, in_chunks
 from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.types import DensePredictions, Groundtruth, ImageBatch, Proposals
@@ -115,17 +116,22 @@ class CropRegions(keras.layers.Layer):
         crop: an op of `ops.roi`.
         tail: crops -> features.
         head: features -> codes and logits.
+        chunk: regions of an image at a time, where nothing is learnt.
     """
 
-    def __init__(self, *, crop: CropOp, tail: keras.layers.Layer, head: RegionHead) -> None:
+    def __init__(self, *, crop: CropOp, tail: keras.layers.Layer, head: RegionHead, chunk: int = REGIONS_AT_A_TIME) -> None:
         super().__init__(name="CropRegions", autocast=False)
-        self.crop, self.tail, self.head = crop, tail, head
+        self.crop, self.tail, self.head, self.chunk = crop, tail, head, chunk
 
     def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
-        crops = self.crop(features, boxes, image_shape)
-        codes, logits = self.head(self.tail(crops, training=training), training=training)
-        return by_image(codes, boxes), by_image(logits, boxes)
+
+        def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            crops = self.crop(features, some, image_shape)
+            codes, logits = self.head(self.tail(crops, training=training), training=training)
+            return by_image(codes, some), by_image(logits, some)
+
+        return regions(boxes) if training else in_chunks(regions, boxes, self.head.sides, self.chunk)
 
 
 def by_image(values: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from detection.heads.position_sensitive import PositionSensitiveHead
 from detection.meta_architectures.faster_rcnn import by_image
+from detection.ops.roi_chunks import REGIONS_AT_A_TIME, in_chunks
 
 
 class PositionSensitiveRegions(keras.layers.Layer):
@@ -20,15 +21,20 @@ class PositionSensitiveRegions(keras.layers.Layer):
 
     Args:
         tail: the map -> features of the whole image.
-        head: features and boxes -> codes and logits.
+        head: features -> maps; maps and boxes -> codes and logits.
+        chunk: regions of an image at a time, where nothing is learnt.
     """
 
-    def __init__(self, *, tail: keras.layers.Layer, head: PositionSensitiveHead) -> None:
+    def __init__(self, *, tail: keras.layers.Layer, head: PositionSensitiveHead, chunk: int = REGIONS_AT_A_TIME) -> None:
         super().__init__(name="PositionSensitiveRegions", autocast=False)
-        self.tail, self.head = tail, head
+        self.tail, self.head, self.chunk = tail, head, chunk
 
     def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K, 4], logits float32 [B, P, K + 1]."""
-        whole = self.tail(features, training=training)
-        codes, logits = self.head(whole, boxes=boxes, image_shape=image_shape, training=training)
-        return by_image(codes, boxes), by_image(logits, boxes)
+        maps = self.head(self.tail(features, training=training), training=training)
+
+        def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            codes, logits = self.head.regions(maps, some, image_shape)
+            return by_image(codes, some), by_image(logits, some)
+
+        return regions(boxes) if training else in_chunks(regions, boxes, self.head.sides, self.chunk)

@@ -9,9 +9,12 @@ the image: whether rounding puts it on the last cell or just beyond, where it gi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
+
+from detection.ops.roi_chunks import in_chunks
 
 ImageShape = tuple[int | tf.Tensor, int | tf.Tensor]
 
@@ -42,19 +45,52 @@ def _normalised(boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class CropAndResize:
-    """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none)."""
+    """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none).
+
+    Where the regions of a batch are known to be more than `chunk`, so many are cropped at a time, and the gradient crops them again, since to keep
+    all crops takes 1.8 GiB for 2000 regions of 512 channels.
+    """
 
     crop_size: int
     pool_size: int
     pool_stride: int
+    chunk: int = 512
 
     def __post_init__(self) -> None:
-        if not 1 <= self.pool_size <= self.crop_size or self.pool_stride < 1:
-            raise ValueError(f"{self}: pool_size must lie between 1 and crop_size, and pool_stride must be at least 1")
+        if not 1 <= self.pool_size <= self.crop_size or self.pool_stride < 1 or self.chunk < 1:
+            raise ValueError(f"{self}: pool_size must lie between 1 and crop_size, and pool_stride and chunk must be at least 1")
 
     def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
         """float32 [B * P, s, s, c] with s = (crop_size - pool_size) // pool_stride + 1; arguments as of `crop`."""
+        batch, count = boxes.shape[:2]
+        if batch is None or count is None or batch * count <= self.chunk or self.pool_size == self.pool_stride == 1:
+            return self._pooled(features, boxes, image_shape)
+        boxes = tf.stop_gradient(boxes)
+        side, share = (self.crop_size - self.pool_size) // self.pool_stride + 1, max(self.chunk // batch, 1)
+        sides = (side, side, features.shape[-1])
+
+        @tf.custom_gradient
+        def pool(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            def some(part: tf.Tensor) -> tuple[tf.Tensor]:
+                return (tf.reshape(self._pooled(maps, part, image_shape), [batch, part.shape[1], *sides]),)
+
+            return in_chunks(some, boxes, (sides,), share)[0], lambda upstream: self._gradient(maps, boxes, image_shape, upstream, share)
+
+        return tf.reshape(pool(features), [batch * count, *sides])
+
+    def _pooled(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
         crops = crop(features, boxes, image_shape, (self.crop_size, self.crop_size))
         if self.pool_size == self.pool_stride == 1:
             return crops
         return tf.nn.max_pool2d(crops, self.pool_size, self.pool_stride, "VALID")
+
+    def _gradient(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, upstream: tf.Tensor, share: int) -> tf.Tensor:
+        """float32 [B, h, w, c] for upstream float32 [B, P, s, s, c]."""
+
+        def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(maps)
+                pooled = self._pooled(maps, boxes[:, start : start + share], image_shape)
+            return start + share, total + tape.gradient(pooled, maps, tf.reshape(upstream[:, start : start + share], tf.shape(pooled)))
+
+        return tf.while_loop(lambda start, _: start < boxes.shape[1], add, (0, tf.zeros_like(maps)), parallel_iterations=1)[1]

@@ -91,6 +91,28 @@ def test_gradient_flows_to_features_only():
     np.testing.assert_allclose(tf.reduce_sum(gradient * maps), tf.reduce_sum(upstream * crops), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("batch", "count"), [(1, 11), (2, 5)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_many_regions_a_few_at_a_time(batch, count, compiled):
+    """The same crops; the same gradient but for the order of its sums."""
+    maps = tf.random.stateless_normal([batch, 6, 5, 3], [1, 2])
+    boxes = tf.random.stateless_uniform([batch, count, 4], [3, 4], -20.0, 110.0)
+    upstream = tf.random.stateless_normal([batch * count, 3, 3, 3], [5, 6])
+
+    def run(op):
+        with tf.GradientTape() as tape:
+            tape.watch([maps, boxes])
+            pooled = op(maps, boxes, (96, 80))
+        return pooled, *tape.gradient(pooled, [maps, boxes], upstream)
+
+    whole, chunked = CropAndResize(6, 2, 2), CropAndResize(6, 2, 2, chunk=4)
+    pooled, gradient, of_boxes = tf.function(run)(chunked) if compiled else run(chunked)
+    expected, wanted, _ = run(whole)
+    assert of_boxes is None and pooled.shape == expected.shape
+    np.testing.assert_allclose(pooled, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_padding_repeats_the_corner():
     maps = tf.random.stateless_normal([1, 3, 3, 2], [1, 2])
     with tf.GradientTape() as tape:
