@@ -168,7 +168,10 @@ class ServedGraph:
         graph = self._subgraph(self.network_inputs, self.network_outputs)
         return sum(_count_numbers(node) for node in _with_called(graph))
 
-    def _part(self, takes: tuple[str, ...], gives: Iterable[str]) -> Part:
+    def _part(self, takes: tuple[str, ...], gives: Collection[str]) -> Part:
+        """Raises ConfigError for what older versions exported, where sizes were read off the image before it was scaled."""
+        if set(self._marked.inputs) & self._between(takes, gives):
+            raise ConfigError(f"{self.folder}: the network looks past the mark {NETWORK_INPUT}; export it again")
         return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
 
     @functools.cached_property

@@ -134,7 +134,8 @@ class TwoStage(keras.layers.Layer):
         """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once, here."""
         images = self.scale(batch.images)
         features = self.body(images, training=training)
-        rpn, proposals = self.proposer.run(features, batch, training)
+        # Sizes are read off the scaled images, so that all that follows depends on the image through them alone: served graphs are cut there.
+        rpn, proposals = self.proposer.run(features, batch._replace(images=images), training)
         targets: Targets | tuple[()] = ()
         if groundtruth is not None and self.regions is not None:
             if training and self.add_groundtruth:

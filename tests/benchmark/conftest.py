@@ -44,7 +44,7 @@ def saved_model_of(config_of, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("saved_models")
 
     def export(meta: str, overrides: tuple[str, ...] = ()) -> Path:
-        target = folder / f"{meta}{len(overrides)}"
+        target = folder / f"{meta}{abs(hash(overrides))}"
         if not target.exists():
             rows.export(config_of(meta), None, rows.Options(proposals=GIVEN, overrides=overrides), target)
         return target

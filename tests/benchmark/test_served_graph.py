@@ -76,14 +76,17 @@ def test_strings_decode_in_preprocessing(exported_strings, served, image):
     np.testing.assert_allclose(entering, served.preprocess().run(image)[served.network_input], atol=1e-6)
 
 
-@pytest.mark.parametrize("meta", ["faster_rcnn", "rfcn", "fast_rcnn"])
-def test_two_stages_make_the_whole(saved_model_of, image, meta):
-    served = ServedGraph(saved_model_of(meta))
+KEEPS_PROPORTIONS = ("model.faster_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } }",)
+
+
+@pytest.mark.parametrize(("meta", "overrides"), [("faster_rcnn", ()), ("rfcn", ()), ("fast_rcnn", ()), ("faster_rcnn", KEEPS_PROPORTIONS)])
+def test_two_stages_make_the_whole(saved_model_of, image, meta, overrides):
+    served = ServedGraph(saved_model_of(meta, overrides))
     given = () if served.proposals_spec is None else (inputs.proposals(20, 1, served.proposals_spec),)
     values = (image[:1], *given)
     marks, outputs = _parts(served, *values)
     whole = served.serve(*values)
-    assert len(outputs) == len(whole) == 8
+    assert len(outputs) == len(whole) == 8 and marks[served.network_input].shape[1:3] == ((64, 90) if overrides else (64, 96))
     for value in outputs.values():
         assert any(value.shape == other.shape and np.allclose(value, other, atol=1e-5) for other in whole.values())
     network = served.network()
