@@ -31,7 +31,7 @@ ROWS = (
     ("train",),
     ("export",),
     ("benchmark",),
-    ("sweep",),
+    ("ensemble", "sweep"),
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 # What may not be imported although it stands above: data and networks know nothing of each other, and tensors nothing of configs.

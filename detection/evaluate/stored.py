@@ -13,6 +13,7 @@ import json
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,9 +82,10 @@ class StoredDetections(NamedTuple):
         """Id of an image -> its number here. A COCO results file may name images by number, or without .jpg."""
         known = {id_: id_ for id_ in images}
         if self.sizes is None:
-            for spell in (lambda id_: str(results.coco_image_id(id_)), lambda id_: str(results.coco_image_id(re.sub(r"\.\w{3,4}$", "", id_)))):
-                spelt = [spell(id_) for id_ in images]
-                known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if spelt.count(other) == 1} | known
+            for bare in (lambda id_: id_, lambda id_: re.sub(r"\.\w{3,4}$", "", id_)):
+                spelt = [str(results.coco_image_id(bare(id_))) for id_ in images]
+                times = Counter(spelt)
+                known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if times[other] == 1} | known
         rows = {known[id_]: number for number, id_ in enumerate(self.ids) if id_ in known}
         if len(rows) < len(self.ids):
             alien = next(id_ for id_ in self.ids if id_ not in known)

@@ -1,0 +1,237 @@
+"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.evaluate.evaluator import ImageDetections
+from detection.evaluate.table import number
+
+BEST, MOST_ACCURATE, DIVERSE = "best single model", "most accurate", "diverse"
+_AP = "DetectionBoxes_Precision/mAP"
+_COLUMNS = {
+    "AP": _AP,
+    "AP@.50": "DetectionBoxes_Precision/mAP@.50IOU",
+    "AP@.75": "DetectionBoxes_Precision/mAP@.75IOU",
+    "AP small": "DetectionBoxes_Precision/mAP (small)",
+    "AP med.": "DetectionBoxes_Precision/mAP (medium)",
+    "AP large": "DetectionBoxes_Precision/mAP (large)",
+    "AR@100": "DetectionBoxes_Recall/AR@100",
+    "VOC mAP@.5": "PascalBoxes_Precision/mAP@0.5IOU",
+}
+_FACTS = ("meta_architecture", "feature_extractor", "resolution", "output_stride", "loss_ratio", "location_loss")
+_INTERVAL = (2.5, 97.5)  # per cent of the draws
+# What the table is asked: is the first set, with multi-crop or without, better than the second?
+_QUESTIONS = (
+    ("Does ensembling help", (MOST_ACCURATE, False), (BEST, False)),
+    ("Does diversity help", (DIVERSE, False), (MOST_ACCURATE, False)),
+    ("Does multi-crop help a single model", (BEST, True), (BEST, False)),
+    ("Does multi-crop help the most accurate", (MOST_ACCURATE, True), (MOST_ACCURATE, False)),
+    ("Does multi-crop help the diverse", (DIVERSE, True), (DIVERSE, False)),
+    ("Does diversity help with multi-crop", (DIVERSE, True), (MOST_ACCURATE, True)),
+    ("Do all three help", (DIVERSE, True), (BEST, False)),
+)
+
+
+class Measured(NamedTuple):
+    """Metrics of one set of detections."""
+
+    metrics: Mapping[str, float]  # by tag
+    by_category: Mapping[str, float]  # AP by category name
+
+
+class Input(NamedTuple):
+    """One evaluation input."""
+
+    name: str
+    paths: list[str]
+    images: int
+
+
+class ModelEntry(NamedTuple):
+    """One model alone."""
+
+    name: str
+    path: str
+    facts: Mapping[str, str]
+    selection: Measured
+    evaluation: Measured
+
+
+class ModelSet(NamedTuple):
+    """Models that are taken together, best first."""
+
+    name: str
+    members: tuple[int, ...]
+    max_similarity: float | None = None  # the threshold of the rule that took them, where there was one
+
+
+class Tried(NamedTuple):
+    """A candidate on the selection input."""
+
+    what: str
+    precision: float
+
+
+class Row(NamedTuple):
+    """One line of Table 4."""
+
+    name: str
+    members: tuple[int, ...]
+    views: int  # of each image by each model
+    measured: Measured
+    found: list[ImageDetections]
+
+    @property
+    def title(self) -> str:
+        return self.name if self.views == 1 else f"{self.name}, multi-crop"
+
+
+class Comparison(NamedTuple):
+    """Whether one row is better than another, AP in points of 100."""
+
+    question: str
+    better: str
+    than: str
+    difference: float
+    low: float | None = None  # of the interval in which 95 % of the draws lie
+    high: float | None = None
+    wins: float | None = None  # share of draws in which it is better
+
+    def sentence(self) -> str:
+        measured = f"{self.better} against {self.than}: {100 * self.difference:+.2f} points of AP"
+        if self.low is None or self.high is None:
+            return f"{self.question}? {measured}."
+        verdict = "yes" if self.low > 0 else "no" if self.high < 0 else "these images cannot tell"
+        return f"{self.question}? {verdict}: {measured} (95 % of resamplings {100 * self.low:+.2f} to {100 * self.high:+.2f})."
+
+
+def compare(rows: Sequence[Row], draws: int, resample: Callable[[Row], np.ndarray]) -> list[Comparison]:
+    """Answers to the questions that these rows can answer.
+
+    Args:
+        rows: the table.
+        draws: how often images are drawn anew; 0: no intervals.
+        resample: AP [draws] of a row over images drawn with replacement, the same images for every row.
+    """
+    by_key = {(row.name, row.views > 1): row for row in rows}
+    asked = [(what, by_key[first], by_key[second]) for what, first, second in _QUESTIONS if first in by_key and second in by_key]
+    drawn: dict[str, np.ndarray] = {}
+    comparisons = []
+    for question, first, second in asked:
+        difference = first.measured.metrics[_AP] - second.measured.metrics[_AP]
+        comparison = Comparison(question, first.title, second.title, difference)
+        if draws:
+            for row in (first, second):
+                if row.title not in drawn:
+                    drawn[row.title] = resample(row)
+            spread = drawn[first.title] - drawn[second.title]
+            low, high = np.percentile(spread, _INTERVAL).tolist()
+            comparison = comparison._replace(low=low, high=high, wins=float(np.mean(spread > 0)))
+        comparisons.append(comparison)
+    return comparisons
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything."""
+
+    inputs: Sequence[Input]  # selection, evaluation
+    models: Sequence[ModelEntry]
+    similarity: np.ndarray  # [models, models]
+    sets: Sequence[ModelSet]
+    merging: Mapping[str, str]
+    tried: Sequence[Tried]
+    rows: Sequence[Row]
+    comparisons: Sequence[Comparison]
+    multicrop: str
+
+    def to_json(self) -> str:
+        """The same numbers, in full, by name."""
+        names = [model.name for model in self.models]
+        content = {
+            "inputs": [one._asdict() for one in self.inputs],
+            "models": [
+                {**model._asdict(), "selection": model.selection._asdict(), "evaluation": model.evaluation._asdict()} for model in self.models
+            ],
+            "similarity": {"names": names, "matrix": np.round(self.similarity, 6).tolist()},
+            "sets": [{**one._asdict(), "members": [names[member] for member in one.members]} for one in self.sets],
+            "merging": {**self.merging, "multicrop": self.multicrop},
+            "tried": [one._asdict() for one in self.tried],
+            "rows": [
+                {
+                    "name": row.title,
+                    "members": [names[member] for member in row.members],
+                    "evaluations_per_image": row.views * len(row.members),
+                    **row.measured._asdict(),
+                }
+                for row in self.rows
+            ],
+            "comparisons": [one._asdict() for one in self.comparisons],
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    def markdown(self) -> str:
+        """Tables and answers."""
+        chosen, measured = self.inputs
+        where = f"chosen on {', '.join(chosen.paths)} ({chosen.images} images), measured on {', '.join(measured.paths)} ({measured.images} images)"
+        parts = ["# Ensembles", f"{len(self.models)} models, {where}. Merged by {self.merging['ensemble']}."]
+        if self.multicrop:
+            parts.append(f"Multi-crop: {self.multicrop}, merged by {self.merging['crops']}.")
+        parts += ["## Effects of ensembling and multi-crop inference (the survey's Table 4)", self._effects()]
+        parts += ["\n".join(f"- {one.sentence()}" for one in self.comparisons)] if self.comparisons else []
+        parts += ["## The models alone (the survey's Table 3)", self._alone(), "## AP by category on the selection input", self._categories()]
+        parts += ["## Cosine similarity of AP by category", self._similarity()]
+        if self.tried:
+            body = [[one.what, number(one.precision)] for one in self.tried]
+            parts += ["## Tried on the selection input", _table(["what", "AP"], body)]
+        return "\n\n".join(parts) + "\n"
+
+    def _effects(self) -> str:
+        names = [model.name for model in self.models]
+        body = [
+            [row.title, str(row.views * len(row.members)), *_numbers(row.measured.metrics), ", ".join(names[member] for member in row.members)]
+            for row in self.rows
+        ]
+        return _table(["", "runs an image", *_COLUMNS, "models"], body)
+
+    def _alone(self) -> str:
+        """By AP on the selection input; an x marks the sets that a model is in."""
+        sets = [one for one in self.sets if one.name != BEST]
+        facts = [fact for fact in _FACTS if any(fact in model.facts for model in self.models)]
+        order = sorted(range(len(self.models)), key=lambda place: -self.models[place].selection.metrics[_AP])
+        body = []
+        for place in order:
+            model = self.models[place]
+            marks = ["x" if place in one.members else "" for one in sets]
+            told = [model.facts.get(fact, "") for fact in facts]
+            body.append([model.name, number(model.selection.metrics[_AP]), *_numbers(model.evaluation.metrics), *told, *marks])
+        titles = [fact.replace("_", " ") for fact in facts]
+        return _table(["model", "AP, selection", *_COLUMNS, *titles, *(one.name for one in sets)], body)
+
+    def _categories(self) -> str:
+        names = list(self.models[0].selection.by_category)
+        body = [[model.name, *(number(model.selection.by_category[name]) for name in names)] for model in self.models]
+        return _table(["model", *names], body)
+
+    def _similarity(self) -> str:
+        body = [[model.name, *(f"{value:.4f}" for value in row)] for model, row in zip(self.models, self.similarity, strict=True)]
+        return _table(["", *(model.name for model in self.models)], body)
+
+
+def _numbers(metrics: Mapping[str, float]) -> list[str]:
+    return [number(metrics[tag]) for tag in _COLUMNS.values()]
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Markdown whose columns stand under each other."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, *body)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
+    lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
+    return "\n".join(itertools.chain(lines[:1], [f"| {' | '.join('-' * width for width in widths)} |"], lines[1:]))
