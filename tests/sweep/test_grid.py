@@ -71,9 +71,9 @@ def test_a_grid_counted_by_hand(tmp_path):
         "faster_rcnn-resnet50-stride8-p10",
     ]
     one = found["faster_rcnn-resnet50-stride8-p10"]
-    assert one.facts == ("faster_rcnn", "resnet50", 96, 8, 10) and not one.refused
+    assert one.facts == ("faster_rcnn", "resnet50", 128, 8, 10) and not one.refused
     assert one.axes == {"base": "faster_rcnn", "extractor": "resnet50", "stride": "8", "proposals": "10"}
-    assert found["ssd-resnet50"].facts == ("ssd", "resnet50", 96, 0, None)
+    assert found["ssd-resnet50"].facts == ("ssd", "resnet50", 128, 0, None)
     assert "first_stage_max_proposals: 10\n" in one.text and "first_stage_max_proposals: 100\n" in one.trained_text
 
 

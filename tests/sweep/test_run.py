@@ -126,7 +126,7 @@ def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
     first.send_signal(signal.SIGKILL)
     first.wait()
     wait_for(lambda: not workers(broken), "the end of the orphan")
-    assert not (broken / "results.jsonl").exists() and not list(broken.glob("models/*/sweep.json*/train"))
+    assert not (broken / "results.jsonl").exists()
 
     second = script(path, broken)
     wait_for(lambda: (broken / "results.jsonl").exists() and bool(workers(broken)), "the first row and the next worker")
@@ -164,7 +164,7 @@ def test_timed_with_random_weights(write, tmp_path):
 
 
 def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
-    """A checkpoint that is not there, a combination that the checker refuses, and both tried again only when asked to."""
+    """A checkpoint that is not there, and a combination that the checker refuses."""
     bases = 'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config" checkpoint: "CKPT" }'
     wrong = ' axes { name: "a" when { axis: "base" any_of: "wrong" } values { name: "b" set: "iou_threshold=2" } } evaluation {}'
     path, output = write(bases.replace("CKPT", str(tmp_path / "none" / "model.ckpt")) + wrong), tmp_path / "out"
@@ -174,8 +174,14 @@ def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
     assert (output / rows[0].config).read_text() == next(iter(grid.expand(sweep_file.load(path)))).text
     _, said = sweep(path, output)
     assert "0 to do" in said and len((output / "results.jsonl").read_text().splitlines()) == 2
-    _, said = sweep(path, output, retry_failed=True)
-    assert "2 to do" in said and len(results.read(output)) == 2
+
+
+def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
+    path = write(GRID, SSD.replace("max_detections_per_class: 20", "max_detections_per_class: 20 iou_threshold: 2"))
+    rows, _ = sweep(path, tmp_path / "out")
+    assert [row.status for row in rows] == ["failed"] * 2
+    _, said = sweep(path, tmp_path / "out", retry_failed=True)
+    assert "2 to do" in said and len(results.read(tmp_path / "out")) == 2 and len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize(
