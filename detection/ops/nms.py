@@ -157,14 +157,26 @@ def _by_corner(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Te
 
 
 def _among_best(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `_by_corner`, for boxes [B, R, K, 4]: a row whose score in one class made it a detection is seldom far down by its best score."""
+    """As `_by_corner`, for boxes [B, R, K, 4]: a row whose score in one class made it a detection is seldom far down by its best score.
+
+    By the score alone, which two rows of a class seldom share: all the boxes of a detection's class would be four times as many numbers.
+    """
     enough = _LOOKED_AT * kept.scores.shape[1]
     if scores.shape[1] is not None and scores.shape[1] <= enough:
-        return _first(kept, unclipped, boxes, scores)
-    best = tf.math.top_k(tf.reduce_max(scores, axis=-1), tf.minimum(enough, tf.shape(scores)[1])).indices
-    best = tf.sort(best, axis=-1)
-    places, right = _first(kept, unclipped, *(tf.gather(values, best, batch_dims=1) for values in (boxes, scores)))
-    return tf.gather(best, places, batch_dims=1), right
+        rows = _with_score(kept, scores)
+    else:
+        best = tf.math.top_k(tf.reduce_max(scores, axis=-1), tf.minimum(enough, tf.shape(scores)[1])).indices
+        best = tf.sort(best, axis=-1)
+        rows = tf.gather(best, _with_score(kept, tf.gather(scores, best, batch_dims=1)), batch_dims=1)
+    there = tf.stack([rows, kept.classes], axis=-1)
+    same_box = tf.reduce_all(tf.equal(tf.gather_nd(boxes, there, batch_dims=1), unclipped), axis=-1)
+    return rows, same_box & tf.equal(tf.gather_nd(scores, there, batch_dims=1), kept.scores)
+
+
+def _with_score(kept: Kept, scores: tf.Tensor) -> tf.Tensor:
+    """int32 [B, D], the first row with each detection's score in its class; 0 where there is none."""
+    of_class = tf.gather(tf.transpose(scores, [0, 2, 1]), kept.classes, axis=1, batch_dims=1)  # [B, D, R]
+    return tf.argmax(tf.cast(tf.equal(of_class, kept.scores[:, :, tf.newaxis]), tf.uint8), axis=-1, output_type=tf.int32)
 
 
 def _among_all(kept: Kept, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
