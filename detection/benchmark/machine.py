@@ -28,11 +28,28 @@ def wait() -> None:
 
 def peak_host_mib() -> float:
     """The most memory this process has held so far, or since `forget_peaks`, TensorFlow itself included."""
-    if _STATUS.exists():
-        (line,) = (line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 2**10
+    if (peak := _status("VmHWM")) is not None:
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # Linux counts KiB, macOS bytes.
+
+
+def held_host_mib() -> float | None:
+    """The memory that this process holds now, once it has given back what is not in use; None where the system does not say (Linux does)."""
+    _give_back()
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float | None:
+    """MiB of a line of proc(5) about this process."""
+    lines = _STATUS.read_text(encoding="utf-8").splitlines() if _STATUS.exists() else []
+    return next((int(line.split()[1]) / 2**10 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _give_back() -> None:
+    gc.collect()
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def forget_peaks() -> None:
@@ -40,9 +57,7 @@ def forget_peaks() -> None:
 
     Only Linux can forget the peak of the host; elsewhere a process of its own tells more.
     """
-    gc.collect()
-    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    _give_back()
     if os.access(_RESET, os.W_OK):
         _RESET.write_text(_RESET_PEAK, encoding="ascii")
     if has_accelerator():

@@ -114,6 +114,7 @@ def _details(row: Row) -> str:
             numbers = "".join(f"{times[part][key]:9.2f}" for key in ("median", "low", "high", "mean", "std"))
             lines.append(f"{part.replace('_', ' '):14}{numbers}")
     device = "" if row["device_mib"] is None else f", device {row['device_mib']:.0f} MiB"
+    held = "" if row["held_host_mib"] is None else f"; {row['held_host_mib']:.0f} held from then on"
     given = f", {row['proposals_given']} proposals an image given, whose making is not timed" if row["proposals_given"] else ""
     lines += [
         "",
@@ -121,7 +122,7 @@ def _details(row: Row) -> str:
         f"found            {row['detections']:.0f} detections an image{given}",
         f"parameters       {row['parameters']:,} (batch norm folded)",
         f"operations       {_gflops(row)} GFLOPs, two a multiply-add; not counted: {row['not_counted']}",
-        f"memory           {row['host_mib']:.0f} MiB to serve, the model {row['model_host_mib']:.0f} MiB of it{device}",
+        f"memory           {row['host_mib']:.0f} MiB at most while loaded and run once, the model {row['model_host_mib']:.0f} of it{held}{device}",
         f"files            {row['file_mib']:.1f} MiB",
     ]
     return "\n".join(lines)

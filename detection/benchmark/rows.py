@@ -84,6 +84,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
     fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     _detections(served.serve(*fed[0]))
     host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
+    held = machine.held_host_mib()
     parts = _Parts(served, fed)
     rounds = interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds)
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
@@ -109,6 +110,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         **parts.count_flops(),
         "host_mib": host,
         "model_host_mib": host - before,
+        "held_host_mib": held,
         "device_mib": device,
         "file_mib": sum(path.stat().st_size for path in served.folder.rglob("*") if path.is_file()) / 2**20,
         "device": machine.device(),

@@ -36,6 +36,7 @@ def _row(median: float = 20.0, **changes) -> dict:
         "not_counted": "crops",
         "host_mib": 512.4,
         "model_host_mib": 100.0,
+        "held_host_mib": 333.0,
         "device_mib": None,
         "file_mib": 12.0,
         "device": "Some CPU, 2 cores",

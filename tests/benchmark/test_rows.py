@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from detection.benchmark import machine, report, rows
+from detection.benchmark.flops import count_flops
 from detection.benchmark.rows import Options
+from detection.benchmark.served_graph import ServedGraph
 from detection.errors import ConfigError, DataError
 
 FEW = Options(image_size=(60, 80), warmup=1, runs=3, proposals=20)
@@ -51,28 +53,24 @@ def test_two_stages_from_a_config(config_of, meta):
 
 
 def test_more_proposals_are_more_work(config_of):
-    """Every region costs the same: operations grow by as much from 10 to 20 as from 20 to 30."""
     config = config_of("faster_rcnn")
-    counted = [rows.row_of_config(config, None, _with_proposals(count)) for count in (10, 20, 30)]
-    first, second, third = (row["gflops"] for row in counted)
-    assert third - second == pytest.approx(second - first) and second > first
-    assert counted[0]["overrides"] == [f"{PROPOSALS}=10"]
+    ten, twenty = (rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)) for count in (10, 20))
+    assert ten["gflops"] < twenty["gflops"] < 2 * ten["gflops"] and ten["overrides"] == [f"{PROPOSALS}=10"]
     with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
-        rows.row_of_config(config_of("fast_rcnn"), None, _with_proposals(10))
+        rows.row_of_config(config_of("fast_rcnn"), None, Options(max_proposals=10))
 
 
-def _with_proposals(count: int) -> Options:
-    return Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)
-
-
-def test_regions_that_take_turns_are_counted(config_of):
-    """Above some hundred proposals a loop works on a part of them at a time."""
-    small, large = (
-        rows.row_of_config(config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=count)) for count in (300, 600)
-    )
-    first = 2 * small["gflops"] - large["gflops"]  # what does not depend on the number
-    assert 0 < first < small["gflops"] < large["gflops"]
-    assert large["parameters"] == pytest.approx(small["parameters"], rel=1e-3)
+def test_regions_that_take_turns_are_counted(config_of, tmp_path):
+    """Above some hundred proposals a loop works on a part of them at a time; every region costs the same."""
+    counted, parameters = {}, {}
+    for count in (20, 600, 1200):
+        rows.export(config_of("fast_rcnn"), None, Options(proposals=count), tmp_path / str(count))
+        served = ServedGraph(tmp_path / str(count))
+        counted[count] = count_flops(served.network_at({served.network_input: (1, 64, 96, 3), "served/proposals": (1, count, 4)}))
+        parameters[count] = served.count_parameters()
+    each = (counted[1200] - counted[600]) / 600
+    assert each > 0 and counted[600] - counted[20] == pytest.approx(580 * each)
+    assert parameters[600] == pytest.approx(parameters[20], rel=1e-3)
 
 
 def test_squares_and_weights_of_a_checkpoint(trained, exported):
