@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Merges several detectors and measures whether that helps: which models on one input, how good they are together on another.
 
-    ensemble.py --models='exported/*' --label_map_path=label_map.pbtxt --select_input=val.record --input=test.record --output_dir=ensemble
+    ensemble.py --models='exports/*' --label_map_path=label_map.pbtxt --select_input=val.record --input=test.record --output_dir=ensemble
     ensemble.py --models=a=runs/a,b=exported/b --stored=c=val.npz,test.npz --pipeline_config_path=my.config --k=2 --multicrop=full,corners:0.6,flip
 
 A model is an exported SavedModel, a training run, or a checkpoint; or its detections are given, as evaluation or detect.py wrote them. What the
