@@ -28,6 +28,7 @@ flags.DEFINE_integer("jobs", 1, "Trainings at a time; what is timed always runs 
 flags.DEFINE_float("time_budget", 0, "Seconds after which the sweep stops, to be gone on with; 0: none.", lower_bound=0)
 flags.DEFINE_float("memory_gib", 0, "A process that holds more than this fails; 0: no limit.", lower_bound=0)
 flags.DEFINE_integer("num_images", None, "Images that count when timing, instead of what the grid says.", lower_bound=1)
+flags.DEFINE_integer("max_seconds", None, "Seconds after which a slow detector has been timed enough, instead of the grid's.", lower_bound=0)
 flags.DEFINE_integer("time_limit", None, "Seconds that each of training, evaluating and timing may take, instead of the grid's.", lower_bound=0)
 flags.DEFINE_bool("retry_failed", False, "Try again what has failed before.")
 flags.DEFINE_bool("mixed_devices", False, "Keep times of different devices in one file.")
@@ -47,7 +48,8 @@ def main(argv: list[str]) -> int:
     from detection.config import sweep_file
     from detection.sweep import grid, listing, run
 
-    sweep = sweep_file.load(FLAGS.grid).changed(num_images=FLAGS.num_images, time_limit=FLAGS.time_limit, timing_only=FLAGS.timing_only)
+    changes = {name: FLAGS[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")}
+    sweep = sweep_file.load(FLAGS.grid).changed(**changes)
     configurations = grid.expand(sweep, FLAGS.set, only=FLAGS.only, timing_only=FLAGS.timing_only)
     if FLAGS.shard:
         configurations = grid.shard(configurations, FLAGS.shard)

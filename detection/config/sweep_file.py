@@ -107,16 +107,18 @@ class SweepFile:
     evaluation: Evaluation | None
     benchmark: Benchmark | None
 
-    def changed(self, *, num_images: int | None = None, time_limit: int | None = None, timing_only: bool = False) -> SweepFile:
+    def changed(
+        self, *, num_images: int | None = None, max_seconds: int | None = None, time_limit: int | None = None, timing_only: bool = False
+    ) -> SweepFile:
         """With what the command line says instead.
 
         Raises:
             ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
         """
-        if self.benchmark is None and (timing_only or num_images is not None):
-            flag = "--timing_only" if timing_only else f"--num_images={num_images}"
+        timed = {name: value for name, value in (("num_images", num_images), ("max_seconds", max_seconds)) if value is not None}
+        if self.benchmark is None and (timing_only or timed):
+            flag = "--timing_only" if timing_only else "--" + "=".join(map(str, next(iter(timed.items()))))
             raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
-        timed = {} if num_images is None else {"num_images": num_images}
         limit = {} if time_limit is None else {"time_limit": time_limit}
         return replace(
             self,

@@ -280,6 +280,10 @@ def test_weights_must_come_from_somewhere(tmp_path):
     assert len(grid.expand(sweep, timing_only=True)) == 8
     with pytest.raises(ConfigError, match="--timing_only: .*times nothing; add benchmark"):
         load(tmp_path, BASES).changed(timing_only=True)
+    with pytest.raises(ConfigError, match="--max_seconds=9: .*times nothing"):
+        load(tmp_path, BASES).changed(max_seconds=9)
+    changed = load(tmp_path).changed(num_images=3, max_seconds=9, time_limit=7)
+    assert (changed.benchmark.num_images, changed.benchmark.max_seconds, changed.training.time_limit, changed.evaluation.time_limit) == (3, 9, 7, 7)
 
 
 def test_the_survey_s_grid():
