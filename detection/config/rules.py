@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from detection.config.ranges import ORDERED, RANGES
 from detection.config.walk import join
 
+SMALLEST_SIDE = 33  # pixels of a resized image
+
 
 def _ssd(message: Message, path: str) -> Iterator[str]:
     layers, anchors = message.feature_extractor.num_layers, message.anchor_generator.ssd_anchor_generator
@@ -32,13 +34,21 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
         yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
     if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField("weighted_sigmoid_focal"):
         yield f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself; remove one of the two"
-    fixed = message.image_resizer.fixed_shape_resizer
-    if message.image_resizer.HasField("fixed_shape_resizer") and min(fixed.height, fixed.width) < 33:
-        yield f"{path}.image_resizer.fixed_shape_resizer is {fixed.height} x {fixed.width}; the extractors need at least 33 x 33"
+    yield from _image_size(message.image_resizer, f"{path}.image_resizer")
+
+
+def _image_size(resizer: Message, path: str) -> Iterator[str]:
+    """The bound of the reference's extractors. Single images may be smaller, where they keep their size or are long and thin: they have a map too."""
+    fixed, kept = resizer.fixed_shape_resizer, resizer.keep_aspect_ratio_resizer
+    if resizer.HasField("fixed_shape_resizer") and min(fixed.height, fixed.width) < SMALLEST_SIDE:
+        yield f"{path}.fixed_shape_resizer is {fixed.height} x {fixed.width}; the extractors need at least {SMALLEST_SIDE} x {SMALLEST_SIDE}"
+    if resizer.HasField("keep_aspect_ratio_resizer") and kept.min_dimension < SMALLEST_SIDE:
+        yield f"{path}.keep_aspect_ratio_resizer.min_dimension is {kept.min_dimension}; the extractors need at least {SMALLEST_SIDE}"
 
 
 def _two_stage(message: Message, path: str) -> Iterator[str]:
     given = path.endswith("fast_rcnn")
+    yield from _image_size(message.image_resizer, f"{path}.image_resizer")
     if not given:
         for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
             if not message.HasField(field):

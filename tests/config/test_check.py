@@ -185,6 +185,10 @@ def test_without_effect(ssd):
             "model.ssd.image_resizer.fixed_shape_resizer is 32 x 96; the extractors need at least 33 x 33",
         ),
         (
+            "model.ssd.image_resizer={keep_aspect_ratio_resizer {min_dimension: 32}}",
+            "model.ssd.image_resizer.keep_aspect_ratio_resizer.min_dimension is 32; the extractors need at least 33",
+        ),
+        (
             "model.ssd.image_resizer={keep_aspect_ratio_resizer {per_channel_pad_value: 1}}",
             "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a channel, or none",
         ),
@@ -274,6 +278,7 @@ initializer { truncated_normal_initializer { } } } } } } }
     ("setting", "expected"),
     [
         ("number_of_stages=3", "number_of_stages (3) must be in [1, 2]"),
+        ("image_resizer.fixed_shape_resizer.width=32", "image_resizer.fixed_shape_resizer is 64 x 32; the extractors need at least 33 x 33"),
         ("feature_extractor.type=faster_rcnn_nas", "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, "),
         (
             "feature_extractor.first_stage_features_stride=8",
