@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def export(
     averaged = pipeline.evaluate.use_moving_averages
     step = checkpoints.load_into(detector, prefix, averaged)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
+    gc.collect()  # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")
     inputs = [options for options in (pipeline.train_input, *pipeline.eval_inputs) if options is not None]
