@@ -138,7 +138,7 @@ def load(path: str | os.PathLike[str]) -> SweepFile:
     try:
         written = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as configs/sweep/paper.grid") from None
+        raise ConfigError(f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as configs/sweep/paper.pbtxt") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"--grid={path}: byte {error.start} is not UTF-8; save the grid as UTF-8 text") from None
     message = text.parse(written, sweep_pb2.Sweep(), os.fspath(path))

@@ -292,6 +292,20 @@ def test_parts_become_one(tmp_path):
     assert (tmp_path / "all" / results.FILE).read_bytes() == before
 
 
+def test_the_command_line(tmp_path):
+    def call(*words: str) -> tuple[int, str]:
+        command = [sys.executable, str(ROOT / "scripts" / "sweep.py"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return done.returncode, done.stdout + done.stderr
+
+    parts = [part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", status="failed", reason="killed"))]
+    assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (0, f"2 rows, 1 of them done, in {tmp_path / 'all'}\n")
+    assert call("merge", *parts) == (2, "error: usage: sweep.py merge --output=ALL PART1 PART2 ...\n")
+    code, said = call(f"--grid={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
+    assert code == 2 and said.count("\n") == 1 and "cannot be read: No such file" in said
+    assert call("--grid=x")[0] == 2
+
+
 def test_what_cannot_be_compared_is_not_merged(tmp_path):
     one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="another"))
     with pytest.raises(ConfigError, match="times of another and of this cannot be compared"):
