@@ -98,7 +98,7 @@ def _order(row: Row) -> tuple[int, int, str]:
 
 
 def _about(done: Sequence[Row], failed: Sequence[object]) -> str:
-    parts = [f"{len(done)} configurations" + (f", {len(failed)} failed" if failed else ""), *devices(done)]
+    parts = [f"{len(done)} configuration{'s' * (len(done) != 1)}" + (f", {len(failed)} failed" if failed else ""), *devices(done)]
     for key, words in (("tensorflow", "TensorFlow {}"), ("batch", "batch {}"), ("precision", "{}")):
         values = {row.benchmark[key] for row in done if row.benchmark and isinstance(row.benchmark.get(key), str | int)}
         parts += [words.format(value) for value in values] if len(values) == 1 else []

@@ -162,7 +162,7 @@ function draw(rows) {
   const on = rows.filter((row) => known(row, x.name) && known(row, y.name));
   state.drawn = [];
   const missing = rows.length - on.length;
-  find("words").textContent = `${on.length} configurations${missing ? `; ${missing} without both numbers` : ""}. Dashed: the frontier, where one is better only at the cost of the other.`;
+  find("words").textContent = `${on.length} configuration${on.length === 1 ? "" : "s"}${missing ? `; ${missing} without both numbers` : ""}. Dashed: the frontier, where one is better only at the cost of the other.`;
   if (!on.length) return void plot.append(svg("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "nothing to show: no configuration has both numbers"));
   const box = { left: 62, right: width - 14, top: 12, bottom: height - 46 };
   const across = scale(on.map((row) => row.values[x.name]), x, box.left, box.right), upwards = scale(on.map((row) => row.values[y.name]), y, box.bottom, box.top);
