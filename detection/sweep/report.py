@@ -152,9 +152,8 @@ def _measured(rows: Sequence[Row]) -> str:
     """How many, of what, on what, under which load."""
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
-    sentences = [
-        f"{len(done)} configuration{'s' * (len(done) != 1)} ({', '.join(f'{count} {name}' for name, count in kinds.items())}), {len(rows) - len(done)} failed."
-    ]
+    counts = ", ".join(f"{count} {name}" for name, count in kinds.items())
+    sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
         sentences.append(f"Timed on {'; '.join(devices(done))}: {_how(done)}; times are medians of one image end to end.")
     load = loads(done)
