@@ -281,6 +281,14 @@ def _published_scopes() -> set[str]:
     return {spec.make(10).name for module in modules for spec in getattr(module, "CLASSIFIERS", {}).values()}
 
 
+@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+def test_the_smallest_image_has_a_map(type_: str) -> None:
+    """Configs are held to 33 pixels, but images that keep their size, or are long and thin, may be smaller."""
+    outputs = subject(PARTS, type_).forward(tf.random.stateless_uniform([1, 1, 20, 3], [1, 2], 0, 255), training=False)
+    assert outputs["map"].shape[1:3] == (1, 2)
+    assert all(np.isfinite(values).all() for values in outputs.values())
+
+
 @every
 def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
     made = subject(meta, type_)
