@@ -128,9 +128,10 @@ def test_the_way_of_merging_that_selects_best_is_taken(known, opened):
 
 
 def test_stored_detections_of_other_images_are_refused(known, opened):
-    swapped = [argument.replace("val", "tmp").replace("test", "val").replace("tmp", "test") for argument in known["stored"]]
+    name, files = known["stored"][0].split("=")
+    swapped = f"{name}={','.join(reversed(files.split(',')))}"
     with pytest.raises(DataError, match="0-test.npz: image 'test_0' is not in the evaluation input"):
-        run.run(run.Options(**{**known, "stored": swapped}), io.StringIO())
+        run.run(run.Options(**{**known, "stored": [swapped]}), io.StringIO())
 
 
 @pytest.mark.parametrize(
