@@ -83,15 +83,21 @@ class ServedGraph:
             ConfigError: there is none.
         """
         graph = self.signature.graph
+        held = {inner.name: value for value, inner in graph.captures}  # constants too large to lie in a function
         while not any(_is_mark(op.name) for op in graph.get_operations()):
-            calls = [op.get_attr("f").name for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
+            calls = [op for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
             if len(calls) != 1:
                 raise ConfigError(f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote")
-            graph = graph._get_function(calls[0]).graph
+            graph = graph._get_function(calls[0].get_attr("f").name).graph
+            held = {inner.name: held[outer.name] for outer, inner in zip(calls[0].inputs, graph.inputs, strict=True) if outer.name in held}
         marks = {op.name: op.outputs[0].shape for op in graph.get_operations() if _is_mark(op.name)}
         # Of the inputs, which the calls may have renamed, proposals alone are of rank 3.
-        fed = sorted(graph.inputs, key=lambda tensor: tensor.shape.rank == 3)
-        return _Marked(graph.as_graph_def(), tuple(tensor.op.name for tensor in fed), tuple(tensor.name for tensor in graph.outputs), marks)
+        fed = sorted((tensor for tensor in graph.inputs if tensor.name not in held), key=lambda tensor: tensor.shape.rank == 3)
+        definition = graph.as_graph_def()
+        for node in definition.node:
+            if f"{node.name}:0" in held:
+                _become_constant(node, held[f"{node.name}:0"])
+        return _Marked(definition, tuple(tensor.op.name for tensor in fed), tuple(tensor.name for tensor in graph.outputs), marks)
 
     @functools.cached_property
     def _before_network(self) -> tuple[str, ...]:
@@ -247,6 +253,14 @@ def _with_called(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
                 if called in library and called not in found:
                     found.add(called)
                     stack += library[called].node_def
+
+
+def _become_constant(node: node_def_pb2.NodeDef, value: tf.Tensor) -> None:
+    """A placeholder becomes what it stands for."""
+    node.op = "Const"
+    node.attr.clear()
+    node.attr["dtype"].type = value.dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def _count_numbers(node: node_def_pb2.NodeDef) -> int:

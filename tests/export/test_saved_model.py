@@ -11,8 +11,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from detection import config
+from detection.benchmark.served_graph import ServedGraph
 from detection.config import label_map
 from detection.errors import ConfigError
+from detection.export import exporter, saved_model
 from detection.export.saved_model import label_items, write_atomically
 from detection.train import checkpoints
 from detection.types import Category
@@ -37,6 +39,22 @@ def test_the_saved_model_holds_no_variable_and_no_batch_norm(exported):
     graph = meta_graph.graph_def
     ops = {node.op for node in graph.node} | {node.op for function in graph.library.function for node in function.node_def}
     assert not ops & {"VarHandleOp", "ReadVariableOp", "FusedBatchNormV3", "PyFunc", "EagerPyFunc"}
+
+
+def test_large_constants_stand_beside_the_functions(exported, trained, tmp_path, monkeypatch):
+    """Whatever their size, what is served and what a benchmark cuts out of it is the same."""
+    monkeypatch.setattr(saved_model, "LARGE", 5000)
+    exporter.export(trained.config, trained.checkpoint, str(tmp_path))
+    proto = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model" / "saved_model.pb").read_bytes())
+    graph = proto.meta_graphs[0].graph_def
+    inside = [node.ByteSize() for function in graph.library.function for node in function.node_def if node.op == "Const"]
+    outside = [node.ByteSize() for node in graph.node if node.op == "Const"]
+    assert max(inside) <= 5000 < max(outside)
+    images = tf.constant(np.random.default_rng(1).integers(0, 256, (2, 80, 100, 3), np.uint8))
+    here, there = (tf.saved_model.load(str(folder / "saved_model"))(images) for folder in (tmp_path, exported))
+    for name, values in there.items():  # Of a constant, kernels may keep another order, and sum in it.
+        np.testing.assert_allclose(here[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
+    assert ServedGraph(tmp_path).count_parameters() == ServedGraph(exported).count_parameters()
 
 
 def test_nothing_of_the_scratch_folders_is_left(exported):
