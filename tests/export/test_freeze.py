@@ -99,6 +99,26 @@ def test_an_atrous_convolution_leaves_its_gradients_behind(tmp_path):
     np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / "saved_model"))(images)["out"], expected, atol=1e-6)
 
 
+def test_loops_are_saved_without_the_gradients_of_their_bodies(tmp_path):
+    """As the second stage of a detector, which pools its regions in parts: a SavedModel does not take a gradient in the body of a frozen loop."""
+
+    @tf.custom_gradient
+    def twice(x):
+        return (2 * x, x), lambda *gradients: gradients[0]
+
+    def serve(x):
+        def step(number, total):
+            doubled, same = twice(total)
+            return number + 1, twice(doubled)[0] + same
+
+        return {"out": tf.while_loop(lambda number, _: number < 2, step, [tf.constant(0), x])[1]}, {}
+
+    frozen = freeze(tf.function(serve, autograph=False).get_concrete_function(tf.TensorSpec([None], name="x")))
+    assert any("_gradient_op_type" in node.attr for function in frozen.graph.library.function for node in function.node_def)
+    write_saved_model(frozen, ["x"], [], tmp_path / "saved_model")
+    np.testing.assert_array_equal(tf.saved_model.load(str(tmp_path / "saved_model"))(tf.constant([1.0, 3.0]))["out"], [25, 75])
+
+
 def test_what_tensorflow_runs_is_one_op_a_layer():
     """Convolution, bias and relu6 are fused by TensorFlow's own optimiser once batch norm is folded."""
     frozen, _ = _freeze(_network(), (1, 16, 16, 3))
