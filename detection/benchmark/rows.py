@@ -151,7 +151,7 @@ class _Parts:
         try:
             return {"gflops": count_flops(self._served.network_at(shapes)) / 1e9, "not_counted": NOT_COUNTED}
         except ValueError as error:
-            return {"gflops": None, "not_counted": f"anything: {error}"}
+            return {"gflops": None, "not_counted": f"anything: regions take turns in a loop ({error})"}
 
     def _next(self, name: str) -> tuple[tf.Tensor, ...]:
         self._turn[name] += 1

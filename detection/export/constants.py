@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2, types_pb2
 from tensorflow.python.framework import op_def_registry
 
 # A result larger than what it is made of is kept as ops: a broadcast should stay small in the file.
@@ -121,7 +121,10 @@ def _foldable(node: node_def_pb2.NodeDef) -> bool:
     if node.op in _NEVER_FOLDED:
         return False
     definition = op_def_registry.get(node.op)
-    return definition is not None and not definition.is_stateful
+    if definition is None or definition.is_stateful:
+        return False
+    # The lists that loops write to are no arrays, so they cannot be kept as constants.
+    return not any(output.type == types_pb2.DT_VARIANT for output in definition.output_arg)
 
 
 def _constant_bytes(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> int:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from detection.benchmark import machine, report, rows
-from detection.benchmark.flops import count_flops
 from detection.benchmark.rows import Options
 from detection.benchmark.served_graph import ServedGraph
 from detection.errors import ConfigError, DataError
@@ -43,11 +42,10 @@ def test_numbers_make_sense(measured):
 
 
 @pytest.mark.parametrize("meta", TWO_STAGES)
-def test_two_stages_from_a_config(config_of, meta):
-    row = rows.row_of_config(config_of(meta), None, FEW)
+def test_two_stages_apart(saved_model_of, meta):
+    row = rows.row_of_saved_model(saved_model_of(meta), FEW)
     times = row["milliseconds"]
     assert times["first_stage"]["median"] > 0 and times["second_stage"]["median"] > 0
-    assert row["config"] == config_of(meta) and row["saved_model"] == "" and row["checkpoint"] is None
     assert row["proposals_given"] == (20 if meta == "fast_rcnn" else None)
     assert row["gflops"] > 0.001 and 100_000 < row["parameters"] < 1_000_000
 
@@ -55,22 +53,19 @@ def test_two_stages_from_a_config(config_of, meta):
 def test_more_proposals_are_more_work(config_of):
     config = config_of("faster_rcnn")
     ten, twenty = (rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)) for count in (10, 20))
+    assert (ten["config"], ten["saved_model"], ten["checkpoint"]) == (config, "", None)
     assert ten["gflops"] < twenty["gflops"] < 2 * ten["gflops"] and ten["overrides"] == [f"{PROPOSALS}=10"]
     with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
         rows.row_of_config(config_of("fast_rcnn"), None, Options(max_proposals=10))
 
 
-def test_regions_that_take_turns_are_counted(config_of, tmp_path):
-    """Above some hundred proposals a loop works on a part of them at a time; every region costs the same."""
-    counted, parameters = {}, {}
-    for count in (20, 600, 1200):
-        rows.export(config_of("fast_rcnn"), None, Options(proposals=count), tmp_path / str(count))
-        served = ServedGraph(tmp_path / str(count))
-        counted[count] = count_flops(served.network_at({served.network_input: (1, 64, 96, 3), "served/proposals": (1, count, 4)}))
-        parameters[count] = served.count_parameters()
-    each = (counted[1200] - counted[600]) / 600
-    assert each > 0 and counted[600] - counted[20] == pytest.approx(580 * each)
-    assert parameters[600] == pytest.approx(parameters[20], rel=1e-3)
+def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_model_of):
+    """Above some hundred proposals a loop works on a part of them at a time, of sizes that the exported graph does not tell."""
+    row = rows.row_of_config(config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=600))
+    assert row["gflops"] is None and row["not_counted"].startswith("anything: regions take turns")
+    # Within 2 %: a loop holds some constants that are no weights.
+    assert row["parameters"] == pytest.approx(ServedGraph(saved_model_of("fast_rcnn")).count_parameters(), rel=0.02)
+    assert row["proposals_given"] == 600 and row["detections"] > 0
 
 
 def test_squares_and_weights_of_a_checkpoint(trained, exported):
