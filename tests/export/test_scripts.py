@@ -43,6 +43,22 @@ def test_export_then_detect_with_a_bad_image_among_good_ones(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_detect_makes_the_proposals_of_a_fast_rcnn(exported_fast_rcnn, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(path)
+    common = (f"--saved_model={exported_fast_rcnn}", f"--output_dir={tmp_path / 'found'}", "--min_score=0", "--max_boxes=3", str(path))
+    done = run("detect.py", *common, "--proposal_method=grid", "--max_proposals=25")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["a.png", "detections.json"]
+    assert len(json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))) == 3
+    done = run("detect.py", *common)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal"
+    )
+
+
+@pytest.mark.slow
 def test_benchmark_prints_a_table_and_writes_json(exported, tmp_path):
     done = run("benchmark.py", f"--saved_model={exported}", "--runs=3", "--warmup=1", f"--json={tmp_path / 'x.json'}", "--image_size=60,80")
     assert done.returncode == 0, done.stderr
