@@ -30,12 +30,12 @@ def test_exports_runs_and_checkpoints(tree):
     found = models.find(["one/exported", "mine=two/exported/saved_model", "run", "run/best"], ["known=val.npz,test.json"])
     assert [(model.name, model.path, model.config) for model in found] == [
         ("best", "run/best/model.ckpt-100", "run/pipeline.config"),
-        ("exported", "one/exported/saved_model", "one/exported/pipeline.config"),
         ("known", "", ""),
         ("mine", "two/exported/saved_model", ""),
+        ("one-exported", "one/exported/saved_model", "one/exported/pipeline.config"),
         ("run", "run/model.ckpt-200", "run/pipeline.config"),
     ]
-    assert found[2].stored == ("val.npz", "test.json")
+    assert found[1].stored == ("val.npz", "test.json")
     assert models.find([], ["a=x.npz"])[0].stored == ("x.npz", "x.npz")
 
 

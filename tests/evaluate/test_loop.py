@@ -182,8 +182,8 @@ def test_detections_are_exported_compactly_with_the_sizes_of_all_images(tmp_path
     path = tmp_path / "found.npz"
     run(three_images()[:1] + [example(draw([]), [], [], "no number")], settings=EvalSettings(export_path=str(path)))
     found = stored.read(path)
-    assert (found.ids, found.sizes.tolist(), found.categories) == (("1", "no number"), [[128, 128]] * 2, CATEGORIES)
-    assert found.of(0).boxes[0].tolist() == [16.0, 32.0, 64.0, 112.0] and found.of(0).classes.tolist() == [0, 1]
+    assert (found.ids, found.sizes.tolist(), found.categories) == (("1", "no number"), [[128, 256]] * 2, CATEGORIES)
+    assert found.of(0).boxes[0].tolist() == [16.0, 32.0, 64.0, 96.0] and found.of(0).classes.tolist() == [0, 1]
     assert len(found.of(1).scores) == 0
 
 
