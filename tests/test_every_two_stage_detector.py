@@ -136,7 +136,7 @@ def _config(case: Case, data: DataSet) -> str:
     settings = detector_configs.Settings(case.type, HEIGHT, WIDTH, depth_multiplier=case.depth_multiplier, override_base=normalized, decay=DECAY)
     template, _ = detector_configs.TWO_STAGE[case.meta]
     given = f'proposals_path: "{data.proposals}" max_number_of_proposals: {len(_grid())}' if case.meta == "fast_rcnn" else ""
-    words = {"images": IMAGES, "optimizer": "adam_optimizer", "rate": 0.0005, "data": data.folder, "proposals": given}
+    words = {"images": IMAGES, "optimizer": "adam_optimizer", "rate": 0.0005 if normalized else 0.0001, "data": data.folder, "proposals": given}
     return template(settings) + _TRAINING.format(**words)
 
 
