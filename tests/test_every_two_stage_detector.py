@@ -42,7 +42,8 @@ DECAY = 0.3  # of batch norm's averages, which know the images well after 5 step
 # Of normalised coordinates and of probabilities. Export folds batch norm into kernels and so sums in another order; what is left is float32's
 # precision behind up to 500 layers.
 TOLERANCE = 5e-4
-DISTINCT = 0.02  # ... and at most this part of what another picture changes (1.3 % seen, ResNet-152): a network that sees nothing would agree with anything
+# ... and at most this part of what another picture changes (1.3 % seen, R-FCN over ResNet-152): a network that sees nothing would agree with anything
+DISTINCT = 0.02
 
 _TRAINING = """
 train_config {{
