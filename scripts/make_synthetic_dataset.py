@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map and unseen pictures to try a detector on.
 
-    make_synthetic_dataset.py --output_dir=shapes --num_images=500
+make_synthetic_dataset.py --output_dir=shapes --num_images=500
 """
 
 from __future__ import annotations

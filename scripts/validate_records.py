@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks TFRecords, image by image and box by box: what they hold, and every fault by shard, record and field. Exit code 3 if something is wrong.
 
-    validate_records.py --input_path='data/train.record-*' --label_map_path=data/label_map.pbtxt
+validate_records.py --input_path='data/train.record-*' --label_map_path=data/label_map.pbtxt
 """
 
 from __future__ import annotations

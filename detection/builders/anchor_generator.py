@@ -83,9 +83,7 @@ def _multiscale(message: multiscale_anchor_generator_pb2.MultiscaleAnchorGenerat
     )
 
 
-def _pairs(
-    path: str, y_name: str, ys: Sequence[int], x_name: str, xs: Sequence[int], layers: int
-) -> tuple[tuple[int, int], ...] | None:
+def _pairs(path: str, y_name: str, ys: Sequence[int], x_name: str, xs: Sequence[int], layers: int) -> tuple[tuple[int, int], ...] | None:
     """One (y, x) a layer, or None where neither list is given."""
     if not ys and not xs:
         return None

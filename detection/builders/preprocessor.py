@@ -245,9 +245,7 @@ _BUILDERS: dict[str, Callable[[Any, str], Augmentation]] = {
     "random_image_scale": _plain(scale.random_image_scale, "min_scale_ratio", "max_scale_ratio"),
     "resize_image": _resize_image,
     "random_resize_method": _random_resize_method,
-    "random_downscale_to_target_pixels": _plain(
-        scale.random_downscale_to_target_pixels, "random_coef", "min_target_pixels", "max_target_pixels"
-    ),
+    "random_downscale_to_target_pixels": _plain(scale.random_downscale_to_target_pixels, "random_coef", "min_target_pixels", "max_target_pixels"),
     "random_scale_crop_and_pad_to_square": _plain(scale.random_scale_crop_and_pad_to_square, "output_size", "scale_min", "scale_max"),
     "random_jpeg_quality": _plain(scale.random_jpeg_quality, "random_coef", "min_jpeg_quality", "max_jpeg_quality"),
     "random_black_patches": _random_black_patches,

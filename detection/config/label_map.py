@@ -141,7 +141,7 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
     by_display_name: dict[str, _Item] = {}
     for item in items:
         if not item.name:
-            raise DataError(f"{item}: has no name; add name: \"...\"")
+            raise DataError(f'{item}: has no name; add name: "..."')
         if not item.has_id:
             raise DataError(f"{item}: has no id; add id: 1 or higher")
         if item.id < 0:
@@ -161,10 +161,16 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
             raise DataError(f"{item}: name {item.name!r} already has id {known.id} at {known.where}; give each class its own name")
         known = by_display_name.setdefault(item.display_name, item) if item.display_name else item
         if known is not item:
-            logging.warning("%s: display_name %r is also that of id %d at %s; looked up by text it means id %d", item, item.display_name, known.id,
-                            known.where, item.id)
+            logging.warning(
+                "%s: display_name %r is also that of id %d at %s; looked up by text it means id %d",
+                item,
+                item.display_name,
+                known.id,
+                known.where,
+                item.id,
+            )
     if not by_id:
-        raise DataError(f"{path}: holds no classes; expected items like: item {{ name: \"dog\" id: 1 }}")
+        raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values())
 
 
@@ -222,7 +228,7 @@ def _explain(path: str, text: str, error: text_format.ParseError) -> str:
         hint = "an id is a whole number without quotes, as in id: 1"
     elif "multiple" in reason:
         hint = "one value a field; is a closing brace missing between two items?"
-    elif text.lstrip().startswith(("[", "{\"")):
+    elif text.lstrip().startswith(("[", '{"')):
         hint = 'this looks like JSON; a label map reads: item { name: "dog" id: 1 }'
     else:
         hint = f'an item reads: item {{ name: "dog" id: 1 }} (the line reads: {source})'

@@ -58,28 +58,32 @@ class RecordImage(NamedTuple):
 def to_example(image: RecordImage) -> tf.train.Example:
     """The tf.Example of an image."""
     boxes = image.boxes
-    return tf.train.Example(features=tf.train.Features(feature={
-        "image/encoded": _bytes([image.encoded]),
-        "image/format": _bytes([image.format.encode()]),
-        "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
-        "image/filename": _bytes([_utf8(image.filename)]),
-        "image/source_id": _bytes([_utf8(image.source_id)]),
-        "image/height": _ints([image.height]),
-        "image/width": _ints([image.width]),
-        "image/object/bbox/ymin": _floats(box.ymin for box in boxes),
-        "image/object/bbox/xmin": _floats(box.xmin for box in boxes),
-        "image/object/bbox/ymax": _floats(box.ymax for box in boxes),
-        "image/object/bbox/xmax": _floats(box.xmax for box in boxes),
-        "image/object/class/label": _ints(box.label for box in boxes),
-        "image/object/class/text": _bytes(_utf8(box.text) for box in boxes),
-        "image/object/area": _floats(box.area for box in boxes),
-        "image/object/difficult": _ints(box.difficult for box in boxes),
-        "image/object/is_crowd": _ints(box.is_crowd for box in boxes),
-        "image/object/group_of": _ints(box.group_of for box in boxes),
-        "image/object/truncated": _ints(box.truncated for box in boxes),
-        "image/object/view": _bytes(_utf8(box.view) for box in boxes),
-        "image/object/weight": _floats(box.weight for box in boxes),
-    }))
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "image/encoded": _bytes([image.encoded]),
+                "image/format": _bytes([image.format.encode()]),
+                "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
+                "image/filename": _bytes([_utf8(image.filename)]),
+                "image/source_id": _bytes([_utf8(image.source_id)]),
+                "image/height": _ints([image.height]),
+                "image/width": _ints([image.width]),
+                "image/object/bbox/ymin": _floats(box.ymin for box in boxes),
+                "image/object/bbox/xmin": _floats(box.xmin for box in boxes),
+                "image/object/bbox/ymax": _floats(box.ymax for box in boxes),
+                "image/object/bbox/xmax": _floats(box.xmax for box in boxes),
+                "image/object/class/label": _ints(box.label for box in boxes),
+                "image/object/class/text": _bytes(_utf8(box.text) for box in boxes),
+                "image/object/area": _floats(box.area for box in boxes),
+                "image/object/difficult": _ints(box.difficult for box in boxes),
+                "image/object/is_crowd": _ints(box.is_crowd for box in boxes),
+                "image/object/group_of": _ints(box.group_of for box in boxes),
+                "image/object/truncated": _ints(box.truncated for box in boxes),
+                "image/object/view": _bytes(_utf8(box.view) for box in boxes),
+                "image/object/weight": _floats(box.weight for box in boxes),
+            }
+        )
+    )
 
 
 def shard_path(prefix: str | os.PathLike[str], index: int, count: int) -> Path:

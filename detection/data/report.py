@@ -198,8 +198,10 @@ class Report:
             yield f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most {self.max_boxes_per_image} boxes in one"
         if self.found_images > self.images or self.found_boxes > self.boxes:
             difficult = f" ({self.ignored_difficult_boxes} of them difficult ones, as asked)" if self.ignored_difficult_boxes else ""
-            yield (f"  left out: {self.found_images - self.images} of {self.found_images} images, "
-                   f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}")
+            yield (
+                f"  left out: {self.found_images - self.images} of {self.found_images} images, "
+                f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
+            )
         yield from self._class_table()
         if not self.faults:
             yield "  nothing wrong was found"

@@ -144,10 +144,7 @@ def _color_unlike(random: np.random.Generator, other: np.ndarray) -> tuple[float
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A quiet but uneven ground: two tones that flow into each other, blotches, and clutter that is none of the shapes."""
     hue = random.uniform()
-    tones = [
-        colorsys.hsv_to_rgb((hue + random.uniform(-0.15, 0.15)) % 1, random.uniform(0.08, 0.45), random.uniform(0.35, 0.95))
-        for _ in range(2)
-    ]
+    tones = [colorsys.hsv_to_rgb((hue + random.uniform(-0.15, 0.15)) % 1, random.uniform(0.08, 0.45), random.uniform(0.35, 0.95)) for _ in range(2)]
     angle = random.uniform(0, math.tau)
     down, across = np.mgrid[-1:1:24j, -1:1:32j]
     mix = (0.5 + 0.5 * np.clip(across * math.cos(angle) + down * math.sin(angle), -1, 1))[..., None]

@@ -1,8 +1,8 @@
 """A whole data set of drawn scenes: VOC folders, records made from them by the converter, and unseen pictures to try a detector on.
 
-    <folder>/voc/{JPEGImages,Annotations,ImageSets/Main}    train and val
-    <folder>/{train,val}.record-?????-of-?????, label_map.pbtxt
-    <folder>/test_images/*.jpg                              in neither split
+<folder>/voc/{JPEGImages,Annotations,ImageSets/Main}    train and val
+<folder>/{train,val}.record-?????-of-?????, label_map.pbtxt
+<folder>/test_images/*.jpg                              in neither split
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ def read_history(model_dir: str | Path) -> list[dict]:
     return records
 
 
-def write_summaries(
-    writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()
-) -> None:
+def write_summaries(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()) -> None:
     """Scalars under their tags and pictures, uint8 [h, w, 3], under `Detections_Left_Groundtruth_Right/<number>`, for TensorBoard."""
     with writer.as_default(step=step):
         for tag, value in metrics.items():

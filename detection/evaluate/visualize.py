@@ -47,9 +47,7 @@ def color_of(class_: int) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def draw_detections(
-    image: np.ndarray, detections: ImageDetections, names: Mapping[int, str], style: Style = DEFAULT_STYLE
-) -> np.ndarray:
+def draw_detections(image: np.ndarray, detections: ImageDetections, names: Mapping[int, str], style: Style = DEFAULT_STYLE) -> np.ndarray:
     """The image with the best detections: at most `style.max_boxes` of at least `style.min_score`. `names`: 0-based class -> name."""
     shown = _shown(detections, style)
     labels = []
@@ -59,9 +57,7 @@ def draw_detections(
     return draw_boxes(image, shown.boxes, [color_of(class_) for class_ in shown.classes.tolist()], labels)
 
 
-def draw_groundtruth(
-    image: np.ndarray, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE
-) -> np.ndarray:
+def draw_groundtruth(image: np.ndarray, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE) -> np.ndarray:
     """The image with all true boxes; dashed where they are crowd or difficult, that is, where metrics ignore them."""
     classes = groundtruth.classes.tolist()
     labels = [_name(names, class_) if style.labels else "" for class_ in classes]

@@ -1,6 +1,6 @@
 """Sigmoid cross entropy against a mixture of the target and the model's own opinion (Reed et al. 2014), for noisy labels:
 
-    t' = α t + (1 - α) q,    q = sigmoid(x) (soft), or 1 where sigmoid(x) > ½, else 0 (hard)
+t' = α t + (1 - α) q,    q = sigmoid(x) (soft), or 1 where sigmoid(x) > ½, else 0 (hard)
 """
 
 from __future__ import annotations

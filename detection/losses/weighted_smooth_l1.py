@@ -1,6 +1,6 @@
 """Smooth L1 (Huber) of box codes (Fast R-CNN, equation 3): per anchor, w Σ_i h(p_i - t_i) with
 
-    h(x) = ½ x² where |x| <= δ, otherwise δ (|x| - ½ δ)
+h(x) = ½ x² where |x| <= δ, otherwise δ (|x| - ½ δ)
 """
 
 from __future__ import annotations

@@ -31,9 +31,7 @@ class HardExampleMiner:
     classification_weight: float = 1.0
     localization_weight: float = 1.0
 
-    def __call__(
-        self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums of both losses over the kept anchors of all images, scalars; the gradient reaches kept losses only.
 
         Args:

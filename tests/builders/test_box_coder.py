@@ -15,24 +15,30 @@ def build(text):
     return box_coder.build(text_format.Parse(text, box_coder_pb2.BoxCoder()))
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("faster_rcnn_box_coder {}", FasterRcnnBoxCoder()),
-    ("faster_rcnn_box_coder { y_scale: 1 x_scale: 2 height_scale: 3 width_scale: 4 }", FasterRcnnBoxCoder(1, 2, 3, 4)),
-    ("mean_stddev_box_coder { stddev: 0.5 }", MeanStddevBoxCoder(0.5)),
-    ("square_box_coder { y_scale: 1 x_scale: 2 length_scale: 3 }", SquareBoxCoder(1, 2, 3)),
-    ("keypoint_box_coder { num_keypoints: 3 width_scale: 2 }", KeypointBoxCoder(3, width_scale=2)),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("faster_rcnn_box_coder {}", FasterRcnnBoxCoder()),
+        ("faster_rcnn_box_coder { y_scale: 1 x_scale: 2 height_scale: 3 width_scale: 4 }", FasterRcnnBoxCoder(1, 2, 3, 4)),
+        ("mean_stddev_box_coder { stddev: 0.5 }", MeanStddevBoxCoder(0.5)),
+        ("square_box_coder { y_scale: 1 x_scale: 2 length_scale: 3 }", SquareBoxCoder(1, 2, 3)),
+        ("keypoint_box_coder { num_keypoints: 3 width_scale: 2 }", KeypointBoxCoder(3, width_scale=2)),
+    ],
+)
 def test_builds(text, expected):
     assert build(text) == expected
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", r"box_coder is empty; set one"),
-    ("faster_rcnn_box_coder { y_scale: 0 }", r"box_coder\.faster_rcnn_box_coder\.y_scale \(0\) must be positive"),
-    ("mean_stddev_box_coder { stddev: -1 }", r"stddev \(-1\)"),
-    ("keypoint_box_coder {}", r"num_keypoints \(0\)"),
-    ("square_box_coder { length_scale: nan }", r"length_scale \(nan\)"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", r"box_coder is empty; set one"),
+        ("faster_rcnn_box_coder { y_scale: 0 }", r"box_coder\.faster_rcnn_box_coder\.y_scale \(0\) must be positive"),
+        ("mean_stddev_box_coder { stddev: -1 }", r"stddev \(-1\)"),
+        ("keypoint_box_coder {}", r"num_keypoints \(0\)"),
+        ("square_box_coder { length_scale: nan }", r"length_scale \(nan\)"),
+    ],
+)
 def test_refuses(text, message):
     with pytest.raises(ConfigError, match=message):
         build(text)

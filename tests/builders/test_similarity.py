@@ -15,20 +15,26 @@ def build(text):
     return similarity.build(text_format.Parse(text, region_similarity_calculator_pb2.RegionSimilarityCalculator()))
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("iou_similarity {}", boxes.iou),
-    ("ioa_similarity {}", boxes.ioa),
-    ("neg_sq_dist_similarity {}", boxes.neg_sq_dist),
-    ("thresholded_iou_similarity { iou_threshold: 0.25 }", boxes.ThresholdedIou(0.25)),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("iou_similarity {}", boxes.iou),
+        ("ioa_similarity {}", boxes.ioa),
+        ("neg_sq_dist_similarity {}", boxes.neg_sq_dist),
+        ("thresholded_iou_similarity { iou_threshold: 0.25 }", boxes.ThresholdedIou(0.25)),
+    ],
+)
 def test_builds(text, expected):
     assert build(text) == expected
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "similarity_calculator is empty; set one"),
-    ("thresholded_iou_similarity { iou_threshold: 1.5 }", r"thresholded_iou_similarity\.iou_threshold \(1\.5\) must be in \[0, 1\]"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "similarity_calculator is empty; set one"),
+        ("thresholded_iou_similarity { iou_threshold: 1.5 }", r"thresholded_iou_similarity\.iou_threshold \(1\.5\) must be in \[0, 1\]"),
+    ],
+)
 def test_refuses(text, message):
     with pytest.raises(ConfigError, match=message):
         build(text)

@@ -69,8 +69,10 @@ def test_what_is_no_config(tmp_path):
     assert fault(path, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR").endswith("is it really a pipeline config?")
     assert "neither a text nor a binary" in fault(path, b"\x00\xff\xd8")
     assert fault(path, b"model \x07 { }" + b" " * 20).startswith("FILE:1:7: expected '{', found '\\x07'")
-    assert fault(path, b"item { name: 'dog' id: 1 }") == "FILE:1:1: unknown field 'item' in TrainEvalPipelineConfig; its fields are model, " \
+    assert (
+        fault(path, b"item { name: 'dog' id: 1 }") == "FILE:1:1: unknown field 'item' in TrainEvalPipelineConfig; its fields are model, "
         "train_config, train_input_reader, eval_config, eval_input_reader, graph_rewriter"
+    )
 
 
 def test_a_file_of_another_kind_is_not_read(tmp_path):

@@ -63,7 +63,7 @@ def test_lists(ssd):
     assert ratios_of(f"{ratios}+=3") == [1, 2, 0.5, 3]
     assert ratios_of(f"{ratios}+=[3,4]", f"{ratios}[0]=7", f"{ratios}[-1]=8") == [7, 2, 0.5, 3, 8]
     assert paths_of(f"{path}=a,b*.record-?????-of-00010") == ["a,b*.record-?????-of-00010"]
-    assert paths_of(f"{path}=[a, 'b, \"c', \"d\"]") == ["a", 'b, "c', "d"]
+    assert paths_of(f'{path}=[a, \'b, "c\', "d"]') == ["a", 'b, "c', "d"]
     assert paths_of(f"{path}[0]=x", f"{path}+=y") == ["x", "y"]
 
 

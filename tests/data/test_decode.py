@@ -76,9 +76,7 @@ def test_record_without_boxes(example):
     assert sample.boxes.shape == (0, 4) and sample.areas.shape == (0,)
 
 
-@pytest.mark.parametrize(
-    ("source_id", "filename", "expected"), [("7", "x", b"7"), ("", "x.jpg", b"x.jpg"), (None, None, b"a.record:4")]
-)
+@pytest.mark.parametrize(("source_id", "filename", "expected"), [("7", "x", b"7"), ("", "x.jpg", b"x.jpg"), (None, None, b"a.record:4")])
 def test_source_id_falls_back_to_something_stable(example, source_id, filename, expected):
     _, info = decode(example(image__source_id=source_id, image__filename=filename))
     assert info.source_id == expected

@@ -67,7 +67,8 @@ def test_data_set_is_complete_and_reproducible(tmp_path):
     first, second = digests(tmp_path / "a"), digests(tmp_path / "b")
     reports_apart = {"train.record.report.json", "val.record.report.json"}  # They name the folder.
     assert {name: digest for name, digest in first.items() if name not in reports_apart} == {
-        name: digest for name, digest in second.items() if name not in reports_apart}
+        name: digest for name, digest in second.items() if name not in reports_apart
+    }
 
 
 def test_a_second_run_replaces_the_first_and_nothing_else(tmp_path):

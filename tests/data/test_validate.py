@@ -23,9 +23,17 @@ def png(width: int = 8, height: int = 6) -> bytes:
 def example(number: int = 0, **changes: object) -> bytes:
     """A good record with two dogs and some fields changed (None: left out); `__` stands for `/`."""
     fields = {
-        "image/encoded": [png()], "image/format": [b"png"], "image/height": [6], "image/width": [8], "image/source_id": [b"id %d" % number],
-        "image/object/bbox/ymin": [0.1, 0.2], "image/object/bbox/xmin": [0.1, 0.2], "image/object/bbox/ymax": [0.5, 0.6],
-        "image/object/bbox/xmax": [0.5, 0.6], "image/object/class/label": [3, 3], "image/object/class/text": [b"dog", b"dog"],
+        "image/encoded": [png()],
+        "image/format": [b"png"],
+        "image/height": [6],
+        "image/width": [8],
+        "image/source_id": [b"id %d" % number],
+        "image/object/bbox/ymin": [0.1, 0.2],
+        "image/object/bbox/xmin": [0.1, 0.2],
+        "image/object/bbox/ymax": [0.5, 0.6],
+        "image/object/bbox/xmax": [0.5, 0.6],
+        "image/object/class/label": [3, 3],
+        "image/object/class/text": [b"dog", b"dog"],
     }
     fields |= {key.replace("__", "/"): value for key, value in changes.items()}
     message = tf.train.Example()

@@ -43,8 +43,18 @@ def arguments(loss, batch: int = 2):
 
 
 def test_all_ten_are_here():
-    assert set(BY_NAME) == {"WeightedL2", "WeightedSmoothL1", "L1", "WeightedIou", "WeightedGiou", "WeightedSigmoid", "WeightedSigmoidFocal",
-                            "BootstrappedSigmoid", "WeightedSoftmax", "WeightedLogitsSoftmax"}
+    assert set(BY_NAME) == {
+        "WeightedL2",
+        "WeightedSmoothL1",
+        "L1",
+        "WeightedIou",
+        "WeightedGiou",
+        "WeightedSigmoid",
+        "WeightedSigmoidFocal",
+        "BootstrappedSigmoid",
+        "WeightedSoftmax",
+        "WeightedLogitsSoftmax",
+    }
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)

@@ -23,8 +23,9 @@ def test_ssd_shapes_follow_the_rule():
     assert anchors.num_per_location == (3, 6, 6, 6, 6, 6)
     assert anchors.shapes[0] == ((0.1, 1.0), (0.2, 2.0), (0.2, 0.5))
     np.testing.assert_allclose([row[-1][0] for row in anchors.shapes[1:]], [0.41833, 0.57009, 0.72111, 0.87178, 0.97468], rtol=1e-4)
-    full = SsdAnchors.evenly_scaled(num_layers=1, scales=(0.3,), aspect_ratios=(2.0,), reduce_boxes_in_lowest_layer=False,
-                                    interpolated_scale_aspect_ratio=0.5)
+    full = SsdAnchors.evenly_scaled(
+        num_layers=1, scales=(0.3,), aspect_ratios=(2.0,), reduce_boxes_in_lowest_layer=False, interpolated_scale_aspect_ratio=0.5
+    )
     np.testing.assert_allclose(full.shapes[0], [(0.3, 2.0), (np.sqrt(0.3), 0.5)])
     assert SsdAnchors.evenly_scaled(aspect_ratios=RATIOS, interpolated_scale_aspect_ratio=0.0).num_per_location == (3, 5, 5, 5, 5, 5)
 

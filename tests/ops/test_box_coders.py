@@ -70,7 +70,8 @@ def test_empty_boxes_and_wild_codes_stay_finite():
 def test_equals_the_reference(shared, name, coder):
     units = np.load(shared / "parity" / "units.npz")
     boxes, anchors, codes, encoded, decoded = (
-        units[f"box_coder_{name}_v0.{key}"] for key in ("in.boxes", "in.anchors", "in.codes", "out.encoded", "out.decoded"))
+        units[f"box_coder_{name}_v0.{key}"] for key in ("in.boxes", "in.anchors", "in.codes", "out.encoded", "out.decoded")
+    )
     np.testing.assert_allclose(coder.encode(boxes, anchors), encoded, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(coder.decode(codes, anchors), decoded, rtol=1e-5, atol=1e-6)
     with_xla = tf.function(lambda b, a: coder.decode(coder.encode(b, a), a), jit_compile=True)

@@ -15,8 +15,11 @@ from detection.ops import boxes as box_ops
 def box_arrays(most: int = 6):
     """float32 [n, 4], well-formed, some of them empty."""
     corners = hnp.arrays(np.float32, st.tuples(st.integers(1, most), st.just(4)), elements=st.integers(0, 40).map(lambda v: np.float32(v * 2.5)))
-    return corners.map(lambda c: np.stack([np.minimum(c[:, 0], c[:, 2]), np.minimum(c[:, 1], c[:, 3]),
-                                           np.maximum(c[:, 0], c[:, 2]), np.maximum(c[:, 1], c[:, 3])], axis=-1))
+    return corners.map(
+        lambda c: np.stack(
+            [np.minimum(c[:, 0], c[:, 2]), np.minimum(c[:, 1], c[:, 3]), np.maximum(c[:, 0], c[:, 2]), np.maximum(c[:, 1], c[:, 3])], axis=-1
+        )
+    )
 
 
 def naive_overlaps(a, b):

@@ -115,8 +115,9 @@ REFERENCE = [
 ]
 
 
-@pytest.mark.parametrize("unit, matcher", [*((f"argmax_matcher_{i}", matcher) for i, matcher in enumerate(REFERENCE)),
-                                           ("bipartite_matcher", BipartiteMatcher())])
+@pytest.mark.parametrize(
+    "unit, matcher", [*((f"argmax_matcher_{i}", matcher) for i, matcher in enumerate(REFERENCE)), ("bipartite_matcher", BipartiteMatcher())]
+)
 def test_equals_the_reference(shared, unit, matcher):
     units = np.load(shared / "parity" / "units.npz")
     similarity, valid = (tf.constant(units[f"{unit}_v0.in.{key}"]) for key in ("similarity", "valid_rows"))

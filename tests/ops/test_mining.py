@@ -55,8 +55,14 @@ def check(miner, arguments):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.integers(0, 10**6), st.sampled_from([1.0, 4.0, 50.0]), st.sampled_from([0, 5, 64, 3000]), st.sampled_from([0.3, 0.7, 0.99]),
-    st.sampled_from(["both", "classification", "localization"]), st.sampled_from([0, 1, 3]), st.sampled_from([0, 10]))
+    st.integers(0, 10**6),
+    st.sampled_from([1.0, 4.0, 50.0]),
+    st.sampled_from([0, 5, 64, 3000]),
+    st.sampled_from([0.3, 0.7, 0.99]),
+    st.sampled_from(["both", "classification", "localization"]),
+    st.sampled_from([0, 1, 3]),
+    st.sampled_from([0, 10]),
+)
 def test_equals_the_definition(seed, crowding, num, iou_threshold, loss_type, ratio, least):
     check(HardExampleMiner(num, iou_threshold, loss_type, ratio, least, 1.0, 0.5), case(seed, crowding=crowding))
 

@@ -15,13 +15,16 @@ def masks(positives, negatives, ineligible, batch=1):
     return eligible, positive
 
 
-@pytest.mark.parametrize("positives, negatives, size, expected", [
-    (30, 200, 64, (16, 48)),  # enough of both
-    (5, 200, 64, (5, 59)),  # few positives: filled up with negatives
-    (30, 10, 64, (16, 10)),  # few negatives: fewer are drawn
-    (0, 200, 64, (0, 64)),
-    (0, 0, 64, (0, 0)),
-])
+@pytest.mark.parametrize(
+    "positives, negatives, size, expected",
+    [
+        (30, 200, 64, (16, 48)),  # enough of both
+        (5, 200, 64, (5, 59)),  # few positives: filled up with negatives
+        (30, 10, 64, (16, 10)),  # few negatives: fewer are drawn
+        (0, 200, 64, (0, 64)),
+        (0, 0, 64, (0, 0)),
+    ],
+)
 def test_sizes(positives, negatives, size, expected):
     eligible, positive = masks(positives, negatives, 4, batch=2)
     drawn = BalancedSampler(0.25)(eligible, positive, size).numpy()

@@ -55,14 +55,22 @@ def test_only_ignored_boxes_force_nothing():
     assert not targets.box_weights.numpy().any()
 
 
-@pytest.mark.parametrize("matcher", [
-    ArgMaxMatcher(0.0, 0.0, force_match_for_each_row=True), ArgMaxMatcher(None, None), ArgMaxMatcher(0.5, 0.5), BipartiteMatcher(),
-    ArgMaxMatcher(0.5, 0.1, negatives_lower_than_unmatched=False)])
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        ArgMaxMatcher(0.0, 0.0, force_match_for_each_row=True),
+        ArgMaxMatcher(None, None),
+        ArgMaxMatcher(0.5, 0.5),
+        BipartiteMatcher(),
+        ArgMaxMatcher(0.5, 0.1, negatives_lower_than_unmatched=False),
+    ],
+)
 @pytest.mark.parametrize("similarity", [box_ops.iou, box_ops.neg_sq_dist])
 def test_padding_never_matches(matcher, similarity):
     """The second image has one object and two padding rows, the first one only padding."""
-    truth = groundtruth([np.zeros([3, 4]), [[50, 50, 60, 60], [0, 0, 0, 0], [0, 0, 0, 0]]], [[0] * 3, [1, 0, 0]],
-                        weights=[[0, 0, 0], [1, 0, 0]], counts=[0, 1])
+    truth = groundtruth(
+        [np.zeros([3, 4]), [[50, 50, 60, 60], [0, 0, 0, 0], [0, 0, 0, 0]]], [[0] * 3, [1, 0, 0]], weights=[[0, 0, 0], [1, 0, 0]], counts=[0, 1]
+    )
     targets = TargetAssigner(similarity, matcher, FasterRcnnBoxCoder())(ANCHORS, truth, num_classes=2)
     matches = targets.matches.numpy()
     assert (matches <= 0).all() and (matches[0] == -1).all()

@@ -55,9 +55,7 @@ def random_pad_image(
     return window.pad(sample, before, size, color)
 
 
-def random_absolute_pad_image(
-    sample: Sample, seed: tf.Tensor, max_height_padding: int, max_width_padding: int, pad_color: Color = None
-) -> Sample:
+def random_absolute_pad_image(sample: Sample, seed: tf.Tensor, max_height_padding: int, max_width_padding: int, pad_color: Color = None) -> Sample:
     """A canvas less than `max_..._padding` pixels larger than the image."""
     largest = tf.shape(sample.image)[:2] + tf.constant([max_height_padding, max_width_padding])
     return random_pad_image(sample, seed, None, largest, pad_color)

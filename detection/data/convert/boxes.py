@@ -1,6 +1,6 @@
 """From annotated boxes in pixels to checked, normalised boxes of a record.
 
-    inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped     unknown class -> refused
+inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped     unknown class -> refused
 """
 
 from __future__ import annotations
@@ -82,8 +82,20 @@ def check(image: AnnotatedImage, width: int, height: int, ids: dict[str, int], m
             fault("box_repeated", shown, "kept")
         seen.add((box.name, *corners))
         area = box.area * x_scale * y_scale if box.area is not None else (xmax - xmin) * (ymax - ymin)
-        kept.append(RecordBox(
-            ymin / height, xmin / width, ymax / height, xmax / width, ids[box.name], box.name, area,
-            difficult=box.difficult, is_crowd=box.is_crowd, group_of=box.group_of, truncated=box.truncated, view=box.view,
-        ))
+        kept.append(
+            RecordBox(
+                ymin / height,
+                xmin / width,
+                ymax / height,
+                xmax / width,
+                ids[box.name],
+                box.name,
+                area,
+                difficult=box.difficult,
+                is_crowd=box.is_crowd,
+                group_of=box.group_of,
+                truncated=box.truncated,
+                view=box.view,
+            )
+        )
     return kept, faults

@@ -30,14 +30,28 @@ _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
 # Pillow turns TIFF, and TIFF alone, upright while it loads; this turns it back.
 _TIFF_BACK = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
 }
 _PNG_BIT_DEPTH_AT = 24
 _GREY, _ENOUGH = 128, 0.95  # of a JPEG whose end is missing: what fills it, and the part of its lines that must be there to repair it
 _SIGNATURES = {
-    b"\x1f\x8b": "gzip data", b"PK": "a zip archive", b"%PDF": "a PDF", b"<?xml": "XML", b"<svg": "SVG", b"<!": "HTML", b"<html": "HTML",
-    b"II*\0": "a damaged TIFF", b"\xff\xd8": "a damaged JPEG", b"\x89PNG": "a damaged PNG", b"GIF8": "a damaged GIF",
+    b"\x1f\x8b": "gzip data",
+    b"PK": "a zip archive",
+    b"%PDF": "a PDF",
+    b"<?xml": "XML",
+    b"<svg": "SVG",
+    b"<!": "HTML",
+    b"<html": "HTML",
+    b"II*\0": "a damaged TIFF",
+    b"\xff\xd8": "a damaged JPEG",
+    b"\x89PNG": "a damaged PNG",
+    b"GIF8": "a damaged GIF",
     b"version https://git-lfs": "a Git LFS pointer; run git lfs pull",
 }
 
@@ -84,6 +98,7 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
     Raises:
         BadImage: with the fault.
     """
+
     def bad(kind: str, value: str) -> BadImage:
         return BadImage(Fault(kind, name, "", value, _LEFT_OUT))
 

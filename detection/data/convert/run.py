@@ -137,8 +137,10 @@ def _ids_of(todo: list[AnnotatedImage], options: Options) -> dict[str, int]:
     """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of reading."""
     names = sorted({box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)})
     if not names:
-        raise DataError(f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made; check --annotation_dir, "
-                        f"or pass an existing --label_map_path to convert images without objects")
+        raise DataError(
+            f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made; check --annotation_dir, "
+            f"or pass an existing --label_map_path to convert images without objects"
+        )
     return {name: label for label, name in enumerate(names, start=1)}
 
 

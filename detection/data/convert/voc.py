@@ -209,7 +209,9 @@ def _box(element: Element, number: int, where: str, faults: list[Fault]) -> Anno
             faults.append(Fault("box_unreadable", where, f"{item} <{tag}>", f"{text!r} is not a number", "box left out"))
             return None
     return AnnotatedBox(
-        item, name, *numbers,
+        item,
+        name,
+        *numbers,
         difficult=_flag(element, "difficult"),
         truncated=_flag(element, "truncated"),
         view=(element.findtext("pose") or "").strip(),

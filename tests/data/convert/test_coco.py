@@ -122,8 +122,10 @@ _JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "file_name", "width", "height"], _JSON)), max_size=4),
-       st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)), max_size=4))
+@given(
+    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "file_name", "width", "height"], _JSON)), max_size=4),
+    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)), max_size=4),
+)
 def test_only_our_error_escapes(folder, images, annotations):
     found, _ = read(folder, images, annotations)
     assert sum(image.found_boxes for image in found) == len(annotations)

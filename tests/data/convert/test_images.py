@@ -116,7 +116,7 @@ def test_content_counts_not_the_extension(tmp_path, encode):
         (b"", "empty file"),
         (b"<!DOCTYPE html><html>404</html>", "HTML"),
         (b"hello, this is no image at all", "text: 'hello, this"),
-        ("schöne grüße, kein bild, " .encode() * 9, "text"),
+        ("schöne grüße, kein bild, ".encode() * 9, "text"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"\x1f\x8b" + b"\0" * 50, "gzip"),
         (b"PK\x03\x04" + b"\0" * 50, "zip"),

@@ -114,11 +114,26 @@ def test_skip_leaves_out_and_tells(voc_folder, encode):
     report, told = voc_folder.convert()
     assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"clipped.jpg", b"good.jpg", b"inverted.jpg", b"zero.jpg"]
     kinds = sorted(fault.kind for fault in report.faults)
-    assert kinds == ["annotation_unreadable", "box_clipped", "box_inverted", "box_zero_area", "image_missing", "image_truncated", "image_unreadable",
-                     "image_unreadable", "size_mismatch"]
+    assert kinds == [
+        "annotation_unreadable",
+        "box_clipped",
+        "box_inverted",
+        "box_zero_area",
+        "image_missing",
+        "image_truncated",
+        "image_unreadable",
+        "image_unreadable",
+        "size_mismatch",
+    ]
     for part in (
-        "left out: 6 of 10 images", "inverted.xml: object 1 'dog'", "text.jpg: not an image of a known type, but text", "empty.jpg: empty file",
-        "lost.jpg", "broken.xml", "wrong: images that cannot be decoded: 2", "note: boxes without area; left out: 1",
+        "left out: 6 of 10 images",
+        "inverted.xml: object 1 'dog'",
+        "text.jpg: not an image of a known type, but text",
+        "empty.jpg: empty file",
+        "lost.jpg",
+        "broken.xml",
+        "wrong: images that cannot be decoded: 2",
+        "note: boxes without area; left out: 1",
     ):
         assert part in told
     saved = json.loads((voc_folder.root / "out" / "all.record.report.json").read_text())
