@@ -20,7 +20,8 @@ def build(text):
     [
         ("argmax_matcher {}", ArgMaxMatcher(0.5, 0.5, True, False)),
         (
-            "argmax_matcher { matched_threshold: 0.75 unmatched_threshold: 0.25 negatives_lower_than_unmatched: false force_match_for_each_row: true }",
+            "argmax_matcher { matched_threshold: 0.75 unmatched_threshold: 0.25 "
+            "negatives_lower_than_unmatched: false force_match_for_each_row: true }",
             ArgMaxMatcher(0.75, 0.25, False, True),
         ),
         ("argmax_matcher { ignore_thresholds: true matched_threshold: 0.25 }", ArgMaxMatcher(None, None)),
