@@ -96,7 +96,8 @@ class Row(NamedTuple):
         parts = " + ".join(f"{name} {value:.0f}" for name, value in self.cpu_seconds.items())
         return (
             f"{self.name:32} loss {self.losses[0]:8.3f} -> {self.losses[-1]:8.3f}  {self.step_ms:6.0f} ms/step  "
-            f"served - own {self.gap:.1e}, scores {self.score_gap:.1e} of {self.moves:.1e}  {self.seconds:4.0f} s, CPU {parts}  {self.peak_mib:6.0f} MiB"
+            f"served - own {self.gap:.1e}, scores {self.score_gap:.1e} of {self.moves:.1e}  {self.seconds:4.0f} s, "
+            f"CPU {parts}  {self.peak_mib:6.0f} MiB"
         )
 
 
