@@ -104,4 +104,4 @@ def test_shipped_configs_build(path: Path) -> None:
     assert config.check(message, str(path), check_paths=False) == []
     detector = pipeline.build(message, read_label_maps=False).make_detector()
     detector.build_weights()
-    assert len(detector.variables) > 100
+    assert len(detector.variables) > 30  # VGG16, without batch norm, has the fewest

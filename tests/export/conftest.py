@@ -34,6 +34,8 @@ def fast_rcnn(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> SimpleNamespace:
+    import keras
+
     from detection import config
     from detection.builders import pipeline as pipeline_builder
     from detection.train import checkpoints
@@ -45,6 +47,7 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
         message = config.override(message, overrides)
         config.save(message, folder / "pipeline.config")
     pipeline = pipeline_builder.build(message)
+    keras.utils.set_random_seed(5)  # Folders of tests share exports, but each has a detector of its own: they must be the same.
     detector = pipeline.make_detector()
     detector.build_weights()
     random = np.random.default_rng(5)
