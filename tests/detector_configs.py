@@ -1,4 +1,5 @@
-"""Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over all of them are made from.
+"""Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over all of them are made from;
+and what such a detector's training wrote down.
 
 A new meta-architecture gets a line in `TEMPLATES`; the tests fail until it has one.
 """
@@ -6,7 +7,10 @@ A new meta-architecture gets a line in `TEMPLATES`; the tests fail until it has 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+import tensorflow as tf
 
 from detection.builders import feature_extractor
 
@@ -160,3 +164,15 @@ def leads_to(factory: Callable) -> tuple:
         args, keywords = (*function.args, *args), {**function.keywords, **keywords}
         function = function.func
     return function, args, tuple(sorted(keywords.items()))
+
+
+def loss_history(folder: Path) -> tuple[list[float], list[float]]:
+    """Total loss of every step, and when it was written, seconds."""
+    losses, seconds = [], []
+    for path in folder.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                if value.tag == "Loss/total_loss":
+                    losses.append(float(tf.make_ndarray(value.tensor)))
+                    seconds.append(event.wall_time)
+    return losses, seconds

@@ -33,7 +33,7 @@ detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
 STEPS = 20
-LOSS, MEAN_AP = "Loss/total_loss", "DetectionBoxes_Precision/mAP"
+MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception")
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
@@ -136,22 +136,10 @@ def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Se
     pipeline, model_dir = detection.load_pipeline(path), folder / "run"
     options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
     metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=options, stream=told)
-    losses, seconds = _history(model_dir / "train")
+    losses, seconds = detector_configs.loss_history(model_dir / "train")
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(folder / "exported"))
     gap, count = _compare(model_dir, folder / "exported", data.picture)
     return Outcome(losses, 1e3 * float(np.median(np.diff(seconds))), metrics, gap, count)
-
-
-def _history(folder: Path) -> tuple[list[float], list[float]]:
-    """Total loss of every step, and when it was written, seconds."""
-    losses, seconds = [], []
-    for path in folder.glob("events.*"):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                if value.tag == LOSS:
-                    losses.append(float(tf.make_ndarray(value.tensor)))
-                    seconds.append(event.wall_time)
-    return losses, seconds
 
 
 def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int]:
