@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection import config as configs
-from detection.benchmark import inputs, machine
+from detection.benchmark import inputs, machine, random_weights
 from detection.benchmark.flops import count_flops
 from detection.benchmark.inputs import Options
 from detection.benchmark.served_graph import Part, ServedGraph
@@ -197,7 +197,9 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
         pipeline = pipelines.build(message, read_label_maps=False)
         detector = pipeline.make_detector()
         detector.build_weights()
-        if prefix is not None:
+        if prefix is None:
+            random_weights.settle(detector)
+        else:
             checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
         served = ServingInput()
         if takes_proposals(detector):  # Of known number, so that operations can be counted also where regions take turns.

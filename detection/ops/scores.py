@@ -25,7 +25,8 @@ class ScoreConverter:
         if self.kind == "sigmoid":
             return tf.sigmoid(logits)
         if self.kind == "softmax":
-            return tf.nn.softmax(logits)
+            # As a matrix: oneDNN's softmax of three dimensions takes twice as long on CPUs.
+            return tf.reshape(tf.nn.softmax(tf.reshape(logits, [-1, tf.shape(logits)[-1]])), tf.shape(logits))
         return logits
 
 

@@ -214,3 +214,34 @@ def test_rows_of_class_specific_boxes_wherever_they_are(limits):
     check(nms, boxes, scores, windows)
     boxes[1, np.argsort(-scores[1].max(-1))[:1400]] = boxes[1, 0]
     check(nms, boxes, scores, windows)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_where_all_scores_are_the_same(known):
+    """What a detector gives before it has learnt: survivors do not overlap, rows are theirs, however many pairs tie, of known number or not."""
+    boxes, scores, windows = random_case(5, 2, 300, 90, specific=True)
+    scores = np.full_like(scores, 0.25)
+    nms = MulticlassNms(0.0, 0.6, 100, 300)
+    shapes = [array.shape if known else [None] * array.ndim for array in (boxes, scores, windows)]
+    shapes = [[*shapes[0][:3], 4], shapes[1], [*shapes[2][:1], 4]]
+    run = tf.function(nms.with_indices, input_signature=[tf.TensorSpec(shape) for shape in shapes], autograph=False)
+    kept, rows = run(boxes, scores, windows)
+    np.testing.assert_array_equal(kept.counts, [300, 300])
+    for image in range(2):
+        own = boxes[image, rows[image], kept.classes[image]]
+        np.testing.assert_array_equal(kept.boxes[image], np.clip(own, 0.0, 100.0))
+        for k in np.unique(kept.classes[image]):
+            of_class = own[kept.classes[image] == k]
+            assert len(of_class) == len(np.unique(rows[image][kept.classes[image] == k]))
+            for place, box in enumerate(of_class):
+                assert (overlaps_of(box, np.delete(of_class, place, 0)) <= 0.6).all()
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(300, 90), (1917, 90), (2000, 3), (91, 91 * 7)])
+def test_sample_sees_every_class_and_every_place(rows, classes):
+    """The threshold of the first look: of scores that rise with the class, or the row, about as many lie above it as are asked for."""
+    nms = MulticlassNms(0.0, 0.6, 100, 100)
+    for scores in (np.arange(classes) + np.zeros([rows, 1]), np.arange(rows)[:, np.newaxis] + np.zeros([1, classes]), np.zeros([rows, classes])):
+        scores = (scores + np.linspace(0.001, 0.9, rows * classes).reshape(rows, classes)).astype(np.float32)
+        threshold = float(nms._promising(tf.constant(scores[np.newaxis]), 100))
+        assert 400 <= (scores > threshold).sum() <= 1600

@@ -1,0 +1,57 @@
+"""Weights for detectors that are timed without a checkpoint.
+
+Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with its first moving averages, 0 and
+1, signals die out from layer to layer, until every score is the same number. Suppression then meets nothing but ties, and what it costs is not
+what it costs any detector that has learnt. So each kernel is divided by the spread of what its layer gives for noise (layer-sequential unit-variance
+initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from detection.export.serving import takes_proposals
+from detection.networks.layers import Conv, Dense, DepthwiseConv, SeparableConv
+from detection.types import ImageBatch, Proposals
+
+_SIZE = 128  # pixels of the noise; kernels depend on it little, and the time that this takes much
+_REGIONS = 16
+
+
+def settle(detector: Any) -> None:
+    """Scales the kernels of a built detector, in place."""
+    images = tf.random.uniform([1, _SIZE, _SIZE, 3], maxval=255.0)
+    shapes = tf.constant([[_SIZE, _SIZE]])
+    batch = ImageBatch(images, shapes, _regions()) if takes_proposals(detector) else ImageBatch(images, shapes)
+    with _settling(detector):
+        detector.predict(batch, training=False)
+
+
+def _regions() -> Proposals:
+    corners = tf.random.uniform([1, _REGIONS, 2], maxval=_SIZE / 2.0)
+    return Proposals(tf.concat([corners, corners + _SIZE / 2.0], axis=-1), tf.ones([1, _REGIONS]), tf.fill([1], _REGIONS))
+
+
+@contextlib.contextmanager
+def _settling(detector: Any) -> Iterator[None]:
+    """While it lasts, each layer with a kernel settles it when it is called."""
+    layers = [layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))]
+    for layer in layers:
+        layer.call = functools.partial(_settled, layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call
+
+
+def _settled(layer: Any, call: Callable[..., tf.Tensor], x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    spread = float(tf.math.reduce_std(call(x, training=training)))
+    if spread > 0.0:  # 0 where a layer has not seen anything but constants
+        layer.kernel.assign(layer.kernel / spread)
+    return call(x, training=training)
