@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -195,6 +196,8 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
     message = configs.override(message, _proposal_settings(options))
     try:
         pipeline = pipelines.build(message, read_label_maps=False)
+        if prefix is None:
+            keras.utils.set_random_seed(0)  # What is suppressed, and so how fast, depends on the weights: they are the same each time.
         detector = pipeline.make_detector()
         detector.build_weights()
         if prefix is None:

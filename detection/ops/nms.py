@@ -8,13 +8,14 @@ Suppression looks at unclipped boxes: clipping first would change about half of 
 
 Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since only higher
 scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t above which lie a few pairs for
-each detection wanted, and again at score_threshold only if an image had too few survivors for the result to be complete.
+each detection wanted; if an image had too few survivors for the result to be complete, at one of many more; and only then at score_threshold.
 Likewise it asks for somewhat more rows than are wanted, since empty ones go, and for all rows only if those did not suffice.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,8 +25,8 @@ from detection.ops import boxes as box_ops
 from detection.ops import suppression
 
 _FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
-_SAMPLE = 4096  # scores that say how high the best lie
-_CONSIDERED = 8  # pairs for each row that is wanted: most are suppressed
+_SAMPLE = 2048  # scores that say how high the best lie
+_FIRST_LOOK, _SECOND_LOOK = 8, 64  # pairs for each row that is wanted: most are suppressed
 _LOOKED_AT = 8  # rows for each detection wanted, where its row is looked for first
 _ODD = 0x3C6EF35F  # spreads the bits of scores before those of coordinates are added
 _PAIRS = 2**18  # of row and detection, compared at a time when that did not find it
@@ -84,17 +85,22 @@ class MulticlassNms:
             nothing_left = (threshold <= self.score_threshold) & (found.valid_detections < rows)
             return kept, unclipped, tf.reduce_all((kept.counts == wanted) | nothing_left)
 
-        def full() -> tuple[Kept, tf.Tensor]:
-            *found, complete = run(self.score_threshold, rows)
-            return tf.cond(complete, lambda: tuple(found), lambda: run(self.score_threshold, all_rows)[:2])
+        def first_complete(looks: list[tuple[Callable[[], tf.Tensor | float], int | tf.Tensor]]) -> tuple[Kept, tf.Tensor]:
+            (threshold, rows), *others = looks
+            *found, complete = run(threshold(), rows)
+            return tf.cond(complete, lambda: tuple(found), lambda: first_complete(others)) if others else tuple(found)
 
-        if scores.shape[1] and scores.shape[2] and scores.shape[1] * scores.shape[2] <= _FEW_PAIRS:
-            return full()
-        *found, complete = run(self._promising(scores, rows), rows)
-        return tf.cond(complete, lambda: tuple(found), full)
+        everything = [(lambda: self.score_threshold, rows), (lambda: self.score_threshold, all_rows)]
+        pairs = scores.shape[1] * scores.shape[2] if scores.shape[1] and scores.shape[2] else None
+        if pairs is not None and pairs <= _FEW_PAIRS:
+            return first_complete(everything)
+        glances = [(lambda: self._promising(scores, _FIRST_LOOK * rows), rows)]
+        if pairs is None or pairs > 2 * _SECOND_LOOK * rows:
+            glances.append((lambda: self._promising(scores, _SECOND_LOOK * rows), 2 * rows))
+        return first_complete(glances + everything)
 
-    def _promising(self, scores: tf.Tensor, rows: int) -> tf.Tensor:
-        """A threshold, scalar, that in every image about _CONSIDERED times `rows` scores exceed; at least score_threshold.
+    def _promising(self, scores: tf.Tensor, wanted: int) -> tf.Tensor:
+        """A threshold, scalar, that in every image about `wanted` scores exceed; at least score_threshold.
 
         Of a sample, since ordering all scores would take longer than suppression. A little less than the score found: what ties there counts too,
         which is everything where a detector knows nothing yet.
@@ -104,7 +110,7 @@ class MulticlassNms:
         stride = _stride(count)
         sample = pairs[:, ::stride]
         size = tf.shape(sample)[1]
-        enough = tf.clip_by_value(_CONSIDERED * rows // stride, 1, size)
+        enough = tf.clip_by_value(wanted // stride, 1, size)
         lowest = tf.reduce_min(tf.math.top_k(sample, enough).values[:, -1])
         return tf.maximum(lowest - tf.abs(lowest) * 1e-6, self.score_threshold)
 

@@ -114,12 +114,9 @@ def _measure(job: Job, result: Result) -> None:
 
 
 def _time(job: Job) -> dict[str, Any]:
-    import keras
-
     from detection.benchmark import inputs, rows
 
     asked = job["benchmark"]
-    keras.utils.set_random_seed(0)  # Of weights that nothing was restored into: what is suppressed, and how fast, depends on them.
     options = inputs.Options(
         images=tuple(asked["images"]),
         shorter_side=asked["size"] or None,

@@ -243,5 +243,5 @@ def test_sample_sees_every_class_and_every_place(rows, classes):
     nms = MulticlassNms(0.0, 0.6, 100, 100)
     for scores in (np.arange(classes) + np.zeros([rows, 1]), np.arange(rows)[:, np.newaxis] + np.zeros([1, classes]), np.zeros([rows, classes])):
         scores = (scores + np.linspace(0.001, 0.9, rows * classes).reshape(rows, classes)).astype(np.float32)
-        threshold = float(nms._promising(tf.constant(scores[np.newaxis]), 100))
+        threshold = float(nms._promising(tf.constant(scores[np.newaxis]), 800))
         assert 400 <= (scores > threshold).sum() <= 1600
