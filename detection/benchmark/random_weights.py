@@ -1,9 +1,9 @@
-"""Weights for detectors that are timed without a checkpoint.
+"""Weights for detectors that are timed without a checkpoint: the same each time, since what is suppressed, and so how fast, depends on them.
 
 Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with its first moving averages, 0 and
 1, signals die out from layer to layer, until every score is the same number. Suppression then meets nothing but ties, and what it costs is not
-what it costs any detector that has learnt. So each kernel is divided by the spread of what its layer gives for noise (layer-sequential unit-variance
-initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
+what it costs any detector that has learnt. So each kernel is drawn, and divided by the spread of what its layer gives for noise (layer-sequential
+unit-variance initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ _SIZE = 128  # pixels of the noise; kernels depend on it little, and the time th
 _REGIONS = 16
 
 
-def settle(detector: Any) -> None:
-    """Scales the kernels of a built detector, in place."""
-    images = tf.random.uniform([1, _SIZE, _SIZE, 3], maxval=255.0)
+def draw(detector: Any, seed: int = 0) -> None:
+    """Gives a built detector new kernels, in place; biases and moving averages stay as they are."""
+    images = tf.random.stateless_uniform([1, _SIZE, _SIZE, 3], (seed, 0), maxval=255.0)
     shapes = tf.constant([[_SIZE, _SIZE]])
-    batch = ImageBatch(images, shapes, _regions()) if takes_proposals(detector) else ImageBatch(images, shapes)
-    with _settling(detector):
+    batch = ImageBatch(images, shapes, _regions(seed)) if takes_proposals(detector) else ImageBatch(images, shapes)
+    with _drawing(detector, seed):
         detector.predict(batch, training=False)
 
 
-def _regions() -> Proposals:
-    corners = tf.random.uniform([1, _REGIONS, 2], maxval=_SIZE / 2.0)
+def _regions(seed: int) -> Proposals:
+    corners = tf.random.stateless_uniform([1, _REGIONS, 2], (seed, 1), maxval=_SIZE / 2.0)
     return Proposals(tf.concat([corners, corners + _SIZE / 2.0], axis=-1), tf.ones([1, _REGIONS]), tf.fill([1], _REGIONS))
 
 
 @contextlib.contextmanager
-def _settling(detector: Any) -> Iterator[None]:
-    """While it lasts, each layer with a kernel settles it when it is called."""
+def _drawing(detector: Any, seed: int) -> Iterator[None]:
+    """While it lasts, each layer with kernels draws and scales them when it is called."""
     layers = [layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))]
-    for layer in layers:
-        layer.call = functools.partial(_settled, layer, layer.call)
+    for number, layer in enumerate(layers):
+        layer.call = functools.partial(_drawn, layer, layer.call, (seed, 2 + number))
     try:
         yield
     finally:
@@ -50,7 +50,10 @@ def _settling(detector: Any) -> Iterator[None]:
             del layer.call
 
 
-def _settled(layer: Any, call: Callable[..., tf.Tensor], x: tf.Tensor, training: bool = False) -> tf.Tensor:
+def _drawn(layer: Any, call: Callable[..., tf.Tensor], seed: tuple[int, int], x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    for kernel in (layer.kernel, getattr(layer, "depthwise_kernel", None)):
+        if kernel is not None:
+            kernel.assign(tf.random.stateless_normal(kernel.shape, seed))
     spread = float(tf.math.reduce_std(call(x, training=training)))
     if spread > 0.0:  # 0 where a layer has not seen anything but constants
         layer.kernel.assign(layer.kernel / spread)

@@ -119,6 +119,7 @@ def _details(row: Row) -> str:
     lines += [
         "",
         f"outside network  {100 * row['outside_network']:.1f} % of the whole   ({row['images_per_second']:.1f} images/s)",
+        *([f"postprocessing   {100 * row['postprocess_share']:.1f} % of the whole"] if "postprocess_share" in row else []),
         f"found            {row['detections']:.0f} detections an image{given}",
         f"parameters       {row['parameters']:,} (batch norm folded)",
         f"operations       {_gflops(row)} GFLOPs, two a multiply-add; not counted: {row['not_counted']}",

@@ -11,9 +11,11 @@ A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a 
     network        both stages
     postprocess    decoding, suppression, and what else the outputs take
     end_to_end     the call as a client makes it, outputs fetched
+    without_postprocess   the same graph up to raw predictions, in one call
 
-Each part is measured by itself, so they need not add up to the whole; `outside_network` is what of the whole the network does not explain, in rounds
-in which both were measured.
+Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which both sides were measured:
+`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before postprocessing. Where rounds are
+few and slow their noise is larger than that, so it is taken to lie between nothing and what postprocessing takes when it is called alone.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -41,6 +42,7 @@ from detection.export.serving import ServingInput, serving_graph, takes_proposal
 from detection.train import checkpoint_files, checkpoints
 
 PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = "preprocess", "first_stage", "second_stage", "network", "postprocess", "end_to_end"
+WITHOUT = "without_postprocess"
 NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 _DEFAULTS = Options()
@@ -103,9 +105,10 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         "input": f"{fed[0][0].dtype.name} {list(fed[0][0].shape)}",
         "network_input": list(parts.latest[served.network_input].shape),
         "proposals_given": options.proposals if given else None,
-        "milliseconds": {name: _timing(rounds, name) for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)},
+        "milliseconds": {name: _timing(rounds, name) for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK, WITHOUT)},
         "cpu_milliseconds": {name: float(np.mean(times)) for name, times in rounds.cpu.items()},
         "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
+        "postprocess_share": _postprocess_share(rounds),
         "images_per_second": 1e3 * options.batch / rounds.timing(END_TO_END).mean,
         "parameters": served.count_parameters(),
         **parts.count_flops(),
@@ -131,10 +134,11 @@ class _Parts:
 
     def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]]) -> None:
         self._served, self._fed = served, fed
-        self._turn = dict.fromkeys((END_TO_END, PREPROCESS), 0)
+        self._turn = dict.fromkeys((END_TO_END, PREPROCESS, WITHOUT), 0)
         self.latest: dict[str, tf.Tensor] = {}
         self.counts: list[float] = []
         self._parts = {PREPROCESS: served.preprocess(), NETWORK: served.network(), POSTPROCESS: served.postprocess()}
+        self._without = served.without_postprocess()
         if served.border:
             self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()}
         for name in (PREPROCESS, NETWORK, *([FIRST] if served.border else [])):  # Whoever runs first finds something there.
@@ -144,7 +148,7 @@ class _Parts:
         """In the order in which a client's image meets them."""
         order = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
         parts = {name: (lambda name=name: self._run(name)) for name in order if name in self._parts}
-        return {END_TO_END: self._end_to_end, **parts}
+        return {END_TO_END: self._end_to_end, **parts, WITHOUT: self._until_postprocess}
 
     def count_flops(self) -> dict[str, Any]:
         """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they are."""
@@ -160,6 +164,10 @@ class _Parts:
 
     def _end_to_end(self) -> None:
         self.counts.append(float(_detections(self._served.serve(*self._next(END_TO_END)))["num_detections"].mean()))
+
+    def _until_postprocess(self) -> None:
+        self._without.run(*self._next(WITHOUT))
+        machine.wait()
 
     def _run(self, name: str) -> None:
         part: Part = self._parts[name]
@@ -183,6 +191,11 @@ def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
     return timing
 
 
+def _postprocess_share(rounds: Rounds) -> float:
+    alone = rounds.timing(POSTPROCESS).median / rounds.timing(END_TO_END).median
+    return float(np.clip(1 - 1 / rounds.ratio(END_TO_END, WITHOUT), 0.0, alone))
+
+
 def _proposal_settings(options: Options) -> list[str]:
     return [] if options.max_proposals is None else [f"model.faster_rcnn.first_stage_max_proposals={options.max_proposals}"]
 
@@ -196,12 +209,10 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
     message = configs.override(message, _proposal_settings(options))
     try:
         pipeline = pipelines.build(message, read_label_maps=False)
-        if prefix is None:
-            keras.utils.set_random_seed(0)  # What is suppressed, and so how fast, depends on the weights: they are the same each time.
         detector = pipeline.make_detector()
         detector.build_weights()
         if prefix is None:
-            random_weights.settle(detector)
+            random_weights.draw(detector)
         else:
             checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
         served = ServingInput()

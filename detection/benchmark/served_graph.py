@@ -151,9 +151,16 @@ class ServedGraph:
 
     def postprocess(self) -> Part:
         """Raw predictions, and true shapes where they vary -> the outputs, numbered."""
-        marks = self._marked.marks
-        taken = tuple(mark for mark in sorted(marks) if mark == TRUE_SHAPES or mark.startswith(f"{NETWORK_OUTPUT}/"))
+        taken = self._postprocessed
         return Part(taken, self._cut(taken, {str(number): name for number, name in enumerate(self._marked.outputs)}))
+
+    def without_postprocess(self) -> Part:
+        """All before it: the inputs, in the order of `input_keys` -> what postprocessing takes."""
+        return Part(self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._postprocessed}))
+
+    @property
+    def _postprocessed(self) -> tuple[str, ...]:
+        return tuple(mark for mark in sorted(self._marked.marks) if mark == TRUE_SHAPES or mark.startswith(f"{NETWORK_OUTPUT}/"))
 
     def network_at(self, shapes: Mapping[str, tuple[int, ...]]) -> tf.types.experimental.ConcreteFunction:
         """The network alone for values of these shapes, by mark of `network_inputs`, every size in it known: for counting operations."""

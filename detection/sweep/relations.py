@@ -81,12 +81,18 @@ def shares(rows: Iterable[Row]) -> list[Share]:
     found = []
     rows = [row for row in rows if row.done and milliseconds(row)]
     for meta in [*METAS, *sorted({row.meta_architecture for row in rows} - set(METAS))]:
-        after = [(milliseconds(row, "postprocess"), milliseconds(row)) for row in rows if row.meta_architecture == meta]
+        after = [(_after(row), milliseconds(row)) for row in rows if row.meta_architecture == meta]
         after = [(part, whole) for part, whole in after if part is not None]
         if after:
             times, parts = [part for part, _ in after], [part / whole for part, whole in after]
             found.append(Share(METAS.get(meta, meta), len(after), statistics.median(times), max(times), statistics.median(parts), max(parts)))
     return found
+
+
+def _after(row: Row) -> float | None:
+    """Milliseconds that postprocessing adds to the whole; in older rows what it takes when it is called alone."""
+    share = number(row.benchmark, "postprocess_share")
+    return milliseconds(row, "postprocess") if share is None else share * milliseconds(row)
 
 
 def loads(rows: Iterable[Row]) -> tuple[float, float] | None:

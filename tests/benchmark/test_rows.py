@@ -26,12 +26,13 @@ def measured(exported) -> rows.Row:
 
 def test_numbers_make_sense(measured):
     times = measured["milliseconds"]
-    assert set(times) == {"end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network"}
+    assert set(times) == {"end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network", "without_postprocess"}
     assert times["second_stage"] is None and times["first_stage"] == times["network"]
     for name in ("end_to_end", "preprocess", "postprocess", "network"):
         assert 0 < times[name]["low"] <= times[name]["median"] <= times[name]["high"]
         assert times[name]["std"] >= 0 and measured["cpu_milliseconds"][name] > 0
     assert measured["outside_network"] < 1
+    assert 0 <= measured["postprocess_share"] <= times["postprocess"]["median"] / times["end_to_end"]["median"]
     assert measured["images_per_second"] == pytest.approx(2000 / times["end_to_end"]["mean"])
     assert measured["input"] == "uint8 [2, 60, 80, 3]" and measured["network_input"] == [2, 96, 96, 3] and measured["size"] == [60, 80]
     assert measured["images"] == 10 and measured["batch"] == 2 and measured["noise"] and measured["distinct_images"] == 1

@@ -43,6 +43,17 @@ def test_the_parts_make_the_whole(served, image):
         assert any(value.shape == other.shape and np.allclose(value, other, atol=1e-6) for other in whole.values())
 
 
+def test_all_before_postprocessing_in_one_call(served, image):
+    """What postprocessing takes, and nothing of what it does."""
+    marks, _ = _parts(served, image)
+    before, after = served.without_postprocess(), served.postprocess()
+    made = before.run(image)
+    assert set(made) == set(after.takes)
+    for mark, value in made.items():
+        np.testing.assert_allclose(value, marks[mark], atol=1e-6)
+    assert "CombinedNonMaxSuppression" in _ops(after) and "CombinedNonMaxSuppression" not in _ops(before)
+
+
 def test_the_network_gets_scaled_images_and_gives_codes_and_logits(served, image):
     marks, outputs = _parts(served, image)
     scaled = marks[served.network_input].numpy()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.errors import ConfigError
@@ -46,6 +46,7 @@ def test_within_limits():
     assert chosen(ms=50, mib=150) == "fast"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 1)), min_size=1, max_size=20),
     st.none() | st.floats(1, 100),
@@ -178,6 +179,10 @@ def test_resolutions_that_halve_twice_give_two_pairs():
 def test_share_of_post_processing():
     (one,) = relations.shares([row("a", 10, meta_architecture="ssd"), row("b", 30, meta_architecture="ssd"), results.Row("c", "c", "failed")])
     assert one == ("SSD", 2, 2.0, 3.0, pytest.approx(0.1), pytest.approx(0.1))
+    measured = row("d", 50, meta_architecture="ssd")
+    measured.benchmark["postprocess_share"] = 0.04  # of rounds in which the whole was run without it, too
+    (one,) = relations.shares([measured])
+    assert one == ("SSD", 1, pytest.approx(2.0), pytest.approx(2.0), 0.04, 0.04)
 
 
 def test_frontier_table_is_the_frontier():
