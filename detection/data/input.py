@@ -190,6 +190,7 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
     cached = _read_in_order(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache() if options.cache else None
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        _allow_global_seed_zero()
         elements = _read_shuffled(options, files, epoch_seed) if cached is None else cached
         if options.shuffle and options.shuffle_buffer_size > 1:
             elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
@@ -199,6 +200,13 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
 
     stream = seeds.flat_map(_as_is(epoch))
     return stream.skip(skipped) if skipped else stream
+
+
+def _allow_global_seed_zero() -> None:
+    """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which a tensor cannot answer."""
+    graph = tf.compat.v1.get_default_graph()
+    if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow's idea of zero
+        graph.seed = 1
 
 
 def _read_in_order(files: tuple[str, ...]) -> tf.data.Dataset:
