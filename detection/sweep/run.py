@@ -31,6 +31,7 @@ from detection.errors import ConfigError, DetectionError
 from detection.progress import duration
 from detection.sweep import results
 from detection.sweep.grid import RANDOM, TRAINED, Configuration, groups
+from detection.sweep.pace import Pace
 from detection.sweep.process import Outcome, Running, Stage, check_memory_limit
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
@@ -96,13 +97,16 @@ class _Sweep:
         self._rows = {row.key: row for row in results.read(self._file)} if self._file.exists() else {}
         self._signal = 0
         self._begun, self._total = time.monotonic(), 0
-        self._finished: list[float] = []  # seconds since the beginning, a row each
+        self._pace = Pace(options.jobs)
+        self._finished = 0  # rows
+        self._trainings = self._trained = 0  # to do in all, and over
 
     def run(self) -> list[Row]:
         todo = [one for one in self._configurations if not self._is_done(one)]
         self._total = len(todo)
         self._say(self._plan(len(todo)))
         self._look_for_files(todo)
+        self._trainings = sum(self._to_train(members) is not None for members in groups(todo))
         with self._signals():
             self._work_off([self._group(members) for members in groups(todo)])
         if self._signal:
@@ -134,17 +138,25 @@ class _Sweep:
                 self._add(one, Outcome({}, one.refused))
             else:
                 buildable.append(one)
-        if buildable and buildable[0].weights == TRAINED and not self._stages.is_trained(buildable[0]):
+        if self._to_train(buildable) is not None:
             stage = self._stages.train(buildable[0])
             self._say(f"{stage.label}; see {stage.log}")
             outcome = yield stage
-            if outcome.reason:
+            self._trained += 1
+            if not outcome.reason:
+                self._say(f"trained {buildable[0].trained_id}  [{self._trained}/{self._trainings} trainings]  {self._eta()}".rstrip())
+            else:
                 for one in buildable:
                     self._add(one, Outcome({}, f"training: {outcome.reason}"))
                 return
         for one in buildable:
             stage = self._stages.measure(one, alone=self._options.jobs > 1)
             self._add(one, self._stages.found(one) if stage is None else (yield stage))
+
+    def _to_train(self, members: Sequence[Configuration]) -> Configuration | None:
+        """The one whose training a group waits for, if it does."""
+        first = next((one for one in members if not one.refused), None)
+        return first if first is not None and first.weights == TRAINED and not self._stages.is_trained(first) else None
 
     def _add(self, one: Configuration, outcome: Outcome) -> None:
         """The row of what was found."""
@@ -153,7 +165,7 @@ class _Sweep:
         results.append(self._file, row)
         self._rows[one.key] = row
         self._stages.clear(one)
-        self._finished.append(time.monotonic() - self._begun)
+        self._finished += 1
         self._say(self._line(row))
 
     def _check_device(self, outcome: Outcome) -> None:
@@ -190,6 +202,8 @@ class _Sweep:
                     outcome = item[1].poll()
                     if outcome is not None:
                         running.remove(item)
+                        if not outcome.reason:
+                            self._pace.add(item[1].stage.job["stage"], time.monotonic() - item[1].started)
                         if not (item[1].stopping and outcome.reason):
                             self._advance(item[0], outcome, ready)
         finally:
@@ -245,15 +259,16 @@ class _Sweep:
         return f"{len(self._configurations)} configurations, {there} of them done before; {todo} to do, {weights}"
 
     def _line(self, row: Row) -> str:
-        said = [f"[{len(self._finished)}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
+        said = [f"[{self._finished}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
         said += [f"mAP {row.mean_ap:.3f}"] if row.mean_ap is not None else []
         said += [f"{row.milliseconds:.1f} ms"] if row.milliseconds is not None else []
-        left = self._left()
-        said += [f"ETA {duration(self._finished[-1] / len(self._finished) * left)}"] if left else []
-        return "  ".join(said)
+        return "  ".join([*said, self._eta()]).rstrip()
+
+    def _eta(self) -> str:
+        return self._pace.words(self._trainings - self._trained, self._left())
 
     def _left(self) -> int:
-        return self._total - len(self._finished)
+        return self._total - self._finished
 
     def _summary(self, rows: Sequence[Row]) -> str:
         counts = Counter(row.status for row in rows)
