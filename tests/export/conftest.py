@@ -94,4 +94,5 @@ def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     if not folder.exists():
         made = request.getfixturevalue(source)
         exporter.export(made.config, made.checkpoint, str(folder), ServingInput(kind))
+        folder.with_name(f"{kind}.config").write_bytes(Path(made.config).read_bytes())  # Whose export it is: other folders' tests look at it too.
     return folder

@@ -165,6 +165,5 @@ def test_losses_and_gradients_of_the_training_graph_equal(shared: Path, name: st
     wanted = {path: norm for path, norm in expected["grad_norms"].items() if norm >= 0}
     assert set(wanted) == {path for path, gradient in gradients.items() if gradient is not None}
     # The reference moves by up to 3e-3 against itself with another number of threads (`train_noise_rel` in the manifest); ours lies within that too.
-    # Beside other work threads add in other orders: the first layer was then once off by 1.03e-2, in one of some ten runs.
     for path, norm in wanted.items():
-        np.testing.assert_allclose(tf.norm(gradients[path]), norm, rtol=1.5e-2, err_msg=path)
+        np.testing.assert_allclose(tf.norm(gradients[path]), norm, rtol=1e-2, err_msg=path)
