@@ -233,9 +233,14 @@ class ServedGraph:
 
     def _cut(self, feeds: Collection[str], fetches: Mapping[str, str]) -> Callable[..., dict[str, tf.Tensor]]:
         graph = self._subgraph(feeds, [name.partition(":")[0] for name in fetches.values()])
-        imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
-        tensor = imported.graph.get_tensor_by_name
-        return imported.prune([tensor(f"{name}:0") for name in feeds], {key: tensor(name) for key, name in fetches.items()})
+        fed = {node.name: node.attr for node in graph.node if node.name in feeds}
+        specs = [tf.TensorSpec(tf.TensorShape(fed[name]["shape"].shape), fed[name]["dtype"].type) for name in feeds]
+
+        def run(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+            given = {f"{name}:0": value for name, value in zip(feeds, values, strict=True)}
+            return dict(zip(fetches, tf.graph_util.import_graph_def(graph, given, list(fetches.values()), name=""), strict=True))
+
+        return tf.function(run, autograph=False).get_concrete_function(*specs)
 
 
 def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants
 
 from detection.export.constants import fold_constants, split, subgraph
 
@@ -50,23 +50,33 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which everything behind the marked
     tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by name stands first.
     """
-    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    graph, fed = _without_variables(function)
     outputs, marks = function.structured_outputs
-    graph = frozen.graph.as_graph_def()
     _forget_gradients(graph)
-    tensors = [_behind_identities(graph, tensor.name) for tensor in frozen.outputs]  # In the order in which tf.nest flattens (dict, dict).
+    tensors = [_behind_identities(graph, tensor.name) for tensor in function.outputs]  # In the order in which tf.nest flattens (dict, dict).
+    dtypes = dict(zip(tensors, (tensor.dtype for tensor in function.outputs), strict=True))
     output_names = dict(zip(sorted(outputs), tensors, strict=False))
     mark_names = dict(zip(sorted(marks), tensors[len(outputs) :], strict=True))
-    declared = function.inputs[: len(frozen.inputs)]  # Behind the arguments stand the variables.
-    inputs = tuple(GraphInput(fed.name, fed.dtype, known.shape) for fed, known in zip(frozen.inputs, declared, strict=True))
-    graph = fold_constants(graph, [*(fed.name for fed in inputs), *tensors])
+    inputs = tuple(GraphInput(tensor.name, tensor.dtype, tensor.shape) for tensor in fed)
+    graph = fold_constants(graph, [*(tensor.name for tensor in fed), *tensors])
     for key, tensor in mark_names.items():
-        _mark(graph, tensor, key, frozen.graph.get_tensor_by_name(tensor).dtype)
+        _mark(graph, tensor, key, dtypes[tensor])
     marked = {tensor: f"{key}:0" for key, tensor in mark_names.items()}
     for key, tensor in output_names.items():
-        _add_identity(graph, marked.get(tensor, tensor), key, frozen.graph.get_tensor_by_name(tensor).dtype)
-    graph = subgraph(graph, [*(split(fed.name)[0] for fed in inputs), *output_names])
+        _add_identity(graph, marked.get(tensor, tensor), key, dtypes[tensor])
+    graph = subgraph(graph, [*(split(tensor.name)[0] for tensor in fed), *output_names])
     return FrozenGraph(graph, inputs, tuple(output_names))
+
+
+def _without_variables(function: ConcreteFunction) -> tuple[graph_pb2.GraphDef, list[tf.Tensor]]:
+    """The graph of a function, inlined, with the values of its variables in it; and those of its inputs that are still fed.
+
+    TensorFlow's own converter would make a function of it again, which copies all weights a dozen times, for us to take the graph out of.
+    """
+    data = convert_to_constants._FunctionConverterDataInEager(function, lower_control_flow=False, aggressive_inlining=False)
+    graph, converted = convert_to_constants._replace_variables_by_constants(data)
+    captured = {tensor.name for number, tensor in enumerate(function.graph.internal_captures) if number in converted}
+    return graph, [tensor for tensor in function.inputs if tensor.name not in captured]
 
 
 def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tensorflow.core.framework import graph_pb2
 from detection.config import label_map
 from detection.errors import ConfigError, DetectionError
 from detection.export.freeze import FrozenGraph
+from detection.export.stand_ins import put_back, set_aside
 from detection.types import Category
 
 LABEL_MAP = "label_map.pbtxt"
@@ -37,9 +38,15 @@ LARGE = 16 << 20
 class _Served(tf.Module):
     """What `tf.saved_model.load` gives back: callable with its inputs in order, as the TF2 exporter's models are with their one."""
 
-    def __init__(self, frozen: FrozenGraph, keys: Sequence[str]) -> None:
+    def __init__(self, frozen: FrozenGraph, large: Mapping[str, tf.Tensor], keys: Sequence[str]) -> None:
+        """Args: large: tensors that the graph reads and does not hold, by their names in it."""
         super().__init__()
-        imported = tf.compat.v1.wrap_function(_graph_without_large_constants(frozen.graph), [])
+
+        def add() -> None:
+            captured = {name: tf.identity(value) for name, value in large.items()}
+            tf.graph_util.import_graph_def(frozen.graph, input_map=captured, name="")
+
+        imported = tf.compat.v1.wrap_function(add, [])
         tensor = imported.graph.get_tensor_by_name
         pruned = imported.prune([tensor(fed.name) for fed in frozen.inputs], {name: tensor(f"{name}:0") for name in frozen.outputs})
         signature = [tf.TensorSpec(fed.shape, fed.dtype, name=key) for fed, key in zip(frozen.inputs, keys, strict=True)]
@@ -51,17 +58,12 @@ class _Served(tf.Module):
         self.__call__ = serve
 
 
-def _graph_without_large_constants(graph: graph_pb2.GraphDef) -> Callable[[], None]:
-    """A function of no arguments that adds the graph to the present one, its largest constants captured from outside."""
+def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, dict[str, tf.Tensor]]:
+    """The graph without its largest constants, and these by the names of their tensors."""
     large = {f"{node.name}:0": node for node in graph.node if node.op == "Const" and node.ByteSize() > LARGE}
-    values = {name: tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for name, node in large.items()}
     rest = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     rest.node.extend(node for node in graph.node if f"{node.name}:0" not in large)
-
-    def add() -> None:
-        tf.graph_util.import_graph_def(rest, input_map={name: tf.identity(value) for name, value in values.items()}, name="")
-
-    return add
+    return rest, {name: tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for name, node in large.items()}
 
 
 def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, int]] = ()) -> tuple[label_map.LabelItem, ...]:
@@ -74,11 +76,14 @@ def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, in
 
 def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable[label_map.LabelItem], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its signature, in order."""
-    module = _Served(frozen, keys)
+    graph, large = _split_off_large_constants(frozen.graph)
+    light, values = set_aside(graph)
+    module = _Served(frozen._replace(graph=light), large, keys)
     with _only_warnings():
         # Bodies of loops, in which regions are pooled, still hold ops with gradients of their own, and those of frozen weights cannot be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()}, options=options)
+    put_back(folder, values)
     extra = folder / EXTRA
     extra.mkdir()
     (extra / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
