@@ -14,15 +14,18 @@ A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a 
     without_postprocess   the same graph up to raw predictions, in one call
 
 Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which both sides were measured:
-`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before postprocessing. Where rounds are
-few and slow their noise is larger than that, so it is taken to lie between nothing and what postprocessing takes when it is called alone.
+`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before postprocessing; it is taken to lie
+between nothing and what postprocessing takes when it is called alone. Of a slow detector with two stages the noise of a round exceeds both, while
+two more copies of its graph take longer to prepare than all rounds: there the network is its stages one after the other, and the share is that of
+postprocessing called alone.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,7 @@ from detection.train import checkpoint_files, checkpoints
 
 PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = "preprocess", "first_stage", "second_stage", "network", "postprocess", "end_to_end"
 WITHOUT = "without_postprocess"
+SLOW = 0.25  # seconds an image; what lies outside the network takes a few milliseconds, which rounds of this length differ by
 NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 _DEFAULTS = Options()
@@ -66,8 +70,12 @@ def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None,
         exported = Path(folder) / "saved_model"
         export(os.fspath(config), checkpoint, options, exported)
         row = row_of_saved_model(exported, options)
-    settings = [*options.overrides, *_proposal_settings(options)]
-    return {**row, "saved_model": "", "config": os.fspath(config), "checkpoint": checkpoint, "overrides": settings}
+    return of_config(row, config, checkpoint, [*options.overrides, *_proposal_settings(options)])
+
+
+def of_config(row: Row, config: str | os.PathLike[str], checkpoint: str | None, settings: Sequence[str] = ()) -> Row:
+    """The row of an export, as that of the config which it was made of."""
+    return {**row, "saved_model": "", "config": os.fspath(config), "checkpoint": checkpoint, "overrides": list(settings)}
 
 
 def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _DEFAULTS) -> Row:
@@ -86,10 +94,11 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
     given = () if served.proposals_spec is None else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
     fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     _detections(served.serve(*fed[0]))
+    is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW
     host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
     held = machine.held_host_mib()
-    parts = _Parts(served, fed)
-    rounds = interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds)
+    parts = _Parts(served, fed, few=is_slow)
+    rounds = _with_network(interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds))
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
         "saved_model": os.fspath(served.folder),
@@ -132,23 +141,26 @@ class _Parts:
     One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of images would fill the memory.
     """
 
-    def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]]) -> None:
+    def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]], few: bool = False) -> None:
+        """Args: few: where there are two stages, do without `network` and `without_postprocess`."""
         self._served, self._fed = served, fed
         self._turn = dict.fromkeys((END_TO_END, PREPROCESS, WITHOUT), 0)
         self.latest: dict[str, tf.Tensor] = {}
         self.counts: list[float] = []
-        self._parts = {PREPROCESS: served.preprocess(), NETWORK: served.network(), POSTPROCESS: served.postprocess()}
-        self._without = served.without_postprocess()
-        if served.border:
-            self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()}
-        for name in (PREPROCESS, NETWORK, *([FIRST] if served.border else [])):  # Whoever runs first finds something there.
-            self._run(name)
+        few = few and bool(served.border)
+        self._parts = {PREPROCESS: served.preprocess(), POSTPROCESS: served.postprocess()}
+        self._parts |= {} if few else {NETWORK: served.network()}
+        self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.border else {}
+        self._without = None if few else served.without_postprocess()
+        for name in (PREPROCESS, NETWORK, FIRST, SECOND):  # Whoever runs first finds something there.
+            if name in self._parts and (name != SECOND or few):
+                self._run(name)
 
     def functions(self) -> dict[str, Callable[[], None]]:
         """In the order in which a client's image meets them."""
         order = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
         parts = {name: (lambda name=name: self._run(name)) for name in order if name in self._parts}
-        return {END_TO_END: self._end_to_end, **parts, WITHOUT: self._until_postprocess}
+        return {END_TO_END: self._end_to_end, **parts, **({WITHOUT: self._until_postprocess} if self._without else {})}
 
     def count_flops(self) -> dict[str, Any]:
         """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they are."""
@@ -182,10 +194,23 @@ def _detections(outputs: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: outputs[name].numpy() for name in _DETECTIONS if name in outputs}
 
 
+def _seconds(function: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+def _with_network(rounds: Rounds) -> Rounds:
+    """Rounds in which the network was not called as one: its stages, added up."""
+    if NETWORK in rounds.times:
+        return rounds
+    return Rounds(*({**times, NETWORK: times[FIRST] + times[SECOND]} for times in rounds))
+
+
 def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
     """The first stage of one is the network."""
     if name not in rounds.times:
-        return _timing(rounds, NETWORK) if name == FIRST else None
+        return _timing(rounds, NETWORK) if name == FIRST else None  # second_stage, without_postprocess
     timing = rounds.timing(name)._asdict()
     timing.pop("runs")
     return timing
@@ -193,6 +218,8 @@ def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
 
 def _postprocess_share(rounds: Rounds) -> float:
     alone = rounds.timing(POSTPROCESS).median / rounds.timing(END_TO_END).median
+    if WITHOUT not in rounds.times:
+        return alone
     return float(np.clip(1 - 1 / rounds.ratio(END_TO_END, WITHOUT), 0.0, alone))
 
 

@@ -6,14 +6,14 @@ import statistics
 from collections import defaultdict
 
 from detection.progress import duration
-from detection.sweep.worker import MEASURE, TRAIN
+from detection.sweep.worker import EXPORT, MEASURE, TRAIN
 
 
 class Pace:
     """Of one run of a sweep."""
 
     def __init__(self, jobs: int) -> None:
-        """Args: jobs: trainings that go on at a time."""
+        """Args: jobs: trainings, or exports, that go on at a time."""
         self._jobs = jobs
         self._took: dict[str, list[float]] = defaultdict(list)
 
@@ -28,6 +28,11 @@ class Pace:
         known = [kind for kind in wanted if self._took[kind]]
         if not known:
             return ""
-        seconds = sum(statistics.fmean(self._took[kind]) * parts[kind] for kind in known)
+        seconds = sum(self._mean(kind) * parts[kind] for kind in known)
         missing = "" if known == wanted else f" for {'the trainings' if known == [TRAIN] else 'what is trained'}"
         return f"ETA {duration(seconds)}{missing}"
+
+    def _mean(self, kind: str) -> float:
+        """Seconds; exporting what is measured counts with it, though several are exported at a time."""
+        exports = self._took[EXPORT] if kind == MEASURE else []
+        return statistics.fmean(self._took[kind]) + (statistics.fmean(exports) / self._jobs if exports else 0.0)

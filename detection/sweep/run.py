@@ -35,6 +35,7 @@ from detection.sweep.pace import Pace
 from detection.sweep.process import Outcome, Running, Stage, check_memory_limit
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
+from detection.sweep.worker import EXPORT
 
 _POLL_SECONDS = 0.1
 
@@ -98,6 +99,7 @@ class _Sweep:
         self._signal = 0
         self._begun, self._total = time.monotonic(), 0
         self._pace = Pace(options.jobs)
+        self._timing = False  # what has been exported
         self._finished = 0  # rows
         self._trainings = self._trained = 0  # to do in all, and over
 
@@ -150,6 +152,9 @@ class _Sweep:
                     self._add(one, Outcome({}, f"training: {outcome.reason}"))
                 return
         for one in buildable:
+            if (stage := self._stages.export(one)) is not None and (outcome := (yield stage)).reason:
+                self._add(one, outcome)
+                continue
             stage = self._stages.measure(one, alone=self._options.jobs > 1)
             self._add(one, self._stages.found(one) if stage is None else (yield stage))
 
@@ -223,13 +228,23 @@ class _Sweep:
             ready.append((generator, generator.send(outcome)))
 
     def _choose(self, ready: list, running: list[Stage]) -> int | None:
-        """Index of the stage to start now."""
+        """Index of the stage to start now.
+
+        Trainings come first. Exports are made a few at a time, as many as there are jobs, then timed one after the other: on one core each they take
+        longer than being timed does, and all of them at once would fill the disk.
+        """
         if len(running) >= self._options.jobs or any(stage.alone for stage in running):
             return None
+        alone = [index for index, (_, stage) in enumerate(ready) if stage.alone]
+        self._timing = self._timing and bool(alone)
+        room = not self._timing and len(alone) + len(running) < self._options.jobs
         for index, (_, stage) in enumerate(ready):
-            if not stage.alone:
+            if not stage.alone and (room or stage.job["stage"] != EXPORT):
                 return index
-        return 0 if ready and not running else None
+        if alone and not running:
+            self._timing = True
+            return alone[0]
+        return None
 
     def _is_over(self) -> bool:
         return bool(self._signal) or 0 < self._options.time_budget <= time.monotonic() - self._begun

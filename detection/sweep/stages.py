@@ -12,8 +12,9 @@ from detection.files import write_text
 from detection.sweep.grid import RANDOM, TRAINED, Configuration
 from detection.sweep.process import Outcome, Stage
 from detection.sweep.results import DONE, FAILED, Row
-from detection.sweep.worker import MEASURE, TRAIN
+from detection.sweep.worker import EXPORT, MEASURE, TRAIN
 
+_EXPORTED = "saved_model"  # beside the result of a row under way
 _TRAINED = "sweep.json"  # in a model_dir: what its training found, once it is finished
 
 
@@ -52,6 +53,21 @@ class Stages:
         }
         return Stage(job, self._folder / ".work" / one.model_name, self._log(one.trained_id), settings.time_limit, label=f"training {one.trained_id}")
 
+    def export(self, one: Configuration) -> Stage | None:
+        """The SavedModel that is timed; None where nothing is, or where it is there."""
+        found, folder, benchmark = self.found(one).values, self._work(one), self._benchmark(one)
+        if benchmark is None or "benchmark" in found or "exporting" in found:
+            return None
+        job = {
+            "stage": EXPORT,
+            "result": str(folder / "result.json"),
+            "config": str(self._folder / self._config(one.id)),
+            "checkpoint": self._checkpoint(one),
+            "benchmark": benchmark,
+            "exported": str(folder / _EXPORTED),
+        }
+        return Stage(job, folder, self._log(one.id), self._sweep.benchmark.time_limit, label=f"exporting {one.id}")
+
     def measure(self, one: Configuration, alone: bool) -> Stage | None:
         """Times and evaluates; None where neither is left to do. `alone`: nothing may run beside what is timed."""
         found, folder = self.found(one).values, self._work(one)
@@ -65,6 +81,7 @@ class Stages:
             "config": str(self._folder / self._config(one.id)),
             "checkpoint": self._checkpoint(one),
             "benchmark": benchmark,
+            "exported": str(folder / _EXPORTED),
             "evaluate": evaluate,
             "eval_dir": str(folder),
         }
@@ -97,7 +114,7 @@ class Stages:
             metrics=values.get("metrics", {}),
             benchmark=values.get("benchmark"),
             images_evaluated=values.get("images", 0),
-            other={"measuring": values["measuring"]} if "measuring" in values else {},
+            other={name: values[name] for name in ("exporting", "measuring") if name in values},
             **one.facts._asdict(),
         )
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -22,7 +23,7 @@ from detection.errors import DetectionError
 from detection.files import write_text
 
 Job = dict[str, Any]
-TRAIN, MEASURE = "train", "measure"
+TRAIN, EXPORT, MEASURE = "train", "export", "measure"
 SECONDS = "sweep.seconds"  # in a model_dir: how long its training has taken so far
 _TICK = 2.0  # seconds between two notes of that
 
@@ -64,6 +65,8 @@ def main(path: str) -> int:
         with _out_of_memory_is_an_error():
             if clock is not None:
                 _train(job, result, clock)
+            elif job["stage"] == EXPORT:
+                _export(job, result)
             else:
                 _measure(job, result)
     except DetectionError as error:
@@ -97,6 +100,19 @@ def _train(job: Job, result: Result, clock: Clock) -> None:
     result.add(train=values, **(_evaluated(pipeline, metrics) if pipeline.eval_input is not None else {}))
 
 
+def _export(job: Job, result: Result) -> None:
+    """A process of its own, so that the one that measures holds nothing but what it serves."""
+    from detection.benchmark import rows
+
+    started, folder = time.monotonic(), Path(job["exported"])
+    partial = folder.with_name(f".{folder.name}")
+    for old in (partial, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    rows.export(job["config"], job["checkpoint"], _options(job), partial)
+    partial.rename(folder)
+    result.add(exporting=_took(started))
+
+
 def _measure(job: Job, result: Result) -> None:
     """Times first: what evaluation needs of memory would count otherwise."""
     started = time.monotonic()
@@ -110,14 +126,24 @@ def _measure(job: Job, result: Result) -> None:
         pipeline = pipelines.build(prepare(job["config"], check_paths=False))
         metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
         result.add(**_evaluated(pipeline, metrics))
-    result.add(measuring={"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time(), 1)})
+    result.add(measuring=_took(started))
+
+
+def _took(started: float) -> dict[str, float]:
+    return {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time(), 1)}
 
 
 def _time(job: Job) -> dict[str, Any]:
-    from detection.benchmark import inputs, rows
+    from detection.benchmark import rows
+
+    return rows.of_config(rows.row_of_saved_model(job["exported"], _options(job)), job["config"], job["checkpoint"])
+
+
+def _options(job: Job) -> Any:
+    from detection.benchmark import inputs
 
     asked = job["benchmark"]
-    options = inputs.Options(
+    return inputs.Options(
         images=tuple(asked["images"]),
         shorter_side=asked["size"] or None,
         warmup=asked["warmup"],
@@ -125,7 +151,6 @@ def _time(job: Job) -> dict[str, Any]:
         max_seconds=asked["max_seconds"],
         **({"proposals": asked["proposals"]} if asked["proposals"] else {}),
     )
-    return rows.row_of_config(job["config"], job["checkpoint"], options)
 
 
 def _evaluated(pipeline: Any, metrics: dict[str, float]) -> dict[str, Any]:

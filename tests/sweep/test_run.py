@@ -108,7 +108,7 @@ def workers(folder: Path) -> list[int]:
 
 def comparable(rows: list[Row]) -> list[dict]:
     """Rows without what a clock or a folder's name decides."""
-    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "measuring": None} for row in rows]
+    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "exporting": None, "measuring": None} for row in rows]
 
 
 @pytest.mark.slow
@@ -187,8 +187,8 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
 @pytest.mark.parametrize(
     "options, limit, reason",
     [
-        ({}, 1, "timed out: measuring ssd-d20 took more than 1 seconds"),
-        ({"memory_gib": 0.01}, 0, "out of memory: measuring ssd-d20 held .* GiB, more than --memory_gib=0.01"),
+        ({}, 1, "timed out: exporting ssd-d20 took more than 1 seconds"),
+        ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 held .* GiB, more than --memory_gib=0.01"),
     ],
 )
 def test_limits_are_held(write, tmp_path, options, limit, reason):
