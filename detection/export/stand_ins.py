@@ -21,19 +21,13 @@ Values = list[tensor_pb2.TensorProto]
 
 
 def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
-    """A copy of `graph` with stand-ins for its larger float constants, those of its functions too, and what they stand for."""
-    light = graph_pb2.GraphDef(versions=graph.versions)
+    """A copy of `graph` with stand-ins for its larger float constants, and what they stand for.
+
+    Functions that it calls stay as they are, since TensorFlow knows them by their names: a loop is handed the weights that its body uses.
+    """
+    light = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     values: Values = []
     light.node.extend(_lightened(graph.node, values))
-    for function in graph.library.function:
-        copy = light.library.function.add()
-        nodes = list(_lightened(function.node_def, values))
-        copy.signature.CopyFrom(function.signature)
-        for name in ("attr", "arg_attr", "resource_arg_unique_id", "ret", "control_ret"):
-            getattr(copy, name).MergeFrom(getattr(function, name))
-        copy.node_def.extend(nodes)
-    light.library.gradient.extend(graph.library.gradient)
-    light.library.registered_gradients.extend(graph.library.registered_gradients)
     return light, values
 
 

@@ -51,6 +51,18 @@ def test_two_stages_apart(saved_model_of, meta):
     assert row["gflops"] > 0.001 and 100_000 < row["parameters"] < 1_000_000
 
 
+def test_slow_detectors_do_without_more_copies_of_their_graph(saved_model_of, monkeypatch):
+    monkeypatch.setattr(rows, "SLOW", 0.0)
+    row = rows.row_of_saved_model(saved_model_of("faster_rcnn"), FEW)
+    times = row["milliseconds"]
+    assert times["without_postprocess"] is None
+    assert times["network"]["mean"] == pytest.approx(times["first_stage"]["mean"] + times["second_stage"]["mean"])
+    assert row["postprocess_share"] == pytest.approx(times["postprocess"]["median"] / times["end_to_end"]["median"])
+    assert row["gflops"] > 0.001 and "outside network" in report.text([row])
+    one = rows.row_of_saved_model(saved_model_of("ssd"), FEW)["milliseconds"]  # Its network is its only stage.
+    assert one["second_stage"] is None and one["without_postprocess"] is not None and one["first_stage"] == one["network"]
+
+
 def test_more_proposals_are_more_work(config_of):
     config = config_of("faster_rcnn")
     ten, twenty = (rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)) for count in (10, 20))

@@ -163,6 +163,33 @@ def test_timed_with_random_weights(write, tmp_path):
         sweep(write(text), tmp_path / "out", ("max_total_detections=7",), timing_only=True)
 
 
+def test_a_few_are_exported_together_then_timed_one_after_the_other(write, tmp_path, monkeypatch):
+    """Three configurations, two at a time: the order of the stages, and what each ran beside."""
+    begun: list[tuple[str, bool]] = []
+
+    class Instant:
+        """A process that has done its work at once."""
+
+        def __init__(self, stage: process.Stage, *_: object) -> None:
+            begun.append((stage.label, stage.alone))
+            self.stage, self.started, self.stopping = stage, time.monotonic(), False
+
+        def poll(self) -> process.Outcome:
+            return process.Outcome({"benchmark": {"milliseconds": {"end_to_end": {"median": 1.0}}}} if self.stage.job["stage"] == "measure" else {})
+
+    monkeypatch.setattr(run, "Running", Instant)
+    values = " ".join(f"values {{ name: '{number}' set: 'iou_threshold=0.{number}' }}" for number in (1, 2, 3))
+    text = f"bases {{ name: 'ssd' config: 'ssd.config' }} axes {{ name: 'd' prefix: 'd' {values} }} benchmark {{}}"
+    rows, _ = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
+    assert [row.status for row in rows] == ["done"] * 3
+    assert begun == [
+        *[(f"exporting ssd-d{number}", False) for number in (1, 2)],
+        *[(f"measuring ssd-d{number}", True) for number in (1, 2)],
+        ("exporting ssd-d3", False),
+        ("measuring ssd-d3", True),
+    ]
+
+
 def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
     """A checkpoint that is not there, and a combination that the checker refuses."""
     bases = 'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config" checkpoint: "CKPT" }'
