@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Trains, evaluates and times every configuration of a grid, one row each; or only times them, as they are made.
 
-sweep.py --grid=my.grid --output=swept                       the same command again goes on where it was stopped
-sweep.py --grid=configs/sweep/paper.grid --dry_run           lists what it would do
-sweep.py --grid=my.grid --output=part1 --shard=1/2           on one machine, 2/2 on another; then
+sweep.py --grid=my.pbtxt --output=swept                      the same command again goes on where it was stopped
+sweep.py --grid=configs/sweep/paper.pbtxt --dry_run          lists what it would do
+sweep.py --grid=my.pbtxt --output=part1 --shard=1/2           on one machine, 2/2 on another; then
 sweep.py merge --output=all part1 part2
 """
 
@@ -24,7 +24,7 @@ flags.DEFINE_bool("timing_only", False, "Random weights: nothing is trained or e
 flags.DEFINE_multi_string("only", [], "Only the configurations whose ids fit this pattern, e.g. 'ssd-*'. May be repeated.")
 flags.DEFINE_multi_string("set", [], "Overrides one field of every config, e.g. --set train_config.num_steps=100. May be repeated.")
 flags.DEFINE_string("shard", None, "i/n: the i-th of n parts, for n machines.")
-flags.DEFINE_integer("jobs", 1, "Trainings at a time; what is timed always runs alone.", lower_bound=1)
+flags.DEFINE_integer("jobs", 1, "Trainings, or exports, at a time; what is timed always runs alone.", lower_bound=1)
 flags.DEFINE_float("time_budget", 0, "Seconds after which the sweep stops, to be gone on with; 0: none.", lower_bound=0)
 flags.DEFINE_float("memory_gib", 0, "A process that holds more than this fails; 0: no limit.", lower_bound=0)
 flags.DEFINE_integer("num_images", None, "Images that count when timing, instead of what the grid says.", lower_bound=1)

@@ -173,8 +173,9 @@ def _measured(rows: Sequence[Row]) -> str:
 def _how(rows: Sequence[Row]) -> str:
     parts = []
     for key, words in (("batch", "batch {}"), ("images", "{} images"), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
-        values = sorted({str(row.benchmark[key]) for row in rows if row.benchmark and row.benchmark.get(key) is not None})
-        parts += [words.format(" or ".join(values))] if values else []
+        values = sorted({row.benchmark[key] for row in rows if row.benchmark and row.benchmark.get(key) is not None})
+        many = len(values) > 2 and not isinstance(values[0], str)  # Slow detectors are timed on as many images as the time allows.
+        parts += [words.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
     return ", ".join(parts)
 
 

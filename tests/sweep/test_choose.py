@@ -200,6 +200,16 @@ def test_cells_end_where_they_should():
     assert f"| `{failed.id}` | killed \\| by somebody |" in text and "`fig2a_map_time_meta` is left out: no row" in text
 
 
+def test_slow_detectors_are_timed_on_fewer_images():
+    from detection.sweep import figures
+
+    rows = [row(str(images), 10, meta_architecture="ssd") for images in (3, 10, 9)]
+    for one, images in zip(rows, (3, 10, 9), strict=True):
+        one.benchmark["images"] = images
+    assert ", 3 to 10 images" in report.markdown(rows, figures.Drawn([], {}))
+    assert ", 3 or 10 images" in report.markdown(rows[:2], figures.Drawn([], {}))
+
+
 @pytest.fixture
 def swept(tmp_path) -> Path:
     folder = tmp_path / "swept"
