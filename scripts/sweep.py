@@ -3,7 +3,7 @@
 
 sweep.py --grid=my.pbtxt --output=swept                      the same command again goes on where it was stopped
 sweep.py --grid=configs/sweep/paper.pbtxt --dry_run          lists what it would do
-sweep.py --grid=my.pbtxt --output=part1 --shard=1/2           on one machine, 2/2 on another; then
+sweep.py --grid=my.pbtxt --output=part1 --shard=1/2          on one machine, 2/2 on another; then
 sweep.py merge --output=all part1 part2
 """
 

@@ -22,6 +22,7 @@ postprocessing called alone.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 import time
@@ -86,17 +87,19 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         DataError: naming an image that cannot be used.
     """
     options.check()
-    images = inputs.images(options)
     load = machine.load()
+    first = inputs.images(dataclasses.replace(options, runs=1))  # Others come once memory is known: hundreds of photographs are no part of it.
     machine.forget_peaks()
     before = machine.peak_host_mib()
     served = ServedGraph(saved_model)
     given = () if served.proposals_spec is None else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
-    fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
+    fed = [(inputs.to_input(first[0], options.batch, served.input_spec), *given)]
     _detections(served.serve(*fed[0]))
-    is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW
+    is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW * options.batch
     host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
     held = machine.held_host_mib()
+    images = inputs.images(options)
+    fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     parts = _Parts(served, fed, few=is_slow)
     rounds = _with_network(interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds))
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
@@ -110,7 +113,7 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         "images": len(rounds.times[END_TO_END]) * options.batch,
         "distinct_images": len(images),
         "noise": not options.images,
-        "warmup": options.warmup,
+        "warmup": rounds.warmup,
         "input": f"{fed[0][0].dtype.name} {list(fed[0][0].shape)}",
         "network_input": list(parts.latest[served.network_input].shape),
         "proposals_given": options.proposals if given else None,
@@ -204,7 +207,7 @@ def _with_network(rounds: Rounds) -> Rounds:
     """Rounds in which the network was not called as one: its stages, added up."""
     if NETWORK in rounds.times:
         return rounds
-    return Rounds(*({**times, NETWORK: times[FIRST] + times[SECOND]} for times in rounds))
+    return Rounds(*({**times, NETWORK: times[FIRST] + times[SECOND]} for times in (rounds.times, rounds.cpu)), rounds.warmup)
 
 
 def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:

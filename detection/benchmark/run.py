@@ -139,7 +139,7 @@ def _in_process(target: Target, options: Options) -> Row:
         raise ConfigError(f"{target.label}: the process that measured it ended: {why}")
     answer = json.loads(done.stdout)
     if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])
+        raise getattr(errors, answer["error"])(answer["message"])  # by the name that `main_of_process` gave it
     return answer
 
 
@@ -148,5 +148,6 @@ def main_of_process() -> None:
     try:
         answer = measure(*pickle.load(sys.stdin.buffer))
     except DetectionError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
+        kind = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))  # Not all are told apart outside their module.
+        answer = {"error": kind, "message": str(error)}
     sys.stdout.write(json.dumps(answer))

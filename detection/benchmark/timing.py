@@ -29,6 +29,7 @@ class Rounds(NamedTuple):
 
     times: dict[str, np.ndarray]  # of the wall clock
     cpu: dict[str, np.ndarray]  # of all cores together, which what else runs on the machine changes less
+    warmup: int = 0  # rounds before, which are not in them
 
     def timing(self, name: str) -> Timing:
         """The summary of one function."""
@@ -70,12 +71,11 @@ def interleave(
     def is_over(begun: float, share: float) -> bool:
         return 0 < share * max_seconds <= clock() - begun
 
-    begun = clock()
-    for _ in range(max(0, warmup)):
+    begun, warmed = clock(), 0
+    while warmed < warmup and not (warmed and is_over(begun, 0.2)):
         for name in names:
             functions[name]()
-        if is_over(begun, 0.2):
-            break
+        warmed += 1
     times, cpu = ({name: np.empty(runs) for name in names} for _ in range(2))
     begun = clock()
     for round_ in range(runs):
@@ -88,4 +88,4 @@ def interleave(
             functions[name]()
             times[name][round_] = (clock() - start) * 1e3
             cpu[name][round_] = (cpu_clock() - start_cpu) * 1e3
-    return Rounds(times, cpu)
+    return Rounds(times, cpu, warmed)

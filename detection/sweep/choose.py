@@ -8,7 +8,7 @@ from typing import NamedTuple
 from detection.errors import ConfigError
 from detection.sweep import config_texts
 from detection.sweep.frontier import Point, frontier, points
-from detection.sweep.quantities import MEAN_AP, MEMORY, QUANTITIES, TIME, Quantity, devices, milliseconds, number, of_one_device, title
+from detection.sweep.quantities import MEAN_AP, MEMORY, MODEL_MEMORY, QUANTITIES, TIME, Quantity, devices, milliseconds, number, of_one_device, title
 from detection.sweep.results import Row
 
 
@@ -18,9 +18,11 @@ class Limits(NamedTuple):
     milliseconds: float | None = None  # median of one image end to end
     mebibytes: float | None = None  # peak: of the accelerator where there is one, else of the process
     value: Quantity = MEAN_AP  # what should be as high as it can be
+    model_mebibytes: float | None = None  # of memory, less what a process takes that has only TensorFlow loaded
 
     def used(self) -> list[tuple[Quantity, float]]:
-        return [(quantity, limit) for quantity, limit in ((TIME, self.milliseconds), (MEMORY, self.mebibytes)) if limit is not None]
+        limits = ((TIME, self.milliseconds), (MEMORY, self.mebibytes), (MODEL_MEMORY, self.model_mebibytes))
+        return [(quantity, limit) for quantity, limit in limits if limit is not None]
 
     def excess(self, row: Row) -> float:
         """How far a row is over: the largest of its numbers over their limits; at most 1 fits, infinite where a number is missing."""
@@ -42,15 +44,15 @@ class Choice(NamedTuple):
     better: Point | None
 
 
-def limits(milliseconds: float | None, mebibytes: float | None, value: str) -> Limits:
+def limits(milliseconds: float | None, mebibytes: float | None, value: str, model_mebibytes: float | None = None) -> Limits:
     """From flags. Raises ConfigError: a limit that is not positive, a value that is no accuracy."""
-    for flag, limit in (("--max_ms", milliseconds), ("--max_mib", mebibytes)):
+    for flag, limit in (("--max_ms", milliseconds), ("--max_mib", mebibytes), ("--max_model_mib", model_mebibytes)):
         if limit is not None and not limit > 0:
             raise ConfigError(f"{flag}={limit:g}: no configuration takes that little; give a positive number")
     accuracies = [name for name, quantity in QUANTITIES.items() if not quantity.less_is_better]
     if value not in accuracies:
         raise ConfigError(f"--by={value}: give one of {', '.join(accuracies)}")
-    return Limits(milliseconds, mebibytes, QUANTITIES[value])
+    return Limits(milliseconds, mebibytes, QUANTITIES[value], model_mebibytes)
 
 
 def measured_on(rows: Sequence[Row], wanted: str, here: str, where: str) -> list[Row]:
@@ -87,7 +89,7 @@ def choose(rows: Iterable[Row], within: Limits) -> Choice:
     fitting = [point for point in judged if within.excess(point.row) <= 1]
     if not fitting:
         nearest = min((point.row for point in judged), key=lambda row: (within.excess(row), row.id))
-        numbers = _numbers(nearest, within.value)
+        numbers = _numbers(nearest, within)
         raise ConfigError(f"none of {len(judged)} configurations fits {within}; the nearest is {nearest.id} ({numbers}): raise the limit")
     best = min(fitting, key=lambda point: (-point.value, point.cost, point.row.id))
     on = frontier(judged)
@@ -122,6 +124,9 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _numbers(row: Row, value: Quantity) -> str:
-    numbers = [(quantity, quantity.read(row)) for quantity in (TIME, MEMORY)]
-    return ", ".join([f"{value.label} {value.read(row):.3f}", *(f"{found:.4g} {quantity.unit}" for quantity, found in numbers if found is not None)])
+def _numbers(row: Row, within: Limits) -> str:
+    """What there is to choose by, and what is limited."""
+    costs = dict.fromkeys((TIME, MEMORY, *(quantity for quantity, _ in within.used())))
+    numbers = [(quantity, quantity.read(row)) for quantity in costs]
+    said = [f"{found:.4g} {quantity.unit}" for quantity, found in numbers if found is not None]
+    return ", ".join([f"{within.value.label} {within.value.read(row):.3f}", *said])

@@ -15,22 +15,22 @@ _WIDTH = re.compile(rf"\b{WIDTH}\s*:\s*([0-9.eE+-]+)")
 
 
 def path(row: Row, results: Iterable[str | os.PathLike[str]]) -> Path | None:
-    """Where a row's config lies, of the folders of the results; the first of them where it lies in none; None where the row names none."""
-    places = [file_of(one).parent / row.config for one in results] if row.config else []
+    """Where a row's config lies, or should: in the folder that it was read from, else in one of the results'; None where the row names none."""
+    folders = [Path(row.folder)] if row.folder else [file_of(one).parent for one in results]
+    places = [folder / row.config for folder in folders] if row.config else []
     return next((place for place in places if place.is_file()), places[0] if places else None)
 
 
 def read(rows: Iterable[Row], results: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
-    """Id -> text of the config, of the rows whose config is there."""
+    """Key -> text of the config, of the rows whose config is there."""
     results = list(results)
-    found = {row.id: path(row, results) for row in rows}
+    found = {row.key: path(row, results) for row in rows}
     return {name: place.read_text(encoding="utf-8", errors="replace") for name, place in found.items() if place is not None and place.is_file()}
 
 
 def with_widths(rows: Iterable[Row], texts: Mapping[str, str]) -> list[Row]:
     """Rows of networks that are thinner or wider than published say so on an axis, so that no figure or title passes them off as the whole ones."""
-    widths = {name: float(found[1]) for name, text in texts.items() if (found := _WIDTH.search(text))}
-    return [
-        dataclasses.replace(row, axes={**row.axes, WIDTH: f"{widths[row.id]:g}"}) if widths.get(row.id, 1.0) != 1.0 and WIDTH not in row.axes else row
-        for row in rows
-    ]
+    rows = list(rows)
+    widths = {key: float(found[1]) for key, text in texts.items() if (found := _WIDTH.search(text))}
+    thin = {row.key for row in rows if widths.get(row.key, 1.0) != 1.0 and WIDTH not in row.axes}
+    return [dataclasses.replace(row, axes={**row.axes, WIDTH: f"{widths[row.key]:g}"}) if row.key in thin else row for row in rows]

@@ -80,7 +80,9 @@ def groups(configurations: Iterable[Configuration]) -> list[list[Configuration]]
 
 
 def shard(configurations: Sequence[Configuration], part: str) -> list[Configuration]:
-    """Part `i/n` of a grid, i from 1: every n-th group, so that the parts together are the grid and weights are shared within a part.
+    """Part `i/n` of a grid, i from 1: whole groups, so that weights are shared within a part; the parts together are the grid.
+
+    Groups are dealt out in the order of their hashes: in that of the grid, every other one may be of the larger resolution.
 
     Raises:
         ConfigError: `part` is not of that form.
@@ -89,7 +91,8 @@ def shard(configurations: Sequence[Configuration], part: str) -> list[Configurat
     number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= count:
         raise ConfigError(f"--shard={part}: expected part/parts, from 1/4 to 4/4 say")
-    return [one for members in groups(configurations)[number - 1 :: count] for one in members]
+    dealt = {members[0].group for members in sorted(groups(configurations), key=lambda members: members[0].group)[number - 1 :: count]}
+    return [one for one in configurations if one.group in dealt]
 
 
 def _once(configurations: Iterable[Configuration]) -> list[Configuration]:

@@ -41,7 +41,7 @@ def write(rows: Sequence[Row], path: str | Path, *, results: Iterable[str | Path
 
 
 def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:
-    """The page's text. `texts`: id -> config."""
+    """The page's text. `texts`: key of a row -> config."""
     parts = {
         "title": html.escape(heading),
         "style": (_FILES / "page.css").read_text(encoding="utf-8").strip(),
@@ -63,7 +63,7 @@ def _data(rows: Sequence[Row], texts: Mapping[str, str]) -> dict[str, Any]:
         "metas": METAS,
         "extractors": EXTRACTORS,
         "looks": {name: {"color": look.color, "fill": look.fill} for name, look in ((name, plot_style.look(name)) for name in sorted(names))},
-        "rows": [_row(row, texts.get(row.id, "")) for row in sorted(done, key=_order)],
+        "rows": [_row(row, texts.get(row.key, "")) for row in sorted(done, key=_order)],
         "failed": failed,
     }
 

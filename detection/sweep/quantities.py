@@ -71,9 +71,16 @@ def memory(row: Row) -> float | None:
     return number(row.benchmark, "host_mib") if device is None else device
 
 
+def model_memory(row: Row) -> float | None:
+    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow loaded."""
+    device = number(row.benchmark, "device_mib")
+    return number(row.benchmark, "model_host_mib") if device is None else device
+
+
 _COCO = "DetectionBoxes_Precision/"
 TIME = Quantity("time", "Time per image", "ms", True, milliseconds)
 MEMORY = Quantity("memory", "Peak memory", "MiB", True, memory)
+MODEL_MEMORY = Quantity("model_memory", "Peak memory of the model alone", "MiB", True, model_memory)
 MEAN_AP = Quantity("map", "mAP@[.5:.95]", "", False, metric(_COCO + "mAP"))
 SMALL = Quantity("small", "mAP, small objects", "", False, metric(_COCO + "mAP (small)"))
 MEDIUM = Quantity("medium", "mAP, medium objects", "", False, metric(_COCO + "mAP (medium)"))
@@ -91,6 +98,7 @@ QUANTITIES = {
         TIME,
         Quantity("cpu", "Processor time per image", "ms", True, lambda row: number(row.benchmark, "cpu_milliseconds", "end_to_end")),
         MEMORY,
+        MODEL_MEMORY,
         Quantity("gflops", "Operations", "GFLOPs", True, lambda row: number(row.benchmark, "gflops")),
         Quantity("parameters", "Parameters", "millions", True, lambda row: _millions(number(row.benchmark, "parameters"))),
     )

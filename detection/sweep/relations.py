@@ -39,15 +39,16 @@ def relations(rows: Iterable[Row]) -> list[Relation]:
     heavy = _with(rows, meta="faster_rcnn", extractor="inception_resnet_v2")
     highest = max((row.resolution for row in heavy), default=0)
     heavy = [row for row in heavy if row.resolution == highest]
-    few, fewest = [_proposals(300, 50)], [_proposals(300, 10)]
+    most = most_proposals(rows)
+    few, fewest = [_proposals(most, 50)], [_proposals(most, 10)]
     table = [
-        _relation("Faster R-CNN Inception-ResNet v2, 300 to 50 proposals: time", "about 3 times faster", heavy, few, TIME, _times_faster),
+        _relation(f"Faster R-CNN Inception-ResNet v2, {most} to 50 proposals: time", "about 3 times faster", heavy, few, TIME, _times_faster),
         _relation("the same: mAP kept", "96 %", heavy, few, MEAN_AP, _kept),
-        _relation("the same, 300 to 10 proposals: mAP kept", "82 % (29 of 35.4)", heavy, fewest, MEAN_AP, _kept),
+        _relation(f"the same, {most} to 10 proposals: mAP kept", "82 % (29 of 35.4)", heavy, fewest, MEAN_AP, _kept),
     ]
     for meta, words in (("faster_rcnn", "–"), ("rfcn", "minimal savings")):
         mine = _with(rows, meta=meta)
-        table.append(_relation(f"{METAS[meta]}, all extractors, 300 to 10 proposals: time", words, mine, fewest, TIME, _change))
+        table.append(_relation(f"{METAS[meta]}, all extractors, {most} to 10 proposals: time", words, mine, fewest, TIME, _change))
     smaller, finer = _halved(rows, "resolution"), _halved(rows, "stride", 16)
     table += [
         _relation("Half the resolution: time", "-27.4 %", rows, smaller, TIME, _change),
@@ -62,10 +63,15 @@ def relations(rows: Iterable[Row]) -> list[Relation]:
     return table
 
 
-def by_extractor(rows: Iterable[Row], most: int = 300, fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
+def most_proposals(rows: Iterable[Row]) -> int:
+    """What fewer proposals are compared with: the survey's 300, or as many as there are."""
+    return max((row.proposals for row in rows if row.done and row.proposals), default=300)
+
+
+def by_extractor(rows: Iterable[Row], fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
     """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP kept)."""
     rows = [row for row in rows if row.done and row.proposals is not None]
-    table = []
+    most, table = most_proposals(rows), []
     for meta in METAS:
         for extractor in sorted({row.feature_extractor for row in rows}):
             pairs = _pairs(_with(rows, meta=meta, extractor=extractor), _proposals(most, fewer))

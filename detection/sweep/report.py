@@ -13,7 +13,7 @@ from detection.files import write_text
 from detection.sweep import config_texts, figures, page
 from detection.sweep.frontier import critical, frontier, points
 from detection.sweep.quantities import EXTRACTORS, METAS, TIME, devices, extractor_name, memory, meta_name, milliseconds, number
-from detection.sweep.relations import by_extractor, loads, relations, shares
+from detection.sweep.relations import by_extractor, loads, most_proposals, relations, shares
 from detection.sweep.results import Row
 
 CAPTIONS = {
@@ -111,9 +111,10 @@ def relations_table(rows: Iterable[Row]) -> str:
 
 
 def savings_table(rows: Iterable[Row]) -> str:
-    """300 to 50 proposals, extractor by extractor."""
+    """From the most to 50 proposals, extractor by extractor."""
+    rows = list(rows)
     shown = [(*line[:3], *("–" if share is None else f"{100 * share:.0f} %" for share in line[3:])) for line in by_extractor(rows)]
-    head = ("300 to 50 proposals", "feature extractor", "pairs", "of the time", "of the mAP")
+    head = (f"{most_proposals(rows)} to 50 proposals", "feature extractor", "pairs", "of the time", "of the mAP")
     return _table(head, shown, right={2, 3, 4})
 
 
@@ -172,11 +173,14 @@ def _measured(rows: Sequence[Row]) -> str:
 
 def _how(rows: Sequence[Row]) -> str:
     parts = []
-    for key, words in (("batch", "batch {}"), ("images", "{} images"), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
+    timed = [row.benchmark for row in rows if row.benchmark]
+    images = "{} runs on one image of noise" if timed and all(one.get("noise") for one in timed) else "{} images"
+    for key, words in (("batch", "batch {}"), ("images", images), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
         values = sorted({row.benchmark[key] for row in rows if row.benchmark and row.benchmark.get(key) is not None})
         many = len(values) > 2 and not isinstance(values[0], str)  # Slow detectors are timed on as many images as the time allows.
         parts += [words.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
-    return ", ".join(parts)
+    has_weights = any(row.train or row.benchmark.get("checkpoint") for row in rows if row.benchmark)
+    return ", ".join(parts if has_weights else [*parts, "random weights"])
 
 
 def _shown(value: float | None) -> str:

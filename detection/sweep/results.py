@@ -44,6 +44,7 @@ class Row:
     benchmark: Mapping[str, Any] | None = None  # a row of benchmark.py --json; None where nothing was timed
     images_evaluated: int = 0
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    folder: str = dataclasses.field(default="", compare=False)  # that it was read from, where its config lies; not in the file
 
     @property
     def done(self) -> bool:
@@ -81,30 +82,44 @@ class Row:
         for name in ("train", "benchmark"):
             if not isinstance(values.get(name), dict | None):
                 raise ValueError(f"expected an object or null as {name!r}")
-        known = {field.name for field in dataclasses.fields(cls)} - {"other"}
+        known = {field.name for field in dataclasses.fields(cls)} - {"other", "folder"}
         other = {name: value for name, value in values.items() if name not in known}
         return cls(**{name: value for name, value in values.items() if name in known}, other=other)
 
     def to_json(self) -> str:
         """One line, without its end."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "other"}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("other", "folder")}
         return json.dumps({**values, **self.other}, allow_nan=True)
 
 
 def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Row]:
     """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
 
-    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that failed.
+    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that failed. What was timed on two
+    devices counts on both.
 
     Raises:
         ConfigError: a file cannot be read. DataError: `file:line: what is wrong`. A last line that a killed process left half written is left out.
     """
-    rows: dict[str, Row] = {}
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for row in _read_one(Path(path)):
-            if row.key not in rows or (row.done and not rows[row.key].done):
-                rows[row.key] = row
-    return list(rows.values())
+    return distinct(row for path in ([paths] if isinstance(paths, str | os.PathLike) else paths) for row in _read_one(Path(path)))
+
+
+def distinct(rows: Iterable[Row]) -> list[Row]:
+    """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where no other of its key is done."""
+    chosen: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        place = (row.key, row.device)
+        if place not in chosen or (row.done and not chosen[place].done):
+            chosen[place] = row
+    timed = {row.key for row in chosen.values() if row.done and row.device}
+    done = {row.key for row in chosen.values() if row.done}
+    found: dict[tuple[str, str], Row] = {}
+    for row in chosen.values():
+        if row.done and (row.device or row.key not in timed):
+            found[row.key, row.device] = row
+        elif not row.done and row.key not in done:
+            found.setdefault((row.key, ""), row)
+    return list(found.values())
 
 
 def append(path: str | os.PathLike[str], row: Row) -> None:
@@ -140,17 +155,18 @@ def _read_one(path: Path) -> list[Row]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); give a {FILE} of sweep.py") from None
     lines = text.split("\n")
-    rows: dict[str, Row] = {}
+    rows: dict[tuple[str, str], Row] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = Row.from_json(line)
+            row = dataclasses.replace(Row.from_json(line), folder=str(path.parent))
         except (ValueError, TypeError) as error:
             if number == len(lines):  # Without its end: its writer was killed, and will write it again.
                 logging.warning("%s:%d: half a row, of a sweep that was killed or is running; it is left out", path, number)
                 continue
             raise DataError(f"{path}:{number}: no row of a sweep: {error}; give a {FILE} of sweep.py, or remove the line") from None
-        rows.pop(row.id, None)
-        rows[row.id] = row
+        for place in [place for place in rows if place[0] == row.id and (place[1] == row.device or "" in (place[1], row.device))]:
+            del rows[place]
+        rows[row.id, row.device] = row
     return list(rows.values())

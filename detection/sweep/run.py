@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -35,7 +36,7 @@ from detection.sweep.pace import Pace
 from detection.sweep.process import Outcome, Running, Stage, check_memory_limit
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
-from detection.sweep.worker import EXPORT
+from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 
 _POLL_SECONDS = 0.1
 
@@ -108,6 +109,7 @@ class _Sweep:
         self._total = len(todo)
         self._say(self._plan(len(todo)))
         self._look_for_files(todo)
+        self._stages.tidy(todo)
         self._trainings = sum(self._to_train(members) is not None for members in groups(todo))
         with self._signals():
             self._work_off([self._group(members) for members in groups(todo)])
@@ -152,11 +154,11 @@ class _Sweep:
                     self._add(one, Outcome({}, f"training: {outcome.reason}"))
                 return
         for one in buildable:
-            if (stage := self._stages.export(one)) is not None and (outcome := (yield stage)).reason:
-                self._add(one, outcome)
-                continue
-            stage = self._stages.measure(one, alone=self._options.jobs > 1)
-            self._add(one, self._stages.found(one) if stage is None else (yield stage))
+            outcome = None
+            for make in (self._stages.export, functools.partial(self._stages.measure, alone=self._options.jobs > 1), self._stages.evaluate):
+                if (outcome is None or not outcome.reason) and (stage := make(one)) is not None:
+                    outcome = yield stage
+            self._add(one, outcome or self._stages.found(one))
 
     def _to_train(self, members: Sequence[Configuration]) -> Configuration | None:
         """The one whose training a group waits for, if it does."""
@@ -165,18 +167,20 @@ class _Sweep:
 
     def _add(self, one: Configuration, outcome: Outcome) -> None:
         """The row of what was found."""
-        self._check_device(outcome)
+        self._check_device(one, outcome)
         row = self._stages.row(one, outcome)
         results.append(self._file, row)
         self._rows[one.key] = row
         self._stages.clear(one)
         self._finished += 1
+        self._pace.finish()
         self._say(self._line(row))
 
-    def _check_device(self, outcome: Outcome) -> None:
+    def _check_device(self, one: Configuration, outcome: Outcome) -> None:
         device = (outcome.values.get("benchmark") or {}).get("device", "")
         others = {row.device for row in self._rows.values()} - {"", device}
         if device and others and not self._options.mixed_devices:
+            self._stages.clear(one)  # On the machine of the others it is to be timed again.
             raise ConfigError(
                 f"{self._file}: holds times of {sorted(others)[0]}, and this is {device}: they cannot be compared; use another --output, or "
                 "--mixed_devices"
@@ -216,8 +220,8 @@ class _Sweep:
                 process.kill()
 
     def _fill(self, ready: list, waiting: Iterator[Generator], running: int) -> None:
-        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run alone."""
-        while sum(not stage.alone for _, stage in ready) + running < self._options.jobs:
+        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run alone, or wait for that."""
+        while sum(not stage.alone and stage.job["stage"] != EXPORT for _, stage in ready) + running < self._options.jobs:
             generator = next(waiting, None) if self._options.jobs > 1 or not ready else None
             if generator is None:
                 return
@@ -237,10 +241,11 @@ class _Sweep:
             return None
         alone = [index for index, (_, stage) in enumerate(ready) if stage.alone]
         self._timing = self._timing and bool(alone)
-        room = not self._timing and len(alone) + len(running) < self._options.jobs
-        for index, (_, stage) in enumerate(ready):
-            if not stage.alone and (room or stage.job["stage"] != EXPORT):
-                return index
+        room = len(alone) + len(running) < self._options.jobs
+        for kind in (TRAIN,) if self._timing else (TRAIN, MEASURE, EVALUATE, *((EXPORT,) if room else ())):
+            for index, (_, stage) in enumerate(ready):
+                if stage.job["stage"] == kind and not stage.alone:
+                    return index
         if alone and not running:
             self._timing = True
             return alone[0]

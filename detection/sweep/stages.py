@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from detection.config.sweep_file import SweepFile
@@ -12,7 +13,7 @@ from detection.files import write_text
 from detection.sweep.grid import RANDOM, TRAINED, Configuration
 from detection.sweep.process import Outcome, Stage
 from detection.sweep.results import DONE, FAILED, Row
-from detection.sweep.worker import EXPORT, MEASURE, TRAIN
+from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 
 _EXPORTED = "saved_model"  # beside the result of a row under way
 _TRAINED = "sweep.json"  # in a model_dir: what its training found, once it is finished
@@ -56,38 +57,30 @@ class Stages:
     def export(self, one: Configuration) -> Stage | None:
         """The SavedModel that is timed; None where nothing is, or where it is there."""
         found, folder, benchmark = self.found(one).values, self._work(one), self._benchmark(one)
-        if benchmark is None or "benchmark" in found or "exporting" in found:
+        if benchmark is None or "benchmark" in found or ("exporting" in found and (folder / _EXPORTED).is_dir()):
             return None
-        job = {
-            "stage": EXPORT,
-            "result": str(folder / "result.json"),
-            "config": str(self._folder / self._config(one.id)),
-            "checkpoint": self._checkpoint(one),
-            "benchmark": benchmark,
-            "exported": str(folder / _EXPORTED),
-        }
+        job = self._job(EXPORT, one, benchmark=benchmark, exported=str(folder / _EXPORTED))
         return Stage(job, folder, self._log(one.id), self._sweep.benchmark.time_limit, label=f"exporting {one.id}")
 
     def measure(self, one: Configuration, alone: bool) -> Stage | None:
-        """Times and evaluates; None where neither is left to do. `alone`: nothing may run beside what is timed."""
-        found, folder = self.found(one).values, self._work(one)
-        benchmark = None if "benchmark" in found else self._benchmark(one)
-        evaluate = self._evaluates(one) and "metrics" not in found
-        if benchmark is None and not evaluate:
+        """Times what was exported; None where nothing is left to time. `alone`: nothing may run beside it."""
+        found, folder, benchmark = self.found(one).values, self._work(one), self._benchmark(one)
+        if benchmark is None or "benchmark" in found:
             return None
-        job = {
-            "stage": MEASURE,
-            "result": str(folder / "result.json"),
-            "config": str(self._folder / self._config(one.id)),
-            "checkpoint": self._checkpoint(one),
-            "benchmark": benchmark,
-            "exported": str(folder / _EXPORTED),
-            "evaluate": evaluate,
-            "eval_dir": str(folder),
-        }
-        limits = [self._sweep.benchmark.time_limit] if benchmark else []
-        limits += [self._sweep.evaluation.time_limit] if evaluate else []
-        return Stage(job, folder, self._log(one.id), sum(limits) if all(limits) else 0, alone and benchmark is not None, f"measuring {one.id}")
+        job = self._job(MEASURE, one, benchmark=benchmark, exported=str(folder / _EXPORTED))
+        return Stage(job, folder, self._log(one.id), self._sweep.benchmark.time_limit, alone, f"measuring {one.id}")
+
+    def evaluate(self, one: Configuration) -> Stage | None:
+        """None where nothing is, or where it is done: training evaluates its own config."""
+        folder = self._work(one)
+        if not self._evaluates(one) or "metrics" in self.found(one).values:
+            return None
+        job = self._job(EVALUATE, one, eval_dir=str(folder))
+        return Stage(job, folder, self._log(one.id), self._sweep.evaluation.time_limit, label=f"evaluating {one.id}")
+
+    def _job(self, kind: str, one: Configuration, **more: object) -> dict:
+        config = str(self._folder / self._config(one.id))
+        return {"stage": kind, "result": str(self._work(one) / "result.json"), "config": config, "checkpoint": self._checkpoint(one), **more}
 
     def found(self, one: Configuration) -> Outcome:
         """What is known already: stages of an earlier run, and the evaluation at the end of its own training."""
@@ -114,9 +107,16 @@ class Stages:
             metrics=values.get("metrics", {}),
             benchmark=values.get("benchmark"),
             images_evaluated=values.get("images", 0),
-            other={name: values[name] for name in ("exporting", "measuring") if name in values},
+            other={name: values[name] for name in ("exporting", "measuring", "evaluating") if name in values},
             **one.facts._asdict(),
         )
+
+    def tidy(self, unfinished: Iterable[Configuration]) -> None:
+        """Removes exports that no unfinished row is waiting for, as of a grid that was changed: they are large."""
+        kept = {self._work(one) for one in unfinished}
+        for export in (self._folder / ".work").glob(f"*/*{_EXPORTED}*"):
+            if export.parent not in kept:
+                shutil.rmtree(export, ignore_errors=True)
 
     def clear(self, one: Configuration) -> None:
         """Removes what a finished row no longer needs."""
@@ -149,10 +149,13 @@ class Stages:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def _command(self, one: Configuration) -> str:
-        """What trains its weights, as a person would."""
+        """What trains its weights, as a person would; or what serves them, where they were given."""
+        if one.weights not in (RANDOM, TRAINED):
+            name = self._folder / self._config(one.id)
+            return f"export_saved_model.py --pipeline_config_path={name} --trained_checkpoint_prefix={one.weights} --output_directory=exported"
         name, training = self._folder / self._config(one.trained_id), self._sweep.training
-        seed = f" --seed={training.seed}" if training else ""
-        return f"model_main.py --pipeline_config_path={name} --model_dir={self._folder / 'models' / one.model_name}{seed}"
+        flags = f" --seed={training.seed}{' --deterministic' * training.deterministic}" if training else ""
+        return f"model_main.py --pipeline_config_path={name} --model_dir={self._folder / 'models' / one.model_name}{flags}"
 
     def _config(self, name: str) -> str:
         return f"configs/{name}.config"

@@ -23,7 +23,7 @@ from detection.errors import DetectionError
 from detection.files import write_text
 
 Job = dict[str, Any]
-TRAIN, EXPORT, MEASURE = "train", "export", "measure"
+TRAIN, EXPORT, MEASURE, EVALUATE = "train", "export", "measure", "evaluate"
 SECONDS = "sweep.seconds"  # in a model_dir: how long its training has taken so far
 _TICK = 2.0  # seconds between two notes of that
 
@@ -65,10 +65,8 @@ def main(path: str) -> int:
         with _out_of_memory_is_an_error():
             if clock is not None:
                 _train(job, result, clock)
-            elif job["stage"] == EXPORT:
-                _export(job, result)
             else:
-                _measure(job, result)
+                {EXPORT: _export, MEASURE: _measure, EVALUATE: _evaluate}[job["stage"]](job, result)
     except DetectionError as error:
         if error.exit_code < 128:  # Otherwise it was asked to stop, and will be asked to go on.
             result.add(failed=str(error))
@@ -105,38 +103,35 @@ def _export(job: Job, result: Result) -> None:
     from detection.benchmark import rows
 
     started, folder = time.monotonic(), Path(job["exported"])
-    partial = folder.with_name(f".{folder.name}")
-    for old in (partial, folder):
+    for old in folder.parent.glob(f"*{folder.name}*"):  # Of a process that was killed.
         shutil.rmtree(old, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
     rows.export(job["config"], job["checkpoint"], _options(job), partial)
     partial.rename(folder)
     result.add(exporting=_took(started))
 
 
 def _measure(job: Job, result: Result) -> None:
-    """Times first: what evaluation needs of memory would count otherwise."""
-    started = time.monotonic()
-    if job["benchmark"] is not None and "benchmark" not in result.values:
-        result.add(benchmark=_time(job))
-    if job["evaluate"] and "metrics" not in result.values:
-        from detection.builders import pipeline as pipelines
-        from detection.config import prepare
-        from detection.train.evaluation import evaluate_checkpoints
+    from detection.benchmark import rows
 
-        pipeline = pipelines.build(prepare(job["config"], check_paths=False))
-        metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
-        result.add(**_evaluated(pipeline, metrics))
-    result.add(measuring=_took(started))
+    started = time.monotonic()
+    row = rows.row_of_saved_model(job["exported"], _options(job))
+    result.add(benchmark=rows.of_config(row, job["config"], job["checkpoint"]), measuring=_took(started))
+
+
+def _evaluate(job: Job, result: Result) -> None:
+    from detection.builders import pipeline as pipelines
+    from detection.config import prepare
+    from detection.train.evaluation import evaluate_checkpoints
+
+    started = time.monotonic()
+    pipeline = pipelines.build(prepare(job["config"], check_paths=False))
+    metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
+    result.add(**_evaluated(pipeline, metrics), evaluating=_took(started))
 
 
 def _took(started: float) -> dict[str, float]:
     return {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time(), 1)}
-
-
-def _time(job: Job) -> dict[str, Any]:
-    from detection.benchmark import rows
-
-    return rows.of_config(rows.row_of_saved_model(job["exported"], _options(job)), job["config"], job["checkpoint"])
 
 
 def _options(job: Job) -> Any:

@@ -46,6 +46,19 @@ def test_within_limits():
     assert chosen(ms=50, mib=150) == "fast"
 
 
+def test_memory_of_the_model_alone():
+    """Of a process that has TensorFlow loaded, hundreds of MiB are not the model's."""
+    rows = [row("small", 20, 600, 0.3), row("large", 10, 700, 0.5)]
+    for one, added in zip(rows, (150, 250), strict=True):
+        one.benchmark["model_host_mib"] = added
+    assert choose.choose(rows, choose.limits(None, None, "map", 200)).best.id == "small"
+    assert choose.choose(rows, choose.limits(None, None, "map", 250)).best.id == "large"
+    with pytest.raises(ConfigError, match="none of 2 configurations fits 100 MiB; the nearest is small .*600 MiB, 150 MiB"):
+        choose.choose(rows, choose.limits(None, None, "map", 100))
+    with pytest.raises(ConfigError, match="--max_model_mib=-1"):
+        choose.limits(None, None, "map", -1)
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 1)), min_size=1, max_size=20),
@@ -225,7 +238,7 @@ def test_thin_networks_say_so():
     from detection.sweep import config_texts
 
     rows = plausible.rows()[:3]
-    texts = {rows[0].id: "feature_extractor { type: 'x' depth_multiplier: 0.25 }", rows[1].id: "feature_extractor { depth_multiplier: 1.0 }"}
+    texts = {rows[0].key: "feature_extractor { type: 'x' depth_multiplier: 0.25 }", rows[1].key: "feature_extractor { depth_multiplier: 1.0 }"}
     thin, *whole = config_texts.with_widths(rows, texts)
     assert whole == rows[1:] and title(thin) == title(rows[0]) + ", depth_multiplier 0.25"
     assert config_texts.with_widths([thin], texts) == [thin]

@@ -57,6 +57,22 @@ def test_of_several_files_a_key_counts_once_and_done_before_failed(tmp_path):
     assert [(found.id, found.status) for found in read(sorted(tmp_path.glob("*.jsonl")))] == [("ssd-mobilenet_v1-300", DONE), ("b", DONE)]
 
 
+def test_what_was_timed_on_two_devices_counts_on_both(tmp_path):
+    """In one file, or in two: the same configuration on a processor and on an accelerator; what failed somewhere is not missed."""
+    timed = [row(benchmark={"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}) for device in ("cpu", "gpu")]
+    append(tmp_path / "1.jsonl", row(status=FAILED, reason="killed"))
+    append(tmp_path / "1.jsonl", timed[0])
+    append(tmp_path / "2.jsonl", timed[1])
+    append(tmp_path / "3.jsonl", row(status=FAILED, reason="killed"))
+    files = [tmp_path / f"{number}.jsonl" for number in (1, 2, 3)]
+    assert read(files) == timed and read(files[::-1]) == timed[::-1]
+    for one in timed:
+        append(tmp_path / FILE, one)
+    assert read(tmp_path) == timed and [found.folder for found in read(tmp_path)] == [str(tmp_path)] * 2
+    append(tmp_path / FILE, dataclasses.replace(timed[0], reason="again"))
+    assert [found.reason for found in read(tmp_path)] == ["", "again"]
+
+
 @pytest.mark.parametrize(
     "line, reason",
     [

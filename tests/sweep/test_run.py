@@ -108,7 +108,8 @@ def workers(folder: Path) -> list[int]:
 
 def comparable(rows: list[Row]) -> list[dict]:
     """Rows without what a clock or a folder's name decides."""
-    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, "exporting": None, "measuring": None} for row in rows]
+    own = dict.fromkeys(("exporting", "measuring", "evaluating"))
+    return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, **own} for row in rows]
 
 
 @pytest.mark.slow
@@ -163,31 +164,67 @@ def test_timed_with_random_weights(write, tmp_path):
         sweep(write(text), tmp_path / "out", ("max_total_detections=7",), timing_only=True)
 
 
-def test_a_few_are_exported_together_then_timed_one_after_the_other(write, tmp_path, monkeypatch):
-    """Three configurations, two at a time: the order of the stages, and what each ran beside."""
-    begun: list[tuple[str, bool]] = []
+class Instant:
+    """A process that has done its work at once, as sweeps see it; which began, and which of them alone."""
 
-    class Instant:
-        """A process that has done its work at once."""
+    begun: list[str] = []
 
-        def __init__(self, stage: process.Stage, *_: object) -> None:
-            begun.append((stage.label, stage.alone))
-            self.stage, self.started, self.stopping = stage, time.monotonic(), False
+    def __init__(self, stage: process.Stage, *_: object) -> None:
+        self.begun.append(stage.label + " alone" * stage.alone)
+        self.stage, self.started, self.stopping = stage, time.monotonic(), False
 
-        def poll(self) -> process.Outcome:
-            return process.Outcome({"benchmark": {"milliseconds": {"end_to_end": {"median": 1.0}}}} if self.stage.job["stage"] == "measure" else {})
+    def poll(self) -> process.Outcome:
+        job, found = self.stage.job, {}
+        if job["stage"] == "train":
+            Path(job["result"]).write_text('{"train": {"steps": 1, "seconds": 1.0}, "metrics": {}, "images": 4}', encoding="utf-8")
+        elif job["stage"] == "measure":
+            found = {"benchmark": {"milliseconds": {"end_to_end": {"median": 1.0}}}}
+        elif job["stage"] == "evaluate":
+            found = {"metrics": {}, "images": 4}
+        return process.Outcome(found)
 
+
+@pytest.fixture
+def begun(monkeypatch) -> list[str]:
     monkeypatch.setattr(run, "Running", Instant)
-    values = " ".join(f"values {{ name: '{number}' set: 'iou_threshold=0.{number}' }}" for number in (1, 2, 3))
-    text = f"bases {{ name: 'ssd' config: 'ssd.config' }} axes {{ name: 'd' prefix: 'd' {values} }} benchmark {{}}"
-    rows, _ = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
+    monkeypatch.setattr(Instant, "begun", [])
+    return Instant.begun
+
+
+def three(change: str) -> str:
+    values = " ".join(f"values {{ name: '{number}' set: '{change}=0.{number}' }}" for number in (1, 2, 3))
+    return f"bases {{ name: 'ssd' config: 'ssd.config' }} axes {{ name: 'd' prefix: 'd' {values} }} benchmark {{}}"
+
+
+def test_a_few_are_exported_together_then_timed_one_after_the_other(write, tmp_path, begun):
+    """Three configurations, two at a time: the order of the stages, and what each ran beside."""
+    rows, _ = sweep(write(three("iou_threshold")), tmp_path / "out", timing_only=True, jobs=2)
     assert [row.status for row in rows] == ["done"] * 3
     assert begun == [
-        *[(f"exporting ssd-d{number}", False) for number in (1, 2)],
-        *[(f"measuring ssd-d{number}", True) for number in (1, 2)],
-        ("exporting ssd-d3", False),
-        ("measuring ssd-d3", True),
+        *[f"exporting ssd-d{number}" for number in (1, 2)],
+        *[f"measuring ssd-d{number} alone" for number in (1, 2)],
+        "exporting ssd-d3",
+        "measuring ssd-d3 alone",
     ]
+
+
+def test_trainings_go_before_what_is_timed_and_evaluations_wait_for_it(write, tmp_path, begun):
+    few = "values { name: '20' } values { name: '5' set: 'max_total_detections=5' set: 'max_detections_per_class=5' }"
+    text = three("iou_threshold").replace("benchmark {}", f"axes {{ name: 'n' prefix: 'n' shares_weights: true {few} }} benchmark {{}}")
+    rows, _ = sweep(write(f"{text} training {{}} evaluation {{}}"), tmp_path / "out", jobs=2)
+    assert [row.status for row in rows] == ["done"] * 6
+    assert begun[:3] == [f"training ssd-d{number}-n20" for number in (1, 2, 3)]
+    assert begun[3:7] == ["exporting ssd-d1-n20", "exporting ssd-d2-n20", "measuring ssd-d1-n20 alone", "measuring ssd-d2-n20 alone"]
+    assert sorted(name for name in begun if name.startswith("evaluating")) == [f"evaluating ssd-d{number}-n5" for number in (1, 2, 3)]
+    for number in (1, 2, 3):
+        assert begun.index(f"measuring ssd-d{number}-n5 alone") < begun.index(f"evaluating ssd-d{number}-n5")
+
+
+def test_exports_of_a_grid_that_has_changed_are_removed(write, tmp_path, begun):
+    left = tmp_path / "out" / ".work" / "another.12345678" / "saved_model"
+    left.mkdir(parents=True)
+    sweep(write(three("iou_threshold")), tmp_path / "out", timing_only=True)
+    assert not left.exists()
 
 
 def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
@@ -228,15 +265,7 @@ def test_limits_are_held(write, tmp_path, options, limit, reason):
 
 
 def stage(tmp_path: Path) -> process.Stage:
-    job = {
-        "stage": "measure",
-        "result": str(tmp_path / "r.json"),
-        "config": "none",
-        "checkpoint": None,
-        "benchmark": None,
-        "evaluate": True,
-        "eval_dir": "",
-    }
+    job = {"stage": "evaluate", "result": str(tmp_path / "r.json"), "config": "none", "checkpoint": None, "eval_dir": ""}
     return process.Stage(job, tmp_path / "work", tmp_path / "a.log", label="measuring it")
 
 
@@ -317,6 +346,16 @@ def test_parts_become_one(tmp_path):
     before = (tmp_path / "all" / results.FILE).read_bytes()
     merge.merge([two, one, one], tmp_path / "all")
     assert (tmp_path / "all" / results.FILE).read_bytes() == before
+
+
+def test_parts_are_added_to_what_is_there(tmp_path):
+    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="that"))
+    merge.merge([one], tmp_path / "all")
+    rows = merge.merge([two], tmp_path / "all", mixed_devices=True)
+    assert [(row.id, row.train["model_dir"]) for row in rows] == [("a", "../1/models/a"), ("b", "../2/models/b")]
+    three = part(tmp_path / "3", made("a", device="that"))  # The same configuration elsewhere is a row of its own.
+    rows = merge.merge([three], tmp_path / "all", mixed_devices=True)
+    assert [(row.id, row.device) for row in rows] == [("a", "that"), ("a", "this"), ("b", "that")] and results.read(tmp_path / "all") == rows
 
 
 def test_the_command_line(tmp_path):

@@ -269,9 +269,14 @@ function limit(name, value) {
   slider.setAttribute("aria-valuetext", value === Infinity ? "no limit" : `${shown(value, byName[name])} ${byName[name].unit}`);
 }
 
+function roundedUp(value) { // to three digits; what has no more than these stays, however it was computed
+  const step = 10 ** (Math.floor(Math.log10(value)) - 2);
+  return Number((Math.ceil(value / step - 1e-9) * step).toPrecision(3));
+}
+
 function slid(name) {
   const ends = range(name), share = find(name).value / 1000;
-  const value = share >= 1 ? Infinity : Number((ends[0] * (ends[1] / ends[0]) ** share * 1.0005).toPrecision(3)); // Rounded up, so that the left end still holds the smallest.
+  const value = share >= 1 ? Infinity : roundedUp(ends[0] * (ends[1] / ends[0]) ** share); // So that the left end still holds the smallest.
   limit(name, value);
   find(`${name}-number`).value = value === Infinity ? "" : value;
   update();
