@@ -20,7 +20,7 @@ from detection.networks.layers import Conv, Dense, DepthwiseConv, SeparableConv
 from detection.types import ImageBatch, Proposals
 
 _SIZE = 128  # pixels of the noise; kernels depend on it little, and the time that this takes much
-_REGIONS = 16
+_REGIONS = 16  # that a second stage sees meanwhile, however many it will be given: hundreds would take most of an export's time
 
 
 def draw(detector: Any, seed: int = 0) -> None:
@@ -41,6 +41,9 @@ def _regions(seed: int) -> Proposals:
 def _drawing(detector: Any, seed: int) -> Iterator[None]:
     """While it lasts, each layer with kernels draws and scales them when it is called."""
     layers = [layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))]
+    regions = getattr(detector, "regions", None)
+    if regions is not None:
+        regions.run = functools.partial(_of_a_few, regions.run)
     for number, layer in enumerate(layers):
         layer.call = functools.partial(_drawn, layer, layer.call, (seed, 2 + number))
     try:
@@ -48,6 +51,15 @@ def _drawing(detector: Any, seed: int) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.call
+        if regions is not None:
+            del regions.run
+
+
+def _of_a_few(run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, *others: Any) -> tuple[tf.Tensor, ...]:
+    """The second stage on the first regions, with zeros for the rest."""
+    found = run(features, boxes[:, :_REGIONS], *others)
+    missing = [tf.shape(boxes)[1] - tf.shape(values)[1] for values in found]
+    return tuple(tf.pad(values, [[0, 0], [0, rest], *[[0, 0]] * (values.shape.rank - 2)]) for values, rest in zip(found, missing, strict=True))
 
 
 def _drawn(layer: Any, call: Callable[..., tf.Tensor], seed: tuple[int, int], x: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -101,7 +101,8 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
     images = inputs.images(options)
     fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     parts = _Parts(served, fed, few=is_slow)
-    rounds = _with_network(interleave(parts.functions(), options.warmup, options.runs, max_seconds=options.max_seconds))
+    warmup = 0 if parts.few and options.max_seconds else options.warmup  # All has run once; once more may take longer than was asked for.
+    rounds = _with_network(interleave(parts.functions(), warmup, options.runs, max_seconds=options.max_seconds))
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
         "saved_model": os.fspath(served.folder),
@@ -150,13 +151,13 @@ class _Parts:
         self._turn = dict.fromkeys((END_TO_END, PREPROCESS, WITHOUT), 0)
         self.latest: dict[str, tf.Tensor] = {}
         self.counts: list[float] = []
-        few = few and bool(served.border)
+        self.few = few = few and bool(served.border)
         self._parts = {PREPROCESS: served.preprocess(), POSTPROCESS: served.postprocess()}
         self._parts |= {} if few else {NETWORK: served.network()}
         self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.border else {}
         self._without = None if few else served.without_postprocess()
-        for name in (PREPROCESS, NETWORK, FIRST, SECOND):  # Whoever runs first finds something there.
-            if name in self._parts and (name != SECOND or few):
+        for name in (PREPROCESS, NETWORK, FIRST, SECOND, POSTPROCESS):  # Whoever runs first finds something there, and has prepared its graph.
+            if name in self._parts:
                 self._run(name)
 
     def functions(self) -> dict[str, Callable[[], None]]:
