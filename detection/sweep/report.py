@@ -124,7 +124,10 @@ def shares_table(rows: Iterable[Row]) -> str:
         (one.meta, one.rows, _shown(one.median_milliseconds), _shown(one.worst_milliseconds), f"{one.median_share:.1%}", f"{one.worst_share:.1%}")
         for one in shares(rows)
     ]
-    words = "What would go if the served graph ended before decoding and suppression.\n\n"
+    words = (
+        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a quarter of a second, what these "
+        "take when they are called alone.\n\n"
+    )
     return words + _table(("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"), lines, right={1, 2, 3, 4, 5})
 
 
