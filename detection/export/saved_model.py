@@ -83,7 +83,7 @@ def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable
         # Bodies of loops, in which regions are pooled, still hold ops with gradients of their own, and those of frozen weights cannot be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()}, options=options)
-    put_back(folder, values)
+        put_back(folder, values)
     extra = folder / EXTRA
     extra.mkdir()
     (extra / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
@@ -91,7 +91,7 @@ def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable
 
 @contextlib.contextmanager
 def _only_warnings() -> Iterator[None]:
-    """TensorFlow tells how long it took to shard no variables; nobody asked."""
+    """TensorFlow tells how long it took to shard no variables, and where it writes fingerprints; nobody asked."""
     before, tensorflow = logging.get_verbosity(), tf.get_logger()
     level = tensorflow.level
     try:
