@@ -125,8 +125,8 @@ def shares_table(rows: Iterable[Row]) -> str:
         for one in shares(rows)
     ]
     words = (
-        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a quarter of a second, what both "
-        "take alone.\n\n"
+        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a quarter of a second, "
+        "what both take alone.\n\n"
     )
     return words + _table(("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"), lines, right={1, 2, 3, 4, 5})
 
