@@ -8,7 +8,7 @@ import pytest
 
 from detection.benchmark import machine, report, run
 from detection.benchmark.inputs import Options
-from detection.errors import ConfigError
+from detection.errors import ConfigError, DetectionError
 
 FEW = Options(image_size=(60, 80), warmup=1, runs=1)
 
@@ -62,3 +62,10 @@ def test_a_process_that_dies_is_told(monkeypatch):
     monkeypatch.setattr(run.sys, "executable", "/bin/false")
     with pytest.raises(ConfigError, match="x: the process that measured it ended: without a word"):
         run._in_process(run.Target(config="x"), FEW)
+
+
+def test_what_a_process_raises_is_told_whatever_its_kind(config_of, tmp_path):
+    """An error of a kind that only the module knows which raises it, as that of a checkpoint which is not there."""
+    target = run.Target(config=config_of("ssd"), checkpoint=str(tmp_path / "absent"))
+    with pytest.raises(DetectionError, match="absent.*no such checkpoint"):
+        run._in_process(target, FEW)

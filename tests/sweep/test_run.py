@@ -220,6 +220,45 @@ def test_trainings_go_before_what_is_timed_and_evaluations_wait_for_it(write, tm
         assert begun.index(f"measuring ssd-d{number}-n5 alone") < begun.index(f"evaluating ssd-d{number}-n5")
 
 
+def test_each_stage_has_the_limit_of_its_own(write, tmp_path, begun, monkeypatch):
+    """A limit for timing holds where evaluation has none."""
+    limits: dict[str, float] = {}
+    poll = Instant.poll
+
+    def noted(self) -> process.Outcome:
+        limits[self.stage.job["stage"]] = self.stage.time_limit
+        return poll(self)
+
+    monkeypatch.setattr(Instant, "poll", noted)
+    few = "values { name: '20' } values { name: '5' set: 'max_total_detections=5' set: 'max_detections_per_class=5' }"
+    axis = f"bases {{ name: 'ssd' config: 'ssd.config' }} axes {{ name: 'n' prefix: 'n' shares_weights: true {few} }}"
+    sweep(write(f"{axis} training {{}} evaluation {{}} benchmark {{ time_limit_seconds: 300 }}"), tmp_path / "out")
+    assert limits == {"train": 0, "export": 300, "measure": 300, "evaluate": 0}
+
+
+def test_times_of_another_machine_do_not_stay_in_the_way(write, tmp_path, begun, monkeypatch):
+    """A folder that was moved: what this machine found is refused and forgotten, so that the sweep can go on where it was begun."""
+    path, output, device = write(three("iou_threshold")), tmp_path / "out", ["first"]
+
+    def poll(self) -> process.Outcome:
+        timed = {"benchmark": {"device": device[0], "milliseconds": {"end_to_end": {"median": 1.0}}}}
+        found = timed if self.stage.job["stage"] == "measure" else {}
+        self.stage.folder.mkdir(parents=True, exist_ok=True)
+        Path(self.stage.job["result"]).write_text(json.dumps(found), encoding="utf-8")
+        return process.Outcome(found)
+
+    monkeypatch.setattr(Instant, "poll", poll)
+    monkeypatch.setattr(Instant, "kill", lambda self: None, raising=False)
+    description = sweep_file.load(path)
+    one, *others = grid.expand(description, timing_only=True)
+    run.run(description, [one], output, run.Options(), io.StringIO())
+    device[0] = "second"
+    with pytest.raises(ConfigError, match="holds times of first, and this is second"):
+        run.run(description, [one, *others], output, run.Options(), io.StringIO())
+    device[0] = "first"
+    assert [row.device for row in run.run(description, [one, *others], output, run.Options(), io.StringIO())] == ["first"] * 3
+
+
 def test_exports_of_a_grid_that_has_changed_are_removed(write, tmp_path, begun):
     left = tmp_path / "out" / ".work" / "another.12345678" / "saved_model"
     left.mkdir(parents=True)
