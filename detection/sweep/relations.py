@@ -49,10 +49,10 @@ def relations(rows: Iterable[Row]) -> list[Relation]:
     for meta, words in (("faster_rcnn", "–"), ("rfcn", "minimal savings")):
         mine = _with(rows, meta=meta)
         table.append(_relation(f"{METAS[meta]}, all extractors, {most} to 10 proposals: time", words, mine, fewest, TIME, _change))
-    smaller, finer = _halved(rows, "resolution"), _halved(rows, "stride", 16)
+    (said, smaller), finer = _smaller(rows), _halved(rows, "stride", 16)
     table += [
-        _relation("Half the resolution: time", "-27.4 %", rows, smaller, TIME, _change),
-        _relation("Half the resolution: mAP", "-15.9 %", rows, smaller, MEAN_AP, _change),
+        _relation(f"{said}: time", "-27.4 %", rows, smaller, TIME, _change),
+        _relation(f"{said}: mAP", "-15.9 %", rows, smaller, MEAN_AP, _change),
         _relation("Stride 8 in place of 16: time", "+63 %", rows, finer, TIME, _change),
         _relation("Stride 8 in place of 16: mAP", "+5 %", rows, finer, MEAN_AP, _change),
     ]
@@ -129,12 +129,21 @@ def _halved(rows: Sequence[Row], field: str, whole: int | None = None) -> list[_
     """One for every value that also occurs halved; of 600, 300 and 150 the one in the middle is both a whole and a half."""
     values = {getattr(row, field) for row in rows}
     wholes = sorted(value for value in values if value and value % 2 == 0 and value // 2 in values and whole in (None, value))
+    return [_from_to(field, value, value // 2) for value in wholes]
 
-    def change(value: int) -> _Change:
-        places = {value: 0, value // 2: 1}
-        return lambda row: (_rest(row, field), places[getattr(row, field)]) if getattr(row, field) in places else None
 
-    return [change(value) for value in wholes]
+def _from_to(field: str, first: int, second: int) -> _Change:
+    places = {first: 0, second: 1}
+    return lambda row: (_rest(row, field), places[getattr(row, field)]) if getattr(row, field) in places else None
+
+
+def _smaller(rows: Sequence[Row]) -> tuple[str, list[_Change]]:
+    """Half the resolution, and how that is said; where no two resolutions are whole and half, the largest and the smallest."""
+    halves, values = _halved(rows, "resolution"), {row.resolution for row in rows if row.resolution}
+    if halves or len(values) < 2:
+        return "Half the resolution", halves
+    first, second = max(values), min(values)
+    return f"{first} to {second} pixels, {second / first:.2f} times the resolution", [_from_to("resolution", first, second)]
 
 
 def _across_metas(row: Row) -> tuple[tuple, int] | None:

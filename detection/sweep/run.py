@@ -94,6 +94,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 class _Sweep:
     def __init__(self, sweep: SweepFile, configurations: Sequence[Configuration], folder: Path, options: Options, stream: TextIO) -> None:
         self._configurations, self._options, self._stream = configurations, options, stream
+        self._benchmark = sweep.benchmark
         self._stages = Stages(sweep, folder)
         self._file = folder / results.FILE
         self._rows = {row.key: row for row in results.read(self._file)} if self._file.exists() else {}
@@ -124,7 +125,11 @@ class _Sweep:
         return row is not None and (row.done or not self._options.retry_failed)
 
     def _look_for_files(self, todo: list[Configuration]) -> None:
-        """What configs name and is not there should not show after hours. Raises ConfigError."""
+        """What configs and the grid name and is not there should not show after hours. Raises ConfigError, and DataError of images."""
+        if todo and self._benchmark is not None and self._benchmark.images:
+            from detection.export import image_files  # Brings TensorFlow, which a sweep without photographs does not need.
+
+            image_files.find(self._benchmark.images)
         for one, *_ in groups(todo):
             self._stages.write_configs(one)
             if one.weights != RANDOM and not one.refused:

@@ -189,6 +189,12 @@ def test_resolutions_that_halve_twice_give_two_pairs():
     assert found(rows)["Half the resolution: time"] == ("-62.5 %", 2)  # -50 and -75
 
 
+def test_resolutions_that_do_not_halve_are_compared_as_what_they_are():
+    rows = [two_stages(str(size), ms, 0.3, resolution=size) for size, ms in ((128, 10), (160, 15), (192, 20))]
+    assert found(rows)["192 to 128 pixels, 0.67 times the resolution: time"] == ("-50.0 %", 1)
+    assert found(rows[:1])["Half the resolution: time"] == ("–", 0)
+
+
 def test_share_of_post_processing():
     (one,) = relations.shares([row("a", 10, meta_architecture="ssd"), row("b", 30, meta_architecture="ssd"), results.Row("c", "c", "failed")])
     assert one == ("SSD", 2, 2.0, 3.0, pytest.approx(0.1), pytest.approx(0.1))

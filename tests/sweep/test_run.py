@@ -18,7 +18,7 @@ import pytest
 
 from detection.config import sweep_file
 from detection.data import synthetic_set
-from detection.errors import ConfigError
+from detection.errors import ConfigError, DataError
 from detection.sweep import grid, merge, process, results, run
 from detection.sweep.results import Row
 
@@ -110,6 +110,13 @@ def comparable(rows: list[Row]) -> list[dict]:
     """Rows without what a clock or a folder's name decides."""
     own = dict.fromkeys(("exporting", "measuring", "evaluating"))
     return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, **own} for row in rows]
+
+
+def test_photographs_are_looked_for_before_anything_is_trained(write, tmp_path):
+    path = write(GRID + f'benchmark {{ images: "{tmp_path}/photographs/*.jpg" }}')
+    with pytest.raises(DataError, match=r"photographs/\*\.jpg: no such image, folder or pattern"):
+        sweep(path, tmp_path / "swept")
+    assert not (tmp_path / "swept" / "models").exists()
 
 
 @pytest.mark.slow
