@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from detection.benchmark import machine, report, rows
 from detection.benchmark.rows import Options
@@ -104,7 +105,21 @@ def test_mistakes_name_the_flag(exported, tmp_path, config_of):
         rows.row_of_config(config_of("ssd"), str(tmp_path / "absent"), FEW)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists() or not sys.platform.startswith("linux"), reason="only Linux forgets peaks")
+forgets_peaks = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists() or not sys.platform.startswith("linux"), reason="only Linux forgets peaks"
+)
+
+
+@forgets_peaks
+def test_photographs_are_no_part_of_the_model(exported, tmp_path):
+    for index in range(15):  # 9 MiB each, and as much again as it is fed.
+        Image.new("RGB", (2000, 1500), (index, 0, 0)).save(tmp_path / f"{index:02}.jpg")
+    one, all_of_them = (rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path),), warmup=1, runs=runs)) for runs in (1, 15))
+    assert (one["distinct_images"], all_of_them["distinct_images"]) == (1, 15)
+    assert all_of_them["model_host_mib"] < one["model_host_mib"] + 120
+
+
+@forgets_peaks
 def test_peaks_begin_anew():
     held = np.ones(2**25)  # 256 MiB
     high = machine.peak_host_mib()
