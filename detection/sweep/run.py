@@ -33,7 +33,7 @@ from detection.progress import duration
 from detection.sweep import results
 from detection.sweep.grid import RANDOM, TRAINED, Configuration, groups
 from detection.sweep.pace import Pace
-from detection.sweep.process import Outcome, Running, Stage, check_memory_limit
+from detection.sweep.process import Outcome, Running, Stage, check_memory_limit, surroundings
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
@@ -197,7 +197,6 @@ class _Sweep:
         ready: list[tuple[Generator, Stage]] = []
         running: list[tuple[Generator, Running]] = []
         waiting = iter(work)
-        environment = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if self._options.jobs > 1 else {}
         try:
             while True:
                 if self._is_over():
@@ -208,7 +207,7 @@ class _Sweep:
                 self._fill(ready, waiting, len(running))
                 while (chosen := self._choose(ready, [process.stage for _, process in running])) is not None:
                     generator, stage = ready.pop(chosen)
-                    running.append((generator, Running(stage, self._options.memory_gib, environment)))
+                    running.append((generator, Running(stage, self._options.memory_gib, surroundings(stage, self._options.jobs))))
                 if not running:
                     return
                 time.sleep(_POLL_SECONDS)

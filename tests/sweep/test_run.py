@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -225,6 +226,22 @@ def test_trainings_go_before_what_is_timed_and_evaluations_wait_for_it(write, tm
     assert sorted(name for name in begun if name.startswith("evaluating")) == [f"evaluating ssd-d{number}-n5" for number in (1, 2, 3)]
     for number in (1, 2, 3):
         assert begun.index(f"measuring ssd-d{number}-n5 alone") < begun.index(f"evaluating ssd-d{number}-n5")
+
+
+def test_cores_are_shared_by_what_runs_at_a_time(monkeypatch):
+    """Threads for each of two on five cores; all of them for what is timed, and as the user or reproducibility wants."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
+    threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    for name in threads:
+        monkeypatch.delenv(name, raising=False)
+    training = process.Stage({"stage": "train"}, Path(), Path())
+    alone, exact = (dataclasses.replace(training, **one) for one in ({"alone": True}, {"job": {"stage": "train", "deterministic": True}}))
+    seen = process.surroundings(training, 2)
+    assert {name: seen[name] for name in threads} == dict.fromkeys(threads, "2") and process.surroundings(training, 8)[threads[0]] == "1"
+    assert process.surroundings(training, 1) == {}
+    assert not set(threads) & (set(process.surroundings(alone, 2)) | set(process.surroundings(exact, 2)))
+    monkeypatch.setenv(threads[0], "3")
+    assert set(process.surroundings(training, 2)) & set(threads) == {threads[1]}
 
 
 def test_each_stage_has_the_limit_of_its_own(write, tmp_path, begun, monkeypatch):
