@@ -53,6 +53,7 @@ def interleave(
     clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
     max_seconds: float = 0.0,
+    repeats: Mapping[str, int] | None = None,
 ) -> Rounds:
     """Runs all functions `warmup` times, then `runs` times against the clock.
 
@@ -65,8 +66,10 @@ def interleave(
         clock: seconds of the wall.
         cpu_clock: seconds of all cores.
         max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done; 0: never.
+        repeats: name -> how often it is called in a row in each round that counts, the median of which is its time in that round; others once. For
+            what is short beside the rest of a long round: there are few rounds then, and one interruption would be its whole time.
     """
-    names = list(functions)
+    names, repeats = list(functions), repeats or {}
 
     def is_over(begun: float, share: float) -> bool:
         return 0 < share * max_seconds <= clock() - begun
@@ -84,8 +87,10 @@ def interleave(
             break
         shift = round_ % len(names)
         for name in names[shift:] + names[:shift]:
-            start_cpu, start = cpu_clock(), clock()
-            functions[name]()
-            times[name][round_] = (clock() - start) * 1e3
-            cpu[name][round_] = (cpu_clock() - start_cpu) * 1e3
+            runs_now = []
+            for _ in range(repeats.get(name, 1)):
+                start_cpu, start = cpu_clock(), clock()
+                functions[name]()
+                runs_now.append((clock() - start, cpu_clock() - start_cpu))
+            times[name][round_], cpu[name][round_] = np.median(runs_now, axis=0) * 1e3
     return Rounds(times, cpu, warmed)

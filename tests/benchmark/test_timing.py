@@ -83,3 +83,23 @@ def test_slow_functions_are_run_less_often():
     assert len(rounds.times["f"]) == len(rounds.cpu["f"]) == 10 and clock.now == 2 + 10
     assert len(interleave({"f": run}, warmup=0, runs=100, clock=clock, max_seconds=0.1).times["f"]) == 1
     assert len(interleave({"f": run}, warmup=0, runs=3, clock=clock, max_seconds=10.0).times["f"]) == 3
+
+
+def test_one_interruption_of_a_short_function_does_not_count():
+    """Called several times in a round that is long; the processor's time is of the same calls."""
+    clock, cpu = _Clock(), _Clock()
+    calls = {"short": 0, "long": 0}
+
+    def short() -> None:
+        calls["short"] += 1
+        clock.now += 0.5 if calls["short"] == 2 else 0.002  # the first that counts
+        cpu.now += 0.003
+
+    def long() -> None:
+        calls["long"] += 1
+        clock.work(3.0)()
+
+    rounds = interleave({"short": short, "long": long}, warmup=1, runs=1, clock=clock, cpu_clock=cpu, repeats={"short": 5})
+    assert calls == {"short": 1 + 5, "long": 1 + 1}
+    assert rounds.times["short"] == pytest.approx([2.0]) and rounds.times["long"] == pytest.approx([3000.0])
+    assert rounds.cpu["short"] == pytest.approx([3.0])
