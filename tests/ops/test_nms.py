@@ -8,6 +8,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detection.ops import nms as nms_module
+from detection.ops import nms_rows
 from detection.ops.nms import MulticlassNms
 
 WINDOW = np.array([0.0, 0.0, 100.0, 100.0], np.float32)
@@ -124,7 +126,14 @@ def test_ties_are_broken_somehow_but_always_the_same(seed, iou_threshold, decima
     assert np.array_equal(nms(tf.constant(boxes), tf.constant(scores), windows).boxes, kept.boxes)
 
 
+@pytest.fixture(params=["all_boxes", "promising_boxes"])
+def among(request, monkeypatch):
+    """Both ways to look at fewer pairs, whatever their number."""
+    monkeypatch.setattr(nms_module, "_MANY_PAIRS", 0 if request.param == "promising_boxes" else 2**60)
+
+
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("among")
 def test_the_first_look_is_exact(seed):
     """Enough pairs for the first look; it suffices for the first image, never for the others."""
     boxes, scores, windows = random_case(seed, 3, 1500, 12)
@@ -134,8 +143,11 @@ def test_the_first_look_is_exact(seed):
     boxes[2, :1400] += 1000  # most are outside
     check(nms, boxes, scores, windows)
     check(MulticlassNms(0.995, 0.6, 10, 20), boxes, scores, windows)
+    scores[1] *= 1e-9  # nothing there exceeds the threshold, in the others much does
+    check(nms, boxes, scores, windows)
 
 
+@pytest.mark.usefixtures("among")
 def test_all_rows_are_looked_at_if_empty_boxes_use_up_the_margin():
     boxes, scores, windows = random_case(5, 1, 1500, 12)
     order = np.argsort(-scores[0].max(-1))
@@ -207,6 +219,7 @@ def test_equals_the_reference(shared):
 
 
 @pytest.mark.parametrize("limits", [(10, 10), (700, 700)])
+@pytest.mark.usefixtures("among")
 def test_rows_of_class_specific_boxes_wherever_they_are(limits):
     """Among the rows that score best; below many that lie on one spot and suppress each other; and in many portions of all rows."""
     boxes, scores, windows = random_case(3, 2, 1500, 4, specific=True)
@@ -214,6 +227,22 @@ def test_rows_of_class_specific_boxes_wherever_they_are(limits):
     check(nms, boxes, scores, windows)
     boxes[1, np.argsort(-scores[1].max(-1))[:1400]] = boxes[1, 0]
     check(nms, boxes, scores, windows)
+
+
+def test_shared_boxes_among_very_many_pairs():
+    """So many that boxes without promise are left out without being asked to."""
+    boxes, scores, windows = random_case(11, 2, 6000, 90)
+    assert 6000 * 90 > nms_module._MANY_PAIRS
+    check(MulticlassNms(1e-8, 0.6, 100, 100), boxes, scores, windows)
+
+
+def test_numbers_of_what_is_chosen():
+    rows, real = nms_rows.numbers_of(tf.constant([[False, True, True, False], [False] * 4, [True, False, False, True]]))
+    np.testing.assert_array_equal(rows, [[1, 2], [0, 0], [0, 3]])
+    np.testing.assert_array_equal(real, [[True, True], [False, False], [True, True]])
+    rows, real = nms_rows.numbers_of(tf.zeros([2, 3], tf.bool))
+    assert rows.shape == (2, 1) and not real.numpy().any()
+    assert nms_rows.numbers_of(tf.zeros([2, 0], tf.bool))[0].shape == (2, 0)
 
 
 @pytest.mark.parametrize("known", [True, False])
