@@ -15,11 +15,8 @@ _RADII = (22, 34, 48, 64, 82, 102, 126, 154, 186)  # points (1/72 inch) from wha
 _DIRECTIONS = 24
 _MARGIN = 5.0  # points around the words
 _MARKER = 4.0  # points around the middle of a marker
-_CLASH, _CROSSED, _COVERED = (
-    1e4,
-    100.0,
-    8.0,
-)  # what it costs to cover other words, to cross a line to them, to cover an obstacle; a way of 8 points: 1
+# What it costs to cover other words, to let a line cross words, to cover an obstacle; a way of 8 points: 1.
+_CLASH, _CROSSED, _COVERED = 1e4, 100.0, 8.0
 
 
 def annotate(
@@ -42,6 +39,7 @@ def annotate(
     frame = axes.get_window_extent()
     pixels = axes.transData.transform(obstacles) if len(obstacles) else np.zeros((0, 2))
     taken: list[tuple[float, float, float, float]] = []
+    lines = np.zeros((0, 2))  # points of those from words to what they name
     for x, y, words in named:
         trial = axes.text(x, y, words, fontsize=size, linespacing=1.15)
         extent = trial.get_window_extent()
@@ -49,9 +47,14 @@ def annotate(
         center = axes.transData.transform((x, y))
         half = np.array([extent.width, extent.height]) / 2 + _MARGIN * scale
         offsets = _offsets(half / scale)
-        costs = [_cost(_box(center + offset * scale, half), center, offset, pixels, taken, frame.extents, _MARKER * scale) for offset in offsets]
+        boxes = [_box(center + offset * scale, half) for offset in offsets]
+        costs = [
+            _cost(box, center, offset, pixels, taken, frame.extents, _MARKER * scale) + _CROSSED * bool(np.any(_inside(lines, box)))
+            for box, offset in zip(boxes, offsets, strict=True)
+        ]
         offset = offsets[int(np.argmin(costs))]
-        taken.append(_box(center + offset * scale, half))
+        taken.append(boxes[int(np.argmin(costs))])
+        lines = np.concatenate([lines, _way(center, taken[-1])])
         axes.annotate(
             words,
             (x, y),
@@ -111,9 +114,16 @@ def _cost(box, center: np.ndarray, offset: np.ndarray, pixels: np.ndarray, taken
     left, bottom, right, top = box
     outside = left < frame[0] or bottom < frame[1] or right > frame[2] or top > frame[3]
     clashes = sum(left < other[2] and other[0] < right and bottom < other[3] and other[1] < top for other in taken)
-    covered = np.sum(
-        (pixels[:, 0] > left - marker) & (pixels[:, 0] < right + marker) & (pixels[:, 1] > bottom - marker) & (pixels[:, 1] < top + marker)
-    )
-    way = center + np.linspace(0, 1, 12)[:, None] * (np.array([(left + right) / 2, (bottom + top) / 2]) - center)
-    crossed = sum(bool(np.any((way[:, 0] > a) & (way[:, 0] < c) & (way[:, 1] > b) & (way[:, 1] < d))) for a, b, c, d in taken)
+    covered = np.sum(_inside(pixels, (left - marker, bottom - marker, right + marker, top + marker)))
+    crossed = sum(bool(np.any(_inside(_way(center, box), other))) for other in taken)
     return _CLASH * (outside + clashes) + _CROSSED * crossed + _COVERED * float(covered) + float(np.hypot(*offset)) / 8
+
+
+def _way(center: np.ndarray, box) -> np.ndarray:
+    """[32, 2], points from what is named to the middle of its words."""
+    return center + np.linspace(0, 1, 32)[:, None] * (np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) - center)
+
+
+def _inside(points: np.ndarray, box) -> np.ndarray:
+    """bool [N], which of the points [N, 2] lie in a box: left, bottom, right, top."""
+    return (points[:, 0] > box[0]) & (points[:, 0] < box[2]) & (points[:, 1] > box[1]) & (points[:, 1] < box[3])

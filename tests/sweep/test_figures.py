@@ -180,6 +180,25 @@ def test_words_cover_neither_each_other_nor_the_edge(places):
 
 
 @drawing
+def test_no_line_runs_behind_the_words_of_another():
+    """Points above a crowd, so that all words want to the upper left."""
+    places = [(0.05, 0.35), (0.27, 0.7), (0.4, 0.75)]
+    crowd = np.stack(np.meshgrid(np.linspace(0, 1, 30), np.linspace(0, 0.6, 20)), -1).reshape(-1, 2)
+    with plot_style.settings():
+        figure, (axes,) = plot_style.figure()
+        axes.set_xlim(0, 1.1)
+        axes.set_ylim(0, 1.1)
+        named = [(x, y, "fastest:\nR-FCN MobileNet v1\n128 px, stride 16, 20 proposals") for x, y in places]
+        boxes = annotate(axes, named, np.array([*places, *crowd]))
+        begins = axes.transData.transform(places)
+    for begin, own in zip(begins, boxes, strict=True):
+        way = begin + np.linspace(0, 1, 200)[:, None] * ([(own[0] + own[2]) / 2, (own[1] + own[3]) / 2] - begin)
+        for other in boxes:
+            inside = (way > other[:2]).all(1) & (way < other[2:]).all(1)
+            assert other is own or not inside.any()
+
+
+@drawing
 def test_all_figures(tmp_path):
     from detection.sweep import figures
 
