@@ -87,7 +87,7 @@ def small_large(rows: Sequence[Row]) -> Figure:
         for ssd, look, words in ((False, solid, "two stages"), (True, hollow, "SSD")):
             here = [point for point in found if point.row.resolution == resolution and (point.row.meta_architecture == "ssd") == ssd]
             if here:
-                axes.plot([point.cost for point in here], [point.value for point in here], alpha=0.85, zorder=2, clip_on=False, **look)
+                axes.plot([point.cost for point in here], [point.value for point in here], alpha=0.85, zorder=3, clip_on=False, **look)
                 handles.append(plot_style.handle(f"{resolution} px, {words}", look))
     axes.set_xlabel(SMALL.axis)
     axes.set_ylabel(LARGE.axis)
