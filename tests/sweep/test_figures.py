@@ -180,16 +180,17 @@ def test_words_cover_neither_each_other_nor_the_edge(places):
 
 
 @drawing
-def test_no_line_runs_behind_the_words_of_another():
-    """Points above a crowd, so that all words want to the upper left."""
-    places = [(0.05, 0.35), (0.27, 0.7), (0.4, 0.75)]
+@pytest.mark.parametrize("lowest", [0.2, 0.4])
+def test_no_line_runs_behind_the_words_of_another(lowest):
+    """Points above a crowd: the nearest free place for the words of the second is on the line to those of the first."""
+    places = [(0.05, lowest), (0.27, 0.7), (0.4, 0.75)]
+    words = ("fastest:\nR-FCN MobileNet v1\n128 px, stride 16, 20 proposals", "elbow:\nSSD VGG16\n128 px", "most accurate:\nSSD VGG16\n192 px")
     crowd = np.stack(np.meshgrid(np.linspace(0, 1, 30), np.linspace(0, 0.6, 20)), -1).reshape(-1, 2)
     with plot_style.settings():
         figure, (axes,) = plot_style.figure()
         axes.set_xlim(0, 1.1)
         axes.set_ylim(0, 1.1)
-        named = [(x, y, "fastest:\nR-FCN MobileNet v1\n128 px, stride 16, 20 proposals") for x, y in places]
-        boxes = annotate(axes, named, np.array([*places, *crowd]))
+        boxes = annotate(axes, [(*place, text) for place, text in zip(places, words, strict=True)], np.array([*places, *crowd]))
         begins = axes.transData.transform(places)
     for begin, own in zip(begins, boxes, strict=True):
         way = begin + np.linspace(0, 1, 200)[:, None] * ([(own[0] + own[2]) / 2, (own[1] + own[3]) / 2] - begin)
