@@ -10,6 +10,7 @@ from typing import Protocol
 import tensorflow as tf
 
 _LOOKED_AT = 8  # rows for each detection: where there are no more, all are looked at
+_AT_MOST = 64  # rows for each detection: where very many tie, as before anything is learnt, keys of all would fill the memory
 _ODD = 0x3C6EF35F  # spreads the bits of scores before those of coordinates are added
 _PAIRS = 2**18  # of row and detection, compared at a time when looking at keys did not find it
 
@@ -60,7 +61,7 @@ def _by_key(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.
     few = scores.shape[1] is not None and scores.shape[1] <= _LOOKED_AT * kept.scores.shape[1]
     if few:
         return _with_key(kept, unclipped, boxes, scores)
-    candidates, _ = numbers_of(tf.reduce_max(scores, axis=-1) >= _worst(kept))
+    candidates = numbers_of(tf.reduce_max(scores, axis=-1) >= _worst(kept))[0][:, : _AT_MOST * kept.scores.shape[1]]
     places = _with_key(kept, unclipped, *(tf.gather(values, candidates, batch_dims=1) for values in (boxes, scores)))
     return tf.gather(candidates, places, batch_dims=1)
 

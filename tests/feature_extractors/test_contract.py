@@ -420,7 +420,9 @@ def _divided(size: tuple[int, int], by: int) -> tuple[int, int]:
 def test_compiles_under_xla(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     compiled = tf.function(lambda images: made.forward(images, training=False), autograph=False, jit_compile=True)
-    _same(compiled(made.inputs[:2]), made, made.inputs[:2])
+    outputs = compiled(made.inputs[:2])
+    assert outputs.keys() == made.forward(made.inputs[:2], training=False).keys()
+    _same(outputs, made, made.inputs[:2])
 
 
 @pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))

@@ -236,6 +236,17 @@ def test_shared_boxes_among_very_many_pairs():
     check(MulticlassNms(1e-8, 0.6, 100, 100), boxes, scores, windows)
 
 
+def test_rows_where_more_tie_than_are_looked_at_by_key():
+    """Shared boxes, all of one score: the survivors are spread over all rows, most of them behind those that keys are made of."""
+    boxes, _, windows = random_case(7, 2, 3000, 2)
+    boxes[:, :2500] = boxes[:, :1]  # one spot
+    kept, rows = MulticlassNms(0.0, 0.6, 5, 10).with_indices(tf.constant(boxes), tf.fill([2, 3000, 2], 0.5), tf.constant(windows))
+    assert 3000 > nms_rows._AT_MOST * 10 and (rows.numpy() > nms_rows._AT_MOST * 10).any()
+    for image, count in enumerate(kept.counts.numpy()):
+        assert count >= 5
+        np.testing.assert_array_equal(kept.boxes[image, :count], np.clip(boxes[image, rows[image, :count]], 0.0, 100.0))
+
+
 def test_numbers_of_what_is_chosen():
     rows, real = nms_rows.numbers_of(tf.constant([[False, True, True, False], [False] * 4, [True, False, False, True]]))
     np.testing.assert_array_equal(rows, [[1, 2], [0, 0], [0, 3]])
