@@ -8,8 +8,27 @@
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |
+| 130 | interrupted by Ctrl-C |
 | 143 | stopped by SIGTERM, with a checkpoint saved |
 """
+
+import unicodedata
+
+# Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
+# surrogate pair (which no encoding can write), and the separators that end a line.
+_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: object) -> str:
+    """Text that came from data, as it may stand in a message, a report or a table: one line, nothing in it that acts on a terminal.
+
+    Line ends become blanks; other control, format and surrogate characters become their escapes (`\\x1b`, `\\ud800`).
+    """
+    line = " ".join(str(text).splitlines())
+    if line.isascii() and line.isprintable():
+        return line
+    escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING else c for c in line)
+    return "".join(escaped)
 
 
 class DetectionError(Exception):
@@ -18,8 +37,8 @@ class DetectionError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """One line, also where the message quotes something that has several."""
-        return " ".join(super().__str__().splitlines())
+        """One printable line, whatever the message quotes."""
+        return printable(super().__str__())
 
 
 class ConfigError(DetectionError):

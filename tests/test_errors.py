@@ -1,0 +1,31 @@
+"""What a message may hold: one line that every terminal can show and every encoding can write."""
+
+from __future__ import annotations
+
+import pytest
+
+from detection.errors import DataError, printable
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("a.jpg: no image", "a.jpg: no image"),
+        ("two\nlines\r\nor three", "two lines or three"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("half \ud800.jpg", "half \\ud800.jpg"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("a\u2028b", "a b"),
+        ("Häuser 猫", "Häuser 猫"),
+        ("tab\there\x7f\x9b", "tab\\there\\x7f\\x9b"),
+    ],
+)
+def test_printable(text, shown):
+    assert printable(text) == shown
+    assert str(DataError(text)) == shown
+    shown.encode("utf-8")
+
+
+def test_other_things_than_text():
+    assert printable(5) == "5"
+    assert printable(DataError("a\nb")) == "a b"
