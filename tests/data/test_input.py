@@ -83,7 +83,7 @@ def test_training_pads_images_of_several_sizes_to_each_other(write, example, opt
 @pytest.mark.parametrize("resizer", RESIZERS_OF_MANY_SIZES)
 def test_evaluation_never_pads_images_to_each_other(write, example, options, resizer):
     """Every image once, as it is alone, whatever the batch size; those of one size go together."""
-    sizes = [(20, 30), (30, 20), (20, 30), (22, 22), (20, 30), (30, 20), (20, 30)] * 4
+    sizes = [(20, 30), (30, 20), (20, 30), (22, 22), (20, 30), (30, 20), (20, 30), (20, 30), (30, 20)]
     records = [example(height=h, width=w, image__source_id=str(number)) for number, (h, w) in enumerate(sizes)]
     settings = options(write(*records))
     alone = {int(one.info.source_ids[0]): one for one in eval_dataset(settings, resizer, 1)}
