@@ -28,7 +28,7 @@ from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
 from detection.export.given_proposals import KEY, with_proposals
-from detection.export.serving_checks import checked_images, checked_size, checked_strings
+from detection.export.serving_checks import checked_images, checked_strings
 from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.types import Detections, ImageBatch
 
@@ -147,7 +147,7 @@ def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], Imag
         return lambda images: resizer.batch(checked_images(images, spec))
 
     def decoded(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.io.decode_image(checked_size(encoded, spec.name), channels=3, expand_animations=False)
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         image.set_shape([None, None, 3])
         return resizer(image)
 

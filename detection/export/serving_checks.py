@@ -10,16 +10,12 @@ from functools import reduce
 
 import tensorflow as tf
 
-from detection.data import image_header
-from detection.types import MAX_PIXELS
-
 EMPTY_BATCH = "the batch is empty; send at least one image"
 EMPTY_IMAGE = "images of no pixels; height and width must be at least 1. Shape:"
 NO_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:"
 BASE64 = 'base64 text instead of an image; decode it first (a REST request does with {"b64": "..."}). Number in the batch:'
-TOO_LARGE = f"an image has more than {MAX_PIXELS} pixels by its header; scale it down. Pixels:"
 # What TensorFlow decodes, by its first bytes; and those bytes as base64 writes them.
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 _BASE64_STARTS = (b"/9j/", b"_9j_", b"iVBORw", b"R0lGOD", b"Qk", b"UklGR")
 
 
@@ -52,14 +48,6 @@ def checked_strings(strings: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
         checks = [tf.debugging.Assert(tf.equal(tf.size(other), 0), [f"{spec.name}: {NO_IMAGE}", other, starts])]
     with tf.control_dependencies(checks):
         return tf.identity(strings)
-
-
-def checked_size(encoded: tf.Tensor, name: str) -> tf.Tensor:
-    """One encoded image as it is, once its header is known to state no more pixels than are decoded anywhere in this project."""
-    pixels = image_header.pixels(encoded)
-    check = tf.debugging.Assert(pixels <= MAX_PIXELS, [f"{name}: {TOO_LARGE}", tf.cast(pixels, tf.int64)])
-    with tf.control_dependencies([check]):
-        return tf.identity(encoded)
 
 
 def _begin_with(strings: tf.Tensor, starts: tuple[bytes, ...]) -> tf.Tensor:
