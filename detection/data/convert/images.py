@@ -64,6 +64,7 @@ class LoadedImage(NamedTuple):
     width: int
     height: int
     faults: tuple[Fault, ...]
+    orientation: int = 1  # EXIF's: how viewers turn the stored pixels
 
 
 class BadImage(Exception):
@@ -109,6 +110,7 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
             width, height = image.size
             if width * height > max_pixels:
                 raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
             notes = _notes(name, extension, image, data)
             if image.format in _STORED_AS:
                 encoded, kind = data, _STORED_AS[image.format]
@@ -137,7 +139,7 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
         encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
     if tuple(shape) != (height, width, 3):
         raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
-    return LoadedImage(encoded, kind, width, height, tuple(notes))
+    return LoadedImage(encoded, kind, width, height, tuple(notes), orientation if orientation in range(1, 9) else 1)
 
 
 @contextlib.contextmanager
