@@ -99,7 +99,7 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
         return _convert_image(image, options, ids, map_path, fractions)
 
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
-        with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
             for result in progress(results, len(todo), options.output, progress_to):
                 report.faults += result.faults
