@@ -73,6 +73,7 @@ class Pairs:
             else:
                 self.unplaced.append(annotation)
         for image, claimants in claims.items():
+            claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
             first = self._read(claimants[0]) if len(claimants) > 1 else None
             if first is None or all(same_labels(first, self._read(other)) for other in claimants[1:]):
                 self.annotation_of[image] = claimants[0]

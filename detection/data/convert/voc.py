@@ -239,7 +239,7 @@ class _Folder:
                 file.found_boxes,
             )
         faults = list(file.faults)
-        if file.filename and not set(FileFinder((name,)).find(file.filename)):
+        if file.names and not any(FileFinder((name,)).find(text) for text in file.names):
             faults.append(Fault("filename_differs", where, "<filename>", repr(file.filename), f"used {name}"))
         for repeat in self._pairs.repeats.get(name, ()):
             faults.append(
