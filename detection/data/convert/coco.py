@@ -144,7 +144,7 @@ def _labels(file: str, names: dict[int, str], entries: list[dict], zero_used: bo
         what = "is called as the background" if background else "is the supercategory of all others"
         no_map = (
             f"{file}: category 0 ({shown(zero)}) {what}, so it is no class; but objects have it. If it is one, pass a "
-            f"--label_map_path that names the classes, for all splits; if not, one without it, and its boxes are left out"
+            f"--label_map_path that names the classes, for all splits; if not, one without it"
         )
     return {name: identity for identity, name in names.items() if identity > 0}, no_map
 

@@ -62,6 +62,7 @@ class _Listed(NamedTuple):
     id: str | None  # None where it has none
     name: str  # as listed
     files: tuple[str, ...]  # that the name may mean, below the folder
+    exact: bool  # whether it names the file as it is called
 
     @property
     def item(self) -> str:
@@ -82,7 +83,9 @@ class _Reader:
         for entry in self._listed:
             if entry.id is not None:
                 self._by_id.setdefault(entry.id, []).append(entry)
-            if entry.id is not None and len(entry.files) == 1:
+        called = {entry.files[0] for entry in self._listed if entry.exact}
+        for entry in self._listed:
+            if entry.id is not None and (entry.exact or (len(entry.files) == 1 and entry.files[0] not in called)):
                 self._by_file.setdefault(entry.files[0], []).append(entry)
         self._boxes, self._orphans = self._linked()
 
@@ -118,7 +121,8 @@ class _Reader:
     def _entry(self, number: int, entry: dict) -> _Listed:
         name = entry.get("file_name")
         name = name if isinstance(name, str) else ""
-        files = self._find(name)
+        exact = self._exactly(name)
+        files = (exact,) if exact else self._find(name)
         if (
             not files
             and REPLACED in name
@@ -126,14 +130,16 @@ class _Reader:
             and isinstance(self._entries.other_names[number], str)
         ):
             files = self._find(self._entries.other_names[number])
-        return _Listed(number, identity(entry.get("id")), name, files)
+        return _Listed(number, identity(entry.get("id")), name, files, bool(exact))
+
+    def _exactly(self, name: str) -> str:
+        """The file that is called so, slashes and composition apart; "" where there is none."""
+        names = (exact for exact in dict.fromkeys((name, normal(name))) if exact and is_inside(exact))
+        return next((exact for exact in names if os.path.isfile(self._folder / exact)), "")
 
     def _find(self, name: str) -> tuple[str, ...]:
         """The files that a listed name may mean."""
-        for exact in dict.fromkeys((name, normal(name))):
-            if exact and is_inside(exact) and os.path.isfile(self._folder / exact):
-                return (exact,)
-        return self._finder.find(name) if name else ()
+        return self._finder.find(name) if name and not _impossible(name) else ()
 
     @functools.cached_property
     def _finder(self) -> FileFinder:
@@ -184,15 +190,13 @@ class _Reader:
                 "unsafe_path",
                 f"file_name {shown(entry.name)} leads out of {self._folder}; it should be a name inside it",
             )
-        if not entry.files and (
-            not is_text(entry.name) or max(len(part.encode()) for part in normal(entry.name).split("/")) > _MAX_NAME
-        ):
-            return self._unusable(
-                entry,
-                "image_missing",
-                f"file_name {shown(entry.name)} of {len(entry.name)} characters: no file can have that name",
-            )
-        same_file = self._by_file.get(entry.files[0], [entry]) if entry.files else [entry]
+        if not entry.files and _impossible(entry.name):
+            value = f"file_name {shown(entry.name)} of {len(entry.name)} characters: no file can have that name"
+            return self._unusable(entry, "image_missing", value)
+        same_file = self._by_file.get(entry.files[0], []) if entry.files else [entry]
+        if entry not in same_file:
+            value = f"no file {shown(entry.name)} in {self._folder}; {entry.files[0]} is listed by its own name"
+            return self._unusable(entry, "image_missing", value)
         if len(same_file) > 1:
             return self._repeated(entry, same_file)
         return self._read(entry, (entry,))
@@ -228,7 +232,7 @@ class _Reader:
         if not pairs and self._orphans:
             number, orphan = self._orphans[0]
             value = (
-                f"{shown(entry.name)} has no annotations, but {len(self._orphans)} have an image_id that is not in images, "
+                f"{shown(entry.name)} has no annotations, but {len(self._orphans)} have an image_id not in images, "
                 f"as {self._item(number)} with {shown(orphan.get('image_id'))}, and may be its"
             )
             return self._unusable(entry, "annotation_uncertain", value)
@@ -327,3 +331,8 @@ class _Reader:
             return area
         faults.append(Fault("area_replaced", self._file, item, f"area {shown(value)}", "that of the box used"))
         return None
+
+
+def _impossible(name: str) -> bool:
+    """Whether no file system holds a file of that name."""
+    return not is_text(name) or any(len(part.encode()) > _MAX_NAME for part in normal(name).split("/"))

@@ -139,7 +139,8 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
     # A class that the label map does not have is no object to learn; any other lost box is one, and without it its image would say that it has none.
     lost = [fault for fault in (*image.faults, *box_faults) if fault.bad and fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:
-        faults.append(Fault("no_usable_box", image.where, "", f"none of {image.found_boxes} boxes is usable, first: {lost[0].item}", IMAGE_LEFT_OUT))
+        value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
+        faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
     record = RecordImage(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept))
     return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes))

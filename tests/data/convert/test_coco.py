@@ -35,7 +35,8 @@ def read(folder, images=(IMAGE,), annotations=(BOX,), categories=CATEGORIES):
 def convert(folder, *args, label_map_path: str = "", on_bad: str = "skip", **lists):
     path = folder / "instances.json"
     read(folder, *args, **lists)
-    options = run.Options(output=str(folder / "out" / "x.record"), label_map_path=label_map_path, on_bad=on_bad, max_bad_percent=100.0, overwrite=True)
+    settings = {"label_map_path": label_map_path, "on_bad": on_bad, "max_bad_percent": 100.0, "overwrite": True}
+    options = run.Options(output=str(folder / "out" / "x.record"), **settings)
     return run.convert(coco.read(Source(annotations=str(path), image_dir=str(folder))), options, io.StringIO())
 
 
