@@ -1,4 +1,5 @@
-"""Annotation files in other encodings than they say: what is certain is read, what is not is reported as a matter of the encoding."""
+"""Annotation files in other encodings than they say: what is certain is read, what is not is reported as a matter of
+the encoding."""
 
 from __future__ import annotations
 

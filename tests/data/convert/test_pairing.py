@@ -1,4 +1,5 @@
-"""Which annotation belongs to which image. No image that may have objects becomes one without, whichever way a folder is given."""
+"""Which annotation belongs to which image. No image that may have objects becomes one without, whichever way a folder
+is given."""
 
 from __future__ import annotations
 

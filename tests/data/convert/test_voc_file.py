@@ -53,7 +53,8 @@ def kinds(file) -> list[str]:
             ["number_comma", "number_comma"],
         ),
         (
-            "<object><name>cat</name><polygon><x1>1</x1><y1>2</y1><x2>30</x2><y2>9</y2><x3>5</x3><y3>40</y3></polygon></object>",
+            "<object><name>cat</name><polygon><x1>1</x1><y1>2</y1><x2>30</x2><y2>9</y2>"
+            "<x3>5</x3><y3>40</y3></polygon></object>",
             (1, 2, 30, 40),
             ["box_from_shape"],
         ),
