@@ -95,8 +95,11 @@ class FolderIndex:
         return name if found is None and is_inside(name) and (self.folder / name).is_file() and name.lower().endswith(self._extensions) else found
 
     def by_stem(self, name: str) -> list[str]:
-        """The files called so apart from their extension."""
-        return self._by_stem.get(normal(name), [])
+        """The files called so apart from their extension; or one reached so through a link."""
+        found = self._by_stem.get(normal(name), [])
+        if not found and is_inside(name):
+            found = [name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()][:1]
+        return found
 
     def path(self, name: str) -> Path:
         """Where a file lies."""
