@@ -38,7 +38,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         try:
             return main(argv) or 0
         except DetectionError as error:
-            print(f"error: {error}", file=sys.stderr)
+            for line in error.lines():
+                print(f"error: {line}", file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # The reader, `head` say, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
