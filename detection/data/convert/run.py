@@ -79,11 +79,11 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
     make_map = not Path(map_path).exists()
     if make_map:
         ids = annotated.ids or _ids_of(todo, options)
-        categories = [(label, name) for name, label in ids.items()]
+        names = {label: name for name, label in ids.items()}
     else:
-        known = label_map.load(map_path, use_display_name=True)
-        ids, categories = known.text_ids(), known.categories
-    report.declare(dict(categories))
+        known = label_map.load(map_path)
+        ids, names = known.text_ids(), {category.id: category.shown for category in known.categories}
+    report.declare(names)
     report.found_images = sum(not any(fault.kind == "listed_twice" for fault in image.faults) for image in todo)
     report.found_boxes = sum(image.found_boxes for image in todo)
     workers = options.workers or os.cpu_count() or 1
