@@ -5,12 +5,14 @@ Numbers are checked whether they are written or left at their default, in every 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
 from google.protobuf.message import Message
 
 from detection.config.ranges import ORDERED, RANGES
+from detection.config.schema import cut
 from detection.config.walk import join
 
 SMALLEST_SIDE = 33  # pixels of a resized image
@@ -175,8 +177,8 @@ def _train(message: Message, path: str) -> Iterator[str]:
         for index, pattern in enumerate(getattr(message, field)):
             try:
                 re.compile(pattern)
-            except re.error as error:
-                yield f"{path}.{field}[{index}] ({pattern!r}) is no regular expression: {error}"
+            except (re.error, RecursionError, OverflowError) as error:
+                yield f"{path}.{field}[{index}] ({cut(repr(pattern))}) is no regular expression: {error}"
 
 
 def _input_reader(message: Message, path: str) -> Iterator[str]:
@@ -225,7 +227,7 @@ def out_of_range(message: Message, path: str, name: str) -> Iterator[str]:
         value = getattr(message, field)
         numbers = [(field, value)] if isinstance(value, int | float) else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
         for place, number in numbers:
-            if number not in interval:
+            if number not in interval and math.isfinite(number):  # That numbers are finite is checked for all fields alike.
                 yield f"{join(path, place)} ({short(number)}) must be {interval}"
     for low, high in ORDERED.get(name, ()):
         if getattr(message, low) > getattr(message, high):

@@ -18,6 +18,7 @@ from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.train import checkpoints
 from detection.train.checkpoint_files import UnreadableCheckpointError
+from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
 
 if TYPE_CHECKING:
@@ -67,10 +68,8 @@ class Evaluation:
                     stream=self._stream,
                 )
         except tf.errors.ResourceExhaustedError as error:
-            raise ConfigError(
-                f"evaluation of step {step}: out of memory with eval_config.batch_size {self._pipeline.evaluate.batch_size}; lower it, or the "
-                f"image_resizer's dimensions ({str(error).splitlines()[0][:150]})"
-            ) from error
+            when, batch_size = f"evaluation of step {step}", self._pipeline.evaluate.batch_size
+            raise out_of_memory(when, "eval_config.batch_size", batch_size, self._pipeline.text, error) from error
         except tf.errors.OpError as error:
             known = translate(error, self._pipeline.eval_input)
             if known is None:

@@ -9,8 +9,9 @@ from google.protobuf import text_format
 
 from detection import config
 from detection.builders import feature_extractor, model, pipeline
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError
 from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
+from detection.types import Category
 
 CONFIG = Path(__file__).resolve().parents[1] / "goldens" / "ssd_tiny.config"
 READERS = """
