@@ -44,6 +44,7 @@ def validate_records(
     workers: int = 0,
     progress_to: TextIO | None = None,
     proposals: Sequence[str] = (),
+    use_display_name: bool = False,
 ) -> Report:
     """Reads records to their end and reports what they hold and what is wrong.
 
@@ -54,6 +55,7 @@ def validate_records(
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
         proposals: files or glob patterns of proposals, which every record should have.
+        use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
         DataError: where a pattern matches no file. ConfigError: where one of proposals does.
@@ -61,7 +63,7 @@ def validate_records(
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
     report = Report(", ".join(patterns))
-    classes = Classes(label_map)
+    classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
     workers = workers or os.cpu_count() or 1

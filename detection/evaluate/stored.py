@@ -1,6 +1,6 @@
 """Detections of one model over one evaluation input, kept, so that they can be measured and merged again without running the model.
 
-    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_ids and category_names, notes (a JSON object)
+    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_{ids,names,display_names}, notes (a JSON object)
     .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without detections, and no sizes
 
 Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the original image; classes are 0-based.
@@ -122,6 +122,7 @@ def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
     columns["ids"] = np.array(stored.ids, np.str_)
     columns["category_ids"] = np.array([category.id for category in stored.categories], np.int32)
     columns["category_names"] = np.array([category.name for category in stored.categories], np.str_)
+    columns["category_display_names"] = np.array([category.display_name for category in stored.categories], np.str_)
     columns["notes"] = np.array(json.dumps(dict(stored.notes)))
     partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
@@ -168,7 +169,9 @@ def _read_npz(path: str) -> StoredDetections:
         missing = sorted(_ARRAYS - set(arrays))
         if missing:
             raise DataError(f"{path}: holds no {', '.join(missing)}; these are no stored detections")
-        categories = zip(arrays.get("category_ids", np.zeros(0)).tolist(), arrays.get("category_names", np.zeros(0)).tolist(), strict=True)
+        ids, names = (arrays.get(f"category_{column}", np.zeros(0)).tolist() for column in ("ids", "names"))
+        display_names = arrays.get("category_display_names", np.array([""] * len(ids))).tolist()  # Absent before they were kept.
+        categories = zip(ids, names, display_names, strict=True)
         return StoredDetections(
             ids=tuple(arrays["ids"].astype(np.str_).tolist()),
             sizes=arrays["sizes"].astype(np.int32),
@@ -176,7 +179,7 @@ def _read_npz(path: str) -> StoredDetections:
             boxes=arrays["boxes"].astype(np.float32),
             scores=arrays["scores"].astype(np.float32),
             classes=arrays["classes"].astype(np.int32),
-            categories=tuple(Category(int(id_), str(name)) for id_, name in categories),
+            categories=tuple(Category(int(id_), str(name), str(display)) for id_, name, display in categories),
             notes=json.loads(str(arrays["notes"])) if "notes" in arrays else {},
             path=path,
         )

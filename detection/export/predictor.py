@@ -45,14 +45,15 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` and `names` (label id -> display name, or name) come from the label map that it carries, or that lies beside it; else they are empty.
+    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label map that it carries,
+    or that lies beside it; else they are empty.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
         self._loaded = loaded  # The signature alone does not keep what it reads alive.
         self._signature = loaded.signatures[SIGNATURE]
         self.categories = tuple(categories)
-        self.names: Mapping[int, str] = {category.id: category.name for category in categories}
+        self.names: Mapping[int, str] = {category.id: category.shown for category in categories}
         inputs = dict(self._signature.structured_input_signature[1])
         self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
         ((self._key, self._spec),) = inputs.items()
@@ -188,7 +189,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
 def _categories(folder: Path) -> tuple[Category, ...]:
     for path in (folder / EXTRA / LABEL_MAP, folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
         if path.is_file():
-            return label_map.load(path, use_display_name=True).categories
+            return label_map.load(path).categories
     return ()
 
 

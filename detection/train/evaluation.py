@@ -39,7 +39,7 @@ class Evaluation:
             raise ConfigError(f"--model_dir {model_dir}: cannot be written ({error.strerror or error}); choose another folder") from error
         self._remarks, self._told = Remarks(), set()
         self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
-        self._evaluators = settings.evaluators(pipeline.categories)
+        self._evaluators = settings.evaluators(pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
         self._summaries = Summaries(model_dir / "eval", summaries)
@@ -58,7 +58,7 @@ class Evaluation:
                     self._detector,
                     self._dataset,
                     self._evaluators,
-                    self._pipeline.categories,
+                    self._pipeline.eval_categories,
                     settings=self._pipeline.evaluate,
                     step=step,
                     model_dir=self._model_dir,
