@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -33,9 +33,9 @@ def find(patterns: Iterable[str]) -> list[str]:
         elif os.path.exists(pattern):  # A file may be called like a pattern.
             paths = [pattern]
         else:
-            paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+            paths = [path for path in expand(pattern) if os.path.isfile(path)]
             if not paths:
-                raise DataError(f"{pattern}: no such image, folder or pattern; check the path")
+                raise DataError(f"{pattern}: no such image, folder or pattern; check the path: {hint(pattern)}")
         found.update(dict.fromkeys(paths))
     return list(found)
 
