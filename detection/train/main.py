@@ -35,6 +35,7 @@ class EvalOnly(NamedTuple):
     max_retries: int = 0
     training_data: bool = False  # evaluate on the training input
     sample_1_of_n: int = 5  # of the training input
+    allow_unused: bool = False  # checkpoints of another network too
 
 
 def run(
@@ -76,6 +77,7 @@ def run(
         run_once=eval_only.run_once,
         timeout=eval_only.timeout,
         max_retries=eval_only.max_retries,
+        allow_unused=eval_only.allow_unused,
     )
 
 
