@@ -45,13 +45,23 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
     Raises:
         DataError: naming the file and what is wrong with it.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     try:
         encoded = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except (OSError, ValueError) as error:  # A null character in the name.
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read: {reason}; check the path") from error
     if not encoded:
         raise DataError(f"{path}: is an empty file; replace it")
+    return decoded(encoded, path, max_pixels)
+
+
+def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """An encoded image as uint8 [h, w, 3], RGB; `path` is what errors call it.
+
+    Raises:
+        DataError: naming it and what is wrong with it.
+    """
     try:
         return decode(encoded, max_pixels)
     except UndecodableImage as error:
