@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
 from detection.data.report import Fault, Report
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
@@ -88,14 +88,14 @@ def validate_records(
 
 
 def _matching(pattern: str) -> list[str]:
-    paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-    paths = [path for path in paths if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
-    if not paths:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path")
-    for path in paths:
+    found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
+    found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
+    if not found:
+        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+    for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
-    return paths
+    return found
 
 
 def _expected_records(paths: list[str]) -> int:

@@ -16,7 +16,7 @@ from detection.data.input import count_records, eval_dataset, translate
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
-from detection.train import checkpoints
+from detection.train import checkpoints, cluster
 from detection.train.checkpoint_files import UnreadableCheckpointError
 from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
@@ -121,6 +121,7 @@ def evaluate_checkpoints(
     Raises:
       ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one.
     """
+    cluster.refuse()
     if pipeline.eval_input is None:
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
     detector = pipeline.make_detector()
