@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detection import files
 from detection.errors import ConfigError, DataError
 
 SUFFIXES = (".npz", ".json", ".mat")
@@ -112,7 +113,7 @@ def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: 
     The boxes go through memory part by part. The file appears complete or not at all. Raises OSError.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     counts = np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).astype(np.int64)
     ids = np.array([identity for part in parts for identity in part.ids] or [""], np.str_)[: len(counts) - 1]
     small = {"ids": ids, "offsets": np.cumsum(counts), **{name: np.array(text) for name, text in notes.items()}}
