@@ -137,12 +137,16 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import logging
+    import warnings
 
     from absl import app, flags
     from absl import logging as absl_logging
 
     from detection import files
     from detection.errors import ConfigError, DetectionError, printable
+
+    # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
     class Words(logging.Formatter):
         """`warning: ...`, as errors are shown, without threads and source lines."""
@@ -158,7 +162,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             code = main(argv) or 0
             sys.stdout.flush()  # Where standard output is full or closed, this is where it shows.
         except DetectionError as error:
-            code = _say(f"error: {error}", error.exit_code)
+            code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
         except KeyboardInterrupt as stop:
             number = getattr(stop, "number", signal.SIGINT)
             code = _say(_WORDS[number], 128 + number)

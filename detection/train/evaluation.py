@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,6 +20,7 @@ from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.train import checkpoints
 from detection.train.checkpoint_files import UnreadableCheckpointError
+from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
 
 if TYPE_CHECKING:
@@ -70,10 +73,8 @@ class Evaluation:
                     unwritten=self.unwritten,
                 )
         except tf.errors.ResourceExhaustedError as error:
-            raise ConfigError(
-                f"evaluation of step {step}: out of memory with eval_config.batch_size {self._pipeline.evaluate.batch_size}; lower it, or the "
-                f"image_resizer's dimensions ({str(error).splitlines()[0][:150]})"
-            ) from error
+            when, batch_size = f"evaluation of step {step}", self._pipeline.evaluate.batch_size
+            raise out_of_memory(when, "eval_config.batch_size", batch_size, self._pipeline.text, error) from error
         except tf.errors.OpError as error:
             known = translate(error, self._pipeline.eval_input)
             if known is None:
@@ -106,6 +107,7 @@ def evaluate_checkpoints(
     run_once: bool = False,
     timeout: float = 3600.0,
     max_retries: int = 0,
+    allow_unused: bool = False,
     stream: TextIO | None = None,
 ) -> dict[str, float]:
     """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of the config's last
@@ -116,6 +118,7 @@ def evaluate_checkpoints(
       model_dir: results go to its folder `eval`.
       max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before that is an error;
         0: any number.
+      allow_unused: as of `checkpoints.load_into`.
 
     Returns:
       Tag -> value of the last evaluation.
@@ -128,20 +131,22 @@ def evaluate_checkpoints(
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
     detector = pipeline.make_detector()
     detector.build_weights()
+    averages = pipeline.evaluate.use_moving_averages
+    load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
-            metrics = evaluation.run(checkpoints.load_into(detector, checkpoint_dir, pipeline.evaluate.use_moving_averages))
+            metrics = evaluation.run(load(checkpoint_dir))
         else:
-            metrics = _follow(pipeline, detector, evaluation, checkpoint_dir, timeout, max_retries)
+            metrics = _follow(pipeline, load, evaluation, checkpoint_dir, timeout, max_retries)
         if evaluation.unwritten:
             raise ConfigError(f"{evaluation.unwritten[0]}; make room, or choose another --model_dir, and evaluate again")
         return metrics
 
 
 def _follow(
-    pipeline: Pipeline, detector, evaluation: Evaluation, checkpoint_dir: str | os.PathLike, timeout: float, max_retries: int
+    pipeline: Pipeline, load: Callable[[Path], int], evaluation: Evaluation, checkpoint_dir: str | os.PathLike, timeout: float, max_retries: int
 ) -> dict[str, float]:
-    """Evaluates checkpoints as they appear; see `evaluate_checkpoints`."""
+    """Evaluates checkpoints as they appear; see `evaluate_checkpoints`. `load` fills the detector from a checkpoint."""
     if not os.path.isdir(checkpoint_dir):
         logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
     metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
@@ -149,7 +154,7 @@ def _follow(
         steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
         if steps and steps[-1] != seen:
             try:
-                checkpoints.load_into(detector, checkpoints.prefix_in(checkpoint_dir, steps[-1]), pipeline.evaluate.use_moving_averages)
+                load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
             except UnreadableCheckpointError as error:
                 failures += 1
                 if 0 < max_retries < failures:
