@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import forks  # noqa: E402
 import work  # noqa: E402
 
-SHARES = {"train": 0.35, "evaluate": 0.15, "export": 0.2, "convert": 0.2, "sweep": 0.1}
+# Of the kills at moments, and of those at file operations.
+SHARES = {"convert": (0.34, 0.25), "export": (0.2, 0.25), "evaluate": (0.18, 0.125), "train": (0.23, 0.3), "sweep": (0.05, 0.075)}
 
 
 class Killer:
@@ -61,20 +62,22 @@ class Killer:
             self._finish()
 
     def at_operations(self, kills: int) -> None:
-        """Kills before and after file operations, evenly over them, all of them where there are few."""
+        """Kills before and after file operations, evenly over them; several in a row of one folder, which have fewer left each time."""
         places = [(number, after) for number in range(1, self.operations + 1) for after in (False, True)]
-        if len(places) > kills:
-            places = sorted(self._chooser.sample(places, kills))
-        for number, after in places:
+        self._chooser.shuffle(places)
+        while self.counts["operations"] < kills and len(self.faults) < 20:
             self._fresh()
-            ended = self._run(self.folder, at=True, operation=number, after=after)
-            notes = Path(f"{self.folder}.operations").read_text().splitlines()
-            where = f"{'after' if after else 'before'} operation {notes[-1]}"
-            if ended.code == -9:
+            where = ""
+            for _ in range(self._chain if self.counts["operations"] < kills else 0):
+                number, after = places.pop(0)
+                places.append((number, after))
+                ended = self._run(self.folder, at=True, operation=number, after=after)
+                if ended.code != -9:
+                    self._expect(ended)
+                    break
                 self.counts["operations"] += 1
+                where = f"{'after' if after else 'before'} operation {Path(f'{self.folder}.operations').read_text().splitlines()[-1]}"
                 self._look(where)
-            else:
-                self._expect(ended)
             self._finish(where)
 
     def _fresh(self) -> Path:
@@ -124,24 +127,25 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=220)
     parser.add_argument("--operations", type=int, default=80)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--chain", type=int, default=3)
-    parser.add_argument("--command", default="all", choices=("all", *SHARES))
+    parser.add_argument("--chain", type=int, default=6)
+    parser.add_argument("--command", default="all", choices=("all", work.FILES, *SHARES))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--markdown", type=Path)
     asked = parser.parse_args()
-    shares = SHARES if asked.command == "all" else {asked.command: 1.0}
-    import_everything()
-    work.tiny_network()
+    shares = SHARES if asked.command == "all" else dict.fromkeys([asked.command], (1.0, 1.0))
+    import_everything(asked.command)
+    if asked.command != work.FILES:
+        work.tiny_network()
     shutil.rmtree(asked.work, ignore_errors=True)
     done, started = work.Work(asked.work.resolve()), time.monotonic()
     done.prepare(shares)
     print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
     rows, faults = [], []
-    for name, share in shares.items():
+    for name, (moments, operations) in shares.items():
         begun = time.monotonic()
         killer = Killer(done, name, random.Random(f"{asked.seed} {name}"), asked.chain)
-        killer.at_operations(round(share * asked.operations))
-        killer.at_moments(round(share * asked.kills))
+        killer.at_operations(round(operations * asked.operations))
+        killer.at_moments(round(moments * asked.kills))
         rows.append((name, killer.seconds, killer.counts["moments"], killer.operations, killer.counts["operations"], len(killer.faults)))
         faults += killer.faults
         print(json.dumps(rows[-1]), f"in {time.monotonic() - begun:.0f} s", flush=True)
@@ -150,10 +154,16 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def import_everything() -> None:
+def import_everything(name: str) -> None:
     """What the commands would import, so that their forks need not; runs no operation."""
     import tensorflow as tf
 
+    import detection.export.saved_model
+    import detection.train.best  # noqa: F401
+
+    tf.get_logger().setLevel("ERROR")
+    if name == work.FILES:
+        return
     import detection.benchmark.rows
     import detection.data.convert.run
     import detection.data.synthetic_set
@@ -163,8 +173,6 @@ def import_everything() -> None:
     import detection.sweep.run
     import detection.sweep.worker
     import detection.train.main  # noqa: F401
-
-    tf.get_logger().setLevel("ERROR")
 
 
 def write(path: Path, rows: list[tuple], faults: list[str], seconds: float) -> None:

@@ -18,6 +18,7 @@ import forks
 from detection.errors import DetectionError
 
 LIVE = ("train", "evaluate", "export", "convert", "sweep")
+FILES = "files"  # no command: the files of a training and an export without networks, in a second
 _MODEL = """
 model { ssd {
   num_classes: 4
@@ -83,6 +84,9 @@ class Work:
     def prepare(self, names: Iterable[str] = LIVE) -> None:
         """Data and config, and what each of the commands leaves when nobody kills it; training first, which others start from."""
         self.root.mkdir(parents=True, exist_ok=True)
+        if FILES in names:
+            self.must([FILES, str(self.reference(FILES))])
+            return
         for name, seed, images in (("data", 0, 6), ("old", 5, 4)):
             flags = [f"--output_dir={self.root / name}", f"--num_images={images}", "--num_val_images=4", "--num_test_images=0", "--size=96x72"]
             self.must(["make_synthetic_dataset.py", *flags, f"--seed={seed}"])
@@ -103,6 +107,9 @@ class Work:
             raise RuntimeError(f"{words[0]} left with {ended.code}:\n{ended.said[-2000:]}")
 
     def call(self, words: list[str]) -> Callable[[], int]:
+        if words[0] == FILES:
+            return lambda: without_networks(Path(words[1]))
+
         def call() -> int:
             import tensorflow as tf
 
@@ -124,6 +131,7 @@ class Work:
             "export": ["export_saved_model.py", config, f"--trained_checkpoint_prefix={trained}", f"--output_directory={folder}"],
             "convert": self._convert("data", folder),
             "sweep": ["sweep.py", f"--grid={self.root / 'grid.pbtxt'}", f"--output={folder}"],
+            FILES: [FILES, str(folder)],
         }[name]
 
     def _convert(self, data: str, folder: Path) -> list[str]:
@@ -144,7 +152,7 @@ class Work:
             if not older.exists():
                 self.must(self._convert("old", older))
             shutil.copytree(older, folder)
-        if name in ("train", "sweep", "evaluate"):
+        if name not in ("export", "convert"):
             folder.mkdir(exist_ok=True)
 
     # What a reader may be given after a kill.
@@ -166,6 +174,18 @@ class Work:
             prefix = folder / "best" / f"model.ckpt-{json.loads(best.read_text())['step']}"
             checkpoint_files.read(prefix)
         self._look_evaluate(folder, "every_step")
+
+    def _look_files(self, folder: Path) -> None:
+        from detection import files
+        from detection.train import checkpoint_files, checkpoints
+
+        for where in (folder, folder / "best"):
+            for step in checkpoints.steps_in(where):
+                if checkpoint_files.read(checkpoints.prefix_in(where, step))["w"].tolist() != _weights(step):
+                    raise HalfWrittenError(f"{where}: step {step} holds other weights")
+        parts = {path.read_text() for path in (folder / "export").glob("*/x")}
+        if files.unpublished(folder / "export") is None and len(parts) > 1:
+            raise HalfWrittenError(f"{folder / 'export'}: parts of {parts}, and nothing says so")
 
     def _look_evaluate(self, folder: Path, reference: str = "evaluate.reference") -> None:
         from detection.evaluate import results
@@ -234,6 +254,51 @@ class Work:
                 raise HalfWrittenError(f"{name}: {file} differs from a run without a kill")
         if name == "sweep" and comparable(folder) != comparable(reference):
             raise HalfWrittenError("sweep: rows differ from a sweep without a kill")
+
+
+def without_networks(folder: Path) -> int:
+    """What a training and an export do to files: checkpoints in rotation, metrics, the best checkpoint, and two exports, one over the other."""
+    import numpy as np
+
+    from detection.evaluate import results
+    from detection.export.saved_model import write_atomically
+    from detection.train import run_dir
+    from detection.train.best import Best
+    from detection.train.checkpoints import Checkpoints
+
+    with run_dir.claimed(folder):
+        kept = Checkpoints(folder, keep=2)
+        newest = kept.read_newest()
+        step = newest[0] if newest else 0
+        if newest:
+            kept.finish_rotation(step)
+        due = run_dir.evaluation_is_due(folder, step if newest else None)
+        best = Best(folder, "a", resumed_at=step - due if newest else None)
+        while due or step < 3:
+            if not due:
+                step += 1
+                run_dir.note_evaluation(folder, step)
+                kept.save(step, {"w": np.float32(_weights(step)), "global_step": np.int64(step)})
+            results.write_metrics(folder, step, {"a": -abs(step - 2) + 2.0})  # The second is the best.
+            best.offer(step, {"a": -abs(step - 2) + 2.0}, kept.prefix(step))
+            run_dir.forget_evaluation(folder)
+            due = False
+
+    def write(text: str) -> Callable[[Path], None]:
+        def fill(partial: Path) -> None:
+            for name in ("checkpoint", "saved_model"):
+                (partial / name).mkdir()
+                (partial / name / "x").write_text(text)
+
+        return fill
+
+    for text in ("one", "two"):
+        write_atomically(folder / "export", write(text))
+    return 0
+
+
+def _weights(step: int) -> list[float]:
+    return [float(step)] * 4
 
 
 def comparable(folder: Path) -> list[dict]:
