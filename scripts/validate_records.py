@@ -6,11 +6,13 @@ validate_records.py --input_path='data/train.record-*' --label_map_path=data/lab
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError, DataError
 from detection.types import MAX_PIXELS
 

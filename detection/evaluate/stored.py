@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from detection import files
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -124,7 +125,7 @@ def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
     columns["category_names"] = np.array([category.name for category in stored.categories], np.str_)
     columns["category_display_names"] = np.array([category.display_name for category in stored.categories], np.str_)
     columns["notes"] = np.array(json.dumps(dict(stored.notes)))
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     try:
         with open(partial, "wb") as stream:
             np.savez_compressed(stream, **columns)

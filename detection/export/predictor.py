@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detection import files
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
 from detection.export import image_arguments
@@ -177,11 +178,15 @@ class Predictor:
 
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
-    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel."""
+    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was stopped among its renames."""
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
+            if (unusable := files.unpublished(candidate.absolute().parent)) is not None:
+                raise ConfigError(unusable)
             return candidate
+    if (unusable := files.unpublished(folder)) is not None:
+        raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
     raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
 

@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
     with pytest.raises(ConfigError) as raised:
         write_atomically(target, fail)
     message = str(raised.value)
-    assert str(target) in message and ("No space" in message or "disk full" in message) and "\n" not in message
+    assert str(target) in message and ("no space left on device" in message or "disk full" in message) and "\n" not in message
     assert (target / "saved_model" / "x").read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
     assert [path.name for path in target.iterdir()] == ["saved_model"]
