@@ -130,7 +130,7 @@ UNUSABLE = {
     "truncated": b"<annotation><object><name>dog</name>",
     "of CVAT": CVAT.encode(),
     "entities": b'<!DOCTYPE a [<!ENTITY b "c">]><annotation><object><name>&b;</name></object></annotation>',
-    "encoding": '<?xml version="1.0" encoding="nope"?><annotation/>'.encode(),
+    "encoding": b'<?xml version="1.0" encoding="nope"?><annotation/>',
     "without objects": b"<annotation><bndbox><xmin>1</xmin></bndbox></annotation>",
     "of a missing image": b"<annotation><filename>gone.jpg</filename></annotation>",
 }
