@@ -86,7 +86,9 @@ def test_where_no_checkpoint_is_left_nothing_starts_anew(pipeline, run, holds, c
     holds(str(raised.value), run, "none of the 2 checkpoints")
 
 
-@pytest.mark.parametrize("state", [b"", b"\xff\xfe rubbish", b"model_checkpoint_path: "], ids=["43-empty", "42-garbage", "42-cut"])
+@pytest.mark.parametrize(
+    "state", [b"", b"\xff\xfe rubbish", b"model_checkpoint_path: "], ids=["43-empty", "42-garbage", "42-cut"]
+)
 def test_a_damaged_state_file_never_means_step_0(pipeline, run, caplog, holds, state):
     (run / "checkpoint").write_bytes(state)
     holds(train(pipeline, run), f"going on from {run / 'model.ckpt-4'}")
@@ -107,9 +109,15 @@ BIASES = "BoxPredictor_0/biases"
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (lambda values: values.update({BIASES: np.zeros(5, np.float32)}), (BIASES, "[5] in the checkpoint", "[28] in the model")),
+        (
+            lambda values: values.update({BIASES: np.zeros(5, np.float32)}),
+            (BIASES, "[5] in the checkpoint", "[28] in the model"),
+        ),
         (lambda values: values.pop(BIASES), (BIASES, "is not in the checkpoint")),
-        (lambda values: values.update({"Other/weights": np.zeros(5, np.float32)}), ("Other/weights", "--allow_config_change")),
+        (
+            lambda values: values.update({"Other/weights": np.zeros(5, np.float32)}),
+            ("Other/weights", "--allow_config_change"),
+        ),
     ],
     ids=["44-shape", "45-missing", "45-extra"],
 )
@@ -125,7 +133,9 @@ def test_a_checkpoint_to_start_from_that_is_not_there(pipeline, run, tmp_path, h
     """Row 46, for a pipeline made in Python; of a config the field is named before (test_configs.py)."""
     start = FineTune(str(run / "none"), "full")
     with pytest.raises(ConfigError) as raised:
-        train(dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, fine_tune=start)), tmp_path / "new")
+        train(
+            dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, fine_tune=start)), tmp_path / "new"
+        )
     assert raised.value.exit_code == 2
     holds(str(raised.value), run / "none", "no such checkpoint")
 
@@ -136,7 +146,9 @@ def test_another_config_is_refused_by_field(pipeline, run, holds):
     with pytest.raises(ConfigError) as raised:
         train(other, run)
     assert raised.value.exit_code == 2
-    holds(str(raised.value), run / "pipeline.config", "train_config.batch_size was 4, is now 2", "--allow_config_change")
+    holds(
+        str(raised.value), run / "pipeline.config", "train_config.batch_size was 4, is now 2", "--allow_config_change"
+    )
     train(other, run, allow_config_change=True)
     assert (run / "pipeline.config").read_text() == other.text
 

@@ -52,7 +52,10 @@ LINE = TEXT[: TEXT.index("num_classes: 3")].count("\n") + 1
         ("num_classes: 3.5", ("num_classes in Ssd takes a whole number, not 3.5",)),
         ("num_classes: 3000000000", ("a whole number from -2147483648 to 2147483647", "3000000000")),
         ("num_classes: 3 num_classes: 4", ("num_classes is given twice in Ssd; keep one of the two",)),
-        ("num_classes: 3 } faster_rcnn {", ("DetectionModel holds either ssd or faster_rcnn, not both; keep one of the two",)),
+        (
+            "num_classes: 3 } faster_rcnn {",
+            ("DetectionModel holds either ssd or faster_rcnn, not both; keep one of the two",),
+        ),
         ("num_classes: 3 freeze_batchnorm: maybe", ("freeze_batchnorm in Ssd takes true or false, not maybe",)),
     ],
 )
@@ -64,7 +67,11 @@ def test_the_text_of_a_config(error, config, holds, wrong, says):
 def test_an_enum_lists_what_is_allowed(error, config, holds):
     """Row 50."""
     line = error(text=TEXT.replace("score_converter: SIGMOID", "score_converter: SIGMOD"))
-    holds(line, f"{config}:", "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)")
+    holds(
+        line,
+        f"{config}:",
+        "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)",
+    )
 
 
 RATE = "train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate"
@@ -79,7 +86,10 @@ ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
         ("train_config.batch_size=0", "train_config.batch_size (0) must be at least 1"),
         ("model.ssd.num_classes=0", "model.ssd.num_classes (0) must be at least 1"),
         (f"{ANCHORS}.scales=[0.1, inf]", f"{ANCHORS}.scales"),
-        ("model.ssd.anchor_generator={ grid_anchor_generator { scales: 1 } }", "grid_anchor_generator.aspect_ratios is empty, which leaves no anchors"),
+        (
+            "model.ssd.anchor_generator={ grid_anchor_generator { scales: 1 } }",
+            "grid_anchor_generator.aspect_ratios is empty, which leaves no anchors",
+        ),
         ("eval_config.min_score_threshold=1.5", "eval_config.min_score_threshold (1.5) must be in [0, 1]"),
     ],
 )
@@ -94,7 +104,10 @@ def test_values_without_sense(error, config, holds, setting, says):
         ("model.ssd.num_clases=3", "unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"),
         ("model.ssd.num_classes=three", "num_classes in Ssd takes a whole number, not three"),
         ("train_config.batch_size=-1", "batch_size in TrainConfig takes a whole number from 0 to 4294967295, not -1"),
-        ("model.ssd.post_processing.score_converter=SIGMOD", "did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)"),
+        (
+            "model.ssd.post_processing.score_converter=SIGMOD",
+            "did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)",
+        ),
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
     ],
 )
@@ -129,7 +142,13 @@ def test_a_config_that_is_not_there(error, tmp_path, holds):
 def test_fewer_classes_than_the_label_map_has(error, config, holds):
     """Row 27: both fields, both values."""
     line = error("model.ssd.num_classes=2")
-    holds(line, f"{config}: model.ssd.num_classes (2)", "3 ('c')", "train_input_reader.label_map_path (label_map.pbtxt)", "set num_classes to 3")
+    holds(
+        line,
+        f"{config}: model.ssd.num_classes (2)",
+        "3 ('c')",
+        "train_input_reader.label_map_path (label_map.pbtxt)",
+        "set num_classes to 3",
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,10 @@ def refusal(serve, value: tf.Tensor) -> str:
     ("value", "says"),
     [
         (tf.zeros([0, 40, 60, 3], tf.uint8), "input_tensor: the batch is empty; send at least one image"),
-        (tf.zeros([1, 0, 60, 3], tf.uint8), "input_tensor: images of no pixels; height and width must be at least 1. Shape:] [1 0 60 3]"),
+        (
+            tf.zeros([1, 0, 60, 3], tf.uint8),
+            "input_tensor: images of no pixels; height and width must be at least 1. Shape:] [1 0 60 3]",
+        ),
         (tf.zeros([1, 40, 60, 1], tf.uint8), SHAPE.format("[1,40,60,1]", "[?,?,?,3]")),
         (tf.zeros([40, 60, 3], tf.uint8), SHAPE.format("[40,60,3]", "[?,?,?,3]")),
         (tf.zeros([1, 40, 60, 3]), "expected to be a uint8 tensor but is a float tensor"),
@@ -59,9 +62,15 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
     ("strings", "says"),
     [
         ([], "input_tensor: the batch is empty"),
-        ([PNG, b""], "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:] [1]"),
+        (
+            [PNG, b""],
+            "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:] [1]",
+        ),
         ([PNG, PNG, b"hello"], "and how it starts:] [2] [hello]"),
-        ([base64.b64encode(PNG)], 'input_tensor: base64 text instead of an image; decode it first (a REST request does with {\\"b64\\"'),
+        (
+            [base64.b64encode(PNG)],
+            'input_tensor: base64 text instead of an image; decode it first (a REST request does with {\\"b64\\"',
+        ),
         ([PNG, base64.urlsafe_b64encode(tf.io.encode_jpeg(IMAGE).numpy())], "Number in the batch:] [1]"),
         ([PNG[:40]], "Invalid PNG"),
         ([tf.io.encode_jpeg(IMAGE).numpy()[:-30]], "Invalid JPEG data"),
@@ -103,7 +112,10 @@ def test_a_declared_size_is_kept_to(holds):
     free = tf.TensorSpec(None, tf.uint8)  # as unknown as the shape of what a client sends
     prepare = prepare.get_concrete_function(free)
     assert prepare(tf.zeros([1, 60, 80, 3], tf.uint8)).images.shape == (1, 96, 96, 3)
-    holds(refusal(prepare, tf.zeros([1, 40, 60, 3], tf.uint8)), "[1,40,60,3] is not compatible with expected shape [1,60,80,3]")
+    holds(
+        refusal(prepare, tf.zeros([1, 40, 60, 3], tf.uint8)),
+        "[1,40,60,3] is not compatible with expected shape [1,60,80,3]",
+    )
 
 
 def test_in_python_the_image_is_named_and_the_code_is_3(exported, tmp_path, holds):
@@ -122,7 +134,9 @@ def test_in_python_the_image_is_named_and_the_code_is_3(exported, tmp_path, hold
         assert raised.value.exit_code == 3
         holds(str(raised.value), *parts)
     assert predictor.detect([]) == []
-    assert [len(result.boxes) > 0 for result in predictor.detect([IMAGE, IMAGE[:20]])] == [True, True], "mixed sizes are no fault here"
+    assert [len(result.boxes) > 0 for result in predictor.detect([IMAGE, IMAGE[:20]])] == [True, True], (
+        "mixed sizes are no fault here"
+    )
     (pixel,) = predictor.detect(np.zeros((1, 1, 3), np.uint8))
     assert np.isfinite(pixel.boxes).all() and np.isfinite(pixel.scores).all()
 
@@ -130,7 +144,12 @@ def test_in_python_the_image_is_named_and_the_code_is_3(exported, tmp_path, hold
 def test_detect_names_bad_files_and_ends_with_3(command, exported, tmp_path, holds):
     Image.fromarray(IMAGE).save(tmp_path / "good.png")
     (tmp_path / "bad.jpg").write_bytes(b"hello")
-    arguments = (f"--saved_model={exported}", f"--output_dir={tmp_path / 'found'}", tmp_path / "bad.jpg", tmp_path / "good.png")
+    arguments = (
+        f"--saved_model={exported}",
+        f"--output_dir={tmp_path / 'found'}",
+        tmp_path / "bad.jpg",
+        tmp_path / "good.png",
+    )
     done = command("detect.py", *arguments)
     assert done.code == 3 and (tmp_path / "found" / "good.png").exists()
     holds(done.err, f"error: {tmp_path / 'bad.jpg'}: ", "JPEG, PNG")
@@ -157,5 +176,8 @@ def test_the_document_of_the_signature_holds_every_text(holds):
     outputs = re.findall(r'^        "(\w+)": ', Path(serving.__file__).read_text(encoding="utf-8"), re.MULTILINE)
     assert len(outputs) == 8
     holds(text, *outputs)
-    for said in (serving.UNEQUAL, *(getattr(serving_checks, name) for name in ("EMPTY_BATCH", "EMPTY_IMAGE", "NO_IMAGE", "BASE64"))):
+    for said in (
+        serving.UNEQUAL,
+        *(getattr(serving_checks, name) for name in ("EMPTY_BATCH", "EMPTY_IMAGE", "NO_IMAGE", "BASE64")),
+    ):
         holds(text, said.split("; ")[0])
