@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from detection.data.image_decode import decode_in_graph
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
@@ -147,9 +148,7 @@ def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], Imag
         return lambda images: resizer.batch(checked_images(images, spec))
 
     def decoded(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
-        return resizer(image)
+        return resizer(decode_in_graph(encoded))
 
     height, width = resizer.static_shape
     if height and width:

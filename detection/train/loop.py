@@ -152,7 +152,8 @@ class _Run:
             return step
         start = self.settings.fine_tune
         if start is not None:
-            report = restore.restore(checkpoints.by_name(self.detector), start)
+            allow_unused = self.options.allow_unused_checkpoint_variables
+            report = restore.restore(checkpoints.by_name(self.detector), start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0
