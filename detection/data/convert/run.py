@@ -84,11 +84,11 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
         if annotated.no_map:
             raise DataError(annotated.no_map)
         ids = annotated.ids or _ids_of(todo, options, report)
-        categories = [(label, name) for name, label in ids.items()]
+        names = {label: name for name, label in ids.items()}
     else:
-        known = label_map.load(map_path, use_display_name=True)
-        ids, categories = known.text_ids(), known.categories
-    report.declare(dict(categories))
+        known = label_map.load(map_path)
+        ids, names = known.text_ids(), {category.id: category.shown for category in known.categories}
+    report.declare(names)
     report.found_images = sum(image.counts for image in todo)
     report.found_boxes = sum(image.found_boxes for image in todo)
     report.faults += _names_alike(todo, map_path)
