@@ -83,7 +83,7 @@ def _headers(data: bytes, start: int, size: int) -> Iterator[int]:
 
 def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
     """Where, from `offset` on, the next whole record begins whose checksums are right; None where none does."""
-    block, overlap = 1 << 22, HEADER - 1
+    block, overlap = 1 << 20, HEADER - 1
     while offset < size:
         stream.seek(offset)
         data = stream.read(block + overlap)
@@ -91,7 +91,7 @@ def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
             return None
         lengths = np.ndarray((len(data) - HEADER + 1,), "<u8", data, strides=(1,))
         ends = np.arange(len(lengths), dtype=np.int64) + offset + HEADER + FOOTER
-        for place in np.flatnonzero((lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)):
+        for place in np.flatnonzero((lengths > 0) & (lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)):
             length = length_of(data[place : place + HEADER])
             if length is not None and _is_whole(stream, offset + int(place), length):
                 return offset + int(place)

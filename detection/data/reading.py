@@ -103,6 +103,15 @@ def find_undecodable(paths: Iterable[str]) -> DataError | None:
     return None
 
 
+def why(error: BaseException, serialized: bytes) -> str:
+    """What is wrong with a record that failed with `error`, without its address."""
+    marked = find(error)
+    if marked is not None:
+        return str(marked).partition(": ")[2] if ", record " in str(marked) else str(marked)
+    field, value, _ = _reason(serialized) or ("", f"cannot be decoded ({shards.first_line(error) if isinstance(error, tf.errors.OpError) else error})", "")
+    return f"{field} {value}".strip()
+
+
 def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
