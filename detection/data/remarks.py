@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from detection.data.sample import Record
+from detection.errors import printable
 
 KINDS = {
     "zero_area": "boxes without area dropped",
@@ -62,7 +63,7 @@ class Remarks:
     def lines(self) -> dict[str, str]:
         """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
         lines = {
-            kind: f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})"
+            kind: printable(f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
         if "cut" in lines:
