@@ -51,9 +51,9 @@ def length_of(header: bytes) -> int | None:
 
 
 def ends_whole(stream: BinaryIO, size: int) -> bool | None:
-    """Whether a file of `size` bytes ends where a record does; True for an empty one, None where the last record may be longer than what is looked at.
+    """Whether a file of `size` bytes ends where a record does, by its end alone, of which it reads as much as the last record takes.
 
-    Reads the end of the file, as much as the last record takes.
+    True for an empty file; None where the last record may be longer than what is looked at.
     """
     read = _TAIL
     while size:

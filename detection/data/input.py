@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
-
 from absl import logging
 
 from detection.data import damage, mixing, proposal_files, shards

@@ -3,8 +3,8 @@
     for example in iterate(dataset, options): ...
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until
-the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is left out is known before a run begins
-(`bad_records`). validate_records.py finds everything that is wrong with a data set.
+the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is left out is known before a
+run begins (`bad_records`). validate_records.py finds everything that is wrong with a data set.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _DATA_FAULTS = (
     tf.errors.OutOfRangeError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
+    UnicodeDecodeError,  # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
 )
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
@@ -53,7 +54,7 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
                 element = next(iterator)
             except StopIteration:
                 break
-            except tf.errors.OpError as error:
+            except (tf.errors.OpError, UnicodeDecodeError) as error:
                 known = translate(error, options)
                 if known is None:
                     raise
@@ -117,8 +118,9 @@ def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
         encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
-    except tf.errors.OpError as error:
-        return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        why = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
     data = encoded.numpy()
     try:
         decode(data)

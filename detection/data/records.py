@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from detection import json_text
 from detection.errors import DataError
 from detection.files import write_text
 
@@ -192,9 +193,12 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
     if file is None or not file.exists():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {**content, "shards": {shard["name"]: shard for shard in content["shards"]}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json_text.read_object(file)
+        shards = content.get("shards")
+        if not isinstance(shards, list) or not all(_is_shard(shard) for shard in shards):
+            raise ValueError("its shards are no list of objects with the name of a file beside it and the number of its records")
+        return {**content, "shards": {shard["name"]: shard for shard in shards}}
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked") from error
 
 
@@ -209,6 +213,14 @@ def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
     if name not in manifest["shards"]:
         others = next(iter(manifest["shards"]), "none")
         raise DataError(f"{os.fspath(path)}: is not of the set in {file} ({others} and so on), but left over from another; delete it")
+
+
+def _is_shard(entry: object) -> bool:
+    """The name of a file beside the manifest, and the number of its records; bytes and sha256 where they are known."""
+    if not isinstance(entry, dict) or not all(json_text.is_text(entry.get(key, "")) for key in ("name", "sha256")):
+        return False
+    name, counts = entry.get("name", ""), [entry.get("records"), entry.get("bytes", 0)]
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0") and all(type(n) is int and 0 <= n < 1 << 62 for n in counts)
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.data.framing import FOOTER, HEADER, ends_whole
+from detection.data.listing import list_files
 from detection.data.records import MANIFEST_SUFFIX, check_published, read_manifest
 from detection.errors import ConfigError, DataError, printable
 
@@ -39,13 +40,7 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
         raise ConfigError(f"{field} is empty; name the TFRecord files to read, e.g. data/train.record-?????-of-00010")
     shards: list[str] = []
     for pattern in patterns:
-        try:
-            matches = sorted(path for path in tf.io.gfile.glob(pattern) if not path.endswith(_BESIDE) and not tf.io.gfile.isdir(path))
-        except tf.errors.OpError as error:
-            raise ConfigError(f"{field} {pattern!r} cannot be listed: {first_line(error)}") from error
-        if not matches:
-            raise ConfigError(f"{field} {pattern!r} matches no file; correct the path or create the records with create_tf_record.py")
-        shards.extend(matches)
+        shards.extend(list_files(pattern, field, "create the records with create_tf_record.py", _BESIDE))
     shards = list(dict.fromkeys(shards))
     for line in check_sets(shards):
         raise DataError(f"{field}: {line}")
@@ -71,7 +66,8 @@ def _check_start(path: str, field: str, damaged: bool) -> bool:
         check_published(path, manifest)
         expected = manifest["shards"][os.path.basename(path)]
         if expected.get("bytes", size) != size and not damaged:
-            raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; copy or create it again (or delete the manifest)")
+            fix = "copy or create it again (or delete the manifest)"
+            raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; {fix}")
     elif not damaged:
         _check_end(path, size)
     return bool(start)

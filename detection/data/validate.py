@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published
 from detection.data.report import Fault, Report
 from detection.data.shards import check_sets
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
@@ -45,6 +45,7 @@ def validate_records(
     workers: int = 0,
     progress_to: TextIO | None = None,
     proposals: Sequence[str] = (),
+    use_display_name: bool = False,
 ) -> Report:
     """Reads records to their end and reports what they hold and what is wrong.
 
@@ -55,6 +56,7 @@ def validate_records(
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
         proposals: files or glob patterns of proposals, which every record should have.
+        use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
         DataError: where a pattern matches no file. ConfigError: where one of proposals does.
@@ -62,7 +64,7 @@ def validate_records(
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
     report = Report(", ".join(patterns))
-    classes = Classes(label_map)
+    classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
     report.faults += [Fault("shard_differs", line.partition(" ")[0], "", line) for line in check_sets(paths)]
@@ -90,14 +92,14 @@ def validate_records(
 
 
 def _matching(pattern: str) -> list[str]:
-    paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-    paths = [path for path in paths if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
-    if not paths:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path")
-    for path in paths:
+    found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
+    found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
+    if not found:
+        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+    for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
-    return paths
+    return found
 
 
 def _expected_records(paths: list[str]) -> int:
@@ -158,7 +160,7 @@ def _records(path: str) -> Iterator[_Raw]:
     expected = manifest["shards"].get(Path(path).name) if manifest else None
     if not size and not expected:
         yield _Raw(path, 0, b"", Fault("shard_empty", path, "", "holds no records"))
-    if expected and (expected["records"], expected["sha256"]) != (number, digest):
+    if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:
             value = f"{number} records can be read, its manifest says {expected['records']}"

@@ -9,7 +9,6 @@ import io
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from detection.config import label_map
