@@ -99,7 +99,7 @@ def test_odd_jpegs_are_read_as_the_decoder_reads_them(name):
     assert image_header.read(ODD[name])[1:3] == (WIDTH, HEIGHT) and in_graph(ODD[name])[0] == WIDTH * HEIGHT
     assert image_decode.decode(ODD[name]).shape == (HEIGHT, WIDTH, 3)
     bomb = jpeg_of(20_000, 20_000, ODD[name]) if "inside" not in name else b"\xff\xd8" + ODD[name][2:-len(BODY)] + jpeg_of(20_000, 20_000)[20:]
-    with pytest.raises(UndecodableImage, match="20000x20000 pixels") as caught:
+    with pytest.raises(UndecodableImage, match="20000x20000") as caught:
         image_decode.decode(bomb)
     assert caught.value.too_large and in_graph(bomb)[0] == 4e8
 
@@ -148,7 +148,7 @@ BOMBS = {
     "PNG": (IMAGES["PNG"][:16] + struct.pack(">II", 50_000, 50_000) + IMAGES["PNG"][24:], "50000x50000"),
     "BMP from the top": (IMAGES["BMP"][:18] + struct.pack("<ii", 50_000, -50_000) + IMAGES["BMP"][26:], "50000x50000"),
     "GIF whose frame is larger than its canvas": (gif((1, 1), (50_000, 50_000)), "50000x50000"),
-    "GIF whose canvas is larger than its frame": (gif((50_000, 50_000), (1, 1)), "1x1 pixels .2,500,000,000"),
+    "GIF whose canvas is larger than its frame": (gif((50_000, 50_000), (1, 1)), "1x1: 2,500,000,000 pixels"),
     "GIF of many large frames": (gif((9_000, 9_000), *[(9_000, 9_000)] * 10), "9000x9000"),
     "GIF of very many frames": (gif((1_000, 1_000), *[(1_000, 1_000)] * 299), "so many frames of 1000x1000"),
     "WebP": (webp(b"VP8 ", b"\x10\0\0\x9d\x01\x2a" + struct.pack("<HH", 16_000, 16_000)), "16000x16000"),
@@ -172,7 +172,7 @@ def test_bombs_are_refused_by_their_header(name):
 
 def test_the_limit_is_the_callers():
     assert image_decode.decode(IMAGES["PNG"], WIDTH * HEIGHT).shape == (HEIGHT, WIDTH, 3)
-    with pytest.raises(UndecodableImage, match=r"40x24 pixels \(960 in all\) are more than the 959 allowed"):
+    with pytest.raises(UndecodableImage, match="40x24: 960 pixels, more than the 959 allowed"):
         image_decode.decode(IMAGES["PNG"], WIDTH * HEIGHT - 1)
 
 
@@ -198,10 +198,29 @@ def test_damaged_headers_are_read_alike_and_never_say_less_than_is_decoded(seed)
 def test_a_jpeg_cut_at_any_byte_comes_to_an_end():
     """TensorFlow's own recovery does not return where a restart marker is cut in half."""
     data = IMAGES["JPEG with restart markers"]
-    for end in range(len(data) - 400, len(data)):
+    for end in range(len(data) - 200, len(data) - 2):
         recovered = image_decode.recover(data[:end])
-        assert recovered is None or (recovered[0].shape == (HEIGHT, WIDTH, 3) and 0 <= recovered[1] <= 1)
-    assert image_decode.recover(data[:-2])[1] == 1 and image_decode.recover(IMAGES["PNG"]) is None
+        assert recovered.pixels.shape == (HEIGHT, WIDTH, 3) and 0 <= recovered.part < 1 and not recovered.lacks_scans
+    assert image_decode.recover(IMAGES["PNG"]) is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"progressive": True}])
+def test_how_much_of_a_cut_jpeg_is_there(settings):
+    image = noise(64, 160)
+    data = save(image, "JPEG", quality=90, **settings)
+    whole = image_decode.decode(data)
+    for missing in (1, 2):
+        recovered = image_decode.recover(data[:-missing])
+        assert recovered.part == 1 and not recovered.lacks_scans and (recovered.pixels == whole).all()
+    if settings.get("progressive"):
+        for place in range(3, len(data)):
+            if data[place : place + 2] == b"\xff\xda" and place > data.find(b"\xff\xda"):
+                assert image_decode.recover(data[:place]).lacks_scans, "cut between two scans"
+        return
+    for share in (0.2, 0.5, 0.9):
+        recovered = image_decode.recover(data[: int(share * len(data))])
+        lines = round(recovered.part * 160)
+        assert (recovered.pixels[: lines - 1] == whole[: lines - 1]).all() and share - 0.25 < recovered.part < share + 0.1
 
 
 def test_nothing_asks_for_tensorflows_recovery_or_changes_pillow():
