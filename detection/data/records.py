@@ -239,11 +239,13 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 def _remove_leftovers(prefix: Path) -> None:
     """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could not)."""
-    pattern = re.compile(r"\." + re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)\.tmp-(\d+)")
+    own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
+    pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        if match and not _is_running(int(match.group(1))):
-            path.unlink()
+        # In containers a process often has the number of the one that was killed in the last.
+        if match and (int(match.group(1)) == os.getpid() or not _is_running(int(match.group(1)))):
+            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -180,11 +180,11 @@ def test_cut_within_the_header_of_a_record(tmp_path, left):
     """TensorFlow takes it for the end of the file."""
     path = shard(tmp_path, example(0), example(1))
     whole = open(path, "rb").read()
-    for start, records in ((0, 0), (len(whole) // 2, 1)):
+    for start, before in ((0, 0), (len(whole) // 2, 1)):
         with open(path, "wb") as stream:
             stream.write(whole[: start + left])
         (fault,) = validate_records([path]).bad
-        assert fault.kind == "shard_unreadable" and path in str(fault) and (f"record 1: cut at byte {start}" in str(fault)) == bool(records)
+        assert fault.kind == "shard_unreadable" and path in str(fault) and (f"record 1: cut at byte {start}" in str(fault)) == bool(before)
 
 
 def test_no_records_at_all_are_bad_and_one_empty_file_among_others_is_noted(tmp_path):
