@@ -8,8 +8,9 @@
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |
+| 129 | stopped by SIGHUP (the terminal was closed), as by SIGTERM |
 | 130 | interrupted by Ctrl-C |
-| 143 | stopped by SIGTERM, with a checkpoint saved |
+| 143 | stopped by SIGTERM; training has saved a checkpoint |
 """
 
 from __future__ import annotations

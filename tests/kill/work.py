@@ -135,7 +135,7 @@ class Work:
         }[name]
 
     def _convert(self, data: str, folder: Path) -> list[str]:
-        voc, split = self.root / data / "voc", ("--format=voc", "--split=train", "--num_shards=3", "--overwrite")
+        voc, split = self.root / data / "voc", ("--format=voc", "--set=train", "--num_shards=3", "--overwrite")
         return ["create_tf_record.py", f"--voc_dir={voc}", f"--output={folder / 'train.record'}", *split]
 
     def begin(self, name: str, folder: Path) -> None:
