@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from detection import files, json_text, npz_files
 from detection.data import proposal_lists
+from detection.data.listing import list_files
 from detection.data.proposal_lists import rank_scores
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import DataError, printable
 
 SUFFIXES = (".npz", ".json", ".mat")
 REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
@@ -55,14 +56,7 @@ def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
     """All files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a file cannot be used."""
     paths: list[str] = []
     for pattern in patterns:
-        try:
-            found = tf.io.gfile.glob(pattern)
-            matches = sorted(path for path in found if path == pattern or not (path.endswith(REPORT_SUFFIX) or tf.io.gfile.isdir(path)))
-        except tf.errors.OpError as error:
-            raise ConfigError(f"{field} {pattern!r} cannot be listed: {error.message}") from error
-        if not matches:
-            raise ConfigError(f"{field} {pattern!r} matches no file; correct the path, or make proposals with make_proposals.py")
-        paths += matches
+        paths += list_files(pattern, field, "make proposals with make_proposals.py", (REPORT_SUFFIX,))
     return tuple(read(path) for path in dict.fromkeys(paths))
 
 

@@ -68,15 +68,7 @@ def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.Gra
     return rest, {name: tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for name, node in large.items()}
 
 
-def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, int]] = ()) -> tuple[label_map.LabelItem, ...]:
-    """The classes of a model with both their names, from what its input knows: `text_ids` lists names first, then display names."""
-    texts: dict[int, list[str]] = {}
-    for text, label in text_ids:
-        texts.setdefault(label, []).append(text)
-    return tuple(label_map.LabelItem(label, texts.get(label, [name])[0], texts.get(label, [name])[-1]) for label, name in categories)
-
-
-def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable[label_map.LabelItem], folder: Path) -> None:
+def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], categories: Iterable[Category], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its signature, in order."""
     graph, large = _split_off_large_constants(frozen.graph)
     light, values = set_aside(graph)
@@ -88,7 +80,7 @@ def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable
         put_back(folder, values)
     extra = folder / EXTRA
     extra.mkdir()
-    (extra / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
+    (extra / LABEL_MAP).write_text(label_map.to_text(categories), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from detection.data.input import count_records, eval_dataset, translate
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
-from detection.train import checkpoints
+from detection.train import checkpoints, cluster
 from detection.train.checkpoint_files import UnreadableCheckpointError
 from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
@@ -41,7 +41,7 @@ class Evaluation:
             raise ConfigError(f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make room") from error
         self._remarks, self._told = Remarks(), set()
         self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
-        self._evaluators = settings.evaluators(pipeline.categories)
+        self._evaluators = settings.evaluators(pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
         self._summaries = Summaries(model_dir / "eval", summaries)
@@ -62,7 +62,7 @@ class Evaluation:
                     self._detector,
                     self._dataset,
                     self._evaluators,
-                    self._pipeline.categories,
+                    self._pipeline.eval_categories,
                     settings=self._pipeline.evaluate,
                     step=step,
                     model_dir=self._model_dir,
@@ -127,6 +127,7 @@ def evaluate_checkpoints(
       ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one; the results of
         the last evaluation could not be written.
     """
+    cluster.refuse()
     if pipeline.eval_input is None:
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
     detector = pipeline.make_detector()

@@ -27,7 +27,7 @@ from detection.data.input import count_records, iterate, train_dataset
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
-from detection.train import checkpoints, restore, run_dir, strategies
+from detection.train import checkpoints, cluster, frozen, restore, run_dir, strategies
 from detection.train.best import Best
 from detection.train.checkpoints import Checkpoints
 from detection.train.evaluation import Evaluation
@@ -35,6 +35,7 @@ from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
 from detection.train.memory import out_of_memory
+from detection.train.schedules import CosineDecay
 from detection.train.settings import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
@@ -72,8 +73,14 @@ def train(
     """
     if pipeline.train is None or pipeline.train_input is None:
         raise ConfigError(f"the config has no {'train_config' if pipeline.train is None else 'train_input_reader'}; training needs one")
+    cluster.refuse()
     options = RunOptions() if options is None else options
     settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
+    if isinstance(settings.optimizer.schedule, CosineDecay) and settings.optimizer.schedule.total_steps < settings.num_steps:
+        raise ConfigError(
+            f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps}) of "
+            "cosine_decay_learning_rate: from then on the learning rate would be 0; set total_steps to num_steps"
+        )
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy
     strategies.check_batch(settings.batch_size, strategy)
@@ -106,8 +113,12 @@ class _Run:
         with strategy.scope():
             self.detector = pipeline.make_detector()
             self.detector.build_weights()
+            names = [variable.path for variable in self.detector.trainable_variables]
+            frozen.check(self.settings, names)
             self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
         self.step_number = self._restore(resumed)
+        if kept := frozen.summary(self.settings, names):
+            self._say(kept)
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
         self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
