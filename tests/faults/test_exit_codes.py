@@ -80,7 +80,7 @@ ROWS = {
             export("absent.config", "garbage"),
             ["check_config.py", "absent.config"],
             ["benchmark.py", "--pipeline_config_path=absent.config"],
-            ["make_proposals.py", "--input_path=good.record", "--output=p.npz", "--method=rpn", "--pipeline_config_path=absent.config", "--checkpoint=x"],
+            proposals("--input_path=good.record", "--method=rpn", "--pipeline_config_path=absent.config", "--checkpoint=x"),
         ],
     ),
     "a config whose content is wrong": (
@@ -174,7 +174,11 @@ ROWS = {
 
 @pytest.mark.parametrize(
     ("code", "says", "words"),
-    [pytest.param(code, says, words, id=f"{fault}-{words[0]}-{number}") for fault, (code, says, many) in ROWS.items() for number, words in enumerate(many)],
+    [
+        pytest.param(code, says, words, id=f"{fault}-{number}-{words[0]}")
+        for fault, (code, says, many) in ROWS.items()
+        for number, words in enumerate(many)
+    ],
 )
 def test_one_fault_has_one_exit_code(place, command, code, says, words):
     done = command(*words)
