@@ -79,6 +79,10 @@ class DataError(DetectionError):
     exit_code = 3
 
 
+class PathError(ConfigError, DataError):
+    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or data was to be there."""
+
+
 class DivergedError(DetectionError):
     """The loss became NaN or infinite."""
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
+from detection.train import checkpoint_files
 
 TINY = Path(__file__).resolve().parents[1] / "export" / "tiny.config"
 BAD_MAP = "item { id: 1 name: 'a' } item { id: 1 name: 'b' } item { id: 3 name: 'c' }"
@@ -30,6 +34,11 @@ def place(tmp_path, monkeypatch, example):
     Path("bad_record.config").write_text(text.replace("good.record", "garbage"))
     Path("no_tune.config").write_text(text.replace("num_steps: 1", 'num_steps: 1 fine_tune_checkpoint: "absent.ckpt"'))
     Path("bad.config").write_text("model { ssd { num_clases: 3 } }")
+    checkpoint_files.write("good.ckpt", {"global_step": np.int64(1)})
+    Path("images").mkdir()
+    Image.new("RGB", (40, 30)).save("images/a.png")
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+    Path("images/a.xml").write_text(f"<annotation><filename>a.png</filename><object><name>a</name>{box}</object></annotation>")
     Path("results.jsonl").write_text("{]\n{}\n")
     return tmp_path
 
@@ -80,7 +89,7 @@ ROWS = {
             export("absent.config", "garbage"),
             ["check_config.py", "absent.config"],
             ["benchmark.py", "--pipeline_config_path=absent.config"],
-            proposals("--input_path=good.record", "--method=rpn", "--pipeline_config_path=absent.config", "--checkpoint=x"),
+            proposals("--input_path=good.record", "--method=rpn", "--pipeline_config_path=absent.config", "--checkpoint=good.ckpt"),
         ],
     ),
     "a config whose content is wrong": (
@@ -166,7 +175,7 @@ ROWS = {
             ["validate_records.py", "--input_path=good.record", "--report=file/report.json"],
             ["make_synthetic_dataset.py", "--output_dir=file/set", "--num_images=1", "--num_val_images=0"],
             ["make_proposals.py", "--output=file/p.npz", "--method=grid", "--input_path=good.record"],
-            ["sweep.py", "merge", "--output=file/out", "results.jsonl"],
+            ["create_tf_record.py", "--image_dir=images", "--annotation_dir=images", "--output=file/x.record"],
         ],
     ),
 }
@@ -183,4 +192,5 @@ ROWS = {
 def test_one_fault_has_one_exit_code(place, command, code, says, words):
     done = command(*words)
     assert done.code == code, done.err
-    assert says in done.err and "Traceback" not in done.err and done.err.splitlines()[-1].startswith("error: ")
+    said = (done.err.strip() or done.out).splitlines()  # check_config.py reports on standard output.
+    assert said[-1].startswith("error: ") and any(says in line for line in said) and "Traceback" not in done.err
