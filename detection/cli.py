@@ -17,11 +17,15 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import logging
+    import warnings
 
     from absl import app, flags
     from absl import logging as absl_logging
 
     from detection.errors import ConfigError, DetectionError
+
+    # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
     class Words(logging.Formatter):
         """`warning: ...`, as errors are shown, without threads and source lines."""
@@ -34,7 +38,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         try:
             return main(argv) or 0
         except DetectionError as error:
-            print(f"error: {error}", file=sys.stderr)
+            for line in error.lines():
+                print(f"error: {line}", file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # The reader, `head` say, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

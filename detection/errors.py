@@ -12,8 +12,11 @@
 | 143 | stopped by SIGTERM, with a checkpoint saved |
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
+from collections.abc import Sequence
 
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
@@ -43,10 +46,26 @@ class DetectionError(Exception):
     """Base of every error that is the input's fault. The message is one line: where, what value, what to do."""
 
     exit_code = 1
+    others: tuple[DetectionError, ...] = ()  # what else is wrong with the same thing, each as an error of its own
 
     def __str__(self) -> str:
         """One printable line of a length that can be read, whatever the message quotes."""
+        more = f" (and {len(self.others)} more problem{'s' * (len(self.others) > 1)})" if self.others else ""
+        return self._line() + more
+
+    def _line(self) -> str:
         return _shortened(printable(super().__str__()))
+
+    def lines(self) -> list[str]:
+        """One printable line a problem: this one, then the others."""
+        return [self._line(), *(line for other in self.others for line in other.lines())]
+
+
+def together(errors: Sequence[DetectionError]) -> DetectionError:
+    """The first of several errors, which carries the others."""
+    first = errors[0]
+    first.others = (*first.others, *errors[1:])
+    return first
 
 
 class ConfigError(DetectionError):

@@ -248,7 +248,8 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
         if prefix is None:
             random_weights.draw(detector)
         else:
-            checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
+            averages = pipeline.evaluate.use_moving_averages
+            checkpoints.load_into(detector, prefix, averages, allow_unused=options.allow_unused)
         served = ServingInput()
         if takes_proposals(detector):  # Of known number, so that operations can be counted also where regions take turns.
             served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)

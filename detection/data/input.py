@@ -35,6 +35,8 @@ from detection.types import Category, Example, Groundtruth, ImageBatch, ImageInf
 
 __all__ = ["InputOptions", "eval_dataset", "iterate", "train_dataset", "translate"]
 
+_SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
@@ -112,12 +114,16 @@ def train_dataset(
         return _finish(decoded._replace(sample=sample), resizer, options, remarks)
 
     samples = stream.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
-    batches = _batch(samples, batch_size, drop_remainder=True)
+    batches = (samples.batch if _of_one_size(samples) else samples.padded_batch)(batch_size, drop_remainder=True)
     return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic))
 
 
 def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, remarks: Remarks | None = None) -> tf.data.Dataset:
     """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static only for `batch_size` 1.
+
+    Images are never padded to each other, since padding changes what a network sees at the border: where the resizer gives several sizes, a batch
+    holds images of one size. For that the images of a few batches are sorted by size, and batches may be smaller; so every image is evaluated as
+    it would be alone, whatever the batch size.
 
     Raises: as `train_dataset`.
     """
@@ -131,7 +137,10 @@ def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, re
         return _finish(decode(record), resizer, options, remarks)
 
     samples = records.map(_as_is(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = _batch(samples, batch_size, drop_remainder=batch_size == 1)
+    if batch_size == 1 or _of_one_size(samples):
+        batches = samples.batch(batch_size, drop_remainder=batch_size == 1)
+    else:
+        batches = _by_size(samples, batch_size)
     return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic=True))
 
 
@@ -259,10 +268,25 @@ def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks:
     return Example(ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape))
 
 
-def _batch(samples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
-    if samples.element_spec.batch.images.shape.is_fully_defined():
-        return samples.batch(batch_size, drop_remainder=drop_remainder)
-    return samples.padded_batch(batch_size, drop_remainder=drop_remainder)
+def _of_one_size(samples: tf.data.Dataset) -> bool:
+    return samples.element_spec.batch.images.shape.is_fully_defined()
+
+
+def _by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes there are."""
+    structure = samples.element_spec
+
+    def size(*parts: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(tf.nest.pack_sequence_as(structure, parts).batch.images, tf.int64)
+        return shape[0] * 2**31 + shape[1]
+
+    def grouped(*parts: tf.data.Dataset) -> tf.data.Dataset:
+        together = tf.data.Dataset.zip(parts)
+        return together.group_by_window(_as_is(size), _as_is(lambda key, same: same.batch(batch_size)), batch_size)
+
+    flat = samples.map(_as_is(lambda *sample: tuple(tf.nest.flatten(sample))))
+    batches = flat.window(_SORTED_BATCHES * batch_size).flat_map(_as_is(grouped))
+    return batches.map(_as_is(lambda *parts: tf.nest.pack_sequence_as(structure, parts)))
 
 
 def _dataset_options(deterministic: bool) -> tf.data.Options:

@@ -72,7 +72,7 @@ def validate_records(
 
     sources: dict[str, str] = {}
     labels: dict[str, int] = {}
-    with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
         for raw, result in progress(checked, _expected_records(paths), "validating", progress_to):

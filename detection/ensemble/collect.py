@@ -46,9 +46,10 @@ class Collector:
         self._paths: dict[str, str] = {}  # of SavedModels, by name of the model
         self._digests: dict[str, str] = {}
 
-    def prepare(self, models: Sequence[Model]) -> None:
+    def prepare(self, models: Sequence[Model], allow_unused: bool = False) -> None:
         """Exports those that are checkpoints, where that is not done yet. Raises what exporting raises."""
-        self._paths |= {model.name: saved_model(model, self._folder / "exported") for model in models if model.path}
+        folder = self._folder / "exported"
+        self._paths |= {model.name: saved_model(model, folder, allow_unused) for model in models if model.path}
 
     def stored(self, model: Model, images: EvaluationInput, which: int) -> Found:
         """Those of a model of which only files are known; `which` of the two. Raises DataError where they are not of these images."""

@@ -54,13 +54,13 @@ def find(paths: Iterable[str], stored: Iterable[str] = ()) -> list[Model]:
     return sorted(named, key=lambda model: model.name)  # So that no result depends on the order in which they were named.
 
 
-def saved_model(model: Model, folder: Path) -> str:
-    """Path of the model's SavedModel; a checkpoint is exported below `folder`, once. Raises what exporting raises."""
+def saved_model(model: Model, folder: Path, allow_unused: bool = False) -> str:
+    """Path of the model's SavedModel; a checkpoint is exported below `folder`, once. Errors as of exporting."""
     if (Path(model.path) / "saved_model.pb").is_file():
         return model.path
     target = folder / f"{model.name}-{Path(model.path).name}"
     if not (target / "saved_model" / "saved_model.pb").is_file() or _older(target / "saved_model" / "saved_model.pb", model.path):
-        exporter.export(model.config, model.path, os.fspath(target))
+        exporter.export(model.config, model.path, os.fspath(target), allow_unused_checkpoint_variables=allow_unused)
     return os.fspath(target / "saved_model")
 
 

@@ -53,6 +53,7 @@ class Options:
     merging: Sequence[merge.MergeSettings] = (merge.MergeSettings(),)  # of several the one that is best on the selection input
     draws: int = 200
     batch_size: int = 8
+    allow_unused_checkpoint_variables: bool = False
 
 
 @dataclass
@@ -110,7 +111,7 @@ def run(options: Options, stream: TextIO | None = None) -> report.Report:
         raise ConfigError(f"--hand_selected={unknown[0]}: no model is called so; there are {', '.join(model.name for model in found_models)}")
     readers = _readers(options)
     collector = Collector(options.output_dir, options.batch_size, stream)
-    collector.prepare(found_models)
+    collector.prepare(found_models, options.allow_unused_checkpoint_variables)
     work = _Work(options, found_models, _inputs(*readers), collector, crops, stream)
     chosen = _choose(work)
     finished = _evaluate(work, chosen)

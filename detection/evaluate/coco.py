@@ -9,6 +9,9 @@ category, is a mean over a slice of these arrays without its -1 entries, so no p
 
 Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the time.
 
+Detections of equal score are ranked by image id (`evaluator.image_rank`); within an image they keep the order in which they were handed in, as in
+pycocotools, so that a results file has the same digits here and there.
+
 Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb any number of
 detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image and category do not count.
 """
@@ -22,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names, image_rank
 from detection.types import Category
 
 _SIZES = {"all": 0, "small": 1, "medium": 2, "large": 3}
@@ -171,7 +174,7 @@ class CocoEvaluator:
     def _as_coco(self, fast: bool) -> tuple[object, object]:
         """Groundtruth and detections as the COCO objects of the library in use, never through a file."""
         # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they arrived.
-        ordered = sorted(self._images, key=lambda image: (0, int(image[0]), "") if image[0].isdecimal() else (1, 0, image[0]))
+        ordered = sorted(self._images, key=lambda image: image_rank(image[0]))
         objects = [entry for number, (_, part, _) in enumerate(ordered, start=1) for entry in _objects(number, part)]
         found = [entry for number, (_, _, part) in enumerate(ordered, start=1) for entry in _found(number, part)]
         images = [{"id": number} for number in range(1, len(ordered) + 1)]

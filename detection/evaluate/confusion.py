@@ -1,8 +1,9 @@
 """Precision, recall and F1 of the detections a user would act on, and which category is taken for which.
 
     Detections of at least the score threshold are paired with objects one to one, largest IoU first, IoU at least 0.5, whatever their
-    classes. A pair of one class is a hit; a pair of two classes is a confusion, that is, a false detection of the one and a missed
-    object of the other; a detection or object without partner is false or missed.
+    classes; of equal IoUs, that of the better score first (`evaluator.detection_rank`). A pair of one class is a hit; a pair of two
+    classes is a confusion, that is, a false detection of the one and a missed object of the other; a detection or object without
+    partner is false or missed.
 
     precision = hits / detections      recall = hits / objects      F1 = 2 hits / (detections + objects)
 
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names, detection_rank
 from detection.evaluate.voc import pairwise_iou
 from detection.types import Category
 
@@ -53,6 +54,7 @@ class ConfusionEvaluator:
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
         known = np.isin(groundtruth.classes, list(self._row))
         objects, ignored = groundtruth.boxes[known], (groundtruth.is_crowd | groundtruth.difficult)[known]
+        detections = ImageDetections(*(field[detection_rank(detections)] for field in detections))
         chosen = (detections.scores >= self._score_threshold) & np.isin(detections.classes, list(self._row))
         boxes = detections.boxes[chosen]
         rows = np.array([self._row[class_] for class_ in groundtruth.classes[known].tolist()], np.int64)

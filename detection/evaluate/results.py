@@ -24,6 +24,8 @@ from detection import json_text
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
 
+_LONGEST_NUMBER = 1000  # digits; Python refuses more than 4300
+
 
 def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
     """Writes metrics.json and the step's line of metrics.jsonl into model_dir/eval; returns the path of metrics.json."""
@@ -90,8 +92,8 @@ def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
 
 
 def coco_image_id(text: str) -> int | str:
-    """A decimal image id becomes a number, as COCO's own are; any other stays a string."""
-    return int(text) if text.isdecimal() else text
+    """A decimal image id becomes a number, as COCO's own are; any other stays a string, and so does one too long to be read as a number."""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else text
 
 
 def coco_box(box: Sequence[float], score: float) -> dict[str, object]:

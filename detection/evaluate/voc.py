@@ -7,6 +7,9 @@
 
 Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd regions, which VOC
 does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it overlaps a second one.
+
+VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id (`evaluator.image_rank`), then by class, then by box
+(`evaluator.detection_rank`); neither the order of images nor that of detections matters.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names
+from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names, detection_rank, image_rank
 from detection.types import Category
 
 _ELEVEN = np.linspace(0.0, 1.0, 11)
@@ -41,6 +44,7 @@ class PascalVocEvaluator:
         self.clear()
 
     def clear(self) -> None:
+        self._ids: list[str] = []
         self._scores: list[np.ndarray] = []
         self._classes: list[np.ndarray] = []
         self._true: list[np.ndarray] = []
@@ -51,10 +55,11 @@ class PascalVocEvaluator:
         for class_, number in zip(*np.unique(groundtruth.classes[counted], return_counts=True), strict=True):
             if int(class_) in self._objects:
                 self._objects[int(class_)] += int(number)
-        order = np.argsort(-detections.scores, kind="stable")
+        order = detection_rank(detections)
         order = order[np.isin(detections.classes[order], list(self._names))]
         boxes, scores, classes = (column[order] for column in detections)
         true, kept = match(boxes, classes, groundtruth.boxes, groundtruth.classes, ~counted, self._iou_threshold)
+        self._ids.append(image_id)
         self._scores.append(scores[kept])
         self._classes.append(classes[kept])
         self._true.append(true[kept])
@@ -82,7 +87,8 @@ class PascalVocEvaluator:
         """`measure` of the curve of one class, or of all pooled (None); -1 without objects."""
         if not objects:
             return -1.0
-        scores, classes, true = (np.concatenate(parts) for parts in (self._scores, self._classes, self._true))
+        by_id = sorted(range(len(self._ids)), key=lambda number: image_rank(self._ids[number]))
+        scores, classes, true = (np.concatenate([parts[number] for number in by_id]) for parts in (self._scores, self._classes, self._true))
         if class_ is not None:
             scores, true = scores[classes == class_], true[classes == class_]
         return measure(*precision_recall(scores, true, objects))
@@ -124,7 +130,7 @@ def pairwise_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 
 
 def precision_recall(scores: np.ndarray, true: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision [d] and recall [d] with the best 1, 2, ..., d detections; `objects` > 0 is how many there are to find."""
+    """Precision [d] and recall [d] with the best 1, 2, ..., d detections, the earlier first among equals; `objects` > 0 is how many there are to find."""
     true = true[np.argsort(-scores, kind="stable")]
     hits = np.cumsum(true)
     return hits / np.arange(1, len(true) + 1), hits / objects

@@ -50,6 +50,8 @@ def export(
     serving_input: ServingInput = _ANY_IMAGES,
     overrides: Sequence[str] = (),
     override_text: str = "",
+    *,
+    allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
     """Builds the detector, fills it from a checkpoint, folds, freezes and writes it.
 
@@ -60,6 +62,7 @@ def export(
         serving_input: what the model is to take.
         overrides: `model.ssd.num_classes=3`, as the trainer's --set.
         override_text: part of a config in text form, merged over the file's.
+        allow_unused_checkpoint_variables: only warn of weights that the config's model has no place for.
 
     Raises:
         ConfigError: naming file and field, variable, or flag. Nothing is written then.
@@ -72,7 +75,7 @@ def export(
     detector = pipeline.make_detector()
     detector.build_weights()
     averaged = pipeline.evaluate.use_moving_averages
-    step = checkpoints.load_into(detector, prefix, averaged)
+    step = checkpoints.load_into(detector, prefix, averaged, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
     gc.collect()  # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
     if left := variables(frozen.graph) + batch_norms(frozen.graph):

@@ -158,7 +158,7 @@ class KeypointBoxCoder:
         return FasterRcnnBoxCoder(self.y_scale, self.x_scale, self.height_scale, self.width_scale)
 
     def _point_scales(self) -> tf.Tensor:
-        return tf.constant([self.y_scale, self.x_scale] * self.num_keypoints)
+        return tf.constant([self.y_scale, self.x_scale] * self.num_keypoints, tf.float32)
 
 
 BoxCoder = FasterRcnnBoxCoder | MeanStddevBoxCoder | SquareBoxCoder | KeypointBoxCoder

@@ -77,12 +77,15 @@ class BipartiteMatcher:
             row, column = best // num_columns, best % num_columns
             matches = tf.where(found & (column_numbers == column), row, matches)
             used = (row_numbers == row)[:, :, tf.newaxis] | (column_numbers == column)[:, tf.newaxis, :]
-            return step + 1, tf.where(used, taken, free), matches
+            # A loop keeps the shapes it begins with; inference alone knows less after a round than before, e.g. of a batch of one.
+            return step + 1, tf.ensure_shape(tf.where(used, taken, free), shape_of_free), tf.ensure_shape(matches, shape_of_matches)
 
         most = tf.reduce_max(tf.reduce_sum(tf.cast(valid_rows, tf.int32), axis=-1))
         matches = tf.fill([tf.shape(free)[0], num_columns], UNMATCHED)
+        shape_of_free, shape_of_matches = free.shape, matches.shape
         _, _, matches = tf.while_loop(lambda step, free, matches: step < most, pick, [0, free, matches])
-        return tf.reshape(matches, tf.concat([shape[:-2], [num_columns]], axis=0))
+        matches = tf.reshape(matches, tf.concat([shape[:-2], [num_columns]], axis=0))
+        return tf.ensure_shape(matches, similarity.shape[:-2] + similarity.shape[-1:])
 
 
 Matcher = ArgMaxMatcher | BipartiteMatcher

@@ -1,7 +1,8 @@
 """Online hard example mining (Shrivastava et al. 2016; SSD, section 2.2): only the anchors that lose most enter the loss.
 
 Per image: rank the anchors by loss; suppress, in that order, boxes that overlap a kept one; keep at most num_hard_examples; then keep
-all remaining positives and the first max(min_negatives, int(ratio * positives)) remaining negatives. Ignored anchors go.
+all remaining positives, the first n = max(min_negatives, int(ratio * positives)) remaining negatives, and what ranks before negative
+n + 1 without being either: ignored anchors, which are no negatives and so use up none of the n (the rule of the TF Object Detection API).
 
 Full suppression compares every pair of boxes, 0.1 s for 24 images of 1917 anchors. But what survives among the first L ranks does not
 depend on the others. So it first runs on the ranks down to the last positive and to somewhat more negatives than the ratio can
@@ -87,9 +88,8 @@ class HardExampleMiner:
         if self.num_hard_examples:
             enough |= _count(kept) >= self.num_hard_examples
         kept = tf.cond(tf.reduce_all(enough), lambda: kept, lambda: self._survivors(boxes, tf.fill(tf.shape(depths), size)))
-        negative &= kept
-        first = tf.cumsum(tf.cast(negative, tf.int32), axis=-1) <= self._max_negatives(kept & positive)[:, tf.newaxis]
-        return (kept & positive) | (negative & first)
+        before_refused = tf.cumsum(tf.cast(kept & negative, tf.int32), axis=-1) <= self._max_negatives(kept & positive)[:, tf.newaxis]
+        return kept & (positive | before_refused)
 
     def _sufficient_depths(self, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         """int32 [B], ranks that hold all positives and, most likely, as many surviving negatives as may be kept; may exceed A."""

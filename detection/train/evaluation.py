@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.train import checkpoints
 from detection.train.checkpoint_files import UnreadableCheckpointError
+from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
 
 if TYPE_CHECKING:
@@ -66,10 +68,8 @@ class Evaluation:
                     stream=self._stream,
                 )
         except tf.errors.ResourceExhaustedError as error:
-            raise ConfigError(
-                f"evaluation of step {step}: out of memory with eval_config.batch_size {self._pipeline.evaluate.batch_size}; lower it, or the "
-                f"image_resizer's dimensions ({str(error).splitlines()[0][:150]})"
-            ) from error
+            when, batch_size = f"evaluation of step {step}", self._pipeline.evaluate.batch_size
+            raise out_of_memory(when, "eval_config.batch_size", batch_size, self._pipeline.text, error) from error
         except tf.errors.OpError as error:
             known = translate(error, self._pipeline.eval_input)
             if known is None:
@@ -102,6 +102,7 @@ def evaluate_checkpoints(
     run_once: bool = False,
     timeout: float = 3600.0,
     max_retries: int = 0,
+    allow_unused: bool = False,
     stream: TextIO | None = None,
 ) -> dict[str, float]:
     """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of the config's last
@@ -112,6 +113,7 @@ def evaluate_checkpoints(
       model_dir: results go to its folder `eval`.
       max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before that is an error;
         0: any number.
+      allow_unused: as of `checkpoints.load_into`.
 
     Returns:
       Tag -> value of the last evaluation.
@@ -123,9 +125,11 @@ def evaluate_checkpoints(
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
     detector = pipeline.make_detector()
     detector.build_weights()
+    averages = pipeline.evaluate.use_moving_averages
+    load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
-            return evaluation.run(checkpoints.load_into(detector, checkpoint_dir, pipeline.evaluate.use_moving_averages))
+            return evaluation.run(load(checkpoint_dir))
         if not os.path.isdir(checkpoint_dir):
             logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
         metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
@@ -133,7 +137,7 @@ def evaluate_checkpoints(
             steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
             if steps and steps[-1] != seen:
                 try:
-                    checkpoints.load_into(detector, checkpoints.prefix_in(checkpoint_dir, steps[-1]), pipeline.evaluate.use_moving_averages)
+                    load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
                 except UnreadableCheckpointError as error:
                     failures += 1
                     if 0 < max_retries < failures:

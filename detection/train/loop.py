@@ -33,6 +33,7 @@ from detection.train.evaluation import Evaluation
 from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
+from detection.train.memory import out_of_memory
 from detection.train.settings import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
@@ -80,10 +81,8 @@ def train(
         try:
             return run.to_the_end()
         except tf.errors.ResourceExhaustedError as error:
-            raise ConfigError(
-                f"step {run.step_number}: out of memory with train_config.batch_size {settings.batch_size}; lower it, or the image_resizer's "
-                f"dimensions ({str(error).splitlines()[0][:150]})"
-            ) from error
+            when, field = f"step {run.step_number}", "train_config.batch_size"
+            raise out_of_memory(when, field, settings.batch_size, pipeline.text, error) from error
         finally:
             run.close()
 
@@ -97,6 +96,7 @@ class _Run:
         self.progress: Progress | None = None
         self.data_ended = False
         self.examples: Generator[Example] | None = None
+        self.watch: LossesWatch | None = None
         if options.seed is not None:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
@@ -152,7 +152,8 @@ class _Run:
             return step
         start = self.settings.fine_tune
         if start is not None:
-            report = restore.restore(checkpoints.by_name(self.detector), start)
+            allow_unused = self.options.allow_unused_checkpoint_variables
+            report = restore.restore(checkpoints.by_name(self.detector), start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0
@@ -287,7 +288,8 @@ class _Run:
         return f"the {self.pipeline.train_input.num_epochs} epochs of train_input_reader.num_epochs"
 
     def _stopped(self, how: str) -> str:
-        return f"step {self.step_number}: stopped {how}; the last checkpoint is {self._last_checkpoint()}"
+        skipped = self.watch.skipped() if self.watch is not None else ""
+        return f"step {self.step_number}: stopped {how}{skipped}; the last checkpoint is {self._last_checkpoint()}"
 
     def _say(self, text: str) -> None:
         if self.progress is None:

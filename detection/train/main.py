@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 TRAINING_DATA = "training_data"  # folder of model_dir for results on what was trained on, apart from the held-out ones
+_NAMED = re.compile(r"\s*[\w.]+(?:\[\d+\])?\s*\+?=")
 
 
 class EvalOnly(NamedTuple):
@@ -34,6 +35,7 @@ class EvalOnly(NamedTuple):
     max_retries: int = 0
     training_data: bool = False  # evaluate on the training input
     sample_1_of_n: int = 5  # of the training input
+    allow_unused: bool = False  # checkpoints of another network too
 
 
 def run(
@@ -74,6 +76,7 @@ def run(
         run_once=eval_only.run_once,
         timeout=eval_only.timeout,
         max_retries=eval_only.max_retries,
+        allow_unused=eval_only.allow_unused,
     )
 
 
@@ -84,7 +87,14 @@ def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = Tru
 
 def split_settings(text: str) -> list[str]:
     """Settings of one flag, `a=1,b=[2,3]`, apart: at commas outside brackets that a name and `=` follow."""
-    return [part for part in re.split(r",(?=\s*[\w.]+(?:\[\d+\])?\s*\+?=)(?![^\[{]*[\]}])", text) if part.strip()]
+    parts, end, inside = [], len(text), False
+    for position in range(len(text) - 1, -1, -1):  # From behind: a comma lies within brackets where the next bracket after it closes.
+        if text[position] in "[]{}":
+            inside = text[position] in "]}"
+        elif text[position] == "," and not inside and _NAMED.match(text, position + 1):
+            parts.append(text[position + 1 : end])
+            end = position
+    return [part for part in (text[:end], *reversed(parts)) if part.strip()]
 
 
 def _on_training_data(pipeline: Pipeline, sample_1_of_n: int) -> Pipeline:

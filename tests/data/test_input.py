@@ -14,7 +14,7 @@ from detection.data.augment.crop import ssd_random_crop
 from detection.data.augment.flip import random_horizontal_flip
 from detection.data.input import count_records, eval_dataset, iterate, train_dataset
 from detection.data.remarks import Remarks
-from detection.data.resize import FixedShapeResizer, IdentityResizer, KeepAspectRatioResizer
+from detection.data.resize import FixedShapeResizer, IdentityResizer, KeepAspectRatioResizer, PadToMultipleResizer
 from detection.errors import DataError
 
 RESIZER = FixedShapeResizer(height=16, width=16)
@@ -67,14 +67,45 @@ def test_images_without_boxes_and_with_crowds_only(write, example, options):
         assert np.isfinite(example_.batch.images.numpy()).all() and np.isfinite(example_.groundtruth.boxes.numpy()).all()
 
 
-@pytest.mark.parametrize("resizer", [IdentityResizer(), KeepAspectRatioResizer(min_dimension=10, max_dimension=16)])
-def test_images_of_several_sizes_are_padded_together(write, example, options, resizer):
-    settings = options(write(example(), example(height=30, width=20)))
-    batch = next(iter(eval_dataset(settings, resizer, 2))).batch
+RESIZERS_OF_MANY_SIZES = [IdentityResizer(), KeepAspectRatioResizer(min_dimension=10, max_dimension=16), PadToMultipleResizer(multiple=8)]
+
+
+@pytest.mark.parametrize("resizer", RESIZERS_OF_MANY_SIZES[:2])
+def test_training_pads_images_of_several_sizes_to_each_other(write, example, options, resizer):
+    settings = dataclasses.replace(options(write(example(), example(height=30, width=20))), shuffle=False)
+    batch = next(iter(train_dataset(settings, (), resizer, 2, seed=0))).batch
     side = 30 if isinstance(resizer, IdentityResizer) else 15
     assert batch.images.shape == (2, side, side, 3)
     assert batch.true_shapes.numpy().tolist() == [[side * 2 // 3, side], [side, side * 2 // 3]]
     assert batch.images.numpy()[0, side * 2 // 3 :].max() == 0
+
+
+@pytest.mark.parametrize("resizer", RESIZERS_OF_MANY_SIZES)
+def test_evaluation_never_pads_images_to_each_other(write, example, options, resizer):
+    """Every image once, as it is alone, whatever the batch size; those of one size go together."""
+    sizes = [(20, 30), (30, 20), (20, 30), (22, 22), (20, 30), (30, 20), (20, 30), (20, 30), (30, 20)]
+    records = [example(height=h, width=w, image__source_id=str(number)) for number, (h, w) in enumerate(sizes)]
+    settings = options(write(*records))
+    alone = {int(one.info.source_ids[0]): one for one in eval_dataset(settings, resizer, 1)}
+    batches = list(eval_dataset(settings, resizer, 2))
+    assert sorted(number for numbers in ids(batches) for number in numbers) == list(range(len(sizes))) == sorted(alone)
+    assert max(len(numbers) for numbers in ids(batches)) == 2 and len(batches) < len(sizes)
+    for batch in batches:
+        for row, number in enumerate(batch.info.source_ids.numpy().astype(int)):
+            jointly, singly = (tf.nest.flatten(example_) for example_ in (batch, alone[number]))
+            for together, apart in zip(jointly, singly, strict=True):
+                np.testing.assert_array_equal(together[row], apart[0])
+    assert ids(eval_dataset(settings, resizer, 2)) == ids(batches), "the same batches every time"
+    spec = eval_dataset(settings, resizer, 2).element_spec
+    assert spec.batch.images.shape.as_list() == [None, None, None, 3] and spec.groundtruth.boxes.shape.as_list() == [None, 5, 4]
+
+
+def test_images_of_very_many_sizes_do_not_pile_up(write, example, options):
+    """No size occurs twice: no batch fills up, and still each comes before all are read. Four batches of two are looked at together."""
+    settings = options(write(*(example(height=10 + number, width=20, image__source_id=str(number)) for number in range(20))))
+    order = [number for numbers in ids(eval_dataset(settings, IdentityResizer(), 2)) for number in numbers]
+    assert sorted(order) == list(range(20))
+    assert [sorted(order[start : start + 8]) for start in range(0, 20, 8)] == [list(range(start, min(start + 8, 20))) for start in range(0, 20, 8)]
 
 
 @pytest.mark.parametrize("resizer", [RESIZER, KeepAspectRatioResizer(min_dimension=10, max_dimension=16)])

@@ -107,6 +107,27 @@ def test_compiles_under_xla_and_keeps_static_shapes(matcher):
     assert unknown_batch.output_shapes[-1] == 20
 
 
+@pytest.mark.parametrize("matcher", MATCHERS)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 6), (1, 1), (1, 6), (4, 1), (4, 6)])
+def test_every_way_of_running_it(matcher, batch, rows, columns):
+    """Eager, traced with known, partly known and unknown shapes, and compiled: the same matches, as the loop has them, at every size."""
+    rng = np.random.default_rng(rows * 10 + columns)
+    similarity = rng.integers(0, 5, (batch, rows, columns)).astype(np.float32) / 4
+    valid = rng.random((batch, rows)) < 0.7
+    similarity[rng.random((batch, rows)) < 0.2] = -INF
+    valid &= similarity.max(axis=-1) > -INF
+    expected = [loop(matcher, *image) if rows else np.full(columns, -1) for image in zip(similarity, valid, strict=True)]
+    arguments = tf.constant(similarity), tf.constant(valid)
+    np.testing.assert_array_equal(matcher(*arguments), expected)
+    for known in ([batch, rows, columns], [batch, None, None], [None] * 3):
+        traced = tf.function(matcher.__call__, input_signature=[tf.TensorSpec(known), tf.TensorSpec(known[:2], tf.bool)])
+        np.testing.assert_array_equal(traced(*arguments), expected)
+    np.testing.assert_array_equal(tf.function(matcher.__call__, jit_compile=True)(*arguments), expected)
+    single = tf.function(matcher.__call__)(*(argument[0] for argument in arguments))
+    np.testing.assert_array_equal(single, expected[0])
+
+
 REFERENCE = [
     ArgMaxMatcher(0.5, 0.5, force_match_for_each_row=True),
     ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True),

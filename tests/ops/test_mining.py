@@ -27,7 +27,8 @@ def naive(miner, loc, cls, boxes, matches):
     if miner.max_negatives_per_positive > 0:
         positives = [anchor for anchor in kept if matches[anchor] >= 0]
         most = max(miner.min_negatives_per_image, int(miner.max_negatives_per_positive * len(positives)))
-        kept = positives + [anchor for anchor in kept if matches[anchor] == -1][:most]
+        refused = [rank for rank, anchor in enumerate(kept) if matches[anchor] == -1][most:]
+        kept = positives + kept[: refused[0] if refused else None]  # ignored ones (-2) use up none of the negatives
     mask = np.zeros(len(losses), bool)
     mask[kept] = True
     return mask
@@ -76,15 +77,30 @@ def test_runs_in_full_where_the_first_ranks_do_not_suffice():
 
 
 def test_ratio_rule_by_hand():
-    """Far-apart boxes. One positive that loses little: it stays, with the two hardest negatives; the ignored anchor goes."""
+    """Far-apart boxes. One positive that loses little: it stays, with the two hardest negatives and the ignored anchor that ranks before them."""
     boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(6)]])
     cls, matches = tf.constant([[0.1, 5.0, 4.0, 3.0, 9.0, 2.0]]), tf.constant([[3, -1, -1, -1, -2, -1]])
     miner = HardExampleMiner(0, 0.5, "classification", 2, 0)
-    np.testing.assert_array_equal(miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, False, False]])
+    np.testing.assert_array_equal(miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, True, False]])
     least = dataclasses.replace(miner, min_negatives_per_image=3)
-    np.testing.assert_array_equal(least.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, True, False, False]])
+    np.testing.assert_array_equal(least.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, True, True, False]])
     no_rule = dataclasses.replace(miner, max_negatives_per_positive=0, num_hard_examples=2)
     np.testing.assert_array_equal(no_rule.select(tf.zeros_like(cls), cls, boxes, matches), [[False, True, False, False, True, False]])
+
+
+@pytest.mark.parametrize(
+    ("loss_of_ignored", "stays"),
+    [(9.0, True), (4.5, True), (3.5, True), (2.5, False)],
+    ids=["hardest", "among the admitted", "after the last admitted", "after the first refused"],
+)
+def test_an_ignored_anchor_stays_until_the_first_refused_negative(loss_of_ignored, stays):
+    """Reference: positives, or a running count of negatives that does not exceed what is admitted; ignored anchors do not raise the count."""
+    boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(5)]])
+    cls, matches = tf.constant([[0.1, 5.0, 4.0, 3.0, loss_of_ignored]]), tf.constant([[0, -1, -1, -1, -2]])
+    miner = HardExampleMiner(0, 0.5, "classification", 2, 0)
+    np.testing.assert_array_equal(miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, stays]])
+    none_admitted = miner.select(tf.zeros_like(cls), cls, boxes, tf.constant([[-1, -1, -1, -1, -2]]))
+    np.testing.assert_array_equal(none_admitted, [[False, False, False, False, loss_of_ignored == 9.0]])
 
 
 def test_weights_only_rank():

@@ -99,8 +99,11 @@ def test_sigterm_saves_and_says_143(tmp_path):
 
 def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):
     pipeline = make_pipeline(tmp_path, num_steps=100, optimizer=make_optimizer(rate=1e30))
-    with pytest.raises(DivergedError, match="learning rate 1e[+]30; images of the first one: image_"):
+    with pytest.raises(DivergedError, match="learning rate 1e[+]30; images of the first one: image_") as raised:
         _train(pipeline, tmp_path / "run", dataclasses.replace(_QUICK, checkpoint_every=1))
+    record = tmp_path / "run" / "diverged.json"
+    assert raised.value.exit_code == 4 and str(record) in str(raised.value)
+    assert all(row["source_ids"] for row in json.loads(record.read_text())["steps"])
     steps = sorted(int(path.stem.split("-")[1]) for path in (tmp_path / "run").glob("model.ckpt-*.index"))
     for step in steps:
         values = _final(tmp_path / "run", step)
@@ -198,9 +201,11 @@ def test_out_of_memory_says_what_to_lower(tmp_path):
         detector.build_weights()
         return detector
 
-    pipeline = dataclasses.replace(make_pipeline(tmp_path), make_detector=make_greedy)
-    with pytest.raises(ConfigError, match="step 0: out of memory with train_config.batch_size 4; lower it, or the image_resizer's"):
+    text = "model {\n  ssd {\n    image_resizer {\n      fixed_shape_resizer {\n        height: 6000\n        width: 8000\n      }\n    }\n  }\n}\n"
+    pipeline = dataclasses.replace(make_pipeline(tmp_path), make_detector=make_greedy, text=text)
+    with pytest.raises(ConfigError, match="step 0: out of memory with train_config.batch_size 4; lower it, or the sizes of ") as raised:
         _train(pipeline, tmp_path / "run")
+    assert "model.ssd.image_resizer.fixed_shape_resizer (height 6000, width 8000) (" in str(raised.value) and raised.value.exit_code == 2
 
 
 def test_the_end_of_the_data_ends_the_run_in_order(tmp_path):

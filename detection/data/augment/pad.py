@@ -98,6 +98,8 @@ def random_pad_to_aspect_ratio(
     smallest = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])
     low = tf.reduce_max(tf.maximum(shape * min_padded_size_ratio, smallest) / smallest)
     high = tf.reduce_min(shape * max_padded_size_ratio / smallest)
+    # Where the two ratios and the shape cannot all be had, the largest canvas wins (as in the TF Object Detection API), but for the image itself.
+    low = tf.maximum(tf.minimum(low, high), 1.0)
     scale = draw.uniform(seed, low, tf.maximum(low, high))
     size = tf.maximum(tf.cast(tf.round(scale * smallest), tf.int32), tf.shape(sample.image)[:2])
     return window.pad(sample, tf.zeros([2], tf.int32), size)

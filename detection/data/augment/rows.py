@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import enum
 
+import numpy as np
 import tensorflow as tf
 
 from detection.data.augment import draw
 from detection.data.sample import BOX_FIELDS, Sample, SampleProposals, keep_rows
+
+_OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)  # the sign of a move that makes a box larger, by side
+_LEAST_SIDE = 1e-6  # of the image
 
 
 class Jitter(enum.Enum):
@@ -23,15 +27,23 @@ class Jitter(enum.Enum):
 
 
 def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mode: Jitter = Jitter.DEFAULT) -> Sample:
-    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become as rough as people draw."""
+    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become as rough as people draw.
+
+    The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the opposite one too, and
+    in the XY ways from all four.
+    """
     count = tf.shape(sample.boxes)[0]
     numbers = {Jitter.EXPAND_SYMMETRIC: 2, Jitter.SHRINK_SYMMETRIC: 2, Jitter.EXPAND_SYMMETRIC_XY: 1, Jitter.SHRINK_SYMMETRIC_XY: 1}.get(mode, 4)
     moves = tf.random.stateless_uniform([count, numbers], seed, -ratio, ratio)
     if mode is not Jitter.DEFAULT:
-        outward = tf.constant([-1.0, -1.0, 1.0, 1.0])
-        moves = tf.tile(tf.abs(moves), [1, 4 // numbers]) * (outward if mode.name.startswith("EXPAND") else -outward)
-    sizes = tf.tile(sample.boxes[:, 2:] - sample.boxes[:, :2], [1, 2])
-    return sample._replace(boxes=tf.clip_by_value(sample.boxes + moves * sizes, 0.0, 1.0))
+        moves = tf.tile(tf.abs(moves), [1, 4 // numbers]) * (_OUTWARD if mode.name.startswith("EXPAND") else -_OUTWARD)
+    sizes = sample.boxes[:, 2:] - sample.boxes[:, :2]
+    if numbers < 4:
+        room = tf.minimum(sample.boxes[:, :2], 1.0 - sample.boxes[:, 2:])  # to the nearer edge, down and across; negative beyond it
+        most = room / tf.maximum(sizes, _LEAST_SIDE)
+        most = tf.tile(most, [1, 2]) if numbers == 2 else tf.reduce_min(most, axis=1, keepdims=True)
+        moves = tf.minimum(moves * _OUTWARD, most) * _OUTWARD
+    return sample._replace(boxes=tf.clip_by_value(sample.boxes + moves * tf.tile(sizes, [1, 2]), 0.0, 1.0))
 
 
 def drop_label_probabilistically(sample: Sample, seed: tf.Tensor, label: int, drop_probability: float = 1.0) -> Sample:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from detection.data.report import Fault
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ class AnnotatedImage(NamedTuple):
     found_boxes: int  # objects in the annotation, readable or not
     faults: tuple[Fault, ...] = ()
     usable: bool = True  # False where the faults leave nothing to convert
+    counts: bool = True  # False for what is no further image: an id listed again, an annotation whose image is counted by itself
 
 
 class AnnotatedSet(NamedTuple):
@@ -65,6 +67,7 @@ class AnnotatedSet(NamedTuple):
 
     images: Iterable[AnnotatedImage]
     ids: dict[str, int] | None = None  # label of each class, where the data set itself says
+    no_map: str = ""  # why no label map can be made from it, if so
 
 
 def is_inside(name: str) -> bool:
@@ -83,7 +86,7 @@ class FolderIndex:
             folders.sort()
             relative = Path(parent).relative_to(self.folder)
             self.names += [(relative / name).as_posix() for name in files if name.lower().endswith(extensions)]
-        self.names.sort()
+        self.names = sorted(name for name in self.names if not _is_apple_double(self.folder / name))
         self._by_name = {normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
@@ -100,6 +103,17 @@ class FolderIndex:
     def path(self, name: str) -> Path:
         """Where a file lies."""
         return self.folder / name
+
+
+def _is_apple_double(path: Path) -> bool:
+    """Whether a file is what macOS puts beside the file itself into archives (`._a.xml`): attributes, nothing of the data set."""
+    if not path.name.startswith("._"):
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == _APPLE_DOUBLE
+    except OSError:
+        return False
 
 
 def stem(name: str) -> str:

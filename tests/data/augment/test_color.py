@@ -141,6 +141,34 @@ def test_jitter_modes(mode):
         np.testing.assert_allclose(outward[:, 0], outward[:, 1], atol=1e-6)
 
 
+AT_EDGES = [[0.0, 0.4, 0.2, 0.8], [0.01, 0.4, 0.21, 0.8], [0.5, 0.6, 1.0, 0.9], [0.3, 0.05, 0.5, 0.99], [0.0, 0.0, 1.0, 1.0], [0.2, 0.5, 0.2, 0.7]]
+
+
+@pytest.mark.parametrize("mode", rows.Jitter)
+def test_jitter_at_the_edge_of_the_image(mode):
+    """By hand: the drawn moves, clipped side by side; the symmetric ways bound a move by the room on either side, and the XY ones by the least of all."""
+    sample = sample_of(tf.zeros([4, 4, 3]))._replace(boxes=tf.constant(AT_EDGES * 20))
+    boxes, ratio = sample.boxes.numpy(), 0.3
+    moved = rows.random_jitter_boxes(sample, seed_of(1), ratio, mode).boxes.numpy()
+    numbers = 1 if mode.name.endswith("XY") else 2 if "SYMMETRIC" in mode.name else 4
+    drawn = tf.random.stateless_uniform([len(boxes), numbers], seed_of(1), -ratio, ratio).numpy()
+    for before, after, numbers_of in zip(boxes, moved, drawn, strict=True):
+        sides = np.array([before[2] - before[0], before[3] - before[1]])
+        if mode is rows.Jitter.DEFAULT:
+            expected = np.clip(before + numbers_of * np.tile(sides, 2), 0, 1)
+        else:
+            grow = np.abs(numbers_of) * (1 if mode.name.startswith("EXPAND") else -1)
+            grow = np.resize(grow, 4)
+            if numbers < 4:
+                room = np.minimum(before[:2], 1 - before[2:]) / np.maximum(sides, 1e-6)
+                grow = np.minimum(grow, np.tile(room, 2) if numbers == 2 else room.min())
+            expected = np.clip(before + grow * [-1, -1, 1, 1] * np.tile(sides, 2), 0, 1)
+        np.testing.assert_allclose(after, expected, atol=1e-6)
+    if numbers < 4:
+        centres = [(corners[:, :2] + corners[:, 2:]) / 2 for corners in (boxes, moved)]
+        np.testing.assert_allclose(*centres, atol=1e-6)
+
+
 def test_labels_can_be_dropped_and_renamed():
     sample = sample_of(tf.zeros([4, 4, 3]))
     assert rows.drop_label_probabilistically(sample, seed_of(0), label=3).classes.numpy().tolist() == [0]
