@@ -6,7 +6,10 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
+
+from detection.errors import visible
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
@@ -22,7 +25,9 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     from absl import app, flags
     from absl import logging as absl_logging
 
-    from detection.errors import ConfigError, DetectionError
+    from detection.errors import ConfigError, DetectionError, printable
+
+    sys.stdout, sys.stderr = _Escaped(sys.stdout), _Escaped(sys.stderr)
 
     # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -31,7 +36,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         """`warning: ...`, as errors are shown, without threads and source lines."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return f"{record.levelname.lower()}: {record.getMessage()}"
+            return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
     def guarded(argv: list[str]) -> int:
         absl_logging.get_absl_handler().setFormatter(Words())
@@ -53,6 +58,27 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             sys.exit(ConfigError.exit_code)
 
     app.run(guarded, flags_parser=parse)
+
+
+class _Escaped:
+    """A stream to people: names in tables and messages come from data, and none of them may act on the terminal that shows it.
+
+    What an encoding cannot hold, such as half of a surrogate pair in a file's name, is shown as its escape instead of being an error.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = self._stream.encoding or "utf-8"
+        return self._stream.write(visible(text).encode(encoding, "backslashreplace").decode(encoding))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def import_tensorflow() -> None:
