@@ -45,8 +45,9 @@ def visible(text: str) -> str:
     return "".join(escaped)
 
 
-def _shortened(line: str) -> str:
+def _line(text: str) -> str:
     """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds the end of."""
+    line = printable(text)
     line = re.sub(r"\S{1001,}", lambda run: f"{run[0][:400]}...[{len(run[0])} characters]...{run[0][-100:]}", line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
 
@@ -60,14 +61,11 @@ class DetectionError(Exception):
     def __str__(self) -> str:
         """One printable line of a length that can be read, whatever the message quotes."""
         more = f" (and {len(self.others)} more problem{'s' * (len(self.others) > 1)})" if self.others else ""
-        return self._line() + more
-
-    def _line(self) -> str:
-        return _shortened(printable(super().__str__()))
+        return _line(super().__str__()) + more
 
     def lines(self) -> list[str]:
         """One printable line a problem: this one, then the others."""
-        return [self._line(), *(line for other in self.others for line in other.lines())]
+        return [_line(super().__str__()), *(line for other in self.others for line in other.lines())]
 
 
 def together(errors: Sequence[DetectionError]) -> DetectionError:

@@ -34,7 +34,8 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
     try:
         data = _read(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{_one_of(_configs_in(os.path.dirname(path)))}") from None
+        near = _one_of(_configs_in(os.path.dirname(path)))
+        raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{near}") from None
     except ValueError as error:  # A null character in the name.
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
@@ -48,7 +49,10 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
 
 
 def _read(path: str) -> bytes:
-    """The bytes of a file or pipe. Raises ConfigError for what is neither, or too large: a device may never end, a pipe without a writer never begin."""
+    """The bytes of a file or pipe.
+
+    Raises ConfigError for what is neither, or too large: a device may never end, a pipe without a writer never begin.
+    """
     kind = os.stat(path).st_mode
     if stat.S_ISDIR(kind):
         raise ConfigError(f"{path}: cannot read the config: Is a directory{_one_of(_configs_in(path))}")

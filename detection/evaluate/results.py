@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from detection import json_text
+from detection import files, json_text
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
 
@@ -109,10 +109,12 @@ def write_detections(path: str | Path, results: Sequence[dict]) -> None:
 
 
 @contextlib.contextmanager
-def spared(what: object, step: int) -> Iterator[None]:
-    """Inside, a disk that is full or cannot be written costs a warning and `what` was to be written there, never a run of days."""
+def spared(what: object, step: int, unwritten: list[str] | None = None) -> Iterator[None]:
+    """Inside, a disk that is full or cannot be written costs a warning, and a line in `unwritten`, but never a run of days."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        logging.warning("step %d: %s cannot be written (%s); going on without", step, what, reason)
+        message = f"step {step}: {what} cannot be written ({files.reason(error)})"
+        logging.warning("%s; going on without", message)
+        if unwritten is not None:
+            unwritten.append(message)

@@ -1,6 +1,6 @@
 """Detections of one model over one evaluation input, kept, so that they can be measured and merged again without running the model.
 
-    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_ids and category_names, notes (a JSON object)
+    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_{ids,names,display_names}, notes (a JSON object)
     .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without detections, and no sizes
 
 Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the original image; classes are 0-based.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from detection import json_text, npz_files
+from detection import files, json_text, npz_files
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -123,8 +123,9 @@ def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
     columns["ids"] = np.array(stored.ids, np.str_)
     columns["category_ids"] = np.array([category.id for category in stored.categories], np.int32)
     columns["category_names"] = np.array([category.name for category in stored.categories], np.str_)
+    columns["category_display_names"] = np.array([category.display_name for category in stored.categories], np.str_)
     columns["notes"] = np.array(json.dumps(dict(stored.notes)))
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     try:
         with open(partial, "wb") as stream:
             np.savez_compressed(stream, **columns)
@@ -166,7 +167,7 @@ def read(path: str | os.PathLike[str]) -> StoredDetections:
 def _read_npz(path: str) -> StoredDetections:
     try:
         with open(path, "rb") as stream:
-            arrays = npz_files.read(stream, (*_ARRAYS, "category_ids", "category_names", "notes")).arrays
+            arrays = npz_files.read(stream, (*_ARRAYS, "category_ids", "category_names", "category_display_names", "notes")).arrays
         missing = sorted(_ARRAYS - set(arrays))
         if missing:
             raise DataError(f"{path}: holds no {', '.join(missing)}; these are no stored detections")
@@ -194,7 +195,11 @@ def _categories(arrays: dict[str, np.ndarray]) -> tuple[Category, ...]:
     ids = npz_files.integers(arrays, "category_ids", np.int32)
     if ids.shape != (len(names),):
         raise ValueError(f"there are {ids.shape} category_ids for {len(names)} category_names")
-    return tuple(Category(id_, name) for id_, name in zip(ids.tolist(), names, strict=True))
+    shown = arrays.get("category_display_names", np.zeros(0))  # Absent before they were kept.
+    displays = npz_files.texts(arrays, "category_display_names") if shown.size else [""] * len(names)
+    if len(displays) != len(names):
+        raise ValueError(f"there are {len(displays)} category_display_names for {len(names)} category_names")
+    return tuple(Category(*row) for row in zip(ids.tolist(), names, displays, strict=True))
 
 
 def _notes(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

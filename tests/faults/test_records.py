@@ -99,8 +99,15 @@ def test_training_stops_at_a_record_that_cannot_be_used(read, example, holds, ca
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_validation_ends_with_3_and_names_it(command, tmp_path, label_map, example, holds, case):
     changes, field, values = UNUSABLE[case]
-    shard = write_shard(tmp_path / "data.record", example(boxes=TWO), example(**{"boxes": TWO, "image__source_id": "8"} | changes))
-    done = command("validate_records.py", f"--input_path={shard}", f"--label_map_path={label_map}", f"--report={tmp_path / 'report.json'}")
+    shard = write_shard(
+        tmp_path / "data.record", example(boxes=TWO), example(**{"boxes": TWO, "image__source_id": "8"} | changes)
+    )
+    done = command(
+        "validate_records.py",
+        f"--input_path={shard}",
+        f"--label_map_path={label_map}",
+        f"--report={tmp_path / 'report.json'}",
+    )
     assert done.code == 3
     holds(done.error, shard, "record 1 (8)", *(values if case != "21-pixels" else ("up to 18",)))
     assert len(json.loads((tmp_path / "report.json").read_text())["faults"]) == 1, "the good record is not named"
@@ -117,9 +124,14 @@ def test_text_and_label_that_disagree(command, tmp_path, label_map, example, hol
     holds(done.error, shard, "record 0 (7), box 0", "text 'dog' is label 3", "the record says label 1", label_map)
 
 
-def test_what_can_be_put_right_is_put_right_and_counted(command, tmp_path, label_map, example, holds, options_of, caplog):
+def test_what_can_be_put_right_is_put_right_and_counted(
+    command, tmp_path, label_map, example, holds, options_of, caplog
+):
     """Rows 19, 20, 24: training goes on, and says once how many boxes of how many records it dropped, clipped or left out, and in which."""
-    empty, outside = example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]), example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8")
+    empty, outside = (
+        example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]),
+        example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8"),
+    )
     many = example(boxes=TWO * 4, image__source_id="9")
     shard = write_shard(tmp_path / "data.record", empty, outside, many)
     settings, remarks = options_of(str(shard)), Remarks()
@@ -132,18 +144,31 @@ def test_what_can_be_put_right_is_put_right_and_counted(command, tmp_path, label
         "3 boxes beyond max_number_of_boxes dropped, in 1 record",
     )
     assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 5]
-    assert all((example.groundtruth.weights.numpy()[0] > 0).sum() == int(example.groundtruth.counts[0]) for example in examples)
+    assert all(
+        (example.groundtruth.weights.numpy()[0] > 0).sum() == int(example.groundtruth.counts[0]) for example in examples
+    )
     boxes = examples[1].groundtruth.boxes.numpy()[0]
     assert boxes.min() >= 0 and boxes.max() <= 16
     done = command("validate_records.py", f"--input_path={shard}", f"--label_map_path={label_map}")
     assert done.code == 0
-    holds(done.out, "boxes without area; left out: 1", "boxes that reach outside their image; clipped: 1", "record 0 (7)", "record 1 (8)")
+    holds(
+        done.out,
+        "boxes without area; left out: 1",
+        "boxes that reach outside their image; clipped: 1",
+        "record 0 (7)",
+        "record 1 (8)",
+    )
 
 
 def test_more_boxes_reach_outside_than_can_be_chance(command, tmp_path, holds):
     """Row 20: a converter told boxes for images of another size would clip most of them."""
     folder = make_voc(tmp_path, {"a": [(5, 5, 39, 59)], "b": [(5, 5, 44, 64)], "c": [(5, 5, 44, 64)]})
-    done = command("create_tf_record.py", f"--voc_dir={folder}", f"--output={tmp_path / 'out' / 'all.record'}", "--max_bad_percent=50")
+    done = command(
+        "create_tf_record.py",
+        f"--voc_dir={folder}",
+        f"--output={tmp_path / 'out' / 'all.record'}",
+        "--max_bad_percent=50",
+    )
     assert done.code == 3 and not list((tmp_path / "out").glob("*.record-*"))
     holds(done.error, "2 of 3 boxes reach outside their image", "--max_bad_percent=50", "b.xml", "(5, 5, 44, 64)")
 
@@ -191,7 +216,9 @@ def damaged(path: Path, how: str) -> int:
     elif how == "cut within a header":
         path.write_bytes(data[: 2 * third + 6])
     elif how == "flipped bit":
-        path.write_bytes(data[: third + third // 2] + bytes([data[third + third // 2] ^ 4]) + data[third + third // 2 + 1 :])
+        path.write_bytes(
+            data[: third + third // 2] + bytes([data[third + third // 2] ^ 4]) + data[third + third // 2 + 1 :]
+        )
         return 1
     return 2
 
@@ -212,7 +239,9 @@ def test_a_damaged_shard_is_named_with_record_and_offset(command, tmp_path, exam
 
 def test_a_shard_cut_between_records(command, tmp_path, example, holds, options_of):
     """Row 31: nothing in the file tells; its manifest does, to validation and to training."""
-    shard = write_shard(tmp_path / "train-00000-of-00001", *[example(image__source_id=str(number)) for number in range(3)])
+    shard = write_shard(
+        tmp_path / "train-00000-of-00001", *[example(image__source_id=str(number)) for number in range(3)]
+    )
     size = shard.stat().st_size
     shards = [{"name": shard.name, "records": 3, "bytes": size, "sha256": "0" * 64}]
     (tmp_path / "train.manifest.json").write_text(json.dumps({"shards": shards}))
@@ -229,7 +258,11 @@ def test_a_shard_cut_between_records(command, tmp_path, example, holds, options_
 
 @pytest.mark.parametrize(
     ("content", "hint"),
-    [(gzip.compress(b"x" * 100, mtime=0), "gunzip"), (b"these are not the records that you are looking for", "TFRecord"), (b"\x89PNG" * 9, "TFRecord")],
+    [
+        (gzip.compress(b"x" * 100, mtime=0), "gunzip"),
+        (b"these are not the records that you are looking for", "TFRecord"),
+        (b"\x89PNG" * 9, "TFRecord"),
+    ],
     ids=["gzip", "text", "png"],
 )
 def test_what_is_no_record_file(command, tmp_path, holds, read, content, hint):

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -196,6 +197,7 @@ def _prepare_image(folder: Path) -> Callable[[bytes], str]:
     from detection.export import image_files
 
     path = folder / "picture"
+    warnings.simplefilter("ignore")  # as commands set it
 
     def run(data: bytes) -> str:
         path.write_bytes(data)
@@ -206,8 +208,7 @@ def _prepare_image(folder: Path) -> Callable[[bytes], str]:
             assert "picture" in str(error), str(error)
             outcomes.append("DataError")
         try:
-            with images.quiet_pillow():
-                images.check(data, "picture")
+            images.check(data, "picture")
             outcomes.append("converted")
         except images.BadImage as error:
             outcomes.append(f"left out: {error.fault.kind}")
