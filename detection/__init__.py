@@ -50,7 +50,7 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), c
     from detection import config
     from detection.builders import pipeline
 
-    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths))
+    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths, training=check_paths))
 
 
 def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:

@@ -11,7 +11,7 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError
+from detection.errors import ConfigError, DetectionError, together
 
 OK = 0
 
@@ -60,7 +60,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too large?") from error
     except DetectionError as error:  # Builders know fields, not files.
-        raise type(error)(f"{path}: {error}") from error
+        raise together([type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)]) from error
     if quiet:
         notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
         return [f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f} GFLOPs{notes}"]

@@ -149,7 +149,8 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
         message.ClearField(part.name)
         return
     if value[:1] not in ("{", "<") and not (field.is_repeated and value[:1] == "["):
-        raise ValueError(f"{part.name} takes {takes(field)}, not {cut(value) or 'nothing'}; write {part.name}={{...}}, or {part.name}=none to remove it")
+        advice = f"write {part.name}={{...}}, or {part.name}=none to remove it"
+        raise ValueError(f"{part.name} takes {takes(field)}, not {cut(value) or 'nothing'}; {advice}")
     parsed = _fragment(field, value, source)
     if not field.is_repeated:
         if part.index is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from detection import paths
 from detection.config import label_map
 from detection.errors import ConfigError, DetectionError
+from detection.paths import expand, hint, is_remote
 from detection.protos import input_reader_pb2, pipeline_pb2
 
 _UNREADABLE = ("http://", "https://", "ftp://")
@@ -25,10 +25,10 @@ def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) 
     for path, reader in _readers(config):
         faults += [ConfigError(f"{source}: {text}") for text in _missing_records(path, reader)]
         field = f"{path}.label_map_path"
-        if reader.label_map_path and not paths.is_remote(reader.label_map_path):
+        if reader.label_map_path and not is_remote(reader.label_map_path):
             if not os.path.isfile(reader.label_map_path):
                 what = "is a folder" if os.path.isdir(reader.label_map_path) else "no such file"
-                advice = "name the file in it" if os.path.isdir(reader.label_map_path) else paths.hint(reader.label_map_path, field)
+                advice = "name the file in it" if os.path.isdir(reader.label_map_path) else hint(reader.label_map_path, field)
                 faults.append(ConfigError(f"{source}: {field} ({reader.label_map_path!r}): {what}; {advice}"))
                 continue
             try:
@@ -73,15 +73,15 @@ def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
     """What is wrong with a pattern that names no file."""
     if pattern.lower().startswith(_UNREADABLE):
         yield f"{field} ({pattern!r}) cannot be read from the web; download it, and name the file"
-    if paths.is_remote(pattern):
+    if is_remote(pattern):
         return
-    found = paths.expand(pattern)
+    found = expand(pattern)
     if any(not os.path.isdir(path) for path in found):
         return
     if found:
         yield f"{field} ({pattern!r}) matches no file but {'a folder' if len(found) == 1 else 'folders'}; write {os.path.join(pattern, example)!r}"
     else:
-        yield f"{field} ({pattern!r}) matches no file; {paths.hint(pattern, field)}"
+        yield f"{field} ({pattern!r}) matches no file; {hint(pattern, field)}"
 
 
 def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, field: str, loaded: label_map.LabelMap) -> tuple[str, str]:
@@ -103,7 +103,7 @@ def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, field: str, 
 def _checkpoint_fault(path: str) -> str:
     """What is wrong with a prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that holds one; empty if nothing."""
     field = "train_config.fine_tune_checkpoint"
-    if paths.is_remote(path):
+    if is_remote(path):
         return f"{field} ({path!r}) cannot be read from the web; download it" if path.lower().startswith(_UNREADABLE) else ""
     if os.path.isdir(path):
         if _indices(path):
@@ -112,7 +112,7 @@ def _checkpoint_fault(path: str) -> str:
     if os.path.isfile(f"{path}.index") or os.path.isfile(path):
         return ""
     near = [found.removesuffix(".index") for found in _indices(os.path.dirname(path) or ".")]
-    advice = f"did you mean {' or '.join(near[:3])}?" if near else paths.hint(path, field)
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else hint(path, field)
     return f"{field} ({path!r}): there is no {path}.index; {advice}"
 
 

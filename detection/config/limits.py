@@ -145,8 +145,8 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
     if numbers > MAX_WEIGHTS:
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's kernel_size ({predictor.kernel_size}) makes "
-            f"predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's kernel_size ({predictor.kernel_size}) "
+            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
         )
     inner = predictor.num_layers_before_predictor * max(predictor.min_depth, min(predictor.max_depth or TYPICAL_DEPTH, TYPICAL_DEPTH)) ** 2
     if inner * len(maps) > MAX_WEIGHTS:

@@ -29,8 +29,8 @@ def faults(train: Message) -> Iterator[str]:
         ends = _vanishes(schedule)
         if ends is not None and ends < steps - 1:
             yield (
-                f"{path}.decay_steps ({schedule.decay_steps}) and decay_factor ({schedule.decay_factor:g}) bring the learning rate to 0 at step {ends}, "
-                f"before train_config.num_steps ({steps}); raise decay_steps, or set min_learning_rate"
+                f"{path}.decay_steps ({schedule.decay_steps}) and decay_factor ({schedule.decay_factor:g}) bring the learning rate to 0 at step "
+                f"{ends}, before train_config.num_steps ({steps}); raise decay_steps, or set min_learning_rate"
             )
 
 
@@ -48,8 +48,8 @@ def warnings(train: Message) -> Iterator[str]:
             yield f"{path}.warmup_steps ({schedule.warmup_steps}) is not less than {before}: training ends before the learning rate is warmed up"
         if steps == math.inf:
             yield (
-                f"{path}.total_steps ({schedule.total_steps}): from then on the learning rate is 0, and train_config.num_steps is not set, so training "
-                f"goes on; set num_steps to {schedule.total_steps}"
+                f"{path}.total_steps ({schedule.total_steps}): from then on the learning rate is 0, and train_config.num_steps is not set, so "
+                f"training goes on; set num_steps to {schedule.total_steps}"
             )
     if kind == "exponential_decay_learning_rate" and schedule.burnin_steps >= steps:
         yield f"{path}.burnin_steps ({schedule.burnin_steps}) is not less than {before}: training ends within the burn-in"

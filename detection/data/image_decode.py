@@ -64,7 +64,8 @@ def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tens
     pixels, effort = image_header.measure(encoded)
     known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; first bytes:", tf.strings.substr(encoded, 0, 8)])
     fine = (pixels <= max_pixels) & (effort <= image_header.EFFORT * max(max_pixels, MAX_PIXELS))
-    small = tf.debugging.Assert(fine, [f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:", pixels, effort])
+    large = f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:"
+    small = tf.debugging.Assert(fine, [large, pixels, effort])
     with tf.control_dependencies([known, small]):
         image = tf.io.decode_image(tf.identity(encoded), channels=3, expand_animations=False)
     image.set_shape([None, None, 3])

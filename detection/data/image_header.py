@@ -39,7 +39,7 @@ UNKNOWN = "no known image format"
 _SCAN = b"\xff\xda"
 _LENGTH = 32  # bytes of header that tell PNG, BMP and WebP
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length
-_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive, each with Huffman or arithmetic coding
+_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
 _SKIPPED = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # DHT, DAC, DQT, DNL, DRI, APPn, COM
 
 

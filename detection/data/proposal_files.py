@@ -22,10 +22,11 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from detection import json_text, npz_files
+from detection import files, json_text, npz_files
 from detection.data import proposal_lists
+from detection.data.listing import list_files
 from detection.data.proposal_lists import rank_scores
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import DataError, printable
 
 SUFFIXES = (".npz", ".json", ".mat")
 REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
@@ -55,14 +56,7 @@ def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
     """All files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a file cannot be used."""
     paths: list[str] = []
     for pattern in patterns:
-        try:
-            found = tf.io.gfile.glob(pattern)
-            matches = sorted(path for path in found if path == pattern or not (path.endswith(REPORT_SUFFIX) or tf.io.gfile.isdir(path)))
-        except tf.errors.OpError as error:
-            raise ConfigError(f"{field} {pattern!r} cannot be listed: {error.message}") from error
-        if not matches:
-            raise ConfigError(f"{field} {pattern!r} matches no file; correct the path, or make proposals with make_proposals.py")
-        paths += matches
+        paths += list_files(pattern, field, "make proposals with make_proposals.py", (REPORT_SUFFIX,))
     return tuple(read(path) for path in dict.fromkeys(paths))
 
 
@@ -114,7 +108,7 @@ def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: 
     The boxes go through memory part by part. The file appears complete or not at all. Raises OSError.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     counts = np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).astype(np.int64)
     ids = np.array([identity for part in parts for identity in part.ids] or [""], np.str_)[: len(counts) - 1]
     small = {"ids": ids, "offsets": np.cumsum(counts), **{name: np.array(text) for name, text in notes.items()}}

@@ -26,7 +26,6 @@ from absl import logging
 
 from detection import json_text, npz_files
 from detection.data import proposal_files
-from detection.data.convert import images
 from detection.data.convert.run import in_order
 from detection.data.proposal_files import ProposalFile
 from detection.data.proposal_images import ImageSource, SourceImage, decode

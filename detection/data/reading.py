@@ -35,6 +35,7 @@ _DATA_FAULTS = (
     tf.errors.OutOfRangeError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
+    UnicodeDecodeError,  # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
 )
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
@@ -53,7 +54,7 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
                 element = next(iterator)
             except StopIteration:
                 break
-            except tf.errors.OpError as error:
+            except (tf.errors.OpError, UnicodeDecodeError) as error:
                 known = translate(error, options)
                 if known is None:
                     raise
@@ -107,8 +108,9 @@ def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
         encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
-    except tf.errors.OpError as error:
-        return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        why = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
     data = encoded.numpy()
     try:
         decode(data)

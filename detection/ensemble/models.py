@@ -17,6 +17,7 @@ from typing import NamedTuple
 from detection.config import facts
 from detection.errors import ConfigError
 from detection.export import exporter
+from detection.paths import expand, hint
 from detection.train import checkpoint_files
 
 PIPELINE_CONFIG = "pipeline.config"
@@ -71,11 +72,12 @@ def _older(path: Path, prefix: str) -> bool:
 def _expand(given: str) -> list[tuple[str, str]]:
     """(name or "", path) of every folder or prefix meant."""
     name, _, path = given.rpartition("=") if not os.path.exists(given) else ("", "", given)
-    if os.path.exists(path) or not glob.has_magic(path):
+    folder, last = os.path.split(path)
+    if os.path.exists(path) or not glob.has_magic(path) or (not glob.has_magic(last) and os.path.isdir(folder)):  # A prefix is no file.
         return [(name, path)]
-    found = sorted(match for match in glob.glob(path) if os.path.isdir(match))
+    found = [match for match in expand(path) if os.path.isdir(match)]
     if not found:
-        raise ConfigError(f"--models={given}: no folder matches; check the path")
+        raise ConfigError(f"--models={given}: no folder matches; check the path: {hint(path)}")
     if name and len(found) > 1:
         raise ConfigError(f"--models={given}: {len(found)} folders match, and one name is given; leave the name out")
     return [(name, match) for match in found]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from detection.data.folders import files_below
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.image_header import DECODABLE, UNKNOWN, kind_of
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -26,15 +27,15 @@ def find(patterns: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         if os.path.isdir(pattern):
-            paths = sorted(str(path) for path in Path(pattern).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            paths = [os.path.join(pattern, name) for name in files_below(pattern, SUFFIXES)]
             if not paths:
                 raise DataError(f"{pattern}: holds no image ({', '.join(SUFFIXES)}); name a folder with images")
         elif os.path.exists(pattern):  # A file may be called like a pattern.
             paths = [pattern]
         else:
-            paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+            paths = [path for path in expand(pattern) if os.path.isfile(path)]
             if not paths:
-                raise DataError(f"{pattern}: no such image, folder or pattern; check the path")
+                raise DataError(f"{pattern}: no such image, folder or pattern; check the path: {hint(pattern)}")
         found.update(dict.fromkeys(paths))
     return list(found)
 
@@ -45,13 +46,23 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
     Raises:
         DataError: naming the file and what is wrong with it.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     try:
         encoded = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except (OSError, ValueError) as error:  # A null character in the name.
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read: {reason}; check the path") from error
     if not encoded:
         raise DataError(f"{path}: is an empty file; replace it")
+    return decoded(encoded, path, max_pixels)
+
+
+def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """An encoded image as uint8 [h, w, 3], RGB; `path` is what errors call it.
+
+    Raises:
+        DataError: naming it and what is wrong with it.
+    """
     try:
         return decode(encoded, max_pixels)
     except UndecodableImage as error:

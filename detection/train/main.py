@@ -13,7 +13,7 @@ import tensorflow as tf
 from detection import config as config_files
 from detection.builders import pipeline as pipeline_builder
 from detection.errors import ConfigError
-from detection.train import strategies
+from detection.train import cluster, strategies
 from detection.train.evaluation import evaluate_checkpoints
 from detection.train.loop import train
 from detection.train.settings import RunOptions
@@ -58,6 +58,7 @@ def run(
     Returns:
       Tag -> value of the last evaluation.
     """
+    cluster.refuse()
     options = RunOptions() if options is None else options
     if deterministic:
         options = dataclasses.replace(options, seed=0 if options.seed is None else options.seed)
@@ -82,7 +83,7 @@ def run(
 
 def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
     """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must be there."""
-    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths))
+    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths, training=check_paths))
 
 
 def split_settings(text: str) -> list[str]:

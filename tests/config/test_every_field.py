@@ -35,9 +35,8 @@ FIELDS = 800  # of the schema, at the least: the walk must not miss any
 
 def two_stage(name: str, rest: str) -> str:
     model = "faster_rcnn" if name == "rfcn" else name
-    proposals = {"train_input_reader: {": "train_input_reader: { max_number_of_proposals: 300 ", "eval_input_reader: {": "eval_input_reader: { max_number_of_proposals: 300 "}
-    for before, after in proposals.items() if name == "fast_rcnn" else ():
-        rest = rest.replace(before, after)
+    if name == "fast_rcnn":
+        rest = rest.replace("input_reader: {", "input_reader: { max_number_of_proposals: 300")
     return _TWO_STAGE % {"model": model, "head": _HEADS[name], "initializer": _INITIALIZER} + rest
 
 
