@@ -56,4 +56,4 @@ def test_exit_codes_are_those_of_the_package():
     documented = set(re.findall(r"^\| (\d+) \|", detection.errors.__doc__, re.MULTILINE))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme[readme.index("## Exit codes") :].split("\n## ")[0]
-    assert documented == CODES == set(re.findall(r"\b(\d+)\b", section))
+    assert documented == CODES == set(re.findall(r"^\| (\d+) \|", section, re.MULTILINE))
