@@ -18,8 +18,9 @@ from detection.data.convert.progress import progress
 from detection.data.convert.run import in_order
 from detection.data.proposal_check import KnownProposals
 from detection.data.record_check import Checked, Classes, check_record
-from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
+from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.report import Fault, Report
+from detection.data.shards import check_sets
 from detection.errors import DataError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
@@ -66,6 +67,7 @@ def validate_records(
     classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
+    report.faults += [Fault("shard_differs", line.partition(" ")[0], "", line) for line in check_sets(paths)]
     workers = workers or os.cpu_count() or 1
     known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 
@@ -84,6 +86,8 @@ def validate_records(
             if result.image is not None:
                 report.faults += _across(raw, result.image, sources, labels)
                 report.add(result.image)
+    if not report.found_images and not report.bad:
+        report.faults.append(Fault("no_records", report.title, "", "hold no records; create them again"))
     return report
 
 
@@ -142,12 +146,20 @@ def _records(path: str) -> Iterator[_Raw]:
         if number == 0:
             item, value = "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged"
         yield _Raw(path, number, b"", Fault("shard_unreadable", path, item, value))
+    else:
+        if offset != size:
+            value = f"ends after {size - offset} bytes of a record's header, at byte {size}, so records are missing; convert again, or copy it again"
+            yield _Raw(path, number, b"", Fault("shard_unreadable", path, f"record {number}", value))
     try:
         manifest = read_manifest(path)
+        if manifest:
+            check_published(path, manifest)
     except DataError as error:
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", str(error)))
         return
     expected = manifest["shards"].get(Path(path).name) if manifest else None
+    if not size and not expected:
+        yield _Raw(path, 0, b"", Fault("shard_empty", path, "", "holds no records"))
     if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:

@@ -142,8 +142,11 @@ def test_validation_ends_with_3_and_names_it(command, tmp_path, label_map, examp
     holds(done.error, *(BOX if case == "21-pixels" else "box" if field == "label" else field).split(", "))
 
 
-def test_text_and_label_that_disagree(command, tmp_path, label_map, example, holds):
-    """Row 26: validation refuses such records; training takes the text, as the TF Object Detection API does, and says so."""
+def test_text_and_label_that_disagree(command, tmp_path, label_map, example, holds, read):
+    """Row 26: one of them is wrong, and nobody knows which."""
+    with pytest.raises(DataError) as raised:
+        read(example(image__object__class__text=["dog"]))
+    holds(str(raised.value), "record 0: image/object/class of box 0: text 'dog' has id 3, label is 1", "pets.pbtxt")
     shard = write_shard(tmp_path / "data.record", example(image__object__class__text=["dog"]))
     done = command("validate_records.py", f"--input_path={shard}", f"--label_map_path={label_map}")
     assert done.code == 3

@@ -206,8 +206,7 @@ def _prepare_image(folder: Path) -> Callable[[bytes], str]:
             assert "picture" in str(error), str(error)
             outcomes.append("DataError")
         try:
-            with images.quiet_pillow():
-                images.check(data, "picture")
+            images.check(data, "picture")
             outcomes.append("converted")
         except images.BadImage as error:
             outcomes.append(f"left out: {error.fault.kind}")
