@@ -50,7 +50,7 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), c
     from detection import config
     from detection.builders import pipeline
 
-    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths))
+    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths, training=check_paths))
 
 
 def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:
@@ -60,22 +60,47 @@ def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **option
     return loop.train(pipeline, model_dir, **options)
 
 
-def run_evaluation(pipeline: Pipeline, checkpoint: str | os.PathLike[str], model_dir: str | os.PathLike[str] | None = None) -> dict[str, float]:
+def run_evaluation(
+    pipeline: Pipeline,
+    checkpoint: str | os.PathLike[str],
+    model_dir: str | os.PathLike[str] | None = None,
+    *,
+    allow_unused_checkpoint_variables: bool = False,
+) -> dict[str, float]:
     """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
 
-    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag.
+    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of another network is
+    refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned of.
     """
     from detection.train import evaluation
 
     folder = checkpoint if os.path.isdir(checkpoint) else os.path.dirname(os.fspath(checkpoint))
-    return evaluation.evaluate_checkpoints(pipeline, checkpoint, model_dir or folder, run_once=True)
+    return evaluation.evaluate_checkpoints(
+        pipeline, checkpoint, model_dir or folder, run_once=True, allow_unused=allow_unused_checkpoint_variables
+    )
 
 
-def export_saved_model(pipeline_config: str, checkpoint: str, output_directory: str, overrides: Sequence[str] = ()) -> Exported:
-    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch size."""
+def export_saved_model(
+    pipeline_config: str,
+    checkpoint: str,
+    output_directory: str,
+    overrides: Sequence[str] = (),
+    *,
+    allow_unused_checkpoint_variables: bool = False,
+) -> Exported:
+    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch size.
+
+    A checkpoint of another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned of.
+    """
     from detection.export import exporter
 
-    return exporter.export(pipeline_config, checkpoint, output_directory, overrides=overrides)
+    return exporter.export(
+        pipeline_config,
+        checkpoint,
+        output_directory,
+        overrides=overrides,
+        allow_unused_checkpoint_variables=allow_unused_checkpoint_variables,
+    )
 
 
 def load_model(saved_model: str | os.PathLike[str]) -> Predictor:

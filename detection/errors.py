@@ -12,11 +12,16 @@
 | 143 | stopped by SIGTERM, with a checkpoint saved |
 """
 
+from __future__ import annotations
+
+import re
 import unicodedata
+from collections.abc import Sequence
 
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_LONGEST = 10_000  # characters of a message
 
 
 def printable(text: object) -> str:
@@ -31,14 +36,34 @@ def printable(text: object) -> str:
     return "".join(escaped)
 
 
+def _line(text: str) -> str:
+    """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds the end of."""
+    line = printable(text)
+    line = re.sub(r"\S{1001,}", lambda run: f"{run[0][:400]}...[{len(run[0])} characters]...{run[0][-100:]}", line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
+
+
 class DetectionError(Exception):
     """Base of every error that is the input's fault. The message is one line: where, what value, what to do."""
 
     exit_code = 1
+    others: tuple[DetectionError, ...] = ()  # what else is wrong with the same thing, each as an error of its own
 
     def __str__(self) -> str:
-        """One printable line, whatever the message quotes."""
-        return printable(super().__str__())
+        """One printable line of a length that can be read, whatever the message quotes."""
+        more = f" (and {len(self.others)} more problem{'s' * (len(self.others) > 1)})" if self.others else ""
+        return _line(super().__str__()) + more
+
+    def lines(self) -> list[str]:
+        """One printable line a problem: this one, then the others."""
+        return [_line(super().__str__()), *(line for other in self.others for line in other.lines())]
+
+
+def together(errors: Sequence[DetectionError]) -> DetectionError:
+    """The first of several errors, which carries the others."""
+    first = errors[0]
+    first.others = (*first.others, *errors[1:])
+    return first
 
 
 class ConfigError(DetectionError):

@@ -10,9 +10,11 @@ benchmark.py --pipeline_config_path=my.config --train_steps=100         training
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -31,6 +33,7 @@ flags.DEFINE_integer("runs", 100, "Rounds that count; of --images no more are re
 flags.DEFINE_string("json", None, "File to write the row to, or the list of rows.")
 flags.DEFINE_string("results", None, "File to which rows are added, a line each; the table shows those before, too.")
 flags.DEFINE_bool("allow_mixed_devices", False, "Shows rows of different devices in one table.")
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Take checkpoints of another network than the config's too.")
 flags.DEFINE_integer("train_steps", None, "Measures so many steps of training by the one config instead, after --warmup.", lower_bound=1)
 
 
@@ -57,6 +60,7 @@ def main(argv: list[str]) -> int:
         runs=FLAGS.runs,
         proposals=FLAGS.proposals,
         overrides=tuple(FLAGS.set),
+        allow_unused=FLAGS.allow_unused_checkpoint_variables,
     )
     targets = run.targets(FLAGS.saved_model, FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals)
     return run.run(run.Request(targets, options, FLAGS.json, FLAGS.results, FLAGS.allow_mixed_devices), print)

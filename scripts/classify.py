@@ -11,12 +11,14 @@ background class out. Files that are no image are named and left out; the exit c
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import functools
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError, DataError
 from detection.types import MAX_PIXELS
 
@@ -26,6 +28,7 @@ flags.DEFINE_list("images", None, "Image files, folders or patterns.", required=
 flags.DEFINE_string("network", "", "What the checkpoint must be of, e.g. resnet_v1_101; by default what its scopes say.")
 flags.DEFINE_float("depth_multiplier", None, "Of the network; by default what its shapes say.", lower_bound=0.0)
 flags.DEFINE_bool("moving_averages", False, "Take the averaged weights that some training checkpoints hold beside the others.")
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Take a checkpoint with weights that the network has no place for too.")
 flags.DEFINE_string("labels", "", "Text file of one class a line; a line more than classes is the background, and the first.")
 flags.DEFINE_string("truth", "", "Lines `file,class`, the class as number or label: what accuracy is measured against.")
 flags.DEFINE_integer("top", 5, "Classes that are shown of each image; 0: only the accuracy.", lower_bound=0)
@@ -44,7 +47,8 @@ def main(argv: list[str]) -> int:
     from detection.train import pretrained
 
     paths = image_files.find(FLAGS.images)
-    loaded = pretrained.load(FLAGS.checkpoint, FLAGS.network, FLAGS.depth_multiplier, FLAGS.moving_averages)
+    allow = FLAGS.allow_unused_checkpoint_variables
+    loaded = pretrained.load(FLAGS.checkpoint, FLAGS.network, FLAGS.depth_multiplier, FLAGS.moving_averages, allow_unused=allow)
     print(loaded.summary())
     classes = classify.classes_of(loaded.spec, loaded.num_logits, FLAGS.labels)
     truth = classify.read_truth(FLAGS.truth, classes) if FLAGS.truth else None

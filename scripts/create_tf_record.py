@@ -8,12 +8,14 @@ create_tf_record.py --format=coco --annotation_file=instances_val2017.json --ima
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import os
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 from detection.types import MAX_PIXELS
 

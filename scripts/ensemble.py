@@ -10,9 +10,11 @@ models find is kept in the output folder, so that the same command again, with o
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -38,6 +40,7 @@ flags.DEFINE_list("scores", ["mean"], "mean of the models' scores, or max.")
 flags.DEFINE_integer("max_detections", 100, "The best of an image that are kept.", lower_bound=1)
 flags.DEFINE_integer("draws", 200, "Resamplings of the images from which the intervals come; 0: none.", lower_bound=0)
 flags.DEFINE_integer("batch_size", 8, "Images that go through a model together, where they have one size.", lower_bound=1)
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Use a checkpoint of another network than its config's too.")
 
 
 def numbers(name: str) -> list[float]:
@@ -55,7 +58,7 @@ def main(argv: list[str]) -> None:
 
     ways = merge.grid(numbers("nms_iou"), numbers("voting_iou"), FLAGS.scores, FLAGS.max_detections)
     names = ("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir")
-    names += ("k", "max_similarity", "hand_selected", "multicrop", "draws", "batch_size")
+    names += ("k", "max_similarity", "hand_selected", "multicrop", "draws", "batch_size", "allow_unused_checkpoint_variables")
     options = run.Options(**{name: FLAGS[name].value for name in names}, overrides=FLAGS["set"].value, merging=ways)
     print(run.run(options).markdown(), end="")
 

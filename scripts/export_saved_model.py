@@ -10,9 +10,11 @@ A Fast R-CNN takes a second input, proposals: float32 [batch, any number, 4], no
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -28,6 +30,7 @@ flags.DEFINE_string("trained_checkpoint_dir", None, "Folder whose latest checkpo
 flags.DEFINE_string("output_directory", None, "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.", required=True)
 flags.DEFINE_string("config_override", "", "Part of a config in text form, merged over the file's.")
 flags.DEFINE_multi_string("set", [], "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.")
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too.")
 
 
 @flags.multi_flags_validator(
@@ -46,7 +49,15 @@ def main(argv: list[str]) -> None:
 
     checkpoint = FLAGS.trained_checkpoint_prefix or FLAGS.trained_checkpoint_dir
     serving_input = ServingInput(FLAGS.input_type, FLAGS.input_key, parse_shape(FLAGS.input_shape), FLAGS.num_proposals)
-    exported = exporter.export(FLAGS.pipeline_config_path, checkpoint, FLAGS.output_directory, serving_input, FLAGS.set, FLAGS.config_override)
+    exported = exporter.export(
+        FLAGS.pipeline_config_path,
+        checkpoint,
+        FLAGS.output_directory,
+        serving_input,
+        FLAGS.set,
+        FLAGS.config_override,
+        allow_unused_checkpoint_variables=FLAGS.allow_unused_checkpoint_variables,
+    )
     print(exported.summary())
 
 

@@ -8,11 +8,13 @@ A config then names the file: train_input_reader { proposals_path: "data/train.p
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -31,6 +33,7 @@ flags.DEFINE_string("edge_model", "", "OpenCV's model of edges, for --method=edg
 flags.DEFINE_integer("seed", 0, "Decides the order where a method has none.", lower_bound=0)
 flags.DEFINE_string("pipeline_config_path", "", "For --method=rpn: the config of a trained Faster R-CNN.")
 flags.DEFINE_string("checkpoint", "", "For --method=rpn: its checkpoint, or the folder that it was trained in.")
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Take a checkpoint of another network than the config's too.")
 flags.DEFINE_multi_string("set", [], "For --method=rpn: overrides a field of the config, as in model.faster_rcnn.first_stage_nms_iou_threshold=0.9.")
 flags.DEFINE_integer("limit", 0, "Only the first so many images, to try things out; 0: all.", lower_bound=0)
 flags.DEFINE_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
@@ -55,7 +58,10 @@ def main(argv: list[str]) -> None:
         from detection.export import proposals
         from detection.train import checkpoint_files
 
-        method = proposals.region_proposal_network(FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals, FLAGS.set)
+        allow = FLAGS.allow_unused_checkpoint_variables
+        method = proposals.region_proposal_network(
+            FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals, FLAGS.set, allow_unused=allow
+        )
         more = {"config": FLAGS.pipeline_config_path, "checkpoint": str(checkpoint_files.locate(FLAGS.checkpoint)), "set": FLAGS.set}
     else:
         method = proposal_methods.build(settings)

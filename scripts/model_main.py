@@ -7,9 +7,11 @@ model_main.py --pipeline_config_path=my.config --model_dir=run --checkpoint_dir=
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -19,6 +21,7 @@ flags.DEFINE_integer("num_train_steps", None, "Steps in all; by default train_co
 flags.DEFINE_multi_string("set", [], "Overrides one field of the config, e.g. --set train_config.batch_size=8; may be repeated.")
 flags.DEFINE_string("hparams_overrides", "", "Several overrides in one, separated by commas: batch_size=8,learning_rate=0.01.")
 flags.DEFINE_bool("allow_config_change", False, "Resume although the config differs from the one this model_dir was started with.")
+flags.DEFINE_bool("allow_unused_checkpoint_variables", False, "Fine-tune from, or evaluate, a checkpoint of another network than the config's too.")
 
 flags.DEFINE_integer("checkpoint_every_n", 1000, "Steps between checkpoints.", lower_bound=1)
 flags.DEFINE_integer("max_checkpoints", 5, "Newest checkpoints that are kept.", lower_bound=1)
@@ -73,6 +76,7 @@ def main(argv: list[str]) -> None:
         best_metric=FLAGS.best_metric,
         stop_after=FLAGS.early_stop_after,
         allow_config_change=FLAGS.allow_config_change,
+        allow_unused_checkpoint_variables=FLAGS.allow_unused_checkpoint_variables,
         seed=FLAGS.seed,
         summaries=FLAGS.record_summaries,
     )
@@ -83,6 +87,7 @@ def main(argv: list[str]) -> None:
         max_retries=FLAGS.max_eval_retries,
         training_data=FLAGS.eval_training_data,
         sample_1_of_n=FLAGS.sample_1_of_n_eval_on_train_examples,
+        allow_unused=FLAGS.allow_unused_checkpoint_variables,
     )
     trainer.run(
         FLAGS.pipeline_config_path,

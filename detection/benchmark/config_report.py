@@ -11,9 +11,9 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError
+from detection.errors import ConfigError, DetectionError, together
 
-OK, FAULTY = 0, ConfigError.exit_code
+OK = 0
 
 
 def report(paths: Sequence[str], settings: Sequence[str], check_paths: bool, quiet: bool, write: Callable[[str], object]) -> int:
@@ -27,20 +27,20 @@ def report(paths: Sequence[str], settings: Sequence[str], check_paths: bool, qui
         write: takes one line.
 
     Returns:
-        0 where all are in order, otherwise 2.
+        0 where all are in order; otherwise the worst code of an error: 2 where a config is at fault, 3 where only data (a label map) is.
     """
-    faulty = 0
+    codes = set()
     for index, path in enumerate(paths):
         try:
             lines = explain(path, settings, check_paths, quiet)
         except DetectionError as error:
-            faulty += 1
-            lines = [f"error: {error}"]
+            codes |= {problem.exit_code for problem in (error, *error.others)}
+            lines = [f"error: {line}" for line in error.lines()]
         for line in lines:
             write(line)
         if not quiet and index + 1 < len(paths):
             write("")
-    return FAULTY if faulty else OK
+    return min(codes, default=OK)
 
 
 def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) -> list[str]:
@@ -60,7 +60,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too large?") from error
     except DetectionError as error:  # Builders know fields, not files.
-        raise type(error)(f"{path}: {error}") from error
+        raise together([type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)]) from error
     if quiet:
         notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
         return [f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f} GFLOPs{notes}"]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
 from detection.builders.pipeline import Pipeline
+from detection.train import frozen
 from detection.types import ImageBatch, Proposals
 
 # The image that stands for all where a resizer leaves the size free: height, width.
@@ -40,7 +41,7 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     height, width = pipeline.resizer.static_shape
     fixed = height is not None and width is not None
     if not fixed:
-        _, height, width, _ = pipeline.resizer.batch(tf.zeros([1, *TYPICAL_IMAGE, 3], tf.uint8)).images.shape
+        height, width = pipeline.resizer.shape_of(*TYPICAL_IMAGE)
     detector = pipeline.make_detector()
     detector.build_weights()
     images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
@@ -48,6 +49,8 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
     each = detector.anchors_per_cell
+    if pipeline.train is not None:
+        frozen.check(pipeline.train, [variable.path for variable in detector.trainable_variables])
     trained = [variable for variable in detector.trainable_variables if pipeline.train is None or pipeline.train.learns(variable.path)]
     numbers = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(

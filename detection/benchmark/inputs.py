@@ -30,6 +30,7 @@ class Options:
     proposals: int = 300  # an image, for detectors that are given them
     max_proposals: int | None = None  # of the first stage, instead of what the config says
     overrides: tuple[str, ...] = ()  # path=value
+    allow_unused: bool = False  # checkpoints of another network than the config's
     max_seconds: float = 0.0  # rounds end after so long, whatever is left of `runs`; 0: never
 
     def check(self) -> None:

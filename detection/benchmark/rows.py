@@ -42,7 +42,7 @@ from detection.benchmark.served_graph import Part, ServedGraph
 from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
 from detection.errors import ConfigError, DetectionError
-from detection.export.saved_model import label_items, write_saved_model
+from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph, takes_proposals
 from detection.train import checkpoint_files, checkpoints
 
@@ -248,11 +248,12 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
         if prefix is None:
             random_weights.draw(detector)
         else:
-            checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
+            averages = pipeline.evaluate.use_moving_averages
+            checkpoints.load_into(detector, prefix, averages, allow_unused=options.allow_unused)
         served = ServingInput()
         if takes_proposals(detector):  # Of known number, so that operations can be counted also where regions take turns.
             served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
         frozen = serving_graph(detector, pipeline.resizer, served)
     except DetectionError as error:  # Builders know fields, not files.
         raise type(error)(f"{path}: {error}") from error
-    write_saved_model(frozen, served.keys(detector), label_items(pipeline.categories), folder)
+    write_saved_model(frozen, served.keys(detector), pipeline.categories, folder)

@@ -60,7 +60,7 @@ def _patterns(message: train_pb2.TrainConfig, field: str) -> tuple[str, ...]:
     for pattern in patterns:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise ConfigError(f"train_config.{field}: {pattern!r} is no regular expression ({error})") from None
     return patterns
 

@@ -21,11 +21,12 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config import text
-from detection.config.schema import bad_value, convert, is_map, is_message, is_string, takes, unknown_field
+from detection.config.schema import bad_value, convert, cut, is_map, is_message, is_string, takes, unknown_field
 from detection.errors import ConfigError
 
 _PART = re.compile(r"(\w+)(?:\[(.*)\])?")
-_ITEM = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]*?)\s*(?:,|$)""")
+_QUOTED = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*(,|$)""")
+_DEEPEST = 60  # parts of a path; the schema is far flatter
 
 
 class Part(NamedTuple):
@@ -37,13 +38,22 @@ class Part(NamedTuple):
 
 def split_path(path: str) -> list[Part]:
     """Raises ValueError with what is wrong."""
-    parts = []
-    for piece in re.split(r"\.(?![^\[]*\])", path):  # A dot inside brackets belongs to the key of a map.
+    parts, start = [], 0
+    while True:
+        dot, bracket = path.find(".", start), path.find("[", start)
+        if 0 <= bracket < dot:  # A dot inside brackets belongs to the key of a map.
+            close = path.find("]", bracket)
+            dot = path.find(".", close) if close >= 0 else -1
+        piece = path[start:dot] if dot >= 0 else path[start:]
         match = _PART.fullmatch(piece)
         if match is None:
-            raise ValueError(f"{piece!r} is no field name; a path is written like model.ssd.num_classes")
+            raise ValueError(f"{cut(piece)!r} is no field name; a path is written like model.ssd.num_classes")
         parts.append(Part(match[1], match[2]))
-    return parts
+        if len(parts) > _DEEPEST:
+            raise ValueError(f"the path has more than {_DEEPEST} parts; a path is written like model.ssd.num_classes")
+        if dot < 0:
+            return parts
+        start = dot + 1
 
 
 def assign(root: Message, path: str, value: str, append: bool, source: str) -> None:
@@ -84,7 +94,7 @@ def _enter(message: Message, part: Part, root: Message) -> Message:
             return value.add()
         return value[_index(part, len(value))]
     if part.index is not None:
-        raise ValueError(f"{part.name} is a single message; write it without [{part.index}]")
+        raise ValueError(f"{part.name} is a single message; write it without [{cut(part.index)}]")
     value.SetInParent()
     return value
 
@@ -95,10 +105,10 @@ def _index(part: Part, count: int) -> int:
             raise ValueError(f"{part.name} has {count} elements; say which, as in {part.name}[0]")
         return 0
     if not re.fullmatch(r"-?\d+", part.index):
-        raise ValueError(f"[{part.index}] of {part.name} is no index; write a whole number")
-    index = int(part.index)
+        raise ValueError(f"[{cut(part.index)}] of {part.name} is no index; write a whole number")
+    index = int(part.index) if len(part.index) < 10 else count
     if not -count <= index < count:
-        raise ValueError(f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{index}]; += appends one")
+        raise ValueError(f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.index)}]; += appends one")
     return index
 
 
@@ -120,7 +130,7 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
             del target[:]
         target.extend(new)
     elif part.index is not None:
-        raise ValueError(f"{part.name} is no list; write it without [{part.index}]")
+        raise ValueError(f"{part.name} is no list; write it without [{cut(part.index)}]")
     else:
         setattr(message, part.name, _scalar(field, value))
 
@@ -139,16 +149,17 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
         message.ClearField(part.name)
         return
     if value[:1] not in ("{", "<") and not (field.is_repeated and value[:1] == "["):
-        raise ValueError(f"{part.name} takes {takes(field)}, not {value or 'nothing'}; write {part.name}={{...}}, or {part.name}=none to remove it")
+        advice = f"write {part.name}={{...}}, or {part.name}=none to remove it"
+        raise ValueError(f"{part.name} takes {takes(field)}, not {cut(value) or 'nothing'}; {advice}")
     parsed = _fragment(field, value, source)
     if not field.is_repeated:
         if part.index is not None:
-            raise ValueError(f"{part.name} is a single message; write it without [{part.index}]")
+            raise ValueError(f"{part.name} is a single message; write it without [{cut(part.index)}]")
         target.CopyFrom(parsed)
         target.SetInParent()
     elif part.index is not None:
         if len(parsed) != 1:
-            raise ValueError(f"{part.name}[{part.index}] is one element, not a list of {len(parsed)}")
+            raise ValueError(f"{part.name}[{cut(part.index)}] is one element, not a list of {len(parsed)}")
         target[_index(part, len(target))].CopyFrom(parsed[0])
     else:
         if not append:
@@ -162,7 +173,18 @@ def _items(value: str) -> list[str]:
     if not (value.startswith("[") and value.endswith("]")):
         return [value]
     inner = value[1:-1].strip()
-    return [match[1] for match in _ITEM.finditer(inner) if match.end() > match.start()] if inner else []
+    items, start = [], 0
+    while start < len(inner):
+        quoted = _QUOTED.match(inner, start)
+        if quoted is not None:
+            items.append(quoted[1])
+            start = quoted.end()
+            continue
+        comma = inner.find(",", start)
+        comma = len(inner) if comma < 0 else comma
+        items.append(inner[start:comma].strip())
+        start = comma + 1
+    return items
 
 
 def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:

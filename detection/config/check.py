@@ -3,73 +3,94 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from detection.config import ranges, rules
+from detection.config import limits, ranges, rules, schedule_rules
 from detection.config.data_paths import check_data_paths
 from detection.config.schema import enum_values, is_message, message_name
 from detection.config.support import HONOURED, INSTEAD, NO_EFFECT, VALUES
 from detection.config.walk import join, messages
-from detection.errors import ConfigError
+from detection.errors import ConfigError, DetectionError, together
 from detection.protos import pipeline_pb2
 
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
+_MOST = 100  # problems that are told of one config
+_LONGEST = 60  # characters of a value that are shown
 
 
-def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", check_paths: bool = True) -> list[str]:
+def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", check_paths: bool = True, training: bool = True) -> list[str]:
     """Checks every field that is set, and every number that counts.
 
     Args:
         config: loaded, and overridden where that is wanted.
         source: what messages begin with, for example the file.
         check_paths: also look for the files that are named: records, label maps, the checkpoint to start from.
+        training: also whether the learning rate fits the number of steps, which only matters to those who train.
 
     Returns:
         Warnings, one line each: what is set but has no effect, what is unusual.
 
     Raises:
         ConfigError: `source: path.of.the.field (value) what is wrong; what to do`. First what is not supported, then what makes no sense, then
-            files that are missing. DataError: a label map that cannot be used.
+            files that are missing; the first is raised and carries the others (`DetectionError.lines`). DataError: a label map that cannot be used.
     """
-    everything = list(messages(config))
-    warnings = []
+    everything = list(messages(config, enter=_is_read))
+    warnings: list[str] = []
+    faults: list[DetectionError] = []
     for path, message in everything:
-        warnings += [f"{source}: {warning}" for warning in _supported(message, path, source)]
+        for is_fault, text in _supported(message, path):
+            if is_fault:
+                faults.append(ConfigError(f"{source}: {text}"))
+            else:
+                warnings.append(f"{source}: {text}")
     for path, message in everything:
-        _sensible(message, path, source)
+        faults += [ConfigError(f"{source}: {text}") for text in _sensible(message, path)]
+    if training and config.HasField("train_config") and not faults:
+        faults += [ConfigError(f"{source}: {text}") for text in schedule_rules.faults(config.train_config)]
+        warnings += [f"{source}: {text}" for text in schedule_rules.warnings(config.train_config)]
     if check_paths:
-        warnings += check_data_paths(config, source)
+        missing, remarks = check_data_paths(config, source)
+        faults += missing
+        warnings += remarks
+    if faults:
+        left_out = [ConfigError(f"{source}: {len(faults) - _MOST} more problems are not listed")] if len(faults) > _MOST else []
+        raise together([*faults[:_MOST], *left_out])
     return warnings
 
 
-def _supported(message: Message, path: str, source: str) -> list[str]:
-    """Refuses the fields of one message that nobody reads; warns about those that change nothing."""
+def _is_read(field: FieldDescriptor) -> bool:
+    """Whether what lies in a message matters: nobody reads what has no effect or is refused as a whole."""
+    return field.name in HONOURED.get(message_name(field.containing_type), ())
+
+
+def _supported(message: Message, path: str) -> Iterator[tuple[bool, str]]:
+    """(True, sentence) on each field of one message that nobody reads, (False, sentence) on each that changes nothing."""
     name = message_name(message.DESCRIPTOR)
-    warnings = []
     for field, value in message.ListFields():
         key, here = f"{name}.{field.name}", join(path, field.name)
         if field.name in HONOURED.get(name, ()):
-            _supported_value(key, here, field, value, source)
+            yield from ((True, text) for text in _unsupported_values(key, here, field, value))
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
-        elif key in NO_EFFECT:
-            warnings.append(f"{here} ({_shown(field, value)}) has no effect: {NO_EFFECT[key]}")
         else:
-            what = here if is_message(field) else f"{here} ({_shown(field, value)})"
-            raise ConfigError(f"{source}: {what} is not supported; {INSTEAD.get(key) or _alternatives(field, name)}")
-    return warnings
+            what = here if is_message(field) and not field.is_repeated else f"{here} ({_shown(field, value)})"
+            if key in NO_EFFECT:
+                yield False, f"{what} has no effect: {NO_EFFECT[key]}"
+            else:
+                yield True, f"{what} is not supported; {INSTEAD.get(key) or _alternatives(field, name)}"
 
 
-def _supported_value(key: str, here: str, field: FieldDescriptor, value: object, source: str) -> None:
-    """Refuses the values of an honoured field that are not among those supported."""
+def _unsupported_values(key: str, here: str, field: FieldDescriptor, value: object) -> Iterator[str]:
+    """Sentences on the values of an honoured field that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if key in VALUES else []:
         shown = _shown(field, item)
         bare = item if isinstance(item, str) else shown
         if bare not in VALUES[key]:
             known = [choice for choice in VALUES[key] if choice]
-            raise ConfigError(f"{source}: {here} ({shown}) is not supported; use {'one of ' * (len(known) > 2)}{', '.join(known)}")
+            yield f"{here} ({shown}) is not supported; use {'one of ' * (len(known) > 2)}{', '.join(known)}"
 
 
 def _alternatives(field: FieldDescriptor, name: str) -> str:
@@ -80,33 +101,35 @@ def _alternatives(field: FieldDescriptor, name: str) -> str:
 
 
 def _shown(field: FieldDescriptor, value: object) -> str:
-    """A value as one writes it in a config; a list as its length."""
-    if field.is_repeated and not isinstance(value, str | int | float):
-        return f"{len(value)} values"
+    """A scalar, or an item of a list, as one writes it in a config, long ones cut; a list or a map as its length."""
+    if field.is_repeated and not isinstance(value, str | bytes | int | float):
+        return f"{len(value)} value{'s' * (len(value) != 1)}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         return next((name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value), str(value))
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, str) else rules.short(value)
+    shown = repr(value) if isinstance(value, str | bytes) else rules.short(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
-def _sensible(message: Message, path: str, source: str) -> None:
-    """Raises ConfigError at the first thing in one message, without what lies inside it, that makes no sense."""
+def _sensible(message: Message, path: str) -> Iterator[str]:
+    """Sentences on what makes no sense in one message, without what lies inside it."""
     name = message_name(message.DESCRIPTOR)
     for field, value in message.ListFields():
         if field.cpp_type in _FLOATS:
-            for number in value if field.is_repeated else [value]:
-                if not math.isfinite(number):
-                    raise ConfigError(f"{source}: {join(path, field.name)} ({number}) must be a finite number")
+            bad = [number for number in (value if field.is_repeated else [value]) if not math.isfinite(number)]
+            if bad:
+                yield f"{join(path, field.name)} ({bad[0]}) must be a finite number"
     for required in ranges.REQUIRED.get(name, ()):
         if not message.HasField(required):
-            raise ConfigError(f"{source}: {join(path, required)} is not set; {_example(message.DESCRIPTOR.fields_by_name[required])}")
+            yield f"{join(path, required)} is not set; {_example(message.DESCRIPTOR.fields_by_name[required])}"
     for group in message.DESCRIPTOR.oneofs:
         if group.name not in ranges.OPTIONAL_ONEOFS and message.WhichOneof(group.name) is None:
             choices = [field.name for field in group.fields if field.name in HONOURED.get(name, ())]
-            raise ConfigError(f"{source}: {path or 'the config'} is empty; set {'one of ' * (len(choices) > 2)}{', '.join(choices)}")
-    for fault in (*rules.out_of_range(message, path, name), *rules.RULES.get(name, lambda *_: ())(message, path)):
-        raise ConfigError(f"{source}: {fault}")
+            yield f"{path or 'the config'} is empty; set {'one of ' * (len(choices) > 2)}{', '.join(choices)}"
+    yield from rules.out_of_range(message, path, name)
+    yield from limits.too_large(message, path, name)
+    yield from rules.RULES.get(name, lambda *_: ())(message, path)
 
 
 def _example(field: FieldDescriptor) -> str:

@@ -6,47 +6,48 @@ a warning); classes of the model without an entry in the label map are allowed, 
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 
 from detection.config import label_map
-from detection.errors import ConfigError
+from detection.errors import ConfigError, DetectionError
+from detection.paths import expand, hint, is_remote
 from detection.protos import input_reader_pb2, pipeline_pb2
 
-_PLACEHOLDER = "PATH_TO_BE_CONFIGURED"
+_UNREADABLE = ("http://", "https://", "ftp://")
 
 
-def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) -> list[str]:
-    """Returns warnings. Raises ConfigError, naming the field, for what is missing, and DataError for a label map that cannot be used."""
-    warnings = []
+def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) -> tuple[list[DetectionError], list[str]]:
+    """Errors and warnings: ConfigErrors, naming the field, for what is missing, DataErrors for label maps that cannot be used."""
+    faults: list[DetectionError] = []
+    warnings: list[str] = []
     maps: list[tuple[str, label_map.LabelMap]] = []
     for path, reader in _readers(config):
-        if reader.WhichOneof("input_reader") != "tf_record_input_reader" or not reader.tf_record_input_reader.input_path:
-            raise ConfigError(f'{source}: {path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}')
-        for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
-            field = f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else "")
-            if not _is_remote(pattern) and not os.path.isfile(pattern) and not glob.glob(pattern):
-                raise ConfigError(f"{source}: {field} ({pattern!r}) matches no file; {_advice(field, pattern)}")
-        for index, pattern in enumerate(reader.proposals_path):
-            if not _is_remote(pattern) and not os.path.isfile(pattern) and not glob.glob(pattern):
-                raise ConfigError(f"{source}: {path}.proposals_path[{index}] ({pattern!r}) matches no file; {_advice('proposals_path', pattern)}")
-        if reader.label_map_path:
-            field = f"{path}.label_map_path"
-            if not _is_remote(reader.label_map_path):
-                if not os.path.isfile(reader.label_map_path):
-                    raise ConfigError(f"{source}: {field} ({reader.label_map_path!r}): no such file; {_advice(field, reader.label_map_path)}")
+        faults += [ConfigError(f"{source}: {text}") for text in _missing_records(path, reader)]
+        field = f"{path}.label_map_path"
+        if reader.label_map_path and not is_remote(reader.label_map_path):
+            if not os.path.isfile(reader.label_map_path):
+                what = "is a folder" if os.path.isdir(reader.label_map_path) else "no such file"
+                advice = "name the file in it" if os.path.isdir(reader.label_map_path) else hint(reader.label_map_path, field)
+                faults.append(ConfigError(f"{source}: {field} ({reader.label_map_path!r}): {what}; {advice}"))
+                continue
+            try:
                 maps.append((field, label_map.load(reader.label_map_path)))
+            except DetectionError as error:
+                faults += [error] if str(error) not in map(str, faults) else []
     for field, loaded in maps:
-        warnings += _agree_with_model(config, source, field, loaded)
+        fault, warning = _agree_with_model(config, field, loaded)
+        faults += [ConfigError(f"{source}: {fault}")] if fault else []
+        warnings += [f"{source}: {warning}"] if warning else []
     warnings += [
         f"{source}: {field} ({loaded.path}) and {maps[0][0]} ({maps[0][1].path}) give ids different names"
         for field, loaded in maps[1:]
         if loaded.categories != maps[0][1].categories
     ]
     if config.train_config.fine_tune_checkpoint:
-        _check_checkpoint(config.train_config.fine_tune_checkpoint, source)
-    return warnings
+        fault = _checkpoint_fault(config.train_config.fine_tune_checkpoint)
+        faults += [ConfigError(f"{source}: {fault}")] if fault else []
+    return faults, warnings
 
 
 def _readers(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[str, input_reader_pb2.InputReader]]:
@@ -57,45 +58,68 @@ def _readers(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[str
         yield f"eval_input_reader[{index}]", reader
 
 
-def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, source: str, field: str, loaded: label_map.LabelMap) -> list[str]:
+def _missing_records(path: str, reader: input_reader_pb2.InputReader) -> Iterator[str]:
+    """Sentences on records and proposals that one reader names and that are not there."""
+    if reader.WhichOneof("input_reader") != "tf_record_input_reader" or not reader.tf_record_input_reader.input_path:
+        yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
+    else:
+        for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
+            yield from _missing(f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else ""), pattern, "train.record-*")
+    for index, pattern in enumerate(reader.proposals_path):
+        yield from _missing(f"{path}.proposals_path[{index}]", pattern, "*.npz")
+
+
+def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
+    """What is wrong with a pattern that names no file."""
+    if pattern.lower().startswith(_UNREADABLE):
+        yield f"{field} ({pattern!r}) cannot be read from the web; download it, and name the file"
+    if is_remote(pattern):
+        return
+    found = expand(pattern)
+    if any(not os.path.isdir(path) for path in found):
+        return
+    if found:
+        yield f"{field} ({pattern!r}) matches no file but {'a folder' if len(found) == 1 else 'folders'}; write {os.path.join(pattern, example)!r}"
+    else:
+        yield f"{field} ({pattern!r}) matches no file; {hint(pattern, field)}"
+
+
+def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, field: str, loaded: label_map.LabelMap) -> tuple[str, str]:
+    """(fault, warning), each empty where there is none."""
     kind = config.model.WhichOneof("model")
-    classes = getattr(config.model, kind).num_classes
-    place = f"model.{kind}.num_classes ({classes})"
+    chosen = getattr(config.model, kind) if kind else None
+    if chosen is None or "num_classes" not in chosen.DESCRIPTOR.fields_by_name:
+        return "", ""
+    place, classes = f"model.{kind}.num_classes ({chosen.num_classes})", chosen.num_classes
     if loaded.max_id > classes:
         last = loaded.categories[-1]
-        raise ConfigError(
-            f"{source}: {place} is less than the largest id, {last.id} ({last.name!r}), of {field} ({loaded.path}); set num_classes to {last.id}"
-        )
+        which = f"the largest id, {last.id} ({last.name!r}), of {field} ({loaded.path})"
+        return f"{place} is less than {which}; set num_classes to {last.id}", ""
     if loaded.max_id < classes:
-        return [f"{source}: {place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above it are never learnt"]
-    return []
+        return "", f"{place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above it are never learnt"
+    return "", ""
 
 
-def _check_checkpoint(path: str, source: str) -> None:
-    """A prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that holds one."""
+def _checkpoint_fault(path: str) -> str:
+    """What is wrong with a prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that holds one; empty if nothing."""
     field = "train_config.fine_tune_checkpoint"
-    if _is_remote(path):
-        return
+    if is_remote(path):
+        return f"{field} ({path!r}) cannot be read from the web; download it" if path.lower().startswith(_UNREADABLE) else ""
     if os.path.isdir(path):
-        if glob.glob(os.path.join(glob.escape(path), "*.index")):
-            return
-        raise ConfigError(f"{source}: {field} ({path!r}) is a folder without a checkpoint; name the files' common beginning, as in model.ckpt-1000")
+        if _indices(path):
+            return ""
+        return f"{field} ({path!r}) is a folder without a checkpoint; name the files' common beginning, as in model.ckpt-1000"
     if os.path.isfile(f"{path}.index") or os.path.isfile(path):
-        return
-    near = sorted(found.removesuffix(".index") for found in glob.glob(os.path.join(glob.escape(os.path.dirname(path) or "."), "*.index")))
-    advice = f"did you mean {' or '.join(near[:3])}?" if near else _advice(field, path)
-    raise ConfigError(f"{source}: {field} ({path!r}): there is no {path}.index; {advice}")
+        return ""
+    near = [found.removesuffix(".index") for found in _indices(os.path.dirname(path) or ".")]
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else hint(path, field)
+    return f"{field} ({path!r}): there is no {path}.index; {advice}"
 
 
-def _advice(field: str, path: str) -> str:
-    if _PLACEHOLDER in path:
-        return f"replace {_PLACEHOLDER} in the file, or use --set {field}=..."
-    folder = os.path.dirname(path) or "."
-    if not glob.glob(folder):
-        return f"there is no folder {folder!r} in {os.getcwd()!r}" if not os.path.isabs(folder) else f"there is no folder {folder!r}"
-    return "is the name right?" if os.path.isabs(path) else f"is the name right, from {os.getcwd()!r}?"
-
-
-def _is_remote(path: str) -> bool:
-    """gs://..., hdfs://...: only TensorFlow can look there, when it reads them."""
-    return "://" in path
+def _indices(folder: str) -> list[str]:
+    """Indices of the checkpoints of a folder, sorted."""
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError):
+        return []
+    return [name if folder == "." else os.path.join(folder, name) for name in sorted(names) if name.endswith(".index") and not name.startswith(".")]

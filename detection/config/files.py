@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import stat
 from pathlib import Path
 
 from absl import logging
@@ -16,8 +18,9 @@ from detection.files import write_text
 from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
-_TEXT_CONTROLS = {9, 10, 13}
-_MAX_BYTES = 1 << 23
+_CONTROLS = bytes(set(range(32)) - {9, 10, 13})
+_MAX_BYTES = 1 << 20  # A config that lists ten thousand shards has half of this.
+_PATIENCE = 10  # seconds for somebody to write into a pipe
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -27,14 +30,12 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
     Raises:
         ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the values make sense is `check`'s.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     try:
-        if os.path.getsize(path) > _MAX_BYTES and os.path.isfile(path):
-            raise ConfigError(f"{path}: {os.path.getsize(path):,} bytes; a pipeline config has a few thousand, so this is another file")
-        data = Path(path).read_bytes()
+        data = _read(path)
     except OSError as error:
-        hint = f"; did you mean one of {', '.join(near)}?" if (near := _configs_near(path)) else ""
-        raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{hint}") from None
+        near = _one_of(_configs_in(os.path.dirname(path)))
+        raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{near}") from None
     except ValueError as error:  # A null character in the name.
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
@@ -45,6 +46,30 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
         legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", path, what))
         return message
     return text.parse(_decode(path, data), pipeline_pb2.TrainEvalPipelineConfig(), path)
+
+
+def _read(path: str) -> bytes:
+    """The bytes of a file or pipe.
+
+    Raises ConfigError for what is neither, or too large: a device may never end, a pipe without a writer never begin.
+    """
+    kind = os.stat(path).st_mode
+    if stat.S_ISDIR(kind):
+        raise ConfigError(f"{path}: cannot read the config: Is a directory{_one_of(_configs_in(path))}")
+    if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+        raise ConfigError(f"{path}: is a device or socket, not a config file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    parts: list[bytes] = []
+    with open(descriptor, "rb", buffering=0) as stream:
+        while sum(map(len, parts)) <= _MAX_BYTES:
+            if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PATIENCE)[0]:
+                raise ConfigError(f"{path}: is a pipe into which nothing was written for {_PATIENCE} seconds; name a file")
+            part = stream.read(_MAX_BYTES + 1)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+    size = os.path.getsize(path) if stat.S_ISREG(kind) else 0
+    raise ConfigError(f"{path}: {max(size, _MAX_BYTES + 1):,} bytes; a pipeline config has a few thousand, so this is another file")
 
 
 def to_text(config: Message) -> str:
@@ -64,7 +89,7 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
 
 def _controls(data: bytes) -> int:
     """Bytes that text has no use for. UTF-16, which has many of them, counts as text that `_decode` refuses."""
-    return 0 if data.startswith(_UTF16) else sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in data)
+    return 0 if data.startswith(_UTF16) else len(data) - len(data.translate(None, _CONTROLS))
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -110,9 +135,13 @@ def _refuse_unknown(path: str, message: Message, where: str) -> None:
             _refuse_unknown(path, item, f"{here}[{index}]" if field.is_repeated else here)
 
 
-def _configs_near(path: str) -> list[str]:
-    """Configs in the folder that was named, for a mistyped file name."""
+def _configs_in(folder: str) -> list[str]:
+    """A few configs of a folder, for a mistyped file name."""
     try:
-        return sorted(str(found) for found in Path(path).parent.glob("*.config"))[:4]
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder or ".") if name.endswith(".config"))[:4]
     except (OSError, ValueError):
         return []
+
+
+def _one_of(near: list[str]) -> str:
+    return f"; did you mean one of {', '.join(near)}?" if near else ""

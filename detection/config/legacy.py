@@ -6,6 +6,7 @@ one of the user's file. Anything not listed here stays an error.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from detection.config.scan import Entry
 from detection.config.schema import message_name
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
+_REMARKS = 10  # on fields of one name
 _YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
 # (message, old field) -> (new field of the same message, {old value: new value})
@@ -78,41 +80,41 @@ class Move(NamedTuple):
     text: str  # `name: value`, as the schema has it now
 
 
-def rewrite(text: str, entries: list[Entry], warn: Callable[[int, str], None]) -> tuple[str, list[Move]]:
-    """Returns `text`, as long as before, without what the schema no longer knows, and what is to be set afterwards.
-
-    `warn(offset, sentence)` is called once for each edit.
-    """
-    moves: dict[tuple[str, str], Move] = {}
+def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
+    """Returns `text`, as long as before, without what the schema no longer knows; what is to be set afterwards; a remark (offset, sentence) on each
+    edit, the first few of each kind."""
+    moves: dict[tuple[str, str], tuple[Entry, str, str, list[str]]] = {}
+    edits = _Edits(text)
     for entry in entries:
+        if not entry.end:  # The scan stopped inside.
+            break
         key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
         value = entry.values[0].text if len(entry.values) == 1 else None
         if key in RENAMED:
             new, values = RENAMED[key]
             if value in values:
-                text = _replace(text, entry.at, entry.at + len(entry.name), new)
-                text = _replace(text, entry.values[0].at, entry.end, values[value])
-                warn(entry.at, f"{entry.name} is called {new} now: read as {new}: {values[value]}")
-        elif key in NOW_INTEGER and value is not None and _whole(value) is not None:
-            text = _replace(text, entry.values[0].at, entry.end, str(_whole(value)))
+                edits.replace(entry.at, entry.at + len(entry.name), new)
+                edits.replace(entry.values[0].at, entry.end, values[value])
+                edits.remark(entry, f"{entry.name} is called {new} now: read as {new}: {values[value]}")
+        elif key in NOW_INTEGER and value is not None and _whole(value):
+            edits.replace(entry.values[0].at, entry.end, _whole(value))
         elif key in DROPPED:
             reason, harmless = DROPPED[key]
             if harmless is None or value in harmless:
-                text = _replace(text, entry.at, entry.end, "")
-                warn(entry.at, f"{entry.name} is ignored: {reason}")
+                edits.replace(entry.at, entry.end, "")
+                edits.remark(entry, f"{entry.name} is ignored: {reason}")
         elif key in MOVED:
             moved = MOVED[key]
             written = text[entry.at + len(entry.name) : entry.end]
             if moved.values is not None:
                 written = f": {moved.values.get(value or '', value)}"
-            text = _replace(text, entry.at, entry.end, "")
+            edits.replace(entry.at, entry.end, "")
             path = entry.path.rpartition(".")[0] if moved.home == ".." else f"{entry.path}.{moved.home}".lstrip(".")
-            same = moves.get((entry.path, entry.name))
-            if same is None:
-                warn(entry.at, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
-            before = f"{same.text} " if same is not None else ""  # A list may be written as several fields.
-            moves[entry.path, entry.name] = Move(entry, path, moved.name, f"{before}{moved.name}{written}")
-    return text, list(moves.values())
+            if (entry.path, entry.name) not in moves:
+                edits.remark(entry, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
+            _, _, _, parts = moves.setdefault((entry.path, entry.name), (entry, path, moved.name, []))
+            parts.append(f"{moved.name}{written}")  # A list may be written as several fields.
+    return edits.text(), [Move(entry, path, name, " ".join(parts)) for entry, path, name, parts in moves.values()], edits.remarks
 
 
 def after_binary(config: Message) -> None:
@@ -139,17 +141,33 @@ def _faster_rcnns(config: Message) -> list[Message]:
     return [model.faster_rcnn] if isinstance(model, model_pb2.DetectionModel) and model.WhichOneof("model") == "faster_rcnn" else []
 
 
-def _whole(value: str) -> int | None:
-    """600 for `600.0`; None for what is no whole number, or is one already."""
+def _whole(value: str) -> str:
+    """`600` for `600.0`; nothing for what is no whole number, is one already, or is none that a field could hold."""
     try:
         number = float(value)
     except ValueError:
-        return None
-    return int(number) if "." in value and number.is_integer() else None
+        return ""
+    return str(int(number)) if "." in value and number.is_integer() and abs(number) < 2**32 and len(str(int(number))) <= len(value) else ""
 
 
-def _replace(text: str, start: int, end: int, new: str) -> str:
-    """Puts `new`, which is no longer than text[start:end], in its place and keeps length and line breaks."""
-    assert len(new) <= end - start, f"{new!r} is longer than {text[start:end]!r}"
-    blank = "".join(character if character == "\n" else " " for character in text[start + len(new) : end])
-    return text[:start] + new + blank + text[end:]
+class _Edits:
+    """Edits of constant length on a text, and remarks on them."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._characters = text, None
+        self._counts: Counter[str] = Counter()
+        self.remarks: list[tuple[int, str]] = []
+
+    def replace(self, start: int, end: int, new: str) -> None:
+        """Puts `new`, which is no longer than text[start:end], in its place and keeps length and line breaks."""
+        assert len(new) <= end - start, f"{new!r} is longer than {self._text[start:end]!r}"
+        self._characters = self._characters or list(self._text)
+        self._characters[start:end] = [*new, *("\n" if character == "\n" else " " for character in self._text[start + len(new) : end])]
+
+    def remark(self, entry: Entry, sentence: str) -> None:
+        self._counts[entry.name] += 1
+        if self._counts[entry.name] <= _REMARKS:
+            self.remarks.append((entry.at, sentence))
+
+    def text(self) -> str:
+        return "".join(self._characters) if self._characters else self._text

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from google.protobuf.descriptor import Descriptor
 
 from detection.config.assign import assign, split_path
-from detection.config.schema import did_you_mean, unknown_field
+from detection.config.schema import cut, did_you_mean, unknown_field
 from detection.config.short_names import SHORT_NAMES
 from detection.config.walk import join, messages
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
-_SETTING = re.compile(r"\s*([^=]*?)\s*(\+?=)(.*)", re.DOTALL)
 
 
 def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Config:
@@ -29,11 +27,12 @@ def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Co
     changed = Config()
     changed.CopyFrom(config)
     for setting in settings:
-        source = f"{flag} {setting}".replace("\n", " ")  # An error is one line.
-        match = _SETTING.fullmatch(setting)
-        if match is None or not match[1]:
+        source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # An error is one line.
+        before, equals, value = setting.partition("=")
+        append = before.endswith("+")
+        path = before[: len(before) - append].strip()
+        if not equals or not path:
             raise ConfigError(f"{source}: expected path=value, as in model.ssd.num_classes=3")
-        path, append, value = match[1], match[2] == "+=", match[3]
         if path in SHORT_NAMES and not append:
             SHORT_NAMES[path](changed, value, source)
         else:
@@ -53,10 +52,10 @@ def _full_path(config: Config, path: str, source: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"{source}: {path} may mean {', '.join(found[:6])}; write which")
+        raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write which")
     known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
     hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))]) if len(names) == 1 else ""
-    reason = f"unknown setting {path!r}{hint}" if hint else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
+    reason = f"unknown setting {cut(path)!r}{hint}" if hint else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
     raise ConfigError(f"{source}: {reason}")
 
 

@@ -15,7 +15,7 @@ from detection.protos import pipeline_pb2
 
 
 def prepare(
-    path: str | os.PathLike[str], settings: Iterable[str] = (), *, override_text: str = "", check_paths: bool = True
+    path: str | os.PathLike[str], settings: Iterable[str] = (), *, override_text: str = "", check_paths: bool = True, training: bool = False
 ) -> pipeline_pb2.TrainEvalPipelineConfig:
     """Loads, overrides and checks a config; warnings are logged.
 
@@ -23,6 +23,7 @@ def prepare(
         path: a text or binary config.
         settings: `model.ssd.num_classes=3`, one field each.
         override_text: part of a config in text form, merged over the file's before the settings.
+        training: whether it is for training, so that the learning rate must fit the number of steps.
         check_paths: the records, label maps and checkpoints that it names must be there.
 
     Raises:
@@ -32,6 +33,6 @@ def prepare(
     if override_text:
         message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
     message = override(message, list(settings))
-    for warning in check(message, os.fspath(path), check_paths=check_paths):
+    for warning in check(message, os.fspath(path), check_paths=check_paths, training=training):
         logging.warning("%s", warning)
     return message

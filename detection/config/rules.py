@@ -5,15 +5,19 @@ Numbers are checked whether they are written or left at their default, in every 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
 from google.protobuf.message import Message
 
 from detection.config.ranges import ORDERED, RANGES
+from detection.config.schema import cut
 from detection.config.walk import join
 
 SMALLEST_SIDE = 33  # pixels of a resized image
+# Extractors whose network the TF Object Detection API always makes by conv_hyperparams, and refuses to make otherwise.
+_MADE_BY_CONV_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 
 
 def _ssd(message: Message, path: str) -> Iterator[str]:
@@ -35,6 +39,23 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
     if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField("weighted_sigmoid_focal"):
         yield f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself; remove one of the two"
     yield from _image_size(message.image_resizer, f"{path}.image_resizer")
+    yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
+
+
+def _base_network(message: Message, path: str) -> Iterator[str]:
+    """Without the field these two would be built by tf-slim's own hyperparameters (no gamma, ReLU).
+
+    No checkpoint of a detector was trained so: the API refuses such a config today, and in its first releases, whose configs lack the field,
+    it applied conv_hyperparams to the network all the same.
+    """
+    field = "override_base_feature_extractor_hyperparams"
+    if message.type in _MADE_BY_CONV_HYPERPARAMS and not getattr(message, field):
+        yield (
+            f"{path}.{field} is {'false' if message.HasField(field) else 'not set'}: the TF Object Detection API applies "
+            f"conv_hyperparams to the base network of {message.type} always, in its 2018 models too; set {field}: true, "
+            "for a detection checkpoint (with the conv_hyperparams that it was trained with) as well as for an ImageNet "
+            "checkpoint of tf-slim (which has no gamma: it starts at 1)"
+        )
 
 
 def _image_size(resizer: Message, path: str) -> Iterator[str]:
@@ -156,8 +177,8 @@ def _train(message: Message, path: str) -> Iterator[str]:
         for index, pattern in enumerate(getattr(message, field)):
             try:
                 re.compile(pattern)
-            except re.error as error:
-                yield f"{path}.{field}[{index}] ({pattern!r}) is no regular expression: {error}"
+            except (re.error, RecursionError, OverflowError) as error:
+                yield f"{path}.{field}[{index}] ({cut(repr(pattern))}) is no regular expression: {error}"
 
 
 def _input_reader(message: Message, path: str) -> Iterator[str]:
@@ -206,7 +227,7 @@ def out_of_range(message: Message, path: str, name: str) -> Iterator[str]:
         value = getattr(message, field)
         numbers = [(field, value)] if isinstance(value, int | float) else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
         for place, number in numbers:
-            if number not in interval:
+            if number not in interval and math.isfinite(number):  # That numbers are finite is checked for all fields alike.
                 yield f"{join(path, place)} ({short(number)}) must be {interval}"
     for low, high in ORDERED.get(name, ()):
         if getattr(message, low) > getattr(message, high):

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _TOKEN = re.compile(
-    r"""(?P<space>(?:\s|\#[^\n]*)+) | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*') | (?P<word>[\w.+-]+) | (?P<mark>.)""", re.VERBOSE
+    r"""(?P<space>(?:\s|\#[^\n]*)+) | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*') |
+    (?P<open>"(?:\\.|[^"\\\n])*|'(?:\\.|[^'\\\n])*) | (?P<word>[\w.+-]+) | (?P<mark>.)""",
+    re.VERBOSE,
 )
 _CLOSING = {"{": "}", "<": ">"}
 _MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a field that does not exist.
@@ -22,7 +24,7 @@ _MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a fie
 class Token(NamedTuple):
     text: str
     at: int  # offset of its first character
-    kind: str  # string, word or mark
+    kind: str  # string, word or mark; open: a string that its line does not close
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Entry:
 class Scan(NamedTuple):
     entries: list[Entry]  # in the order of the text, a block before what it holds
     open_blocks: list[tuple[str, int]]  # name and offset of the blocks that nothing closes before the text ends
+    complete: bool  # whether the scan came to the end
 
 
 def scan(text: str, descriptor: Descriptor) -> Scan:
@@ -52,7 +55,8 @@ def scan(text: str, descriptor: Descriptor) -> Scan:
         scanner.block(descriptor, "", closing="")
     except _Unclear:
         scanner.open_blocks.clear()  # What was found so far is the result; the caller's parser says what is wrong behind it.
-    return Scan(scanner.entries, scanner.open_blocks)
+        return Scan(scanner.entries, [], complete=False)
+    return Scan(scanner.entries, scanner.open_blocks, complete=not scanner.open_blocks)
 
 
 class _Unclear(Exception):

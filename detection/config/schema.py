@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 PACKAGE = "object_detection.protos."
 _INTEGERS = {FieldDescriptor.CPPTYPE_INT32: (True, False), FieldDescriptor.CPPTYPE_UINT32: (False, False)}  # -> (signed, 64 bits)
 _INTEGERS |= {FieldDescriptor.CPPTYPE_INT64: (True, True), FieldDescriptor.CPPTYPE_UINT64: (False, True)}
+_LONGEST_NAME = 200  # of the schema there are none half as long
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
@@ -31,9 +32,16 @@ def is_string(field: FieldDescriptor) -> bool:
     return field.cpp_type == FieldDescriptor.CPPTYPE_STRING
 
 
+def cut(text: str, most: int = 80) -> str:
+    """Text from a config or a flag as it may stand in a message: whatever comes after so many characters is left out."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """`; did you mean 'x'?`, or nothing where no known name is close."""
     known = list(known)
+    if len(name) > _LONGEST_NAME:
+        return ""
     lowered = {item.lower(): item for item in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
     return f"; did you mean {lowered[close[0]]!r}?" if close else ""
@@ -41,7 +49,7 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:
     """Says that `container` has no field `name`, and what to write instead: a close name, or where in `root` a field of that name does exist."""
-    text = f"unknown field {name!r} in {message_name(container)}"
+    text = f"unknown field {cut(name)!r} in {message_name(container)}"
     fields = list(container.fields_by_name)
     homes = list(paths_to(name, root)) if root else []
     hint = did_you_mean(name, fields, cutoff=0.85 if homes else 0.6)  # A right name in the wrong place is likelier than a poor spelling.
@@ -98,10 +106,10 @@ def bad_value(field: FieldDescriptor, value: str) -> str | None:
             names = enum_values(field)
             bare = value.strip("'\"")
             hint = f"; write {bare} without quotes" if quoted and bare in names else did_you_mean(bare, names)
-            return f"{where} has no value {value}{hint} (allowed: {', '.join(names)})"
+            return f"{where} has no value {cut(value)}{hint} (allowed: {', '.join(names)})"
         return None
     if is_string(field):
-        return None if quoted else f"{where} takes {takes(field)}, not {value}; write {field.name}: '{value}'"
+        return None if quoted else f"{where} takes {takes(field)}, not {cut(value)}; write {field.name}: '{cut(value)}'"
     try:
         if field.cpp_type in _INTEGERS:
             text_format.ParseInteger(value, *_INTEGERS[field.cpp_type])
@@ -115,7 +123,7 @@ def bad_value(field: FieldDescriptor, value: str) -> str | None:
             signed, wide = _INTEGERS[field.cpp_type]
             half = 2 ** (63 if wide else 31)
             kind = f"a whole number from {-half} to {half - 1}" if signed else f"a whole number from 0 to {2 * half - 1}"
-        return f"{where} takes {kind}, not {value or 'nothing'}"
+        return f"{where} takes {kind}, not {cut(value) or 'nothing'}"
     return None
 
 

@@ -18,10 +18,11 @@ from google.protobuf.message import Message
 
 from detection.config import legacy
 from detection.config.scan import Entry, Scan, scan
-from detection.config.schema import bad_value, is_message, is_string, message_name, takes, unknown_field
-from detection.errors import ConfigError
+from detection.config.schema import bad_value, cut, is_message, is_string, message_name, takes, unknown_field
+from detection.errors import ConfigError, together
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+_MOST = 50  # faults of a text that are told
 
 
 def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -> AnyMessage:
@@ -44,13 +45,19 @@ def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -
         return f"{source}:{line + 1}:{offset - (text.rfind(chr(10), 0, offset) + 1) + 1}"
 
     scanned = scan(text, message.DESCRIPTOR)
-    current, moves = legacy.rewrite(text, scanned.entries, lambda offset, what: logging.warning("%s: %s", place(offset), what))
+    current, moves, remarks = legacy.rewrite(text, scanned.entries)
+    for offset, remark in remarks:
+        logging.warning("%s: %s", place(offset), remark)
     try:
         text_format.Parse(current, message)
     except text_format.ParseError as error:
         offset = _offset(text, error.GetLine(), error.GetColumn())
-        at, reason = _explain(scan(current, message.DESCRIPTOR), text, offset, error, message)
-        raise ConfigError(f"{place(at)}: {reason}") from None
+        scanned = scanned if current == text else scan(current, message.DESCRIPTOR)
+        found = [_explain(scanned, text, offset, error, message)]
+        found += [fault for fault in _further(scanned, message) if fault not in found] if scanned.complete else []
+        raise together([ConfigError(f"{place(at)}: {reason}") for at, reason in found]) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: blocks lie too deep in each other; is it really a pipeline config?") from None
     except ValueError as error:  # A string that no message can hold; protobuf does not say where it stands.
         raise ConfigError(f"{source}: {' '.join(str(error).split())}") from None
     for move in moves:
@@ -100,12 +107,25 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
             return fault
     expected = re.fullmatch(r'Expected (?:"(.)"|identifier or number, got .*)', raw)
     if expected is None:
-        return offset, raw[:1].lower() + raw[1:]
+        return offset, cut(raw[:1].lower() + raw[1:], 300)
     if expected[1] in ("}", ">") and scanned.open_blocks:
         name, at = scanned.open_blocks[-1]
-        return at, f"{name} {{ is never closed; add the missing {expected[1]!r}"
+        return at, f"{cut(name)} {{ is never closed; add the missing {expected[1]!r}"
     found = repr(text[offset]) if offset < len(text) else "the end"
     return offset, f"expected {repr(expected[1]) if expected[1] else 'a field name'}, found {found}"
+
+
+def _further(scanned: Scan, message: Message) -> list[tuple[int, str]]:
+    """What else is wrong, in a text whose blocks are all closed: the parser stops at the first fault."""
+    seen: dict[tuple[str, str], Entry] = {}
+    found = []
+    for entry in scanned.entries:
+        fault = _fault(entry, seen, message) if entry.container is not None else None
+        if fault is not None:
+            found.append(fault)
+            if len(found) == _MOST:
+                break
+    return found
 
 
 def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -> tuple[int, str] | None:
@@ -128,7 +148,7 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
         if first.name != entry.name:
             return entry.at, f"{container} holds either {first.name} or {entry.name}, not both; keep one of the two"
     if is_message(field):
-        return (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {entry.values[0].text}") if entry.values else None
+        return (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {cut(entry.values[0].text)}") if entry.values else None
     if entry.blocks:
         return entry.blocks[0].at, f"{field.name} in {container} takes {takes(field)}, not a block; write {field.name}: ..."
     if not entry.values and not field.is_repeated:

@@ -8,7 +8,8 @@ map, images of more pixels than `types.MAX_PIXELS` (seen before they are decoded
 Where class/text and class/label of a box disagree, the text is used and a remark made, not an error: records stay usable with another numbering, as
 with the TF Object Detection API. Validation (`validate.validate_records`) is stricter and refuses such records.
 
-Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP and GIF (first frame).
+Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
+WebP (not animated) and GIF (first frame).
 Rotation noted in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
 """
 
@@ -26,6 +27,7 @@ from detection.data.remarks import Remarks
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
 from detection.types import MAX_PIXELS
 
+STORE = "store a whole JPEG, PNG, BMP, GIF or WebP file"
 TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may stick out before it must be a mistake
 
 _OBJECT = "image/object/"
@@ -162,13 +164,19 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
     fits = {key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()}
     labelled = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
-    pixels = image_header.pixels(features["image/encoded"])
-    is_small = pixels <= MAX_PIXELS
+    pixels, effort = image_header.measure(features["image/encoded"])
+    has_size = pixels > 0
+    is_small, is_quick = pixels <= MAX_PIXELS, effort <= image_header.EFFORT * MAX_PIXELS
 
     def fail() -> tf.Tensor:
         check_record(has_image, record, "image/encoded", "is empty", "store the JPEG or PNG file there")
+        kind, length = image_header.kind_in_graph(features["image/encoded"]), tf.strings.as_string(tf.strings.length(features["image/encoded"]))
+        what = tf.strings.join(["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"])
+        check_record(has_size, record, "image/encoded", what, STORE)
         size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
         check_record(is_small, record, "image/encoded", size, f"at most {MAX_PIXELS} are decoded: shrink the image")
+        many = "has so many scans or frames that decoding it would take minutes"
+        check_record(is_quick, record, "image/encoded", many, "save the image again")
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
             check_record(right, record, key, value, "write one value a box")
@@ -176,7 +184,7 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
         check_record(labelled, record, f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 
-    fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image, is_small]))
+    fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image, has_size, is_small, is_quick]))
     return tf.cond(fine, lambda: tf.constant(True), fail)
 
 

@@ -1,48 +1,292 @@
-"""The size of an encoded image by its header: a few kilobytes can decode to gigabytes, so the size is looked at first.
+"""What the header of an encoded image says, before anything is decoded: a few kilobytes can decode to gigabytes, or keep a decoder busy for minutes.
 
-    JPEG: found by libjpeg among the segments   PNG: bytes 16 to 24, big endian   GIF: bytes 6 to 10, BMP: bytes 18 to 26, little endian
+    JPEG: the first frame header (SOF) among the segments, found as libjpeg finds it     PNG: the IHDR chunk, which must come first
+    GIF: the canvas and every frame (giflib reads them all)     BMP: the DIB header     WebP: the first chunk (VP8, VP8L, VP8X)
 
-For a 640x480 JPEG this takes 10 µs, beside 1.1 ms for decoding it.
+Two numbers bound what an image may cost. `pixels` of the largest thing a decoder makes room for is held to the limit of the caller
+(`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG may have hundreds of scans of the whole
+image, each of a few bytes, and a GIF thousands of frames. An image whose header does not give them for certain is not decoded at all.
+
+`read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test holds them to each other. For a 640x480 JPEG
+`measure` takes some 20 µs, beside 1.1 ms for decoding it.
 """
 
 from __future__ import annotations
 
+import struct
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
-_LENGTH = 26  # bytes of header that are looked at
-_STARTS = (b"\x89PNG", b"GIF8", b"BM")
-_SIDES = (range(19, 15, -1), range(23, 19, -1)), (range(6, 8), range(8, 10)), (range(18, 22), range(22, 26))  # their bytes, the lowest first
+from detection.types import MAX_PIXELS
+
+EFFORT = 20  # times the limit of pixels: what a decoder may work through. At 1 ns a pixel of a JPEG's scan that is 2 seconds
+GIF_EFFORT = 7  # a pixel of a GIF's frame takes a decoder as long as so many of a JPEG's scan
+DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")  # what TensorFlow decodes, in the order of `_branches`
+
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
+_OTHERS = (
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\x1f\x8b", "gzip data"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"%PDF", "PDF"),
+    (b"<", "XML or HTML text"),
+)
+UNKNOWN = "no known image format"
+_SCAN = b"\xff\xda"
+_LENGTH = 32  # bytes of header that tell PNG, BMP and WebP
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length
+_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
+_SKIPPED = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # DHT, DAC, DQT, DNL, DRI, APPn, COM
 
 
-def _place_values() -> np.ndarray:
-    """float64 [type, side, byte of the header]: what to multiply each byte by to get a side."""
-    values = np.zeros([len(_STARTS), 2, _LENGTH])
-    for kind, sides in enumerate(_SIDES):
-        for side, places in enumerate(sides):
-            values[kind, side, list(places)] = 256.0 ** np.arange(len(places))
-    return values
+class Header(NamedTuple):
+    """What a header says."""
+
+    kind: str  # one of DECODABLE
+    width: int  # of the image, as decoded
+    height: int
+    pixels: float  # of the largest thing that is made room for
+    effort: float  # pixels worked through, in those of a JPEG's scan
 
 
-_PLACE_VALUES = _place_values()
-_START = np.array([list(start.ljust(4, b"\0")) for start in _STARTS], np.uint8)
-_ANY = np.array([[place >= len(start) for place in range(4)] for start in _STARTS])
+def kind_of(data: bytes) -> str:
+    """What the first bytes say the file is."""
+    known = next((name for start, name in zip(_STARTS, DECODABLE, strict=True) if data.startswith(start)), None)
+    if known == "WebP" and data[8:12] != b"WEBP":
+        known = None
+    if data[4:8] == b"ftyp":
+        return "AVIF, HEIF or video"
+    return known or next((name for start, name in _OTHERS if data.startswith(start)), UNKNOWN)
 
 
-def pixels(encoded: tf.Tensor) -> tf.Tensor:
-    """Height times width (float64 scalar) that the header of `encoded` (string scalar) states; 0 for what is none of the four types.
+def read(data: bytes) -> Header | None:
+    """The header; None where it is of none of DECODABLE, or does not give the size for certain."""
+    readers = (_jpeg, _png, _gif, _bmp, _webp)
+    for start, reader in zip(_STARTS, readers, strict=True):
+        if data.startswith(start):
+            found = reader(data)
+            return found if found is not None and found.width > 0 and found.height > 0 else None
+    return None
+
+
+def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
+    """Why an image with this header must not be decoded; None where it may be."""
+    if header is None:
+        return "its header does not say how large it is, or is damaged"
+    if header.pixels > max_pixels:
+        return f"{header.width}x{header.height} pixels ({int(header.pixels):,} in all) are more than the {max_pixels:,} allowed"
+    if header.effort > EFFORT * max(max_pixels, MAX_PIXELS):
+        parts = "frames" if header.kind == "GIF" else "scans"
+        return f"so many {parts} of {header.width}x{header.height} pixels that decoding them would take minutes"
+    return None
+
+
+def _jpeg(data: bytes) -> Header | None:
+    """libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives no size here."""
+    place = 2
+    while True:
+        place = data.find(b"\xff", place)
+        if place < 0:
+            return None
+        while place < len(data) and data[place] == 0xFF:
+            place += 1
+        marker = data[place] if place < len(data) else 0xD9
+        place += 1
+        if marker == 0 or marker in _STANDALONE:
+            continue
+        if marker in _SIZED:
+            if place + 8 > len(data):
+                return None
+            length, _, height, width, components = struct.unpack_from(">HBHHB", data, place)
+            if length != 8 + 3 * components:
+                return None
+            return Header("JPEG", width, height, float(width * height), float(width * height * max(data.count(_SCAN), 1)))
+        if marker not in _SKIPPED or place + 2 > len(data):
+            return None
+        place += max(struct.unpack_from(">H", data, place)[0], 2)
+
+
+def _png(data: bytes) -> Header | None:
+    if data[8:16] != b"\0\0\0\rIHDR" or len(data) < 24:
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return Header("PNG", width, height, float(width * height), float(width * height))
+
+
+def _bmp(data: bytes) -> Header | None:
+    if len(data) < 26:
+        return None
+    width, height = struct.unpack_from("<ii", data, 18)  # A BMP stored from the top has a negative height.
+    pixels = float(max(width, 0) * abs(height))
+    return Header("BMP", width, abs(height), pixels, pixels)
+
+
+def _webp(data: bytes) -> Header | None:
+    if len(data) < 30 or data[8:12] != b"WEBP":
+        return None
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif chunk == b"VP8L" and data[20] == 0x2F:
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    elif chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, 26))
+    else:
+        return None
+    return Header("WebP", width, height, float(width * height), float(width * height))
+
+
+def _gif(data: bytes) -> Header | None:
+    """TensorFlow gives the first frame, as large as the largest; giflib makes room for all of them at once, a byte a pixel; Pillow for the canvas."""
+    if len(data) < 10:
+        return None
+    canvas = struct.unpack_from("<HH", data, 6)
+    place = 13 + _palette(data[10]) if len(data) > 10 else 13
+    width, height, total = 0, 0, 0
+    while place + 10 <= len(data) and data[place] in b"\x2c\x21":
+        if data[place] == 0x2C:
+            sides = struct.unpack_from("<HH", data, place + 5)
+            width, height, total = max(width, sides[0]), max(height, sides[1]), total + sides[0] * sides[1]
+            place += 11 + _palette(data[place + 9])
+        else:
+            place += 2
+        while place < len(data) and data[place]:
+            place += 1 + data[place]
+        place += 1
+    pixels = max(canvas[0] * canvas[1], width * height, total / 3)
+    return Header("GIF", width or canvas[0], height or canvas[1], float(pixels), float(GIF_EFFORT * total))
+
+
+def _palette(flags: int) -> int:
+    """Bytes of a colour table."""
+    return 3 << (flags % 8 + 1) if flags & 0x80 else 0
+
+
+def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Inside a graph: `pixels` and `effort` (float64 scalars) of the encoded image (string scalar); 0 pixels where `read` gives None.
 
     Fails with InvalidArgumentError where the header of a JPEG is damaged.
     """
-    head = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_LENGTH)
+    is_jpeg = tf.strings.substr(encoded, 0, len(_STARTS[0])) == _STARTS[0]
+    found = tf.cond(is_jpeg, lambda: _jpeg_in_graph(encoded), lambda: _called_apart(_others_in_graph, encoded))
+    found = tf.ensure_shape(found, [2])
+    return found[0], found[1]
 
-    def jpeg() -> tf.Tensor:
-        return tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.float64))
 
-    def others() -> tf.Tensor:
-        sides = tf.linalg.matvec(tf.constant(_PLACE_VALUES), tf.cast(head, tf.float64))
-        sides = tf.minimum(sides, 2.0**32 - sides)  # A BMP stored from the top has a negative height.
-        matches = tf.reduce_all((head[:4] == tf.constant(_START)) | tf.constant(_ANY), axis=1)
-        return tf.reduce_sum(tf.where(matches, tf.reduce_prod(sides, axis=1), 0.0))
+def _called_apart(function, encoded: tf.Tensor) -> tf.Tensor:
+    """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost time where it is not taken."""
+    branch = function.get_concrete_function()
+    branch.add_to_graph()
+    # A condition that is known beforehand would be optimised away, and the call with it.
+    return tf.raw_ops.If(cond=tf.strings.length(encoded) > 0, input=[encoded], Tout=[tf.float64], then_branch=branch, else_branch=branch)[0]
 
-    return tf.cond(tf.reduce_all(head[:3] == tf.constant([0xFF, 0xD8, 0xFF], tf.uint8)), jpeg, others)
+
+def _jpeg_in_graph(encoded: tf.Tensor) -> tf.Tensor:
+    """float64 [pixels, effort]: libjpeg's own reading of the header."""
+    shape = tf.cast(tf.image.extract_jpeg_shape(encoded), tf.float64)
+    scans = tf.shape(tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=_SCAN).values)[0] - 1
+    pixels = shape[0] * shape[1]
+    return tf.stack([pixels, pixels * tf.cast(tf.maximum(scans, 1), tf.float64)])
+
+
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
+def _others_in_graph(encoded: tf.Tensor) -> tf.Tensor:
+    """float64 [pixels, effort] of what is no JPEG; zeros where it is of no known kind."""
+    head = tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_LENGTH), tf.int32)
+    kinds = _branches(encoded, head)
+    starts = np.zeros([len(kinds), 8], np.int32)
+    given = np.zeros([len(kinds), 8], bool)
+    for row, start in enumerate(_STARTS[1:]):
+        starts[row, : len(start)], given[row, : len(start)] = list(start), True
+    matches = tf.reduce_all((head[:8] == tf.constant(starts)) | tf.constant(~given), axis=1)
+    which = tf.where(tf.reduce_any(matches), tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32), len(kinds))
+    return tf.switch_case(which, kinds, default=lambda: tf.zeros([2], tf.float64))
+
+
+def _branches(encoded: tf.Tensor, head: tf.Tensor) -> list:
+    """What gives float64 [pixels, effort] of each kind but JPEG."""
+
+    def area(width: tf.Tensor, height: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        return tf.where(valid & (width > 0) & (height > 0), tf.fill([2], width * height), tf.zeros([2], tf.float64))
+
+    def number(place: int, size: int, order: int = 1) -> tf.Tensor:
+        values = tf.constant([256.0**power for power in range(size)][::order], tf.float64)
+        return tf.reduce_sum(tf.cast(head[place : place + size], tf.float64) * values)
+
+    def png() -> tf.Tensor:
+        valid = tf.reduce_all(head[8:16] == tf.constant(list(b"\0\0\0\rIHDR"))) & (tf.strings.length(encoded) >= 24)
+        return area(number(16, 4, -1), number(20, 4, -1), valid)
+
+    def bmp() -> tf.Tensor:
+        width, height = number(18, 4), number(22, 4)
+        valid = (tf.strings.length(encoded) >= 26) & (width < 2.0**31)
+        return area(width, tf.minimum(height, 2.0**32 - height), valid)
+
+    def webp() -> tf.Tensor:
+        bits = tf.bitwise.bitwise_and
+        lossless = head[21] + 256 * head[22] + 65536 * head[23], head[24]
+        widths = [
+            1.0 + number(24, 3),
+            tf.cast(1 + bits(lossless[0], 0x3FFF), tf.float64),
+            tf.cast(head[26] + 256 * bits(head[27], 0x3F), tf.float64),
+        ]
+        heights = [
+            1.0 + number(27, 3),
+            tf.cast(1 + lossless[0] // 16384 + 1024 * bits(lossless[1], 0xF), tf.float64),
+            tf.cast(head[28] + 256 * bits(head[29], 0x3F), tf.float64),
+        ]
+        is_webp = tf.reduce_all(head[8:12] == tf.constant(list(b"WEBP"))) & (tf.strings.length(encoded) >= 30)
+        chunk = tf.reduce_all(head[12:16] == tf.constant([list(b"VP8X"), list(b"VP8L"), list(b"VP8 ")]), axis=1)
+        signed = tf.stack([tf.constant(True), head[20] == 0x2F, tf.reduce_all(head[23:26] == tf.constant([0x9D, 0x01, 0x2A]))])
+        fits = tf.cast(chunk & signed, tf.float64)
+        return area(tf.reduce_sum(fits * tf.stack(widths)), tf.reduce_sum(fits * tf.stack(heights)), is_webp)
+
+    return [png, lambda: _gif_in_graph(encoded), bmp, webp]
+
+
+def _gif_in_graph(encoded: tf.Tensor) -> tf.Tensor:
+    """As `_gif`, a block or a part of its data at a time."""
+    length = tf.strings.length(encoded)
+    data = tf.concat([tf.io.decode_raw(encoded, tf.uint8), tf.zeros([16], tf.uint8)], axis=0)
+
+    def palette(flags: tf.Tensor) -> tf.Tensor:
+        return tf.where(flags >= 128, tf.bitwise.left_shift(3, flags % 8 + 1), 0)
+
+    def side(block: tf.Tensor, place: int) -> tf.Tensor:
+        return tf.cast(block[place] + 256 * block[place + 1], tf.float64)
+
+    def step(place, inside, going, width, height, total):
+        block = tf.cast(data[place : place + 11], tf.int32)
+        starts = ~inside & (place + 10 <= length)
+        is_frame, is_extension = starts & (block[0] == 0x2C), starts & (block[0] == 0x21)
+        sides = tf.where(is_frame, tf.stack([side(block, 5), side(block, 7)]), tf.zeros([2], tf.float64))
+        return (
+            place + tf.where(inside, 1 + block[0], tf.where(is_frame, 11 + palette(block[9]), 2)),
+            tf.where(inside, block[0] > 0, is_frame | is_extension),
+            inside | is_frame | is_extension,
+            tf.maximum(width, sides[0]),
+            tf.maximum(height, sides[1]),
+            total + sides[0] * sides[1],
+        )
+
+    head = tf.cast(data[:13], tf.int32)
+    zero = tf.constant(0.0, tf.float64)
+    start = (13 + palette(head[10]), tf.constant(False), length >= 10, zero, zero, zero)
+    *_, width, height, total = tf.while_loop(lambda place, inside, going, *_: going & (place < length), step, start)
+    canvas = side(head, 6), side(head, 8)
+    pixels = tf.maximum(tf.maximum(width * height, canvas[0] * canvas[1]), total / 3)
+    sized = ((width > 0) | (canvas[0] > 0)) & ((height > 0) | (canvas[1] > 0)) & (length >= 10)
+    return tf.stack([tf.where(sized, pixels, zero), GIF_EFFORT * total])
+
+
+def kind_in_graph(encoded: tf.Tensor) -> tf.Tensor:
+    """As `kind_of` for a string scalar in a graph, for messages."""
+    starts = [*zip(_STARTS, DECODABLE, strict=True), *_OTHERS]
+    fits = tf.stack([tf.strings.substr(encoded, 0, len(start)) == start for start, _ in starts])
+    names = tf.boolean_mask(tf.constant([name for _, name in starts]), fits)
+    return tf.concat([names, tf.constant([UNKNOWN])], axis=0)[0]

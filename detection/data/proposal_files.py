@@ -11,10 +11,9 @@ A pixel is a square: a box that covers the first pixel is [0, 0, 1, 1], so a .ma
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import re
-import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,13 +22,17 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from detection.errors import ConfigError, DataError
+from detection import files, json_text, npz_files
+from detection.data import proposal_lists
+from detection.data.listing import list_files
+from detection.data.proposal_lists import rank_scores
+from detection.errors import DataError, printable
 
 SUFFIXES = (".npz", ".json", ".mat")
 REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
 IMAGE_SUFFIX = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 FOLDER = r"^.*[/\\]"
-_LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
+_ARRAYS = ("boxes", "ids", "offsets", "scores")
 
 
 class ProposalFile(NamedTuple):
@@ -53,25 +56,18 @@ def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
     """All files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a file cannot be used."""
     paths: list[str] = []
     for pattern in patterns:
-        try:
-            found = tf.io.gfile.glob(pattern)
-            matches = sorted(path for path in found if path == pattern or not (path.endswith(REPORT_SUFFIX) or tf.io.gfile.isdir(path)))
-        except tf.errors.OpError as error:
-            raise ConfigError(f"{field} {pattern!r} cannot be listed: {error.message}") from error
-        if not matches:
-            raise ConfigError(f"{field} {pattern!r} matches no file; correct the path, or make proposals with make_proposals.py")
-        paths += matches
+        paths += list_files(pattern, field, "make proposals with make_proposals.py", (REPORT_SUFFIX,))
     return tuple(read(path) for path in dict.fromkeys(paths))
 
 
 def read(path: str | os.PathLike[str]) -> ProposalFile:
-    """One file. Raises DataError, in one line, where it is damaged or holds something else; ConfigError where reading needs what is not installed."""
+    """One file. Raises DataError, in one line, where it is damaged or holds something else."""
     path = os.fspath(path)
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: proposals are read from {', '.join(SUFFIXES)} files; name one of those")
     try:
-        found = {".npz": _read_npz, ".json": _read_json, ".mat": _read_mat}[suffix](path)
+        found = _read_npz(path) if suffix == ".npz" else _read_lists(path)
     except (OSError, tf.errors.OpError) as error:
         reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror or error
         raise DataError(f"{path}: cannot be read: {reason}; check the file") from error
@@ -112,7 +108,7 @@ def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: 
     The boxes go through memory part by part. The file appears complete or not at all. Raises OSError.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     counts = np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).astype(np.int64)
     ids = np.array([identity for part in parts for identity in part.ids] or [""], np.str_)[: len(counts) - 1]
     small = {"ids": ids, "offsets": np.cumsum(counts), **{name: np.array(text) for name, text in notes.items()}}
@@ -131,11 +127,6 @@ def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: 
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def rank_scores(count: int) -> np.ndarray:
-    """float32 [count], from 1 down in equal steps: what the order alone says."""
-    return (1.0 - np.arange(count) / max(count, 1)).astype(np.float32)
 
 
 def _store(archive: zipfile.ZipFile, name: str, dtype: np.dtype, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
@@ -160,6 +151,7 @@ def _check(found: ProposalFile) -> None:
         and (np.diff(offsets) >= 0).all(),
         f"there are {np.shape(found.sizes)} sizes for {len(found.ids)} ids": found.sizes is None or found.sizes.shape == (len(found.ids), 2),
         "it holds no image": bool(found.ids),
+        "a size is negative": found.sizes is None or (found.sizes >= 0).all(),
     }
     for wrong, fine in fits.items():
         if not fine:
@@ -168,6 +160,9 @@ def _check(found: ProposalFile) -> None:
         seen: set[str] = set()
         twice = next(identity for identity in found.ids if identity in seen or seen.add(identity))
         raise DataError(f"{found.path}: image {twice!r} is there twice; ids must differ")
+    for number, identity in enumerate(found.ids):
+        if not json_text.is_text(identity):
+            raise DataError(f"{found.path}: image number {number} is called {identity!r}, which is no text; ids are source ids or file names")
     if "" in found.ids:
         raise DataError(f"{found.path}: image number {found.ids.index('')} has an empty id; ids are source ids or file names")
 
@@ -178,120 +173,46 @@ def _open(path: str) -> BinaryIO:
 
 def _read_npz(path: str) -> ProposalFile:
     try:
-        with _open(path) as stream, np.load(stream, allow_pickle=False) as archive:
-            missing = {"ids", "offsets", "boxes", "scores"} - set(archive.files)
-            if missing:
-                raise DataError(
-                    f"{path}: holds {', '.join(sorted(archive.files)) or 'nothing'}, but no {', '.join(sorted(missing))}; "
-                    f"make it with make_proposals.py"
-                )
-            ids = tuple(str(identity) for identity in archive["ids"].tolist())
-            offsets = archive["offsets"].astype(np.int64)
-            sizes = archive["sizes"].astype(np.int32) if "sizes" in archive.files else None
-            mapped = None if "://" in path else _map(path)
-            boxes, scores = mapped[0] if mapped else (archive["boxes"].astype(np.float32), archive["scores"].astype(np.float32))
-    except (zipfile.BadZipFile, ValueError, EOFError, struct.error) as error:
-        raise DataError(f"{path}: is no .npz file, or a damaged one ({error}); make it again with make_proposals.py") from error
-    return ProposalFile(path, ids, offsets, boxes, scores, sizes, mapped[1] if mapped else None)
-
-
-def _map(path: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, int]] | None:
-    """Memory maps of boxes and scores and where they begin; None where they are compressed, or not float32 in C order."""
-    arrays, starts = [], []
-    with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
-        for name in ("boxes", "scores"):
-            member = archive.getinfo(f"{name}.npy")
-            stream.seek(member.header_offset)
-            name_length, extra_length = struct.unpack("<HH", stream.read(_LOCAL_HEADER)[-4:])
-            stream.seek(member.header_offset + _LOCAL_HEADER + name_length + extra_length)
-            if member.compress_type != zipfile.ZIP_STORED or np.lib.format.read_magic(stream) != (1, 0):
-                return None
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            if is_fortran or dtype != np.dtype("<f4"):
-                return None
-            start = stream.tell()
-            if start + 4 * int(np.prod(shape)) > os.path.getsize(path):
-                raise EOFError(f"{name} ends early")
-            starts.append(start)
-            # An empty file region cannot be mapped.
-            arrays.append(np.memmap(path, np.float32, "r", start, shape) if np.prod(shape) else np.zeros(shape, np.float32))
-    return (arrays[0], arrays[1]), (starts[0], starts[1])
-
-
-def _read_json(path: str) -> ProposalFile:
-    try:
         with _open(path) as stream:
-            content = json.load(stream)
+            archive = npz_files.read(stream, (*_ARRAYS, "sizes"), mapped=() if "://" in path else ("boxes", "scores"))
+        arrays, stored = archive.arrays, archive.stored
+        missing = [name for name in _ARRAYS if name not in arrays and name not in stored]
+        if missing:
+            held = ", ".join(map(printable, archive.names[:10])) or "nothing"
+            raise DataError(f"{path}: holds {held}, but no {', '.join(sorted(missing))}; make it with make_proposals.py")
+        both = {"boxes", "scores"} <= stored.keys()
+        found = ProposalFile(
+            path,
+            npz_files.texts(arrays, "ids"),
+            npz_files.integers(arrays, "offsets", np.int64),
+            *(_map(path, stored[name]) if name in stored else npz_files.floats(arrays, name) for name in ("boxes", "scores")),
+            npz_files.integers(arrays, "sizes", np.int32) if "sizes" in arrays else None,
+            (stored["boxes"].start, stored["scores"].start) if both else None,
+        )
     except ValueError as error:
-        raise DataError(f"{path}: is no JSON ({error}); write COCO results, or a list of boxes an image") from error
-    lists: dict[str, list] = {}
-    if isinstance(content, list):
-        for number, entry in enumerate(content):
-            if not isinstance(entry, dict) or "image_id" not in entry:
-                raise DataError(f"{path}: entry {number} is {json.dumps(entry)[:80]}; each must have image_id, bbox and score, as COCO results have")
-            lists.setdefault(str(entry["image_id"]), []).append(entry)
-    elif isinstance(content, dict) and all(isinstance(boxes, list) for boxes in content.values()):
-        lists = content
-    else:
-        raise DataError(f"{path}: is neither a list of COCO results nor a list of boxes an image, {{id: [...]}}; write one of those")
-    rows = [_json_rows(path, identity, boxes) for identity, boxes in lists.items()]
-    return _flat(path, lists, [_from_corner_and_size(row[:, :4]) for row in rows], [row[:, 4] for row in rows])
+        raise DataError(f"{path}: is no .npz file, or a damaged one ({error}); make it again with make_proposals.py") from error
+    return found
 
 
-def _json_rows(path: str, identity: str, entries: list) -> np.ndarray:
-    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given."""
-    rows, ranks = [], rank_scores(len(entries))
-    for number, entry in enumerate(entries):
-        row = [*entry.get("bbox", ()), entry["score"]] if isinstance(entry, dict) and "score" in entry else entry
-        row = list(row.get("bbox", ())) if isinstance(row, dict) else row
-        if not isinstance(row, list) or len(row) not in (4, 5) or not all(isinstance(value, int | float) for value in row):
-            raise DataError(
-                f"{path}: image {identity!r}, box {number} is {json.dumps(entry)[:80]}; write [x, y, width, height] in pixels, and a score"
-            )
-        rows.append(row if len(row) == 5 else [*row, float(ranks[number])])
-    return np.array(rows, np.float64).reshape(-1, 5)
+def _map(path: str, stored: npz_files.Stored) -> np.ndarray:
+    """A memory map. An empty region of a file cannot be mapped."""
+    empty = not math.prod(stored.shape)
+    return np.zeros(stored.shape, np.float32) if empty else np.memmap(path, np.float32, "r", stored.start, stored.shape)
 
 
-def _from_corner_and_size(boxes: np.ndarray) -> np.ndarray:
-    x, y, width, height = boxes.T
-    return np.stack([y, x, y + height, x + width], axis=1)
-
-
-def _read_mat(path: str) -> ProposalFile:
-    try:
-        from scipy import io
-    except ImportError as error:
-        raise ConfigError(f"{path}: reading .mat files needs scipy; install it with: pip install 'detection[proposals]'") from error
-    advice = "expected are the cell arrays images (names) and boxes (n x 4), as selective search was published"
-    try:
-        with _open(path) as stream:
-            content = io.loadmat(stream, variable_names=("images", "boxes"))
-    except NotImplementedError as error:
-        raise DataError(f"{path}: is a MATLAB 7.3 file, which is HDF5; save it in MATLAB with '-v7'") from error
-    except (ValueError, TypeError, io.matlab.MatReadError) as error:
-        raise DataError(f"{path}: is no .mat file, or a damaged one ({error}); {advice}") from error
-    if not {"images", "boxes"} <= content.keys():
-        held = ", ".join(name for name, *_ in io.whosmat(path)) if "://" not in path else "other variables"
-        raise DataError(f"{path}: holds {held or 'nothing'}; {advice}")
-    ids = ["".join(np.ravel(name).astype(str)[:1]) for name in np.ravel(content["images"])]
-    cells = [np.asarray(cell) for cell in np.ravel(content["boxes"])]
-    if len(ids) != len(cells) or content["boxes"].dtype != object:
-        raise DataError(f"{path}: has {len(ids)} images and {len(cells)} cells of boxes; {advice}")
-    for identity, cell in zip(ids, cells, strict=True):
-        if cell.size and (cell.ndim != 2 or cell.shape[1] != 4 or cell.dtype.kind not in "uif"):
-            raise DataError(f"{path}: image {identity!r} has {cell.dtype} boxes of shape {cell.shape}; {advice}")
-    return _flat(path, ids, [cell.reshape(-1, 4).astype(np.float64) - (1, 1, 0, 0) for cell in cells])
-
-
-def _flat(path: str, ids: Iterable[str], boxes: list[np.ndarray], scores: list[np.ndarray] | None = None) -> ProposalFile:
-    """Lists an image -> flat arrays."""
-    scores = [rank_scores(len(rows)) for rows in boxes] if scores is None else scores
-    offsets = np.cumsum([0, *(len(rows) for rows in boxes)])
+def _read_lists(path: str) -> ProposalFile:
+    """What holds a list of boxes an image, as flat arrays."""
+    with _open(path) as stream:
+        data = stream.read()
+    found = (proposal_lists.from_json if path.lower().endswith(".json") else proposal_lists.from_mat)(path, data)
+    scores = [rank_scores(len(rows)) for rows in found.boxes] if found.scores is None else found.scores
+    offsets = np.cumsum([0, *(len(rows) for rows in found.boxes)])
 
     def joined(arrays: list[np.ndarray], *columns: int) -> np.ndarray:
-        return np.concatenate([np.zeros((0, *columns)), *arrays]).astype(np.float32)
+        with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, which the check of each image reports.
+            return np.concatenate([np.zeros((0, *columns)), *arrays]).astype(np.float32)
 
-    return ProposalFile(path, tuple(ids), offsets.astype(np.int64), joined(boxes, 4), joined(scores))
+    return ProposalFile(path, tuple(found.ids), offsets.astype(np.int64), joined(found.boxes, 4), joined(scores))
 
 
 def images(files: Sequence[ProposalFile]) -> Iterator[tuple[ProposalFile, int]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from detection.data import shards
+from detection.data import image_decode, shards
 from detection.data.convert import images
 from detection.data.convert.source import IMAGE_EXTENSIONS, FolderIndex
 from detection.errors import ConfigError, DataError
@@ -129,4 +129,4 @@ def decode(image: SourceImage) -> np.ndarray:
     except images.BadImage as error:
         fix = "validate_records.py finds all such images, create_tf_record.py leaves them out"
         raise DataError(f"{error.fault.file}: {error.fault.value}; {fix}") from error
-    return tf.io.decode_image(loaded.encoded, channels=3, expand_animations=False).numpy()
+    return image_decode.decode(loaded.encoded)

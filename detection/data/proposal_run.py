@@ -24,8 +24,8 @@ import filelock
 import numpy as np
 from absl import logging
 
+from detection import json_text, npz_files
 from detection.data import proposal_files
-from detection.data.convert import images
 from detection.data.convert.run import in_order
 from detection.data.proposal_files import ProposalFile
 from detection.data.proposal_images import ImageSource, SourceImage, decode
@@ -150,8 +150,11 @@ def _is_made(output: Path, job: str) -> bool:
     if not output.exists():
         return False
     try:
-        with np.load(output, allow_pickle=False) as archive:
-            made = json.loads(str(archive["settings"])) if "settings" in archive.files else {}
+        with open(output, "rb") as stream:
+            settings = npz_files.read(stream, ["settings"]).arrays.get("settings", np.array("{}"))
+        made = json_text.parse(str(settings))
+        if not isinstance(made, dict):
+            raise ValueError(f"its settings are {json_text.shown(made)}")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{output}: is there already and cannot be read ({error}); pass --overwrite, or another --output") from error
     wanted = json.loads(job)
@@ -212,15 +215,14 @@ def _fill(parts: Path, catalogue: _Catalogue, method: Method, workers: int, prog
     progress = Progress(len(catalogue), "image", label="proposals", start=len(done), every=10.0, stream=progress_to) if progress_to else None
     pool = ThreadPoolExecutor(workers)
     try:
-        with images.quiet_pillow():
-            for result in in_order(pool, one, (image for image in catalogue if image.id not in done), 2 * workers):
-                waiting.append(result)
-                searched += 1
-                if progress:
-                    progress.update()
-                if time.monotonic() - kept > SECONDS_A_PART:
-                    keep()
-                    kept = time.monotonic()
+        for result in in_order(pool, one, (image for image in catalogue if image.id not in done), 2 * workers):
+            waiting.append(result)
+            searched += 1
+            if progress:
+                progress.update()
+            if time.monotonic() - kept > SECONDS_A_PART:
+                keep()
+                kept = time.monotonic()
     finally:  # Whatever ends it, what is finished is kept.
         pool.shutdown(cancel_futures=True)
         keep()

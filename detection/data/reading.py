@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 from absl import logging
 
-from detection.data import image_header, shards
-from detection.data.decode import parse
+from detection.data import shards
+from detection.data.decode import STORE, parse
+from detection.data.image_decode import UndecodableImage, decode
 from detection.data.proposals import RecordProposals
 from detection.data.record_errors import describe, find
 from detection.errors import DataError
-from detection.types import MAX_PIXELS
 
 if TYPE_CHECKING:
     from detection.data.input import InputOptions
@@ -35,6 +35,7 @@ _DATA_FAULTS = (
     tf.errors.OutOfRangeError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
+    UnicodeDecodeError,  # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
 )
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
@@ -53,7 +54,7 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
                 element = next(iterator)
             except StopIteration:
                 break
-            except tf.errors.OpError as error:
+            except (tf.errors.OpError, UnicodeDecodeError) as error:
                 known = translate(error, options)
                 if known is None:
                     raise
@@ -107,30 +108,13 @@ def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
         encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
-    except tf.errors.OpError as error:
-        return "", f"is not a usable tf.Example ({shards.first_line(error)})", "write the keys with the types of the TF Object Detection API"
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        why = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
+    data = encoded.numpy()
     try:
-        if image_header.pixels(encoded) <= MAX_PIXELS:  # A larger one has its own message, where training meets it.
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
-        data = encoded.numpy()
-        what = f"cannot be decoded ({len(data)} bytes, {_kind(data)}: {shards.first_line(error)})"
-        return "image/encoded", what, "store a whole JPEG, PNG, BMP or GIF file"
+        decode(data)
+    except UndecodableImage as error:
+        # A larger one has its own message, where training meets it.
+        return None if error.too_large else ("image/encoded", f"cannot be decoded ({len(data)} bytes, {error})", STORE)
     return None
-
-
-def _kind(encoded: bytes) -> str:
-    """What the first bytes say the file is."""
-    starts = {
-        b"\xff\xd8\xff": "JPEG",
-        b"\x89PNG": "PNG",
-        b"GIF8": "GIF",
-        b"BM": "BMP",
-        b"RIFF": "WebP",
-        b"II*\0": "TIFF",
-        b"MM\0*": "TIFF",
-        b"\x1f\x8b": "gzip",
-        b"%PDF": "PDF",
-        b"<": "XML or HTML text",
-    }
-    return next((name for start, name in starts.items() if encoded.startswith(start)), "no known image format")

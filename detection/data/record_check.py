@@ -46,9 +46,10 @@ class Checked(NamedTuple):
 class Classes:
     """Which class a box is of, given a label map, or from the record alone."""
 
-    def __init__(self, label_map: LabelMap | None) -> None:
+    def __init__(self, label_map: LabelMap | None, use_display_name: bool = False) -> None:
         self.source = label_map.path if label_map else ""
-        self.names = {category.id: category.name for category in label_map.categories} if label_map else {}
+        categories = label_map.categories if label_map else ()
+        self.names = {category.id: category.shown if use_display_name else category.name for category in categories}
         self.ids = label_map.text_ids() if label_map else {}
 
     def of(self, label: int | None, text: str) -> int | None:

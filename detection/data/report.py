@@ -6,14 +6,17 @@ Object sizes are COCO's, by area in pixels² of the original image: small < 32²
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from detection.data.records import RecordImage, write_json
+from detection.errors import printable
 
 SIZES = ("small", "medium", "large")
 _MAX_ROWS = 40
+_HALF_PAIR = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _SIZE_LIMITS = (32.0**2, 96.0**2)
 
 
@@ -26,7 +29,11 @@ class Kind(NamedTuple):
 
 KINDS = {
     # Annotations.
-    "annotation_unreadable": Kind(True, "annotation files that cannot be read"),
+    "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
+    "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
+    "annotation_uncertain": Kind(True, "images without annotation, while there are annotations without image that may be theirs"),
+    "annotation_repeated": Kind(False, "annotations that repeat another of the same image"),
+    "encoding_wrong": Kind(False, "annotation files that are not in the encoding they declare; what is certain was read"),
     "unsafe_path": Kind(True, "file names that lead out of the data set's folder"),
     "duplicate_id": Kind(True, "images that appear more than once"),
     "listed_twice": Kind(False, "ids that a split lists more than once; taken once"),
@@ -45,9 +52,16 @@ KINDS = {
     "image_alpha": Kind(False, "images with transparency; training sees them without it"),
     "image_animated": Kind(False, "animations or multi-page images; the first frame was used"),
     "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
-    "image_exif_rotated": Kind(False, "images that EXIF wants rotated; pixels (and boxes) are taken as stored, as COCO does"),
+    "image_exif_rotated": Kind(False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"),
     "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
+    "image_repeated": Kind(False, "image files that the annotations list more than once"),
+    "no_usable_box": Kind(True, "images that have objects, but none with a usable box; they would pass for images without objects"),
     # Boxes.
+    "box_fractions": Kind(True, "boxes in fractions of the image where pixels are meant"),
+    "box_from_shape": Kind(False, "objects with an outline but no box"),
+    "box_below_pixel": Kind(False, "boxes smaller than a pixel; kept"),
+    "number_comma": Kind(False, "numbers with a decimal comma"),
+    "area_replaced": Kind(False, "objects whose area is no positive number, or more than their box holds; that of the box was used"),
     "box_unreadable": Kind(True, "boxes without usable numbers"),
     "box_inverted": Kind(True, "boxes with their maximum below their minimum"),
     "box_outside": Kind(True, "boxes that lie outside their image, or far beyond its edge"),
@@ -57,6 +71,8 @@ KINDS = {
     "box_not_normalised": Kind(True, "boxes that look like pixels; records hold coordinates from 0 to 1"),
     "number_unusable": Kind(True, "areas or weights that are negative or not finite"),
     "class_unknown": Kind(True, "classes that are not in the label map"),
+    "class_alike": Kind(True, "classes that differ from one of the label map by case or blanks only"),
+    "class_names_alike": Kind(False, "classes that differ from each other by case or blanks only; kept apart"),
     "class_missing": Kind(True, "objects without class name"),
     "class_disagrees": Kind(True, "boxes whose class text and label mean different classes"),
     # Proposals.
@@ -181,7 +197,7 @@ class Report:
                 for label in sorted(self.names)
             ],
             "fault_counts": dict(sorted(Counter(fault.kind for fault in self.faults).items())),
-            "faults": [fault._asdict() for fault in self.faults],
+            "faults": [{field: storable(text) for field, text in fault._asdict().items()} for fault in self.faults],
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -189,7 +205,10 @@ class Report:
         write_json(path, self.to_dict())
 
     def lines(self, per_kind: int = 5) -> Iterator[str]:
-        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each."""
+        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable whatever names hold."""
+        yield from map(printable, self._lines(per_kind))
+
+    def _lines(self, per_kind: int) -> Iterator[str]:
         yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (f" -> {', '.join(self.outputs)}" if self.outputs else "")
         if self.images:
             sizes = sorted(self.image_sizes)
@@ -202,6 +221,9 @@ class Report:
                 f"  left out: {self.found_images - self.images} of {self.found_images} images, "
                 f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
             )
+        unannotated = sum(fault.kind == "no_annotation" for fault in self.faults)
+        if unannotated:
+            yield f"  without annotation: {unannotated} of {self.found_images} images, kept as images without objects"
         yield from self._class_table()
         if not self.faults:
             yield "  nothing wrong was found"
@@ -237,6 +259,11 @@ class Report:
 def size_of(area: float) -> str:
     """COCO's size class of an area in pixels²."""
     return SIZES[sum(area >= limit for limit in _SIZE_LIMITS)]
+
+
+def storable(text: str) -> str:
+    """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a file name."""
+    return _HALF_PAIR.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _pixels(size: tuple[int, int]) -> str:

@@ -66,6 +66,14 @@ class Resizer:
         """Size after padding."""
         return height, width
 
+    def shape_of(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W) of the result for an image of this size; no pixel is computed."""
+        target = self._target(tf.constant(height), tf.constant(width))
+        if target is None:
+            target = (height, width)
+        sides = self._padded(*target) if self.pads else target
+        return int(sides[0]), int(sides[1])
+
     def __call__(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(float32 [H, W, 3], true_shape int32 [2]) of an image [h, w, 3] of any numeric type."""
         batch = self.batch(image[tf.newaxis])

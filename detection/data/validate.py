@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
 from detection.data.report import Fault, Report
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
@@ -44,6 +44,7 @@ def validate_records(
     workers: int = 0,
     progress_to: TextIO | None = None,
     proposals: Sequence[str] = (),
+    use_display_name: bool = False,
 ) -> Report:
     """Reads records to their end and reports what they hold and what is wrong.
 
@@ -54,6 +55,7 @@ def validate_records(
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
         proposals: files or glob patterns of proposals, which every record should have.
+        use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
         DataError: where a pattern matches no file. ConfigError: where one of proposals does.
@@ -61,7 +63,7 @@ def validate_records(
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
     report = Report(", ".join(patterns))
-    classes = Classes(label_map)
+    classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
     workers = workers or os.cpu_count() or 1
@@ -72,7 +74,7 @@ def validate_records(
 
     sources: dict[str, str] = {}
     labels: dict[str, int] = {}
-    with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
         for raw, result in progress(checked, _expected_records(paths), "validating", progress_to):
@@ -86,14 +88,14 @@ def validate_records(
 
 
 def _matching(pattern: str) -> list[str]:
-    paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-    paths = [path for path in paths if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
-    if not paths:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path")
-    for path in paths:
+    found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
+    found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
+    if not found:
+        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+    for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
-    return paths
+    return found
 
 
 def _expected_records(paths: list[str]) -> int:
@@ -146,7 +148,7 @@ def _records(path: str) -> Iterator[_Raw]:
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", str(error)))
         return
     expected = manifest["shards"].get(Path(path).name) if manifest else None
-    if expected and (expected["records"], expected["sha256"]) != (number, digest):
+    if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:
             value = f"{number} records can be read, its manifest says {expected['records']}"

@@ -46,9 +46,10 @@ class Collector:
         self._paths: dict[str, str] = {}  # of SavedModels, by name of the model
         self._digests: dict[str, str] = {}
 
-    def prepare(self, models: Sequence[Model]) -> None:
+    def prepare(self, models: Sequence[Model], allow_unused: bool = False) -> None:
         """Exports those that are checkpoints, where that is not done yet. Raises what exporting raises."""
-        self._paths |= {model.name: saved_model(model, self._folder / "exported") for model in models if model.path}
+        folder = self._folder / "exported"
+        self._paths |= {model.name: saved_model(model, folder, allow_unused) for model in models if model.path}
 
     def stored(self, model: Model, images: EvaluationInput, which: int) -> Found:
         """Those of a model of which only files are known; `which` of the two. Raises DataError where they are not of these images."""
@@ -121,8 +122,9 @@ class Collector:
 
 def _check_classes(where: str, theirs: Sequence[Category], images: EvaluationInput) -> None:
     """Raises ConfigError where a label id means two things. Ids that only one of them has do no harm, and made-up names tell nothing."""
-    for id_, name in theirs:
-        ours = images.names.get(id_, {name})
-        if name not in ours and f"category_{id_}" not in {name, *ours}:
+    for category in theirs:
+        id_, names = category.id, {category.name, category.shown}
+        ours = images.names.get(id_, names)
+        if not names & ours and f"category_{id_}" not in names | ours:
             known = " or ".join(map(repr, sorted(ours)))
-            raise ConfigError(f"{where}: its class {id_} is {name!r}, that of the evaluation input {known}; give models of one label map")
+            raise ConfigError(f"{where}: its class {id_} is {category.shown!r}, that of the evaluation input {known}; give models of one label map")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from detection.config import facts
 from detection.errors import ConfigError
 from detection.export import exporter
+from detection.paths import expand, hint
 from detection.train import checkpoint_files
 
 PIPELINE_CONFIG = "pipeline.config"
@@ -54,13 +55,13 @@ def find(paths: Iterable[str], stored: Iterable[str] = ()) -> list[Model]:
     return sorted(named, key=lambda model: model.name)  # So that no result depends on the order in which they were named.
 
 
-def saved_model(model: Model, folder: Path) -> str:
-    """Path of the model's SavedModel; a checkpoint is exported below `folder`, once. Raises what exporting raises."""
+def saved_model(model: Model, folder: Path, allow_unused: bool = False) -> str:
+    """Path of the model's SavedModel; a checkpoint is exported below `folder`, once. Errors as of exporting."""
     if (Path(model.path) / "saved_model.pb").is_file():
         return model.path
     target = folder / f"{model.name}-{Path(model.path).name}"
     if not (target / "saved_model" / "saved_model.pb").is_file() or _older(target / "saved_model" / "saved_model.pb", model.path):
-        exporter.export(model.config, model.path, os.fspath(target))
+        exporter.export(model.config, model.path, os.fspath(target), allow_unused_checkpoint_variables=allow_unused)
     return os.fspath(target / "saved_model")
 
 
@@ -71,11 +72,12 @@ def _older(path: Path, prefix: str) -> bool:
 def _expand(given: str) -> list[tuple[str, str]]:
     """(name or "", path) of every folder or prefix meant."""
     name, _, path = given.rpartition("=") if not os.path.exists(given) else ("", "", given)
-    if os.path.exists(path) or not glob.has_magic(path):
+    folder, last = os.path.split(path)
+    if os.path.exists(path) or not glob.has_magic(path) or (not glob.has_magic(last) and os.path.isdir(folder)):  # A prefix is no file.
         return [(name, path)]
-    found = sorted(match for match in glob.glob(path) if os.path.isdir(match))
+    found = [match for match in expand(path) if os.path.isdir(match)]
     if not found:
-        raise ConfigError(f"--models={given}: no folder matches; check the path")
+        raise ConfigError(f"--models={given}: no folder matches; check the path: {hint(path)}")
     if name and len(found) > 1:
         raise ConfigError(f"--models={given}: {len(found)} folders match, and one name is given; leave the name out")
     return [(name, match) for match in found]

@@ -53,6 +53,7 @@ class Options:
     merging: Sequence[merge.MergeSettings] = (merge.MergeSettings(),)  # of several the one that is best on the selection input
     draws: int = 200
     batch_size: int = 8
+    allow_unused_checkpoint_variables: bool = False
 
 
 @dataclass
@@ -110,7 +111,7 @@ def run(options: Options, stream: TextIO | None = None) -> report.Report:
         raise ConfigError(f"--hand_selected={unknown[0]}: no model is called so; there are {', '.join(model.name for model in found_models)}")
     readers = _readers(options)
     collector = Collector(options.output_dir, options.batch_size, stream)
-    collector.prepare(found_models)
+    collector.prepare(found_models, options.allow_unused_checkpoint_variables)
     work = _Work(options, found_models, _inputs(*readers), collector, crops, stream)
     chosen = _choose(work)
     finished = _evaluate(work, chosen)
@@ -284,7 +285,7 @@ def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
             raise ConfigError(f"{options.pipeline_config_path}: has no eval_input_reader; add one, or give --label_map_path and --input instead")
         first, last = readers[0], readers[-1]
     elif options.label_map_path and options.input:
-        labels = label_map.load(options.label_map_path, use_display_name=True)
+        labels = label_map.load(options.label_map_path)
         first = last = InputOptions(paths=(), categories=labels.categories, text_ids=tuple(labels.text_ids().items()), num_classes=labels.max_id)
         first = last = dataclasses.replace(first, max_number_of_boxes=1000, label_source=options.label_map_path)
     else:

@@ -13,6 +13,7 @@ so that a benchmark can run any part of exactly what is served.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -51,6 +52,7 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by name stands first.
     """
     graph, fed = _without_variables(function)
+    _name_functions_apart(graph)
     outputs, marks = function.structured_outputs
     _forget_gradients(graph)
     tensors = [_behind_identities(graph, tensor.name) for tensor in function.outputs]  # In the order in which tf.nest flattens (dict, dict).
@@ -77,6 +79,22 @@ def _without_variables(function: ConcreteFunction) -> tuple[graph_pb2.GraphDef, 
     graph, converted = convert_to_constants._replace_variables_by_constants(data)
     captured = {tensor.name for number, tensor in enumerate(function.graph.internal_captures) if number in converted}
     return graph, [tensor for tensor in function.inputs if tensor.name not in captured]
+
+
+def _name_functions_apart(graph: graph_pb2.GraphDef) -> None:
+    """Adds to the name of each function of the library (loop bodies, branches) what tells this library from others.
+
+    TensorFlow numbers them in each graph anew, but knows them by name in the whole process, which can then hold only one such graph.
+    """
+    suffix = hashlib.sha256(graph.library.SerializeToString(deterministic=True)).hexdigest()[:12]
+    names = {function.signature.name: f"{function.signature.name}_{suffix}" for function in graph.library.function}
+    for function in graph.library.function:
+        function.signature.name = names[function.signature.name]
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        node.op = names.get(node.op, node.op)
+        for value in node.attr.values():
+            for called in [*value.list.func, *([value.func] if value.HasField("func") else [])]:
+                called.name = names.get(called.name, called.name)
 
 
 def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
+from detection.data.folders import files_below
+from detection.data.image_decode import UndecodableImage, decode
+from detection.data.image_header import DECODABLE, UNKNOWN, kind_of
 from detection.errors import DataError
+from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-_MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM", "WebP": b"RIFF"}  # What TensorFlow decodes.
 
 
 def find(patterns: Iterable[str]) -> list[str]:
@@ -27,15 +27,15 @@ def find(patterns: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         if os.path.isdir(pattern):
-            paths = sorted(str(path) for path in Path(pattern).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            paths = [os.path.join(pattern, name) for name in files_below(pattern, SUFFIXES)]
             if not paths:
                 raise DataError(f"{pattern}: holds no image ({', '.join(SUFFIXES)}); name a folder with images")
         elif os.path.exists(pattern):  # A file may be called like a pattern.
             paths = [pattern]
         else:
-            paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+            paths = [path for path in expand(pattern) if os.path.isfile(path)]
             if not paths:
-                raise DataError(f"{pattern}: no such image, folder or pattern; check the path")
+                raise DataError(f"{pattern}: no such image, folder or pattern; check the path: {hint(pattern)}")
         found.update(dict.fromkeys(paths))
     return list(found)
 
@@ -46,32 +46,29 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
     Raises:
         DataError: naming the file and what is wrong with it.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     try:
         encoded = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except (OSError, ValueError) as error:  # A null character in the name.
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read: {reason}; check the path") from error
     if not encoded:
         raise DataError(f"{path}: is an empty file; replace it")
-    # The header is looked at first: a few kilobytes can decode to gigabytes.
-    kind, pixels = _header(path)
-    if pixels > max_pixels:
-        raise DataError(f"{path}: has {pixels:,} pixels, more than the {max_pixels:,} allowed; scale it down or raise --max_image_pixels")
-    try:
-        return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError as error:
-        readable = next((name for name, magic in _MAGIC.items() if encoded.startswith(magic)), None)
-        reason = f"is a damaged {readable} file; save it again" if readable else f"is {kind or 'no image'}; give JPEG, PNG, GIF, BMP or WebP"
-        raise DataError(f"{path}: {reason}") from error
+    return decoded(encoded, path, max_pixels)
 
 
-def _header(path: str) -> tuple[str, int]:
-    """Format and number of pixels as the file's header tells; ("", 0) if it is no image that Pillow knows."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # Our own limit is the one that counts.
+def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """An encoded image as uint8 [h, w, 3], RGB; `path` is what errors call it.
+
+    Raises:
+        DataError: naming it and what is wrong with it.
+    """
     try:
-        with Image.open(path) as image:
-            return image.format or "", image.width * image.height
-    except (OSError, ValueError, SyntaxError):
-        return "", 0
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        return decode(encoded, max_pixels)
+    except UndecodableImage as error:
+        if error.too_large:
+            raise DataError(f"{path}: {error}; scale it down or raise --max_image_pixels") from error
+        kind = kind_of(encoded)
+        if kind in DECODABLE:
+            raise DataError(f"{path}: is a damaged {kind} file ({error}); save it again") from error
+        raise DataError(f"{path}: is {'no image' if kind == UNKNOWN else kind}; give JPEG, PNG, GIF, BMP or WebP") from error

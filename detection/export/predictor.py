@@ -12,6 +12,7 @@ Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,15 +21,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detection import files
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
+from detection.export import image_arguments
 from detection.export.given_proposals import KEY as PROPOSALS
 from detection.export.given_proposals import checked, packed
-from detection.export.image_files import read
+from detection.export.image_arguments import ImageLike
 from detection.export.saved_model import EXTRA, LABEL_MAP
 from detection.types import Category
 
-ImageLike = np.ndarray | str | os.PathLike
 ArrayLike = np.ndarray | Sequence[Sequence[float]]
 SIGNATURE = "serving_default"
 
@@ -45,14 +47,15 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` and `names` (label id -> display name, or name) come from the label map that it carries, or that lies beside it; else they are empty.
+    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label map that it carries,
+    or that lies beside it; else they are empty.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
         self._loaded = loaded  # The signature alone does not keep what it reads alive.
         self._signature = loaded.signatures[SIGNATURE]
         self.categories = tuple(categories)
-        self.names: Mapping[int, str] = {category.id: category.name for category in categories}
+        self.names: Mapping[int, str] = {category.id: category.shown for category in categories}
         inputs = dict(self._signature.structured_input_signature[1])
         self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
         ((self._key, self._spec),) = inputs.items()
@@ -94,11 +97,12 @@ class Predictor:
         """Finds objects in images.
 
         Args:
-            images: paths, or uint8 [h, w, 3] RGB arrays, of any sizes; one of them or many.
-            min_score: detections below are left out.
-            max_boxes: at most so many an image.
+            images: one or many, of any sizes: paths, the bytes of image files, uint8 [h, w, 3] RGB arrays or tensors, PIL images; or an array
+                uint8 [n, h, w, 3].
+            min_score: detections below are left out; 0 to 1.
+            max_boxes: at most so many an image; None: all.
             batch_size: images of one size that go through the network together.
-            names: what errors call the images; None takes their paths, or their numbers.
+            names: what errors call the images, one each; None takes their paths, or their numbers.
             proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax, xmax in its pixels, best first;
                 any n. Boxes without area are left out, a model with a fixed number takes the best.
 
@@ -106,14 +110,12 @@ class Predictor:
             One result an image, in order.
 
         Raises:
-            DataError: naming the images, or proposals, that cannot be used. ConfigError: too little memory; proposals missing, or not wanted.
+            DataError: naming the image, argument or proposals that cannot be used. ConfigError: too little memory; proposals missing, or not
+                wanted.
         """
-        if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            images, proposals = [images], _of_one(proposals)
-        images = list(images)
-        if names is None:
-            names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}" for number, image in enumerate(images)]
-        arrays = [read(image) if isinstance(image, str | os.PathLike) else _checked(image, number) for number, image in enumerate(images)]
+        _check_numbers(min_score, max_boxes, batch_size)
+        arrays, names, one = image_arguments.decode(images, names)
+        proposals = _of_one(proposals) if one else proposals
         regions = self._regions(proposals, arrays, names)
         results: dict[int, Result] = {}
         for indices in _same_size(arrays, self._batch_limit(batch_size)):
@@ -125,7 +127,7 @@ class Predictor:
 
     def _batch_limit(self, batch_size: int) -> int:
         """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
-        return (self._spec.shape[0] if self._spec.shape.rank else None) or max(1, batch_size)
+        return (self._spec.shape[0] if self._spec.shape.rank else None) or batch_size
 
     def _regions(self, proposals: Sequence[ArrayLike] | None, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray] | None:
         """Normalised boxes of each image; None where the model finds its own."""
@@ -176,11 +178,15 @@ class Predictor:
 
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
-    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel."""
+    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was stopped among its renames."""
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
+            if (unusable := files.unpublished(candidate.absolute().parent)) is not None:
+                raise ConfigError(unusable)
             return candidate
+    if (unusable := files.unpublished(folder)) is not None:
+        raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
     raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
 
@@ -188,7 +194,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
 def _categories(folder: Path) -> tuple[Category, ...]:
     for path in (folder / EXTRA / LABEL_MAP, folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
         if path.is_file():
-            return label_map.load(path, use_display_name=True).categories
+            return label_map.load(path).categories
     return ()
 
 
@@ -202,11 +208,14 @@ def _of_one(proposals: ArrayLike | Sequence[ArrayLike] | None) -> Sequence[Array
         return [proposals]
 
 
-def _checked(image: object, number: int) -> np.ndarray:
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise DataError(f"image {number}: {array.dtype} {list(array.shape)}; give uint8 [height, width, 3], RGB, or a path")
-    return array
+def _check_numbers(min_score: object, max_boxes: object, batch_size: object) -> None:
+    if isinstance(min_score, bool) or not isinstance(min_score, numbers.Real) or not min_score == min_score:
+        raise DataError(f"min_score ({min_score!r}) must be a number, as 0.5")
+    for name, value, least in (("max_boxes", max_boxes, 0), ("batch_size", batch_size, 1)):
+        if value is None and name == "max_boxes":
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+            raise DataError(f"{name} ({value!r}) must be a whole number of at least {least}{', or None for all' * (name == 'max_boxes')}")
 
 
 def _same_size(arrays: Sequence[np.ndarray], limit: int) -> list[list[int]]:

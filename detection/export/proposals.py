@@ -12,7 +12,14 @@ from detection.errors import ConfigError
 from detection.train import checkpoint_files, checkpoints
 
 
-def region_proposal_network(pipeline_config: str, checkpoint: str, max_proposals: int = 0, overrides: Sequence[str] = ()) -> Method:
+def region_proposal_network(
+    pipeline_config: str,
+    checkpoint: str,
+    max_proposals: int = 0,
+    overrides: Sequence[str] = (),
+    *,
+    allow_unused: bool = False,
+) -> Method:
     """The first stage of a trained Faster R-CNN or R-FCN as a method of `data.proposal_methods`.
 
     Args:
@@ -20,6 +27,7 @@ def region_proposal_network(pipeline_config: str, checkpoint: str, max_proposals
         checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
         max_proposals: of an image; 0 for as many as the config says.
         overrides: `model.faster_rcnn.first_stage_nms_iou_threshold=0.9`, as the trainer's --set.
+        allow_unused: only warn of weights in the checkpoint that the config's model has no place for.
 
     Raises:
         ConfigError: naming file and field, or variable.
@@ -34,5 +42,5 @@ def region_proposal_network(pipeline_config: str, checkpoint: str, max_proposals
     pipeline = pipeline_builder.build(config.override(message, changes), read_label_maps=False)
     detector = pipeline.make_detector()
     detector.build_weights()
-    checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages)
+    checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages, allow_unused=allow_unused)
     return from_detector(detector, pipeline.resizer, max_proposals)

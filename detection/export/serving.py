@@ -24,10 +24,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from detection.data.image_decode import decode_in_graph
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
 from detection.export.given_proposals import KEY, with_proposals
+from detection.export.serving_checks import checked_images, checked_strings
 from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.types import Detections, ImageBatch
 
@@ -105,7 +107,7 @@ def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> F
         serving_input: what the graph takes.
     """
     specs = serving_input.specs(detector)
-    prepare = preparation(serving_input.kind, resizer)
+    prepare = preparation(specs[0], resizer)
 
     def serve(value: tf.Tensor, *proposals: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         batch = prepare(value)
@@ -140,20 +142,19 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
     }
 
 
-def preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
-    """What a client sends -> resized images."""
-    if kind != "encoded_image_string_tensor":
-        return resizer.batch
+def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
+    """What a client sends as the input of `spec` -> resized images; fails with a reason for what is none (`serving_checks`)."""
+    if spec.dtype != tf.string:
+        return lambda images: resizer.batch(checked_images(images, spec))
 
     def decoded(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
-        return resizer(image)
+        return resizer(decode_in_graph(encoded))
 
     height, width = resizer.static_shape
     if height and width:
 
         def prepared(strings: tf.Tensor) -> ImageBatch:
+            strings = checked_strings(strings, spec)
             signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([2], tf.int32))
             return ImageBatch(*tf.map_fn(decoded, strings, fn_output_signature=signature))
 
@@ -164,6 +165,7 @@ def preparation(kind: str, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
         return tf.reshape(image, [-1]), tf.shape(image), true_shape
 
     def prepared_if_equal(strings: tf.Tensor) -> ImageBatch:
+        strings = checked_strings(strings, spec)
         sizes = tf.TensorSpec([3], tf.int32), tf.TensorSpec([2], tf.int32)
         flat_images, shapes, true_shapes = tf.map_fn(flat, strings, fn_output_signature=(tf.RaggedTensorSpec([None], tf.float32, 0), *sizes))
         equal = tf.debugging.Assert(tf.reduce_all(shapes == shapes[:1]), [UNEQUAL, shapes])

@@ -11,6 +11,7 @@ from pathlib import Path
 from detection.errors import ConfigError
 from detection.files import write_text
 from detection.sweep import results
+from detection.sweep.config_texts import inside
 from detection.sweep.results import Row
 
 
@@ -54,9 +55,11 @@ def _check_ids(found: Sequence[Row]) -> None:
 def _moved(row: Row, folder: Path) -> Row:
     """The row as `folder` sees it, with a copy of its config there."""
     home = Path(row.folder)
-    if row.config and (home / row.config).is_file() and (home / row.config).resolve() != (folder / row.config).resolve():
-        (folder / row.config).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(home / row.config, folder / row.config)
-    if not row.train or "model_dir" not in row.train:
+    if row.config:
+        source, target = (inside(place, row.config, f"row {row.id!r}: config") for place in (home, folder))
+        if source.is_file() and source.resolve() != target.resolve():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    if not row.train or not row.train.get("model_dir"):
         return row
     return dataclasses.replace(row, train={**row.train, "model_dir": os.path.relpath(home / row.train["model_dir"], folder)})

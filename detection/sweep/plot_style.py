@@ -35,6 +35,7 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.fontsize": 9.5,
+    "text.parse_math": False,  # Names come from data, where a dollar is a dollar.
     "svg.fonttype": "path",
     "svg.hashsalt": "detection",  # Otherwise the names inside an SVG differ from run to run.
 }

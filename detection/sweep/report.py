@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, printable
 from detection.files import write_text
 from detection.sweep import config_texts, figures, page
 from detection.sweep.frontier import critical, frontier, points
@@ -79,7 +80,7 @@ def markdown(rows: Sequence[Row], drawn: figures.Drawn, *, command: str = "", he
     blocks += ["## Post-processing", shares_table(rows)] if shares(rows) else []
     blocks += ["## Times", times_table(rows)] if any(milliseconds(row) for row in rows) else []
     failed = [row for row in rows if not row.done]
-    blocks += ["## Failed", _table(("configuration", "reason"), [(f"`{row.id}`", row.reason) for row in failed])] if failed else []
+    blocks += ["## Failed", _table(("configuration", "reason"), [(_code(row.id), row.reason) for row in failed])] if failed else []
     return "\n\n".join(blocks) + "\n"
 
 
@@ -100,7 +101,7 @@ def frontier_table(rows: Iterable[Row]) -> str:
             "" if row.proposals is None else row.proposals,
         )
         costs = (_shown(memory(row)), _shown(number(row.benchmark, "gflops")))
-        lines.append((f"{point.value:.3f}", *what, _shown(point.cost), *costs, names.get(row.id, ""), f"`{row.id}`"))
+        lines.append((f"{point.value:.3f}", *what, _shown(point.cost), *costs, names.get(row.id, ""), _code(row.id)))
     head = ("mAP", "meta-architecture", "feature extractor", "px", "stride", "proposals", "ms", "MiB", "GFLOPs", "", "id")
     return _table(head, lines, right={0, 3, 4, 5, 6, 7, 8})
 
@@ -157,10 +158,10 @@ def _measured(rows: Sequence[Row]) -> str:
     """How many, of what, on what, under which load."""
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
-    counts = ", ".join(f"{count} {name}" for name, count in kinds.items())
+    counts = ", ".join(f"{count} {_words(name)}" for name, count in kinds.items())
     sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
-        sentences.append(f"Timed on {'; '.join(devices(done))}: {_how(done)}; times are medians of one image end to end.")
+        sentences.append(f"Timed on {_words('; '.join(devices(done)))}: {_words(_how(done))}; times are medians of one image end to end.")
     load = loads(done)
     if load:
         sentences.append(f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (more than it has cores: times are too long).")
@@ -190,8 +191,23 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+class _Code(str):
+    """A cell whose text is shown as it is."""
+
+
+def _code(text: str) -> _Code:
+    """In so many backticks that none of its own ends it."""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return _Code(f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`")
+
+
+def _words(text: object) -> str:
+    """Text that comes from data: nothing in it is markup, or a line of its own."""
+    return re.sub(r"([\\`\[\]<>*])", r"\\\1", printable(text))
+
+
 def _table(head: Sequence[object], lines: Iterable[Sequence[object]], right: set[int] = frozenset()) -> str:
     """A Markdown table; what the rows say cannot end a cell."""
     rule = ["---:" if column in right else "---" for column in range(len(head))]
-    rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in (head, *lines)]
+    rows = [[(cell if isinstance(cell, _Code) else _words(cell)).replace("|", "\\|") for cell in line] for line in (head, *lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [rows[0], rule, *rows[1:]])

@@ -16,10 +16,14 @@ from typing import Any
 
 from absl import logging
 
-from detection.errors import ConfigError, DataError
+from detection import json_text
+from detection.errors import ConfigError, DataError, printable
+from detection.sweep import row_check
 
 FILE = "results.jsonl"
-DONE, FAILED = "done", "failed"
+DONE, FAILED = row_check.STATUSES
+_REPORTED = 10  # damaged lines that a message quotes; the others are counted
+_BEGINNING = b'{"id": "'  # of every line that `append` writes
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 
 
@@ -40,7 +44,7 @@ class Row:
     proposals: int | None = None  # at test time; None for SSD
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # axis -> name of the value
     train: Mapping[str, Any] | None = None  # steps, seconds, weights_of: id of the row whose training this one shares, or None
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # tag -> value; empty where nothing was evaluated
+    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)  # tag -> value, None: no number; empty: not evaluated
     benchmark: Mapping[str, Any] | None = None  # a row of benchmark.py --json; None where nothing was timed
     images_evaluated: int = 0
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -58,7 +62,8 @@ class Row:
     @property
     def milliseconds(self) -> float | None:
         """Median of one image end to end; None where it was not measured."""
-        return self.benchmark["milliseconds"]["end_to_end"]["median"] if self.benchmark else None
+        parts = (self.benchmark or {}).get("milliseconds") or {}
+        return (parts.get("end_to_end") or {}).get("median")
 
     @property
     def device(self) -> str:
@@ -67,29 +72,22 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str) -> Row:
-        """Raises ValueError with what is wrong: no JSON, no object, a key missing or of the wrong type."""
-        values = json.loads(text)
+        """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type or out of range."""
+        values = json_text.parse(text, allow_nan=True)
         if not isinstance(values, dict):
-            raise ValueError("expected a JSON object")
-        for name in ("id", "key", "status"):
-            if not isinstance(values.get(name), str) or not values[name]:
-                raise ValueError(f"expected a string as {name!r}")
-        if values["status"] not in (DONE, FAILED):
-            raise ValueError(f"'status' is {values['status']!r}; expected {DONE!r} or {FAILED!r}")
-        for name in ("axes", "metrics"):
-            if not isinstance(values.get(name, {}), dict):
-                raise ValueError(f"expected an object as {name!r}")
-        for name in ("train", "benchmark"):
-            if not isinstance(values.get(name), dict | None):
-                raise ValueError(f"expected an object or null as {name!r}")
+            raise ValueError(f"expected a JSON object, found {json_text.shown(values)}")
+        wrong = list(row_check.problems(values))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        values = row_check.without_nan(values)
         known = {field.name for field in dataclasses.fields(cls)} - {"other", "folder"}
         other = {name: value for name, value in values.items() if name not in known}
-        return cls(**{name: value for name, value in values.items() if name in known}, other=other)
+        return cls(**{name: _printable(value) for name, value in values.items() if name in known}, other=other)
 
     def to_json(self) -> str:
         """One line, without its end."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("other", "folder")}
-        return json.dumps({**values, **self.other}, allow_nan=True)
+        return json.dumps(row_check.without_nan({**values, **self.other}), allow_nan=False)
 
 
 def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Row]:
@@ -99,7 +97,8 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
     devices counts on both.
 
     Raises:
-        ConfigError: a file cannot be read. DataError: `file:line: what is wrong`. A last line that a killed process left half written is left out.
+        ConfigError: a file cannot be read. DataError: `file:line: what is wrong` of all lines that are no rows.
+            A last line that a killed process left half written is left out.
     """
     return distinct(row for path in ([paths] if isinstance(paths, str | os.PathLike) else paths) for row in _read_one(Path(path)))
 
@@ -123,17 +122,24 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
 
 
 def append(path: str | os.PathLike[str], row: Row) -> None:
-    """Adds one line, on the disk when this returns; half a line that a killed writer left at the end is removed. For one writer at a time.
+    """Adds one line, on the disk when this returns. For one writer at a time.
+
+    Half a row that a killed writer left at the end is removed; a last row that is whole and only lacks its end stays.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written. DataError: it ends in something else, which is left as it is.
     """
     try:
         with open(path, "a+b") as stream:
             end = stream.seek(0, os.SEEK_END)
             if end:
                 stream.seek(0)
-                stream.truncate(stream.read().rfind(b"\n") + 1)
+                data = stream.read()
+                kept = data.rfind(b"\n") + 1
+                if _end(Path(path), data[kept:], data.count(b"\n") + 1) is not None:
+                    stream.write(b"\n")
+                else:
+                    stream.truncate(kept)
             stream.write(row.to_json().encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -149,24 +155,60 @@ def file_of(path: str | os.PathLike[str]) -> Path:
 def _read_one(path: Path) -> list[Row]:
     path = file_of(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); give a {FILE} of sweep.py") from None
-    lines = text.split("\n")
     rows: dict[tuple[str, str], Row] = {}
+    wrong: list[str] = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
-            row = dataclasses.replace(Row.from_json(line), folder=str(path.parent))
-        except (ValueError, TypeError) as error:
-            if number == len(lines):  # Without its end: its writer was killed, and will write it again.
-                logging.warning("%s:%d: half a row, of a sweep that was killed or is running; it is left out", path, number)
-                continue
-            raise DataError(f"{path}:{number}: no row of a sweep: {error}; give a {FILE} of sweep.py, or remove the line") from None
+            row = _end(path, line, number) if number == len(lines) else _row(line) if line.strip() else None
+        except ValueError as error:
+            wrong.append(f"{number}: no row of a sweep: {error}")
+            continue
+        except DataError as error:
+            wrong.append(str(error).removeprefix(f"{path}:"))
+            continue
+        if row is None:
+            continue
         for place in [place for place in rows if place[0] == row.id and (place[1] == row.device or "" in (place[1], row.device))]:
             del rows[place]
-        rows[row.id, row.device] = row
+        rows[row.id, row.device] = dataclasses.replace(row, folder=str(path.parent))
+    if wrong:
+        more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
+        listed = f"; {path}:".join(wrong[:_REPORTED])
+        raise DataError(f"{path}:{listed}{more}; give a {FILE} of sweep.py, or remove the line{'s' * (len(wrong) > 1)}: nothing was changed")
     return list(rows.values())
+
+
+def _row(line: bytes) -> Row:
+    try:
+        return Row.from_json(line.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start} of the line)") from None
+
+
+def _end(path: Path, line: bytes, number: int) -> Row | None:
+    """What stands after the last line end: nothing, a row, or the beginning of one whose writer was killed and will write it again (None).
+
+    Raises:
+        DataError: it is something else, such as a line that was not written here, which nobody may remove.
+    """
+    if not line.strip():
+        return None
+    try:
+        return _row(line)
+    except ValueError as error:
+        if line.startswith(_BEGINNING[: len(line)]) and not line.rstrip().endswith(b"}"):
+            logging.warning("%s:%d: half a row, of a sweep that was killed or is running; it is left out", path, number)
+            return None
+        raise DataError(f"{path}:{number}: no row of a sweep: {error}") from None
+
+
+def _printable(value: Any) -> Any:
+    """Text in rows reaches terminals, tables and figures: what acts there instead of being shown is escaped, also in what lies inside a value."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(name): _printable(one) for name, one in value.items()}
+    return [_printable(one) for one in value] if isinstance(value, list) else value

@@ -37,6 +37,8 @@ from detection.sweep.process import Outcome, Running, Stage, check_memory_limit,
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
+from detection.train import cluster
+from detection.train.interrupt import STOPS
 
 _POLL_SECONDS = 0.1
 
@@ -70,6 +72,7 @@ def run(
         Stopped: by a signal; the same call goes on.
     """
     check_memory_limit(options.memory_gib)
+    cluster.refuse()  # Each training would; one error is enough.
     folder = Path(output)
     with _claimed(folder):
         return _Sweep(sweep, configurations, folder, options, sys.stderr if stream is None else stream).run()
@@ -265,8 +268,8 @@ class _Sweep:
             signal.signal(number, before[number])  # The second one acts as if this did not exist.
 
         # Python delivers signals to the main thread only; elsewhere they keep their meaning.
-        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-        before = {number: signal.signal(number, note) for number in numbers}
+        numbers = STOPS if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, note) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
         try:
             yield
         finally:

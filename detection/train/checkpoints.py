@@ -7,26 +7,27 @@ when one was last kept for good. A folder given to `load_into` is another matter
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.errors import ConfigError
 from detection.files import write_text
-from detection.train import checkpoint_files
+from detection.train import checkpoint_files, names
 from detection.train.checkpoint_files import DATA, INDEX, UnreadableCheckpointError
+from detection.train.names import AVERAGE, GLOBAL_STEP, is_optional
 
 NAME = "model.ckpt"
-GLOBAL_STEP = "global_step"
-AVERAGE = "ExponentialMovingAverage"
 _STATE = "checkpoint"
-_RANDOM = "seed_generator_state"
+_INTERIM = "# interim: "  # before a step, in the state file: TensorFlow's own tools skip such lines
 _PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
 
 
@@ -38,6 +39,7 @@ class Checkpoints:
         self._keep = keep
         self._keep_every_seconds = keep_every_hours * 3600.0
         self._preserved: set[int] = set()
+        self._interim: set[int] = set()
         self._last_preserved = time.time()
         self._read_state()
 
@@ -47,8 +49,12 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return steps_in(self.folder)
 
-    def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable]) -> Path:
+    def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable], interim: bool = False) -> Path:
         """Writes `model.ckpt-<step>`, then drops what is no longer kept.
+
+        Args:
+          interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes with the next save, so that the
+            run ends with the checkpoints of one that was never stopped.
 
         Raises:
           OSError: nothing was written; the checkpoints before it are untouched.
@@ -56,12 +62,35 @@ class Checkpoints:
         prefix = self.prefix(step)
         checkpoint_files.write(prefix, tensors)
         # The checkpoint is safe now; whatever fails from here on must not make it look lost.
-        for tidy in (self._rotate, self._write_state):
-            try:
-                tidy(newest=step)
-            except OSError as error:
-                logging.warning("%s is saved, but the files beside it cannot be brought up to date (%s)", prefix, error)
+        self._interim = {*self._interim, step} if interim else self._interim - {step}
+        self._tidy(step, whole=not interim)
         return prefix
+
+    def finish_rotation(self, newest: int) -> None:
+        """What a killed run did not get to: drops what is no longer kept, and halves of deleted checkpoints. Call it with the folder's lock held.
+
+        Args:
+          newest: the step that the run goes on from.
+        """
+        for data in self.folder.glob(f"{NAME}-*{DATA}"):
+            step = data.name[len(NAME) + 1 : -len(DATA)]
+            if step.isdecimal() and int(step) < newest and data.is_file() and not Path(f"{self.prefix(int(step))}{INDEX}").exists():
+                data.unlink(missing_ok=True)
+        self._tidy(newest, whole=newest not in self._interim)
+
+    def _tidy(self, newest: int, whole: bool) -> None:
+        for tidy in (self._drop_interim, self._rotate, self._write_state) if whole else (self._write_state,):
+            try:
+                tidy(newest=newest)
+            except OSError as error:
+                logging.warning(
+                    "%s is saved, but the files beside it cannot be brought up to date (%s)", self.prefix(newest), files.explain(error) or error
+                )
+
+    def _drop_interim(self, newest: int) -> None:
+        for step in sorted(self._interim - {newest}):
+            checkpoint_files.delete(self.prefix(step))
+        self._interim &= {newest}
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
         """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what was passed over.
@@ -92,7 +121,7 @@ class Checkpoints:
         return None
 
     def _rotate(self, newest: int) -> None:
-        rotating = [step for step in self.steps() if step not in self._preserved]
+        rotating = [step for step in self.steps() if step not in self._preserved | self._interim]
         for step in rotating[: -self._keep]:
             if step == newest:
                 continue  # A run that went back to an older step must not lose what it has just saved.
@@ -109,6 +138,7 @@ class Checkpoints:
         lines += [f'all_model_checkpoint_paths: "{NAME}-{step}"' for step in steps]
         lines += [f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps]
         lines += [f"last_preserved_timestamp: {self._last_preserved}"]
+        lines += [f"{_INTERIM}{step}" for step in sorted(self._interim)]
         write_text(self.folder / _STATE, "\n".join(lines) + "\n")
 
     def _read_state(self) -> None:
@@ -125,6 +155,7 @@ class Checkpoints:
             listed = set(steps[-self._keep :])
         # A checkpoint newer than the list was saved just before a kill; an older one that is not listed was preserved.
         self._preserved = {step for step in steps if step not in listed and step < max(listed)}
+        self._interim = {int(step) for step in re.findall(rf"^{_INTERIM}(\d+)$", text, re.MULTILINE)} & set(steps)
         try:
             self._last_preserved = float(stamp[1]) if stamp else self._last_preserved
         except ValueError:
@@ -145,11 +176,6 @@ def steps_in(folder: str | os.PathLike) -> list[int]:
     return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(folder)) if match)
 
 
-def is_optional(name: str) -> bool:
-    """Whether a variable may be missing from a checkpoint: counters of random generators, which name-based checkpoints from elsewhere lack."""
-    return name.endswith(_RANDOM)
-
-
 def by_name(detector) -> dict[str, tf.Variable]:
     """The detector's variables under their checkpoint names: their paths.
 
@@ -158,34 +184,40 @@ def by_name(detector) -> dict[str, tf.Variable]:
     named, generators = {}, 0
     for variable in detector.variables:
         if is_optional(variable.path):
-            named[f"generator_{generators}/{_RANDOM}"] = variable
+            named[f"generator_{generators}/{names.RANDOM}"] = variable
             generators += 1
         else:
             named[variable.path] = variable
     return named
 
 
-def load_into(detector, path: str | os.PathLike, moving_averages: bool = False) -> int:
+def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False) -> int:
     """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where there is one.
 
     Args:
       detector: anything with `variables`, each with a `path`, a `shape` and `assign`.
       path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
+      allow_unused: only warn where weights in the model's scopes have no place, which tells the checkpoint of another network.
 
     Returns:
       The global step of the checkpoint; 0 if it has none.
 
     Raises:
-      ConfigError: unreadable, or a variable is missing or has another shape. Nothing is assigned then.
+      ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another network. Nothing is assigned then.
     """
     prefix = checkpoint_files.locate(path)
     found = checkpoint_files.entries(prefix)
     variables = by_name(detector)
-    sources = {name: f"{name}/{AVERAGE}" if moving_averages and f"{name}/{AVERAGE}" in found else name for name in variables}
-    if moving_averages and not any(source.endswith(AVERAGE) for source in sources.values()):
+    averaged = [name for name in variables if f"{name}/{AVERAGE}" in found]
+    if moving_averages and not averaged:
         raise ConfigError(f"{prefix}: holds no moving averages; set eval_config.use_moving_averages to false")
+    taken = averaged if moving_averages else ()
+    sources = {name: f"{name}/{AVERAGE}" if name in taken else name for name in variables}
     sources = {name: source for name, source in sources.items() if source in found or not is_optional(name)}
     check_fit(prefix, {source: tuple(variables[name].shape) for name, source in sources.items()}, found)
+    check_used(prefix, variables, found, allow_unused)
+    if averaged and not moving_averages:
+        _remark_averages(os.path.dirname(prefix))
     step = (GLOBAL_STEP,) if GLOBAL_STEP in found else ()
     values = checkpoint_files.read(prefix, {*sources.values(), *step})
     for name, source in sources.items():
@@ -197,7 +229,11 @@ def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], 
     """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are not."""
     missing = sorted(name for name in wanted if name not in found)
     if missing:
-        raise ConfigError(f"{prefix}: {_some(missing)} not in the checkpoint ({len(wanted) - len(missing)} of {len(wanted)} variables are); {_FIX}")
+        why = names.cause(wanted, found, names.unused(wanted, found))
+        raise ConfigError(
+            f"{prefix}: {_some(missing)} not in the checkpoint "
+            f"({len(wanted) - len(missing)} of {len(wanted)} variables are){f'; {why}' if why else ''}; {_FIX}"
+        )
     differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
     if differ:
         name = differ[0]
@@ -205,9 +241,29 @@ def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], 
         raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {_FIX}")
 
 
+def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collection[str], allow: bool) -> None:
+    """Raises ConfigError where the checkpoint has weights in the model's scopes that the model has no place for; warns if `allow`."""
+    left = names.unused(wanted, found)
+    if not left:
+        return
+    what = f"{prefix}: {names.shown(left)} {'has' if len(left) == 1 else 'have'} no place in the model"
+    why = names.cause(wanted, found, left)
+    if not allow:
+        raise ConfigError(
+            f"{what}, so the checkpoint is of another network ({why}); {_FIX}, or leave them out by {names.ALLOW_UNUSED}"
+        )
+    logging.warning("%s and %s left out (%s)", what, "is" if len(left) == 1 else "are", why)
+
+
+@functools.lru_cache(maxsize=64)
+def _remark_averages(folder: str) -> None:
+    """Once a folder: those who wait for checkpoints read many."""
+    advice = "set eval_config.use_moving_averages: true to take them"
+    logging.warning("%s: the moving averages that its checkpoints hold are not used; %s", folder or ".", advice)
+
+
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown} {'is' if len(names) == 1 else 'are'}" if len(names) <= 3 else f"{shown} and {len(names) - 3} more are"
+def _some(missing: list[str]) -> str:
+    return f"{names.shown(missing)} {'is' if len(missing) == 1 else 'are'}"

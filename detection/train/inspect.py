@@ -17,9 +17,9 @@ import tensorflow as tf
 from detection import config as configs
 from detection.builders import feature_extractor, pipeline
 from detection.errors import ConfigError, DetectionError
-from detection.train import checkpoint_files, checkpoints, outline, recognise, restore
+from detection.train import checkpoint_files, checkpoints, names, outline, recognise, restore
 from detection.train.checkpoint_files import Entry
-from detection.train.checkpoints import AVERAGE, GLOBAL_STEP
+from detection.train.names import AVERAGE, GLOBAL_STEP
 from detection.train.outline import Shapes
 from detection.train.restore import FineTune, Report
 
@@ -67,7 +67,7 @@ def inspect(request: Request) -> Inspection:
         raise ConfigError("nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint")
     prefix = checkpoint_files.locate(start.path)
     found = checkpoint_files.entries(prefix)
-    weights = {name: entry.shape for name, entry in found.items() if not restore.is_bookkeeping(name, found)}
+    weights = {name: entry.shape for name, entry in found.items() if not names.is_bookkeeping(name, found)}
     facts = _facts(prefix, found, weights)
     column = max(len(subject) for subject, _ in facts)
     lines = [prefix, *(f"  {subject:{column}}  {said}" for subject, said in facts), "", _HEADER, *_names(weights, request)]
@@ -76,7 +76,9 @@ def inspect(request: Request) -> Inspection:
     matched = restore.match(model.shapes, found, start)
     lines += ["", f"{request.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
     lines += _use(matched.report, model.shapes, found, start, request)
-    return Inspection(lines, "" if matched.sources else f"{prefix}: {restore.nothing_fits(model.shapes, found, start)}")
+    doubts = restore.examine(model.shapes, found, start, matched)
+    lines += [f"  another network? {doubts.remark}"] if doubts.remark else []
+    return Inspection(lines, f"{prefix}: {doubts.fault}" if doubts.fault else "")
 
 
 class _Model(NamedTuple):
@@ -167,8 +169,8 @@ def _size(prefix: str) -> str:
 def _not_finite(prefix: str, found: Mapping[str, Entry]) -> list[str]:
     """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged file."""
     faulty: list[str] = []
-    for names in _chunks(found):
-        values = checkpoint_files.read(prefix, names)
+    for chunk in _chunks(found):
+        values = checkpoint_files.read(prefix, chunk)
         faulty += [name for name, value in values.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     return faulty
 
@@ -187,16 +189,16 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
 def _use(report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request) -> Iterator[str]:
     """The rows of the report that are not empty, each with what it is about."""
     for row, meaning in _ROWS.items():
-        names = getattr(report, row)
-        if not names:
+        listed = getattr(report, row)
+        if not listed:
             if row == "restored":
                 yield f"  0 {meaning}"
             continue
-        yield f"  {len(names)} {meaning.format(kind=start.kind)}:"
+        yield f"  {len(listed)} {meaning.format(kind=start.kind)}:"
         if row in ("mismatched", "adapted"):
-            yield from _differences(names, shapes, found, start, request.all_names)
+            yield from _differences(listed, shapes, found, start, request.all_names)
         else:
-            yield from _names({name: found[name].shape if row == "unexpected" else shapes[name] for name in names}, request)
+            yield from _names({name: found[name].shape if row == "unexpected" else shapes[name] for name in listed}, request)
 
 
 def _differences(names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool) -> Iterator[str]:

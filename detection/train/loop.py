@@ -22,17 +22,20 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.data.input import count_records, iterate, train_dataset
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
-from detection.train import checkpoints, restore, run_dir, strategies
+from detection.train import checkpoints, cluster, frozen, restore, run_dir, strategies
 from detection.train.best import Best
 from detection.train.checkpoints import Checkpoints
 from detection.train.evaluation import Evaluation
 from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
+from detection.train.memory import out_of_memory
+from detection.train.schedules import CosineDecay
 from detection.train.settings import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
@@ -70,8 +73,14 @@ def train(
     """
     if pipeline.train is None or pipeline.train_input is None:
         raise ConfigError(f"the config has no {'train_config' if pipeline.train is None else 'train_input_reader'}; training needs one")
+    cluster.refuse()
     options = RunOptions() if options is None else options
     settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
+    if isinstance(settings.optimizer.schedule, CosineDecay) and settings.optimizer.schedule.total_steps < settings.num_steps:
+        raise ConfigError(
+            f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps}) of "
+            "cosine_decay_learning_rate: from then on the learning rate would be 0; set total_steps to num_steps"
+        )
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy
     strategies.check_batch(settings.batch_size, strategy)
@@ -80,10 +89,8 @@ def train(
         try:
             return run.to_the_end()
         except tf.errors.ResourceExhaustedError as error:
-            raise ConfigError(
-                f"step {run.step_number}: out of memory with train_config.batch_size {settings.batch_size}; lower it, or the image_resizer's "
-                f"dimensions ({str(error).splitlines()[0][:150]})"
-            ) from error
+            when, field = f"step {run.step_number}", "train_config.batch_size"
+            raise out_of_memory(when, field, settings.batch_size, pipeline.text, error) from error
         finally:
             run.close()
 
@@ -97,6 +104,7 @@ class _Run:
         self.progress: Progress | None = None
         self.data_ended = False
         self.examples: Generator[Example] | None = None
+        self.watch: LossesWatch | None = None
         if options.seed is not None:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
@@ -105,12 +113,20 @@ class _Run:
         with strategy.scope():
             self.detector = pipeline.make_detector()
             self.detector.build_weights()
+            names = [variable.path for variable in self.detector.trainable_variables]
+            frozen.check(self.settings, names)
             self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
         self.step_number = self._restore(resumed)
+        if kept := frozen.summary(self.settings, names):
+            self._say(kept)
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
         self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
-        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=self.step_number if resumed else None)
+        if resumed is not None:
+            self.checkpoints.finish_rotation(self.step_number)
+        self.evaluation_due = self.evaluation is not None and run_dir.evaluation_is_due(folder, self.saved_step)
+        evaluated = None if resumed is None else self.step_number - self.evaluation_due
+        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=evaluated)
         self.metrics: dict[str, float] = {}  # of the last evaluation
         self.losses: dict[str, float] = {}  # means of the last steps
 
@@ -120,19 +136,24 @@ class _Run:
             if not self._is_done():
                 self._open_input()
                 with self._show_progress():
+                    if self.evaluation_due:  # The run that is gone on with was stopped in it.
+                        self._evaluate(stop)
                     while not self._is_done() and not self.best.gives_up():
                         self._make_step()
                         self._look_and_log()
-                        if self._is_due(self.options.checkpoint_every):
+                        self.evaluation_due = self._evaluation_is_due()
+                        if self.evaluation_due or self._is_due(self.options.checkpoint_every):
                             self._save()
                         if stop.signal_number is not None:
-                            self._save(must_succeed=True)
+                            self._save(must_succeed=True, interim=True)
                             raise Interrupted(self._stopped(f"by signal {stop.signal_number}"), stop.signal_number)
-                        if self._evaluation_is_due():
+                        if self.evaluation_due:
                             self._evaluate(stop)
                     self._save(must_succeed=True)
             if self.evaluation is not None and self.evaluation.last_step != self.step_number:
                 self._evaluate(stop)
+            if self.evaluation is not None and self.evaluation.unwritten:
+                raise ConfigError(f"{self.evaluation.unwritten[0]}; the last checkpoint is {self._last_checkpoint()}; make room and start again")
         self._say(self._stopped(self._reason()))
         return self.metrics or self.losses
 
@@ -152,7 +173,8 @@ class _Run:
             return step
         start = self.settings.fine_tune
         if start is not None:
-            report = restore.restore(checkpoints.by_name(self.detector), start)
+            allow_unused = self.options.allow_unused_checkpoint_variables
+            report = restore.restore(checkpoints.by_name(self.detector), start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0
@@ -200,7 +222,7 @@ class _Run:
             self.data_ended = True
             return
         except DataError:
-            self._save()
+            self._save(interim=True)
             raise
         traces = self.step.traces
         result = self.step(example)
@@ -231,7 +253,7 @@ class _Run:
             losses = {tag.removeprefix("Loss/").removesuffix("_loss"): value for tag, value in latest.items() if tag.startswith("Loss/")}
             self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
 
-    def _save(self, must_succeed: bool = False) -> None:
+    def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
         """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends anyway."""
         self._look()
         if self.saved_step == self.step_number or self.watch.streak:
@@ -242,23 +264,25 @@ class _Run:
             )
             return
         try:
-            self.checkpoints.save(self.step_number, self.state.variables())
+            if self.evaluation_due:
+                run_dir.note_evaluation(self.folder, self.step_number)
+            self.checkpoints.save(self.step_number, self.state.variables(), interim)
             self.saved_step = self.step_number
         except OSError as error:
-            message = f"{error}; the last checkpoint is {self._last_checkpoint()}"
+            message = f"{files.explain(error) or error}; the last checkpoint is {self._last_checkpoint()}"
             if must_succeed:
                 raise ConfigError(f"{message}; make room and start again") from error
             logging.error("%s; training goes on", message)
 
     def _evaluate(self, stop: StopRequest) -> None:
-        if self.progress is not None:
-            self._save()
         with stop.at_once(f"the last checkpoint is {self._last_checkpoint()}"):
             averages = self.state.averaged() if self.pipeline.evaluate.use_moving_averages else None
             self.metrics = self.evaluation.run(self.step_number, averages)
         saved = self.checkpoints.prefix(self.step_number) if self.saved_step == self.step_number else None
         if self.best.offer(self.step_number, self.metrics, saved):
             self._say(f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in {self.best.folder}")
+        run_dir.forget_evaluation(self.folder)
+        self.evaluation_due = False
         if self.progress is not None:
             self.feed.restart_clock()
 
@@ -287,7 +311,8 @@ class _Run:
         return f"the {self.pipeline.train_input.num_epochs} epochs of train_input_reader.num_epochs"
 
     def _stopped(self, how: str) -> str:
-        return f"step {self.step_number}: stopped {how}; the last checkpoint is {self._last_checkpoint()}"
+        skipped = self.watch.skipped() if self.watch is not None else ""
+        return f"step {self.step_number}: stopped {how}{skipped}; the last checkpoint is {self._last_checkpoint()}"
 
     def _say(self, text: str) -> None:
         if self.progress is None:

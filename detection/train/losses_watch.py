@@ -1,7 +1,8 @@
 """Looks at the losses of past steps, without making the accelerator wait for every one of them.
 
-The compiled step leaves weights alone when its loss is not finite, so it is enough to look every few steps. One such step now and then (an odd
-image) is told and passed over; several in a row mean that training has diverged.
+The compiled step leaves weights alone when its loss or gradient is not finite (in half precision a gradient can overflow while the loss is fine), so
+it is enough to look every few steps. One such step now and then (an odd image) is reported, counted and left out; several in a row mean that training
+has diverged.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.errors import DivergedError
 from detection.files import write_text
 from detection.train.step import StepResult
@@ -71,9 +73,15 @@ class LossesWatch:
             self.total_skipped += 1
             if len(self._bad) >= self._limit:
                 self._diverge(last_checkpoint)
-            logging.warning("step %d: the loss is not finite (%s); this update is left out; images: %s", step, _odd(latest), _few(ids))
+            count = f" ({self.total_skipped} so far)" if self.total_skipped > 1 else ""
+            logging.warning("step %d: %s; this update is left out%s; images: %s", step, _odd(latest), count, _few(ids))
         self._pending.clear()
         return latest
+
+    def skipped(self) -> str:
+        """How many updates were left out so far, for the last line of a run; empty where none was."""
+        count = self.total_skipped
+        return f", {count} update{'s'[: count > 1]} left out because a loss or gradient was not finite" if count else ""
 
     def means(self) -> dict[str, float]:
         """Means over the finite steps since the last call; empty if there were none."""
@@ -90,16 +98,19 @@ class LossesWatch:
             write_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
             where = f"all in {record}"
         except OSError as error:  # The divergence is what the user must hear of.
-            where = f"{record} cannot be written: {error.strerror or error}"
+            where = f"{record} cannot be written: {files.reason(error)}"
         raise DivergedError(
-            f"step {first.step}: the loss is not finite ({_odd(first.values)}), nor in the {self._limit - 1} steps after it; learning rate "
+            f"step {first.step}: {_odd(first.values)}, nor in the {self._limit - 1} steps after it; learning rate "
             f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last checkpoint: "
             f"{last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
         )
 
 
 def _odd(values: dict[str, float]) -> str:
-    return ", ".join(f"{tag} {value:g}" for tag, value in values.items() if not np.isfinite(value)) or "gradient"
+    """What is not finite: the loss, or the gradient of a finite one."""
+    odd = {tag: value for tag, value in values.items() if not np.isfinite(value)}
+    what = "loss" if any(tag.startswith("Loss/") for tag in odd) else "gradient"
+    return f"the {what} is not finite ({', '.join(f'{tag} {value:g}' for tag, value in odd.items())})"
 
 
 def _few(ids: list[str]) -> str:

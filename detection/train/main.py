@@ -13,7 +13,7 @@ import tensorflow as tf
 from detection import config as config_files
 from detection.builders import pipeline as pipeline_builder
 from detection.errors import ConfigError
-from detection.train import strategies
+from detection.train import cluster, strategies
 from detection.train.evaluation import evaluate_checkpoints
 from detection.train.loop import train
 from detection.train.settings import RunOptions
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 TRAINING_DATA = "training_data"  # folder of model_dir for results on what was trained on, apart from the held-out ones
+_NAMED = re.compile(r"\s*[\w.]+(?:\[\d+\])?\s*\+?=")
 
 
 class EvalOnly(NamedTuple):
@@ -34,6 +35,7 @@ class EvalOnly(NamedTuple):
     max_retries: int = 0
     training_data: bool = False  # evaluate on the training input
     sample_1_of_n: int = 5  # of the training input
+    allow_unused: bool = False  # checkpoints of another network too
 
 
 def run(
@@ -56,6 +58,7 @@ def run(
     Returns:
       Tag -> value of the last evaluation.
     """
+    cluster.refuse()
     options = RunOptions() if options is None else options
     if deterministic:
         options = dataclasses.replace(options, seed=0 if options.seed is None else options.seed)
@@ -74,17 +77,25 @@ def run(
         run_once=eval_only.run_once,
         timeout=eval_only.timeout,
         max_retries=eval_only.max_retries,
+        allow_unused=eval_only.allow_unused,
     )
 
 
 def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
     """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must be there."""
-    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths))
+    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths, training=check_paths))
 
 
 def split_settings(text: str) -> list[str]:
     """Settings of one flag, `a=1,b=[2,3]`, apart: at commas outside brackets that a name and `=` follow."""
-    return [part for part in re.split(r",(?=\s*[\w.]+(?:\[\d+\])?\s*\+?=)(?![^\[{]*[\]}])", text) if part.strip()]
+    parts, end, inside = [], len(text), False
+    for position in range(len(text) - 1, -1, -1):  # From behind: a comma lies within brackets where the next bracket after it closes.
+        if text[position] in "[]{}":
+            inside = text[position] in "]}"
+        elif text[position] == "," and not inside and _NAMED.match(text, position + 1):
+            parts.append(text[position + 1 : end])
+            end = position
+    return [part for part in (text[:end], *reversed(parts)) if part.strip()]
 
 
 def _on_training_data(pipeline: Pipeline, sample_1_of_n: int) -> Pipeline:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from detection.errors import ConfigError
 from detection.networks import catalogue
 from detection.networks.classifier import Classifier, ClassifierSpec
-from detection.train import checkpoint_files, checkpoints, recognise, restore
-from detection.train.checkpoints import AVERAGE
+from detection.train import checkpoint_files, checkpoints, names, recognise, restore
+from detection.train.names import AVERAGE
 from detection.train.restore import FineTune, Report
 
 
@@ -36,7 +38,14 @@ class Pretrained(NamedTuple):
         return f"{what}: all {len(self.report.restored)} variables from {self.source}{averages}"
 
 
-def load(checkpoint: str, network: str = "", depth_multiplier: float | None = None, moving_averages: bool = False) -> Pretrained:
+def load(
+    checkpoint: str,
+    network: str = "",
+    depth_multiplier: float | None = None,
+    moving_averages: bool = False,
+    *,
+    allow_unused: bool = False,
+) -> Pretrained:
     """Builds the classifier that a checkpoint is of and fills it.
 
     Args:
@@ -44,9 +53,11 @@ def load(checkpoint: str, network: str = "", depth_multiplier: float | None = No
       network: its name in the catalogue; "": as the checkpoint's scope says.
       depth_multiplier: None: as the checkpoint's shapes say. The number of logits is always read off them.
       moving_averages: take the averaged copy of what has one.
+      allow_unused: only warn of what the network has no place for, heads that it lacks apart.
 
     Raises:
-      ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable. The line names it.
+      ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable or has more. The line
+        names it.
     """
     if network:
         catalogue.find(network)
@@ -66,6 +77,7 @@ def load(checkpoint: str, network: str = "", depth_multiplier: float | None = No
     shapes = {variable: tuple(value.shape) for variable, value in variables.items()}
     report = restore.match(shapes, found, FineTune(prefix, "full")).report
     _check_complete(prefix, f"{name} at depth multiplier {multiplier:g}", report)
+    _check_used(prefix, f"{name} at depth multiplier {multiplier:g}", report, found, allow_unused)
     averaged = {variable for variable in report.restored if f"{variable}/{AVERAGE}" in found}
     if moving_averages and not averaged:
         raise ConfigError(f"{prefix}: holds no moving averages; leave --moving_averages out")
@@ -86,10 +98,22 @@ def _name(prefix: str, network: str, seen: recognise.Network | None) -> str:
     return seen.name
 
 
+def _check_used(prefix: str, what: str, report: Report, found: Collection[str], allow: bool) -> None:
+    """Raises ConfigError where the checkpoint has weights that the network has no place for; warns if `allow`."""
+    left = names.unused_at_start(report.restored, found, classifier=True)
+    if not left:
+        return
+    why = names.cause(report.restored, found, left)
+    said = f"{prefix}: {names.shown(left)} {'has' if len(left) == 1 else 'have'} no place in {what} ({why})"
+    if not allow:
+        raise ConfigError(f"{said}, so it is another network; leave them out by {names.ALLOW_UNUSED}")
+    logging.warning("%s", said)
+
+
 def _check_complete(prefix: str, what: str, report: Report) -> None:
     """Raises ConfigError, with the first names, where a variable is missing or has another shape."""
     total = sum(map(len, (report.restored, report.missing, report.mismatched)))
-    for names, has in ((report.missing, "lacks"), (report.mismatched, "has in another shape")):
-        if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise ConfigError(f"{prefix}: {has} {len(names)} of the {total} variables of {what}: {shown}")
+    for listed, has in ((report.missing, "lacks"), (report.mismatched, "has in another shape")):
+        if listed:
+            shown = names.shown(listed)
+            raise ConfigError(f"{prefix}: {has} {len(listed)} of the {total} variables of {what}: {shown}")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from detection.networks import catalogue
 from detection.train import checkpoints
 from detection.train.checkpoint_files import Entry
-from detection.train.restore import EXTRACTOR_SCOPES
+from detection.train.names import EXTRACTOR_SCOPES
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -9,15 +9,16 @@ The kinds are the config's `fine_tune_checkpoint_type`:
     full            a detector: everything of matching name
 
 A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another number of
-classes); the report says so, and matching nothing at all is an error. One shape is made to fit: SSD has the fully connected layers of VGG16 as
-thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values are taken as they are, not their moving averages, as
-the reference takes them.
+classes); the report says so. Matching nothing at all is an error, and so is a checkpoint of another network: one whose batch norm has no
+place in the layers that take its kernels, or one with most of its arrays in another shape. One shape is made to fit: SSD has the fully
+connected layers of VGG16 as thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values are taken as they are,
+not their moving averages, as the reference takes them.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -25,16 +26,12 @@ from absl import logging
 
 from detection.errors import ConfigError
 from detection.networks import vgg
-from detection.train import checkpoint_files
+from detection.train import checkpoint_files, names
 from detection.train.checkpoint_files import Entry
-from detection.train.checkpoints import AVERAGE, GLOBAL_STEP, is_optional
+from detection.train.names import EXTRACTOR_SCOPES, is_bookkeeping, is_optional
 
 KINDS = ("classification", "detection", "full")
-EXTRACTOR_SCOPES = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
-_SLOTS = {"Momentum", "RMSProp", "RMSProp_1", "RMSProp_2", "Adam", "Adam_1", "Adagrad", "Adadelta", "Adadelta_1", "Ftrl", "Ftrl_1", AVERAGE}
-_SCALARS = {GLOBAL_STEP, "beta1_power", "beta2_power"}
 _THINNED = tuple(f"{vgg.SCOPE}/{layer}/{part}" for layer in ("fc6", "fc7") for part in ("weights", "biases"))
-_INPUT_MEAN = "mean_rgb"  # what was subtracted from the pixels, in tf-slim's VGG and ResNet checkpoints
 
 
 class FineTune(NamedTuple):
@@ -58,7 +55,7 @@ class Report(NamedTuple):
     def table(self) -> str:
         """One line a row: how many, which, and an example."""
         rows = [(what, getattr(self, field)) for field, what in MEANINGS.items() if field != "adapted" or self.adapted]
-        return "\n".join(f"  {len(names):5d}  {what}{f', e.g. {names[0]}' if names else ''}" for what, names in rows)
+        return "\n".join(f"  {len(listed):5d}  {what}{f', e.g. {listed[0]}' if listed else ''}" for what, listed in rows)
 
 
 MEANINGS = {
@@ -113,7 +110,7 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
         if row in ("restored", "adapted"):
             sources[name] = source
     rows["unexpected"] = sorted(name for name in found if name not in wanted and not is_bookkeeping(name, found))
-    return Match(sources, Report(**{row: tuple(names) for row, names in rows.items()}))
+    return Match(sources, Report(**{row: tuple(listed) for row, listed in rows.items()}))
 
 
 def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
@@ -132,41 +129,91 @@ def _thinned(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry]) 
     return sources if fits else {}
 
 
-def restore(variables: Mapping[str, tf.Variable], start: FineTune) -> Report:
+def restore(variables: Mapping[str, tf.Variable], start: FineTune, *, allow_unused: bool = False) -> Report:
     """Assigns what fits and reports the rest.
 
     Args:
       variables: the model's variables by name, e.g. `checkpoints.by_name(detector)`.
+      allow_unused: start from the checkpoint of another network too, with a warning.
 
     Raises:
-      ConfigError: no such checkpoint, unreadable, object-based, unknown kind, or nothing in it fits.
+      ConfigError: no such checkpoint, unreadable, object-based, unknown kind, nothing in it fits, or it is of another network.
     """
     check_kind(start.kind)
     prefix = checkpoint_files.locate(start.path)
     found = checkpoint_files.entries(prefix)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    sources, report = match(shapes, found, start)
-    if not sources:
-        raise ConfigError(f"{prefix}: {nothing_fits(shapes, found, start)}")
+    matched = match(shapes, found, start)
+    sources, report = matched
+    doubts = examine(shapes, found, start, matched)
+    if doubts.fault and not (allow_unused and sources):
+        way_out = f", or start from it all the same by {names.ALLOW_UNUSED}" if sources else ""
+        raise ConfigError(f"{prefix}: {doubts.fault}{way_out}")
     values = checkpoint_files.read(prefix, set(sources.values()))
     for name, source in sources.items():
         variables[name].assign(vgg.decimate(source, values[source], shapes[name]) if name in report.adapted else values[source])
-    for row, names in report._asdict().items():
-        logging.debug("%s: %s", row, ", ".join(names))
+    for row, listed in report._asdict().items():
+        logging.debug("%s: %s", row, ", ".join(listed))
+    for doubt in filter(None, (doubts.fault, doubts.remark)):
+        logging.warning("%s: %s", prefix, doubt)
     if report.mismatched:
         logging.warning("%s: %s", prefix, _differing(report.mismatched))
     return report
 
 
+class Doubts(NamedTuple):
+    """Why a checkpoint seems to be of another network than the model's, each "" if nothing speaks for it."""
+
+    fault: str  # what it restores would be no network at all
+    remark: str  # what may be meant
+
+
+def examine(
+    shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], start: FineTune, matched: Match
+) -> Doubts:
+    """Whether the checkpoint's extractor is the model's. Heads are another matter: they are expected to differ.
+
+    Batch norm that was learnt with a kernel and is left out changes what the kernel computes, so that is a fault; biases and whole layers
+    that are left out may be what the config wants. Arguments as of `match`, whose result is `matched`.
+    """
+    if not matched.sources:
+        return Doubts(nothing_fits(shapes, found, start), "")
+    sources = {name: source for name in shapes if (source := source_name(name, start.kind, start.load_all))}
+    wanted = {source for name, source in sources.items() if not is_optional(name)}
+    one_stage_of_two = any(name.startswith("First") for name in shapes) and not any(name.startswith("Second") for name in shapes)
+    left = names.unused_at_start(wanted, found, start.kind == "classification", whole=not one_stage_of_two)
+    layers = {names.layer(source) for name, source in sources.items() if name.startswith(EXTRACTOR_SCOPES)}
+    norms = [name for name in left if names.is_norm(name) and names.layer(name) in layers]
+    others = [name for name in left if name not in norms]
+    remark = f"{_no_place(others)}: {names.cause(wanted, found, others)}" if others else ""
+    if norms:
+        why = names.cause(wanted, found, norms)
+        fault = f"{_no_place(norms)}, though it takes the kernels they were trained with ({why}); use the checkpoint's network"
+        return Doubts(fault, remark)
+    return Doubts(_mostly_of_another_shape(shapes, found, sources, matched.report), remark)
+
+
+def _no_place(listed: Sequence[str]) -> str:
+    return f"{names.shown(listed)} {'has' if len(listed) == 1 else 'have'} no place in the model"
+
+
+def _mostly_of_another_shape(shapes, found: Mapping[str, Entry], sources: Mapping[str, str], report: Report) -> str:
+    """The fault, if more than half of what the checkpoint has of the extractor is of another shape; else ""."""
+    taken = [name for name in (*report.restored, *report.adapted) if name.startswith(EXTRACTOR_SCOPES)]
+    differing = [name for name in report.mismatched if name.startswith(EXTRACTOR_SCOPES)]
+    if len(differing) <= len(taken):
+        return ""
+    name = differing[0]
+    return (
+        f"{len(differing)} of the {len(differing) + len(taken)} variables of the extractor that it holds have another shape there, "
+        f"e.g. {name} is {list(found[sources[name]].shape)} there and {list(shapes[name])} in the model: "
+        "depth_multiplier or min_depth differs; use the checkpoint's"
+    )
+
+
 def check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise ConfigError(f"train_config.fine_tune_checkpoint_type: '{kind}' is none of {', '.join(KINDS)}")
-
-
-def is_bookkeeping(name: str, found: Mapping[str, Entry]) -> bool:
-    """Whether an array of a checkpoint is no weight: the step, an optimiser's slot, a moving average, dice, the mean of the input."""
-    parent, _, last = name.rpartition("/")
-    return name in _SCALARS or (last in _SLOTS and parent in found) or last == _INPUT_MEAN or is_optional(name)
 
 
 def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], start: FineTune) -> str:
@@ -189,8 +236,8 @@ def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entr
     return f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are {', '.join(close)}"
 
 
-def _differing(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    if len(names) == 1:
+def _differing(mismatched: tuple[str, ...]) -> str:
+    shown = names.shown(mismatched, 5)
+    if len(mismatched) == 1:
         return f"1 variable has another shape there and keeps its initial value: {shown}"
-    return f"{len(names)} variables have another shape there and keep their initial values: {shown}"
+    return f"{len(mismatched)} variables have another shape there and keep their initial values: {shown}"

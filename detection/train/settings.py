@@ -43,6 +43,7 @@ class RunOptions:
     best_metric: str | None = None  # None: the first mAP that evaluation reports
     stop_after: int = 0  # evaluations without a better metric; 0: never stop early
     allow_config_change: bool = False
+    allow_unused_checkpoint_variables: bool = False  # fine-tune from the checkpoint of another network too
     seed: int | None = None
     summaries: bool = True
     config_path: str | None = None  # the file that the pipeline was read from

@@ -10,8 +10,8 @@ import tensorflow as tf
 from absl import logging
 
 from detection.errors import ConfigError
-from detection.train import checkpoint_files, checkpoints
-from detection.train.checkpoints import AVERAGE, GLOBAL_STEP
+from detection.train import checkpoint_files, checkpoints, names
+from detection.train.names import AVERAGE, GLOBAL_STEP
 from detection.train.optimizers import OptimizerSettings
 
 
@@ -77,6 +77,8 @@ class TrainState:
                 f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the pipeline.config of this "
                 "model_dir, or pass --allow_config_change to leave it out"
             )
+        if left := names.unused(variables, found):
+            logging.warning("%s: %s of it left out: %s", source, names.shown(left), names.cause(variables, found, left))
         for name in variables.keys() - absent:
             variables[name].assign(values[name])
         if absent - {name for name in absent if checkpoints.is_optional(name)}:

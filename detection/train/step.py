@@ -14,17 +14,15 @@ Undoing costs nothing measurable: the choice between update and undo, and rememb
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.train import optimizers
+from detection.train import frozen, optimizers
 from detection.train.settings import TrainSettings
 from detection.train.state import TrainState
 from detection.types import Example
 
-_BIASES = re.compile(r".*/biases")
 TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 
@@ -112,7 +110,7 @@ def _factors(state: TrainState, factor: float) -> dict[int, float]:
     """Factors on gradients, by index of the trained variable."""
     if not factor:
         return {}
-    return {index: factor for index, name in enumerate(state.trained_names) if _BIASES.match(name)}
+    return {index: factor for index, name in enumerate(state.trained_names) if frozen.BIASES.match(name)}
 
 
 def _is_float(variable) -> bool:

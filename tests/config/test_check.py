@@ -17,7 +17,7 @@ RATE = "train_config.optimizer.rms_prop_optimizer.learning_rate"
 def fault(message, *settings: str) -> str:
     with pytest.raises(ConfigError) as error:
         config.check(config.override(message, settings), "my.config", check_paths=False)
-    text = str(error.value)
+    text = error.value.lines()[0]
     assert text.startswith("my.config: ") and "\n" not in text
     return text.removeprefix("my.config: ")
 

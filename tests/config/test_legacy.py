@@ -20,7 +20,7 @@ def parse(content: str) -> pipeline_pb2.TrainEvalPipelineConfig:
 def fault(content: str) -> str:
     with pytest.raises(ConfigError) as error:
         parse(content)
-    return str(error.value)
+    return error.value.lines()[0]
 
 
 @pytest.fixture

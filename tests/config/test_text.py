@@ -13,7 +13,7 @@ def fault(content: str) -> str:
     with pytest.raises(ConfigError) as error:
         text.parse(content, pipeline_pb2.TrainEvalPipelineConfig(), "my.config")
     assert "\n" not in str(error.value)
-    return str(error.value)
+    return error.value.lines()[0]
 
 
 def test_unknown_field():

@@ -56,7 +56,7 @@ def shard(folder, *serialized: bytes, name: str = "a.tfrecord") -> str:
 def classes(tmp_path) -> label_map.LabelMap:
     path = tmp_path / "map.pbtxt"
     path.write_text('item { name: "dog" id: 3 } item { name: "/m/2" display_name: "cat" id: 2 }')
-    return label_map.load(path, use_display_name=True)
+    return label_map.load(path)
 
 
 def kinds(report) -> list[str]:
@@ -66,7 +66,7 @@ def kinds(report) -> list[str]:
 def test_good_records_are_counted(tmp_path, classes):
     shard(tmp_path, example(0), example(1, **{"image/object/class/text": [b"cat", b"/m/2"], "image/object/class/label": None}))
     progress = io.StringIO()
-    report = validate_records([str(tmp_path / "*.tfrecord")], classes, progress_to=progress)
+    report = validate_records([str(tmp_path / "*.tfrecord")], classes, progress_to=progress, use_display_name=True)
     assert not report.faults and (report.images, report.boxes, report.found_images) == (2, 4, 2)
     assert {row["name"]: row["boxes"] for row in report.to_dict()["classes"]} == {"cat": 2, "dog": 2}
 

@@ -63,7 +63,7 @@ def test_images_keep_their_proportions_and_boxes_stay_in_them(varied):
 
 def test_strings_of_unequal_sizes_are_refused_in_words(varied):
     resizer = pipeline_builder.build(config.load(varied / "pipeline.config")).resizer
-    prepare = tf.function(preparation("encoded_image_string_tensor", resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    prepare = tf.function(preparation(STRINGS.spec(), resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     images = [np.random.default_rng(1).integers(0, 256, (40, width, 3), dtype=np.uint8) for width in (60, 60, 50)]
     strings = [tf.io.encode_png(image) for image in images]
     batch, expected = prepare(tf.stack(strings[:2])), resizer.batch(tf.stack(images[:2]))

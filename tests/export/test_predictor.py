@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -76,6 +79,138 @@ def test_out_of_memory_says_what_to_lower(exported, monkeypatch):
 
 def test_no_image_gives_no_result(predictor):
     assert predictor.detect([]) == []
+
+
+def _encoded(array: np.ndarray, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind)
+    return file.getvalue()
+
+
+FORMS = {
+    "str": lambda array, path: str(path),
+    "path": lambda array, path: path,
+    "bytes path": lambda array, path: _encoded(array),
+    "bytearray": lambda array, path: bytearray(_encoded(array)),
+    "memoryview": lambda array, path: memoryview(_encoded(array)),
+    "array": lambda array, path: array,
+    "view": lambda array, path: np.ascontiguousarray(array[::-1])[::-1],
+    "tensor": lambda array, path: tf.constant(array),
+    "encoded tensor": lambda array, path: tf.constant(_encoded(array)),
+    "picture": lambda array, path: Image.fromarray(array),
+    "opened picture": lambda array, path: Image.open(path),
+    "picture with transparency": lambda array, path: Image.fromarray(array).convert("RGBA"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_an_image_alone_and_in_lists(predictor, tmp_path, form):
+    array = _image(60, 120)
+    path = tmp_path / "x.png"
+    Image.fromarray(array).save(path)
+    (expected,) = predictor.detect([array])
+    given = FORMS[form](array, path)
+    for images, count in ((given, 1), ([given], 1), ((given, array), 2), ((one for one in [given, given]), 2)):
+        results = predictor.detect(images)
+        assert len(results) == count
+        for result in results:
+            np.testing.assert_array_equal(result.boxes, expected.boxes)
+            np.testing.assert_array_equal(result.scores, expected.scores)
+
+
+def test_many_images_in_one_array(predictor, tmp_path):
+    array = _image(60, 120)
+    (tmp_path / "x.png").write_bytes(_encoded(array))
+    (expected,) = predictor.detect(array)
+    for many in (np.stack([array, array]), tf.constant(np.stack([array, array])), np.array([str(tmp_path / "x.png")] * 2), tf.constant([_encoded(array)] * 2)):
+        results = predictor.detect(many)
+        assert len(results) == 2
+        for result in results:
+            np.testing.assert_allclose(result.boxes, expected.boxes, atol=1e-4)
+
+
+def test_pictures_of_other_modes_are_read_as_their_files_are(predictor, tmp_path):
+    gray = _image(60, 120)[..., 0]
+    pictures = [Image.fromarray(gray), Image.fromarray(_image(60, 120)).quantize(16), Image.fromarray(gray.astype(np.uint16) * 257)]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+        (by_path,), (by_picture,) = predictor.detect(tmp_path / f"{number}.png"), predictor.detect(picture)
+        np.testing.assert_array_equal(by_path.boxes, by_picture.boxes)
+
+
+def _generator_of_nothing_good():
+    yield _image(5, 5)
+    yield None
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (None, "images: None is no image; give a path, the bytes of an image file, uint8 "),
+        (3, "images: a value of type int is no image; give a path"),
+        (0.5, "images: a value of type float is no image; give a path"),
+        (object(), "images: a value of type object is no image; give a path"),
+        ({"a": 1}, "images: a value of type dict is no image; give a path"),
+        ({"a.jpg"}, "images: a value of type set is no image; give a path"),
+        (io.BytesIO(b"x"), "images: an open file (BytesIO; give its bytes, .read(), or its path) is no image; give a path"),
+        ([_image(5, 5), None], "image 1: None is no image; give a path"),
+        ([[1, 2], [3, 4]], "image 0: a value of type list is no image; give a path"),
+        (_generator_of_nothing_good(), "image 1: None is no image; give a path"),
+        ("", "image: the path is empty; name a file"),
+        ("absent.jpg", "absent.jpg: cannot be read: No such file or directory; check the path"),
+        ("a\0b.jpg", "a\\x00b.jpg: cannot be read: embedded null byte; check the path"),
+        (".", ".: is a folder; give the paths of the images in it"),
+        (Path("."), ".: is a folder; give the paths of the images in it"),
+        (b"", "image 0: is empty; give the bytes of an image file"),
+        (b"nonsense", "image 0: is no image; give JPEG, PNG, GIF, BMP or WebP"),
+        (_encoded(_image(9, 9))[:60], "image 0: is a damaged PNG file"),
+        (_image(5, 5).astype(np.float32) / 255, "image 0: float32 [5, 5, 3] holds fractions of 1; multiply by 255 and round, then convert to uint8"),
+        (_image(5, 5).astype(np.float32), "image 0: float32 [5, 5, 3] is not uint8; round and convert it"),
+        (_image(5, 5).astype(np.int64), "image 0: int64 [5, 5, 3] is not uint8; convert it, image.astype(np.uint8)"),
+        (tf.zeros([5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
+        (tf.zeros([1, 5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
+        (_image(5, 5)[..., 0], "image 0: uint8 [5, 5] has no channels; repeat gray three times"),
+        (np.zeros((5, 5, 4), np.uint8), "image 0: uint8 [5, 5, 4] has four channels; leave out the last, image[..., :3]"),
+        (np.zeros((3, 5, 6), np.uint8), "image 0: uint8 [3, 5, 6] has its channels first; move them to the end"),
+        ([np.zeros((2, 5, 5, 3), np.uint8)], "image 0: uint8 [2, 5, 5, 3] are many images; give uint8 "),
+        (np.zeros((0, 5, 3), np.uint8), "image 0: uint8 [0, 5, 3]; give uint8 [height, width, 3]"),
+        (np.zeros((1, 1, 5, 5, 3), np.uint8), "image 0: uint8 [1, 1, 5, 5, 3]; give uint8 "),
+        (np.uint8(3), "image 0: uint8 []; give uint8 "),
+        (Image.new("F", (5, 5)), "image 0: a PIL image of mode F has no fixed range of values; scale it to 0 to 255"),
+        (Image.new("I", (5, 5)), "image 0: a PIL image of mode I has no fixed range of values; scale it to 0 to 255"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_is_one_error(predictor, images, expected):
+    with pytest.raises(DataError) as error:
+        predictor.detect(images)
+    assert str(error.value).startswith(expected) and error.value.exit_code == 3
+
+
+def test_a_picture_that_breaks_off(predictor):
+    with pytest.raises(DataError, match="image 0: the PIL image cannot be decoded: "):
+        predictor.detect(Image.open(io.BytesIO(_encoded(_image(90, 90), "JPEG")[:900])))
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ({"min_score": "0.5"}, "min_score ('0.5') must be a number, as 0.5"),
+        ({"min_score": None}, "min_score (None) must be a number, as 0.5"),
+        ({"min_score": float("nan")}, "min_score (nan) must be a number, as 0.5"),
+        ({"min_score": True}, "min_score (True) must be a number, as 0.5"),
+        ({"max_boxes": -1}, "max_boxes (-1) must be a whole number of at least 0, or None for all"),
+        ({"max_boxes": 2.5}, "max_boxes (2.5) must be a whole number of at least 0, or None for all"),
+        ({"batch_size": 0}, "batch_size (0) must be a whole number of at least 1"),
+        ({"batch_size": "8"}, "batch_size ('8') must be a whole number of at least 1"),
+        ({"names": ["a", "b"]}, "names: 2 for 1 image; give a list with one for each, or leave them out"),
+        ({"names": "a"}, "names ('a') is no list; give one with a name for each image, or leave it out"),
+    ],
+)
+def test_other_arguments(predictor, argument, expected):
+    with pytest.raises(DataError) as error:
+        predictor.detect(_image(60, 120), **argument)
+    assert str(error.value) == expected
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((5, 5, 3), "float32"), ((5, 5), "uint8"), ((5, 5, 4), "uint8"), ((0, 5, 3), "uint8")])

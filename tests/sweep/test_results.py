@@ -79,7 +79,7 @@ def test_what_was_timed_on_two_devices_counts_on_both(tmp_path):
         ("not json", "Expecting value"),
         ("[1]", "JSON object"),
         ('{"id": "a", "status": "done"}', "'key'"),
-        ('{"id": "a", "key": "k", "status": "perhaps"}', "'perhaps'"),
+        ('{"id": "a", "key": "k", "status": "perhaps"}', "'status' is \"perhaps\""),
         ('{"id": "a", "key": "k", "status": "done", "metrics": []}', "'metrics'"),
         ('{"id": "a", "key": "k", "status": "done", "benchmark": 1}', "'benchmark'"),
     ],
@@ -89,6 +89,105 @@ def test_a_wrong_line_is_named(tmp_path, line, reason):
     path.write_text(f"{row().to_json()}\n{line}\n")
     with pytest.raises(DataError, match=f"{FILE}:2: no row of a sweep.*{reason}"):
         read(path)
+
+
+LINE = {"id": "a", "key": "k", "status": "done"}
+HUGE = 10**400
+FAULTS = {
+    "config": [5, None, "/etc/passwd", "../secret", "a/../../b", "a\\..\\b", "C:\\x", "c:x", "\\\\host\\x", "a\0b", "\ud800", "x" * 300, "a\nb"],
+    "id": ["", 5, None, "x" * 301, "\udc80"],
+    "key": ["", [], "a\x1b"],
+    "status": [[], {}, True],
+    "meta_architecture": [[], {}, None, "\ud800"],
+    "feature_extractor": [{}, 5, "y" * 1000],
+    "resolution": [float("nan"), float("inf"), 1.5, -1, HUGE, "300", True, [300]],
+    "stride": [None, -8, "8"],
+    "proposals": [-1, 1.5, "300", HUGE],
+    "command": [float("inf"), None, ["ls"]],
+    "reason": [5, {}],
+    "axes": [[], {"a": 5}, {"a": None}, None],
+    "metrics": [[], None, {"DetectionBoxes_Precision/mAP": HUGE}, {"DetectionBoxes_Precision/mAP": 1.5}, {"a": "0.5"}, {"a": [1]}, {"a": True}],
+    "train": [[], 5, {"steps": "3"}, {"weights_of": 5}, {"seconds": HUGE}, {"model_dir": []}],
+    "benchmark": [
+        [],
+        {"milliseconds": []},
+        {"milliseconds": {"end_to_end": 5}},
+        {"milliseconds": {"end_to_end": {"median": "5"}}},
+        {"milliseconds": {"end_to_end": {"median": -1}}},
+        {"milliseconds": {"end_to_end": {"median": 1e300}}},
+        {"milliseconds": {"end_to_end": {"median": 5e-324}}},
+        {"device": ["cpu"]},
+        {"device": None},
+        {"host_mib": HUGE},
+        {"parameters": {}},
+        {"batch": [1]},
+        {"tensorflow": {}},
+        {"cpus": "2"},
+        {"size": [300]},
+        {"load_average": "high"},
+    ],
+    "images_evaluated": ["72", -1, 0.5],
+    "anything": [eval("[" * 60 + "]" * 60)],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in FAULTS.items() for value in values])
+def test_every_field_is_checked(tmp_path, field, value):
+    (tmp_path / FILE).write_text(json.dumps({**LINE, field: value}) + "\n")
+    with pytest.raises(DataError, match=rf"{FILE}:1: no row of a sweep: ('{field}['.]|lists and objects)") as raised:
+        read(tmp_path)
+    assert len(str(raised.value)) < 600 and str(raised.value).isprintable()
+
+
+def test_all_damaged_lines_are_reported_and_the_file_stays(tmp_path):
+    path = tmp_path / FILE
+    twice = '{"id": "a", "id": "b"}'
+    lines = [row().to_json(), "[" * 200_000, json.dumps({**LINE, "stride": -1, "axes": 5}), "", b"\xff\xfe".decode("latin-1"), twice]
+    path.write_bytes("\n".join(lines).encode("latin-1") + b"\n")
+    before = path.read_bytes()
+    with pytest.raises(DataError) as raised:
+        read(path)
+    said = str(raised.value)
+    assert all(f"{FILE}:{number}: " in said for number in (2, 3, 5, 6)) and f"{FILE}:4" not in said and "'stride'" in said and "'axes'" in said
+    assert "nested too deeply" in said and "not UTF-8" in said and "twice" in said and path.read_bytes() == before
+    path.write_text("x\n" * 30)
+    with pytest.raises(DataError, match="and 20 more lines"):
+        read(path)
+
+
+def test_numbers_that_were_not_measured_are_none(tmp_path):
+    """Older writers wrote NaN: the row counts, the number does not."""
+    tag = "DetectionBoxes_Precision/mAP"
+    line = {**LINE, "metrics": {tag: float("nan"), "Loss/x": float("inf"), "y": -1.0}, "benchmark": {"gflops": float("nan"), "device": "cpu"}}
+    (tmp_path / FILE).write_text(json.dumps(line) + "\n")
+    (found,) = read(tmp_path)
+    assert found.mean_ap is None and found.milliseconds is None and found.metrics == {tag: None, "Loss/x": None, "y": -1.0}
+    assert json.loads(found.to_json(), parse_constant=pytest.fail)["benchmark"] == {"gflops": None, "device": "cpu"}
+
+
+def test_a_last_row_without_its_end_is_not_lost(tmp_path):
+    path = tmp_path / FILE
+    path.write_text(row().to_json())
+    append(path, row("b", "k2"))
+    assert [found.id for found in read(path)] == ["ssd-mobilenet_v1-300", "b"]
+
+
+@pytest.mark.parametrize("text", ["my notes", '{"rows": [', "id,key\ra,k", '{"id": "a", "key": 5}', "[" * 100_000])
+def test_what_this_did_not_write_is_never_removed(tmp_path, text):
+    path = tmp_path / FILE
+    before = f"{row().to_json()}\n{text}".encode()
+    path.write_bytes(before)
+    for act in (lambda: read(path), lambda: append(path, row("b", "k2"))):
+        with pytest.raises(DataError, match=f"{FILE}:2: no row of a sweep"):
+            act()
+    assert path.read_bytes() == before
+
+
+def test_text_in_rows_acts_on_no_terminal(tmp_path):
+    line = {**LINE, "id": "\x1b[2Ja\u202e", "reason": "a\nb", "axes": {"x\x07": "y\x9b"}, "benchmark": {"device": "cpu\x1b]0;t\x07"}}
+    (tmp_path / FILE).write_text(json.dumps(line) + "\n")
+    (found,) = read(tmp_path)
+    assert found.id == r"\x1b[2Ja\u202e" and found.reason == "a b" and found.axes == {r"x\x07": r"y\x9b"} and found.device == r"cpu\x1b]0;t\x07"
 
 
 def test_a_missing_file_is_named(tmp_path):

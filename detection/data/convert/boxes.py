@@ -1,38 +1,36 @@
 """From annotated boxes in pixels to checked, normalised boxes of a record.
 
-inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped     unknown class -> refused
+inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped
+unknown class -> refused fractions of the image -> refused (or multiplied)
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from detection.data.convert.frames import Frame, frame_of
 from detection.data.convert.source import AnnotatedBox, AnnotatedImage
 from detection.data.records import RecordBox
 from detection.data.report import Fault
 
-_SAME_SHAPE = 0.01  # aspect ratios closer than this mean that an image was resized after it was annotated
 _NO_LENGTH = 0.01  # pixels; less would vanish when stored as float32
 _LEFT_OUT = "box left out"
+# Fractions reach a little outside, as pixels do. In pixels such a box would be about the first pixel of its image:
+# nobody annotates that.
+_LOWEST_FRACTION, _HIGHEST_FRACTION = -0.1, 1.1
 
 
-def scale_to(image: AnnotatedImage, width: int, height: int, repair: bool) -> tuple[float, float, Fault | None]:
-    """Factors from annotated to stored pixels, and the fault where the sizes differ; a fault that is not repaired makes the image unusable."""
-    if image.declared_size is None or image.declared_size == (width, height):
-        return 1.0, 1.0, None
-    declared_width, declared_height = image.declared_size
-    value = f"annotated at {declared_width}x{declared_height}, but {image.image_path} has {width}x{height} pixels"
-    x_scale, y_scale = width / declared_width, height / declared_height
-    if not repair:
-        return 1.0, 1.0, Fault("size_mismatch", image.where, "<size>", f"{value}; --on_bad=fix scales them", "image left out")
-    if abs(x_scale / y_scale - 1) < _SAME_SHAPE:
-        return x_scale, y_scale, Fault("size_mismatch", image.where, "<size>", value, "repaired: boxes scaled")
-    if all(box.xmax <= width and box.ymax <= height for box in image.boxes):
-        return 1.0, 1.0, Fault("size_mismatch", image.where, "<size>", value, "repaired: boxes fit the image, its size used")
-    return 1.0, 1.0, Fault("size_mismatch", image.where, "<size>", f"{value}, and boxes do not fit it", "image left out")
-
-
-def check(image: AnnotatedImage, width: int, height: int, ids: dict[str, int], map_path: str, repair: bool) -> tuple[list[RecordBox], list[Fault]]:
+def check(
+    image: AnnotatedImage,
+    width: int,
+    height: int,
+    ids: dict[str, int],
+    map_path: str,
+    repair: bool,
+    orientation: int = 1,
+    fractions: bool = False,
+) -> tuple[list[RecordBox], list[Fault]]:
     """The boxes to record, and what was wrong with the others.
 
     Args:
@@ -40,62 +38,211 @@ def check(image: AnnotatedImage, width: int, height: int, ids: dict[str, int], m
         width, height: of the decoded image.
         ids: label of each class.
         map_path: where `ids` come from, for messages.
-        repair: swaps the corners of inverted boxes instead of refusing them, and scales boxes made for another size of the image.
+        repair: swaps the corners of inverted boxes instead of refusing them, scales or turns boxes made for another
+        size of the image or for the image
+            as EXIF shows it, and multiplies fractions.
+        orientation: the image's EXIF orientation, 1 to 8.
+        fractions: whether the whole data set has boxes in fractions of the image, so that these are some whatever they
+        look like.
     """
-    x_scale, y_scale, mismatch = scale_to(image, width, height, repair)
-    faults = [mismatch] if mismatch else []
+    faults: list[Fault] = []
+    if max(width, height) > 2 and (fractions or look_like_fractions([image])):
+        known = (
+            orientation < 5 or image.declared_size is not None or width == height
+        )  # whether they are of the stored or of the shown image
+        _report_fractions(image, repair and known, known, faults)
+        if not (repair and known):
+            return [], faults
+        image = _in_pixels(image, width, height)
+    frame, mismatch = frame_of(image, width, height, orientation, repair)
+    if mismatch:
+        faults.append(mismatch)
     kept: list[RecordBox] = []
     seen: set[tuple] = set()
+    alike = None
     for box in image.boxes:
-        corners = (box.xmin, box.ymin, box.xmax, box.ymax)
-        shown = "({:g}, {:g}, {:g}, {:g})".format(*corners)
-
-        def fault(kind: str, value: str, action: str, box: AnnotatedBox = box) -> None:
-            faults.append(Fault(kind, image.where, box.item, value, action))
-
         if box.name not in ids:
-            fault("class_unknown", f"not in {map_path}", _LEFT_OUT)
+            alike = {plain_name(name): name for name in ids} if alike is None else alike
+            faults.append(_unknown(image, box, alike.get(plain_name(box.name)), map_path))
             continue
-        if not all(map(math.isfinite, corners)):
-            fault("box_unreadable", f"{shown} is not finite", _LEFT_OUT)
+        whole = _usable(image, box, frame, (width, height), repair, faults)
+        if whole is None:
             continue
-        xmin, ymin, xmax, ymax = box.xmin * x_scale, box.ymin * y_scale, box.xmax * x_scale, box.ymax * y_scale
-        if xmax < xmin or ymax < ymin:
-            if not repair:
-                fault("box_inverted", f"(xmin, ymin, xmax, ymax) = {shown}; --on_bad=fix swaps", _LEFT_OUT)
-                continue
-            fault("box_inverted", shown, "repaired: swapped")
-            xmin, xmax, ymin, ymax = min(xmin, xmax), max(xmin, xmax), min(ymin, ymax), max(ymin, ymax)
-        if min(xmax - xmin, ymax - ymin) < _NO_LENGTH:
-            fault("box_zero_area", shown, _LEFT_OUT)
-            continue
-        if xmin >= width or ymin >= height or xmax <= 0 or ymax <= 0:
-            fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
-            continue
-        if xmin < 0 or ymin < 0 or xmax > width or ymax > height:
-            xmin, ymin, xmax, ymax = max(xmin, 0.0), max(ymin, 0.0), min(xmax, float(width)), min(ymax, float(height))
-            if min(xmax - xmin, ymax - ymin) < _NO_LENGTH:
-                fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
-                continue
-            fault("box_clipped", f"{shown} in an image of {width}x{height}", "clipped")
-        if (box.name, *corners) in seen:
-            fault("box_repeated", shown, "kept")
-        seen.add((box.name, *corners))
-        area = box.area * x_scale * y_scale if box.area is not None else (xmax - xmin) * (ymax - ymin)
-        kept.append(
-            RecordBox(
-                ymin / height,
-                xmin / width,
-                ymax / height,
-                xmax / width,
-                ids[box.name],
-                box.name,
-                area,
-                difficult=box.difficult,
-                is_crowd=box.is_crowd,
-                group_of=box.group_of,
-                truncated=box.truncated,
-                view=box.view,
+        corners = (box.name, box.xmin, box.ymin, box.xmax, box.ymax)
+        if corners in seen:
+            faults.append(Fault("box_repeated", image.where, box.item, _shown(box), "kept"))
+        seen.add(corners)
+        kept.append(_record(image, box, frame, whole, (width, height), ids[box.name], faults))
+    return kept, faults
+
+
+def plain_name(name: str) -> str:
+    """A class name without what people mistake: case and blanks."""
+    return "".join(name.split()).casefold()
+
+
+def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
+    """Whether all boxes lie between 0 and 1, so that they are fractions of their image: in pixels, each would be about
+    the first pixel of it.
+
+    One image with a box of just that pixel, in whole numbers, is believed; several with nothing else are not.
+    """
+    annotated, whole, highest = 0, True, 0.0
+    for image in images:
+        values = [value for box in image.boxes if all(map(math.isfinite, box[2:6])) for value in box[2:6]]
+        if values and (min(values) < _LOWEST_FRACTION or max(values) > _HIGHEST_FRACTION):
+            return False
+        annotated += bool(values)
+        whole = whole and all(float(value).is_integer() for value in values)
+        highest = max(highest, max(values, default=0.0))
+    return highest > 0 and (annotated > 1 or not whole)
+
+
+def _report_fractions(image: AnnotatedImage, repair: bool, known: bool, faults: list[Fault]) -> None:
+    fix = (
+        "; --on_bad=fix converts them"
+        if known
+        else "; convert them to pixels, since EXIF turns the image and nothing says which way they were made"
+    )
+    action = "repaired: converted" if repair else _LEFT_OUT
+    for box in image.boxes:
+        value = f"{_shown(box)}: all boxes lie between 0 and 1, so they are fractions of the image, not pixels"
+        value += "" if repair else fix
+        faults.append(Fault("box_fractions", image.where, box.item, value, action))
+
+
+def _in_pixels(image: AnnotatedImage, width: int, height: int) -> AnnotatedImage:
+    """Boxes in fractions, as pixels of the size that they were annotated at."""
+    declared = (
+        image.declared_size if image.declared_size and max(image.declared_size) > 2 else None
+    )  # Some tools declare 1x1 with fractions.
+    across, down = declared or (width, height)
+    boxes = []
+    for box in image.boxes:
+        area = box.area * across * down if box.area is not None and box.area <= 1 else box.area
+        boxes.append(
+            box._replace(
+                xmin=box.xmin * across, ymin=box.ymin * down, xmax=box.xmax * across, ymax=box.ymax * down, area=area
             )
         )
-    return kept, faults
+    return image._replace(boxes=tuple(boxes), declared_size=declared)
+
+
+def _unknown(image: AnnotatedImage, box: AnnotatedBox, alike: str | None, map_path: str) -> Fault:
+    if alike is None:
+        return Fault("class_unknown", image.where, box.item, f"not in {map_path}", _LEFT_OUT)
+    return Fault(
+        "class_alike",
+        image.where,
+        box.item,
+        f"{box.name!r} is not in {map_path}, but {alike!r} is; write both alike",
+        _LEFT_OUT,
+    )
+
+
+def _usable(
+    image: AnnotatedImage, box: AnnotatedBox, frame: Frame, size: tuple[int, int], repair: bool, faults: list[Fault]
+) -> tuple[float, float, float, float] | None:
+    """A box in stored pixels, with ordered corners, not clipped; None where it cannot be used."""
+    shown, (width, height) = _shown(box), size
+
+    def fault(kind: str, value: str, action: str) -> None:
+        faults.append(Fault(kind, image.where, box.item, value, action))
+
+    if not all(map(math.isfinite, box[2:6])):
+        fault("box_unreadable", f"{shown} is not finite", _LEFT_OUT)
+        return None
+    xmin, ymin, xmax, ymax = frame.box(*box[2:6])
+    if xmax < xmin or ymax < ymin:
+        if not repair:
+            fault("box_inverted", f"(xmin, ymin, xmax, ymax) = {shown}; --on_bad=fix swaps", _LEFT_OUT)
+            return None
+        fault("box_inverted", shown, "repaired: swapped")
+        xmin, xmax, ymin, ymax = min(xmin, xmax), max(xmin, xmax), min(ymin, ymax), max(ymin, ymax)
+    if min(xmax - xmin, ymax - ymin) < _NO_LENGTH:
+        fault("box_zero_area", shown, _LEFT_OUT)
+        return None
+    if xmin >= width or ymin >= height or xmax <= 0 or ymax <= 0:
+        fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
+        return None
+    clipped = _clipped((xmin, ymin, xmax, ymax), size)
+    if clipped != (xmin, ymin, xmax, ymax):
+        if min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < _NO_LENGTH:
+            fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
+            return None
+        fault("box_clipped", f"{shown} in an image of {width}x{height}", "clipped")
+    if max(xmax - xmin, ymax - ymin) < 1:
+        fault("box_below_pixel", shown, "kept")
+    return xmin, ymin, xmax, ymax
+
+
+def _record(
+    image: AnnotatedImage,
+    box: AnnotatedBox,
+    frame: Frame,
+    whole: tuple[float, ...],
+    size: tuple[int, int],
+    label: int,
+    faults: list[Fault],
+) -> RecordBox:
+    width, height = size
+    xmin, ymin, xmax, ymax = _clipped(whole, size)
+    return RecordBox(
+        ymin / height,
+        xmin / width,
+        ymax / height,
+        xmax / width,
+        label,
+        box.name,
+        _area(image, box, frame, whole, (xmin, ymin, xmax, ymax), faults),
+        difficult=box.difficult,
+        is_crowd=box.is_crowd,
+        group_of=box.group_of,
+        truncated=box.truncated,
+        view=box.view,
+    )
+
+
+def _area(
+    image: AnnotatedImage,
+    box: AnnotatedBox,
+    frame: Frame,
+    whole: tuple[float, ...],
+    kept: tuple[float, ...],
+    faults: list[Fault],
+) -> float:
+    """The object's area in stored pixels²: as annotated; of a clipped box the same part as of the box, as if the
+    object filled it evenly.
+
+    An outline counts whole pixels, so that its area may exceed that of its box by a row and a column, but no more.
+    """
+    all_of_it, part = _area_of(whole), _area_of(kept)
+    if box.area is None:
+        return part
+    most = (abs(box.xmax - box.xmin) + 1) * (abs(box.ymax - box.ymin) + 1)
+    if box.area > most:
+        faults.append(
+            Fault(
+                "area_replaced",
+                image.where,
+                box.item,
+                f"area {box.area:g}, while the box {_shown(box)} holds {most:g}",
+                "that of the box used",
+            )
+        )
+        return part
+    area = box.area * frame.x_scale * frame.y_scale
+    return area if part == all_of_it else min(area * part / all_of_it, part)
+
+
+def _area_of(corners: tuple[float, ...]) -> float:
+    return (corners[2] - corners[0]) * (corners[3] - corners[1])
+
+
+def _clipped(corners: tuple[float, ...], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    xmin, ymin, xmax, ymax = corners
+    return max(xmin, 0.0), max(ymin, 0.0), min(xmax, float(size[0])), min(ymax, float(size[1]))
+
+
+def _shown(box: AnnotatedBox) -> str:
+    return "({:g}, {:g}, {:g}, {:g})".format(*box[2:6])

@@ -1,15 +1,14 @@
 """From an image file to bytes that a record may hold: JPEG or PNG that TensorFlow decodes.
 
-JPEG and PNG are kept byte for byte. The header is read first (Pillow opens lazily), so that nothing huge is ever decoded; then TensorFlow decodes
-the image, because what counts is what training will see. Other types are stored as PNG. EXIF rotation is ignored, as TensorFlow and COCO do.
+JPEG and PNG are kept byte for byte. The header is read first (`image_header`; of types that TensorFlow lacks by Pillow, which opens lazily), so that
+nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is what training will see. Other types are stored as PNG. EXIF
+rotation is ignored, as TensorFlow and COCO do. No setting of Pillow is touched: they are the process's, and others may be using it in other threads.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
+from detection.data import image_decode, image_header
+from detection.data.image_decode import UndecodableImage
 from detection.data.report import Fault
 from detection.types import MAX_PIXELS
 
@@ -24,7 +25,6 @@ from detection.types import MAX_PIXELS
 Image.init()
 PILLOW_FORMATS = tuple(name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO") if name in Image.OPEN)
 PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
-_STORED_AS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 _EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
 _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
@@ -39,7 +39,7 @@ _TIFF_BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 _PNG_BIT_DEPTH_AT = 24
-_GREY, _ENOUGH = 128, 0.95  # of a JPEG whose end is missing: what fills it, and the part of its lines that must be there to repair it
+_ENOUGH = 0.95  # of a JPEG whose end is missing: the part of its lines that must be there to repair it
 _SIGNATURES = {
     b"\x1f\x8b": "gzip data",
     b"PK": "a zip archive",
@@ -60,10 +60,11 @@ class LoadedImage(NamedTuple):
     """An image fit for a record."""
 
     encoded: bytes
-    format: str  # "jpeg" or "png"
+    format: str  # "jpeg" or "png"; of a record's image whatever it is, in lower case
     width: int
     height: int
     faults: tuple[Fault, ...]
+    orientation: int = 1  # EXIF's: how viewers turn the stored pixels
 
 
 class BadImage(Exception):
@@ -85,7 +86,9 @@ def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> Load
     return check(data, str(path), path.suffix.lower(), max_pixels, repair)
 
 
-def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
+def check(
+    data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIXELS, repair: bool = False, in_record: bool = False
+) -> LoadedImage:
     """Checks an encoded image, and stores as PNG what is neither JPEG nor PNG.
 
     Args:
@@ -94,6 +97,7 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
         extension: of its file name, with the point; "" where it has none to compare with.
         max_pixels: larger images are refused, before they are decoded.
         repair: JPEGs whose end is missing are completed (the missing part grey) and stored as PNG.
+        in_record: the bytes lie in a record already, where training must decode them as they are: nothing is stored as PNG.
 
     Raises:
         BadImage: with the fault.
@@ -104,18 +108,56 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
 
     if not data:
         raise bad("image_unreadable", "empty file")
+    kind = image_header.kind_of(data)
+    try:
+        if kind in image_header.DECODABLE:
+            header = image_decode.check_header(data, max_pixels)
+    except UndecodableImage as error:
+        if error.too_large:
+            raise bad("image_too_large", f"{error}; shrink it or raise --max_image_pixels") from error
+        raise bad("image_unreadable", str(error)) from error
+    if kind in ("JPEG", "PNG") or (in_record and kind in image_header.DECODABLE):
+        encoded, width, height, kind = data, header.width, header.height, kind.lower()
+        notes, orientation = _notes_if_any(name, extension, data)
+    elif in_record:
+        found = kind if kind != image_header.UNKNOWN else sniff(data)
+        raise bad("image_unreadable", f"{found}; training decodes {', '.join(image_header.DECODABLE)}")
+    else:
+        encoded, width, height, notes, orientation = _transcoded(data, name, extension, max_pixels, bad)
+        kind = "png"
+    try:
+        shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+    except tf.errors.OpError as error:
+        found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
+        if found is None:
+            raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}") from error
+        pixels, part = found
+        value = f"the JPEG breaks off after {int(100 * part)} % of its lines" if part < 1 else "the JPEG's end is missing, but none of its lines"
+        if part < _ENOUGH or not repair:
+            fix = "its records must be made again" if in_record else "get it anew" if part < _ENOUGH else "--on_bad=fix keeps what is there"
+            raise bad("image_truncated", f"{value}; {fix}") from error
+        notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
+        encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
+    if kind == "gif":  # Its first frame may be smaller than what the others need.
+        height, width = shape[:2]
+    if tuple(shape) != (height, width, 3):
+        raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
+    return LoadedImage(encoded, kind, width, height, tuple(notes), orientation)
+
+
+def _transcoded(
+    data: bytes, name: str, extension: str, max_pixels: int, bad: Callable[[str, str], BadImage]
+) -> tuple[bytes, int, int, list[Fault], int]:
+    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its orientation."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
-            notes = _notes(name, extension, image, data)
-            if image.format in _STORED_AS:
-                encoded, kind = data, _STORED_AS[image.format]
-            else:
-                notes.append(Fault("image_transcoded", name, "", image.format, "stored as PNG"))
-                encoded, (width, height) = _to_png(image)
-                kind = "png"
+            notes = [*_notes(name, extension, image, data), Fault("image_transcoded", name, "", image.format, "stored as PNG")]
+            orientation = _orientation(image)
+            encoded, (width, height) = _to_png(image)
+            return encoded, width, height, notes, orientation
     except Image.DecompressionBombError as error:
         raise bad("image_too_large", f"more than {PILLOW_LIMIT} pixels by its header; shrink it") from error
     except UnidentifiedImageError as error:
@@ -124,28 +166,21 @@ def check(data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIX
         raise
     except Exception as error:  # On damaged files Pillow's parsers raise whatever their arithmetic runs into.
         raise bad("image_unreadable", str(error) or type(error).__name__) from error
+
+
+def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
+    """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow trips over its metadata."""
     try:
-        shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
-    except tf.errors.OpError as error:
-        pixels, part = _recovered(encoded) if kind == "jpeg" else (None, 0.0)
-        if pixels is None:
-            raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {_reason(error)}") from error
-        value = f"the JPEG breaks off after {100 * part:.0f} % of its lines"
-        if part < _ENOUGH or not repair:
-            raise bad("image_truncated", f"{value}; {'get it anew' if part < _ENOUGH else '--on_bad=fix keeps what is there'}") from error
-        notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
-        encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
-    if tuple(shape) != (height, width, 3):
-        raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
-    return LoadedImage(encoded, kind, width, height, tuple(notes))
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+            return _notes(name, extension, image, data), _orientation(image)
+    except Exception:  # noqa: BLE001 - as above; whether the image is usable is for TensorFlow to say, not for Pillow.
+        return [], 1
 
 
-@contextlib.contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silences Pillow's warnings, which name no file; what matters of them becomes faults. Around a whole run: filters are global to a process."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF counts; 1 where it says nothing, or nothing that has a meaning."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def sniff(data: bytes) -> str:
@@ -197,21 +232,3 @@ def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
     stream = io.BytesIO()
     Image.frombytes(image.mode, image.size, image.tobytes()).save(stream, "PNG")
     return stream.getvalue(), image.size
-
-
-def _recovered(data: bytes) -> tuple[np.ndarray | None, float]:
-    """The pixels of a JPEG whose end is missing and the part of its lines that is there; None if that is not what is wrong with it.
-
-    The recovery leaves lines that were not there at medium grey; TensorFlow's own `acceptable_fraction` does not apply to it.
-    """
-    try:
-        pixels = tf.io.decode_jpeg(data, channels=3, try_recover_truncated=True).numpy()
-    except tf.errors.OpError:
-        return None, 0.0
-    filled = np.flatnonzero((pixels != _GREY).any((1, 2)))
-    return pixels, (filled[-1] + 1) / len(pixels) if filled.size else 0.0
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    text = str(error.message).split("[Op:")[0]
-    return text.rpartition("}} ")[2].strip().rstrip(".")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +26,8 @@ from detection.types import MAX_PIXELS
 _SHARD_BYTES = 128 * 2**20
 _T, _R = TypeVar("_T"), TypeVar("_R")
 SKIP, FAIL, FIX = "skip", "fail", "fix"
+BOX_LEFT_OUT, IMAGE_LEFT_OUT = "box left out", "image left out"
+CONSEQUENCES = ("annotation_uncertain", "no_usable_box")  # kinds of faults whose reason is another fault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Options:
         "" for label_map.pbtxt beside the output
     on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks everything but writes no records
         if anything is bad
-    max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is behind them all
+    max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is behind them all. Boxes of
+        images that are left out count as bad ones
     """
 
     output: str
@@ -78,21 +81,25 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
     map_path = options.label_map_path or str(Path(options.output).parent / "label_map.pbtxt")
     make_map = not Path(map_path).exists()
     if make_map:
-        ids = annotated.ids or _ids_of(todo, options)
-        categories = [(label, name) for name, label in ids.items()]
+        if annotated.no_map:
+            raise DataError(annotated.no_map)
+        ids = annotated.ids or _ids_of(todo, options, report)
+        names = {label: name for name, label in ids.items()}
     else:
-        known = label_map.load(map_path, use_display_name=True)
-        ids, categories = known.text_ids(), known.categories
-    report.declare(dict(categories))
-    report.found_images = sum(not any(fault.kind == "listed_twice" for fault in image.faults) for image in todo)
+        known = label_map.load(map_path)
+        ids, names = known.text_ids(), {category.id: category.shown for category in known.categories}
+    report.declare(names)
+    report.found_images = sum(image.counts for image in todo)
     report.found_boxes = sum(image.found_boxes for image in todo)
+    report.faults += _names_alike(todo, map_path)
+    fractions = boxes.look_like_fractions(todo)
     workers = options.workers or os.cpu_count() or 1
 
     def one(image: AnnotatedImage) -> _Result:
-        return _convert_image(image, options, ids, map_path)
+        return _convert_image(image, options, ids, map_path, fractions)
 
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
-        with images.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
             for result in progress(results, len(todo), options.output, progress_to):
                 report.faults += result.faults
@@ -114,7 +121,7 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
     return report
 
 
-def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str) -> _Result:
+def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str, fractions: bool) -> _Result:
     faults = list(image.faults)
     if not image.usable:
         return _Result(b"", None, faults, 0)
@@ -124,24 +131,44 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
     except images.BadImage as error:
         return _Result(b"", None, [*faults, error.fault], 0)
     faults += loaded.faults
-    wanted = [box for box in image.boxes if not (options.ignore_difficult and box.difficult)]
-    kept, box_faults = boxes.check(image._replace(boxes=tuple(wanted)), loaded.width, loaded.height, ids, map_path, repair)
+    wanted = image._replace(boxes=tuple(box for box in image.boxes if not (options.ignore_difficult and box.difficult)))
+    kept, box_faults = boxes.check(wanted, loaded.width, loaded.height, ids, map_path, repair, loaded.orientation, fractions)
     faults += box_faults
     if any(fault.kind == "size_mismatch" and fault.bad for fault in box_faults):
         return _Result(b"", None, faults, 0)
+    # A class that the label map does not have is no object to learn; any other lost box is one, and without it its image would say that it has none.
+    lost = [fault for fault in (*image.faults, *box_faults) if fault.bad and fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
+    if lost and not kept:
+        value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
+        faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
+        return _Result(b"", None, faults, 0)
     record = RecordImage(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept))
-    return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted))
+    return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes))
 
 
-def _ids_of(todo: list[AnnotatedImage], options: Options) -> dict[str, int]:
+def _ids_of(todo: list[AnnotatedImage], options: Options, report: Report) -> dict[str, int]:
     """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of reading."""
     names = sorted({box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)})
-    if not names:
-        raise DataError(
-            f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made; check --annotation_dir, "
-            f"or pass an existing --label_map_path to convert images without objects"
-        )
-    return {name: label for label, name in enumerate(names, start=1)}
+    if names:
+        return {name: label for label, name in enumerate(names, start=1)}
+    report.faults = [fault for image in todo for fault in image.faults]
+    first = first_cause(report.bad)
+    raise DataError(
+        f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made{f'; first: {first}' if first else ''}; "
+        f"check --annotation_dir, or pass an existing --label_map_path to convert images without objects"
+    )
+
+
+def _names_alike(todo: list[AnnotatedImage], map_path: str) -> Iterator[Fault]:
+    """Classes that may be one, written differently."""
+    counts = Counter(box.name for image in todo for box in image.boxes)
+    groups: dict[str, list[str]] = {}
+    for name in sorted(counts):
+        groups.setdefault(boxes.plain_name(name), []).append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            value = ", ".join(f"{name!r} ({counts[name]} boxes)" for name in names)
+            yield Fault("class_names_alike", map_path, "", f"{value}; if they are one class, write them alike", "kept apart")
 
 
 def _without_repeats(todo: list[AnnotatedImage]) -> Iterator[AnnotatedImage]:
@@ -159,25 +186,33 @@ def _without_repeats(todo: list[AnnotatedImage]) -> Iterator[AnnotatedImage]:
 def _refusal(report: Report, options: Options) -> str | None:
     """Why these records should not be written, if so."""
     bad = report.bad
+    first = first_cause(bad)
     if options.on_bad == FAIL and bad:
-        return f"{len(bad)} faults, first: {bad[0]}; mend them, or pass --on_bad=skip or --on_bad=fix"
+        return f"{len(bad)} faults, first: {first}; mend them, or pass --on_bad=skip or --on_bad=fix"
     if not report.images:
-        return f"none of {report.found_images} images is usable" + (f", first: {bad[0]}" if bad else "")
-    lost = sum(fault.action == "image left out" for fault in bad)
-    clipped = sum(fault.kind == "box_clipped" for fault in report.faults)
-    for count, found, what in (
-        (lost, report.found_images, "images are bad"),
-        (sum(fault.action == "box left out" for fault in bad), report.found_boxes, "boxes are bad"),
-        (clipped, report.found_boxes, "boxes reach outside their image"),
+        return f"none of {report.found_images} images is usable" + (f", first: {first}" if first else "")
+    clipped = [fault for fault in report.faults if fault.kind == "box_clipped"]
+    empty = sum(fault.kind == "box_zero_area" for fault in report.faults)
+    alone = sum(fault.action == BOX_LEFT_OUT for fault in bad)
+    boxes_lost = max(alone, report.found_boxes - report.boxes - report.ignored_difficult_boxes - empty)
+    with_images = f" (or of images left out: {boxes_lost - alone})" if boxes_lost > alone else ""
+    for count, found, what, example in (
+        (report.found_images - report.images, report.found_images, "images are bad", first),
+        (boxes_lost, report.found_boxes, f"boxes are bad{with_images}", first),
+        (len(clipped), report.found_boxes, "boxes reach outside their image", next(iter(clipped), None)),
     ):
         if found and 100 * count / found > options.max_bad_percent:
-            first = next(iter(bad), None) or next(fault for fault in report.faults if fault.kind == "box_clipped")
-            return f"{count} of {found} {what}, more than --max_bad_percent={options.max_bad_percent:g}, first: {first}"
+            return f"{count} of {found} {what}, more than --max_bad_percent={options.max_bad_percent:g}, first: {example}"
     return None
 
 
+def first_cause(bad: list[Fault]) -> Fault | None:
+    """The first fault that is not itself the consequence of another."""
+    return next((fault for fault in bad if fault.kind not in CONSEQUENCES), next(iter(bad), None))
+
+
 def _shards_for(todo: list[AnnotatedImage]) -> int:
-    total = sum(image.image_path.stat().st_size for image in todo if image.usable and image.image_path.is_file())
+    total = sum(os.path.getsize(image.image_path) for image in todo if image.usable and os.path.isfile(image.image_path))
     return max(1, -(-total // _SHARD_BYTES))
 
 

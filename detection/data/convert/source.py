@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+from detection.data.folders import files_below
 from detection.data.report import Fault
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class AnnotatedImage(NamedTuple):
     found_boxes: int  # objects in the annotation, readable or not
     faults: tuple[Fault, ...] = ()
     usable: bool = True  # False where the faults leave nothing to convert
+    counts: bool = True  # False for what is no further image: an id listed again, an annotation whose image is counted by itself
 
 
 class AnnotatedSet(NamedTuple):
@@ -65,6 +68,7 @@ class AnnotatedSet(NamedTuple):
 
     images: Iterable[AnnotatedImage]
     ids: dict[str, int] | None = None  # label of each class, where the data set itself says
+    no_map: str = ""  # why no label map can be made from it, if so
 
 
 def is_inside(name: str) -> bool:
@@ -77,29 +81,40 @@ class FolderIndex:
     """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they are composed."""
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> None:
-        self.folder = Path(folder)
-        self.names: list[str] = []  # sorted
-        for parent, folders, files in os.walk(self.folder, followlinks=True):
-            folders.sort()
-            relative = Path(parent).relative_to(self.folder)
-            self.names += [(relative / name).as_posix() for name in files if name.lower().endswith(extensions)]
-        self.names.sort()
+        self.folder, self._extensions = Path(folder), extensions
+        # Sorted, each file once.
+        self.names: list[str] = [name for name in files_below(self.folder, extensions) if not _is_apple_double(self.folder / name)]
         self._by_name = {normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
             self._by_stem.setdefault(normal(stem(name)), []).append(name)
 
     def by_name(self, name: str) -> str | None:
-        """The file called so."""
-        return self._by_name.get(normal(name))
+        """The file called so, or reached so through a link."""
+        found = self._by_name.get(normal(name))
+        return name if found is None and is_inside(name) and (self.folder / name).is_file() and name.lower().endswith(self._extensions) else found
 
     def by_stem(self, name: str) -> list[str]:
-        """The files called so apart from their extension."""
-        return self._by_stem.get(normal(name), [])
+        """The files called so apart from their extension; or one reached so through a link."""
+        found = self._by_stem.get(normal(name), [])
+        if not found and is_inside(name):
+            found = [name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()][:1]
+        return found
 
     def path(self, name: str) -> Path:
         """Where a file lies."""
         return self.folder / name
+
+
+def _is_apple_double(path: Path) -> bool:
+    """Whether a file is what macOS puts beside the file itself into archives (`._a.xml`): attributes, nothing of the data set."""
+    if not path.name.startswith("._"):
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == _APPLE_DOUBLE
+    except OSError:
+        return False
 
 
 def stem(name: str) -> str:

@@ -1,47 +1,52 @@
-"""PASCAL VOC: one XML file an image.
+"""PASCAL VOC: one XML file an image (`voc_file`), in folders.
 
-    <annotation> <filename> <size> <width> <height>   <object> <name> <pose> <truncated> <difficult> <bndbox> <xmin> <ymin> <xmax> <ymax>
+Coordinates are used as written: a box spans [xmin, xmax] / width, as the TF Object Detection API records VOC. (The
+devkit counts pixels from 1 and includes the last, so that its boxes are half a pixel off under this reading; models
+and scores that exist were made with it.)
 
-Coordinates are used as written: a box spans [xmin, xmax] / width, as the TF Object Detection API records VOC. (The devkit counts pixels from 1 and
-includes the last, so that its boxes are half a pixel off under this reading; models and scores that exist were made with it.)
-
-An image belongs to the annotation of the same name; the <filename> tag decides only where there is no such image, since renamed files keep old tags.
+Which annotation belongs to which image, `pairing` says, by the same rule for whole folders and for splits.
 """
 
 from __future__ import annotations
 
-import math
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml import DefusedXmlException, ElementTree
-
-from detection.data.convert.source import IMAGE_EXTENSIONS, AnnotatedBox, AnnotatedImage, AnnotatedSet, FolderIndex, Source, is_inside, normal, stem
+from detection.data.convert import voc_file
+from detection.data.convert.match import FileFinder
+from detection.data.convert.pairing import Pairs
+from detection.data.convert.source import (
+    IMAGE_EXTENSIONS,
+    AnnotatedImage,
+    AnnotatedSet,
+    FolderIndex,
+    Source,
+    is_inside,
+    normal,
+    stem,
+)
 from detection.data.report import Fault
 from detection.errors import ConfigError, DataError
 
-
-class _Folder(NamedTuple):
-    """One VOC folder: where its images, annotations and split lie."""
-
-    label: str  # put before file names where several folders are read, since VOC folders reuse names
-    images: FolderIndex
-    annotations: FolderIndex
-    split: Path | None
+_KNOWN_TO_HAVE_ONE = (
+    "annotation_ambiguous",
+    "annotation_uncertain",
+)  # faults of images for which there are annotations, only not certain ones
 
 
 def read(source: Source) -> AnnotatedSet:
     """The images of VOC folders, in the order of the split file, or by name where all are taken.
 
-    Source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by side); or `image_dir` and
-    `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main, `split_file` any file of ids.
+    Source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by side);
+    or `image_dir` and `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main,
+    `split_file` any file of ids.
 
     Raises:
-        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of single files travel
+        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of
+        single files travel
             with their image.
     """
     return AnnotatedSet(_read(_folders(source)))
@@ -49,14 +54,16 @@ def read(source: Source) -> AnnotatedSet:
 
 def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
     for folder in folders:
-        seen: set[str] = set()
-        annotated = False
-        for identity in _all_ids(folder) if folder.split is None else _split_ids(folder, folder.split):
-            yield _read_image(folder, identity, repeated=normal(identity) in seen)
-            seen.add(normal(identity))
-            annotated = annotated or bool(folder.annotations.by_stem(identity))
-        if not annotated:
-            raise DataError(f"{folder.annotations.folder}: no annotation (.xml) for any of {len(seen)} images; check --annotation_dir, or --format")
+        images = list(folder.all() if folder.split is None else folder.listed())
+        if not any(
+            image.where.lower().endswith(".xml") or image.faults[0].kind in _KNOWN_TO_HAVE_ONE for image in images
+        ):
+            first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
+            raise DataError(
+                f"{folder.annotations.folder}: no annotation (.xml) for any of {len(images)} images{first}; "
+                f"check --annotation_dir, or --format"
+            )
+        yield from images
 
 
 def _folders(source: Source) -> list[_Folder]:
@@ -67,11 +74,19 @@ def _folders(source: Source) -> list[_Folder]:
         flat = not (root / "JPEGImages").is_dir() and not (root / "Annotations").is_dir()
         images = Path(source.image_dir or (root if flat else root / "JPEGImages"))
         annotations = Path(source.annotations or (source.image_dir or root if flat else root / "Annotations"))
-        for path, what, flag in ((root, "data", "--voc_dir"), (images, "images", "--image_dir"), (annotations, "annotations", "--annotation_dir")):
+        for path, what, flag in (
+            (root, "data", "--voc_dir"),
+            (images, "images", "--image_dir"),
+            (annotations, "annotations", "--annotation_dir"),
+        ):
             if not path.is_dir():
                 raise ConfigError(f"{path}: no such folder of {what}; check {flag}")
         label = f"{root.resolve().name}/" if len(source.roots) > 1 else ""
-        folders.append(_Folder(label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)))
+        folders.append(
+            _Folder(
+                label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)
+            )
+        )
     return folders
 
 
@@ -89,140 +104,215 @@ def _split(source: Source, root: Path) -> Path | None:
     return file
 
 
-def _all_ids(folder: _Folder) -> list[str]:
-    """Every annotation and every image, by name."""
-    ids = {normal(stem(name)) for name in folder.annotations.names + folder.images.names}
-    if not ids:
-        raise DataError(f"{folder.annotations.folder}: holds neither annotations (.xml) nor images; check --annotation_dir, or --format")
-    return sorted(ids)
+class _Folder:
+    """One VOC folder: where its images, annotations and split lie, and what becomes of each.
+
+    Args:
+        label: put before file names where several folders are read, since VOC folders reuse names.
+        images, annotations: the files.
+        split: a file of ids; None for all.
+    """
+
+    def __init__(self, label: str, images: FolderIndex, annotations: FolderIndex, split: Path | None) -> None:
+        self.images = images
+        self.annotations = annotations
+        self.split = split
+        self._label = label
+        self._files: dict[str, voc_file.VocFile] = {}
+
+    def all(self) -> Iterator[AnnotatedImage]:
+        """Every image, and every annotation that belongs to none, by name."""
+        found = {(normal(stem(name)), name): self._image(name) for name in self.images.names}
+        # Each annotation without image may be that of an uncertain image: together they are one image.
+        uncertain = sum(fault.kind == "annotation_uncertain" for image in found.values() for fault in image.faults)
+        for name in self.annotations.names:
+            if name not in self._pairs.image_of:
+                torn = name in self._pairs.torn
+                found[normal(stem(name)), name] = self._annotation_alone(name)._replace(
+                    counts=not torn and uncertain <= 0
+                )
+                uncertain -= not torn
+        if not found:
+            raise DataError(
+                f"{self.annotations.folder}: holds neither annotations (.xml) nor images; "
+                f"check --annotation_dir, or --format"
+            )
+        yield from (found[key] for key in sorted(found))
+
+    def listed(self) -> Iterator[AnnotatedImage]:
+        """What the split lists, in its order."""
+        seen: set[str] = set()
+        for line in _lines(self.split):
+            name, kind = self._meant(line)
+            made = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
+                kind, self._nothing
+            )
+            if name in seen:
+                fault = Fault("listed_twice", str(self.split), "", f"id {line!r}", "taken once")
+                yield _left_out(fault.file, line, fault)._replace(counts=False)
+            else:
+                yield made(name)
+            seen.add(name)
+
+    def _meant(self, line: str) -> tuple[str, str]:
+        """What a line of a split means: the image, the annotation without one, or the id itself and what is wrong with
+        it."""
+        bare = re.sub(r"\s+(-1|0|1)$", "", line)  # The per-class files say whether the class is there.
+        readings = list(dict.fromkeys((line, bare, re.sub(r"\.\w{2,5}$", "", bare))))
+        if ".." in normal(line).split("/"):
+            return bare, "nothing"
+        for reading in readings:
+            exact = self.images.by_name(reading)
+            images, annotations = (
+                (exact,) if exact else self.images.by_stem(reading),
+                self.annotations.by_stem(reading),
+            )
+            if images or annotations:
+                return self._one_of(bare, images, () if exact else annotations)
+        pieces = [
+            piece for piece in line.split() if piece.lower().endswith((*IMAGE_EXTENSIONS, ".xml"))
+        ]  # Some lists pair images and annotations.
+        for reading in (*readings, *pieces):
+            images, annotations = self._image_finder.find(reading), self._annotation_finder.find(reading)
+            if images or annotations:
+                return self._one_of(bare, images, () if len(images) == 1 else annotations)
+        return bare, "nothing"
+
+    def _one_of(self, identity: str, images: Sequence[str], annotations: Sequence[str]) -> tuple[str, str]:
+        """The one image (or annotation without image) that an id means by its candidates."""
+        owned = {self._pairs.image_of[name] for name in annotations if name in self._pairs.image_of}
+        if len(owned) == 1:
+            return owned.pop(), "image"
+        if len(annotations) == 1 and not owned:
+            return annotations[0], "annotation"
+        return (images[0], "image") if len(images) == 1 else (identity, "several")
+
+    @functools.cached_property
+    def _pairs(self) -> Pairs:
+        return Pairs(self.images, self.annotations, self._read)
+
+    @functools.cached_property
+    def _image_finder(self) -> FileFinder:
+        return FileFinder(self.images.names)
+
+    @functools.cached_property
+    def _annotation_finder(self) -> FileFinder:
+        return FileFinder(self.annotations.names)
+
+    def _read(self, name: str) -> voc_file.VocFile:
+        if name not in self._files:
+            self._files[name] = voc_file.read(str(self.annotations.path(name)))
+        return self._files[name]
+
+    def _image(self, name: str) -> AnnotatedImage:
+        """One image with its annotation, or with the reason why there is none."""
+        path, filename = self.images.path(name), self._label + name
+        doubt = self._pairs.doubts.get(name)
+        annotation = self._pairs.annotation_of.get(name)
+        if doubt:
+            rivals = [self._read(rival).found_boxes for rival in self._pairs.rivals.get(name, ())]
+            fault = Fault(
+                "annotation_ambiguous", str(path), "", f"{doubt}; keep one annotation that names it", "image left out"
+            )
+            return _left_out(str(path), filename, fault, max(rivals, default=0))
+        if annotation is None:
+            doubt = self._pairs.why_uncertain(name)
+            if doubt:
+                fault = Fault(
+                    "annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {doubt}", "image left out"
+                )
+                return _left_out(str(path), filename, fault)
+            note = Fault(
+                "no_annotation",
+                str(path),
+                "",
+                f"no {stem(name)}.xml in {self.annotations.folder}",
+                "kept without boxes",
+            )
+            return AnnotatedImage(str(path), path, filename, filename, None, (), 0, (note,))
+        where, file = str(self.annotations.path(annotation)), self._read(annotation)
+        if file.problem:
+            return _left_out(
+                where,
+                filename,
+                Fault("annotation_unreadable", where, f"of {name}", file.problem, "image left out"),
+                file.found_boxes,
+            )
+        faults = list(file.faults)
+        if file.names and not any(FileFinder((name,)).find(text) for text in file.names):
+            faults.append(Fault("filename_differs", where, "<filename>", repr(file.filename), f"used {name}"))
+        for repeat in self._pairs.repeats.get(name, ()):
+            faults.append(
+                Fault(
+                    "annotation_repeated",
+                    str(self.annotations.path(repeat)),
+                    "",
+                    f"says the same of {name} as {annotation}",
+                    "used once",
+                )
+            )
+        return AnnotatedImage(where, path, filename, filename, file.size, file.boxes, file.found_boxes, tuple(faults))
+
+    def _annotation_alone(self, name: str) -> AnnotatedImage:
+        """An annotation that belongs to no image, or nobody knows to which."""
+        where, file = str(self.annotations.path(name)), self._read(name)
+        torn = self._pairs.torn.get(name)
+        if torn:
+            fault = Fault(
+                "annotation_ambiguous",
+                where,
+                "",
+                f"may mean {', '.join(torn)}; name one in <filename>",
+                "annotation left out",
+            )
+            return _left_out(where, name, fault, file.found_boxes)
+        if file.problem:
+            fault = Fault("annotation_unreadable", where, "", file.problem, "image left out")
+        elif file.names and not is_inside(file.filename):
+            value = f"<filename> {file.filename!r} leads out of {self.images.folder}; it should be a name inside it"
+            fault = Fault("unsafe_path", where, "", value, "image left out")
+        else:
+            value = (
+                f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
+            )
+            fault = Fault("image_missing", where, "", value, "image left out")
+        return _left_out(where, name, fault, file.found_boxes)
+
+    def _several(self, identity: str) -> AnnotatedImage:
+        value = (
+            f"id {identity!r} may mean several images of {self.images.folder}; write it with its extension and folder"
+        )
+        return _left_out(
+            str(self.split), identity, Fault("annotation_ambiguous", str(self.split), "", value, "image left out")
+        )
+
+    def _nothing(self, identity: str) -> AnnotatedImage:
+        if is_inside(identity):
+            fault = Fault(
+                "image_missing",
+                str(self.split),
+                "",
+                f"id {identity!r} has neither an annotation nor an image in {self.images.folder}",
+                "image left out",
+            )
+        else:
+            value = f"id {identity!r} leads out of {self.annotations.folder}; ids are names inside it"
+            fault = Fault("unsafe_path", str(self.split), "", value, "image left out")
+        return _left_out(str(self.split), identity, fault)
 
 
-def _split_ids(folder: _Folder, split: Path) -> Iterator[str]:
-    """Ids of a split: one a line, with or without extension; lines of the per-class files end in 1, 0 or -1, which is left away."""
+def _left_out(where: str, identity: str, fault: Fault, found_boxes: int = 0) -> AnnotatedImage:
+    return AnnotatedImage(where, Path(), identity, identity, None, (), found_boxes, (fault,), usable=False)
+
+
+def _lines(split: Path) -> list[str]:
     try:
         lines = split.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line") from error
+        raise DataError(
+            f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line"
+        ) from error
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
         raise DataError(f"{split}: the split is empty; it should have an id a line")
-    for line in lines:
-        readings = (line, re.sub(r"\s+(-1|0|1)$", "", line), re.sub(r"\.\w{2,5}$", "", line))
-        yield next((name for name in readings if folder.annotations.by_stem(name) or folder.images.by_stem(name)), readings[1])
-
-
-def _read_image(folder: _Folder, identity: str, repeated: bool) -> AnnotatedImage:
-    """One image with its annotation, or with the reason why there is none."""
-    annotation = next(iter(folder.annotations.by_stem(identity)), None)
-    images = folder.images.by_stem(identity)
-    where = str(folder.annotations.path(annotation)) if annotation else str(folder.split)
-
-    def unusable(kind: str, value: str, action: str = "image left out") -> AnnotatedImage:
-        return AnnotatedImage(where, Path(), identity, identity, None, (), 0, (Fault(kind, where, "", value, action),), usable=False)
-
-    if not is_inside(identity):
-        return unusable("unsafe_path", f"id {identity!r} leads out of {folder.annotations.folder}; ids are names inside it")
-    if repeated:
-        return unusable("listed_twice", f"id {identity!r}", "taken once")
-    if annotation is None:
-        if not images:
-            return unusable("image_missing", f"id {identity!r} has neither an annotation nor an image in {folder.images.folder}")
-        path, filename = folder.images.path(images[0]), folder.label + images[0]
-        note = Fault("no_annotation", str(path), "", f"no {identity}.xml in {folder.annotations.folder}", "kept without boxes")
-        return AnnotatedImage(str(path), path, filename, filename, None, (), 0, (note,))
-    try:
-        root = _parse(where)
-    except _Unreadable as error:
-        return unusable("annotation_unreadable", str(error))
-
-    faults: list[Fault] = []
-    tag = (root.findtext("filename") or "").strip()
-    if images:
-        name = next((name for name in images if _last(name) == _last(tag)), images[0])  # The tag tells a.jpg from a.png.
-        if tag and stem(_last(tag)) != stem(_last(name)):
-            faults.append(Fault("filename_differs", where, "<filename>", repr(tag), f"used {name}"))
-    elif tag and not is_inside(tag):
-        return unusable("unsafe_path", f"<filename> {tag!r} leads out of {folder.images.folder}; it should be a name inside it")
-    else:
-        name = folder.images.by_name(tag)
-    if name is None:
-        return unusable("image_missing", f"no {identity}.jpg (or another type) and no <filename> {tag!r} in {folder.images.folder}")
-    filename = folder.label + name
-    objects = root.findall("object")
-    boxes = [box for number, element in enumerate(objects, start=1) if (box := _box(element, number, where, faults)) is not None]
-    size = _size(root, where, faults)
-    return AnnotatedImage(where, folder.images.path(name), filename, filename, size, tuple(boxes), len(objects), tuple(faults))
-
-
-class _Unreadable(Exception):
-    """Why an annotation file cannot be used."""
-
-
-def _parse(path: str) -> Element:
-    try:
-        root = ElementTree.parse(path, forbid_dtd=False, forbid_entities=True, forbid_external=True).getroot()
-    except ParseError as error:
-        line, column = error.position
-        raise _Unreadable(f"line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})") from error
-    except DefusedXmlException as error:
-        raise _Unreadable(f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})") from error
-    except (OSError, ValueError, LookupError) as error:  # ValueError and LookupError: encodings that expat does not know.
-        raise _Unreadable(str(error)) from error
-    if root.tag != "annotation":
-        raise _Unreadable(f"the outermost element is <{root.tag}>, not <annotation>; not a VOC annotation")
-    return root
-
-
-def _size(root: Element, where: str, faults: list[Fault]) -> tuple[int, int] | None:
-    """Width and height as declared; None where they are not (tools that do not know write 0)."""
-    texts = [(root.findtext(f"size/{name}") or "").strip() for name in ("width", "height")]
-    try:
-        width, height = (int(float(text)) for text in texts)
-    except (ValueError, OverflowError):
-        width = height = 0
-    if width > 0 and height > 0:
-        return width, height
-    faults.append(Fault("size_absent", where, "<size>", f"width {texts[0] or 'absent'}, height {texts[1] or 'absent'}"))
-    return None
-
-
-def _box(element: Element, number: int, where: str, faults: list[Fault]) -> AnnotatedBox | None:
-    """One <object>; None where it has no usable box, which is then told in `faults`."""
-    name = " ".join((element.findtext("name") or "").split())
-    item = f"object {number} {name!r}"
-    if not name:
-        faults.append(Fault("class_missing", where, f"object {number}", "has no <name>", "box left out"))
-        return None
-    corners = element.find("bndbox")
-    if corners is None:
-        others = ", ".join(sorted({f"<{child.tag}>" for child in element if child.tag in ("polygon", "robndbox", "point")}))
-        faults.append(Fault("box_unreadable", where, item, f"has no <bndbox>{f', but {others}' if others else ''}", "box left out"))
-        return None
-    numbers = []
-    for tag in ("xmin", "ymin", "xmax", "ymax"):
-        text = (corners.findtext(tag) or "").strip()
-        try:
-            numbers.append(float(text))
-        except ValueError:
-            numbers.append(math.nan)
-        if not math.isfinite(numbers[-1]):
-            faults.append(Fault("box_unreadable", where, f"{item} <{tag}>", f"{text!r} is not a number", "box left out"))
-            return None
-    return AnnotatedBox(
-        item,
-        name,
-        *numbers,
-        difficult=_flag(element, "difficult"),
-        truncated=_flag(element, "truncated"),
-        view=(element.findtext("pose") or "").strip(),
-    )
-
-
-def _flag(element: Element, tag: str) -> bool:
-    """VOC writes 0 and 1; some tools leave the tag away or write words."""
-    return (element.findtext(tag) or "").strip().lower() in ("1", "true", "yes")
-
-
-def _last(name: str) -> str:
-    """The last part of a path, whichever way its slashes lean."""
-    return normal(name).rpartition("/")[2]
+    return lines

@@ -29,6 +29,7 @@ function shown(value, quantity) {
 }
 
 const label = (quantity) => (quantity.unit ? `${quantity.label} [${quantity.unit}]` : quantity.label);
+const named = (table, name) => (Object.hasOwn(table, name) ? table[name] : name); // Names come from data: "constructor" is one like any other.
 const known = (row, name) => row.values[name] !== null && row.values[name] !== undefined;
 
 // Rows ------------------------------------------------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ const SHAPES = {
 const other = (r) => `M${-r},${-0.4 * r}L0,${-1.1 * r}L${r},${-0.4 * r}L${0.7 * r},${r}H${-0.7 * r}Z`;
 
 function glyph(meta, extractor, size = 5.5) {
-  const look = data.looks[extractor] ?? { color: "#888888", fill: "full" };
+  const look = (Object.hasOwn(data.looks, extractor) ? data.looks[extractor] : null) ?? { color: "#888888", fill: "full" };
   const color = look.color === "#000000" ? "var(--ink)" : `color-mix(in srgb, ${look.color}, white var(--lift))`;
   return svg("path", { d: (Object.hasOwn(SHAPES, meta) ? SHAPES[meta] : other)(size), fill: look.fill === "full" ? color : look.fill === "none" ? "var(--card)" : `color-mix(in srgb, ${color} 45%, var(--card))`,
     stroke: look.fill === "full" ? "var(--card)" : color, "stroke-width": look.fill === "full" ? 0.8 : 2 });
@@ -297,8 +298,8 @@ function legend() {
     const pressed = element("button", { type: "button", "aria-pressed": "true", "data-key": key, onclick: toggle }, picture, words);
     return pressed;
   };
-  const metas = entries("meta").map((name) => button("meta", name, data.metas[name] ?? name, glyph(name, "")));
-  const extractors = entries("extractor").map((name) => button("extractor", name, data.extractors[name] ?? name, glyph("ssd", name)));
+  const metas = entries("meta").map((name) => button("meta", name, named(data.metas, name), glyph(name, "")));
+  const extractors = entries("extractor").map((name) => button("extractor", name, named(data.extractors, name), glyph("ssd", name)));
   find("legend").append(...metas, element("span", { class: "gap" }), ...extractors);
 }
 

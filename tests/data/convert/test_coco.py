@@ -32,6 +32,14 @@ def read(folder, images=(IMAGE,), annotations=(BOX,), categories=CATEGORIES):
     return list(found.images), found.ids
 
 
+def convert(folder, *args, label_map_path: str = "", on_bad: str = "skip", **lists):
+    path = folder / "instances.json"
+    read(folder, *args, **lists)
+    settings = {"label_map_path": label_map_path, "on_bad": on_bad, "max_bad_percent": 100.0, "overwrite": True}
+    options = run.Options(output=str(folder / "out" / "x.record"), **settings)
+    return run.convert(coco.read(Source(annotations=str(path), image_dir=str(folder))), options, io.StringIO())
+
+
 def test_fields_and_ids_are_kept(folder):
     (image,), ids = read(folder, annotations=[BOX, {**BOX, "iscrowd": 1, "area": 0}])
     assert ids == {"person": 1, "toothbrush": 90}
@@ -49,19 +57,48 @@ def test_converts_with_a_sparse_label_map(folder):
     assert label_map.load(folder / "out" / "label_map.pbtxt").ids_by_name == ids
 
 
-def test_ids_from_zero_are_shifted_and_an_unused_root_dropped(folder):
-    categories = [{"id": 0, "name": "things"}, {"id": 1, "name": "dog"}]
-    assert read(folder, annotations=[{**BOX, "category_id": 0}], categories=categories)[1] == {"things": 1, "dog": 2}
-    assert read(folder, annotations=[{**BOX, "category_id": 1}], categories=categories)[1] == {"dog": 1}
+@pytest.mark.parametrize(
+    ("categories", "ids"),
+    [
+        ([(0, "cat", None), (1, "dog", None)], {"cat": 1, "dog": 2}),
+        ([(0, "things", "none"), (1, "dog", "things"), (2, "cat", "things")], {"dog": 1, "cat": 2}),
+        ([(0, "things", ""), (1, "animal", "things"), (2, "dog", "animal")], {"animal": 1, "dog": 2}),  # by way of another
+        ([(0, "person", "person"), (1, "rider", "person")], {"person": 1, "rider": 2}),  # a class in a group of its own name
+        ([(0, "person", ""), (1, "rider", "person"), (2, "car", "vehicle")], {"person": 1, "rider": 2, "car": 3}),
+        ([(0, "cat", "animal"), (1, "dog", "animal")], {"cat": 1, "dog": 2}),
+        ([(0, "__background__", None), (1, "dog", None)], {"dog": 1}),
+        ([(1, "cat", None), (3, "dog", "cat")], {"cat": 1, "dog": 3}),
+        ([(0, "cat", None)], {"cat": 1}),
+        ([(0, "a", "b"), (1, "b", "a")], {"a": 1, "b": 2}),  # supercategories in a circle
+    ],
+)
+def test_the_list_of_categories_decides_the_labels_of_every_split(folder, categories, ids):
+    entries = [{"id": number, "name": name, "supercategory": parent} for number, name, parent in categories]
+    last = entries[-1]["id"]
+    assert read(folder, annotations=[{**BOX, "category_id": last}], categories=entries)[1] == ids
+    assert read(folder, annotations=[], categories=entries)[1] == ids
+    if len(ids) == len(entries):
+        assert read(folder, annotations=[{**BOX, "category_id": entries[0]["id"]}], categories=entries)[1] == ids
+
+
+def test_a_root_with_boxes_makes_no_label_map_but_obeys_one(folder):
+    categories = [{"id": 0, "name": "things"}, {"id": 1, "name": "dog", "supercategory": "things"}]
+    boxes = [{**BOX, "category_id": 0}, {**BOX, "category_id": 1, "bbox": [1, 2, 30, 40]}]
+    with pytest.raises(DataError, match=r"category 0 \('things'\) is the supercategory of all others.*--label_map_path"):
+        convert(folder, annotations=boxes, categories=categories)
+    path = folder / "map.pbtxt"
+    path.write_text('item { id: 1 name: "things" } item { id: 2 name: "dog" }')
+    report = convert(folder, annotations=boxes, categories=categories, label_map_path=str(path))
+    assert {row["name"]: row["boxes"] for row in report.to_dict()["classes"]} == {"things": 1, "dog": 1}
 
 
 @pytest.mark.parametrize(
     ("images", "annotations", "kind", "parts"),
     [
         ([IMAGE, IMAGE], [], "duplicate_id", ["images[1]", "id 7 was there before"]),
-        ([IMAGE], [{**BOX, "image_id": 8}], "annotation_orphan", ["annotations[0]", "image_id 8 is not in images"]),
+        ([IMAGE], [BOX, {**BOX, "image_id": 8}], "annotation_orphan", ["annotations[1]", "image_id 8 is not in images"]),
         ([IMAGE], [{**BOX, "category_id": 5}], "class_unknown", ["annotations[0] (id 1)", "category_id 5"]),
-        ([IMAGE], [{**BOX, "category_id": "90"}], "class_unknown", ["category_id '90'"]),
+        ([IMAGE], [{**BOX, "category_id": "ninety"}], "class_unknown", ["category_id 'ninety'"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3]}], "box_unreadable", ["[1, 2, 3] is not [x, y, width, height]"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3, None]}], "box_unreadable", ["annotations[0]"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3, float("nan")]}], "box_unreadable", ["nan"]),

@@ -63,7 +63,9 @@ def test_filename_tag_tells_twins_apart(voc_folder):
     voc_folder.image("a.jpg")
     voc_folder.image("a.png")
     voc_folder.annotate("a", filename="a.png")
-    assert [image.filename for image in voc_folder.read()] == ["a.png"]
+    left_out, image = voc_folder.read()
+    assert image.usable and image.filename == "a.png"
+    assert not left_out.usable and left_out.filename == "a.jpg" and "a.xml has its name" in left_out.faults[0].value
 
 
 def test_accents_match_however_they_are_composed(voc_folder):

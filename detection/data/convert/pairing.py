@@ -1,0 +1,143 @@
+"""Which annotation file belongs to which image of a folder: one rule, however the folder is given and whatever part of
+it is asked for.
+
+1. The image of the same name (apart from its extension; at need, from case). Renamed files keep old tags, so the name
+comes before <filename>.
+2. Otherwise the image that <filename>, <folder>/<filename> or <path> name (`match`), in the folder of the same name as
+the annotation's if there is one.
+3. Otherwise the image of the same name in another folder.
+
+Nothing is guessed: where several images may be meant, or several files that disagree mean one image, all of them are
+left out. And an image without annotation is one without objects only if no annotation may be its own: one that cannot
+be used, or names no image that is there, may belong to any.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from detection.data.convert.match import FileFinder, alike
+from detection.data.convert.source import FolderIndex, stem
+from detection.data.convert.voc_file import VocFile, same_labels
+
+
+class Pairs:
+    """The images and annotations of one folder, matched.
+
+    Args:
+        images: all of the folder, also where only some are asked for.
+        annotations: likewise.
+        read: reads an annotation; called again for the same one at will.
+    """
+
+    def __init__(self, images: FolderIndex, annotations: FolderIndex, read: Callable[[str], VocFile]) -> None:
+        self._images = images
+        self._annotations = annotations
+        self._read = read
+        self._finder = FileFinder(images.names)
+        self._image_folders = {alike(_folder(name)) for name in images.names}
+        self._by_stem: dict[str, list[str]] = {}
+        for name in images.names:
+            self._by_stem.setdefault(alike(stem(name)), []).append(name)
+        self.annotation_of: dict[str, str] = {}  # by image
+        self.image_of: dict[str, str] = {}  # by annotation
+        self.repeats: dict[str, tuple[str, ...]] = {}  # by image: further annotations that say the same
+        self.doubts: dict[str, str] = {}  # by image: why nobody knows its annotation
+        self.torn: dict[str, tuple[str, ...]] = {}  # by annotation: the images that it may mean
+        self.rivals: dict[str, tuple[str, ...]] = {}  # by image: the annotations that disagree about it
+        self.unplaced: list[str] = []  # annotations that name no image that is there
+        self._match()
+
+    def why_uncertain(self, image: str) -> str:
+        """Why an image without annotation cannot be taken for one without objects; "" where it can."""
+        possible = [annotation for annotation in self.unplaced if self._within((image,), _folder(annotation))]
+        if possible:
+            first = self._read(possible[0])
+            reason = first.problem or (
+                f"names {first.filename!r}, which is not there" if first.names else "names no image"
+            )
+            more = f" or {len(possible) - 1} others" if len(possible) > 1 else ""
+            return f"{possible[0]} ({reason}){more} may be its annotation"
+        named = self._named_by_others.get(image)
+        return f"{named} names it, though it belongs to {self.image_of[named]} by its own name" if named else ""
+
+    def _match(self) -> None:
+        claims: dict[str, list[str]] = {}
+        for annotation in self._annotations.names:
+            meant = self._meant(annotation)
+            if len(meant) == 1:
+                claims.setdefault(meant[0], []).append(annotation)
+            elif meant:
+                self.torn[annotation] = meant
+            else:
+                self.unplaced.append(annotation)
+        for image, claimants in claims.items():
+            claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
+            first = self._read(claimants[0]) if len(claimants) > 1 else None
+            if first is None or all(same_labels(first, self._read(other)) for other in claimants[1:]):
+                self.annotation_of[image] = claimants[0]
+                self.repeats[image] = tuple(claimants[1:])
+            else:
+                self.rivals[image] = tuple(claimants)
+                self.doubts[image] = f"{' and '.join(claimants)} are annotations of it and say different things"
+            self.image_of.update(dict.fromkeys(claimants, image))
+        for annotation, images in self.torn.items():
+            for image in images:
+                others = ", ".join(other for other in images if other != image)
+                self.doubts.setdefault(image, f"{annotation} may mean it or {others}")
+                self.annotation_of.pop(image, None)
+        for image, annotation in list(self.annotation_of.items()):
+            for twin in self._by_stem[alike(stem(image))]:
+                if twin not in self.annotation_of:
+                    self.doubts.setdefault(twin, f"{annotation} has its name, and belongs to {image}")
+
+    def _meant(self, annotation: str) -> tuple[str, ...]:
+        """The image that an annotation belongs to; several where nothing decides, none where there is none."""
+        own = tuple(self._images.by_stem(stem(annotation)) or self._by_stem.get(alike(stem(annotation)), ()))
+        if len(own) == 1:
+            return own
+        names = self._read(annotation).names
+        if own:  # a.jpg beside a.png: the tag tells them apart.
+            return self._agreed(names, own) or own
+        named = self._agreed(names, None, _folder(annotation))
+        if len(named) == 1:
+            return named
+        by_name = self._within(self._finder.find(stem(annotation)), _folder(annotation))
+        both = tuple(image for image in by_name if image in named)
+        return (both if len(both) == 1 else named) or by_name
+
+    def _agreed(self, names: tuple[str, ...], among: tuple[str, ...] | None, folder: str = "") -> tuple[str, ...]:
+        """What several names of one image mean together: what all that mean anything agree on, or else everything that
+        they may mean."""
+        found = []
+        for name in (*(f"{folder}/{name}" for name in names[:1] if folder), *names):
+            images = self._within((FileFinder(among) if among else self._finder).find(name), folder)
+            if images:
+                found.append(images)
+        if not found:
+            return ()
+        common = tuple(image for image in found[0] if all(image in images for images in found[1:]))
+        return common or tuple(dict.fromkeys(image for images in found for image in images))
+
+    def _within(self, images: tuple[str, ...], folder: str) -> tuple[str, ...]:
+        """Those of an annotation's own folder, where images lie in folders of the same names."""
+        key = alike(folder)
+        if not key or key not in self._image_folders:
+            return images
+        return tuple(image for image in images if alike(_folder(image)) == key)
+
+    @functools.cached_property
+    def _named_by_others(self) -> dict[str, str]:
+        """For each image that the tag of another image's annotation names: that annotation."""
+        named: dict[str, str] = {}
+        for annotation, image in self.image_of.items():
+            names = self._read(annotation).names
+            meant = self._agreed(names, None, _folder(annotation)) if names else ()
+            if meant and image not in meant:
+                named.update((other, annotation) for other in meant if other not in named)
+        return named
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]

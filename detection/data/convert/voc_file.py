@@ -1,0 +1,272 @@
+"""One VOC annotation file: what it says of its image, or why it cannot be used.
+
+    <annotation> <filename> <size> <width> <height>   <object> <name> <pose> <truncated> <difficult> <bndbox> <xmin>
+    <ymin> <xmax> <ymax>
+
+Tags are read whatever their case, namespace and order. Objects given by a <polygon> (LabelMe) or a <robndbox>
+(roLabelImg) get the box around it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException, ElementTree
+
+from detection.data.convert import encoding
+from detection.data.convert.encoding import REPLACED, Text, WrongEncoding
+from detection.data.convert.source import AnnotatedBox
+from detection.data.report import Fault
+
+_MAX_BYTES = 2**26  # a million objects; more is no annotation of one image
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # Three digits behind it could be thousands.
+_NAMED = re.compile(r"<(?:filename|path)>([^<>]{1,1000})</(?:filename|path)>", re.IGNORECASE)
+_OBJECT = re.compile(r"<object[\s>]", re.IGNORECASE)
+_SHAPES = ("polygon", "robndbox")
+_LEFT_OUT = "box left out"
+# What the root elements of other formats mean to people.
+_OTHER_FORMATS = {
+    "annotations": "this looks like CVAT's own format: export the task as Pascal VOC",
+    "dataset": "this looks like dlib's format: convert it to a VOC annotation for each image",
+    "plist": "this looks like a property list of macOS",
+    "project": "this looks like a project file, not a label file",
+    "kml": "this looks like KML",
+    "document": "this looks like a document",
+    "html": "this looks like a web page, perhaps an error page saved as a file",
+}
+
+
+class VocFile(NamedTuple):
+    """What an annotation file holds."""
+
+    problem: str  # why nothing of it can be used; "" where it can
+    names: tuple[str, ...]  # what it calls its image: <filename>, with <folder>, <path>
+    size: tuple[int, int] | None = None  # width and height as declared
+    boxes: tuple[AnnotatedBox, ...] = ()
+    found_boxes: int = 0  # objects, readable or not
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def filename(self) -> str:
+        """The <filename>, or what comes nearest."""
+        return next(iter(self.names), "")
+
+
+class _Unreadable(Exception):
+    """Why an annotation file cannot be used."""
+
+
+def read(path: str) -> VocFile:
+    """Reads an annotation file; whatever it holds, nothing is raised."""
+    text = Text("")
+    try:
+        text = _decode(path)
+        root = _parse(text.text)
+    except _Unreadable as error:
+        names = dict.fromkeys(
+            name.strip() for part in (text.text, text.other) for name in _NAMED.findall(part[:1_000_000])
+        )
+        return VocFile(str(error), tuple(names), found_boxes=sum(1 for _ in _OBJECT.finditer(text.text)))
+    faults: list[Fault] = []
+    if text.doubt:
+        faults.append(Fault("encoding_wrong", path, "", text.doubt, "read what is certain"))
+    objects = list(_objects(root))
+    misplaced = (
+        next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "")
+        if not objects
+        else ""
+    )
+    if misplaced:
+        return VocFile(
+            f"is no VOC annotation: it has no <object>, but <{misplaced}>",
+            _names(root, text),
+            found_boxes=len(root.findall(f".//{misplaced}")),
+        )
+    boxes = [
+        box
+        for number, element in enumerate(objects, start=1)
+        if (box := _box(element, number, path, faults)) is not None
+    ]
+    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(objects), tuple(faults))
+
+
+def _decode(path: str) -> Text:
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _Unreadable(f"cannot be read: {getattr(error, 'strerror', '') or error}") from error
+    if len(data) > _MAX_BYTES:
+        raise _Unreadable(f"has more than {_MAX_BYTES} bytes; no annotation of one image has")
+    try:
+        text = encoding.decode_xml(data)
+    except WrongEncoding as error:
+        raise _Unreadable(str(error)) from error
+    return text._replace(text=text.text.lstrip())
+
+
+def _parse(text: str) -> Element:
+    try:
+        root = ElementTree.fromstring(text, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    except ParseError as error:
+        line, column = error.position
+        empty = "" if text else "empty file; "
+        raise _Unreadable(
+            f"{empty}line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})"
+        ) from error
+    except DefusedXmlException as error:
+        raise _Unreadable(
+            f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})"
+        ) from error
+    except (ValueError, LookupError, RecursionError) as error:
+        raise _Unreadable(f"not well-formed XML ({error})") from error
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2].lower()
+    if root.tag != "annotation":
+        hint = f"; {_OTHER_FORMATS[root.tag]}" if root.tag in _OTHER_FORMATS else ""
+        raise _Unreadable(f"is no VOC annotation: the root element is <{_short(root.tag)}>, not <annotation>{hint}")
+    return root
+
+
+def _objects(root: Element) -> Iterator[Element]:
+    """The objects, also where a tool put them into a list; what lies in an object (its parts) belongs to it."""
+    waiting = [iter(root)]
+    while waiting:
+        element = next(waiting[-1], None)
+        if element is None:
+            waiting.pop()
+        elif element.tag != "object":
+            waiting.append(iter(element))
+        elif (element.findtext("deleted") or "").strip() != "1":  # LabelMe keeps what was deleted.
+            yield element
+
+
+def _names(root: Element, text: Text) -> tuple[str, ...]:
+    """What the file calls its image; where the encoding is in doubt, in every reading."""
+    name, folder, path = ((root.findtext(tag) or "").strip() for tag in ("filename", "folder", "path"))
+    names = [name, f"{folder}/{name}" if folder and name else "", path]
+    names += [found.strip() for found in _NAMED.findall(text.other[:1_000_000])]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _size(root: Element, where: str, faults: list[Fault]) -> tuple[int, int] | None:
+    """Width and height as declared; None where they are not (tools that do not know write 0)."""
+    texts = [
+        (root.findtext(f"size/{tag}") or root.findtext(f"imagesize/{other}") or "").strip()
+        for tag, other in (("width", "ncols"), ("height", "nrows"))
+    ]
+    width, height = (_number(text) for text in texts)
+    if 1 <= width < 1e9 and 1 <= height < 1e9:
+        return int(width), int(height)
+    shown = [_short(text) or "absent" for text in texts]
+    faults.append(Fault("size_absent", where, "<size>", f"width {shown[0]}, height {shown[1]}"))
+    return None
+
+
+def _box(element: Element, number: int, where: str, faults: list[Fault]) -> AnnotatedBox | None:
+    """One <object>; None where it has no usable box, which is then reported in `faults`."""
+    name = " ".join((element.findtext("name") or "").split())
+    item = f"object {number} {_short(name)!r}"
+    if not name:
+        faults.append(Fault("class_missing", where, f"object {number}", "has no <name>", _LEFT_OUT))
+        return None
+    if REPLACED in name:
+        faults.append(
+            Fault(
+                "class_missing", where, item, "the encoding of its <name> is wrong; save the file as UTF-8", _LEFT_OUT
+            )
+        )
+        return None
+    corners = element.findall("bndbox")
+    try:
+        if len(corners) > 1:
+            raise _Unreadable(f"has {len(corners)} <bndbox>; an object has one")
+        if corners:
+            numbers = _corners(corners[0], item, where, faults)
+        else:
+            numbers = _around(element)
+            faults.append(Fault("box_from_shape", where, item, "has no <bndbox>", "box around its outline taken"))
+    except _Unreadable as error:
+        faults.append(Fault("box_unreadable", where, item, str(error), _LEFT_OUT))
+        return None
+    view = (element.findtext("pose") or "").strip()[:100]
+    return AnnotatedBox(
+        item, name, *numbers, difficult=_flag(element, "difficult"), truncated=_flag(element, "truncated"), view=view
+    )
+
+
+def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> list[float]:
+    """xmin, ymin, xmax, ymax of a <bndbox>."""
+    numbers = []
+    for tag in ("xmin", "ymin", "xmax", "ymax"):
+        text = (element.findtext(tag) or "").strip()
+        if _COMMA.fullmatch(text):
+            faults.append(
+                Fault("number_comma", where, f"{item} <{tag}>", repr(_short(text)), "read as a decimal comma")
+            )
+            text = text.replace(",", ".")
+        numbers.append(_finite(text, f"<{tag}> "))
+    return numbers
+
+
+def _around(element: Element) -> tuple[float, float, float, float]:
+    """The box around a <polygon> or <robndbox>."""
+    rotated = element.find("robndbox")
+    if rotated is not None:
+        x, y, width, height, angle = (
+            _finite((rotated.findtext(tag) or "").strip(), f"<robndbox> <{tag}> ")
+            for tag in ("cx", "cy", "w", "h", "angle")
+        )
+        half_width = (abs(width * math.cos(angle)) + abs(height * math.sin(angle))) / 2
+        half_height = (abs(width * math.sin(angle)) + abs(height * math.cos(angle))) / 2
+        return x - half_width, y - half_height, x + half_width, y + half_height
+    points = [[], []]
+    for polygon in element.findall("polygon"):
+        for child in polygon.iter():
+            match = re.fullmatch(r"([xy])\d*", child.tag) if isinstance(child.tag, str) else None
+            if match:
+                points["xy".index(match.group(1))].append(
+                    _finite((child.text or "").strip(), f"<polygon> <{child.tag}> ")
+                )
+    x, y = points
+    if len(x) < 2 or len(x) != len(y):
+        others = ", ".join(sorted({f"<{child.tag}>" for child in element if child.tag in (*_SHAPES, "point")}))
+        raise _Unreadable(f"has no <bndbox>{f', but {others} without usable points' if others else ''}")
+    return min(x), min(y), max(x), max(y)
+
+
+def _finite(text: str, what: str) -> float:
+    number = _number(text)
+    if not math.isfinite(number):
+        raise _Unreadable(f"{what}{_short(text)!r} is not a number")
+    return number
+
+
+def _number(text: str) -> float:
+    """The number that a text is; NaN where it is none."""
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
+
+
+def _flag(element: Element, tag: str) -> bool:
+    """VOC writes 0 and 1; some tools leave the tag away or write words."""
+    return (element.findtext(tag) or "").strip().lower() in ("1", "true", "yes")
+
+
+def _short(text: str) -> str:
+    """A text from a file as it may stand in a message, whatever its length."""
+    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
+
+
+def same_labels(one: VocFile, other: VocFile) -> bool:
+    """Whether two files say the same about an image."""
+    return (
+        not one.problem
+        and not other.problem
+        and (one.size, one.boxes, one.found_boxes) == (other.size, other.boxes, other.found_boxes)
+    )

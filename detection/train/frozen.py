@@ -1,0 +1,62 @@
+"""Which variables learn, by the patterns of a config: that each pattern means something, and what stays as it is, in words.
+
+A pattern that matches nothing is a typing error, or written for another network's names; the layers it was meant to hold would be trained.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from detection.errors import ConfigError, together
+from detection.train.settings import TrainSettings
+
+BIASES = re.compile(r".*/biases")  # what train_config.bias_grad_multiplier multiplies the gradients of
+_SHOWN = 3  # names
+
+
+def check(settings: TrainSettings, names: Sequence[str]) -> None:
+    """Raises ConfigError for patterns that match none of `names`, the variables that could be trained, and where nothing is left to train."""
+    faults = [ConfigError(fault) for fault in _faults(settings, names)]
+    if faults:
+        raise together(faults)
+
+
+def summary(settings: TrainSettings, names: Sequence[str]) -> str:
+    """How many variables learn and which do not; empty where all learn."""
+    kept = [name for name in names if not settings.learns(name)]
+    if not kept:
+        return ""
+    shown = ", ".join(kept[:_SHOWN]) + (", ..." if kept[_SHOWN:] else "")
+    return f"{len(names) - len(kept)} of {len(names)} variables are trained; {len(kept)} are frozen: {shown}"
+
+
+def _faults(settings: TrainSettings, names: Sequence[str]) -> Iterator[str]:
+    for field, patterns in (("update_trainable_variables", settings.trained), ("freeze_variables", settings.frozen)):
+        for pattern in patterns:
+            if not any(re.search(pattern, name) for name in names):
+                yield f"train_config.{field} ({pattern!r}) matches none of the {len(names)} variables that can be trained; {_advice(pattern, names)}"
+    learnt = [name for name in names if settings.learns(name)]
+    if settings.bias_multiplier and learnt and not any(map(BIASES.match, learnt)):
+        yield (
+            f"train_config.bias_grad_multiplier ({settings.bias_multiplier:g}) has nothing to multiply: none of the {len(learnt)} variables that are "
+            "trained is a bias; remove it"
+        )
+
+
+def _advice(pattern: str, names: Sequence[str]) -> str:
+    """What was probably meant."""
+    otherwise = next((name for name in names if re.search(pattern, name, re.IGNORECASE)), None)
+    if otherwise is not None:
+        return f"capitals count: there is {otherwise}"
+    plain = re.sub(r"\\.|[\\^$.*+?()|{}\[\]]", "", pattern).strip("/").lower()
+    scopes: dict[str, str] = {}  # what may have been written, in small letters -> what is there
+    for name in names:
+        parts = name.split("/")
+        for end in range(1, len(parts) + 1):
+            whole = "/".join(parts[:end])
+            for start in range(end):
+                scopes.setdefault("/".join(parts[start:end]).lower(), whole)
+    near = list(dict.fromkeys(scopes[found] for found in difflib.get_close_matches(plain[:200], scopes, n=3, cutoff=0.6)))
+    return f"did you mean {' or '.join(near)}?" if near else f"they are called {', '.join(names[:_SHOWN])} and so on"

@@ -1,0 +1,86 @@
+"""Commands as people run them, but in this process: exit code, standard output, and the one line of an error."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+from absl import flags
+
+from detection import cli
+
+TESTS = Path(__file__).resolve().parents[1]
+SCRIPTS = TESTS.parent / "scripts"
+
+
+def load(path: Path) -> ModuleType:
+    """A module by its path, under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}_for_faults", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_EXPORT, _DATA = load(TESTS / "export" / "conftest.py"), load(TESTS / "data" / "conftest.py")
+trained, exported, exported_strings = _EXPORT.trained, _EXPORT.exported, _EXPORT.exported_strings
+example, write, picture, options = _DATA.example_fixture, _DATA.write, _DATA.picture_fixture, _DATA.options
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The line of the error, without `error: `; fails unless there is exactly one, and it is the last."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert len(errors) == 1 and lines[-1] == errors[0], self.err
+        return errors[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Outcome]]:
+    """command("check_config.py", "--quiet", path) -> Outcome; through `cli.run`, as the script itself goes."""
+    made: set[str] = set()
+
+    def forget() -> None:
+        for name in made & set(flags.FLAGS):
+            delattr(flags.FLAGS, name)
+        made.clear()
+
+    def run(script: str, *arguments: object) -> Outcome:
+        before = set(flags.FLAGS)
+        module = load(SCRIPTS / script)
+        made.update(set(flags.FLAGS) - before)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as left:
+                cli.run(module.main)
+        finally:
+            forget()
+        out, err = capfd.readouterr()
+        return Outcome(left.value.code or 0, out, err)
+
+    yield run
+    flags.FLAGS.unparse_flags()
+
+
+def holds(text: str, *parts: object) -> None:
+    """Asserts that every part stands in the text."""
+    missing = [str(part) for part in parts if str(part) not in text]
+    assert not missing, f"{missing} not in: {text}"
+
+
+@pytest.fixture(name="holds", scope="session")
+def holds_fixture() -> Callable[..., None]:
+    return holds
