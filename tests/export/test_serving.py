@@ -162,4 +162,4 @@ def test_encoded_images_are_measured_before_they_are_decoded(resizer):
     with pytest.raises(tf.errors.InvalidArgumentError, match="the image is too large"):
         prepare(tf.constant([good, bomb]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="does not say how large it is"):
-        prepare(tf.constant([b"RIFF\0\0\0\0WAVE" + b"\0" * 40]))
+        prepare(tf.constant([good[:8] + b"\0" * 40]))
