@@ -1,12 +1,132 @@
-"""What every script does around its one call: quiet TensorFlow, one line an error, documented exit codes."""
+"""What every script does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an end in order when asked to stop.
+
+Scripts import this before anything else, so that Ctrl-C is one line and exit code 130 from their first statement on:
+
+- while a script only imports, at once: there is nothing to be put in order;
+- while it works, by an exception, so that temporary files are removed; an import under way is let finish, since many a library takes an exception
+  there for something else. A second Ctrl-C ends it at once.
+
+SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let their trainings do so (see
+`detection.train.interrupt`). What was to be ignored when the script was started (`nohup`, jobs in the background) stays ignored.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import FrameType
+
+_SIGNALS = {"SIGINT": "interrupted", "SIGTERM": "stopped by SIGTERM", "SIGHUP": "stopped by SIGHUP: the terminal is closed"}
+_WORDS = {getattr(signal, name): words for name, words in _SIGNALS.items() if hasattr(signal, name)}
+_IMPORTER = "<frozen importlib._bootstrap"
+_RETRY_SECONDS = 0.05
+
+
+class _Stops:
+    """What a signal does, as the script goes through importing, working and ending."""
+
+    def __init__(self) -> None:
+        self.messages = 2  # descriptor
+        self._working = self._raised = False
+        for number in _WORDS:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, self._handle)
+
+    def work(self) -> None:
+        """From here on there is something to be put in order."""
+        sys.unraisablehook = self._unraisable
+        self._working = True
+
+    def end(self) -> None:
+        """From here on there is nothing any more."""
+        self._working = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == getattr(signal, "SIGHUP", None):
+            _let_go_of_the_terminal()
+        if not self._working or self._raised or self._script_imports(frame):
+            self._leave(number)
+        elif _imports(frame):
+            self._later(number)
+        else:
+            self._raised = True
+            raise Stopped(number)
+
+    def _leave(self, number: int) -> None:
+        try:
+            os.write(self.messages, f"{_WORDS[number]}\n".encode())
+        finally:
+            os._exit(128 + number)
+
+    def _later(self, number: int) -> None:
+        import _thread
+        import threading
+
+        timer = threading.Timer(_RETRY_SECONDS, _thread.interrupt_main, (number,))
+        timer.daemon = True
+        timer.start()
+
+    @staticmethod
+    def _script_imports(frame: FrameType | None) -> bool:
+        """Whether an import by the script itself, or by this file, is under way: no work has been begun."""
+        caller = None
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(_IMPORTER):
+                caller = frame.f_back
+            frame = frame.f_back
+        while caller is not None and caller.f_code.co_filename.startswith(_IMPORTER):
+            caller = caller.f_back
+        return caller is not None and (caller.f_globals.get("__name__") in ("__main__", __name__))
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """An exception that Python cannot pass on, from a destructor, say: a stop is asked for again, anything else is shown."""
+        error = unraisable.exc_value
+        number = getattr(error, "number", getattr(error, "exit_code", 0) - 128)  # Of a run that was stopped while it evaluated.
+        if number in _WORDS:
+            self._raised = False
+            self._later(number)
+        else:
+            sys.__unraisablehook__(unraisable)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(_WORDS[number])
+        self.number = number
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_IMPORTER):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _let_go_of_the_terminal() -> None:
+    """Of one that is closed: whoever writes to it gets an error."""
+    import stat
+
+    for descriptor in (0, 1, 2):
+        try:
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+        except OSError:
+            continue  # It is closed.
+
+
+def _is_imported_by_a_script() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None and (frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") == __name__):
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__") == "__main__"
+
+
+_stops = _Stops() if _is_imported_by_a_script() else None
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
@@ -22,7 +142,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     from absl import app, flags
     from absl import logging as absl_logging
 
-    from detection.errors import ConfigError, DetectionError
+    from detection import files, terminal
+    from detection.errors import ConfigError, DetectionError, printable
+
+    sys.stdout, sys.stderr = (None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr))
 
     # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -31,19 +154,31 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         """`warning: ...`, as errors are shown, without threads and source lines."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return f"{record.levelname.lower()}: {record.getMessage()}"
+            return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
     def guarded(argv: list[str]) -> int:
         absl_logging.get_absl_handler().setFormatter(Words())
+        if _stops is not None:
+            _stops.work()
         try:
-            return main(argv) or 0
+            code = main(argv) or 0
+            code = _flush_output() or code
         except DetectionError as error:
-            for line in error.lines():
-                print(f"error: {line}", file=sys.stderr)
-            return error.exit_code
+            code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
+        except KeyboardInterrupt as stop:
+            number = getattr(stop, "number", signal.SIGINT)
+            code = _say(_WORDS[number], 128 + number)
         except BrokenPipeError:  # The reader, `head` say, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            code = 0
+        except Exception as error:
+            place = files.explain(error)
+            if place is None:
+                raise
+            code = _say(f"error: {printable(place)}", ConfigError.exit_code)
+        if _stops is not None:
+            _stops.end()
+        return code
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -55,27 +190,62 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     app.run(guarded, flags_parser=parse)
 
 
+def _flush_output() -> int:
+    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that, or 0."""
+    from detection import files
+    from detection.errors import ConfigError
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _say(f"error: standard output: {files.reason(error)}", ConfigError.exit_code)
+    return 0
+
+
+def _say(line: str, code: int) -> int:
+    """Shows the one line of an end, behind all that was said before; returns the exit code."""
+    for stream, text in ((sys.stdout, ""), (sys.stderr, f"{line}\n")):
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:  # A full disk, a reader that is gone: nobody can be told.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences. For scripts only.
 
     Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is shown.
     """
+    import contextlib
+
     with _held_back(sys.stderr.fileno()) if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2" else contextlib.nullcontext():
         import tensorflow  # noqa: F401
 
 
-@contextlib.contextmanager
-def _held_back(descriptor: int) -> Iterator[None]:
+class _held_back:
     """What is written to the descriptor is kept, and written after all if the block raises."""
-    original = os.dup(descriptor)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), descriptor)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(original, held.read())
-            raise
-        finally:
-            os.dup2(original, descriptor)
-            os.close(original)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        import tempfile
+
+        self._original, self._held = os.dup(self._descriptor), tempfile.TemporaryFile()
+        if _stops is not None:
+            _stops.messages = self._original
+        os.dup2(self._held.fileno(), self._descriptor)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        os.dup2(self._original, self._descriptor)
+        if _stops is not None:
+            _stops.messages = 2
+        if error is not None:
+            self._held.seek(0)
+            os.write(self._original, self._held.read())
+        self._held.close()
+        os.close(self._original)

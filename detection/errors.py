@@ -8,18 +8,22 @@
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |
+| 129 | stopped by SIGHUP (the terminal was closed), as by SIGTERM |
 | 130 | interrupted by Ctrl-C |
-| 143 | stopped by SIGTERM, with a checkpoint saved |
+| 143 | stopped by SIGTERM; training has saved a checkpoint |
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_PLAIN = re.compile(r"[\t\n\r -~]*")
+_LONGEST = 10_000  # characters of a message
 
 
 def printable(text: object) -> str:
@@ -34,6 +38,21 @@ def printable(text: object) -> str:
     return "".join(escaped)
 
 
+def visible(text: str) -> str:
+    """Text of any number of lines with nothing in it that acts on a terminal but tabs and the ends of its lines."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING and c not in "\t\n\r" else c for c in text)
+    return "".join(escaped)
+
+
+def _line(text: str) -> str:
+    """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds the end of."""
+    line = printable(text)
+    line = re.sub(r"\S{1001,}", lambda run: f"{run[0][:400]}...[{len(run[0])} characters]...{run[0][-100:]}", line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
+
+
 class DetectionError(Exception):
     """Base of every error that is the input's fault. The message is one line: where, what value, what to do."""
 
@@ -41,13 +60,13 @@ class DetectionError(Exception):
     others: tuple[DetectionError, ...] = ()  # what else is wrong with the same thing, each as an error of its own
 
     def __str__(self) -> str:
-        """One printable line, whatever the message quotes."""
+        """One printable line of a length that can be read, whatever the message quotes."""
         more = f" (and {len(self.others)} more problem{'s' * (len(self.others) > 1)})" if self.others else ""
-        return printable(super().__str__()) + more
+        return _line(super().__str__()) + more
 
     def lines(self) -> list[str]:
         """One printable line a problem: this one, then the others."""
-        return [printable(super().__str__()), *(line for other in self.others for line in other.lines())]
+        return [_line(super().__str__()), *(line for other in self.others for line in other.lines())]
 
 
 def together(errors: Sequence[DetectionError]) -> DetectionError:
@@ -67,6 +86,10 @@ class DataError(DetectionError):
     """An image, annotation, record or label map that cannot be used."""
 
     exit_code = 3
+
+
+class PathError(ConfigError, DataError):
+    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or data was to be there."""
 
 
 class DivergedError(DetectionError):

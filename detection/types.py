@@ -126,7 +126,13 @@ class Detections(NamedTuple):
 
 
 class Category(NamedTuple):
-    """One entry of a label map."""
+    """One entry of a label map, with all that it says: handed on whole, from the label map to metrics, pictures and exports."""
 
     id: int  # 1-based label id as in records
-    name: str  # what people read: display_name where asked for, otherwise name
+    name: str  # what records call it, for example "/m/0bt9lr"
+    display_name: str = ""  # what people call it, for example "dog"; "" where the label map does not say
+
+    @property
+    def shown(self) -> str:
+        """What metrics, tables, pictures and results call it, as in the TF Object Detection API: display_name where there is one."""
+        return self.display_name or self.name

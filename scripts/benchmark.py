@@ -10,9 +10,11 @@ benchmark.py --pipeline_config_path=my.config --train_steps=100         training
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

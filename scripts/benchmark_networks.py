@@ -10,11 +10,13 @@ tf_slim, which the extra [test] installs.
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

@@ -6,9 +6,11 @@ choose.py --results=swept --max_ms=30 --max_mib=800
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

@@ -11,12 +11,14 @@ background class out. Files that are no image are named and left out; the exit c
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import functools
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError, DataError
 from detection.types import MAX_PIXELS
 

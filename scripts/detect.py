@@ -11,9 +11,11 @@ Files that are no image are named and left out; the exit code is then 3.
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import DataError
 from detection.types import MAX_PIXELS
 

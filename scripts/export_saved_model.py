@@ -10,9 +10,11 @@ A Fast R-CNN takes a second input, proposals: float32 [batch, any number, 4], no
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

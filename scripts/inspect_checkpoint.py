@@ -10,9 +10,11 @@ Exit code 2 where there is no such checkpoint, it is damaged, or nothing in it f
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

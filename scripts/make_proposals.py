@@ -8,11 +8,13 @@ A config then names the file: train_input_reader { proposals_path: "data/train.p
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

@@ -6,12 +6,14 @@ make_synthetic_dataset.py --output_dir=shapes --num_images=500
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import re
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

@@ -6,13 +6,15 @@ sweep_report.py --results=swept --output=report
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import shlex
 import sys
 from pathlib import Path
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS

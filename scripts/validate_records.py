@@ -6,11 +6,13 @@ validate_records.py --input_path='data/train.record-*' --label_map_path=data/lab
 
 from __future__ import annotations
 
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
 import sys
 
 from absl import flags
 
-from detection import cli
 from detection.errors import ConfigError, DataError
 from detection.types import MAX_PIXELS
 
@@ -31,9 +33,15 @@ def main(argv: list[str]) -> None:
     from detection.config import label_map
     from detection.data.validate import validate_records
 
-    classes = label_map.load(FLAGS.label_map_path, FLAGS.use_display_name) if FLAGS.label_map_path else None
+    classes = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else None
     report = validate_records(
-        FLAGS.input_path, classes, FLAGS.max_image_pixels, FLAGS.workers, progress_to=sys.stderr, proposals=FLAGS.proposals_path
+        FLAGS.input_path,
+        classes,
+        FLAGS.max_image_pixels,
+        FLAGS.workers,
+        progress_to=sys.stderr,
+        proposals=FLAGS.proposals_path,
+        use_display_name=FLAGS.use_display_name,
     )
     sys.stdout.writelines(f"{line}\n" for line in report.lines())
     if FLAGS.report:

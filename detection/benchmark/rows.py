@@ -42,7 +42,7 @@ from detection.benchmark.served_graph import Part, ServedGraph
 from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
 from detection.errors import ConfigError, DetectionError
-from detection.export.saved_model import label_items, write_saved_model
+from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph, takes_proposals
 from detection.train import checkpoint_files, checkpoints
 
@@ -256,4 +256,4 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
         frozen = serving_graph(detector, pipeline.resizer, served)
     except DetectionError as error:  # Builders know fields, not files.
         raise type(error)(f"{path}: {error}") from error
-    write_saved_model(frozen, served.keys(detector), label_items(pipeline.categories), folder)
+    write_saved_model(frozen, served.keys(detector), pipeline.categories, folder)

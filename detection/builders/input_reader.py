@@ -44,7 +44,7 @@ def build(
         label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called category_1 and so on.
 
     Raises:
-        ConfigError: unsupported fields, numbers that make no sense. DataError: the label map cannot be read.
+        ConfigError: unsupported fields, numbers that make no sense, no such label map. DataError: a label map that cannot be used.
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
     paths = _paths(message, path)
@@ -60,7 +60,7 @@ def build(
     if message.max_number_of_proposals < 0:
         raise ConfigError(f"{path}.max_number_of_proposals is {message.max_number_of_proposals}; it must be at least 0, which reads none")
     if label_map is None and message.label_map_path:
-        label_map = label_maps.load(message.label_map_path, message.use_display_name)
+        label_map = label_maps.load(message.label_map_path)
     if label_map is None:
         categories, text_ids, source = label_maps.generated(num_classes), (), f"num_classes ({num_classes}), as {path}.label_map_path is not set"
     else:

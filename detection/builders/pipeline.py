@@ -37,6 +37,14 @@ class Pipeline:
         """The input that is evaluated while training goes on: the first, as in the TF Object Detection API."""
         return self.eval_inputs[0] if self.eval_inputs else None
 
+    @property
+    def eval_categories(self) -> tuple[Category, ...]:
+        """What the evaluation input calls the classes that the detector has, as in the TF Object Detection API."""
+        options = self.eval_input
+        if options is None or not options.categories:
+            return self.categories
+        return tuple(category for category in options.categories if category.id <= (options.num_classes or category.id))
+
 
 def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True) -> Pipeline:
     """Builds what the config describes; no data is opened but label maps.

@@ -18,7 +18,7 @@ from detection.files import write_text
 from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
-_TEXT_CONTROLS = {9, 10, 13}
+_CONTROLS = bytes(set(range(32)) - {9, 10, 13})
 _MAX_BYTES = 1 << 20  # A config that lists ten thousand shards has half of this.
 _PATIENCE = 10  # seconds for somebody to write into a pipe
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -89,7 +89,7 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
 
 def _controls(data: bytes) -> int:
     """Bytes that text has no use for. UTF-16, which has many of them, counts as text that `_decode` refuses."""
-    return 0 if data.startswith(_UTF16) else sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in data)
+    return 0 if data.startswith(_UTF16) else len(data) - len(data.translate(None, _CONTROLS))
 
 
 def _decode(path: str, data: bytes) -> str:

@@ -3,7 +3,8 @@
     item { name: "/m/01g317"  id: 1  display_name: "person" }
 
 Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is accepted only under that
-name, and is left out of everything returned here. The text form is tried first, then the binary one.
+name, and is left out of everything returned here. An item without a name is called by its display_name. Records mean a class by either text;
+people read the display_name where there is one (`Category.shown`). The text form is tried first, then the binary one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError, PathError, printable
 from detection.files import write_text
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
 
 _BACKGROUND = "background"
+_MOST_FAULTS = 8  # named in one message
 _ITEM_FIELDS = tuple(string_int_label_map_pb2.StringIntLabelMapItem.DESCRIPTOR.fields_by_name)
 # What people write for a field when they remember it wrongly, beyond what spelling distance finds.
 _MISREMEMBERED = {
@@ -35,21 +37,13 @@ _MISREMEMBERED = {
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>]|[A-Za-z_]\w*|\n""")
 
 
-class LabelItem(NamedTuple):
-    """One class as a label map names it."""
-
-    id: int  # 1-based, gaps allowed
-    name: str
-    display_name: str  # what people read; may be the name itself
-
-
 class LabelMap(NamedTuple):
     """A label map, ready for look-ups in both directions."""
 
     path: str
     categories: tuple[Category, ...]  # by ascending id, without background
     ids_by_name: dict[str, int]
-    ids_by_display_name: dict[str, int]  # only items that have one
+    ids_by_display_name: dict[str, int]  # only items that have one; of several with the same one, the last in the file
     max_id: int  # the smallest num_classes that fits
 
     def text_ids(self) -> dict[str, int]:
@@ -60,28 +54,28 @@ class LabelMap(NamedTuple):
         return ids
 
 
-def load(path: str | os.PathLike[str], use_display_name: bool = False) -> LabelMap:
+def load(path: str | os.PathLike[str]) -> LabelMap:
     """Reads and checks a label map.
 
     Args:
         path: a text or binary StringIntLabelMap.
-        use_display_name: categories are called by display_name where an item has one.
 
     Raises:
-        DataError: naming file, line (of the text form) and item.
+        ConfigError: there is no such file, or it may not be read. DataError: what it says cannot be used; all faults, each with file, line (of
+            the text form) and item.
     """
     path = os.fspath(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
+        raise ConfigError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
     message, lines = _parse(path, data)
     items = [_Item(f"{path}:{line}", item) for item, line in zip(message.item, lines, strict=True)]
     kept = _check(path, items)
     by_id = sorted(kept, key=lambda item: item.id)
     return LabelMap(
         path=path,
-        categories=tuple(Category(item.id, use_display_name and item.display_name or item.name) for item in by_id),
+        categories=tuple(Category(item.id, item.name, item.display_name) for item in by_id),
         ids_by_name={item.name: item.id for item in kept},
         ids_by_display_name={item.display_name: item.id for item in kept if item.display_name},
         max_id=by_id[-1].id,
@@ -102,16 +96,16 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, to_text(LabelItem(label, name, name) for name, label in sorted(names, key=lambda pair: pair[1])))
+        write_text(target, to_text(Category(label, name) for name, label in sorted(names, key=lambda pair: pair[1])))
     except OSError as error:
-        raise DataError(f"{target}: cannot write the label map: {error.strerror or error}") from error
+        raise PathError(f"{target}: cannot write the label map: {error.strerror or error}; check the folder and the space left in it") from error
 
 
-def to_text(items: Iterable[LabelItem]) -> str:
-    """The text form, in the order of `items`; a display_name that is the name itself is not repeated."""
+def to_text(categories: Iterable[Category]) -> str:
+    """The text form, in the order given; `load` returns the same categories."""
     message = string_int_label_map_pb2.StringIntLabelMap()
-    for item in items:
-        message.item.add(name=item.name, id=item.id, display_name=item.display_name if item.display_name != item.name else None)
+    for category in categories:
+        message.item.add(name=category.name, id=category.id, display_name=category.display_name or None)
     return text_format.MessageToString(message, as_utf8=True)
 
 
@@ -131,47 +125,59 @@ class _Item:
         self.name = message.name or message.display_name
 
     def __str__(self) -> str:
-        return f"{self.where}: item {self.name!r} (id {self.id if self.has_id else 'missing'})"
+        return printable(f"{self.where}: item {self.name!r} (id {self.id if self.has_id else 'missing'})")
+
+    def fault(self) -> str:
+        """What makes it no class, whatever the other items are; "" if nothing does."""
+        if not self.name:
+            return 'has no name; add name: "..."'
+        if not self.has_id:
+            return "has no id; add id: 1 or higher"
+        if self.id < 0:
+            return "negative id; ids start at 1"
+        if self.id == 0 and _BACKGROUND not in (self.name, self.display_name):
+            return f"id 0 is reserved for {_BACKGROUND!r}; number the classes from 1, and leave out an item that stands for no object"
+        return ""
 
 
 def _check(path: str, items: list[_Item]) -> list[_Item]:
-    """Returns the items that are classes, in file order; raises at the first one that cannot be used."""
+    """Returns the items that are classes, in file order; raises with all that cannot be used."""
+    faults: list[str] = []
     by_id: dict[int, _Item] = {}
     by_name: dict[str, _Item] = {}
     by_display_name: dict[str, _Item] = {}
     for item in items:
-        if not item.name:
-            raise DataError(f'{item}: has no name; add name: "..."')
-        if not item.has_id:
-            raise DataError(f"{item}: has no id; add id: 1 or higher")
-        if item.id < 0:
-            raise DataError(f"{item}: negative id; ids start at 1")
+        if fault := item.fault():
+            faults.append(f"{item}: {fault}")
+            continue
         if item.id == 0:
-            if _BACKGROUND not in (item.name, item.display_name):
-                raise DataError(f"{item}: id 0 is reserved for {_BACKGROUND!r}; number the classes from 1")
             continue
         known = by_id.setdefault(item.id, item)
         if known is not item:
-            if (known.name, known.display_name) != (item.name, item.display_name):
-                raise DataError(f"{item}: id {item.id} is already taken by {known.name!r} at {known.where}; give each class its own id")
-            logging.warning("%s: repeats %s; kept once", item, known.where)
+            if (known.name, known.display_name) == (item.name, item.display_name):
+                logging.warning("%s: repeats %s; kept once", item, printable(known.where))
+            else:
+                taken = f"id {item.id} is already taken by {known.name!r} at {known.where}"
+                faults.append(f"{item}: {taken}; give each class its own id")
             continue
         known = by_name.setdefault(item.name, item)
         if known is not item:
-            raise DataError(f"{item}: name {item.name!r} already has id {known.id} at {known.where}; give each class its own name")
-        known = by_display_name.setdefault(item.display_name, item) if item.display_name else item
-        if known is not item:
-            logging.warning(
-                "%s: display_name %r is also that of id %d at %s; looked up by text it means id %d",
-                item,
-                item.display_name,
-                known.id,
-                known.where,
-                item.id,
-            )
+            taken = f"name {item.name!r} already has id {known.id} at {known.where}"
+            faults.append(f"{item}: {taken}; give each class its own name")
+            continue
+        if item.display_name and (known := by_display_name.setdefault(item.display_name, item)) is not item:
+            _warn_of_same_display_name(item, known)
+    if faults:
+        more = f"; and {len(faults) - _MOST_FAULTS} more faults" if len(faults) > _MOST_FAULTS else ""
+        raise DataError(f"{'; '.join(faults[:_MOST_FAULTS])}{more}")
     if not by_id:
         raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values())
+
+
+def _warn_of_same_display_name(item: _Item, known: _Item) -> None:
+    both = f"display_name {item.display_name!r} is also that of id {known.id} at {known.where}"
+    logging.warning("%s: %s; looked up by text it means id %d", item, printable(both), item.id)
 
 
 def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLabelMap, list[str]]:

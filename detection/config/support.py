@@ -144,7 +144,7 @@ HONOURED: dict[str, frozenset[str]] = {
         "CosineDecayLearningRate": "learning_rate_base total_steps warmup_learning_rate warmup_steps hold_base_rate_steps",
         # Data and evaluation.
         "InputReader": """label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_epochs sample_1_of_n_examples num_readers
-            read_block_length num_prefetch_batches max_number_of_boxes use_display_name input_type tf_record_input_reader
+            read_block_length num_prefetch_batches max_number_of_boxes input_type tf_record_input_reader
             sample_from_datasets_weights proposals_path max_number_of_proposals""",
         "TFRecordInputReader": "input_path",
         "EvalConfig": """batch_size num_visualizations eval_interval_secs visualization_export_dir metrics_set export_path ignore_groundtruth
@@ -162,6 +162,7 @@ _TUNED = "reading and batching tune themselves"
 
 # Message.field -> why it changes nothing here.
 NO_EFFECT: dict[str, str] = {
+    "InputReader.use_display_name": "texts are looked up as name and as display_name, and classes are shown by display_name where there is one",
     "Ssd.inplace_batchnorm_update": "batch norm statistics are always updated within the step",
     "Ssd.implicit_example_weight": "it belongs to use_confidences_as_targets",
     "Ssd.return_raw_detections_during_predict": "raw boxes and scores are always exported",

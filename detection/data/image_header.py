@@ -39,7 +39,7 @@ UNKNOWN = "no known image format"
 _SCAN = b"\xff\xda"
 _LENGTH = 32  # bytes of header that tell PNG, BMP and WebP
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length
-_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive, each with Huffman or arithmetic coding
+_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
 _SKIPPED = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # DHT, DAC, DQT, DNL, DRI, APPn, COM
 
 
@@ -78,7 +78,7 @@ def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
     if header is None:
         return "its header does not say how large it is, or is damaged"
     if header.pixels > max_pixels:
-        return f"{header.width}x{header.height} pixels ({int(header.pixels):,} in all) are more than the {max_pixels:,} allowed"
+        return f"{header.width}x{header.height}: {int(header.pixels):,} pixels, more than the {max_pixels:,} allowed"
     if header.effort > EFFORT * max(max_pixels, MAX_PIXELS):
         parts = "frames" if header.kind == "GIF" else "scans"
         return f"so many {parts} of {header.width}x{header.height} pixels that decoding them would take minutes"

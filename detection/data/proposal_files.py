@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from detection import json_text, npz_files
+from detection import files, json_text, npz_files
 from detection.data import proposal_lists
 from detection.data.listing import list_files
 from detection.data.proposal_lists import rank_scores
@@ -108,7 +108,7 @@ def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: 
     The boxes go through memory part by part. The file appears complete or not at all. Raises OSError.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     counts = np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).astype(np.int64)
     ids = np.array([identity for part in parts for identity in part.ids] or [""], np.str_)[: len(counts) - 1]
     small = {"ids": ids, "offsets": np.cumsum(counts), **{name: np.array(text) for name, text in notes.items()}}

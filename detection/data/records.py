@@ -1,7 +1,8 @@
 """Records: one tf.Example an image, under the keys of the TF Object Detection API, in shards that appear complete or not at all.
 
 Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels came from. Beside the
-shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can.
+shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can. While shards take their names
+it says so ("state": "publishing"): a conversion that is killed between the first and the last of them leaves a set that no reader accepts.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.errors import DataError
+from detection import files, json_text
+from detection.errors import DataError, PathError
 from detection.files import write_text
 
 MANIFEST_SUFFIX = ".manifest.json"
+PUBLISHING = "publishing"  # the manifest's "state" while its shards replace older ones
 
 
 class RecordBox(NamedTuple):
@@ -99,8 +102,9 @@ def manifest_path(prefix: str | os.PathLike[str]) -> Path:
 class ShardedWriter:
     """Writes records round robin into shards; a context manager.
 
-    The shards are written under temporary names and take their own when the block ends well, the manifest last; when it ends with an
-    exception nothing remains. The same records in the same order give the same bytes.
+    The shards are written under temporary names and take their own when the block ends well: first the manifest says that the set is being
+    published, then each shard takes its name, then the manifest is written for good. When the block ends with an exception nothing remains. The
+    same records in the same order give the same bytes.
 
     Args:
         prefix: path of the shards up to `-00000-of-...`; its folder is made when absent.
@@ -119,6 +123,7 @@ class ShardedWriter:
             raise DataError(f"{self._old[0]}: exists already; choose another output or pass --overwrite")
         self._records = [0] * num_shards
         self._boxes: Counter[tuple[int, str]] = Counter()
+        self._most_boxes = 0
         self._writers: list[tf.io.TFRecordWriter] = []
 
     def __enter__(self) -> ShardedWriter:
@@ -134,6 +139,7 @@ class ShardedWriter:
         with self._explained():
             self._writers[shard].write(serialized)
         self._records[shard] += 1
+        self._most_boxes = max(self._most_boxes, len(image.boxes))
         self._boxes.update((box.label, box.text) for box in image.boxes)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -149,23 +155,26 @@ class ShardedWriter:
                 path.unlink(missing_ok=True)
 
     def _publish(self) -> None:
-        manifest = manifest_path(self.prefix)
-        manifest.unlink(missing_ok=True)  # From here to the end there is none, rather than one that is wrong.
         shards = []
         for path, partial, records in zip(self.paths, self._partial, self._records, strict=True):
             with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             shards.append({"name": path.name, "records": records, "bytes": partial.stat().st_size, "sha256": digest})
-            partial.replace(path)
-        for path in set(self._old) - set(self.paths):
-            path.unlink()
         content = {
             "version": 1,
             "records": sum(self._records),
             "boxes": self._boxes.total(),
+            "max_boxes": self._most_boxes,
             "classes": [{"id": label, "name": text, "boxes": count} for (label, text), count in sorted(self._boxes.items())],
             "shards": shards,
         }
+        manifest = manifest_path(self.prefix)
+        write_json(manifest, {"state": PUBLISHING, **content})
+        for path, partial in zip(self.paths, self._partial, strict=True):
+            partial.replace(path)
+        for path in set(self._old) - set(self.paths):
+            path.unlink(missing_ok=True)
         write_json(manifest, content)
 
     @contextlib.contextmanager
@@ -173,8 +182,7 @@ class ShardedWriter:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error.message).splitlines()[0]
-            raise DataError(f"{self.prefix}: cannot write records: {reason}; check the folder and the space left in it") from error
+            raise PathError(f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
@@ -184,18 +192,42 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
     if file is None or not file.exists():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {**content, "shards": {shard["name"]: shard for shard in content["shards"]}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json_text.read_object(file)
+        shards = content.get("shards")
+        if not isinstance(shards, list) or not all(_is_shard(shard) for shard in shards):
+            raise ValueError("its shards are no list of objects with the name of a file beside it and the number of its records")
+        return {**content, "shards": {shard["name"]: shard for shard in shards}}
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked") from error
 
 
+def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
+    """Raises DataError where the shard at `path` belongs to a set that is half written, or to none that its manifest names."""
+    name, file = os.path.basename(os.fspath(path)), manifest_path(os.fspath(path).rsplit("-", 3)[0])
+    if manifest.get("state") == PUBLISHING:
+        raise DataError(
+            f"{os.fspath(path)}: {file} says that its set is being written; if no create_tf_record.py is at it, one was stopped halfway, and old and "
+            "new shards lie side by side: convert again with --overwrite"
+        )
+    if name not in manifest["shards"]:
+        others = next(iter(manifest["shards"]), "none")
+        raise DataError(f"{os.fspath(path)}: is not of the set in {file} ({others} and so on), but left over from another; delete it")
+
+
+def _is_shard(entry: object) -> bool:
+    """The name of a file beside the manifest, and the number of its records; bytes and sha256 where they are known."""
+    if not isinstance(entry, dict) or not all(json_text.is_text(entry.get(key, "")) for key in ("name", "sha256")):
+        return False
+    name, counts = entry.get("name", ""), [entry.get("records"), entry.get("bytes", 0)]
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0") and all(type(n) is int and 0 <= n < 1 << 62 for n in counts)
+
+
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Writes JSON that appears complete or not at all; DataError where that fails."""
+    """Writes JSON that appears complete or not at all; PathError where that fails."""
     try:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
+        raise PathError(f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def _shards_of(prefix: Path) -> list[Path]:
@@ -205,12 +237,14 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 
 def _remove_leftovers(prefix: Path) -> None:
-    """Deletes temporary shards of this prefix whose process is gone (killed, so that it could not)."""
-    pattern = re.compile(r"\." + re.escape(prefix.name) + r"-\d{5}-of-\d{5}\.tmp-(\d+)")
+    """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could not)."""
+    own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
+    pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        if match and not _is_running(int(match.group(1))):
-            path.unlink()
+        # In containers a process often has the number of the one that was killed in the last.
+        if match and (int(match.group(1)) == os.getpid() or not _is_running(int(match.group(1)))):
+            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     # Annotations.
-    "annotation_unreadable": Kind(True, "annotation files that cannot be read"),
+    "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
     "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
     "annotation_uncertain": Kind(True, "images without annotation, while there are annotations without image that may be theirs"),
     "annotation_repeated": Kind(False, "annotations that repeat another of the same image"),
@@ -52,7 +52,7 @@ KINDS = {
     "image_alpha": Kind(False, "images with transparency; training sees them without it"),
     "image_animated": Kind(False, "animations or multi-page images; the first frame was used"),
     "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
-    "image_exif_rotated": Kind(False, "images that EXIF wants rotated; pixels (and boxes) are taken as stored, as COCO does"),
+    "image_exif_rotated": Kind(False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"),
     "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
     "image_repeated": Kind(False, "image files that the annotations list more than once"),
     "no_usable_box": Kind(True, "images that have objects, but none with a usable box; they would pass for images without objects"),
@@ -86,6 +86,8 @@ KINDS = {
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
     "shard_differs": Kind(True, "files that are not what their manifest says"),
+    "shard_empty": Kind(False, "files without records"),
+    "no_records": Kind(True, "sets of files without any record; training refuses them"),
     "record_unreadable": Kind(True, "records that are no tf.Example, or lack what one needs"),
     "field_length": Kind(True, "per-box fields of unequal length"),
     "field_type": Kind(True, "fields of the wrong type"),

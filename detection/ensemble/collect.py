@@ -122,8 +122,9 @@ class Collector:
 
 def _check_classes(where: str, theirs: Sequence[Category], images: EvaluationInput) -> None:
     """Raises ConfigError where a label id means two things. Ids that only one of them has do no harm, and made-up names tell nothing."""
-    for id_, name in theirs:
-        ours = images.names.get(id_, {name})
-        if name not in ours and f"category_{id_}" not in {name, *ours}:
+    for category in theirs:
+        id_, names = category.id, {category.name, category.shown}
+        ours = images.names.get(id_, names)
+        if not names & ours and f"category_{id_}" not in names | ours:
             known = " or ".join(map(repr, sorted(ours)))
-            raise ConfigError(f"{where}: its class {id_} is {name!r}, that of the evaluation input {known}; give models of one label map")
+            raise ConfigError(f"{where}: its class {id_} is {category.shown!r}, that of the evaluation input {known}; give models of one label map")

@@ -15,7 +15,11 @@ from detection.data.resize import IdentityResizer
 from detection.errors import DataError
 from detection.evaluate.evaluator import Evaluator, ImageDetections, ImageGroundtruth
 from detection.evaluate.images import EvaluatedImage, ImageNames, images_of
-from detection.types import Detections, Example
+from detection.types import Category, Detections, Example
+
+
+def _names(category: Category) -> set[str]:
+    return {category.name, category.shown}
 
 
 class EvaluationInput:
@@ -31,7 +35,7 @@ class EvaluationInput:
 
     def __init__(self, name: str, options: InputOptions) -> None:
         self.name, self.categories, self.paths, self._options = name, options.categories, options.paths, options
-        self.names: dict[int, set[str]] = {category.id: {category.name} for category in options.categories}  # all that a label id is called
+        self.names: dict[int, set[str]] = {category.id: _names(category) for category in options.categories}  # all that an id is called
         for text, id_ in options.text_ids:
             self.names.setdefault(id_, set()).add(text)
         remarks, names = Remarks(), ImageNames()

@@ -285,7 +285,7 @@ def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
             raise ConfigError(f"{options.pipeline_config_path}: has no eval_input_reader; add one, or give --label_map_path and --input instead")
         first, last = readers[0], readers[-1]
     elif options.label_map_path and options.input:
-        labels = label_map.load(options.label_map_path, use_display_name=True)
+        labels = label_map.load(options.label_map_path)
         first = last = InputOptions(paths=(), categories=labels.categories, text_ids=tuple(labels.text_ids().items()), num_classes=labels.max_id)
         first = last = dataclasses.replace(first, max_number_of_boxes=1000, label_source=options.label_map_path)
     else:

@@ -75,7 +75,7 @@ class CocoEvaluator:
         self._classes = np.array(list(self._names), np.int64) - 1
         self._per_category_tags = per_category_tags
         self._all_per_category_tags = all_per_category_tags
-        self._super_categories = dict(super_categories or {})
+        self._super_categories = _members(super_categories or {}, categories)
         self._fast = importlib.util.find_spec("hotcoco") is not None if fast is None else fast
         self.clear()
 
@@ -183,6 +183,15 @@ class CocoEvaluator:
             for number, entry in enumerate(entries, start=1):  # From 1: pycocotools takes a match with id 0 for no match.
                 entry["id"] = number
         return tuple(_coco({"images": images, "categories": categories, "annotations": entries}, fast) for entries in (objects, found))
+
+
+def _members(super_categories: Mapping[str, Sequence[str]], categories: Sequence[Category]) -> dict[str, list[str]]:
+    """The members of every super-category as tags call them; a config may call them by name or by display_name."""
+    tags = category_names(categories)
+    return {
+        name: [tags[category.id - 1] for category in categories if members & {category.name, category.shown}]
+        for name, members in ((name, set(members)) for name, members in super_categories.items())
+    }
 
 
 def _coco(dataset: dict, fast: bool) -> object:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from detection.errors import printable
 from detection.types import Category
 
 
@@ -78,5 +79,6 @@ def detection_rank(detections: ImageDetections) -> np.ndarray:
 
 def category_names(categories: Sequence[Category]) -> dict[int, str]:
     """0-based class -> name. Names that occur twice get their label id added, so that no two tags are equal."""
-    repeated = {name for name, times in Counter(category.name for category in categories).items() if times > 1}
-    return {category.id - 1: f"{category.name} (id {category.id})" if category.name in repeated else category.name for category in categories}
+    shown = {category.id: printable(category.shown) for category in categories}
+    times = Counter(shown.values())
+    return {label - 1: f"{name} (id {label})" if times[name] > 1 else name for label, name in shown.items()}

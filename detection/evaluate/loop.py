@@ -80,6 +80,7 @@ def evaluate(
     total: int | None = None,
     eval_step: EvalStep | None = None,
     stream: TextIO | None = None,
+    unwritten: list[str] | None = None,
 ) -> dict[str, float]:
     """Evaluates the detector as it is.
 
@@ -97,6 +98,7 @@ def evaluate(
         total: number of images, for the ETA; None where it is not known.
         eval_step: made beforehand, to trace once for many evaluations; None makes one.
         stream: where progress and tables are shown; None takes standard output.
+        unwritten: is given a line for each file of results that could not be written, which is an error where nothing else is made.
 
     Returns:
         Tag -> value of all metrics and losses.
@@ -140,10 +142,10 @@ def evaluate(
     metrics |= {tag: value / images for tag, value in loss_sums.items()}
     stream.write(_report(f"step {step}: {images} images, {sum(counts.values())} boxes", metrics, counts, evaluators))
     if settings.export_path:
-        with results.spared(settings.export_path, step):
+        with results.spared(settings.export_path, step, unwritten):
             stored.write(settings.export_path, stored.collect(exported, categories, {"step": step}))
     if model_dir is not None:
-        with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step):
+        with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
             results.write_metrics(model_dir, step, metrics)
     if writer is not None:
         with results.spared("the summaries of the evaluation", step):

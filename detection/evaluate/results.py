@@ -10,6 +10,7 @@ losses can be so) is written as null.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection import files, json_text
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
 
@@ -30,10 +32,21 @@ def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]
     folder = Path(model_dir) / "eval"
     folder.mkdir(parents=True, exist_ok=True)
     record = {"step": int(step), "metrics": {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}}
-    lines = {kept["step"]: kept for kept in read_history(model_dir)} | {record["step"]: record}
+    history = read_history(model_dir)
+    _keep_damaged(folder / "metrics.jsonl", len(history))
+    lines = {kept["step"]: kept for kept in history} | {record["step"]: record}
     write_text(folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines)))
     write_text(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
     return folder / "metrics.json"
+
+
+def _keep_damaged(path: Path, readable: int) -> None:
+    """Before a file with lines that cannot be read is written anew, a copy of it stays beside it."""
+    data = path.read_bytes() if path.exists() else b""
+    if len(data.splitlines()) > readable:
+        copy = next(name for number in itertools.count() if not (name := path.with_name(f"{path.name}.damaged{number or ''}")).exists())
+        copy.write_bytes(data)
+        logging.warning("%s: has lines that cannot be read; the file as it was is kept as %s", path, copy)
 
 
 def read_history(model_dir: str | Path) -> list[dict]:
@@ -42,11 +55,23 @@ def read_history(model_dir: str | Path) -> list[dict]:
     records = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
         try:
-            record = json.loads(line)
-            records.append({"step": int(record["step"]), "metrics": dict(record["metrics"])})
-        except (ValueError, KeyError, TypeError) as error:
+            records.append(_evaluation(json_text.parse(line, allow_nan=True)))
+        except ValueError as error:
             logging.warning("%s:%d: not an evaluation, left out (%s)", path, number, error)
     return records
+
+
+def _evaluation(record: object) -> dict:
+    """Raises ValueError unless it is one, as `write_metrics` writes it."""
+    if not isinstance(record, dict) or type(record.get("step")) is not int or not 0 <= record["step"] < 1 << 63:
+        raise ValueError(f"{json_text.shown(record)} has no step")
+    metrics = record.get("metrics")
+    if not isinstance(metrics, dict) or not all(json_text.is_text(tag) for tag in metrics):
+        raise ValueError(f"metrics are {json_text.shown(metrics)}; expected an object of numbers")
+    metrics = {tag: None if isinstance(value, float) and not math.isfinite(value) else value for tag, value in metrics.items()}
+    if not all(value is None or json_text.is_number(value) for value in metrics.values()):
+        raise ValueError(f"metrics are {json_text.shown(metrics)}; expected an object of numbers")
+    return {"step": record["step"], "metrics": metrics}
 
 
 def write_summaries(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()) -> None:
@@ -84,10 +109,12 @@ def write_detections(path: str | Path, results: Sequence[dict]) -> None:
 
 
 @contextlib.contextmanager
-def spared(what: object, step: int) -> Iterator[None]:
-    """Inside, a disk that is full or cannot be written costs a warning and `what` was to be written there, never a run of days."""
+def spared(what: object, step: int, unwritten: list[str] | None = None) -> Iterator[None]:
+    """Inside, a disk that is full or cannot be written costs a warning, and a line in `unwritten`, but never a run of days."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        logging.warning("step %d: %s cannot be written (%s); going on without", step, what, reason)
+        message = f"step {step}: {what} cannot be written ({files.reason(error)})"
+        logging.warning("%s; going on without", message)
+        if unwritten is not None:
+            unwritten.append(message)

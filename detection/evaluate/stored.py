@@ -1,6 +1,6 @@
 """Detections of one model over one evaluation input, kept, so that they can be measured and merged again without running the model.
 
-    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_ids and category_names, notes (a JSON object)
+    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_{ids,names,display_names}, notes (a JSON object)
     .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without detections, and no sizes
 
 Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the original image; classes are 0-based.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from detection import files, json_text, npz_files
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -28,6 +28,7 @@ from detection.types import Category
 
 SUFFIXES = (".npz", ".json")
 _ARRAYS = {"ids", "sizes", "offsets", "boxes", "scores", "classes"}
+_REPORTED = 5  # faults of a file that its message quotes; the others are counted
 _BEYOND = 2.0  # pixels by which a box may leave its image: rounding of a json, and of resizing
 _CUT_SCORE = 0.05  # a file without any score below has probably been cut, and average precision counts what comes below
 
@@ -122,8 +123,9 @@ def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
     columns["ids"] = np.array(stored.ids, np.str_)
     columns["category_ids"] = np.array([category.id for category in stored.categories], np.int32)
     columns["category_names"] = np.array([category.name for category in stored.categories], np.str_)
+    columns["category_display_names"] = np.array([category.display_name for category in stored.categories], np.str_)
     columns["notes"] = np.array(json.dumps(dict(stored.notes)))
-    partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    partial = files.partial(target)
     try:
         with open(partial, "wb") as stream:
             np.savez_compressed(stream, **columns)
@@ -152,6 +154,7 @@ def read(path: str | os.PathLike[str]) -> StoredDetections:
         and found.offsets[0] == 0
         and found.offsets[-1] == total
         and (np.diff(found.offsets) >= 0).all(),
+        "an id is no text": all(json_text.is_text(id_) for id_ in found.ids),
         "sizes are not two an image": found.sizes is None or found.sizes.shape == (len(found.ids), 2),
         "an image is there twice": len(set(found.ids)) == len(found.ids),
     }
@@ -163,41 +166,85 @@ def read(path: str | os.PathLike[str]) -> StoredDetections:
 
 def _read_npz(path: str) -> StoredDetections:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with open(path, "rb") as stream:
+            arrays = npz_files.read(stream, (*_ARRAYS, "category_ids", "category_names", "category_display_names", "notes")).arrays
         missing = sorted(_ARRAYS - set(arrays))
         if missing:
             raise DataError(f"{path}: holds no {', '.join(missing)}; these are no stored detections")
-        categories = zip(arrays.get("category_ids", np.zeros(0)).tolist(), arrays.get("category_names", np.zeros(0)).tolist(), strict=True)
         return StoredDetections(
-            ids=tuple(arrays["ids"].astype(np.str_).tolist()),
-            sizes=arrays["sizes"].astype(np.int32),
-            offsets=arrays["offsets"].astype(np.int64),
-            boxes=arrays["boxes"].astype(np.float32),
-            scores=arrays["scores"].astype(np.float32),
-            classes=arrays["classes"].astype(np.int32),
-            categories=tuple(Category(int(id_), str(name)) for id_, name in categories),
-            notes=json.loads(str(arrays["notes"])) if "notes" in arrays else {},
+            ids=npz_files.texts(arrays, "ids"),
+            sizes=npz_files.integers(arrays, "sizes", np.int32),
+            offsets=npz_files.integers(arrays, "offsets", np.int64),
+            boxes=npz_files.floats(arrays, "boxes"),
+            scores=npz_files.floats(arrays, "scores"),
+            classes=npz_files.integers(arrays, "classes", np.int32),
+            categories=_categories(arrays),
+            notes=_notes(arrays),
             path=path,
         )
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: no .npz of stored detections, or a damaged one ({error}); store them again") from None
 
 
+def _categories(arrays: dict[str, np.ndarray]) -> tuple[Category, ...]:
+    if "category_ids" not in arrays and "category_names" not in arrays:
+        return ()
+    if not {"category_ids", "category_names"} <= arrays.keys():
+        raise ValueError("category_ids and category_names belong together, and one is missing")
+    names = [] if not arrays["category_names"].size else npz_files.texts(arrays, "category_names")
+    ids = npz_files.integers(arrays, "category_ids", np.int32)
+    if ids.shape != (len(names),):
+        raise ValueError(f"there are {ids.shape} category_ids for {len(names)} category_names")
+    shown = arrays.get("category_display_names", np.zeros(0))  # Absent before they were kept.
+    displays = npz_files.texts(arrays, "category_display_names") if shown.size else [""] * len(names)
+    if len(displays) != len(names):
+        raise ValueError(f"there are {len(displays)} category_display_names for {len(names)} category_names")
+    return tuple(Category(*row) for row in zip(ids.tolist(), names, displays, strict=True))
+
+
+def _notes(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    notes = json_text.parse(str(arrays["notes"])) if "notes" in arrays else {}
+    if not isinstance(notes, dict):
+        raise ValueError(f"notes are {json_text.shown(notes)}, not an object")
+    return notes
+
+
 def _read_json(path: str) -> StoredDetections:
+    advice = "expected [{image_id, category_id, bbox, score}, ...]"
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        entries = json_text.read(path)
         if not isinstance(entries, list):
             raise ValueError(f"expected a list of detections, found {type(entries).__name__}")
-        ids = [str(entry["image_id"]) for entry in entries]
-        boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(len(entries), 4)
-        scores = np.array([entry["score"] for entry in entries], np.float32)
-        classes = np.array([entry["category_id"] for entry in entries], np.int32) - 1
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-        wrong = f"an entry has no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path}: no COCO results file ({wrong}); expected [{{image_id, category_id, bbox, score}}, ...]") from None
+    except ValueError as error:
+        raise DataError(f"{path}: no COCO results file ({error}); {advice}") from None
+    wrong = [f"entry {number}: {fault}" for number, entry in enumerate(entries) if (fault := _fault(entry))]
+    if wrong:
+        more = f" (and {len(wrong) - _REPORTED} more)" if len(wrong) > _REPORTED else ""
+        raise DataError(f"{path}: no COCO results file ({'; '.join(wrong[:_REPORTED])}{more}); {advice}")
+    ids = [str(int(entry["image_id"])) if isinstance(entry["image_id"], float) else str(entry["image_id"]) for entry in entries]
+    boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(len(entries), 4)
+    with np.errstate(over="ignore"):  # What float32 cannot hold is not finite then, which `read` refuses.
+        scores = np.array([entry["score"] for entry in entries], np.float64).astype(np.float32)
+        corners = np.concatenate([boxes[:, 1::-1], boxes[:, 1::-1] + boxes[:, 3:1:-1]], axis=1).astype(np.float32)
+    classes = np.array([int(entry["category_id"]) for entry in entries], np.int32) - 1
     order = np.argsort(np.array(ids, np.str_), kind="stable")
     names, counts = np.unique(np.array(ids, np.str_), return_counts=True)
-    corners = np.concatenate([boxes[:, 1::-1], boxes[:, 1::-1] + boxes[:, 3:1:-1]], axis=1).astype(np.float32)
     offsets = np.cumsum([0, *counts.tolist()])
     return StoredDetections(tuple(names.tolist()), None, offsets, corners[order], scores[order], classes[order], path=path)
+
+
+def _fault(entry: object) -> str:
+    """What is wrong with an entry of a COCO results file; empty where nothing is."""
+    if not isinstance(entry, dict):
+        return f"{json_text.shown(entry)} is no object"
+    missing = [name for name in ("image_id", "category_id", "bbox", "score") if name not in entry]
+    if missing:
+        return f"an entry has no {missing[0]!r}"
+    image, category, box = entry["image_id"], entry["category_id"], entry["bbox"]
+    if not (json_text.is_text(image) or (json_text.is_number(image) and image == int(image))):
+        return f"image_id is {json_text.shown(image)}, neither a whole number nor text"
+    if not json_text.is_number(category) or category != int(category) or not 1 <= category < 1 << 31:
+        return f"category_id is {json_text.shown(category)}, not a whole number from 1 on"
+    if not isinstance(box, list) or len(box) != 4 or not all(map(json_text.is_number, box)):
+        return f"bbox is {json_text.shown(box)}, not four finite numbers"
+    return "" if json_text.is_number(entry["score"]) else f"score is {json_text.shown(entry['score'])}, not a finite number"

@@ -8,8 +8,8 @@
 Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd regions, which VOC
 does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it overlaps a second one.
 
-VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id (`evaluator.image_rank`), then by class, then by box
-(`evaluator.detection_rank`); neither the order of images nor that of detections matters.
+VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id (`evaluator.image_rank`), then by
+class, then by box (`evaluator.detection_rank`); neither the order of images nor that of detections matters.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def pairwise_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 
 
 def precision_recall(scores: np.ndarray, true: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision [d] and recall [d] with the best 1, 2, ..., d detections, the earlier first among equals; `objects` > 0 is how many there are to find."""
+    """Precision [d] and recall [d] with the best 1, 2, ..., d detections, of equals the earlier first; `objects` > 0: how many there are to find."""
     true = true[np.argsort(-scores, kind="stable")]
     hits = np.cumsum(true)
     return hits / np.arange(1, len(true) + 1), hits / objects

@@ -16,7 +16,7 @@ from detection.builders import pipeline as pipeline_builder
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
-from detection.export.saved_model import LABEL_MAP, label_items, write_atomically, write_saved_model
+from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
 from detection.train import checkpoint_files, checkpoints
 
@@ -80,18 +80,16 @@ def export(
     gc.collect()  # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")
-    inputs = [options for options in (pipeline.train_input, *pipeline.eval_inputs) if options is not None]
-    labels = label_items(pipeline.categories, inputs[0].text_ids if inputs else ())
     # Averaged weights are exported under the plain names.
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 
     def write(folder: Path) -> None:
-        write_saved_model(frozen, serving_input.keys(detector), labels, folder / "saved_model")
+        write_saved_model(frozen, serving_input.keys(detector), pipeline.categories, folder / "saved_model")
         (folder / "checkpoint").mkdir()
         kept = checkpoints.Checkpoints(folder / "checkpoint")
         kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})
         config.save(as_exported, folder / "pipeline.config")
-        (folder / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
+        (folder / LABEL_MAP).write_text(label_map.to_text(pipeline.categories), encoding="utf-8")
 
     target = Path(output_directory)
     write_atomically(target, write)

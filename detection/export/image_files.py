@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.data.folders import files_below
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.image_header import DECODABLE, UNKNOWN, kind_of
 from detection.errors import DataError
@@ -26,7 +27,7 @@ def find(patterns: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         if os.path.isdir(pattern):
-            paths = sorted(str(path) for path in Path(pattern).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            paths = [os.path.join(pattern, name) for name in files_below(pattern, SUFFIXES)]
             if not paths:
                 raise DataError(f"{pattern}: holds no image ({', '.join(SUFFIXES)}); name a folder with images")
         elif os.path.exists(pattern):  # A file may be called like a pattern.

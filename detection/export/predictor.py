@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detection import files
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
 from detection.export import image_arguments
@@ -46,14 +47,15 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` and `names` (label id -> display name, or name) come from the label map that it carries, or that lies beside it; else they are empty.
+    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label map that it carries,
+    or that lies beside it; else they are empty.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
         self._loaded = loaded  # The signature alone does not keep what it reads alive.
         self._signature = loaded.signatures[SIGNATURE]
         self.categories = tuple(categories)
-        self.names: Mapping[int, str] = {category.id: category.name for category in categories}
+        self.names: Mapping[int, str] = {category.id: category.shown for category in categories}
         inputs = dict(self._signature.structured_input_signature[1])
         self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
         ((self._key, self._spec),) = inputs.items()
@@ -176,11 +178,15 @@ class Predictor:
 
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
-    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel."""
+    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was stopped among its renames."""
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
+            if (unusable := files.unpublished(candidate.absolute().parent)) is not None:
+                raise ConfigError(unusable)
             return candidate
+    if (unusable := files.unpublished(folder)) is not None:
+        raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
     raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
 
@@ -188,7 +194,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
 def _categories(folder: Path) -> tuple[Category, ...]:
     for path in (folder / EXTRA / LABEL_MAP, folder / "assets" / LABEL_MAP, folder.parent / LABEL_MAP):
         if path.is_file():
-            return label_map.load(path, use_display_name=True).categories
+            return label_map.load(path).categories
     return ()
 
 

@@ -5,8 +5,8 @@
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
 
-Everything is written into a hidden folder of the target and moved up when it is complete: an export that fails, or is stopped, leaves the one
-before it in place.
+Everything is written into a hidden folder of the target and put into place when it is complete: an export that fails, or is stopped, leaves the one
+before it in place. One that is killed among the renames leaves a marker, and readers refuse the folder until it is exported again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.core.framework import graph_pb2
 
+from detection import files
 from detection.config import label_map
 from detection.errors import ConfigError, DetectionError
 from detection.export.freeze import FrozenGraph
@@ -28,6 +29,7 @@ from detection.export.stand_ins import put_back, set_aside
 from detection.types import Category
 
 LABEL_MAP = "label_map.pbtxt"
+_PARTIAL = ".exporting-"
 EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not read.
 # Bytes of a constant that is handed to the served function instead of lying in it: whoever loads, optimises or saves a function copies all that it
 # holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9 instead of 4.2 GB, and 2.4 instead of 17 seconds.) No
@@ -66,15 +68,7 @@ def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.Gra
     return rest, {name: tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for name, node in large.items()}
 
 
-def label_items(categories: Iterable[Category], text_ids: Iterable[tuple[str, int]] = ()) -> tuple[label_map.LabelItem, ...]:
-    """The classes of a model with both their names, from what its input knows: `text_ids` lists names first, then display names."""
-    texts: dict[int, list[str]] = {}
-    for text, label in text_ids:
-        texts.setdefault(label, []).append(text)
-    return tuple(label_map.LabelItem(label, texts.get(label, [name])[0], texts.get(label, [name])[-1]) for label, name in categories)
-
-
-def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable[label_map.LabelItem], folder: Path) -> None:
+def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], categories: Iterable[Category], folder: Path) -> None:
     """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its signature, in order."""
     graph, large = _split_off_large_constants(frozen.graph)
     light, values = set_aside(graph)
@@ -86,7 +80,7 @@ def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], labels: Iterable
         put_back(folder, values)
     extra = folder / EXTRA
     extra.mkdir()
-    (extra / LABEL_MAP).write_text(label_map.to_text(labels), encoding="utf-8")
+    (extra / LABEL_MAP).write_text(label_map.to_text(categories), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -104,46 +98,86 @@ def _only_warnings() -> Iterator[None]:
 
 
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a hidden folder in `output_directory`, then moves what it wrote up, entry by entry.
+    """Lets `write` fill a hidden folder in `output_directory`, then puts what it wrote into place, entry by entry.
 
-    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. An entry that existed is replaced;
-    other files in `output_directory` stay.
+    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry changes places with the one
+    before it, in one step where the file system can do that. While not all have, a marker lies there, which readers refuse (`files.unpublished`):
+    killed then, the folder may hold parts of two exports. Other files in `output_directory` stay. What killed exports left is removed.
 
     Raises:
-        ConfigError: naming the folder, when it cannot be written; nothing of the old export is lost.
+        ConfigError: naming the folder, when it cannot be written; the export before it is in place.
     """
     output_directory = output_directory.absolute()
-    partial = output_directory / f".exporting-{os.getpid()}"
+    partial = output_directory / f"{_PARTIAL}{files.owner()}"
     is_new = not output_directory.exists()
     try:
+        files.remove_leftovers(output_directory, _PARTIAL)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write(partial)
-        for entry in sorted(partial.iterdir()):
-            _replace(entry, output_directory / entry.name)
+        _flush(partial)
+        with files.undivided():
+            _publish(partial, output_directory)
     except DetectionError:
         raise
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ConfigError(f"--output_directory={output_directory}: cannot write the export: {reason}; check the path and the free space") from error
+        raise ConfigError(
+            f"--output_directory={output_directory}: cannot write the export: {files.reason(error)}; check the path and the free space"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         if is_new and output_directory.is_dir() and not any(output_directory.iterdir()):
             output_directory.rmdir()
 
 
+def _flush(folder: Path) -> None:
+    """To the disk: renamed before its bytes are there, a file can be empty after a power cut."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Moves every entry of `partial` to `target`; after an OSError everything is where it was."""
+    entries, done, marker = sorted(partial.iterdir()), [], target / files.PUBLISHING
+    mixed = marker.exists()  # An earlier export was killed here: what is put back is a mixture still.
+    files.write_text(marker, f"{files.owner()}\n")
+    try:
+        for entry in entries:
+            _replace(entry, target / entry.name)
+            done.append(entry)
+    except OSError:
+        for entry in reversed(done):
+            _put_back(entry, target / entry.name)
+        if not mixed:
+            marker.unlink()
+        raise
+    marker.unlink()
+
+
 def _replace(new: Path, target: Path) -> None:
-    """Moves `new` to `target` on the same file system; what was there goes only once its successor is complete beside it."""
+    """Moves `new` to `target`; what was there lies beside it then, as `<new>.old`, or as `new`."""
+    if not target.exists():
+        new.rename(target)
+        return
+    if files.exchange(new, target):
+        return
     old = new.with_name(f"{new.name}.old")
-    if target.exists():
-        target.rename(old)
+    target.rename(old)
     try:
         new.rename(target)
     except OSError:
-        if old.exists():
-            old.rename(target)
+        old.rename(target)
         raise
-    if old.is_dir():
-        shutil.rmtree(old)
-    elif old.exists():
-        old.unlink()
+
+
+def _put_back(new: Path, target: Path) -> None:
+    """The reverse of `_replace`."""
+    if new.exists():
+        files.exchange(new, target)
+        return
+    target.rename(new)
+    old = new.with_name(f"{new.name}.old")
+    if old.exists():
+        old.rename(target)

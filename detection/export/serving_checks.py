@@ -13,7 +13,9 @@ import tensorflow as tf
 EMPTY_BATCH = "the batch is empty; send at least one image"
 EMPTY_IMAGE = "images of no pixels; height and width must be at least 1. Shape:"
 NO_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:"
-BASE64 = 'base64 text instead of an image; decode it first (a REST request does with {"b64": "..."}). Number in the batch:'
+BASE64 = (
+    'base64 text instead of an image; decode it first (a REST request does with {"b64": "..."}). Number in the batch:'
+)
 # What TensorFlow decodes, by its first bytes; and those bytes as base64 writes them.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 _BASE64_STARTS = (b"/9j/", b"_9j_", b"iVBORw", b"R0lGOD", b"Qk", b"UklGR")

@@ -101,9 +101,7 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_times(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        part is None or _is_amounts(part) for part in value.values()
-    )
+    return isinstance(value, dict) and all(part is None or _is_amounts(part) for part in value.values())
 
 
 def _is_amounts(value: Any) -> bool:

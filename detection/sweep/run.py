@@ -38,6 +38,7 @@ from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 from detection.train import cluster
+from detection.train.interrupt import STOPS
 
 _POLL_SECONDS = 0.1
 
@@ -113,6 +114,9 @@ class _Sweep:
         self._say(self._plan(len(todo)))
         self._look_for_files(todo)
         self._stages.tidy(todo)
+        for one in self._configurations:
+            if self._is_done(one):
+                self._stages.clear(one)  # A sweep that is killed just behind its row has not got to that.
         self._trainings = sum(self._to_train(members) is not None for members in groups(todo))
         with self._signals():
             self._work_off([self._group(members) for members in groups(todo)])
@@ -267,8 +271,8 @@ class _Sweep:
             signal.signal(number, before[number])  # The second one acts as if this did not exist.
 
         # Python delivers signals to the main thread only; elsewhere they keep their meaning.
-        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-        before = {number: signal.signal(number, note) for number in numbers}
+        numbers = STOPS if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, note) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
         try:
             yield
         finally:

@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from detection import files
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history
 from detection.files import write_text
-from detection.train import checkpoint_files
 from detection.train.checkpoint_files import DATA, INDEX
-from detection.train.checkpoints import prefix_in, steps_in
+from detection.train.checkpoints import NAME, prefix_in
 
+_NEW = ".new"  # ends the name of a link that is being made
+_STATE = "checkpoint"  # names the checkpoint for TensorFlow's tools
 # Chosen where the user names none: the first of these that evaluation reports.
 DEFAULT_METRICS = ("DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU", "WeightedPascalBoxes_Precision/mAP@0.5IOU")
 
@@ -32,7 +34,8 @@ class Best:
       model_dir: where `best` lies.
       metric: a tag; None takes the first of DEFAULT_METRICS that appears.
       patience: evaluations without a better value before `gives_up`; 0: never.
-      resumed_at: the step from which the run goes on; the evaluations between the best step and this one count for the patience. None: a new run.
+      resumed_at: of a run that goes on, the last step whose evaluation is over: those after the best step and up to this one count for the
+        patience. None: a new run.
     """
 
     def __init__(self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0, resumed_at: int | None = None) -> None:
@@ -72,7 +75,7 @@ class Best:
         try:
             self._keep(Path(prefix), step, value)
         except OSError as error:
-            logging.error("%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, error)
+            logging.error("%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, files.reason(error))
             return False
         self.value, self.step = value, step
         return True
@@ -91,27 +94,38 @@ class Best:
         target = self.folder / prefix.name
         for suffix in (DATA, INDEX):
             _link(f"{prefix}{suffix}", f"{target}{suffix}")
-        write_text(self.folder / "checkpoint", f'model_checkpoint_path: "{target.name}"\nall_model_checkpoint_paths: "{target.name}"\n')
         write_text(self.folder / "best.json", json.dumps({"metric": self.metric, "value": value, "step": step}) + "\n")
-        for other in steps_in(self.folder):
-            if other != step:
-                checkpoint_files.delete(prefix_in(self.folder, other))
+        self._keep_only(step)
+
+    def _keep_only(self, step: int) -> None:
+        """Makes the folder hold the checkpoint of `step` and name it, whatever a killed process was doing there."""
+        name = prefix_in(self.folder, step).name
+        state = f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
+        path = self.folder / _STATE
+        if not path.exists() or path.read_bytes() != state.encode():
+            write_text(path, state)
+        for file in sorted(self.folder.glob(f"{NAME}-*"), key=lambda file: not file.name.endswith(INDEX)):  # As in a deletion, the index first.
+            if file.name not in (f"{name}{DATA}", f"{name}{INDEX}"):
+                file.unlink(missing_ok=True)
 
     def _read(self) -> None:
         path = self.folder / "best.json"
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
+            if Path(f"{prefix_in(self.folder, int(saved['step']))}{INDEX}").exists():
+                self._keep_only(int(saved["step"]))
             if self.metric in (None, saved["metric"]):
                 self.metric, self.value, self.step = str(saved["metric"]), float(saved["value"]), int(saved["step"])
         except FileNotFoundError:
-            return
+            for file in self.folder.glob(f"{NAME}-*{_NEW}"):
+                file.unlink(missing_ok=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
 
 
 def _link(source: str, target: str) -> None:
     """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not possible."""
-    temporary = f"{target}.new"
+    temporary = f"{target}{_NEW}"
     Path(temporary).unlink(missing_ok=True)
     try:
         os.link(source, temporary)

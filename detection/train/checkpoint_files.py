@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detection import files
 from detection.errors import ConfigError
 
 INDEX = ".index"
@@ -44,7 +45,7 @@ def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variab
       OSError: the disk is full, the folder cannot be written, a file is too large.
     """
     prefix = Path(prefix)
-    folder = prefix.parent / f"{TEMPORARY}{os.getpid()}"
+    folder = prefix.parent / f"{TEMPORARY}{files.owner()}"
     try:
         folder.mkdir(exist_ok=True)
         temporary = folder / prefix.name
@@ -56,8 +57,8 @@ def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variab
             _flush(f"{temporary}{suffix}")
         for suffix in (DATA, INDEX):
             os.replace(f"{temporary}{suffix}", f"{prefix}{suffix}")
-    except tf.errors.OpError as error:
-        raise OSError(f"{prefix}: cannot save ({_first_line(error)})") from error
+    except (tf.errors.OpError, OSError) as error:
+        raise OSError(f"{prefix}: cannot be saved: {files.reason(error)}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,9 +69,16 @@ def _flush(path: str) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> int:
-    """Deletes what a killed process left of an unfinished save; returns how many folders that were. Call it with the folder's lock held."""
+    """Deletes what killed processes left of unfinished saves; returns how many folders that were. Call it with the folder's lock held.
+
+    One whose data lay in place already, and whose index did not, is finished: both were complete before the first was renamed.
+    """
     leftovers = list(Path(folder).glob(f"{TEMPORARY}*"))
     for leftover in leftovers:
+        for index in leftover.glob(f"*{INDEX}"):
+            data = index.name.removesuffix(INDEX) + DATA
+            if not (leftover / data).exists() and (Path(folder) / data).exists():
+                os.replace(index, Path(folder) / index.name)
         shutil.rmtree(leftover, ignore_errors=True)
     return len(leftovers)
 
@@ -88,6 +96,9 @@ def locate(path: str | os.PathLike) -> str:
       UnreadableCheckpointError: there is no checkpoint.
     """
     path = os.fspath(path)
+    for folder in (path, os.path.dirname(path), os.path.dirname(os.path.dirname(path))):  # An export holds its checkpoint in a folder of its own.
+        if (unusable := files.unpublished(folder)) is not None:
+            raise UnreadableCheckpointError(unusable)
     if os.path.isdir(path):
         latest = _named_by_state_file(path) or _newest_in(path)
         held = sorted(str(file).removesuffix(INDEX) for file in Path(path).glob(f"*{INDEX}"))

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.errors import ConfigError
 from detection.files import write_text
 from detection.train import checkpoint_files, names
@@ -26,6 +27,7 @@ from detection.train.names import AVERAGE, GLOBAL_STEP, is_optional
 
 NAME = "model.ckpt"
 _STATE = "checkpoint"
+_INTERIM = "# interim: "  # before a step, in the state file: TensorFlow's own tools skip such lines
 _PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
 
 
@@ -37,6 +39,7 @@ class Checkpoints:
         self._keep = keep
         self._keep_every_seconds = keep_every_hours * 3600.0
         self._preserved: set[int] = set()
+        self._interim: set[int] = set()
         self._last_preserved = time.time()
         self._read_state()
 
@@ -46,8 +49,12 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return steps_in(self.folder)
 
-    def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable]) -> Path:
+    def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable], interim: bool = False) -> Path:
         """Writes `model.ckpt-<step>`, then drops what is no longer kept.
+
+        Args:
+          interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes with the next save, so that the
+            run ends with the checkpoints of one that was never stopped.
 
         Raises:
           OSError: nothing was written; the checkpoints before it are untouched.
@@ -55,12 +62,35 @@ class Checkpoints:
         prefix = self.prefix(step)
         checkpoint_files.write(prefix, tensors)
         # The checkpoint is safe now; whatever fails from here on must not make it look lost.
-        for tidy in (self._rotate, self._write_state):
-            try:
-                tidy(newest=step)
-            except OSError as error:
-                logging.warning("%s is saved, but the files beside it cannot be brought up to date (%s)", prefix, error)
+        self._interim = {*self._interim, step} if interim else self._interim - {step}
+        self._tidy(step, whole=not interim)
         return prefix
+
+    def finish_rotation(self, newest: int) -> None:
+        """What a killed run did not get to: drops what is no longer kept, and halves of deleted checkpoints. Call it with the folder's lock held.
+
+        Args:
+          newest: the step that the run goes on from.
+        """
+        for data in self.folder.glob(f"{NAME}-*{DATA}"):
+            step = data.name[len(NAME) + 1 : -len(DATA)]
+            if step.isdecimal() and int(step) < newest and data.is_file() and not Path(f"{self.prefix(int(step))}{INDEX}").exists():
+                data.unlink(missing_ok=True)
+        self._tidy(newest, whole=newest not in self._interim)
+
+    def _tidy(self, newest: int, whole: bool) -> None:
+        for tidy in (self._drop_interim, self._rotate, self._write_state) if whole else (self._write_state,):
+            try:
+                tidy(newest=newest)
+            except OSError as error:
+                logging.warning(
+                    "%s is saved, but the files beside it cannot be brought up to date (%s)", self.prefix(newest), files.explain(error) or error
+                )
+
+    def _drop_interim(self, newest: int) -> None:
+        for step in sorted(self._interim - {newest}):
+            checkpoint_files.delete(self.prefix(step))
+        self._interim &= {newest}
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
         """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what was passed over.
@@ -91,7 +121,7 @@ class Checkpoints:
         return None
 
     def _rotate(self, newest: int) -> None:
-        rotating = [step for step in self.steps() if step not in self._preserved]
+        rotating = [step for step in self.steps() if step not in self._preserved | self._interim]
         for step in rotating[: -self._keep]:
             if step == newest:
                 continue  # A run that went back to an older step must not lose what it has just saved.
@@ -108,6 +138,7 @@ class Checkpoints:
         lines += [f'all_model_checkpoint_paths: "{NAME}-{step}"' for step in steps]
         lines += [f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps]
         lines += [f"last_preserved_timestamp: {self._last_preserved}"]
+        lines += [f"{_INTERIM}{step}" for step in sorted(self._interim)]
         write_text(self.folder / _STATE, "\n".join(lines) + "\n")
 
     def _read_state(self) -> None:
@@ -124,6 +155,7 @@ class Checkpoints:
             listed = set(steps[-self._keep :])
         # A checkpoint newer than the list was saved just before a kill; an older one that is not listed was preserved.
         self._preserved = {step for step in steps if step not in listed and step < max(listed)}
+        self._interim = {int(step) for step in re.findall(rf"^{_INTERIM}(\d+)$", text, re.MULTILINE)} & set(steps)
         try:
             self._last_preserved = float(stamp[1]) if stamp else self._last_preserved
         except ValueError:
@@ -196,17 +228,16 @@ def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, 
 def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]) -> None:
     """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are not."""
     missing = sorted(name for name in wanted if name not in found)
+    why = names.cause(wanted, found, names.unused(wanted, found))
+    advice = f"{why}; {_FIX}" if why else _FIX
     if missing:
-        why = names.cause(wanted, found, names.unused(wanted, found))
-        raise ConfigError(
-            f"{prefix}: {_some(missing)} not in the checkpoint "
-            f"({len(wanted) - len(missing)} of {len(wanted)} variables are){f'; {why}' if why else ''}; {_FIX}"
-        )
+        known = f"{len(wanted) - len(missing)} of {len(wanted)} variables are"
+        raise ConfigError(f"{prefix}: {_some(missing)} not in the checkpoint ({known}); {advice}")
     differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
     if differ:
         name = differ[0]
         more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
-        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {_FIX}")
+        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {advice}")
 
 
 def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collection[str], allow: bool) -> None:

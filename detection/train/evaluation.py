@@ -6,12 +6,14 @@ import contextlib
 import functools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.data.input import count_records, eval_dataset, translate
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError
@@ -36,14 +38,15 @@ class Evaluation:
         try:
             (model_dir / "eval").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--model_dir {model_dir}: cannot be written ({error.strerror or error}); choose another folder") from error
+            raise ConfigError(f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make room") from error
         self._remarks, self._told = Remarks(), set()
         self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
-        self._evaluators = settings.evaluators(pipeline.categories)
+        self._evaluators = settings.evaluators(pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
         self._summaries = Summaries(model_dir / "eval", summaries)
         self.last_step: int | None = None
+        self.unwritten: list[str] = []  # results of the last evaluation that could not be written, and why
         self._ended = time.monotonic()
 
     def run(self, step: int, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
@@ -52,13 +55,14 @@ class Evaluation:
         Raises:
           DataError: the evaluation input holds no image, or one that cannot be read. ConfigError: the memory is too small for a batch.
         """
+        self.unwritten = []
         try:
             with weights or contextlib.nullcontext():
                 metrics = evaluate(
                     self._detector,
                     self._dataset,
                     self._evaluators,
-                    self._pipeline.categories,
+                    self._pipeline.eval_categories,
                     settings=self._pipeline.evaluate,
                     step=step,
                     model_dir=self._model_dir,
@@ -66,6 +70,7 @@ class Evaluation:
                     total=count_records(self._pipeline.eval_input),
                     eval_step=self._step,
                     stream=self._stream,
+                    unwritten=self.unwritten,
                 )
         except tf.errors.ResourceExhaustedError as error:
             when, batch_size = f"evaluation of step {step}", self._pipeline.evaluate.batch_size
@@ -119,7 +124,8 @@ def evaluate_checkpoints(
       Tag -> value of the last evaluation.
 
     Raises:
-      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one.
+      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one; the results of
+        the last evaluation could not be written.
     """
     cluster.refuse()
     if pipeline.eval_input is None:
@@ -130,31 +136,42 @@ def evaluate_checkpoints(
     load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
-            return evaluation.run(load(checkpoint_dir))
-        if not os.path.isdir(checkpoint_dir):
-            logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
-        metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
-            if steps and steps[-1] != seen:
-                try:
-                    load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
-                except UnreadableCheckpointError as error:
-                    failures += 1
-                    if 0 < max_retries < failures:
-                        raise
-                    logging.warning("%s; waiting for the next one", error)
-                else:
-                    metrics, seen, failures = evaluation.run(steps[-1]), steps[-1], 0
-                    if pipeline.train is not None and 0 < pipeline.train.num_steps <= seen:
-                        return metrics  # The training that is followed has made its last step.
-                    deadline = time.monotonic() + timeout
-                    time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
-                    continue
-            time.sleep(min(_POLL_SECONDS, timeout))
-        if seen is None:
-            raise ConfigError(
-                f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g} seconds; "
-                "check the path, or raise --eval_timeout"
-            )
+            metrics = evaluation.run(load(checkpoint_dir))
+        else:
+            metrics = _follow(pipeline, load, evaluation, checkpoint_dir, timeout, max_retries)
+        if evaluation.unwritten:
+            raise ConfigError(f"{evaluation.unwritten[0]}; make room, or choose another --model_dir, and evaluate again")
         return metrics
+
+
+def _follow(
+    pipeline: Pipeline, load: Callable[[Path], int], evaluation: Evaluation, checkpoint_dir: str | os.PathLike, timeout: float, max_retries: int
+) -> dict[str, float]:
+    """Evaluates checkpoints as they appear; see `evaluate_checkpoints`. `load` fills the detector from a checkpoint."""
+    if not os.path.isdir(checkpoint_dir):
+        logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
+    metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
+        if steps and steps[-1] != seen:
+            try:
+                load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
+            except UnreadableCheckpointError as error:
+                failures += 1
+                if 0 < max_retries < failures:
+                    raise
+                logging.warning("%s; waiting for the next one", error)
+            else:
+                metrics, seen, failures = evaluation.run(steps[-1]), steps[-1], 0
+                if pipeline.train is not None and 0 < pipeline.train.num_steps <= seen:
+                    return metrics  # The training that is followed has made its last step.
+                deadline = time.monotonic() + timeout
+                time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
+                continue
+        time.sleep(min(_POLL_SECONDS, timeout))
+    if seen is None:
+        raise ConfigError(
+            f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g} seconds; "
+            "check the path, or raise --eval_timeout"
+        )
+    return metrics

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from detection.errors import DetectionError
 
+STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
 
 class Interrupted(DetectionError):
     """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say so."""
@@ -19,7 +21,10 @@ class Interrupted(DetectionError):
 
 
 class StopRequest:
-    """While active, SIGTERM and Ctrl-C only leave a note in `signal_number`. A second one acts as if this did not exist."""
+    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`. A second one acts as if this did not exist.
+
+    What is ignored (under `nohup`, say) stays ignored.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -29,8 +34,9 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         # Python delivers signals to the main thread only; elsewhere (a notebook's worker, a test) they keep their meaning.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
+            for number in STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *error) -> None:

@@ -22,11 +22,12 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.data.input import count_records, iterate, train_dataset
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
-from detection.train import checkpoints, cluster, frozen, restore, run_dir, strategies
+from detection.train import checkpoints, cluster, frozen, restore, run_dir, skipping, strategies
 from detection.train.best import Best
 from detection.train.checkpoints import Checkpoints
 from detection.train.evaluation import Evaluation
@@ -84,6 +85,8 @@ def train(
     strategy = strategies.choose() if strategy is None else strategy
     strategies.check_batch(settings.batch_size, strategy)
     with run_dir.claimed(model_dir) as folder:
+        if options.skip_bad_records:
+            pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream)
         run = _Run(pipeline, folder, options, strategy, stream)
         try:
             return run.to_the_end()
@@ -121,7 +124,11 @@ class _Run:
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
         self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
-        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=self.step_number if resumed else None)
+        if resumed is not None:
+            self.checkpoints.finish_rotation(self.step_number)
+        self.evaluation_due = self.evaluation is not None and run_dir.evaluation_is_due(folder, self.saved_step)
+        evaluated = None if resumed is None else self.step_number - self.evaluation_due
+        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=evaluated)
         self.metrics: dict[str, float] = {}  # of the last evaluation
         self.losses: dict[str, float] = {}  # means of the last steps
 
@@ -131,19 +138,24 @@ class _Run:
             if not self._is_done():
                 self._open_input()
                 with self._show_progress():
+                    if self.evaluation_due:  # The run that is gone on with was stopped in it.
+                        self._evaluate(stop)
                     while not self._is_done() and not self.best.gives_up():
                         self._make_step()
                         self._look_and_log()
-                        if self._is_due(self.options.checkpoint_every):
+                        self.evaluation_due = self._evaluation_is_due()
+                        if self.evaluation_due or self._is_due(self.options.checkpoint_every):
                             self._save()
                         if stop.signal_number is not None:
-                            self._save(must_succeed=True)
+                            self._save(must_succeed=True, interim=True)
                             raise Interrupted(self._stopped(f"by signal {stop.signal_number}"), stop.signal_number)
-                        if self._evaluation_is_due():
+                        if self.evaluation_due:
                             self._evaluate(stop)
                     self._save(must_succeed=True)
             if self.evaluation is not None and self.evaluation.last_step != self.step_number:
                 self._evaluate(stop)
+            if self.evaluation is not None and self.evaluation.unwritten:
+                raise ConfigError(f"{self.evaluation.unwritten[0]}; the last checkpoint is {self._last_checkpoint()}; make room and start again")
         self._say(self._stopped(self._reason()))
         return self.metrics or self.losses
 
@@ -212,7 +224,7 @@ class _Run:
             self.data_ended = True
             return
         except DataError:
-            self._save()
+            self._save(interim=True)
             raise
         traces = self.step.traces
         result = self.step(example)
@@ -243,7 +255,7 @@ class _Run:
             losses = {tag.removeprefix("Loss/").removesuffix("_loss"): value for tag, value in latest.items() if tag.startswith("Loss/")}
             self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
 
-    def _save(self, must_succeed: bool = False) -> None:
+    def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
         """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends anyway."""
         self._look()
         if self.saved_step == self.step_number or self.watch.streak:
@@ -254,23 +266,25 @@ class _Run:
             )
             return
         try:
-            self.checkpoints.save(self.step_number, self.state.variables())
+            if self.evaluation_due:
+                run_dir.note_evaluation(self.folder, self.step_number)
+            self.checkpoints.save(self.step_number, self.state.variables(), interim)
             self.saved_step = self.step_number
         except OSError as error:
-            message = f"{error}; the last checkpoint is {self._last_checkpoint()}"
+            message = f"{files.explain(error) or error}; the last checkpoint is {self._last_checkpoint()}"
             if must_succeed:
                 raise ConfigError(f"{message}; make room and start again") from error
             logging.error("%s; training goes on", message)
 
     def _evaluate(self, stop: StopRequest) -> None:
-        if self.progress is not None:
-            self._save()
         with stop.at_once(f"the last checkpoint is {self._last_checkpoint()}"):
             averages = self.state.averaged() if self.pipeline.evaluate.use_moving_averages else None
             self.metrics = self.evaluation.run(self.step_number, averages)
         saved = self.checkpoints.prefix(self.step_number) if self.saved_step == self.step_number else None
         if self.best.offer(self.step_number, self.metrics, saved):
             self._say(f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in {self.best.folder}")
+        run_dir.forget_evaluation(self.folder)
+        self.evaluation_due = False
         if self.progress is not None:
             self.feed.restart_clock()
 

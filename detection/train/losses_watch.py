@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection import files
 from detection.errors import DivergedError
 from detection.files import write_text
 from detection.train.step import StepResult
@@ -97,7 +98,7 @@ class LossesWatch:
             write_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
             where = f"all in {record}"
         except OSError as error:  # The divergence is what the user must hear of.
-            where = f"{record} cannot be written: {error.strerror or error}"
+            where = f"{record} cannot be written: {files.reason(error)}"
         raise DivergedError(
             f"step {first.step}: {_odd(first.values)}, nor in the {self._limit - 1} steps after it; learning rate "
             f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last checkpoint: "

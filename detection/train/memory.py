@@ -10,7 +10,9 @@ from detection.train.run_dir import flatten
 _RESIZER = ".image_resizer."
 
 
-def out_of_memory(when: str, field: str, batch_size: int, config_text: str, error: tf.errors.ResourceExhaustedError) -> ConfigError:
+def out_of_memory(
+    when: str, field: str, batch_size: int, config_text: str, error: tf.errors.ResourceExhaustedError
+) -> ConfigError:
     """The error for a user.
 
     Args:
@@ -21,7 +23,9 @@ def out_of_memory(when: str, field: str, batch_size: int, config_text: str, erro
       error: what TensorFlow said; its first line is shown.
     """
     reason = str(error).splitlines()[0][:150]
-    return ConfigError(f"{when}: out of memory with {field} {batch_size}; lower it, or the sizes of {_resizer(config_text)} ({reason})")
+    return ConfigError(
+        f"{when}: out of memory with {field} {batch_size}; lower it, or the sizes of {_resizer(config_text)} ({reason})"
+    )
 
 
 def _resizer(config_text: str) -> str:

@@ -4,6 +4,7 @@
 .train.owner      who holds it, for the message that the next one gets
 pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the file the run was started with
 .as_run.config    the same, which nobody edits; resuming with another one is refused
+.evaluation_due   the step of the last checkpoint, where its evaluation is not over: a run that is killed meanwhile makes up for it
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from pathlib import Path
 import filelock
 from absl import logging
 
+from detection import files
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.files import write_text
 from detection.train import checkpoint_files
 
 AS_RUN = "pipeline.config"
 OWN_COPY = ".as_run.config"
+_DUE = ".evaluation_due"
+_PROBE = ".write-test-"
 # What may change between two runs: it does not touch what is learnt, or is not looked at again after the first step.
 FREE_TO_CHANGE = (
     "eval_config",
@@ -45,12 +49,12 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
     folder = Path(model_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-test-{os.getpid()}"
+        probe = folder / f"{_PROBE}{files.owner()}"
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"--model_dir {folder}: cannot be written ({error.strerror or error}); choose another folder or mend its permissions"
+            f"--model_dir {folder}: cannot be written ({files.reason(error)}); choose another folder, make room, or correct its permissions"
         ) from error
     lock, owner = filelock.FileLock(folder / ".train.lock"), folder / ".train.owner"
     try:
@@ -62,6 +66,9 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
     except NotImplementedError:
         logging.warning("%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder)
     try:
+        for part in (folder, folder / "eval", folder / "best"):
+            files.remove_leftovers(part)
+        files.remove_leftovers(folder, _PROBE)
         write_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
         if checkpoint_files.remove_leftovers(folder):
             logging.warning("%s: removed an unfinished checkpoint of a run that was killed", folder)
@@ -77,6 +84,24 @@ def _holder(owner: Path) -> str:
         return f"process {who['pid']} on {who['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def note_evaluation(model_dir: Path, step: int) -> None:
+    """Before the checkpoint of a step that is to be evaluated is saved. Raises OSError."""
+    write_text(model_dir / _DUE, f"{step}\n")
+
+
+def forget_evaluation(model_dir: Path) -> None:
+    """When it is over and its best checkpoint kept."""
+    (model_dir / _DUE).unlink(missing_ok=True)
+
+
+def evaluation_is_due(model_dir: Path, step: int | None) -> bool:
+    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the end."""
+    try:
+        return step is not None and int((model_dir / _DUE).read_text(encoding="ascii")) == step
+    except (OSError, ValueError):
+        return False
 
 
 def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool, source: str | None = None) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
+from detection import files
+
 
 class Summaries:
     """Writes to one folder; opens no file before the first number. A full disk costs one warning and the numbers, never the run.
@@ -57,4 +59,4 @@ class Summaries:
 
     def _give_up(self, error: Exception) -> None:
         self._enabled, self.writer = False, None
-        logging.warning("%s: cannot write summaries (%s); going on without", self.folder, str(error).splitlines()[0])
+        logging.warning("%s: cannot write summaries (%s); going on without", self.folder, files.reason(error))

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from detection.builders import input_reader
 from detection.config import label_map
 from detection.data.input import InputOptions
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError
 from detection.protos import input_reader_pb2
 from detection.types import Category
 
@@ -49,13 +49,14 @@ def test_fields_arrive_and_evaluation_reads_once():
 
 def test_label_map(map_path):
     made = build(f'{DATA} label_map_path: "{map_path}" use_display_name: true', num_classes=4)
-    assert made.categories == (Category(1, "cat"), Category(3, "dog"), Category(4, "cat"))
+    assert made.categories == (Category(1, "n1", "cat"), Category(3, "n3", "dog"), Category(4, "cat"))
+    assert made == build(f'{DATA} label_map_path: "{map_path}"', num_classes=4)  # Both names are known either way.
     assert set(made.text_ids) == {("n1", 1), ("n3", 3), ("cat", 4), ("dog", 3)}
     assert made.label_source == str(map_path)
     assert build(f'{DATA} label_map_path: "{map_path}"', num_classes=3).label_source == f"{map_path} with num_classes 3"
     given = build(DATA, label_map=label_map.load(map_path))
-    assert given.categories[0] == Category(1, "n1")
-    with pytest.raises(DataError, match="nowhere"):
+    assert given.categories[0] == Category(1, "n1", "cat")
+    with pytest.raises(ConfigError, match="nowhere"):
         build(f'{DATA} label_map_path: "/nowhere/map.pbtxt"')
 
 

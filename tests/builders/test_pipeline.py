@@ -9,8 +9,9 @@ from google.protobuf import text_format
 
 from detection import config
 from detection.builders import feature_extractor, model, pipeline
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError
 from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
+from detection.types import Category
 
 CONFIG = Path(__file__).resolve().parents[1] / "goldens" / "ssd_tiny.config"
 READERS = """
@@ -34,7 +35,7 @@ def _message(extra: str = "") -> pipeline_pb2.TrainEvalPipelineConfig:
 def test_everything_a_config_describes(tmp_path: Path) -> None:
     (tmp_path / "map.pbtxt").write_text('item { name: "cat" id: 1 } item { name: "dog" id: 3 }')
     built = pipeline.build(_message(READERS.format(folder=tmp_path)))
-    assert [tuple(category) for category in built.categories] == [(1, "cat"), (3, "dog")]
+    assert [tuple(category) for category in built.categories] == [(1, "cat", ""), (3, "dog", "")]
     assert built.train.batch_size == 2 and built.train.optimizer.moving_average_decay == pytest.approx(0.9999)
     assert len(built.augmentations) == 2
     assert built.train_input.paths == (f"{tmp_path}/a.record-*",)
@@ -42,6 +43,18 @@ def test_everything_a_config_describes(tmp_path: Path) -> None:
     assert built.evaluate.metrics == ("pascal_voc_detection_metrics",)
     assert built.resizer.static_shape == (64, 80)
     assert text_format.Parse(built.text, pipeline_pb2.TrainEvalPipelineConfig()) == _message(READERS.format(folder=tmp_path))
+
+
+def test_evaluation_calls_classes_as_its_own_label_map_does(tmp_path: Path) -> None:
+    """An evaluation set may come with a label map of its own; the detector is exported with that of its training."""
+    (tmp_path / "map.pbtxt").write_text('item { name: "/m/1" id: 1 display_name: "cat" } item { name: "/m/3" id: 3 }')
+    (tmp_path / "own.pbtxt").write_text('item { name: "chat" id: 1 } item { name: "rat" id: 9 }')
+    message = _message(READERS.format(folder=tmp_path))
+    built = pipeline.build(message)
+    assert built.eval_categories == built.categories == (Category(1, "/m/1", "cat"), Category(3, "/m/3"))
+    message.eval_input_reader[0].label_map_path = str(tmp_path / "own.pbtxt")
+    built = pipeline.build(message)
+    assert built.eval_categories == (Category(1, "chat"),) and built.categories[0].shown == "cat"  # The model has 4 classes.
 
 
 def test_a_config_of_a_model_alone() -> None:
@@ -52,7 +65,7 @@ def test_a_config_of_a_model_alone() -> None:
 
 def test_label_maps_can_stay_closed(tmp_path: Path) -> None:
     message = _message(READERS.format(folder=tmp_path / "nowhere"))
-    with pytest.raises(DataError, match="map.pbtxt: cannot read the label map"):
+    with pytest.raises(ConfigError, match="map.pbtxt: cannot read the label map"):
         pipeline.build(message)
     assert len(pipeline.build(message, read_label_maps=False).categories) == 4
     assert message.train_input_reader.label_map_path  # the caller's message stays as it was

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detection.config import label_map
-from detection.errors import DataError
+from detection.errors import ConfigError, DataError
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
 
@@ -38,12 +38,16 @@ def test_sparse_map_with_display_names(tmp_path):
     path = write(tmp_path, SPARSE)
     loaded = label_map.load(path)
     assert loaded.path == path
-    assert loaded.categories == (Category(1, "/m/01g317"), Category(7, "plain"), Category(90, 'item { "x" }'))
+    assert loaded.categories == (
+        Category(1, "/m/01g317", "person"),
+        Category(7, "plain"),
+        Category(90, 'item { "x" }', "odd # name"),
+    )
+    assert [category.shown for category in loaded.categories] == ["person", "plain", "odd # name"]
     assert loaded.max_id == 90
     assert loaded.ids_by_name == {"/m/01g317": 1, 'item { "x" }': 90, "plain": 7}
     assert loaded.ids_by_display_name == {"person": 1, "odd # name": 90}
-    shown = label_map.load(path, use_display_name=True)
-    assert [category.name for category in shown.categories] == ["person", "plain", "odd # name"]
+    assert loaded.text_ids() == {"/m/01g317": 1, "person": 1, 'item { "x" }': 90, "odd # name": 90, "plain": 7}
 
 
 def test_binary_form_and_byte_order_mark(tmp_path):
@@ -62,8 +66,40 @@ def test_background_is_accepted_and_left_out(tmp_path):
 
 def test_item_with_only_a_display_name(tmp_path):
     loaded = label_map.load(write(tmp_path, 'item { display_name: "dog" id: 1 }'))
-    assert loaded.categories == (Category(1, "dog"),)
+    assert loaded.categories == (Category(1, "dog", "dog"),)
     assert loaded.ids_by_name == loaded.ids_by_display_name == {"dog": 1}
+
+
+@pytest.mark.parametrize("items", [SPARSE, 'item { name: "dog" id: 2 display_name: "dog" } item { display_name: "Katze ☃" id: 1 }'])
+def test_what_is_written_is_what_was_read(tmp_path, items):
+    """Name and display_name keep their places, whether an item has one or both."""
+    categories = label_map.load(write(tmp_path, items)).categories
+    assert label_map.load(write(tmp_path, label_map.to_text(categories))).categories == categories
+
+
+def test_all_faults_at_once_each_with_its_line(tmp_path):
+    faulty = """item { name: "dog" id: 1 }
+        item { name: "none_of_the_above" id: 0 }
+        item { id: 3 }
+        item { name: "cat" }
+        item { name: "dog" id: 4 }
+        item { name: "owl" id: 1 }
+        item { name: "yak" id: -2 }
+    """
+    with pytest.raises(DataError) as error:
+        label_map.load(write(tmp_path, faulty))
+    said = str(error.value)
+    for line, reason in {2: "reserved for 'background'", 3: "no name", 4: "no id", 5: "already has id 1", 6: "already taken by 'dog'"}.items():
+        assert f"label_map.pbtxt:{line}: item" in said and reason in said
+    assert ":7: item 'yak' (id -2): negative id" in said and "\n" not in said
+    with pytest.raises(DataError, match="; and 92 more faults$"):
+        label_map.load(write(tmp_path, 'item { name: "x" } ' * 100))
+
+
+def test_two_classes_may_share_a_display_name(tmp_path, caplog):
+    loaded = label_map.load(write(tmp_path, 'item { name: "a" id: 2 display_name: "cell" } item { name: "b" id: 1 display_name: "cell" }'))
+    assert loaded.categories == (Category(1, "b", "cell"), Category(2, "a", "cell"))
+    assert loaded.text_ids()["cell"] == 1 and "display_name 'cell' is also that of id 2" in caplog.text
 
 
 def test_repeated_item_is_kept_once(tmp_path):
@@ -115,8 +151,11 @@ def test_binary_fault_names_the_item(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match="absent.pbtxt: cannot read the label map"):
+    """A wrong path is the config's or the flag's fault, wrong content that of the data."""
+    with pytest.raises(ConfigError, match="absent.pbtxt: cannot read the label map"):
         label_map.load(tmp_path / "absent.pbtxt")
+    with pytest.raises(ConfigError, match="cannot read the label map: Is a directory"):
+        label_map.load(tmp_path)
 
 
 def test_saved_map_loads_again(tmp_path):
@@ -145,8 +184,8 @@ def test_loads_without_tensorflow():
 
 
 def test_existing_label_maps(shared):
-    coco = label_map.load(shared / "odapi_configs" / "mscoco_label_map.pbtxt", use_display_name=True)
-    assert (len(coco.categories), coco.max_id, coco.categories[0]) == (80, 90, Category(1, "person"))
+    coco = label_map.load(shared / "odapi_configs" / "mscoco_label_map.pbtxt")
+    assert (len(coco.categories), coco.max_id, coco.categories[0]) == (80, 90, Category(1, "/m/01g317", "person"))
     pascal = label_map.load(shared / "odapi_configs" / "pascal_label_map.pbtxt")
     assert (len(pascal.categories), pascal.max_id) == (20, 20)
 

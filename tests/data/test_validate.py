@@ -56,7 +56,7 @@ def shard(folder, *serialized: bytes, name: str = "a.tfrecord") -> str:
 def classes(tmp_path) -> label_map.LabelMap:
     path = tmp_path / "map.pbtxt"
     path.write_text('item { name: "dog" id: 3 } item { name: "/m/2" display_name: "cat" id: 2 }')
-    return label_map.load(path, use_display_name=True)
+    return label_map.load(path)
 
 
 def kinds(report) -> list[str]:
@@ -66,7 +66,7 @@ def kinds(report) -> list[str]:
 def test_good_records_are_counted(tmp_path, classes):
     shard(tmp_path, example(0), example(1, **{"image/object/class/text": [b"cat", b"/m/2"], "image/object/class/label": None}))
     progress = io.StringIO()
-    report = validate_records([str(tmp_path / "*.tfrecord")], classes, progress_to=progress)
+    report = validate_records([str(tmp_path / "*.tfrecord")], classes, progress_to=progress, use_display_name=True)
     assert not report.faults and (report.images, report.boxes, report.found_images) == (2, 4, 2)
     assert {row["name"]: row["boxes"] for row in report.to_dict()["classes"]} == {"cat": 2, "dog": 2}
 
@@ -171,7 +171,27 @@ def test_flipped_bit(tmp_path):
     with open(path, "wb") as stream:
         stream.write(data)
     report = validate_records([path])
-    assert kinds(report) == ["shard_unreadable"] and "record 1" in str(report.faults[0]) and report.images == 1
+    assert kinds(report) == ["shard_unreadable"] and "record 1" in str(report.faults[0]) and "this record is lost" in str(report.faults[0])
+    assert report.images == 2, "the records before it and behind it"
+
+
+@pytest.mark.parametrize("left", [1, 7, 11])
+def test_cut_within_the_header_of_a_record(tmp_path, left):
+    """TensorFlow takes it for the end of the file."""
+    path = shard(tmp_path, example(0), example(1))
+    whole = open(path, "rb").read()
+    for start, before in ((0, 0), (len(whole) // 2, 1)):
+        with open(path, "wb") as stream:
+            stream.write(whole[: start + left])
+        (fault,) = validate_records([path]).bad
+        assert fault.kind == "shard_unreadable" and path in str(fault) and (f"record 1: cut at byte {start}" in str(fault)) == bool(before)
+
+
+def test_no_records_at_all_are_bad_and_one_empty_file_among_others_is_noted(tmp_path):
+    empty, full = shard(tmp_path, name="a.tfrecord"), shard(tmp_path, example(0), name="b.tfrecord")
+    assert [fault.kind for fault in validate_records([empty]).bad] == ["no_records"]
+    report = validate_records([empty, full])
+    assert not report.bad and kinds(report) == ["shard_empty"] and empty in str(report.faults[0])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_batches_of_five_give_the_numbers_of_batches_of_one(records, meta, type_
 
 
 def test_padding_of_an_image_for_itself_is_part_of_its_evaluation(records):
-    """A resizer that pads to a multiple gives several sizes too; each image has the padding it has alone, and those of one padded size go together."""
+    """A resizer that pads to a multiple gives several sizes too; each image has the padding it has alone, and equal padded sizes go together."""
     sizes = {}
     for batch_size in (1, 5):
         for example in eval_dataset(records, PadToMultipleResizer(multiple=64), batch_size):

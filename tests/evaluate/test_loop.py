@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from detection import files
 from detection.errors import DataError
 from detection.evaluate import stored
 from detection.evaluate.loop import EvalStep, evaluate
@@ -212,8 +212,8 @@ def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
     writer = tf.summary.create_file_writer(str(tmp_path / "events"))
     shutil.rmtree(tmp_path / "events")
     (tmp_path / "events").write_text("no folder any more")
-    full = [evaluation / f".metrics.jsonl.tmp-{os.getpid()}", pictures / "export-1.png", pictures / "export-2.png"]
-    full.append(tmp_path / f".found.json.tmp-{os.getpid()}")
+    full = [files.partial(evaluation / "metrics.jsonl"), pictures / "export-1.png", pictures / "export-2.png"]
+    full.append(files.partial(tmp_path / "found.json"))
     for path in full:
         path.symlink_to("/dev/full")
     settings = EvalSettings(num_visualizations=2, visualization_export_dir=str(pictures), export_path=str(tmp_path / "found.json"))
@@ -221,7 +221,7 @@ def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
     assert metrics["DetectionBoxes_Precision/mAP"] > 0 and "step 30: 3 images" in shown
     warnings = [record.getMessage() for record in caplog.records if "cannot be written" in record.getMessage()]
     for what in (f"pictures in {pictures}", str(tmp_path / "found.json"), f"the metrics in {evaluation}"):
-        assert sum(f"step 30: {what} cannot be written (No space left on device); going on" in warning for warning in warnings) == 1, warnings
+        assert sum(f"step 30: {what} cannot be written (no space left on device); going on" in warning for warning in warnings) == 1, warnings
     assert not (evaluation / "metrics.json").exists() and not (tmp_path / "found.json").exists()
 
 

@@ -93,8 +93,8 @@ def test_results_that_were_cut_by_score_are_told(tmp_path, caplog):
         ("a.json", b'{"annotations": []}', "expected a list of detections, found dict"),
         ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 1}]', "an entry has no 'score'"),
         ("a.json", b'[{"image_id": 1, "bbox": [1, 2], "category_id": 1, "score": 0.5}]', "no COCO results file"),
-        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 0, "score": 0.5}]', "classes are not one a box"),
-        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]', "boxes are not n x 4 numbers"),
+        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 0, "score": 0.5}]', "category_id is 0, not a whole number"),
+        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]', "NaN is no JSON number"),
         ("a.csv", b"", "stored detections are .npz or .json files"),
     ],
 )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.export.saved_model import label_items, write_saved_model
+from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph
 
 NAME = "ssd_mobilenet_v1_coco"
@@ -29,7 +29,7 @@ def test_detections_equal_the_reference_row_by_row(shared, tmp_path, monkeypatch
     for variable in detector.variables:
         variable.assign(deterministic.weight(variable.path, tuple(variable.shape)))
     frozen = serving_graph(detector, pipeline.resizer, ServingInput())
-    write_saved_model(frozen, ["input_tensor"], label_items(pipeline.categories), Path(tmp_path / "saved_model"))
+    write_saved_model(frozen, ["input_tensor"], pipeline.categories, Path(tmp_path / "saved_model"))
     serve = tf.saved_model.load(str(tmp_path / "saved_model"))
     cases = json.loads((shared / "parity" / "manifest.json").read_text())["models"][NAME]["cases"]
     for case in cases.values():

@@ -94,7 +94,9 @@ def test_conversion_skips_and_counts_or_refuses(command, tmp_path, holds, case):
 def test_a_jpeg_without_its_last_bytes_is_repaired_on_request_only(command, tmp_path, holds):
     """Row 2."""
     root = voc(tmp_path, save("JPEG", image=Image.fromarray(pixels(400, 600)))[:-2])
-    done = command("create_tf_record.py", f"--voc_dir={root}", f"--output={tmp_path / 'out' / 'a.record'}", "--on_bad=fix")
+    done = command(
+        "create_tf_record.py", f"--voc_dir={root}", f"--output={tmp_path / 'out' / 'a.record'}", "--on_bad=fix"
+    )
     assert done.code == 0
     holds(done.out, "3 images", "bad.jpg", "repaired")
 
@@ -103,7 +105,10 @@ def test_a_jpeg_without_its_last_bytes_is_repaired_on_request_only(command, tmp_
 TAKEN = {
     "5-cmyk": (save("JPEG", "CMYK", quality=95), "CMYK images"),
     "6-grey": (save("JPEG", "L"), ""),
-    "7-16 bits": (save("PNG", image=Image.fromarray(np.full((HEIGHT, WIDTH), 40000, np.uint16)), mode="I;16"), "16 bits"),
+    "7-16 bits": (
+        save("PNG", image=Image.fromarray(np.full((HEIGHT, WIDTH), 40000, np.uint16)), mode="I;16"),
+        "16 bits",
+    ),
     "8-transparent": (save("PNG", "RGBA"), "transparency"),
     "8-palette": (save("PNG", "P"), ""),
     "9-rotated": (save("JPEG", exif=exif(3)), "EXIF"),
@@ -161,11 +166,25 @@ def test_every_image_is_decoded_to_three_dimensions():
     calls = []
     for path in Path(detection.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("decode_"):
-                calls.append((f"{path.name}:{node.lineno}", node.func.attr, {word.arg: ast.unparse(word.value) for word in node.keywords}))
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr.startswith("decode_")
+            ):
+                calls.append(
+                    (
+                        f"{path.name}:{node.lineno}",
+                        node.func.attr,
+                        {word.arg: ast.unparse(word.value) for word in node.keywords},
+                    )
+                )
     decoded = [(where, words) for where, name, words in calls if name == "decode_image"]
     assert decoded and all(words.get("expand_animations") == "False" for _, words in decoded), decoded
-    others = [(where, name) for where, name, words in calls if name in ("decode_png", "decode_gif", "decode_webp", "decode_bmp")]
+    others = [
+        (where, name)
+        for where, name, words in calls
+        if name in ("decode_png", "decode_gif", "decode_webp", "decode_bmp")
+    ]
     assert not others, others
     jpegs = {where.split(":")[0] for where, name, _ in calls if name == "decode_jpeg"}
     assert jpegs <= {"scale.py"}, jpegs  # the augmentation, which decodes what it has just encoded
@@ -180,16 +199,21 @@ def test_a_decompression_bomb_is_refused_by_its_header(command, tmp_path, decode
     root = voc(tmp_path, JPEG)
     large = save("PNG", image=Image.new("RGB", (200, 100)))
     (root / "JPEGImages" / "bad.jpg").write_bytes(large)
-    arguments = (f"--voc_dir={root}", f"--output={tmp_path / 'out' / 'a.record'}", "--on_bad=fail", "--max_image_pixels=19999")
+    arguments = (
+        f"--voc_dir={root}",
+        f"--output={tmp_path / 'out' / 'a.record'}",
+        "--on_bad=fail",
+        "--max_image_pixels=19999",
+    )
     done = command("create_tf_record.py", *arguments)
     assert done.code == 3
-    holds(done.error, "bad.jpg", "200x100 pixels, more than 19999", "--max_image_pixels")
+    holds(done.error, "bad.jpg", "200x100 pixels (20,000 in all) are more than the 19,999 allowed", "--max_image_pixels")
     shard = tmp_path / "data.record"
     with tf.io.TFRecordWriter(str(shard)) as writer:
         writer.write(record(example, large))
     done = command("validate_records.py", f"--input_path={shard}", "--max_image_pixels=19999")
     assert done.code == 3
-    holds(done.error, shard, "record 0 (7), image/encoded", "200x100", "19999")
+    holds(done.error, shard, "record 0 (7), image/encoded", "200x100", "19,999")
     with pytest.raises(tf.errors.InvalidArgumentError, match="2500000000 pixels by its header"):
         decode(record(example, bomb()))
     path = tmp_path / "large.png"
@@ -197,7 +221,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(command, tmp_path, decode
     with pytest.raises(DataError) as raised:
         image_files.read(path, 19_999)
     assert raised.value.exit_code == 3
-    holds(str(raised.value), path, "20,000 pixels", "--max_image_pixels")
+    holds(str(raised.value), path, "200x100 pixels (20,000 in all)", "--max_image_pixels")
 
 
 @pytest.mark.parametrize("case", [*UNUSABLE, "12-tiff"])
@@ -217,7 +241,9 @@ def test_validation_names_shard_record_and_field(command, tmp_path, example, hol
     shard = tmp_path / "data.record"
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for number, content in enumerate((JPEG, data)):
-            writer.write(example(image__encoded=content, image__height=HEIGHT, image__width=WIDTH, image__source_id=str(number)))
+            writer.write(
+                example(image__encoded=content, image__height=HEIGHT, image__width=WIDTH, image__source_id=str(number))
+            )
     done = command("validate_records.py", f"--input_path={shard}")
     assert done.code == 3
     holds(done.error, shard, "record 1", "image/encoded")

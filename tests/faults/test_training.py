@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from detection.builders import pipeline as pipeline_builder
 from detection.config import prepare
-from detection.data.input import eval_dataset
 from detection.errors import ConfigError, DivergedError
 from detection.evaluate.settings import EvalSettings
 from detection.train import checkpoint_files, loop
@@ -39,52 +38,78 @@ class Half(tiny.TinyDetector):
         losses = super().loss(predictions, groundtruth)
         codes = tf.cast(predictions.box_codes, tf.float16)
         bright = tf.reduce_max(tf.reduce_mean(predictions.images, [1, 2, 3])) >= self.overflows_at
-        slope = tf.where(bright, 1e6, 0.0)  # of the loss by the codes, which goes back through the cast: float16 ends at 65504
-        return {**losses, "Loss/localization_loss": losses["Loss/localization_loss"] + slope * tf.reduce_sum(tf.cast(codes, tf.float32))}
+        slope = tf.where(
+            bright, 1e6, 0.0
+        )  # of the loss by the codes, which goes back through the cast: float16 ends at 65504
+        return {
+            **losses,
+            "Loss/localization_loss": losses["Loss/localization_loss"]
+            + slope * tf.reduce_sum(tf.cast(codes, tf.float32)),
+        }
 
 
-def half_precision(folder: Path, every_image: bool, **settings):
-    """A pipeline over single images, and the source id of the only one whose gradient overflows."""
-    pipeline = tiny.make_pipeline(folder, batch_size=1, optimizer=tiny.make_optimizer(rate=1e-4), **settings)
-    means = {
-        example.info.source_ids.numpy()[0].decode(): float(tf.reduce_mean(example.batch.images)) for example in eval_dataset(*_input(pipeline), 1)
-    }
-    brightest = max(means, key=means.get)
+def half_precision(folder: Path, overflows_at: float, **settings: object):
+    """A pipeline over single images; the gradient of those as bright as that overflows."""
 
-    def make():
+    def make() -> Half:
         detector = Half()
-        detector.overflows_at = 0.0 if every_image else means[brightest] - 1e-3
+        detector.overflows_at = overflows_at
         detector.build_weights()
         return detector
 
-    return dataclasses.replace(pipeline, make_detector=make, eval_inputs=()), brightest
+    pipeline = tiny.make_pipeline(folder, batch_size=1, optimizer=tiny.make_optimizer(rate=1e-4), **settings)
+    return dataclasses.replace(pipeline, make_detector=make, eval_inputs=())
 
 
-def _input(pipeline):
-    return pipeline.train_input, pipeline.resizer
+def brightest(folder: Path) -> tuple[str, float]:
+    """Source id of the brightest image of a shard, and its mean."""
+    means = {}
+    for path in folder.glob("*.record-*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            fields = tf.train.Example.FromString(record).features.feature
+            image = tf.io.decode_png(fields["image/encoded"].bytes_list.value[0]).numpy()
+            means[fields["image/source_id"].bytes_list.value[0].decode()] = float(image.mean())
+    name = max(means, key=means.get)
+    return name, means[name]
 
 
 def test_a_gradient_that_overflows_in_half_precision_is_left_out_and_counted(tmp_path, caplog, holds):
     """Row 48: two epochs of twelve images, one of which overflows."""
-    pipeline, name = half_precision(tmp_path, every_image=False, num_steps=24)
+    tiny.write_records(tmp_path)
+    name, mean = brightest(tmp_path)
+    pipeline = half_precision(tmp_path, mean - 1e-3, num_steps=24)
     stream = io.StringIO()
     losses = loop.train(pipeline, tmp_path / "run", options=QUICK, stream=stream)
     warnings = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     assert len(warnings) == 2, warnings
     holds(warnings[0], "the gradient is not finite (gradient_norm ", "this update is left out; images: ", name)
     holds(warnings[1], "this update is left out (2 so far); images: ", name)
-    holds(stream.getvalue(), "stopped at the last step, 2 updates left out because a loss or gradient was not finite; the last checkpoint is")
+    holds(
+        stream.getvalue(),
+        "stopped at the last step, 2 updates left out because a loss or gradient was not finite; the last checkpoint is",
+    )
     saved = checkpoint_files.read(tmp_path / "run" / "model.ckpt-24")
-    assert saved["global_step"] == 24 and all(np.isfinite(value).all() for value in saved.values()) and np.isfinite(losses["Loss/total_loss"])
+    assert (
+        saved["global_step"] == 24
+        and all(np.isfinite(value).all() for value in saved.values())
+        and np.isfinite(losses["Loss/total_loss"])
+    )
 
 
 def test_gradients_that_overflow_again_and_again_end_the_run_with_4(tmp_path, holds):
     """Row 48: the limit."""
-    pipeline, _ = half_precision(tmp_path, every_image=True, num_steps=24)
+    pipeline = half_precision(tmp_path, 0.0, num_steps=24)
     with pytest.raises(DivergedError) as raised:
-        loop.train(pipeline, tmp_path / "run", options=dataclasses.replace(QUICK, max_nonfinite_steps=3), stream=io.StringIO())
+        loop.train(
+            pipeline, tmp_path / "run", options=dataclasses.replace(QUICK, max_nonfinite_steps=3), stream=io.StringIO()
+        )
     assert raised.value.exit_code == 4
-    holds(str(raised.value), "step 1: the gradient is not finite (gradient_norm ", "nor in the 2 steps after it", "images of the first one: image_")
+    holds(
+        str(raised.value),
+        "step 1: the gradient is not finite (gradient_norm ",
+        "nor in the 2 steps after it",
+        "images of the first one: image_",
+    )
     assert len(json.loads((tmp_path / "run" / "diverged.json").read_text())["steps"]) == 3
 
 
@@ -94,34 +119,56 @@ def test_too_little_memory_for_an_evaluation(tmp_path, holds):
     class Greedy(tiny.TinyDetector):
         def postprocess(self, predictions, true_shapes):
             size = tf.cast(tf.shape(true_shapes)[0], tf.int64) * 2**42
-            return super().postprocess(predictions._replace(anchors=tf.reduce_sum(tf.random.uniform([size])) + predictions.anchors), true_shapes)
+            return super().postprocess(
+                predictions._replace(anchors=tf.reduce_sum(tf.random.uniform([size])) + predictions.anchors),
+                true_shapes,
+            )
 
     detector = Greedy()
     detector.build_weights()
     text = "model {\n  faster_rcnn {\n    image_resizer {\n      keep_aspect_ratio_resizer {\n      }\n    }\n  }\n}\n"
-    evaluation = Evaluation(dataclasses.replace(tiny.make_pipeline(tmp_path), text=text), detector, tmp_path / "run", stream=io.StringIO())
+    evaluation = Evaluation(
+        dataclasses.replace(tiny.make_pipeline(tmp_path), text=text), detector, tmp_path / "run", stream=io.StringIO()
+    )
     with pytest.raises(ConfigError) as raised:
         evaluation.run(7)
     evaluation.close()
     assert raised.value.exit_code == 2
     resizer = "model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer (at its defaults)"
-    holds(str(raised.value), f"evaluation of step 7: out of memory with eval_config.batch_size 1; lower it, or the sizes of {resizer} (")
+    holds(
+        str(raised.value),
+        f"evaluation of step 7: out of memory with eval_config.batch_size 1; lower it, or the sizes of {resizer} (",
+    )
 
 
 def test_a_pipeline_made_in_python_has_no_fields_to_name():
-    error = out_of_memory("step 3", "train_config.batch_size", 8, "", tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
-    assert str(error) == "step 3: out of memory with train_config.batch_size 8; lower it, or the sizes of the image_resizer (OOM when allocating)"
+    error = out_of_memory(
+        "step 3", "train_config.batch_size", 8, "", tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    )
+    assert (
+        str(error)
+        == "step 3: out of memory with train_config.batch_size 8; lower it, or the sizes of the image_resizer (OOM when allocating)"
+    )
 
 
 def test_without_tensorboard_training_and_evaluation_write_lines_of_json(tmp_path, monkeypatch, caplog, holds):
     """Row 61: neither found nor importable, as where it is not installed; pictures are left out, numbers are not."""
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    pipeline = dataclasses.replace(tiny.make_pipeline(tmp_path, num_steps=2), evaluate=EvalSettings(num_visualizations=2))
+    pipeline = dataclasses.replace(
+        tiny.make_pipeline(tmp_path, num_steps=2), evaluate=EvalSettings(num_visualizations=2)
+    )
     metrics = loop.train(pipeline, tmp_path / "run", options=QUICK, stream=io.StringIO())
-    holds(caplog.text, "tensorboard is not installed (pip install tensorboard)", tmp_path / "run" / "train" / "scalars.jsonl")
+    holds(
+        caplog.text,
+        "tensorboard is not installed (pip install tensorboard)",
+        tmp_path / "run" / "train" / "scalars.jsonl",
+    )
     rows = [json.loads(line) for line in (tmp_path / "run" / "train" / "scalars.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2] and all(np.isfinite(row["Loss/total_loss"]) for row in rows)
-    assert json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["metrics"]["Loss/total_loss"] == metrics["Loss/total_loss"]
+    assert (
+        json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["metrics"]["Loss/total_loss"]
+        == metrics["Loss/total_loss"]
+    )
     assert not list((tmp_path / "run").rglob("events.*"))
 
 
@@ -134,7 +181,9 @@ def losses_of(tmp_path_factory):
         if kind not in made:
             path = tmp_path_factory.mktemp(kind) / "pipeline.config"
             extractor = "ssd_mobilenet_v1" if kind == "ssd" else "faster_rcnn_mobilenet_v1"
-            path.write_text(getattr(detector_configs, kind)(detector_configs.Settings(extractor, 64, 64, depth_multiplier=0.25)))
+            path.write_text(
+                getattr(detector_configs, kind)(detector_configs.Settings(extractor, 64, 64, depth_multiplier=0.25))
+            )
             made[kind] = pipeline_builder.build(prepare(path, check_paths=False)).make_detector()
             made[kind].build_weights()
         detector = made[kind]
@@ -155,7 +204,15 @@ def groundtruth(count: int, ignored: bool = False) -> Groundtruth:
     boxes = tf.where(there[..., tf.newaxis], tf.constant([8.0, 8.0, 40.0, 48.0]), 0.0)
     weights = tf.zeros([2, 4]) if ignored else tf.cast(there, tf.float32)
     crowd = there if ignored else tf.zeros([2, 4], tf.bool)
-    return Groundtruth(boxes, tf.zeros([2, 4], tf.int32), weights, tf.fill([2], count), crowd, tf.zeros([2, 4], tf.bool), tf.fill([2, 4], 1280.0))
+    return Groundtruth(
+        boxes,
+        tf.zeros([2, 4], tf.int32),
+        weights,
+        tf.fill([2], count),
+        crowd,
+        tf.zeros([2, 4], tf.bool),
+        tf.fill([2, 4], 1280.0),
+    )
 
 
 @pytest.mark.parametrize("kind", ["ssd", "faster_rcnn"])

@@ -14,7 +14,22 @@ _NUMBERS += [b"9223372036854775807", b"9223372036854775808", b"18446744073709551
 _NUMBERS += [b"inf", b"NaN", b"-Infinity", b"1e99999", b"9" * 400, b"9" * 5000, b"0x7f", b"1_0", b"true", b"null", b'"1"', b"[]", b"{}", b""]
 _WORDS = [struct.pack(f"<{kind}", value) for kind, value in (("H", 0xFFFF), ("I", 0xFFFFFFFF), ("I", 0x7FFFFFFF), ("I", 0x80000000), ("I", 0))]
 _WORDS += [word[::-1] for word in _WORDS] + [struct.pack("<q", -1), struct.pack("<q", 2**62), struct.pack("<f", float("nan")), b"\x80" * 10 + b"\x01"]
-_BYTES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\n", b"\r", b"\x1b", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", "\u202e".encode(), b"'", b'"', b"\\"]
+_BYTES = [
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\n",
+    b"\r",
+    b"\x1b",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    "\u202e".encode(),
+    b"'",
+    b'"',
+    b"\\",
+]
 _LONGEST = 300_000  # bytes of an input
 
 

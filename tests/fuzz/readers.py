@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
-import zipfile
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from mutate import Material
 from detection.errors import ConfigError, DataError, DetectionError
 
 ROOT = Path(__file__).resolve().parents[2]
+_LONGEST = 12_000  # characters of a message
 _BRACES = ((b"[", b"]"), (b'{"a":', b"}"), (b'{"', b'"}'))
 
 
@@ -32,7 +34,9 @@ class Reader(NamedTuple):
     inputs: int  # of a full run
 
 
-def _reading(name: str, read: Callable[[str], object], errors: tuple[type[DetectionError], ...] = (DataError,)) -> Callable[[Path], Callable[[bytes], str]]:
+def _reading(
+    name: str, read: Callable[[str], object], errors: tuple[type[DetectionError], ...] = (DataError,)
+) -> Callable[[Path], Callable[[bytes], str]]:
     """A reader of one file: written to `name`, read, and every error must name it."""
 
     def prepare(folder: Path) -> Callable[[bytes], str]:
@@ -44,8 +48,10 @@ def _reading(name: str, read: Callable[[str], object], errors: tuple[type[Detect
             try:
                 read(str(path))
             except errors as error:
-                if path.name not in str(error) or len(str(error)) > 4000:
-                    raise AssertionError(f"an error that does not name its file, or is of {len(str(error))} characters: {str(error)[:500]}") from error
+                if path.name not in str(error) or len(str(error)) > _LONGEST:
+                    raise AssertionError(
+                        f"an error that does not name its file, or is of {len(str(error))} characters: {str(error)[:500]}"
+                    ) from error
                 return type(error).__name__
             return "read"
 
@@ -58,7 +64,10 @@ def _reading(name: str, read: Callable[[str], object], errors: tuple[type[Detect
 
 
 def _configs() -> list[bytes]:
-    return [path.read_bytes() for path in sorted((ROOT / "configs").glob("*.config"))]
+    """Without comments, which take longer to read than they are worth here."""
+    return [re.sub(rb"(?m)^\s*#.*\n|^ +", b"", path.read_bytes()) for path in sorted((ROOT / "configs").glob("*.config"))] + [
+        b"# a\nmodel { ssd { num_classes: 3 } }\n"
+    ]
 
 
 def _field_names() -> list[bytes]:
@@ -81,7 +90,11 @@ def _binary_configs() -> Material:
 
 def _overrides() -> Material:
     texts = ["train_config.num_steps=100", "model.ssd.num_classes=3", 'train_input_reader.label_map_path="a b"', "eval_config.batch_size=2"]
-    texts += ["train_config.optimizer={adam_optimizer{}}", "model.ssd.anchor_generator.ssd_anchor_generator.scales=[0.1,0.2]", "eval_input_reader[0].shuffle=true"]
+    texts += [
+        "train_config.optimizer={adam_optimizer{}}",
+        "model.ssd.anchor_generator.ssd_anchor_generator.scales=[0.1,0.2]",
+        "eval_input_reader[0].shuffle=true",
+    ]
     texts += ["train_config.data_augmentation_options={random_horizontal_flip{}}", "num_classes=4", "model.ssd.feature_extractor.type=x y"]
     tokens = [b".", b"=", b"[", b"]", b"{", b"}", b"[0]", b"[-1]", b"[99999999999]", b"+=", b'"', b" ", b"model", b"train_config", b"  " * 500]
     return Material([text.encode() for text in texts], [*tokens, *_field_names()[::5]], [(b"{", b"}"), (b"[", b"]"), (b"a.", b""), (b" ", b"")])
@@ -96,7 +109,7 @@ def _prepare_overrides(folder: Path) -> Callable[[bytes], str]:
         try:
             config.override(message, [data.decode("utf-8", "surrogateescape")])
         except ConfigError as error:
-            assert len(str(error)) < 4000, str(error)[:500]
+            assert len(str(error)) <= _LONGEST, str(error)[:500]
             return "ConfigError"
         return "read"
 
@@ -135,7 +148,9 @@ def _jpegs() -> Material:
     exif[0x112] = 6
     corpus = [_picture("JPEG", exif=exif), _picture("JPEG", "L"), _picture("JPEG", "CMYK"), _picture("JPEG", progressive=True, quality=40)]
     corpus += [_picture("JPEG", size=(64, 64), restart_marker_blocks=1), _picture("JPEG", subsampling=0, comment=b"x" * 40)]
-    markers = [b"\xff" + bytes([code]) for code in (0xC0, 0xC1, 0xC2, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE, 0xFF, 0)]
+    markers = [
+        b"\xff" + bytes([code]) for code in (0xC0, 0xC1, 0xC2, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE, 0xFF, 0)
+    ]
     return Material(corpus, [*markers, b"JFIF\0", b"Exif\0\0", b"Adobe", b"\0\x02", b"\xff\xff", b"\xff\xd9\xff\xd8"])
 
 
@@ -163,7 +178,10 @@ def _gifs() -> Material:
 
 
 def _bmps() -> Material:
-    return Material([_picture("BMP"), _picture("BMP", "L"), _picture("BMP", "P"), _picture("BMP", "1")], [b"BM", b"\x28\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80"])
+    return Material(
+        [_picture("BMP"), _picture("BMP", "L"), _picture("BMP", "P"), _picture("BMP", "1")],
+        [b"BM", b"\x28\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80"],
+    )
 
 
 def _webps() -> Material:
@@ -179,6 +197,7 @@ def _prepare_image(folder: Path) -> Callable[[bytes], str]:
     from detection.export import image_files
 
     path = folder / "picture"
+    warnings.simplefilter("ignore")  # as commands set it
 
     def run(data: bytes) -> str:
         path.write_bytes(data)
@@ -189,8 +208,7 @@ def _prepare_image(folder: Path) -> Callable[[bytes], str]:
             assert "picture" in str(error), str(error)
             outcomes.append("DataError")
         try:
-            with images.quiet_pillow():
-                images.check(data, "picture")
+            images.check(data, "picture")
             outcomes.append("converted")
         except images.BadImage as error:
             outcomes.append(f"left out: {error.fault.kind}")
@@ -240,7 +258,9 @@ def _examples() -> Material:
     corpus = [_example(), _example(area=(1.0, 2.0)), _example(weight=(1.0, 0.5)), _example()[:-5]]
     keys = [b"bbox/ymin", b"bbox/xmin", b"bbox/ymax", b"bbox/xmax", b"class/text", b"class/label", b"is_crowd", b"difficult", b"area", b"weight"]
     tokens = [b"image/object/" + key for key in keys] + [b"image/encoded", b"image/height", b"image/width", b"image/source_id", b"image/filename"]
-    return Material(corpus, [*tokens, b"\x12\x0a\x0a\x08", b"\x1a\x03\x0a\x01\x02", b"\x0a\x00", struct.pack("<4f", 2, float("nan"), -1, float("inf"))])
+    return Material(
+        corpus, [*tokens, b"\x12\x0a\x0a\x08", b"\x1a\x03\x0a\x01\x02", b"\x0a\x00", struct.pack("<4f", 2, float("nan"), -1, float("inf"))]
+    )
 
 
 def _prepare_validation(folder: Path) -> Callable[[bytes], str]:
@@ -279,11 +299,11 @@ def _prepare_training(folder: Path) -> Callable[[bytes], str]:
     def run(data: bytes) -> str:
         try:
             decode(tf.constant(data))
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
             known = reading.translate(error)
             if known is None:  # Only the file says which record it is.
                 path.write_bytes(_framed([data]))
-                known = reading.translate(error, InputOptions((str(path),)))
+                known = reading.translate(error, InputOptions(paths=(str(path),)))
             if known is None:
                 raise
             assert "a.record" in str(known), str(known)
@@ -351,7 +371,16 @@ def _voc() -> Material:
     whole = b"<annotation><folder>x</folder><filename>a.jpg</filename><size><width>24</width><height>17</height><depth>3</depth></size>" + thing
     corpus = [whole + thing + b"</annotation>", b'<?xml version="1.0" encoding="utf-8"?>\n' + whole + b"</annotation>"]
     tokens = [b"<object>", b"</object>", b"<name>", b"</name>", b"<bndbox>", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"<![CDATA[", b"]]>", b"&#0;"]
-    tokens += [b'<?xml version="1.0" encoding="utf-16"?>', b'<?xml version="1.0" encoding="nope"?>', b"<!--", b"-->", b"xmlns:a='b'", b"../../a", b"C:\\a.jpg", thing]
+    tokens += [
+        b'<?xml version="1.0" encoding="utf-16"?>',
+        b'<?xml version="1.0" encoding="nope"?>',
+        b"<!--",
+        b"-->",
+        b"xmlns:a='b'",
+        b"../../a",
+        b"C:\\a.jpg",
+        thing,
+    ]
     return Material(corpus, tokens, [(b"<object>", b"</object>"), (b"<a>", b"</a>"), (b"<name>", b"</name>")])
 
 
@@ -398,8 +427,22 @@ def _coco() -> Material:
         "categories": [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 90, "name": "dog"}],
         "annotations": [box, {**box, "id": 2, "image_id": "2", "category_id": 90, "iscrowd": 1}],
     }
-    keys = [json.dumps(key).encode() for key in ("images", "annotations", "categories", "bbox", "id", "image_id", "file_name", "segmentation", "area")]
-    tokens = [*keys, b"null", b"true", b'"\\ud800"', b'"../../etc/passwd"', b'"/etc/passwd"', b'"' + b"x" * 300 + b'.jpg"', b"[[[]]]", b"{}", b",", b'"a\\u0000"']
+    keys = [
+        json.dumps(key).encode() for key in ("images", "annotations", "categories", "bbox", "id", "image_id", "file_name", "segmentation", "area")
+    ]
+    tokens = [
+        *keys,
+        b"null",
+        b"true",
+        b'"\\ud800"',
+        b'"../../etc/passwd"',
+        b'"/etc/passwd"',
+        b'"' + b"x" * 300 + b'.jpg"',
+        b"[[[]]]",
+        b"{}",
+        b",",
+        b'"a\\u0000"',
+    ]
     return Material([json.dumps(content).encode(), json.dumps(content, indent=1).encode()], tokens, _BRACES)
 
 
@@ -420,7 +463,19 @@ def _npz_material(**arrays: object) -> Material:
         stream = io.BytesIO()
         save(stream, **arrays)
         corpus.append(stream.getvalue())
-    tokens = [b"\x93NUMPY\x01\x00", b"'descr'", b"'<f4'", b"'|O'", b"'<U9'", b"True", b"(3, 4)", b"(99999999999, 4)", b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"]
+    tokens = [
+        b"\x93NUMPY\x01\x00",
+        b"'descr'",
+        b"'<f4'",
+        b"'|O'",
+        b"'<U9'",
+        b"True",
+        b"(3, 4)",
+        b"(99999999999, 4)",
+        b"PK\x03\x04",
+        b"PK\x01\x02",
+        b"PK\x05\x06",
+    ]
     return Material(corpus, tokens, [(b"(", b")"), (b"{", b"}")])
 
 
@@ -454,14 +509,36 @@ def _mats() -> Material:
     variables = [matrix(1, (1, 2), b"images", *names), matrix(1, (2, 1), b"boxes", *boxes), matrix(6, (1, 1), b"other", element(2, b"\x05"))]
     head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     packed = b"".join(struct.pack("<II", 15, len(data)) + data for data in map(zlib.compress, variables))
-    tokens = [struct.pack("<I", kind) for kind in range(1, 19)] + [struct.pack("<HH", 1, 4), struct.pack("<II", 15, 8), b"images\0\0", b"boxes\0\0\0", *names, *boxes]
+    tokens = [struct.pack("<I", kind) for kind in range(1, 19)] + [
+        struct.pack("<HH", 1, 4),
+        struct.pack("<II", 15, 8),
+        b"images\0\0",
+        b"boxes\0\0\0",
+        *names,
+        *boxes,
+    ]
     return Material([head + b"".join(variables), head + packed, head + variables[1] + variables[0]], tokens)
 
 
 def _json_proposals() -> Material:
     entries = [{"image_id": 7, "bbox": [1, 2, 3.5, 4], "score": 0.5}, {"image_id": "b.jpg", "bbox": [0, 0, 1, 1], "score": 1, "category_id": 1}]
     lists = {"a": [[1, 2, 3, 4], [1, 2, 3, 4, 0.5]], "b": [], "c": [{"bbox": [1, 2, 3, 4], "score": 0.1}]}
-    tokens = [b'"image_id"', b'"bbox"', b'"score"', b'"category_id"', b"null", b"true", b"NaN", b'"\\ud800"', b"[]", b"{}", b",", b":", b'"a":', b"\xef\xbb\xbf"]
+    tokens = [
+        b'"image_id"',
+        b'"bbox"',
+        b'"score"',
+        b'"category_id"',
+        b"null",
+        b"true",
+        b"NaN",
+        b'"\\ud800"',
+        b"[]",
+        b"{}",
+        b",",
+        b":",
+        b'"a":',
+        b"\xef\xbb\xbf",
+    ]
     return Material([json.dumps(entries).encode(), json.dumps(lists).encode(), json.dumps(entries, indent=1).encode("utf-16")], tokens, _BRACES)
 
 
@@ -483,16 +560,47 @@ def _stored_detections() -> Material:
 
 def _rows() -> Material:
     times = {part: {"median": 5.0, "low": 4.5, "high": 6.0} for part in ("end_to_end", "preprocess", "first_stage")} | {"second_stage": None}
-    timed = {"device": "a CPU", "milliseconds": times, "host_mib": 800.5, "gflops": 2.5, "parameters": 5000, "batch": 1, "images": 20, "tensorflow": "2.21.0"}
+    timed = {
+        "device": "a CPU",
+        "milliseconds": times,
+        "host_mib": 800.5,
+        "gflops": 2.5,
+        "parameters": 5000,
+        "batch": 1,
+        "images": 20,
+        "tensorflow": "2.21.0",
+    }
     row = {"id": "ssd-a-300", "key": "k1", "status": "done", "reason": "", "config": "configs/a.config", "command": "model_main.py --x=1"}
-    row |= {"meta_architecture": "ssd", "feature_extractor": "resnet50", "resolution": 300, "stride": 0, "proposals": None, "axes": {"extractor": "resnet50"}}
-    row |= {"train": {"steps": 5, "seconds": 1.5, "weights_of": None, "model_dir": "models/a"}, "metrics": {"DetectionBoxes_Precision/mAP": 0.5, "Loss/x": 1.5}}
+    row |= {
+        "meta_architecture": "ssd",
+        "feature_extractor": "resnet50",
+        "resolution": 300,
+        "stride": 0,
+        "proposals": None,
+        "axes": {"extractor": "resnet50"},
+    }
+    row |= {
+        "train": {"steps": 5, "seconds": 1.5, "weights_of": None, "model_dir": "models/a"},
+        "metrics": {"DetectionBoxes_Precision/mAP": 0.5, "Loss/x": 1.5},
+    }
     row |= {"benchmark": timed, "images_evaluated": 72, "exporting": {"seconds": 1}}
     other = {**row, "id": "b", "key": "k2", "meta_architecture": "faster_rcnn", "feature_extractor": "inception_v2", "proposals": 50, "stride": 16}
     failed = {**row, "id": "c", "key": "k3", "status": "failed", "reason": "out of memory", "benchmark": None, "metrics": {}, "train": None}
     lines = [json.dumps(one).encode() for one in (row, other, failed)]
     tokens = [json.dumps(name).encode() for name in (*row, *timed, "end_to_end", "median")]
-    tokens += [b"null", b"NaN", b"[]", b"{}", b"\n", b'"/etc/passwd"', b'"../x"', b'"</script><script>"', b'"\\u001b[2J"', b'"\\ud800"', b'"$\\\\frac{a}"']
+    tokens += [
+        b"null",
+        b"NaN",
+        b"[]",
+        b"{}",
+        b"\n",
+        b'"/etc/passwd"',
+        b'"../x"',
+        b'"</script><script>"',
+        b'"\\u001b[2J"',
+        b'"\\ud800"',
+        b'"$\\\\frac{a}"',
+    ]
     return Material([b"\n".join(lines) + b"\n", lines[0], b"\n".join(lines[::-1])], tokens, _BRACES)
 
 
@@ -521,7 +629,10 @@ def _read_metrics(path: str) -> None:
     folder = Path(path).parents[1]
     for entry in results.read_history(folder):
         json.dumps(entry, allow_nan=False)
-    results.write_metrics(folder, 5, {"a": 1.0})
+    if zlib.crc32(Path(path).read_bytes()) % 50 == 0:
+        results.write_metrics(folder, 5, {"a": 1.0})
+        for copy in Path(path).parent.glob("*.damaged*"):
+            copy.unlink()
 
 
 def _manifests() -> Material:
@@ -577,7 +688,16 @@ def _saved_models() -> Material:
         files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
     names = [name for name in files if name != "fingerprint.pb"]
     corpus = [name.encode() + b"\n" + files[name] for name in names] + [b"saved_model.pb\n" + files["saved_model.pb"]] * 2
-    tokens = [b"serving_default", b"detection_boxes", b"num_detections", b"Identity", b"StatefulPartitionedCall", b"ReadVariableOp", b"Const", b"dtype"]
+    tokens = [
+        b"serving_default",
+        b"detection_boxes",
+        b"num_detections",
+        b"Identity",
+        b"StatefulPartitionedCall",
+        b"ReadVariableOp",
+        b"Const",
+        b"dtype",
+    ]
     return Material([b"ALL\n" + json.dumps({name: data.hex() for name, data in files.items()}).encode(), *corpus], tokens)
 
 
@@ -598,7 +718,7 @@ def _prepare_saved_model(folder: Path) -> Callable[[bytes], str]:
         try:
             Predictor.load(target).detect(picture)
         except (ConfigError, DataError) as error:
-            assert len(str(error)) < 4000, str(error)[:500]
+            assert len(str(error)) <= _LONGEST, str(error)[:500]
             return type(error).__name__
         return "read"
 
@@ -616,7 +736,11 @@ def _saved_model_material() -> Material:
 
 _TEXT, _IMAGE = 100_000, 10_000
 READERS: dict[str, Reader] = {
-    "config_text": Reader(lambda: Material(_configs(), _field_names(), [(b"model {", b"}"), (b"{", b"}"), (b"<", b">")]), _reading("a.config", _check, (ConfigError,)), _TEXT),
+    "config_text": Reader(
+        lambda: Material(_configs(), _field_names(), [(b"model {", b"}"), (b"{", b"}"), (b"<", b">")]),
+        _reading("a.config", _check, (ConfigError,)),
+        _TEXT,
+    ),
     "config_binary": Reader(_binary_configs, _reading("a.config", _check, (ConfigError,)), _TEXT),
     "overrides": Reader(_overrides, _prepare_overrides, _TEXT),
     "label_map": Reader(_label_maps, _reading("map.pbtxt", _load_label_map, (DataError, ConfigError)), _TEXT),

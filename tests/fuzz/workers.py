@@ -1,4 +1,4 @@
-"""Inputs run in forked processes with limits; a process that dies, hangs or grows is attributed to the input it had, and the next goes on behind it."""
+"""Inputs run in forked processes with limits; a process that dies, hangs or grows is attributed to its input, and the next goes on behind it."""
 
 from __future__ import annotations
 

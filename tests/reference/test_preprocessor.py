@@ -140,7 +140,7 @@ def test_pad_to_aspect_ratio(name):
 
 
 def test_a_canvas_never_cuts_the_image():
-    """A deviation: of 100 x 400 to a square of at most (200, 800), the reference asks for 200 x 200 and fails. Here the image fits, and it is square."""
+    """A deviation: for 100 x 400 as a square of at most (200, 800) the reference asks for 200 x 200, and fails. Here the image fits in."""
     sample = sample_of(np.zeros((100, 400, 3), np.uint8))
     assert pad.random_pad_to_aspect_ratio(sample, SEED, 1.0).image.shape == (400, 400, 3)
 
@@ -177,3 +177,24 @@ def test_labels_are_renamed():
     """Labels 1, 2, 3 of which 2 and 3 become 4, counted from 1 as in configs."""
     sample = sample_of(boxes=[*BOXES, BOXES[0]])
     assert (rows.remap_labels(sample, original_labels=(2, 3), new_label=4).classes.numpy() + 1).tolist() == [1, 4, 4]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 0.5])
+def test_a_square_by_scale(ratio):
+    """Of 256 x 256 with a border of 256 only the centre can be the square's: a box of half the side becomes half of 1 / ratio."""
+    sample = sample_of(np.zeros((256, 256, 3), np.float32), [[0.25, 0.25, 0.75, 0.75]])
+    cut = crop.random_square_crop_by_scale(sample, SEED, 256, ratio, ratio)
+    assert cut.image.shape == (int(256 * ratio), int(256 * ratio), 3)
+    np.testing.assert_allclose(cut.boxes[0, 2:] - cut.boxes[0, :2], [0.5 / ratio] * 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
+def test_scale_crop_and_pad_to_a_square(ratio):
+    """512 x 256: whatever the part, a box that is not clipped has a tenth of the scaled image's sides."""
+    centres = [(y, x) for y in (0.25, 0.5, 0.75) for x in (0.25, 0.5, 0.75)]
+    sample = sample_of(np.zeros((512, 256, 3), np.float32), [[y - 0.05, x - 0.05, y + 0.05, x + 0.05] for y, x in centres])
+    square = scale.random_scale_crop_and_pad_to_square(sample, SEED, 512, ratio, ratio)
+    assert square.image.shape == (512, 512, 3)
+    whole = [box for box in square.boxes.numpy() if box.min() > 1e-6 and box.max() < 1 - 1e-6]
+    expected = 0.1 * np.array([int(ratio * 512), int(ratio * 256)]) / 512
+    assert any(np.allclose(box[2:] - box[:2], expected, atol=1e-6) for box in whole)

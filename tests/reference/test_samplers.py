@@ -28,8 +28,7 @@ def test_numbers_drawn(name, seeded):
 
 
 def test_all_eligible_are_drawn_where_there_are_fewer():
-    """The reference's sampler for TPUs fills up with anchors that may not be drawn ("64 samples, with 4 of them that couldn't"); its ordinary one, and
-    ours, draw what there is."""
+    """The reference's sampler for TPUs fills up to 64 with anchors that may not be drawn; its ordinary one, and ours, draw the 60 that there are."""
     _, size, eligible, positive, _, _ = CASES["fewer than wanted"]
     mask = BalancedSampler(0.5)(tf.constant(eligible[None]), tf.constant(positive[None]), size).numpy()[0]
     np.testing.assert_array_equal(mask, eligible)

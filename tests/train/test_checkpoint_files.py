@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_no_rest(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(OSError, match=r"model\.ckpt-7: cannot save"):
+        with pytest.raises(OSError, match=r"model\.ckpt-7: cannot be saved: file too large"):
             checkpoint_files.write(tmp_path / "model.ckpt-7", {"a/weights": np.zeros(100_000, np.float32)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

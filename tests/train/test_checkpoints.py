@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tiny import make_detector
 
+from detection import files
 from detection.errors import ConfigError
 from detection.train import checkpoint_files, checkpoints
 from detection.train.checkpoints import Checkpoints
@@ -57,7 +57,7 @@ def test_a_garbage_state_file_never_means_step_0(tmp_path, state, caplog):
 
 def test_trouble_after_a_save_is_told_and_the_save_counts(tmp_path, caplog):
     kept = _filled(tmp_path, 1, keep=1)
-    (tmp_path / f".checkpoint.tmp-{os.getpid()}").mkdir()  # So the state file cannot be written,
+    files.partial(tmp_path / "checkpoint").mkdir()  # So the state file cannot be written,
     (tmp_path / f"model.ckpt-1{checkpoint_files.DATA}").unlink()
     (tmp_path / f"model.ckpt-1{checkpoint_files.DATA}").mkdir()  # nor the old checkpoint be deleted.
     assert kept.save(2, _tensors(2)) == kept.prefix(2)

@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 from tiny import TinyDetector, make_optimizer, make_pipeline
 
+from detection import files
 from detection.errors import ConfigError, DivergedError, ModelDirInUseError
+from detection.evaluate.results import read_history
 from detection.train import checkpoint_files, loop, run_dir
 from detection.train.interrupt import Interrupted
 from detection.train.restore import FineTune
@@ -171,23 +173,35 @@ def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
     pipeline = make_pipeline(tmp_path)
     run = tmp_path / "run"
 
-    def refuse(self, step, tensors):
-        raise OSError(f"{run}/model.ckpt-{step}: cannot save (No space left on device)")
+    def refuse(self, step, tensors, interim=False):
+        raise OSError(f"{run}/model.ckpt-{step}: cannot be saved: no space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Checkpoints, "save", refuse)
-        with pytest.raises(ConfigError, match="model.ckpt-6: cannot save .No space left on device.; the last checkpoint is no checkpoint; make room"):
+        with pytest.raises(ConfigError, match="model.ckpt-6: cannot be saved: no space left on device; the last checkpoint is no checkpoint; make"):
             _train(pipeline, run)
     assert caplog.text.count("training goes on") >= 2
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training(tmp_path, caplog):
-    (tmp_path / "run" / "eval").mkdir(parents=True)
-    (tmp_path / "run" / "eval" / f".metrics.jsonl.tmp-{os.getpid()}").symlink_to("/dev/full")
-    metrics = loop.train(make_pipeline(tmp_path), tmp_path / "run", options=_QUICK, stream=io.StringIO())
-    assert metrics["Loss/total_loss"] > 0 and _final(tmp_path / "run")["global_step"] == 6
-    assert f"the metrics in {tmp_path / 'run' / 'eval'} cannot be written (No space left on device); going on" in caplog.text
+def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
+    partial = files.partial(tmp_path / "run" / "eval" / "metrics.jsonl")
+    partial.parent.mkdir(parents=True)
+    full = dataclasses.replace(_QUICK, evaluate_every=4)
+    original = loop.Evaluation.run
+
+    def run(self, *arguments):
+        partial.symlink_to("/dev/full")  # Removed by whoever fails to write it.
+        return original(self, *arguments)
+
+    said = r"step 6: the metrics in .*eval cannot be written \(no space left on device\); the last checkpoint is .*model.ckpt-6; make room"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match=said):
+        patch.setattr(loop.Evaluation, "run", run)
+        loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())
+    assert _final(tmp_path / "run")["global_step"] == 6
+    assert f"step 4: the metrics in {partial.parent} cannot be written (no space left on device); going on" in caplog.text
+    loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())  # There is room now.
+    assert [record["step"] for record in read_history(tmp_path / "run")] == [6]
 
 
 def test_out_of_memory_says_what_to_lower(tmp_path):

@@ -10,7 +10,6 @@ import tensorflow as tf
 from detection.data.augment import draw
 from detection.data.sample import BOX_FIELDS, Sample, SampleProposals, keep_rows
 
-
 _OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)  # the sign of a move that makes a box larger, by side
 _LEAST_SIDE = 1e-6  # of the image
 

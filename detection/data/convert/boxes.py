@@ -1,7 +1,7 @@
 """From annotated boxes in pixels to checked, normalised boxes of a record.
 
-inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped     unknown class -> refused
-fractions of the image -> refused (or multiplied)
+inverted -> refused (or swapped)     without area -> left out     outside -> refused     reaching outside -> clipped
+unknown class -> refused fractions of the image -> refused (or multiplied)
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from detection.data.report import Fault
 
 _NO_LENGTH = 0.01  # pixels; less would vanish when stored as float32
 _LEFT_OUT = "box left out"
-# Fractions reach a little outside, as pixels do. In pixels such a box would be about the first pixel of its image: nobody annotates that.
+# Fractions reach a little outside, as pixels do. In pixels such a box would be about the first pixel of its image:
+# nobody annotates that.
 _LOWEST_FRACTION, _HIGHEST_FRACTION = -0.1, 1.1
 
 
@@ -37,14 +38,18 @@ def check(
         width, height: of the decoded image.
         ids: label of each class.
         map_path: where `ids` come from, for messages.
-        repair: swaps the corners of inverted boxes instead of refusing them, scales or turns boxes made for another size of the image or for the image
+        repair: swaps the corners of inverted boxes instead of refusing them, scales or turns boxes made for another
+        size of the image or for the image
             as EXIF shows it, and multiplies fractions.
         orientation: the image's EXIF orientation, 1 to 8.
-        fractions: whether the whole data set has boxes in fractions of the image, so that these are some whatever they look like.
+        fractions: whether the whole data set has boxes in fractions of the image, so that these are some whatever they
+        look like.
     """
     faults: list[Fault] = []
     if max(width, height) > 2 and (fractions or look_like_fractions([image])):
-        known = orientation < 5 or image.declared_size is not None or width == height  # whether they are of the stored or of the shown image
+        known = (
+            orientation < 5 or image.declared_size is not None or width == height
+        )  # whether they are of the stored or of the shown image
         _report_fractions(image, repair and known, known, faults)
         if not (repair and known):
             return [], faults
@@ -52,6 +57,8 @@ def check(
     frame, mismatch = frame_of(image, width, height, orientation, repair)
     if mismatch:
         faults.append(mismatch)
+        if mismatch.bad:
+            return [], faults
     kept: list[RecordBox] = []
     seen: set[tuple] = set()
     alike = None
@@ -77,7 +84,8 @@ def plain_name(name: str) -> str:
 
 
 def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
-    """Whether all boxes lie between 0 and 1, so that they are fractions of their image: in pixels, each would be about the first pixel of it.
+    """Whether all boxes lie between 0 and 1, so that they are fractions of their image: in pixels, each would be about
+    the first pixel of it.
 
     One image with a box of just that pixel, in whole numbers, is believed; several with nothing else are not.
     """
@@ -93,28 +101,45 @@ def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
 
 
 def _report_fractions(image: AnnotatedImage, repair: bool, known: bool, faults: list[Fault]) -> None:
-    fix = "; --on_bad=fix converts them" if known else "; convert them to pixels, since EXIF turns the image and nothing says which way they were made"
+    fix = (
+        "; --on_bad=fix converts them"
+        if known
+        else "; convert them to pixels, since EXIF turns the image and nothing says which way they were made"
+    )
     action = "repaired: converted" if repair else _LEFT_OUT
     for box in image.boxes:
-        value = f"{_shown(box)}: all boxes lie between 0 and 1, so they are fractions of the image, not pixels{'' if repair else fix}"
+        value = f"{_shown(box)}: all boxes lie between 0 and 1, so they are fractions of the image, not pixels"
+        value += "" if repair else fix
         faults.append(Fault("box_fractions", image.where, box.item, value, action))
 
 
 def _in_pixels(image: AnnotatedImage, width: int, height: int) -> AnnotatedImage:
     """Boxes in fractions, as pixels of the size that they were annotated at."""
-    declared = image.declared_size if image.declared_size and max(image.declared_size) > 2 else None  # Some tools declare 1x1 with fractions.
+    declared = (
+        image.declared_size if image.declared_size and max(image.declared_size) > 2 else None
+    )  # Some tools declare 1x1 with fractions.
     across, down = declared or (width, height)
     boxes = []
     for box in image.boxes:
         area = box.area * across * down if box.area is not None and box.area <= 1 else box.area
-        boxes.append(box._replace(xmin=box.xmin * across, ymin=box.ymin * down, xmax=box.xmax * across, ymax=box.ymax * down, area=area))
+        boxes.append(
+            box._replace(
+                xmin=box.xmin * across, ymin=box.ymin * down, xmax=box.xmax * across, ymax=box.ymax * down, area=area
+            )
+        )
     return image._replace(boxes=tuple(boxes), declared_size=declared)
 
 
 def _unknown(image: AnnotatedImage, box: AnnotatedBox, alike: str | None, map_path: str) -> Fault:
     if alike is None:
         return Fault("class_unknown", image.where, box.item, f"not in {map_path}", _LEFT_OUT)
-    return Fault("class_alike", image.where, box.item, f"{box.name!r} is not in {map_path}, but {alike!r} is; write both alike", _LEFT_OUT)
+    return Fault(
+        "class_alike",
+        image.where,
+        box.item,
+        f"{box.name!r} is not in {map_path}, but {alike!r} is; write both alike",
+        _LEFT_OUT,
+    )
 
 
 def _usable(
@@ -154,7 +179,13 @@ def _usable(
 
 
 def _record(
-    image: AnnotatedImage, box: AnnotatedBox, frame: Frame, whole: tuple[float, ...], size: tuple[int, int], label: int, faults: list[Fault]
+    image: AnnotatedImage,
+    box: AnnotatedBox,
+    frame: Frame,
+    whole: tuple[float, ...],
+    size: tuple[int, int],
+    label: int,
+    faults: list[Fault],
 ) -> RecordBox:
     width, height = size
     xmin, ymin, xmax, ymax = _clipped(whole, size)
@@ -174,8 +205,16 @@ def _record(
     )
 
 
-def _area(image: AnnotatedImage, box: AnnotatedBox, frame: Frame, whole: tuple[float, ...], kept: tuple[float, ...], faults: list[Fault]) -> float:
-    """The object's area in stored pixels²: as annotated; of a clipped box the same part as of the box, as if the object filled it evenly.
+def _area(
+    image: AnnotatedImage,
+    box: AnnotatedBox,
+    frame: Frame,
+    whole: tuple[float, ...],
+    kept: tuple[float, ...],
+    faults: list[Fault],
+) -> float:
+    """The object's area in stored pixels²: as annotated; of a clipped box the same part as of the box, as if the
+    object filled it evenly.
 
     An outline counts whole pixels, so that its area may exceed that of its box by a row and a column, but no more.
     """
@@ -184,7 +223,15 @@ def _area(image: AnnotatedImage, box: AnnotatedBox, frame: Frame, whole: tuple[f
         return part
     most = (abs(box.xmax - box.xmin) + 1) * (abs(box.ymax - box.ymin) + 1)
     if box.area > most:
-        faults.append(Fault("area_replaced", image.where, box.item, f"area {box.area:g}, while the box {_shown(box)} holds {most:g}", "that of the box used"))
+        faults.append(
+            Fault(
+                "area_replaced",
+                image.where,
+                box.item,
+                f"area {box.area:g}, while the box {_shown(box)} holds {most:g}",
+                "that of the box used",
+            )
+        )
         return part
     area = box.area * frame.x_scale * frame.y_scale
     return area if part == all_of_it else min(area * part / all_of_it, part)

@@ -1,30 +1,37 @@
 """COCO: one JSON file for all images.
 
-    images: [{id, file_name, width, height}]    categories: [{id, name}]
-    annotations: [{image_id, category_id, bbox: [x, y, width, height], iscrowd, area}]
+    images: [{id, file_name, width, height}]    categories: [{id, name, supercategory}]
+    annotations: [{image_id, category_id, bbox: [x, y, width, height], segmentation, iscrowd, area}]
 
-A label map made from it keeps the category ids, gaps included (COCO's own go to 90), because results are handed in under them. Only boxes are read.
+A label map made from it keeps the category ids, gaps included (COCO's own go to 90), because results are handed in
+under them. Where the list of categories starts at 0, the background's id, all ids are one higher, whichever of them a
+file uses: the files of all splits share the list. Only boxes are read; an object without one gets the box around its
+segmentation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from detection.data.convert.source import AnnotatedBox, AnnotatedImage, AnnotatedSet, Source, is_inside
-from detection.data.report import Fault
+from detection.data.convert import encoding
+from detection.data.convert.coco_images import Entries, images
+from detection.data.convert.coco_values import is_text, shown, whole
+from detection.data.convert.encoding import REPLACED
+from detection.data.convert.source import AnnotatedSet, Source
 from detection.errors import ConfigError, DataError
 
 _MAX_LABEL = 2**31 - 1  # A label map's ids are int32, and may have to be shifted by one.
-_MAX_LENGTH = 1e9  # pixels; JSON's integers have no end
+_BACKGROUND = ("background", "__background__", "_background_")
+_LISTS = ("images", "annotations", "categories")
 
 
 def read(source: Source) -> AnnotatedSet:
     """Reads a COCO file: `annotations`, with the images in `image_dir` (by default the file's folder).
 
     Raises:
-        ConfigError: where the file or folder does not exist. DataError: for a file that is not COCO's. Faults of single entries travel
+        ConfigError: where the file or folder does not exist. DataError: for a file that is not COCO's. Faults of
+        single entries travel
             with their image.
     """
     if source.roots or source.subset or source.split_file:
@@ -35,96 +42,127 @@ def read(source: Source) -> AnnotatedSet:
     folder = Path(source.image_dir) if source.image_dir else file.parent
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of images; check --image_dir")
+    content, doubt, other = _load(file)
+    lists = _lists(str(file), content)
+    names = _categories(str(file), lists["categories"])
+    used = {whole(entry.get("category_id")) for entry in lists["annotations"]}
+    ids, no_map = _labels(str(file), names, lists["categories"], 0 in used)
+    other_names = (
+        [entry.get("file_name") if isinstance(entry, dict) else None for entry in other.get("images", ())]
+        if isinstance(other, dict)
+        else []
+    )
+    entries = Entries(str(file), lists["images"], lists["annotations"], names, doubt, other_names)
+    return AnnotatedSet(images(entries, folder), ids, no_map)
+
+
+def _load(file: Path) -> tuple[object, str, object]:
+    """The content; what is doubtful about its encoding; and another reading of it, where there is one."""
     try:
-        content = json.loads(file.read_bytes())
+        text = encoding.decode_json(file.read_bytes())
+        content = json.loads(text.text, object_pairs_hook=_object)
+        other = json.loads(text.other) if text.other else None
     except json.JSONDecodeError as error:
         raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an integer of thousands of digits.
+    except encoding.WrongEncoding as error:
+        raise DataError(f"{file}: {error}") from error
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: an integer of thousands of digits, a repeated key.
         raise DataError(f"{file}: cannot read: {error}") from error
-    lists = {}
-    for name in ("images", "annotations", "categories"):
-        lists[name] = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(lists[name], list) or not all(isinstance(entry, dict) for entry in lists[name]):
-            raise DataError(f"{file}: {name!r} is not a list of objects; a COCO instances file has images, annotations and categories")
-    names = _categories(str(file), lists["categories"])
-    used = {entry.get("category_id") for entry in lists["annotations"] if isinstance(entry.get("category_id"), int)}
-    shift = 1 if 0 in names and 0 in used else 0  # Some tools count from 0, which is the background's id; others put an unused root there.
-    ids = {name: identity + shift for identity, name in names.items() if identity + shift > 0}
-    return AnnotatedSet(_images(str(file), folder, lists["images"], lists["annotations"], names), ids)
+    return content, text.doubt, other
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; a key that is there twice would hide what stands under the first."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        for key, value in pairs:
+            if content[key] != value:
+                raise ValueError(f"the key {shown(key)} is twice in one object, with different values; keep one")
+    return content
+
+
+def _lists(file: str, content: object) -> dict[str, list[dict]]:
+    lists: dict[str, list[dict]] = {}
+    for name in _LISTS:
+        entries = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            seems = f"; it has {shown(sorted(map(str, content))[:8])}" if isinstance(content, dict) and content else ""
+            raise DataError(
+                f"{file}: {name!r} is not a list of objects; a COCO instances file has images, annotations and "
+                f"categories{seems}"
+            )
+        wrong = next((number for number, entry in enumerate(entries) if not isinstance(entry, dict)), None)
+        if wrong is not None:
+            raise DataError(
+                f"{file}: {name!r} is not a list of objects: {name}[{wrong}] is {shown(entries[wrong])}; "
+                f"a COCO instances file has images, annotations and categories"
+            )
+        lists[name] = entries
+    return lists
 
 
 def _categories(file: str, entries: list[dict]) -> dict[int, str]:
     names: dict[int, str] = {}
-    for number, entry in enumerate(entries, start=1):
-        identity, name = entry.get("id"), entry.get("name")
-        place = f"{file}: categories[{number - 1}]"
-        if not _is_id(identity) or not 0 <= identity < _MAX_LABEL or not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: id {identity!r} and name {name!r}; a category has an id from 0 to {_MAX_LABEL - 1} and a name")
+    for number, entry in enumerate(entries):
+        identity, name = whole(entry.get("id")), entry.get("name")
+        place = f"{file}: categories[{number}]"
+        if identity is None or not 0 <= identity < _MAX_LABEL or not isinstance(name, str) or not name.strip():
+            raise DataError(
+                f"{place}: id {shown(entry.get('id'))} and name {shown(name)}; a category has an id from 0 to "
+                f"{_MAX_LABEL - 1} and a name"
+            )
+        if REPLACED in name:
+            raise DataError(f"{place}: the encoding of the name {shown(name)} is wrong; save the file as UTF-8")
+        if not is_text(name):
+            raise DataError(
+                f"{place}: the name {shown(name)} holds half of a surrogate pair, not text; write it anew"
+            )
+        if names.get(identity) == name:
+            continue
         if identity in names or name in names.values():
-            raise DataError(f"{place}: id {identity} or name {name!r} is there already; give each category its own")
+            raise DataError(
+                f"{place}: id {identity} or name {shown(name)} is there already; give each category its own"
+            )
         names[identity] = name
     return names
 
 
-def _images(file: str, folder: Path, entries: list[dict], annotations: list[dict], names: dict[int, str]) -> Iterator[AnnotatedImage]:
-    by_image: dict[int | str, list[tuple[int, dict]]] = {}
-    for number, annotation in enumerate(annotations):
-        identity = annotation.get("image_id")
-        by_image.setdefault(identity if _is_id(identity) or isinstance(identity, str) else "", []).append((number, annotation))
-    seen: set[int | str] = set()
-    for number, entry in enumerate(entries):
-        identity, name = entry.get("id"), entry.get("file_name")
-        item = f"images[{number}]"
-
-        def unusable(kind: str, value: str, found_boxes: int = 0, item: str = item) -> AnnotatedImage:
-            fault = Fault(kind, file, item, value, "image left out")
-            return AnnotatedImage(file, Path(), "", "", None, (), found_boxes, (fault,), usable=False)
-
-        if not (_is_id(identity) or isinstance(identity, str) and identity) or not isinstance(name, str) or not name:
-            yield unusable("annotation_unreadable", f"id {identity!r}, file_name {name!r}; an image has both")
-            continue
-        if identity in seen:
-            yield unusable("duplicate_id", f"id {identity!r} was there before")
-            continue
-        seen.add(identity)
-        if not is_inside(name):
-            yield unusable("unsafe_path", f"file_name {name!r} leads out of {folder}; it should be a name inside it", len(by_image.get(identity, ())))
-            continue
-        faults: list[Fault] = []
-        boxes = [box for index, annotation in by_image.get(identity, ()) if (box := _box(file, index, annotation, names, faults)) is not None]
-        size = (entry.get("width"), entry.get("height"))
-        if not all(_is_id(length) and 0 < length < _MAX_LENGTH for length in size):
-            faults.append(Fault("size_absent", file, item, f"width {size[0]!r}, height {size[1]!r}"))
-            size = None
-        yield AnnotatedImage(file, folder / name, name, str(identity), size, tuple(boxes), len(by_image.get(identity, ())), tuple(faults))
-    for identity, orphans in by_image.items():
-        if identity not in seen:
-            faults = tuple(
-                Fault("annotation_orphan", file, f"annotations[{index}]", f"image_id {entry.get('image_id')!r} is not in images", "box left out")
-                for index, entry in orphans
-            )
-            yield AnnotatedImage(file, Path(), "", "", None, (), len(orphans), faults, usable=False)
+def _labels(file: str, names: dict[int, str], entries: list[dict], zero_used: bool) -> tuple[dict[str, int], str]:
+    """The label of each class, by the list of categories alone; and why a label map of them would be wrong, if so."""
+    zero = names.get(0)
+    if zero is None:
+        return {name: identity for identity, name in names.items()}, ""
+    background = zero.strip().casefold() in _BACKGROUND
+    if not background and not _is_root(zero, names, entries):
+        return {name: identity + 1 for identity, name in names.items()}, ""
+    no_map = ""
+    if zero_used:
+        what = "is called as the background" if background else "is the supercategory of all others"
+        no_map = (
+            f"{file}: category 0 ({shown(zero)}) {what}, so it is no class; but objects have it. If it is one, pass a "
+            f"--label_map_path that names the classes, for all splits; if not, one without it"
+        )
+    return {name: identity for identity, name in names.items() if identity > 0}, no_map
 
 
-def _box(file: str, number: int, entry: dict, names: dict[int, str], faults: list[Fault]) -> AnnotatedBox | None:
-    """One annotation; None where it has no usable box, which is then told in `faults`."""
-    item = f"annotations[{number}] (id {entry.get('id')!r})"
-    category, box, area = entry.get("category_id"), entry.get("bbox"), entry.get("area")
-    if not _is_id(category) or category not in names:
-        faults.append(Fault("class_unknown", file, item, f"category_id {category!r} is not in categories", "box left out"))
-        return None
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        faults.append(Fault("box_unreadable", file, item, f"bbox {box!r} is not [x, y, width, height]", "box left out"))
-        return None
-    x, y, width, height = map(float, box)
-    crowd = bool(entry.get("iscrowd", 0))
-    area = float(area) if _is_number(area) and area > 0 else None
-    return AnnotatedBox(item, names[category], x, y, x + width, y + height, is_crowd=crowd, area=area)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_LENGTH  # not so for NaN
+def _is_root(name: str, names: dict[int, str], entries: list[dict]) -> bool:
+    """Whether a category is only what all others are kinds of: no listed supercategory, and theirs lead to it."""
+    parents = {
+        entry["name"]: entry.get("supercategory") for entry in entries if isinstance(entry.get("supercategory"), str)
+    }
+    known = set(names.values())
+    if parents.get(name) in known or len(names) < 2:
+        return False
+    under = {name}
+    waiting = known - under
+    while waiting:
+        found = {other for other in waiting if parents.get(other) in under}
+        if not found:
+            return False
+        under |= found
+        waiting -= found
+    return True

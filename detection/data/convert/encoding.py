@@ -1,7 +1,9 @@
-"""From the bytes of an annotation file to text: by what is certain first (byte order marks, the pattern of zero bytes), then by what it declares.
+"""From the bytes of an annotation file to text: by what is certain first (byte order marks, the pattern of zero
+bytes), then by what it declares.
 
-Many tools declare an encoding that they did not write. What can be read for certain all the same is read: bytes that are not UTF-8 become U+FFFD,
-which no class or file name may hold, so that a wrong accent in a comment costs nothing, and one in a name is reported.
+Many tools declare an encoding that they did not write. What can be read for certain all the same is read: bytes that
+are not UTF-8 become U+FFFD, which no class or file name may hold, so that a wrong accent in a comment costs nothing,
+and one in a name is reported.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 # Which of the first four bytes are zero in a file that starts with an ASCII character.
-_PATTERNS = {(0, 1, 1, 1): "utf-32-le", (1, 1, 1, 0): "utf-32-be", (0, 1, 0, 1): "utf-16-le", (1, 0, 1, 0): "utf-16-be"}
+_PATTERNS = {
+    (0, 1, 1, 1): "utf-32-le",
+    (1, 1, 1, 0): "utf-32-be",
+    (0, 1, 0, 1): "utf-16-le",
+    (1, 0, 1, 0): "utf-16-be",
+}
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]{1,60})["']""")
 # Plain character tables only: Python knows codecs beyond these that unpack, escape or take quadratic time.
 _TABLES = re.compile(
@@ -36,7 +43,9 @@ class Text(NamedTuple):
 
     text: str
     doubt: str = ""  # why parts of it are replaced by U+FFFD
-    other: str = ""  # another reading of the same bytes, to look file names up by; what it says counts only where it finds one
+    other: str = (
+        ""  # another reading of the same bytes, to look file names up by; what it says counts only where it finds one
+    )
 
 
 def decode_xml(data: bytes) -> Text:
@@ -54,7 +63,9 @@ def decode_xml(data: bytes) -> Text:
         name = codecs.lookup(declared).name
     except (LookupError, ValueError) as error:
         raise WrongEncoding(f"declares the encoding {declared!r}, which is not known; save it as UTF-8") from error
-    if name.startswith(("utf-16", "utf-32")):  # Declared by tools whose strings are UTF-16, while the bytes show that it is not.
+    if name.startswith(
+        ("utf-16", "utf-32")
+    ):  # Declared by tools whose strings are UTF-16, while the bytes show that it is not.
         name = "utf-8"
     if not _TABLES.fullmatch(name):
         raise WrongEncoding(f"declares the encoding {declared!r}, which annotations are not read in; save it as UTF-8")
@@ -69,7 +80,8 @@ def decode_utf8(data: bytes) -> Text:
     try:
         return Text(data.decode("utf-8").lstrip("\ufeff"))
     except UnicodeDecodeError as error:
-        doubt = f"the encoding is wrong: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
+        byte = data[error.start]
+        doubt = f"the encoding is wrong: byte {error.start} ({byte:#04x}) is not UTF-8; save the file as UTF-8"
         return Text(data.decode("utf-8", "replace").lstrip("\ufeff"), doubt, data.decode("cp1252", "replace"))
 
 
@@ -91,4 +103,6 @@ def _strictly(data: bytes, name: str) -> str:
     try:
         return data.decode(name)
     except UnicodeDecodeError as error:
-        raise WrongEncoding(f"the encoding is wrong: byte {error.start} is no {name.upper()}; save the file as UTF-8") from error
+        raise WrongEncoding(
+            f"the encoding is wrong: byte {error.start} is no {name.upper()}; save the file as UTF-8"
+        ) from error

@@ -1,9 +1,10 @@
 """From the pixels that boxes were annotated in to the pixels that are stored.
 
-The two differ where an image was resized after it was annotated, and where EXIF has viewers turn it: then tools show (and annotate) it upright, while
-records hold, and training sees, the pixels as they are stored. Orientations 5 to 8 swap width and height, so that the declared size says which of the
-two was annotated. Orientations 2 to 4, and 5 to 8 of squares, leave the size as it is: there boxes are taken as made for the stored pixels, as COCO's
-are, and the image is reported.
+The two differ where an image was resized after it was annotated, and where EXIF has viewers turn it: then tools show
+(and annotate) it upright, while records hold, and training sees, the pixels as they are stored. Orientations 5 to 8
+swap width and height, so that the declared size says which of the two was annotated. Orientations 2 to 4, and 5 to 8
+of squares, leave the size as it is: there boxes are taken as made for the stored pixels, as COCO's are, and the image
+is reported.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ class Frame(NamedTuple):
         return left, top, right, bottom
 
 
-def frame_of(image: AnnotatedImage, width: int, height: int, orientation: int, repair: bool) -> tuple[Frame, Fault | None]:
-    """The frame that boxes were made in, and the fault where it is not the stored one; a fault that is not repaired makes the image unusable.
+def frame_of(
+    image: AnnotatedImage, width: int, height: int, orientation: int, repair: bool
+) -> tuple[Frame, Fault | None]:
+    """The frame that boxes were made in, and the fault where it is not the stored one; a fault that is not repaired
+    makes the image unusable.
 
     Args:
         image: as annotated.
@@ -54,7 +58,8 @@ def frame_of(image: AnnotatedImage, width: int, height: int, orientation: int, r
     stored, shown, declared = (width, height), (height, width), image.declared_size
     turned = orientation >= 5 and width != height
     if turned and declared in (None, stored) and not fit(image.boxes, stored) and fit(image.boxes, shown):
-        reason = f"boxes do not fit the {width}x{height} pixels of {image.image_path}, but fit it turned as EXIF orientation {orientation} says"
+        reason = f"boxes do not fit the {width}x{height} pixels of {image.image_path}"
+        reason += f", but fit it turned as EXIF orientation {orientation} says"
         declared = shown
     elif declared is None or declared == stored:
         return Frame(), None
@@ -87,4 +92,6 @@ def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def fit(boxes: tuple[AnnotatedBox, ...], size: tuple[int, int], slack: float = _SLACK) -> bool:
     """Whether boxes end inside an image of a width and height."""
-    return all(max(box.xmin, box.xmax) <= size[0] + slack and max(box.ymin, box.ymax) <= size[1] + slack for box in boxes)
+    return all(
+        max(box.xmin, box.xmax) <= size[0] + slack and max(box.ymin, box.ymax) <= size[1] + slack for box in boxes
+    )

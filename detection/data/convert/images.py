@@ -113,17 +113,20 @@ def check(
         if kind in image_header.DECODABLE:
             header = image_decode.check_header(data, max_pixels)
     except UndecodableImage as error:
-        raise bad("image_too_large", f"{error}; shrink it or raise --max_image_pixels") if error.too_large else bad("image_unreadable", str(error)) from error
-    notes: list[Fault] = []
-    orientation = 1
+        if error.too_large:
+            found = image_header.read(data)
+            plain = found.width * found.height > max_pixels
+            value = f"{found.width}x{found.height} pixels, more than {max_pixels}" if plain else str(error)
+            raise bad("image_too_large", f"{value}; shrink it or raise --max_image_pixels") from error
+        raise bad("image_unreadable", str(error)) from error
     if kind in ("JPEG", "PNG") or (in_record and kind in image_header.DECODABLE):
         encoded, width, height, kind = data, header.width, header.height, kind.lower()
-        about, orientation = _notes_if_any(name, extension, data)
-        notes += about
+        notes, orientation = _notes_if_any(name, extension, data)
     elif in_record:
-        raise bad("image_unreadable", f"{kind if kind != image_header.UNKNOWN else sniff(data)}; training decodes {', '.join(image_header.DECODABLE)}")
+        found = kind if kind != image_header.UNKNOWN else sniff(data)
+        raise bad("image_unreadable", f"{found}; training decodes {', '.join(image_header.DECODABLE)}")
     else:
-        encoded, (width, height), orientation = _transcoded(data, name, extension, max_pixels, notes, bad)
+        encoded, width, height, notes, orientation = _transcoded(data, name, extension, max_pixels, bad)
         kind = "png"
     try:
         shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
@@ -131,29 +134,38 @@ def check(
         found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
         if found is None:
             raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}") from error
-        pixels, part = found
-        value = f"the JPEG breaks off after {int(100 * part)} % of its lines" if part < 1 else "the JPEG's end is missing, but none of its lines"
-        if part < _ENOUGH or not repair:
-            fix = "its records must be made again" if in_record else "get it anew" if part < _ENOUGH else "--on_bad=fix keeps what is there"
+        value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
+        if found.lacks_scans:
+            value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
+        elif found.part == 1:
+            value = "the JPEG's end marker is missing, but none of its lines"
+        enough = found.part >= _ENOUGH and not found.lacks_scans
+        if not (enough and repair):
+            fix = "its records must be made again" if in_record else "--on_bad=fix keeps what is there" if enough else "get it anew"
             raise bad("image_truncated", f"{value}; {fix}") from error
+        pixels = found.pixels
         notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
         encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
+    if kind == "gif":  # Its first frame may be smaller than what the others need.
+        height, width = shape[:2]
     if tuple(shape) != (height, width, 3):
         raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
     return LoadedImage(encoded, kind, width, height, tuple(notes), orientation)
 
 
 def _transcoded(
-    data: bytes, name: str, extension: str, max_pixels: int, notes: list[Fault], bad: Callable[[str, str], BadImage]
-) -> tuple[bytes, tuple[int, int], int]:
-    """What is neither JPEG nor PNG as PNG, with its width and height and its EXIF orientation; adds to `notes`."""
+    data: bytes, name: str, extension: str, max_pixels: int, bad: Callable[[str, str], BadImage]
+) -> tuple[bytes, int, int, list[Fault], int]:
+    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its orientation."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
-            notes += [*_notes(name, extension, image, data), Fault("image_transcoded", name, "", image.format, "stored as PNG")]
-            return *_to_png(image), _orientation(image)
+            notes = [*_notes(name, extension, image, data), Fault("image_transcoded", name, "", image.format, "stored as PNG")]
+            orientation = _orientation(image)
+            encoded, (width, height) = _to_png(image)
+            return encoded, width, height, notes, orientation
     except Image.DecompressionBombError as error:
         raise bad("image_too_large", f"more than {PILLOW_LIMIT} pixels by its header; shrink it") from error
     except UnidentifiedImageError as error:
@@ -165,12 +177,18 @@ def _transcoded(
 
 
 def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
-    """Notes and EXIF orientation of an image that TensorFlow decodes itself: where Pillow trips over its metadata there is nothing to note."""
+    """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow trips over its metadata."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return _notes(name, extension, image, data), _orientation(image)
     except Exception:  # noqa: BLE001 - as above; whether the image is usable is for TensorFlow to say, not for Pillow.
         return [], 1
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF counts; 1 where it says nothing, or nothing that has a meaning."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def sniff(data: bytes) -> str:
@@ -201,16 +219,10 @@ def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[F
         notes.append(Fault("image_alpha", name))
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # An MPO's further frames are previews of the first.
         notes.append(Fault("image_animated", name, "", f"{image.n_frames} frames", "first one used"))
-    orientation = _orientation(image)
-    if orientation != 1:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if orientation not in (0, 1):
         notes.append(Fault("image_exif_rotated", name, "", f"orientation {orientation}", "taken as stored"))
     return notes
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's, 1 to 8; 1 where it says nothing or what EXIF does not define."""
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return orientation if orientation in range(1, 9) else 1
 
 
 def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:

@@ -1,8 +1,9 @@
 """Which file of a folder a name in an annotation means.
 
-Names come from other machines: with another extension, case or folder, as Windows paths or URLs, with accents composed otherwise. A name is compared
-by its last part (equal; equal but for case, composition and %-escapes; equal but for the extension) and by how many folders before it agree. The file
-that is at least as good as every other in both is meant. Where none is, several may be meant, and nobody guesses which.
+Names come from other machines: with another extension, case or folder, as Windows paths or URLs, with accents composed
+otherwise. A name is compared by its last part (equal; equal but for case, composition and %-escapes; equal but for the
+extension) and by the folders before it, of which one side may name more than the other. The file that is at least as
+good as every other in both is meant. Where none is, several may be, and nobody guesses which.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class FileFinder:
         self._names = tuple(names)
 
     def find(self, text: str) -> tuple[str, ...]:
-        """The files that `text`, a name or a path, may mean: none, the one meant, or several among which nothing decides."""
+        """The files that `text`, a name or a path, may mean: none, the one meant, or several among which nothing
+        decides."""
         parts = _parts(text)
         if not parts:
             return ()
@@ -59,7 +61,8 @@ def _parts(text: str) -> list[str]:
     scheme, separator, rest = path.partition("://")
     if separator and scheme.isalnum():
         path = rest.partition("?")[0].partition("#")[0]
-    return [part for part in normal(path).split("/") if part not in ("", ".")]
+    parts = [part for part in normal(path).split("/") if part not in ("", ".")]
+    return [] if ".." in parts else parts  # Nobody knows where that leads from.
 
 
 def _bare(last: str) -> str:
@@ -78,14 +81,11 @@ def _likeness(parts: list[str], name: str) -> tuple[int, float]:
         last = _OTHER_EXTENSION
     else:
         last = _STEM_ALIKE if _bare(alike(parts[-1])) == _bare(alike(own[-1])) else 0
-    folders = 0.0
-    for mine, theirs in zip(reversed(parts[:-1]), reversed(own[:-1]), strict=False):
-        if alike(mine) != alike(theirs):
-            break
-        folders += 1
-    if folders == len(parts) - 1 == len(own) - 1:
-        folders += 0.5  # The whole path agrees.
-    return last, folders
+    before, own_before = [alike(part) for part in parts[:-1]], [alike(part) for part in own[:-1]]
+    common = min(len(before), len(own_before))
+    if common and before[-common:] != own_before[-common:]:
+        return 0, 0  # a file of the same name in another folder
+    return last, common + (0.5 if len(before) == len(own_before) else 0)  # The whole path agrees.
 
 
 def _beats(one: tuple[int, float], other: tuple[int, float]) -> bool:

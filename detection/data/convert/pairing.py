@@ -1,11 +1,15 @@
-"""Which annotation file belongs to which image of a folder: one rule, however the folder is given and whatever part of it is asked for.
+"""Which annotation file belongs to which image of a folder: one rule, however the folder is given and whatever part of
+it is asked for.
 
-1. The image of the same name (apart from its extension; at need, from case). Renamed files keep old tags, so the name comes before <filename>.
-2. Otherwise the image that <filename>, <folder>/<filename> or <path> name (`match`), in the folder of the same name as the annotation's if there is one.
+1. The image of the same name (apart from its extension; at need, from case). Renamed files keep old tags, so the name
+comes before <filename>.
+2. Otherwise the image that <filename>, <folder>/<filename> or <path> name (`match`), in the folder of the same name as
+the annotation's if there is one.
 3. Otherwise the image of the same name in another folder.
 
-Nothing is guessed: where several images may be meant, or several files that disagree mean one image, all of them are left out. And an image without
-annotation is one without objects only if no annotation may be its own: one that cannot be used, or names no image that is there, may belong to any.
+Nothing is guessed: where several images may be meant, or several files that disagree mean one image, all of them are
+left out. And an image without annotation is one without objects only if no annotation may be its own: one that cannot
+be used, or names no image that is there, may belong to any.
 """
 
 from __future__ import annotations
@@ -50,7 +54,9 @@ class Pairs:
         possible = [annotation for annotation in self.unplaced if self._within((image,), _folder(annotation))]
         if possible:
             first = self._read(possible[0])
-            reason = first.problem or (f"names {first.filename!r}, which is not there" if first.names else "names no image")
+            reason = first.problem or (
+                f"names {first.filename!r}, which is not there" if first.names else "names no image"
+            )
             more = f" or {len(possible) - 1} others" if len(possible) > 1 else ""
             return f"{possible[0]} ({reason}){more} may be its annotation"
         named = self._named_by_others.get(image)
@@ -66,15 +72,16 @@ class Pairs:
                 self.torn[annotation] = meant
             else:
                 self.unplaced.append(annotation)
-        for image, annotations in claims.items():
-            first = self._read(annotations[0]) if len(annotations) > 1 else None
-            if first is None or all(same_labels(first, self._read(other)) for other in annotations[1:]):
-                self.annotation_of[image] = annotations[0]
-                self.repeats[image] = tuple(annotations[1:])
+        for image, claimants in claims.items():
+            claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
+            first = self._read(claimants[0]) if len(claimants) > 1 else None
+            if first is None or all(same_labels(first, self._read(other)) for other in claimants[1:]):
+                self.annotation_of[image] = claimants[0]
+                self.repeats[image] = tuple(claimants[1:])
             else:
-                self.rivals[image] = tuple(annotations)
-                self.doubts[image] = f"{' and '.join(annotations)} are annotations of it and say different things"
-            self.image_of.update(dict.fromkeys(annotations, image))
+                self.rivals[image] = tuple(claimants)
+                self.doubts[image] = f"{' and '.join(claimants)} are annotations of it and say different things"
+            self.image_of.update(dict.fromkeys(claimants, image))
         for annotation, images in self.torn.items():
             for image in images:
                 others = ", ".join(other for other in images if other != image)
@@ -101,7 +108,8 @@ class Pairs:
         return (both if len(both) == 1 else named) or by_name
 
     def _agreed(self, names: tuple[str, ...], among: tuple[str, ...] | None, folder: str = "") -> tuple[str, ...]:
-        """What several names of one image mean together: what all that mean anything agree on, or else everything that they may mean."""
+        """What several names of one image mean together: what all that mean anything agree on, or else everything that
+        they may mean."""
         found = []
         for name in (*(f"{folder}/{name}" for name in names[:1] if folder), *names):
             images = self._within((FileFinder(among) if among else self._finder).find(name), folder)

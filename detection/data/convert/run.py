@@ -84,11 +84,11 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
         if annotated.no_map:
             raise DataError(annotated.no_map)
         ids = annotated.ids or _ids_of(todo, options, report)
-        categories = [(label, name) for name, label in ids.items()]
+        names = {label: name for name, label in ids.items()}
     else:
-        known = label_map.load(map_path, use_display_name=True)
-        ids, categories = known.text_ids(), known.categories
-    report.declare(dict(categories))
+        known = label_map.load(map_path)
+        ids, names = known.text_ids(), {category.id: category.shown for category in known.categories}
+    report.declare(names)
     report.found_images = sum(image.counts for image in todo)
     report.found_boxes = sum(image.found_boxes for image in todo)
     report.faults += _names_alike(todo, map_path)
@@ -139,7 +139,8 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
     # A class that the label map does not have is no object to learn; any other lost box is one, and without it its image would say that it has none.
     lost = [fault for fault in (*image.faults, *box_faults) if fault.bad and fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:
-        faults.append(Fault("no_usable_box", image.where, "", f"none of {image.found_boxes} boxes is usable, first: {lost[0].item}", IMAGE_LEFT_OUT))
+        value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
+        faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
     record = RecordImage(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept))
     return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes))

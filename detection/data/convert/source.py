@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+from detection.data.folders import files_below
 from detection.data.report import Fault
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
@@ -80,25 +81,25 @@ class FolderIndex:
     """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they are composed."""
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> None:
-        self.folder = Path(folder)
-        self.names: list[str] = []  # sorted
-        for parent, folders, files in os.walk(self.folder, followlinks=True):
-            folders.sort()
-            relative = Path(parent).relative_to(self.folder)
-            self.names += [(relative / name).as_posix() for name in files if name.lower().endswith(extensions)]
-        self.names = sorted(name for name in self.names if not _is_apple_double(self.folder / name))
+        self.folder, self._extensions = Path(folder), extensions
+        # Sorted, each file once.
+        self.names: list[str] = [name for name in files_below(self.folder, extensions) if not _is_apple_double(self.folder / name)]
         self._by_name = {normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
             self._by_stem.setdefault(normal(stem(name)), []).append(name)
 
     def by_name(self, name: str) -> str | None:
-        """The file called so."""
-        return self._by_name.get(normal(name))
+        """The file called so, or reached so through a link."""
+        found = self._by_name.get(normal(name))
+        return name if found is None and is_inside(name) and (self.folder / name).is_file() and name.lower().endswith(self._extensions) else found
 
     def by_stem(self, name: str) -> list[str]:
-        """The files called so apart from their extension."""
-        return self._by_stem.get(normal(name), [])
+        """The files called so apart from their extension; or one reached so through a link."""
+        found = self._by_stem.get(normal(name), [])
+        if not found and is_inside(name):
+            found = [name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()][:1]
+        return found
 
     def path(self, name: str) -> Path:
         """Where a file lies."""

@@ -1,7 +1,8 @@
 """PASCAL VOC: one XML file an image (`voc_file`), in folders.
 
-Coordinates are used as written: a box spans [xmin, xmax] / width, as the TF Object Detection API records VOC. (The devkit counts pixels from 1 and
-includes the last, so that its boxes are half a pixel off under this reading; models and scores that exist were made with it.)
+Coordinates are used as written: a box spans [xmin, xmax] / width, as the TF Object Detection API records VOC. (The
+devkit counts pixels from 1 and includes the last, so that its boxes are half a pixel off under this reading; models
+and scores that exist were made with it.)
 
 Which annotation belongs to which image, `pairing` says, by the same rule for whole folders and for splits.
 """
@@ -17,21 +18,35 @@ from pathlib import Path
 from detection.data.convert import voc_file
 from detection.data.convert.match import FileFinder
 from detection.data.convert.pairing import Pairs
-from detection.data.convert.source import IMAGE_EXTENSIONS, AnnotatedImage, AnnotatedSet, FolderIndex, Source, is_inside, normal, stem
+from detection.data.convert.source import (
+    IMAGE_EXTENSIONS,
+    AnnotatedImage,
+    AnnotatedSet,
+    FolderIndex,
+    Source,
+    is_inside,
+    normal,
+    stem,
+)
 from detection.data.report import Fault
 from detection.errors import ConfigError, DataError
 
-_KNOWN_TO_HAVE_ONE = ("annotation_ambiguous", "annotation_uncertain")  # faults of images for which there are annotations, only not certain ones
+_KNOWN_TO_HAVE_ONE = (
+    "annotation_ambiguous",
+    "annotation_uncertain",
+)  # faults of images for which there are annotations, only not certain ones
 
 
 def read(source: Source) -> AnnotatedSet:
     """The images of VOC folders, in the order of the split file, or by name where all are taken.
 
-    Source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by side); or `image_dir` and
-    `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main, `split_file` any file of ids.
+    Source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by side);
+    or `image_dir` and `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main,
+    `split_file` any file of ids.
 
     Raises:
-        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of single files travel
+        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of
+        single files travel
             with their image.
     """
     return AnnotatedSet(_read(_folders(source)))
@@ -40,9 +55,14 @@ def read(source: Source) -> AnnotatedSet:
 def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
     for folder in folders:
         images = list(folder.all() if folder.split is None else folder.listed())
-        if not any(image.where.lower().endswith(".xml") or image.faults[0].kind in _KNOWN_TO_HAVE_ONE for image in images):
+        if not any(
+            image.where.lower().endswith(".xml") or image.faults[0].kind in _KNOWN_TO_HAVE_ONE for image in images
+        ):
             first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
-            raise DataError(f"{folder.annotations.folder}: no annotation (.xml) for any of {len(images)} images{first}; check --annotation_dir, or --format")
+            raise DataError(
+                f"{folder.annotations.folder}: no annotation (.xml) for any of {len(images)} images{first}; "
+                f"check --annotation_dir, or --format"
+            )
         yield from images
 
 
@@ -54,11 +74,19 @@ def _folders(source: Source) -> list[_Folder]:
         flat = not (root / "JPEGImages").is_dir() and not (root / "Annotations").is_dir()
         images = Path(source.image_dir or (root if flat else root / "JPEGImages"))
         annotations = Path(source.annotations or (source.image_dir or root if flat else root / "Annotations"))
-        for path, what, flag in ((root, "data", "--voc_dir"), (images, "images", "--image_dir"), (annotations, "annotations", "--annotation_dir")):
+        for path, what, flag in (
+            (root, "data", "--voc_dir"),
+            (images, "images", "--image_dir"),
+            (annotations, "annotations", "--annotation_dir"),
+        ):
             if not path.is_dir():
                 raise ConfigError(f"{path}: no such folder of {what}; check {flag}")
         label = f"{root.resolve().name}/" if len(source.roots) > 1 else ""
-        folders.append(_Folder(label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)))
+        folders.append(
+            _Folder(
+                label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)
+            )
+        )
     return folders
 
 
@@ -100,10 +128,15 @@ class _Folder:
         for name in self.annotations.names:
             if name not in self._pairs.image_of:
                 torn = name in self._pairs.torn
-                found[normal(stem(name)), name] = self._annotation_alone(name)._replace(counts=not torn and uncertain <= 0)
+                found[normal(stem(name)), name] = self._annotation_alone(name)._replace(
+                    counts=not torn and uncertain <= 0
+                )
                 uncertain -= not torn
         if not found:
-            raise DataError(f"{self.annotations.folder}: holds neither annotations (.xml) nor images; check --annotation_dir, or --format")
+            raise DataError(
+                f"{self.annotations.folder}: holds neither annotations (.xml) nor images; "
+                f"check --annotation_dir, or --format"
+            )
         yield from (found[key] for key in sorted(found))
 
     def listed(self) -> Iterator[AnnotatedImage]:
@@ -111,7 +144,9 @@ class _Folder:
         seen: set[str] = set()
         for line in _lines(self.split):
             name, kind = self._meant(line)
-            made = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(kind, self._nothing)
+            made = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
+                kind, self._nothing
+            )
             if name in seen:
                 fault = Fault("listed_twice", str(self.split), "", f"id {line!r}", "taken once")
                 yield _left_out(fault.file, line, fault)._replace(counts=False)
@@ -120,17 +155,23 @@ class _Folder:
             seen.add(name)
 
     def _meant(self, line: str) -> tuple[str, str]:
-        """What a line of a split means: the image, the annotation without one, or the id itself and what is wrong with it."""
+        """What a line of a split means: the image, the annotation without one, or the id itself and what is wrong with
+        it."""
         bare = re.sub(r"\s+(-1|0|1)$", "", line)  # The per-class files say whether the class is there.
         readings = list(dict.fromkeys((line, bare, re.sub(r"\.\w{2,5}$", "", bare))))
         if ".." in normal(line).split("/"):
             return bare, "nothing"
         for reading in readings:
             exact = self.images.by_name(reading)
-            images, annotations = (exact,) if exact else self.images.by_stem(reading), self.annotations.by_stem(reading)
+            images, annotations = (
+                (exact,) if exact else self.images.by_stem(reading),
+                self.annotations.by_stem(reading),
+            )
             if images or annotations:
                 return self._one_of(bare, images, () if exact else annotations)
-        pieces = [piece for piece in line.split() if piece.lower().endswith((*IMAGE_EXTENSIONS, ".xml"))]  # Some lists pair images and annotations.
+        pieces = [
+            piece for piece in line.split() if piece.lower().endswith((*IMAGE_EXTENSIONS, ".xml"))
+        ]  # Some lists pair images and annotations.
         for reading in (*readings, *pieces):
             images, annotations = self._image_finder.find(reading), self._annotation_finder.find(reading)
             if images or annotations:
@@ -170,23 +211,46 @@ class _Folder:
         annotation = self._pairs.annotation_of.get(name)
         if doubt:
             rivals = [self._read(rival).found_boxes for rival in self._pairs.rivals.get(name, ())]
-            fault = Fault("annotation_ambiguous", str(path), "", f"{doubt}; keep one annotation that names it", "image left out")
+            fault = Fault(
+                "annotation_ambiguous", str(path), "", f"{doubt}; keep one annotation that names it", "image left out"
+            )
             return _left_out(str(path), filename, fault, max(rivals, default=0))
         if annotation is None:
             doubt = self._pairs.why_uncertain(name)
             if doubt:
-                fault = Fault("annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {doubt}", "image left out")
+                fault = Fault(
+                    "annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {doubt}", "image left out"
+                )
                 return _left_out(str(path), filename, fault)
-            note = Fault("no_annotation", str(path), "", f"no {stem(name)}.xml in {self.annotations.folder}", "kept without boxes")
+            note = Fault(
+                "no_annotation",
+                str(path),
+                "",
+                f"no {stem(name)}.xml in {self.annotations.folder}",
+                "kept without boxes",
+            )
             return AnnotatedImage(str(path), path, filename, filename, None, (), 0, (note,))
         where, file = str(self.annotations.path(annotation)), self._read(annotation)
         if file.problem:
-            return _left_out(where, filename, Fault("annotation_unreadable", where, f"of {name}", file.problem, "image left out"), file.found_boxes)
+            return _left_out(
+                where,
+                filename,
+                Fault("annotation_unreadable", where, f"of {name}", file.problem, "image left out"),
+                file.found_boxes,
+            )
         faults = list(file.faults)
-        if file.filename and not set(FileFinder((name,)).find(file.filename)):
+        if file.names and not any(FileFinder((name,)).find(text) for text in file.names):
             faults.append(Fault("filename_differs", where, "<filename>", repr(file.filename), f"used {name}"))
         for repeat in self._pairs.repeats.get(name, ()):
-            faults.append(Fault("annotation_repeated", str(self.annotations.path(repeat)), "", f"says the same of {name} as {annotation}", "used once"))
+            faults.append(
+                Fault(
+                    "annotation_repeated",
+                    str(self.annotations.path(repeat)),
+                    "",
+                    f"says the same of {name} as {annotation}",
+                    "used once",
+                )
+            )
         return AnnotatedImage(where, path, filename, filename, file.size, file.boxes, file.found_boxes, tuple(faults))
 
     def _annotation_alone(self, name: str) -> AnnotatedImage:
@@ -194,7 +258,13 @@ class _Folder:
         where, file = str(self.annotations.path(name)), self._read(name)
         torn = self._pairs.torn.get(name)
         if torn:
-            fault = Fault("annotation_ambiguous", where, "", f"may mean {', '.join(torn)}; name one in <filename>", "annotation left out")
+            fault = Fault(
+                "annotation_ambiguous",
+                where,
+                "",
+                f"may mean {', '.join(torn)}; name one in <filename>",
+                "annotation left out",
+            )
             return _left_out(where, name, fault, file.found_boxes)
         if file.problem:
             fault = Fault("annotation_unreadable", where, "", file.problem, "image left out")
@@ -202,17 +272,29 @@ class _Folder:
             value = f"<filename> {file.filename!r} leads out of {self.images.folder}; it should be a name inside it"
             fault = Fault("unsafe_path", where, "", value, "image left out")
         else:
-            value = f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
+            value = (
+                f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
+            )
             fault = Fault("image_missing", where, "", value, "image left out")
         return _left_out(where, name, fault, file.found_boxes)
 
     def _several(self, identity: str) -> AnnotatedImage:
-        value = f"id {identity!r} may mean several images of {self.images.folder}; write it with its extension and folder"
-        return _left_out(str(self.split), identity, Fault("annotation_ambiguous", str(self.split), "", value, "image left out"))
+        value = (
+            f"id {identity!r} may mean several images of {self.images.folder}; write it with its extension and folder"
+        )
+        return _left_out(
+            str(self.split), identity, Fault("annotation_ambiguous", str(self.split), "", value, "image left out")
+        )
 
     def _nothing(self, identity: str) -> AnnotatedImage:
         if is_inside(identity):
-            fault = Fault("image_missing", str(self.split), "", f"id {identity!r} has neither an annotation nor an image in {self.images.folder}", "image left out")
+            fault = Fault(
+                "image_missing",
+                str(self.split),
+                "",
+                f"id {identity!r} has neither an annotation nor an image in {self.images.folder}",
+                "image left out",
+            )
         else:
             value = f"id {identity!r} leads out of {self.annotations.folder}; ids are names inside it"
             fault = Fault("unsafe_path", str(self.split), "", value, "image left out")
@@ -227,7 +309,9 @@ def _lines(split: Path) -> list[str]:
     try:
         lines = split.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line") from error
+        raise DataError(
+            f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line"
+        ) from error
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
         raise DataError(f"{split}: the split is empty; it should have an id a line")

@@ -1,8 +1,10 @@
 """One VOC annotation file: what it says of its image, or why it cannot be used.
 
-    <annotation> <filename> <size> <width> <height>   <object> <name> <pose> <truncated> <difficult> <bndbox> <xmin> <ymin> <xmax> <ymax>
+    <annotation> <filename> <size> <width> <height>   <object> <name> <pose> <truncated> <difficult> <bndbox> <xmin>
+    <ymin> <xmax> <ymax>
 
-Tags are read whatever their case, namespace and order. Objects given by a <polygon> (LabelMe) or a <robndbox> (roLabelImg) get the box around it.
+Tags are read whatever their case, namespace and order. Objects given by a <polygon> (LabelMe) or a <robndbox>
+(roLabelImg) get the box around it.
 """
 
 from __future__ import annotations
@@ -66,16 +68,30 @@ def read(path: str) -> VocFile:
         text = _decode(path)
         root = _parse(text.text)
     except _Unreadable as error:
-        names = dict.fromkeys(name.strip() for part in (text.text, text.other) for name in _NAMED.findall(part[:1_000_000]))
+        names = dict.fromkeys(
+            name.strip() for part in (text.text, text.other) for name in _NAMED.findall(part[:1_000_000])
+        )
         return VocFile(str(error), tuple(names), found_boxes=sum(1 for _ in _OBJECT.finditer(text.text)))
     faults: list[Fault] = []
     if text.doubt:
         faults.append(Fault("encoding_wrong", path, "", text.doubt, "read what is certain"))
     objects = list(_objects(root))
-    misplaced = next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "") if not objects else ""
+    misplaced = (
+        next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "")
+        if not objects
+        else ""
+    )
     if misplaced:
-        return VocFile(f"is no VOC annotation: it has no <object>, but <{misplaced}>", _names(root, text), found_boxes=len(root.findall(f".//{misplaced}")))
-    boxes = [box for number, element in enumerate(objects, start=1) if (box := _box(element, number, path, faults)) is not None]
+        return VocFile(
+            f"is no VOC annotation: it has no <object>, but <{misplaced}>",
+            _names(root, text),
+            found_boxes=len(root.findall(f".//{misplaced}")),
+        )
+    boxes = [
+        box
+        for number, element in enumerate(objects, start=1)
+        if (box := _box(element, number, path, faults)) is not None
+    ]
     return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(objects), tuple(faults))
 
 
@@ -100,9 +116,13 @@ def _parse(text: str) -> Element:
     except ParseError as error:
         line, column = error.position
         empty = "" if text else "empty file; "
-        raise _Unreadable(f"{empty}line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})") from error
+        raise _Unreadable(
+            f"{empty}line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})"
+        ) from error
     except DefusedXmlException as error:
-        raise _Unreadable(f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})") from error
+        raise _Unreadable(
+            f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})"
+        ) from error
     except (ValueError, LookupError, RecursionError) as error:
         raise _Unreadable(f"not well-formed XML ({error})") from error
     for element in root.iter():
@@ -137,7 +157,10 @@ def _names(root: Element, text: Text) -> tuple[str, ...]:
 
 def _size(root: Element, where: str, faults: list[Fault]) -> tuple[int, int] | None:
     """Width and height as declared; None where they are not (tools that do not know write 0)."""
-    texts = [(root.findtext(f"size/{tag}") or root.findtext(f"imagesize/{other}") or "").strip() for tag, other in (("width", "ncols"), ("height", "nrows"))]
+    texts = [
+        (root.findtext(f"size/{tag}") or root.findtext(f"imagesize/{other}") or "").strip()
+        for tag, other in (("width", "ncols"), ("height", "nrows"))
+    ]
     width, height = (_number(text) for text in texts)
     if 1 <= width < 1e9 and 1 <= height < 1e9:
         return int(width), int(height)
@@ -154,7 +177,11 @@ def _box(element: Element, number: int, where: str, faults: list[Fault]) -> Anno
         faults.append(Fault("class_missing", where, f"object {number}", "has no <name>", _LEFT_OUT))
         return None
     if REPLACED in name:
-        faults.append(Fault("class_missing", where, item, "the encoding of its <name> is wrong; save the file as UTF-8", _LEFT_OUT))
+        faults.append(
+            Fault(
+                "class_missing", where, item, "the encoding of its <name> is wrong; save the file as UTF-8", _LEFT_OUT
+            )
+        )
         return None
     corners = element.findall("bndbox")
     try:
@@ -169,7 +196,9 @@ def _box(element: Element, number: int, where: str, faults: list[Fault]) -> Anno
         faults.append(Fault("box_unreadable", where, item, str(error), _LEFT_OUT))
         return None
     view = (element.findtext("pose") or "").strip()[:100]
-    return AnnotatedBox(item, name, *numbers, difficult=_flag(element, "difficult"), truncated=_flag(element, "truncated"), view=view)
+    return AnnotatedBox(
+        item, name, *numbers, difficult=_flag(element, "difficult"), truncated=_flag(element, "truncated"), view=view
+    )
 
 
 def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> list[float]:
@@ -178,7 +207,9 @@ def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> li
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = (element.findtext(tag) or "").strip()
         if _COMMA.fullmatch(text):
-            faults.append(Fault("number_comma", where, f"{item} <{tag}>", repr(_short(text)), "read as a decimal comma"))
+            faults.append(
+                Fault("number_comma", where, f"{item} <{tag}>", repr(_short(text)), "read as a decimal comma")
+            )
             text = text.replace(",", ".")
         numbers.append(_finite(text, f"<{tag}> "))
     return numbers
@@ -188,7 +219,10 @@ def _around(element: Element) -> tuple[float, float, float, float]:
     """The box around a <polygon> or <robndbox>."""
     rotated = element.find("robndbox")
     if rotated is not None:
-        x, y, width, height, angle = (_finite((rotated.findtext(tag) or "").strip(), f"<robndbox> <{tag}> ") for tag in ("cx", "cy", "w", "h", "angle"))
+        x, y, width, height, angle = (
+            _finite((rotated.findtext(tag) or "").strip(), f"<robndbox> <{tag}> ")
+            for tag in ("cx", "cy", "w", "h", "angle")
+        )
         half_width = (abs(width * math.cos(angle)) + abs(height * math.sin(angle))) / 2
         half_height = (abs(width * math.sin(angle)) + abs(height * math.cos(angle))) / 2
         return x - half_width, y - half_height, x + half_width, y + half_height
@@ -197,7 +231,9 @@ def _around(element: Element) -> tuple[float, float, float, float]:
         for child in polygon.iter():
             match = re.fullmatch(r"([xy])\d*", child.tag) if isinstance(child.tag, str) else None
             if match:
-                points["xy".index(match.group(1))].append(_finite((child.text or "").strip(), f"<polygon> <{child.tag}> "))
+                points["xy".index(match.group(1))].append(
+                    _finite((child.text or "").strip(), f"<polygon> <{child.tag}> ")
+                )
     x, y = points
     if len(x) < 2 or len(x) != len(y):
         others = ", ".join(sorted({f"<{child.tag}>" for child in element if child.tag in (*_SHAPES, "point")}))
@@ -229,4 +265,8 @@ def _short(text: str) -> str:
 
 def same_labels(one: VocFile, other: VocFile) -> bool:
     """Whether two files say the same about an image."""
-    return not one.problem and not other.problem and (one.size, one.boxes, one.found_boxes) == (other.size, other.boxes, other.found_boxes)
+    return (
+        not one.problem
+        and not other.problem
+        and (one.size, one.boxes, one.found_boxes) == (other.size, other.boxes, other.found_boxes)
+    )

@@ -146,7 +146,7 @@ AT_EDGES = [[0.0, 0.4, 0.2, 0.8], [0.01, 0.4, 0.21, 0.8], [0.5, 0.6, 1.0, 0.9], 
 
 @pytest.mark.parametrize("mode", rows.Jitter)
 def test_jitter_at_the_edge_of_the_image(mode):
-    """By hand: the drawn moves, clipped side by side; the symmetric ways bound a move by the room on either side, and the XY ones by the least of all."""
+    """By hand: the drawn moves, clipped side by side; the symmetric ways bound a move by the room on either side, the XY ones by the least."""
     sample = sample_of(tf.zeros([4, 4, 3]))._replace(boxes=tf.constant(AT_EDGES * 20))
     boxes, ratio = sample.boxes.numpy(), 0.3
     moved = rows.random_jitter_boxes(sample, seed_of(1), ratio, mode).boxes.numpy()

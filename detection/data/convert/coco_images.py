@@ -1,0 +1,338 @@
+"""The images of a COCO file with their boxes: ids linked, file names looked up, every object that cannot be used
+reported with its class."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from detection.data.convert import segmentation
+from detection.data.convert.coco_values import (
+    MAX_LENGTH,
+    canonical,
+    corners_of,
+    flag,
+    identity,
+    is_text,
+    number,
+    shown,
+    whole,
+)
+from detection.data.convert.encoding import REPLACED
+from detection.data.convert.match import FileFinder, alike
+from detection.data.convert.source import (
+    IMAGE_EXTENSIONS,
+    AnnotatedBox,
+    AnnotatedImage,
+    FolderIndex,
+    is_inside,
+    normal,
+)
+from detection.data.report import Fault
+
+_MAX_NAME = 255  # bytes of a file name, on all file systems in use
+_LEFT_OUT = "box left out"
+_IMAGE_LEFT_OUT = "image left out"
+
+
+class Entries(NamedTuple):
+    """What a COCO file lists."""
+
+    file: str
+    images: list[dict]
+    annotations: list[dict]
+    names: dict[int, str]  # class of each category id
+    doubt: str = ""  # about the encoding
+    other_names: list = []  # file names of `images` in another reading of it
+
+
+def images(entries: Entries, folder: Path) -> Iterator[AnnotatedImage]:
+    """Every image that is listed, in that order, then the annotations of none."""
+    return _Reader(entries, folder).read()
+
+
+class _Listed(NamedTuple):
+    """One entry of the list of images."""
+
+    number: int
+    id: str | None  # None where it has none
+    name: str  # as listed
+    files: tuple[str, ...]  # that the name may mean, below the folder
+    exact: bool  # whether it names the file as it is called
+
+    @property
+    def item(self) -> str:
+        """What messages call it."""
+        return f"images[{self.number}]"
+
+
+class _Reader:
+    """One file's images, linked to their annotations and files."""
+
+    def __init__(self, entries: Entries, folder: Path) -> None:
+        self._entries = entries
+        self._file = entries.file
+        self._folder = folder
+        self._listed = [self._entry(number, entry) for number, entry in enumerate(entries.images)]
+        self._by_id: dict[str, list[_Listed]] = {}
+        self._by_file: dict[str, list[_Listed]] = {}
+        for entry in self._listed:
+            if entry.id is not None:
+                self._by_id.setdefault(entry.id, []).append(entry)
+        called = {entry.files[0] for entry in self._listed if entry.exact}
+        for entry in self._listed:
+            if entry.id is not None and (entry.exact or (len(entry.files) == 1 and entry.files[0] not in called)):
+                self._by_file.setdefault(entry.files[0], []).append(entry)
+        self._boxes, self._orphans = self._linked()
+
+    def read(self) -> Iterator[AnnotatedImage]:
+        """As `images`."""
+        yielded: set[str] = set()
+        doubt = (
+            (Fault("encoding_wrong", self._file, "", self._entries.doubt, "read what is certain"),)
+            if self._entries.doubt
+            else ()
+        )
+        for entry in self._listed:
+            image = self._image(entry, yielded)
+            yielded.add(entry.id or "")
+            if image is not None:
+                yield image._replace(faults=(*image.faults, *doubt))
+                doubt = ()
+        faults = tuple(
+            Fault(
+                "annotation_orphan",
+                self._file,
+                self._item(number),
+                f"image_id {shown(annotation.get('image_id'))} is not in images",
+                _LEFT_OUT,
+            )
+            for number, annotation in self._orphans
+        )
+        if faults or doubt:
+            yield AnnotatedImage(
+                self._file, Path(), "", "", None, (), len(faults), (*faults, *doubt), usable=False, counts=False
+            )
+
+    def _entry(self, number: int, entry: dict) -> _Listed:
+        name = entry.get("file_name")
+        name = name if isinstance(name, str) else ""
+        exact = self._exactly(name)
+        files = (exact,) if exact else self._find(name)
+        if (
+            not files
+            and REPLACED in name
+            and number < len(self._entries.other_names)
+            and isinstance(self._entries.other_names[number], str)
+        ):
+            files = self._find(self._entries.other_names[number])
+        return _Listed(number, identity(entry.get("id")), name, files, bool(exact))
+
+    def _exactly(self, name: str) -> str:
+        """The file that is called so, slashes and composition apart; "" where there is none."""
+        names = (exact for exact in dict.fromkeys((name, normal(name))) if exact and is_inside(exact))
+        return next((exact for exact in names if os.path.isfile(self._folder / exact)), "")
+
+    def _find(self, name: str) -> tuple[str, ...]:
+        """The files that a listed name may mean."""
+        return self._finder.find(name) if name and not _impossible(name) else ()
+
+    @functools.cached_property
+    def _finder(self) -> FileFinder:
+        return FileFinder(FolderIndex(self._folder, IMAGE_EXTENSIONS).names)
+
+    def _linked(self) -> tuple[dict[str, list[tuple[int, dict]]], list[tuple[int, dict]]]:
+        """The annotations of each image id, and those of none."""
+        canonicals: dict[str, list[str]] = {}
+        for known in self._by_id:
+            canonicals.setdefault(canonical(known), []).append(known)
+        boxes: dict[str, list[tuple[int, dict]]] = {}
+        orphans = []
+        for pair in enumerate(self._entries.annotations):
+            meant = identity(pair[1].get("image_id"))
+            same = [meant] if meant in self._by_id else canonicals.get(canonical(meant), []) if meant else []
+            if len(same) == 1:
+                boxes.setdefault(same[0], []).append(pair)
+            else:
+                orphans.append(pair)
+        return boxes, orphans
+
+    def _image(self, entry: _Listed, yielded: set[str]) -> AnnotatedImage | None:
+        """What becomes of an entry; None where it is part of another's image."""
+        values = self._entries.images[entry.number]
+        if entry.id is None or not entry.name:
+            value = f"id {shown(values.get('id'))}, file_name {shown(values.get('file_name'))}; an image has both"
+            return self._unusable(entry, "annotation_unreadable", value)
+        same_id = self._by_id[entry.id]
+        if len({alike(other.name) for other in same_id}) > 1:
+            files = ", ".join(shown(other.name) for other in same_id)
+            return self._unusable(
+                entry,
+                "duplicate_id",
+                f"id {entry.id!r} is that of {files}; give each its own",
+                again=entry.id in yielded,
+            )
+        if entry.id in yielded:
+            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before", again=True)
+        if len(entry.files) > 1:
+            return self._unusable(
+                entry,
+                "annotation_ambiguous",
+                f"file_name {shown(entry.name)} may mean {', '.join(entry.files[:5])} in {self._folder}",
+            )
+        if not entry.files and not is_inside(entry.name):
+            return self._unusable(
+                entry,
+                "unsafe_path",
+                f"file_name {shown(entry.name)} leads out of {self._folder}; it should be a name inside it",
+            )
+        if not entry.files and _impossible(entry.name):
+            value = f"file_name {shown(entry.name)} of {len(entry.name)} characters: no file can have that name"
+            return self._unusable(entry, "image_missing", value)
+        same_file = self._by_file.get(entry.files[0], []) if entry.files else [entry]
+        if entry not in same_file:
+            value = f"no file {shown(entry.name)} in {self._folder}; {entry.files[0]} is listed by its own name"
+            return self._unusable(entry, "image_missing", value)
+        if len(same_file) > 1:
+            return self._repeated(entry, same_file)
+        return self._read(entry, (entry,))
+
+    def _repeated(self, entry: _Listed, entries: list[_Listed]) -> AnnotatedImage | None:
+        """One file listed under several ids: one image with the boxes of all, if they were made for the same size and
+        name the file alike."""
+        sizes = {size for other in entries if (size := self._size(other)) is not None}
+        distinct = {other.id: other for other in entries}
+        if len(sizes) > 1 or len({alike(normal(other.name)) for other in entries}) > 1:
+            listed = ", ".join(f"{other.item} (id {other.id!r}, {shown(other.name)})" for other in entries)
+            return self._unusable(
+                entry,
+                "annotation_ambiguous",
+                f"{listed} may all mean {entry.files[0]}, by other names or sizes; list it once",
+            )
+        return self._read(entry, tuple(distinct.values())) if entry is entries[0] else None
+
+    def _read(self, entry: _Listed, entries: tuple[_Listed, ...]) -> AnnotatedImage:
+        faults: list[Fault] = []
+        size = next((size for other in entries if (size := self._size(other)) is not None), None)
+        if size is None:
+            values = self._entries.images[entry.number]
+            faults.append(
+                Fault(
+                    "size_absent",
+                    self._file,
+                    entry.item,
+                    f"width {shown(values.get('width'))}, height {shown(values.get('height'))}",
+                )
+            )
+        pairs = [pair for other in entries for pair in self._boxes.get(other.id, ())]
+        if not pairs and self._orphans:
+            number, orphan = self._orphans[0]
+            value = (
+                f"{shown(entry.name)} has no annotations, but {len(self._orphans)} have an image_id not in images, "
+                f"as {self._item(number)} with {shown(orphan.get('image_id'))}, and may be its"
+            )
+            return self._unusable(entry, "annotation_uncertain", value)
+        filename = entry.files[0] if entry.files else entry.name
+        if len(entries) > 1:
+            others = ", ".join(repr(other.id) for other in entries[1:])
+            faults.append(
+                Fault(
+                    "image_repeated",
+                    self._file,
+                    entry.item,
+                    f"{shown(entry.name)} is listed again under id {others}",
+                    f"one image, id {entry.id!r}",
+                )
+            )
+        if normal(filename) != normal(entry.name):
+            faults.append(
+                Fault("filename_differs", self._file, entry.item, f"file_name {shown(entry.name)}", f"used {filename}")
+            )
+        boxes: dict[object, AnnotatedBox] = {}
+        first = entries[0].id
+        for number, annotation in pairs:
+            box = self._box(number, annotation, size, faults)
+            if box is None:
+                continue
+            again = len(entries) > 1 and identity(annotation.get("image_id")) != first and box[1:6] in boxes
+            if again:
+                faults.append(
+                    Fault("box_repeated", self._file, box.item, f"is the same under id {first!r}", "used once")
+                )
+            else:
+                boxes[box[1:6] if box[1:6] not in boxes else number] = box
+        path = self._folder / filename
+        return AnnotatedImage(
+            self._file, path, filename, entry.id, size, tuple(boxes.values()), len(pairs), tuple(faults)
+        )
+
+    def _unusable(self, entry: _Listed, kind: str, value: str, again: bool = False) -> AnnotatedImage:
+        fault = Fault(kind, self._file, entry.item, value, _IMAGE_LEFT_OUT)
+        found_boxes = 0 if again else len(self._boxes.get(entry.id or "", ()))
+        return AnnotatedImage(self._file, Path(), "", "", None, (), found_boxes, (fault,), usable=False)
+
+    def _size(self, entry: _Listed) -> tuple[int, int] | None:
+        """Width and height as declared; None where they are not."""
+        width, height = (whole(self._entries.images[entry.number].get(side)) for side in ("width", "height"))
+        return (width, height) if width and height and 0 < width < MAX_LENGTH and 0 < height < MAX_LENGTH else None
+
+    def _item(self, number: int) -> str:
+        """What messages call an annotation."""
+        entry = self._entries.annotations[number]
+        name = self._entries.names.get(whole(entry.get("category_id")))
+        return f"annotations[{number}] (id {shown(entry.get('id'))}){f' {shown(name)}' if name else ''}"
+
+    def _box(self, number: int, entry: dict, size: tuple[int, int] | None, faults: list[Fault]) -> AnnotatedBox | None:
+        """One annotation; None where it has no usable box, which is then reported in `faults`."""
+        item, name = self._item(number), self._entries.names.get(whole(entry.get("category_id")))
+        if name is None:
+            faults.append(
+                Fault(
+                    "class_unknown",
+                    self._file,
+                    item,
+                    f"category_id {shown(entry.get('category_id'))} is not in categories",
+                    _LEFT_OUT,
+                )
+            )
+            return None
+        corners = corners_of(entry.get("bbox"))
+        if corners is None or corners[0] == corners[2] or corners[1] == corners[3]:
+            wrong = (
+                "no bbox"
+                if entry.get("bbox") in (None, [])
+                else f"bbox {shown(entry.get('bbox'))} is not [x, y, width, height] with an area"
+            )
+            try:
+                corners = segmentation.corners(entry.get("segmentation"), size)
+                faults.append(Fault("box_from_shape", self._file, item, wrong, "box around its segmentation taken"))
+            except ValueError as error:
+                if corners is None:
+                    wrong = wrong.removesuffix(" with an area")
+                    faults.append(Fault("box_unreadable", self._file, item, f"{wrong}, and {error}", _LEFT_OUT))
+                    return None
+        return AnnotatedBox(
+            item, name, *corners, is_crowd=flag(entry.get("iscrowd")), area=self._area(entry, item, faults)
+        )
+
+    def _area(self, entry: dict, item: str, faults: list[Fault]) -> float | None:
+        """The area as annotated; None where there is none, for that of the box. Many tools write 0 for none."""
+        value = entry.get("area")
+        if isinstance(value, int) and not isinstance(value, bool) and value >= MAX_LENGTH**2:
+            return MAX_LENGTH**2
+        area = number(value) if not isinstance(value, int | float) or isinstance(value, bool) else float(value)
+        if value is None or area == 0:
+            return None
+        if math.isfinite(area) and area > 0:
+            return area
+        faults.append(Fault("area_replaced", self._file, item, f"area {shown(value)}", "that of the box used"))
+        return None
+
+
+def _impossible(name: str) -> bool:
+    """Whether no file system holds a file of that name."""
+    return not is_text(name) or any(len(part.encode()) > _MAX_NAME for part in normal(name).split("/"))

@@ -1,0 +1,71 @@
+"""The files below a folder, found once however links lead to them: the one listing behind conversion, detection, proposals and benchmarks."""
+
+from __future__ import annotations
+
+import os
+
+from absl import logging
+
+
+def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> list[str]:
+    """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches), sorted.
+
+    Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if that lies below `folder`,
+    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning.
+    """
+    root = os.fspath(folder)
+    seen = {os.path.realpath(root)}
+    files: dict[str, str] = {}  # real path -> name
+    links: list[tuple[str, os.DirEntry]] = []
+    waiting = [""]
+    while waiting or links:
+        if waiting:
+            below = waiting.pop()
+        else:  # Links come last, so that a folder's own name goes before those of links to it.
+            below, entry = links.pop(0)
+            real = os.path.realpath(entry.path)
+            if not _is_folder(entry):
+                files.setdefault(real, below)
+                continue
+            if real in seen:
+                continue
+            seen.add(real)
+        real_folder = os.path.realpath(os.path.join(root, below))
+        for entry in _entries(os.path.join(root, below)):
+            name = f"{below}/{entry.name}" if below else entry.name
+            is_folder = _is_folder(entry)
+            if not is_folder and not (entry.name.lower().endswith(extensions) and _is_file(entry)):
+                continue
+            if entry.is_symlink():
+                links.append((name, entry))
+            elif not is_folder:
+                files.setdefault(os.path.join(real_folder, entry.name), name)
+            elif os.path.join(real_folder, entry.name) not in seen:
+                seen.add(os.path.join(real_folder, entry.name))
+                waiting.append(name)
+        links.sort(key=lambda link: link[0])
+    return sorted(files.values())
+
+
+def _entries(folder: str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        logging.warning("%s: cannot be listed (%s); what it holds is left out", folder, error.strerror or error)
+        return []
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads to itself.
+        return False
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    """Not so for pipes and devices, which can be waited at for ever."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
