@@ -757,7 +757,8 @@ READERS: dict[str, Reader] = {
     "label_map": Reader(_label_maps, _reading("map.pbtxt", _load_label_map, (DataError, ConfigError)), _TEXT),
     "example_validation": Reader(_examples, _prepare_validation, _TEXT),
     "example_training": Reader(_examples, _prepare_training, _TEXT),
-    "record_file": Reader(_record_files, _prepare_records, _TEXT),
+    # Where one is damaged, TensorFlow makes a pipeline to find the place, which takes as long as decoding many images.
+    "record_file": Reader(_record_files, _prepare_records, _IMAGE),
     "voc": Reader(_voc, _prepare_converter(_annotated_voc), _TEXT),
     "coco": Reader(_coco, _prepare_converter(_annotated_coco), _TEXT),
     "proposals_npz": Reader(lambda: _npz_material(**_ARRAYS), _reading("p.npz", _read_proposals), _TEXT),
