@@ -631,6 +631,26 @@ def _read_rows(path: str) -> None:
         results.Row.from_json(row.to_json())
 
 
+def _benchmarks() -> Material:
+    times = {"median": 5.0, "low": 4.5, "high": 6.0, "mean": 5.0, "std": 0.5}
+    parts = {part: times for part in ("end_to_end", "preprocess", "first_stage", "postprocess", "network")} | {"second_stage": None}
+    row = {"saved_model": "", "config": "a.config", "checkpoint": None, "overrides": ["a.b=1"], "batch": 1, "size": 300, "images": 20}
+    row |= {"distinct_images": 1, "noise": True, "warmup": 3, "input": "uint8 [1]", "network_input": [1, 300, 300, 3], "proposals_given": None}
+    row |= {"milliseconds": parts, "outside_network": 0.1, "images_per_second": 200.0, "parameters": 5000, "gflops": 2.5, "not_counted": "crops"}
+    row |= {"host_mib": 500.5, "model_host_mib": 100.0, "held_host_mib": 300.0, "device_mib": None, "file_mib": 12.5, "device": "a CPU", "cpus": 2}
+    row |= {"load_average": 0.5, "tensorflow": "2.21.0", "precision": "float32", "detections": 20.0}
+    line = json.dumps(row).encode()
+    return Material([line + b"\n", line + b"\n" + line], [json.dumps(name).encode() for name in row] + [b"null", b"NaN", b"[]", b"{}"], _BRACES)
+
+
+def _read_benchmarks(path: str) -> None:
+    from detection.benchmark import report
+
+    rows = report.read(path)
+    if rows:
+        report.text(rows)
+
+
 def _metrics() -> Material:
     lines = [json.dumps({"step": step, "metrics": {"a": 0.5, "Loss/x": None}}).encode() for step in (1, 20, 300)]
     return Material([b"\n".join(lines) + b"\n"], [b'"step"', b'"metrics"', b"null", b"NaN", b"[]", b"{}", b"\n"], _BRACES)
@@ -769,6 +789,7 @@ READERS: dict[str, Reader] = {
     "detections_npz": Reader(_stored_detections, _reading("d.npz", _read_detections), _TEXT),
     "detections_json": Reader(_json_proposals, _reading("d.json", _read_detections), _TEXT),
     "results_jsonl": Reader(_rows, _reading("results.jsonl", _read_rows), _TEXT),
+    "benchmark_jsonl": Reader(_benchmarks, _reading("rows.jsonl", _read_benchmarks), _TEXT),
     "metrics_jsonl": Reader(_metrics, _reading("eval/metrics.jsonl", _read_metrics), _TEXT),
     "manifest": Reader(_manifests, _reading("x.record.manifest.json", _read_manifest), _TEXT),
     "jpeg": Reader(_jpegs, _prepare_image, _IMAGE),

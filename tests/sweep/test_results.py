@@ -218,3 +218,18 @@ def test_a_clock_goes_on_from_what_it_noted(tmp_path, text, seconds):
 
     (tmp_path / SECONDS).write_text(text)
     assert seconds <= Clock(tmp_path).seconds() < seconds + 5
+
+
+def test_a_sweep_does_not_work_on_a_damaged_file(tmp_path):
+    """Whatever is in it stays: the sweep ends before anything is done."""
+    from pathlib import Path
+
+    from detection.config import sweep_file
+    from detection.sweep import run
+
+    sweep = sweep_file.load(Path(__file__).parents[2] / "configs" / "sweep" / "shapes.pbtxt")
+    for text in ("[1]\n", "notes", f"{row().to_json()}\n" + "[" * 200_000, json.dumps({**LINE, "stride": -1})):
+        (tmp_path / FILE).write_text(text)
+        with pytest.raises(DataError, match=f"{FILE}:[12]: no row of a sweep"):
+            run.run(sweep, [], tmp_path, run.Options())
+        assert (tmp_path / FILE).read_text() == text
