@@ -162,7 +162,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             _stops.work()
         try:
             code = main(argv) or 0
-            sys.stdout.flush()  # Where standard output is full or closed, this is where it shows.
+            code = _flush_output() or code
         except DetectionError as error:
             code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
         except KeyboardInterrupt as stop:
@@ -188,6 +188,20 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             sys.exit(ConfigError.exit_code)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _flush_output() -> int:
+    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that, or 0."""
+    from detection import files
+    from detection.errors import ConfigError
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _say(f"error: standard output: {files.reason(error)}", ConfigError.exit_code)
+    return 0
 
 
 def _say(line: str, code: int) -> int:

@@ -8,8 +8,9 @@
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |
+| 129 | stopped by SIGHUP (the terminal was closed), as by SIGTERM |
 | 130 | interrupted by Ctrl-C |
-| 143 | stopped by SIGTERM, with a checkpoint saved |
+| 143 | stopped by SIGTERM; training has saved a checkpoint |
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ class DataError(DetectionError):
     """An image, annotation, record or label map that cannot be used."""
 
     exit_code = 3
+
+
+class PathError(ConfigError, DataError):
+    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or data was to be there."""
 
 
 class DivergedError(DetectionError):

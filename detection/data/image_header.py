@@ -78,7 +78,7 @@ def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
     if header is None:
         return "its header does not say how large it is, or is damaged"
     if header.pixels > max_pixels:
-        return f"{header.width}x{header.height} pixels ({int(header.pixels):,} in all) are more than the {max_pixels:,} allowed"
+        return f"{header.width}x{header.height}: {int(header.pixels):,} pixels, more than the {max_pixels:,} allowed"
     if header.effort > EFFORT * max(max_pixels, MAX_PIXELS):
         parts = "frames" if header.kind == "GIF" else "scans"
         return f"so many {parts} of {header.width}x{header.height} pixels that decoding them would take minutes"

@@ -1,7 +1,7 @@
 """From what a record says about a class (a text, a number) to a label id.
 
-Where a label map is given, the text wins over the number: records stay usable with another numbering. A text is looked up among names and
-display names, and the larger id wins (TF Object Detection API). The number counts where there is no text.
+Where a label map is given, the text is looked up among its names and display names; of two classes called alike the larger id wins (TF Object
+Detection API). The number counts where there is no text. Where both are there and mean two classes, they disagree, which is an error.
 """
 
 from __future__ import annotations
