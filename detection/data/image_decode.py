@@ -78,7 +78,7 @@ def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
             changed = np.flatnonzero((decode(data + tail + _END, max_pixels) != pixels).any((1, 2)))
         except UndecodableImage:  # The decoder came to read them.
             changed = np.zeros(1, np.int64)
-        first = min(first, *changed[:1])
+        first = min([first, *changed[:1]])
     return Recovered(pixels, first / len(pixels), _lacks_scans(data))
 
 
