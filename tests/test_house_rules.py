@@ -20,7 +20,7 @@ PACKAGE = ROOT / "detection"
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
     ("types", "errors", "files", "npz_files", "paths", "progress"),
-    ("json_text",),
+    ("json_text", "markdown", "terminal"),
     ("protos",),
     ("config",),
     ("ops", "losses"),
@@ -129,7 +129,7 @@ def test_descriptions_import_no_builder():
 
 def test_the_root_modules_lean_on_nothing():
     """Scripts start, and report errors, before anything heavy is imported."""
-    for name in ("errors", "types", "files", "paths", "json_text", "npz_files", "progress", "cli"):
+    for name in ("errors", "types", "files", "paths", "json_text", "markdown", "npz_files", "progress", "terminal", "cli"):
         if name in modules():
             assert {imported for _, imported in imports(modules()[name])} <= {"errors", "types", "files"}, name
 

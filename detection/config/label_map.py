@@ -20,7 +20,7 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import ConfigError, DataError, PathError, printable
 from detection.files import write_text
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
@@ -98,7 +98,7 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, to_text(Category(label, name) for name, label in sorted(names, key=lambda pair: pair[1])))
     except OSError as error:
-        raise DataError(f"{target}: cannot write the label map: {error.strerror or error}") from error
+        raise PathError(f"{target}: cannot write the label map: {error.strerror or error}; check the folder and the space left in it") from error
 
 
 def to_text(categories: Iterable[Category]) -> str:

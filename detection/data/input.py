@@ -72,6 +72,11 @@ class InputOptions:
         """The files, sorted; errors name `field`."""
         return self.listed(self.paths)
 
+    @property
+    def boxes_field(self) -> str:
+        """Where `max_number_of_boxes` comes from, for messages."""
+        return self.field.replace("tf_record_input_reader.input_path", "max_number_of_boxes")
+
     def listed(self, paths: Sequence[str]) -> tuple[str, ...]:
         """The files of some of the paths."""
         return shards.list_shards(paths, self.field, damaged=self.bad_records is not None)
@@ -106,6 +111,7 @@ def train_dataset(
         ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
     """
     remarks = Remarks() if remarks is None else remarks
+    _warn_of_cut_boxes(options)
     decode = _decoder(options, remarks)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
@@ -258,13 +264,20 @@ def _nothing_unless_empty(options: InputOptions, files: tuple[str, ...], like: t
     return tf.data.Dataset.from_tensors(0).flat_map(_as_is(check))
 
 
+def _warn_of_cut_boxes(options: InputOptions) -> None:
+    """Before training, where manifests say it; otherwise it is said of the first record that has too many (`Remarks`)."""
+    most = max((shards.known_most_boxes(path) or 0 for path in options.shards()), default=0)
+    if most > options.max_number_of_boxes:
+        what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"
+        logging.warning("%s: those beyond are not learnt; set it to %d to learn from all", what, most)
+
+
 def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
     """For evaluation, which must know all boxes of an image: room for as many as any record holds."""
     most = max((shards.most_boxes(path) for path in files), default=0)
     if most <= options.max_number_of_boxes:
         return options
-    name = options.field.replace("tf_record_input_reader.input_path", "max_number_of_boxes")
-    logging.warning("%s is %d; a record holds %d boxes, and evaluation takes all of them", name, options.max_number_of_boxes, most)
+    logging.warning("%s is %d; a record holds %d boxes, and evaluation takes all of them", options.boxes_field, options.max_number_of_boxes, most)
     return dataclasses.replace(options, max_number_of_boxes=most)
 
 

@@ -125,11 +125,17 @@ def count_records(path: str, until: bool = False) -> int:
     return count
 
 
+def known_most_boxes(path: str) -> int | None:
+    """Boxes of the record that has most of them, as the manifest says; None where none does."""
+    most = ({} if "://" in path else read_manifest(path) or {}).get("max_boxes")
+    return most if isinstance(most, int) else None
+
+
 def most_boxes(path: str) -> int:
     """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where they cannot be read."""
-    manifest = None if "://" in path else read_manifest(path)
-    if manifest and isinstance(manifest.get("max_boxes"), int):
-        return manifest["max_boxes"]
+    known = known_most_boxes(path)
+    if known is not None:
+        return known
     key = "image/object/bbox/ymin"
 
     def count(serialized: tf.Tensor) -> tf.Tensor:

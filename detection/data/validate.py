@@ -9,24 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import tensorflow as tf
-
 from detection.config.label_map import LabelMap
 from detection.data import proposal_files
 from detection.data.convert import images
 from detection.data.convert.progress import progress
 from detection.data.convert.run import in_order
+from detection.data.damage import Damage, Stretch, stretches
+from detection.data.framing import length_of
 from detection.data.proposal_check import KnownProposals
 from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.report import Fault, Report
 from detection.data.shards import check_sets
-from detection.errors import DataError
+from detection.errors import DataError, PathError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
-_FRAME = 16  # bytes around a record: length, its checksum, the checksum of the data
 
 
 class _Raw(NamedTuple):
@@ -59,7 +58,7 @@ def validate_records(
         use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
-        DataError: where a pattern matches no file. ConfigError: where one of proposals does.
+        PathError: where a pattern matches no file. ConfigError: where one of proposals does.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -95,7 +94,7 @@ def _matching(pattern: str) -> list[str]:
     found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
     found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
     if not found:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+        raise PathError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
     for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
@@ -134,22 +133,13 @@ def _records(path: str) -> Iterator[_Raw]:
     if head.startswith(_GZIP):
         yield _Raw(path, 0, b"", Fault("shard_unreadable", path, "", "is gzip data; unpack it with gunzip"))
         return
-    number, offset, size = 0, 0, os.path.getsize(path)
-    try:
-        for data in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield _Raw(path, number, data)
+    number, size = 0, os.path.getsize(path)
+    for part in stretches(path):
+        if isinstance(part, Damage):
+            yield _Raw(path, part.number, b"", _of_damage(path, part, number, head, size))
+        elif not isinstance(part, Stretch):
+            yield _Raw(path, *part)
             number += 1
-            offset += len(data) + _FRAME
-    except tf.errors.OpError:
-        item = f"record {number}"
-        value = f"damaged or cut at byte {offset} of {size}; what follows is lost; convert again"
-        if number == 0:
-            item, value = "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged"
-        yield _Raw(path, number, b"", Fault("shard_unreadable", path, item, value))
-    else:
-        if offset != size:
-            value = f"ends after {size - offset} bytes of a record's header, at byte {size}, so records are missing; convert again, or copy it again"
-            yield _Raw(path, number, b"", Fault("shard_unreadable", path, f"record {number}", value))
     try:
         manifest = read_manifest(path)
         if manifest:
@@ -165,6 +155,17 @@ def _records(path: str) -> Iterator[_Raw]:
         if number != expected["records"]:
             value = f"{number} records can be read, its manifest says {expected['records']}"
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
+
+
+def _of_damage(path: str, damage: Damage, read: int, head: bytes, size: int) -> Fault:
+    """What to say of a place that cannot be read, of a file of which `read` records came before."""
+    end = damage.offset + damage.size
+    if read == 0 and end == size and length_of(head) is None:
+        return Fault("shard_unreadable", path, "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged")
+    how = "cut" if end == size else "damaged"
+    lost = "this record is lost" if damage.records == 1 and end < size else "what follows is lost" if end == size else "what lies between is lost"
+    then = f" up to byte {end}" if end < size else ""
+    return Fault("shard_unreadable", path, f"record {damage.number}", f"{how} at byte {damage.offset} of {size}{then}; {lost}; convert again")
 
 
 def _across(raw: _Raw, image: RecordImage, sources: dict[str, str], labels: dict[str, int]) -> Iterator[Fault]:

@@ -108,7 +108,7 @@ class Running:
         if code == ModelDirInUseError.exit_code and not self.stopping and self._in_use < _IN_USE_TRIES:
             self._in_use += 1
             time.sleep(0.5)
-            self._result.write_text("{}\n", encoding="utf-8")
+            write_text(self._result, "{}\n")
             self._start()
             return None
         values = _read(self._result)

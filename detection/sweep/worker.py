@@ -19,7 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from detection.errors import DetectionError
+from detection import files
+from detection.errors import ConfigError, DetectionError
 from detection.files import write_text
 
 Job = dict[str, Any]
@@ -73,6 +74,12 @@ def main(path: str) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except Exception as error:
+        place = files.explain(error)
+        if place is not None:  # A full disk, say, on which the reason may not fit either.
+            sys.stderr.write(f"error: {place}\n")
+            with contextlib.suppress(OSError):
+                result.add(failed=place)
+            return ConfigError.exit_code
         traceback.print_exc()
         result.add(failed=f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return 1
@@ -175,4 +182,5 @@ def _out_of_memory_is_an_error():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which asks its stages to stop.
     sys.exit(main(sys.argv[1]))

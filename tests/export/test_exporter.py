@@ -18,6 +18,7 @@ from detection.train import checkpoints
 
 KEEP_ASPECT = "model { ssd { image_resizer { keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } } } }"
 
+STRAY = "FeatureExtractor/MobilenetV1/Conv2d_14_pointwise/BatchNorm/beta"
 STRINGS = ServingInput("encoded_image_string_tensor", "inputs")
 
 
@@ -28,9 +29,11 @@ def varied(trained, tmp_path_factory) -> Path:
     averages = {f"{v.path}/ExponentialMovingAverage": v.numpy() * 0.5 for v in trained.detector.trainable_variables}
     kept = checkpoints.Checkpoints(folder / "model_dir")
     kept.folder.mkdir()
-    kept.save(9, {**checkpoints.by_name(trained.detector), **averages, "global_step": np.int64(9)})
+    stray = {STRAY: np.zeros(4, np.float32)}
+    kept.save(9, {**checkpoints.by_name(trained.detector), **averages, **stray, "global_step": np.int64(9)})
     overrides = ["eval_config.use_moving_averages=true", "model.ssd.post_processing.batch_non_max_suppression.max_total_detections=30"]
-    made = exporter.export(trained.config, str(folder / "model_dir"), str(folder / "out"), STRINGS, overrides, KEEP_ASPECT)
+    given = (trained.config, str(folder / "model_dir"), str(folder / "out"), STRINGS, overrides, KEEP_ASPECT)
+    made = exporter.export(*given, allow_unused_checkpoint_variables=True)
     assert made.step == 9 and "step 9" in made.summary()
     return folder / "out"
 
@@ -38,6 +41,15 @@ def varied(trained, tmp_path_factory) -> Path:
 def test_tf1_clients_find_their_input(varied):
     serve = tf.saved_model.load(str(varied / "saved_model")).signatures["serving_default"]
     assert serve(inputs=tf.stack([tf.io.encode_png(np.zeros((40, 60, 3), np.uint8))]))["detection_boxes"].shape == (1, 30, 4)
+
+
+def test_a_checkpoint_of_another_network_is_exported_on_request_only(varied, trained, tmp_path):
+    """All that the model wants is in it, and a layer that the model does not have."""
+    checkpoint = varied.parent / "model_dir"
+    with pytest.raises(ConfigError, match=rf"model.ckpt-9: {STRAY} has no place in the model.*--allow_unused_checkpoint_variables"):
+        exporter.export(trained.config, str(checkpoint), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert STRAY not in tf.train.load_checkpoint(str(varied / "checkpoint")).get_variable_to_shape_map()
 
 
 def test_averaged_weights_are_exported_under_the_plain_names(varied, trained):
