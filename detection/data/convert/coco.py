@@ -19,6 +19,7 @@ from detection.data.convert import encoding
 from detection.data.convert.coco_images import Entries, images
 from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole
 from detection.data.convert.encoding import REPLACED
+from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedSet, Source
 from detection.errors import ConfigError, DataError
 
@@ -60,12 +61,15 @@ def read(source: Source) -> AnnotatedSet:
 
 def _load(file: Path) -> tuple[object, str, object]:
     """The content; what is doubtful about its encoding; and another reading of it, where there is one."""
+    data = b""
     try:
-        text = encoding.decode_json(file.read_bytes())
+        data = file.read_bytes()
+        text = encoding.decode_json(data)
         content = json.loads(text.text, object_pairs_hook=_object)
         other = json.loads(text.other) if text.other else None
     except json.JSONDecodeError as error:
-        raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+        seems = f"; the file seems to be {sniff(data)}" if error.pos == 0 and data else ""
+        raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}{seems}") from error
     except encoding.WrongEncoding as error:
         raise DataError(f"{file}: {error}") from error
     except (

@@ -20,6 +20,7 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from detection.data.convert import encoding
 from detection.data.convert.encoding import REPLACED, Text, WrongEncoding
+from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedBox
 from detection.data.report import Fault
 
@@ -111,7 +112,10 @@ def _decode(path: str) -> Text:
         text = encoding.decode_xml(data)
     except WrongEncoding as error:
         raise _Unreadable(str(error)) from error
-    return text._replace(text=text.text.lstrip())
+    text = text._replace(text=text.text.lstrip())
+    if text.text and not text.text.startswith("<"):
+        raise _Unreadable(f"not well-formed XML; it seems to be {sniff(data)}")
+    return text
 
 
 def _parse(text: str) -> Element:

@@ -371,6 +371,8 @@ def test_encodings(folder, encode, encoding, file_name):
         ),
         ('{"images": [null], "annotations": [], "categories": []}', r"images\[0\] is None"),
         ('{"version": "5.2.1", "shapes": [], "imagePath": "a.jpg"}', r"it has \['imagePath', 'shapes', 'version'\]"),
+        ("version https://git-lfs.github.com/spec/v1", "not JSON: .*seems to be a Git LFS pointer"),
+        ("\x1f\x8b\x08", "not JSON: .*seems to be gzip data"),
         ("{\n nonsense", r"instances.json:2:2: not JSON"),
         ("[]", "'images' is not a list"),
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),
