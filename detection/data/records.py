@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection import json_text
-from detection.errors import DataError
+from detection import files, json_text
+from detection.errors import DataError, PathError
 from detection.files import write_text
 
 MANIFEST_SUFFIX = ".manifest.json"
@@ -182,8 +182,7 @@ class ShardedWriter:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error.message).splitlines()[0]
-            raise DataError(f"{self.prefix}: cannot write records: {reason}; check the folder and the space left in it") from error
+            raise PathError(f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
@@ -224,11 +223,11 @@ def _is_shard(entry: object) -> bool:
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Writes JSON that appears complete or not at all; DataError where that fails."""
+    """Writes JSON that appears complete or not at all; PathError where that fails."""
     try:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
+        raise PathError(f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def _shards_of(prefix: Path) -> list[Path]:

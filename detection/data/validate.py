@@ -21,7 +21,7 @@ from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.report import Fault, Report
 from detection.data.shards import check_sets
-from detection.errors import DataError
+from detection.errors import DataError, PathError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
@@ -58,7 +58,7 @@ def validate_records(
         use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
-        DataError: where a pattern matches no file. ConfigError: where one of proposals does.
+        PathError: where a pattern matches no file. ConfigError: where one of proposals does.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -94,7 +94,7 @@ def _matching(pattern: str) -> list[str]:
     found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
     found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
     if not found:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+        raise PathError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
     for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
