@@ -6,6 +6,8 @@ import os
 
 from absl import logging
 
+from detection.errors import printable
+
 
 def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> list[str]:
     """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches), sorted.
@@ -54,7 +56,7 @@ def _entries(folder: str) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        logging.warning("%s: cannot be listed (%s); what it holds is left out", folder, error.strerror or error)
+        logging.warning("%s: cannot be listed (%s); what it holds is left out", printable(folder), error.strerror or error)
         return []
 
 
