@@ -67,6 +67,8 @@ def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
     """
     data = data.rstrip(b"\xff")  # Half a marker.
     try:
+        if check_header(data, max_pixels).kind != "JPEG":
+            return None
         pixels = decode(data + _END, max_pixels)
     except UndecodableImage:
         return None
