@@ -242,6 +242,17 @@ def test_the_other_extractors_have_hyperparameters_of_their_own(ssd, extractor):
     assert config.check(config.override(ssd, [f"{EXTRACTOR}.type={extractor}"]), check_paths=False) == []
 
 
+def test_hyperparameters_that_no_network_is_made_by(ssd):
+    """SSD's extra layers are always made by them; a two-stage extractor has none."""
+    assert config.check(config.override(ssd, [TWO_STAGE]), check_paths=False) == []
+    field = "model.faster_rcnn.feature_extractor"
+    hyperparams = f"{field}.conv_hyperparams={{ initializer {{ truncated_normal_initializer {{}} }} }}"
+    (warning,) = config.check(config.override(ssd, [TWO_STAGE, hyperparams]), "my.config", check_paths=False)
+    assert warning.startswith(f"my.config: {field}.conv_hyperparams has no effect: ")
+    override = f"{field}.override_base_feature_extractor_hyperparams=true"
+    assert config.check(config.override(ssd, [TWO_STAGE, hyperparams, override]), check_paths=False) == []
+
+
 def test_rules_speak_of_fields_that_exist(ssd):
     from google.protobuf import descriptor_pool
 
