@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
@@ -13,7 +12,7 @@ from tiny import make_pipeline
 
 from detection import files
 from detection.errors import ConfigError
-from detection.evaluate.results import read_history
+from detection.evaluate.results import read_history, write_metrics
 from detection.train import checkpoint_files, checkpoints, loop, run_dir
 from detection.train.best import Best
 from detection.train.checkpoint_files import DATA, INDEX
@@ -51,78 +50,71 @@ def _contents(folder) -> dict[str, object]:
 def whole(tmp_path_factory):
     """A pipeline, and all that a run of it leaves which nobody stops."""
     folder = tmp_path_factory.mktemp("whole")
-    pipeline = make_pipeline(folder, num_steps=8)
+    pipeline = make_pipeline(folder, num_steps=6)
     _train(pipeline, folder / "run")
     return pipeline, _contents(folder / "run")
 
 
 def test_the_reference_has_evaluations_a_best_checkpoint_and_a_rotation(whole):
     _, contents = whole
-    assert [json.loads(line)["step"] for line in contents["eval/metrics.jsonl"]] == [2, 4, 6, 8]
-    assert [name for name in contents if name.endswith(INDEX) and "/" not in name] == ["model.ckpt-6.index", "model.ckpt-8.index"]
+    assert [json.loads(line)["step"] for line in contents["eval/metrics.jsonl"]] == [2, 4, 6]
+    assert [name for name in contents if name.endswith(INDEX) and "/" not in name] == ["model.ckpt-4.index", "model.ckpt-6.index"]
     assert sum(name.startswith("best/model.ckpt") for name in contents) == 2
 
 
-@pytest.mark.parametrize("place", ["before the evaluation", "in the evaluation", "behind the metrics", "behind the best", "before the rotation"])
-def test_killed_around_an_evaluation_the_end_is_the_same(tmp_path, whole, place):
+def test_killed_around_every_evaluation_the_end_is_the_same(tmp_path, whole):
+    """Five kills in a row, each in the run that goes on from the one before."""
     pipeline, expected = whole
-    calls = {
-        "before the evaluation": (loop._Run, "_evaluate"),
-        "in the evaluation": (loop.Evaluation, "run"),
-        "behind the metrics": (Best, "offer"),
-        "behind the best": (run_dir, "forget_evaluation"),
-        "before the rotation": (Checkpoints, "_tidy"),
-    }
-    holder, name = calls[place]
-    original, seen = getattr(holder, name), []
+    places = [
+        (Checkpoints, "_tidy", "before the rotation"),
+        (loop._Run, "_evaluate", "before the evaluation"),
+        (loop.Evaluation, "run", "in the evaluation"),
+        (Best, "offer", "behind the metrics"),
+        (run_dir, "forget_evaluation", "behind the best"),
+    ]
+    for holder, name, place in places:
 
-    def die(*arguments, **named):
-        seen.append(1)
-        if len(seen) == 2:
+        def die(*arguments, **named):
             raise Killed
-        return original(*arguments, **named)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(holder, name, die)
-        _train(pipeline, tmp_path / "run")
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(holder, name, die)
+            _train(pipeline, tmp_path / "run")
+        assert (tmp_path / "run" / ".evaluation_due").exists(), place
     _train(pipeline, tmp_path / "run")
     assert _contents(tmp_path / "run") == expected
 
 
-@pytest.mark.parametrize("step", [3, 4])
-def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_path, whole, step):
-    """At a step whose checkpoint and evaluation are due, and at one where nothing is."""
+def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_path, whole):
+    """At a step where nothing is due, then at one whose checkpoint and evaluation are."""
     pipeline, expected = whole
     original = loop._Run._make_step
+    for step, kept in ((3, [2, 3]), (4, [2, 4])):
 
-    def stop(self):
-        original(self)
-        if self.step_number == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+        def stop(self, step=step):
+            original(self)
+            if self.step_number == step:
+                os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted) as raised:
-        patch.setattr(loop._Run, "_make_step", stop)
-        _train(pipeline, tmp_path / "run")
-    assert raised.value.exit_code == 143 and f"model.ckpt-{step}" in str(raised.value)
-    assert checkpoints.steps_in(tmp_path / "run") == ([2, 3] if step == 3 else [2, 4])
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted) as raised:
+            patch.setattr(loop._Run, "_make_step", stop)
+            _train(pipeline, tmp_path / "run")
+        assert raised.value.exit_code == 143 and f"model.ckpt-{step}" in str(raised.value)
+        assert checkpoints.steps_in(tmp_path / "run") == kept
     _train(pipeline, tmp_path / "run")
     assert _contents(tmp_path / "run") == expected
 
 
-def test_early_stopping_counts_an_evaluation_that_is_made_up_for_once(tmp_path, whole):
-    """Killed behind the metrics of the first evaluation without a better one, a run with a patience of two goes on to the next."""
-    pipeline, _ = whole
-    worse = dataclasses.replace(_OPTIONS, best_metric="Loss/regularization_loss", stop_after=3)
-    _train(pipeline, tmp_path / "whole", worse)
-
-    def die(model_dir):
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(run_dir, "forget_evaluation", die)
-        _train(pipeline, tmp_path / "run", worse)
-    _train(pipeline, tmp_path / "run", worse)
-    assert _contents(tmp_path / "run") == _contents(tmp_path / "whole")
+def test_early_stopping_counts_an_evaluation_that_is_made_up_for_once(tmp_path):
+    for step, value in ((2, 0.5), (4, 0.4)):
+        write_metrics(tmp_path, step, {"a": value})
+    kept = Checkpoints(tmp_path)
+    Best(tmp_path, "a").offer(2, {"a": 0.5}, kept.save(2, {"w": 2.0}))
+    made_up = Best(tmp_path, "a", patience=2, resumed_at=3)  # Killed behind the metrics of step 4, which are offered again.
+    made_up.offer(4, {"a": 0.4}, kept.save(4, {"w": 4.0}))
+    assert not made_up.gives_up()
+    made_up.offer(6, {"a": 0.4}, None)
+    assert made_up.gives_up()
 
 
 def test_halves_of_deleted_checkpoints_and_unfinished_saves_are_removed(tmp_path, whole):
@@ -167,10 +159,10 @@ def test_evaluating_alone_that_cannot_write_its_metrics_is_an_error(tmp_path, wh
     from detection.train.evaluation import evaluate_checkpoints
 
     pipeline, _ = whole
-    _train(pipeline, tmp_path / "run", dataclasses.replace(_OPTIONS, evaluate_every=100))
+    run = os.path.join(os.path.dirname(pipeline.train_input.paths[0]), "run")
     (tmp_path / "apart" / "eval" / "metrics.jsonl").mkdir(parents=True)
     for run_once in (True, False):
-        with pytest.raises(ConfigError, match="step 8: the metrics in .*eval cannot be written .is a directory.*evaluate again") as raised:
-            evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "apart", run_once=run_once, timeout=0.1, stream=io.StringIO())
+        with pytest.raises(ConfigError, match="step 6: the metrics in .*eval cannot be written .is a directory.*evaluate again") as raised:
+            evaluate_checkpoints(pipeline, run, tmp_path / "apart", run_once=run_once, timeout=0.1, stream=io.StringIO())
         assert raised.value.exit_code == 2
     assert not read_history(tmp_path / "absent")
