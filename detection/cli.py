@@ -142,8 +142,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     from absl import app, flags
     from absl import logging as absl_logging
 
-    from detection import files
+    from detection import files, terminal
     from detection.errors import ConfigError, DetectionError, printable
+
+    sys.stdout, sys.stderr = (None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr))
 
     # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -152,7 +154,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         """`warning: ...`, as errors are shown, without threads and source lines."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return f"{record.levelname.lower()}: {record.getMessage()}"
+            return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
     def guarded(argv: list[str]) -> int:
         absl_logging.get_absl_handler().setFormatter(Words())

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_PLAIN = re.compile(r"[\t\n\r -~]*")
 _LONGEST = 10_000  # characters of a message
 
 
@@ -34,6 +35,14 @@ def printable(text: object) -> str:
     if line.isascii() and line.isprintable():
         return line
     escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING else c for c in line)
+    return "".join(escaped)
+
+
+def visible(text: str) -> str:
+    """Text of any number of lines with nothing in it that acts on a terminal but tabs and the ends of its lines."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING and c not in "\t\n\r" else c for c in text)
     return "".join(escaped)
 
 

@@ -47,10 +47,10 @@ def decode(serialized: bytes, text: str = "", folder=None, drop: bool = False):
     return decoder(Record(tf.constant("a.record"), tf.constant(0, tf.int64), tf.constant(serialized)))
 
 
-def load(text: str, folder, **options) -> label_map.LabelMap:
+def load(text: str, folder) -> label_map.LabelMap:
     path = folder / "map.pbtxt"
     path.write_text(text, encoding="utf-8")
-    return label_map.load(path, **options)
+    return label_map.load(path)
 
 
 @pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
@@ -138,9 +138,9 @@ def test_label_maps(name, tmp_path):
     assert [category.id for category in loaded.categories] == [1, 2], "by id, whatever their order in the file"
 
 
-def test_categories_are_called_by_display_name_where_asked(tmp_path):
-    for asked, names in ((False, ["dog", "cat"]), (True, ["woof", "meow"])):
-        assert [category.name for category in load(SPOKEN, tmp_path, use_display_name=asked).categories] == names
+def test_people_read_the_display_name(tmp_path):
+    categories = load(SPOKEN, tmp_path).categories
+    assert [category.name for category in categories] == ["dog", "cat"] and [category.shown for category in categories] == ["woof", "meow"]
 
 
 def test_an_id_of_0_under_another_name_is_an_error(tmp_path):
