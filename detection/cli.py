@@ -142,8 +142,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     from absl import app, flags
     from absl import logging as absl_logging
 
-    from detection import files
+    from detection import files, terminal
     from detection.errors import ConfigError, DetectionError, printable
+
+    sys.stdout, sys.stderr = (None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr))
 
     # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -152,7 +154,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         """`warning: ...`, as errors are shown, without threads and source lines."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return f"{record.levelname.lower()}: {record.getMessage()}"
+            return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
     def guarded(argv: list[str]) -> int:
         absl_logging.get_absl_handler().setFormatter(Words())
@@ -160,7 +162,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             _stops.work()
         try:
             code = main(argv) or 0
-            sys.stdout.flush()  # Where standard output is full or closed, this is where it shows.
+            code = _flush_output() or code
         except DetectionError as error:
             code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
         except KeyboardInterrupt as stop:
@@ -186,6 +188,20 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             sys.exit(ConfigError.exit_code)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _flush_output() -> int:
+    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that, or 0."""
+    from detection import files
+    from detection.errors import ConfigError
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _say(f"error: standard output: {files.reason(error)}", ConfigError.exit_code)
+    return 0
 
 
 def _say(line: str, code: int) -> int:

@@ -8,8 +8,9 @@
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |
+| 129 | stopped by SIGHUP (the terminal was closed), as by SIGTERM |
 | 130 | interrupted by Ctrl-C |
-| 143 | stopped by SIGTERM, with a checkpoint saved |
+| 143 | stopped by SIGTERM; training has saved a checkpoint |
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_PLAIN = re.compile(r"[\t\n\r -~]*")
 _LONGEST = 10_000  # characters of a message
 
 
@@ -33,6 +35,14 @@ def printable(text: object) -> str:
     if line.isascii() and line.isprintable():
         return line
     escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING else c for c in line)
+    return "".join(escaped)
+
+
+def visible(text: str) -> str:
+    """Text of any number of lines with nothing in it that acts on a terminal but tabs and the ends of its lines."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING and c not in "\t\n\r" else c for c in text)
     return "".join(escaped)
 
 
@@ -76,6 +86,10 @@ class DataError(DetectionError):
     """An image, annotation, record or label map that cannot be used."""
 
     exit_code = 3
+
+
+class PathError(ConfigError, DataError):
+    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or data was to be there."""
 
 
 class DivergedError(DetectionError):

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from detection.errors import visible
+
 _REDRAW_SECONDS = 0.2  # on a terminal
 _WINDOW_SECONDS = 60.0  # over which the rate is measured, so that a stop (an evaluation, a checkpoint) is soon forgotten
 
@@ -99,7 +101,7 @@ class Progress:
     def write(self, text: str) -> None:
         """Prints a message of its own lines; on a terminal the progress line moves below it."""
         self._wipe()
-        self._stream.write(text if text.endswith("\n") else text + "\n")
+        self._stream.write(visible(text if text.endswith("\n") else text + "\n"))
         self._stream.flush()
 
     def close(self) -> None:

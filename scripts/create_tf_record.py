@@ -34,7 +34,9 @@ flags.DEFINE_string("output_path", None, "The same as --output.")
 flags.DEFINE_integer("num_shards", 0, "Number of record files; 0 for one every 128 MiB of images.", lower_bound=0, upper_bound=99999)
 flags.DEFINE_string("label_map_path", "", "Read if it exists, otherwise made, classes by alphabet. Default: label_map.pbtxt beside --output.")
 flags.DEFINE_enum("on_bad", "skip", ["skip", "fail", "fix"], "Bad images and boxes: leave out; check all, but write nothing; or repair what can be.")
-flags.DEFINE_float("max_bad_percent", 50.0, "Write nothing if more of the images or boxes than this are bad.", lower_bound=0.0, upper_bound=100.0)
+flags.DEFINE_float(
+    "max_bad_percent", 50.0, "Write nothing if more of the images or boxes (those of bad images too) are bad.", lower_bound=0.0, upper_bound=100.0
+)
 flags.DEFINE_bool("ignore_difficult_instances", False, "Leave out objects marked difficult.")
 flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are bad.", lower_bound=1)
 flags.DEFINE_bool("overwrite", False, "Replace records that exist.")

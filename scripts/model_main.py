@@ -31,6 +31,9 @@ flags.DEFINE_integer("early_stop_after", 0, "Stop after so many evaluations with
 flags.DEFINE_integer("log_every_n", 100, "Steps between summaries.", lower_bound=1)
 flags.DEFINE_bool("record_summaries", True, "Write events for TensorBoard.")
 
+flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do about records that cannot be used: stop, or name them and go without.")
+flags.DEFINE_integer("max_bad_records", 100, "With --on_bad_record=skip: more bad records than this, in one input, are an error.", lower_bound=0)
+
 flags.DEFINE_string("checkpoint_dir", None, "Only evaluate: the checkpoints of this folder.")
 flags.DEFINE_bool("run_once", False, "With --checkpoint_dir: evaluate the newest checkpoint and leave, instead of waiting for more.")
 flags.DEFINE_integer("eval_timeout", 3600, "With --checkpoint_dir: seconds without a new checkpoint before leaving.", lower_bound=0)
@@ -77,6 +80,8 @@ def main(argv: list[str]) -> None:
         stop_after=FLAGS.early_stop_after,
         allow_config_change=FLAGS.allow_config_change,
         allow_unused_checkpoint_variables=FLAGS.allow_unused_checkpoint_variables,
+        skip_bad_records=FLAGS.on_bad_record == "skip",
+        max_bad_records=FLAGS.max_bad_records,
         seed=FLAGS.seed,
         summaries=FLAGS.record_summaries,
     )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
+from detection.config.rules import short
 from detection.config.walk import join
 
 MAX_IMAGE = 100_000_000  # pixels, as of the images that are read: 1.2 GB of float32
@@ -36,6 +37,8 @@ _ROWS = Limit(100_000, "so many rows are kept for every image, whether there are
 _DRAWN = Limit(100_000, "so many regions of every image are computed at once")
 _SIDE = Limit(100_000, "it is a side of an image, in pixels")
 _BATCH = Limit(1_000_000, "all images of a batch are in memory together")
+_MULTIPLIER = Limit(4, "weights grow with its square")
+_MIN_DEPTH = Limit(512, "every layer gets at least so many channels")
 _PER_CELL = "every cell of a map has an anchor for each"
 _QUEUED = "all of them are in memory together"
 
@@ -53,15 +56,13 @@ LIMITS: dict[str, dict[str, Limit]] = {
         "maxpool_kernel_size": Limit(512, "it lies within the crop"),
         "maxpool_stride": Limit(512, "it lies within the crop"),
     },
-    **dict.fromkeys(
-        ("SsdFeatureExtractor", "FasterRcnnFeatureExtractor"),
-        {
-            "depth_multiplier": Limit(4, "weights grow with its square"),
-            "min_depth": Limit(512, "every layer gets at least so many channels"),
-            "num_layers": Limit(20, "each further map has half the side of the one before it, so the last ones would be single cells"),
-            "pad_to_multiple": Limit(10_000, "images are padded to it, in pixels"),
-        },
-    ),
+    "SsdFeatureExtractor": {
+        "depth_multiplier": _MULTIPLIER,
+        "min_depth": _MIN_DEPTH,
+        "num_layers": Limit(20, "each further map has half the side of the one before it, so the last ones would be single cells"),
+        "pad_to_multiple": Limit(1024, "even the smallest image is padded to it, in pixels"),
+    },
+    "FasterRcnnFeatureExtractor": {"depth_multiplier": _MULTIPLIER, "min_depth": _MIN_DEPTH},
     "ConvolutionalBoxPredictor": {
         "min_depth": _WIDTH,
         "max_depth": _WIDTH,
@@ -122,15 +123,11 @@ def too_large(message: Message, path: str, name: str) -> Iterator[str]:
 
 def _fields(message: Message, path: str, name: str) -> Iterator[str]:
     for field, limit in LIMITS.get(name, {}).items():
-        if field not in message.DESCRIPTOR.fields_by_name:
-            continue
         value = getattr(message, field)
         numbers = [(field, value)] if isinstance(value, int | float) else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
         for place, number in numbers:
             if math.isfinite(number) and number > limit.high:
-                yield f"{join(path, place)} ({number:g}) is more than {limit.high:,}: {limit.reason}" if isinstance(number, float) else (
-                    f"{join(path, place)} ({number}) is more than {limit.high:,}: {limit.reason}"
-                )
+                yield f"{join(path, place)} ({short(number)}) is more than {limit.high:,}: {limit.reason}"
 
 
 def _ssd(message: Message, path: str) -> Iterator[str]:

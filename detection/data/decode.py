@@ -2,11 +2,9 @@
 
 Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image,
 lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are expected, labels outside the label
-map, images of more pixels than `types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted
-(`remarks.Remarks`): boxes that stick out a little are clipped, boxes without area are dropped.
-
-Where class/text and class/label of a box disagree, the text is used and a remark made, not an error: records stay usable with another numbering, as
-with the TF Object Detection API. Validation (`validate.validate_records`) is stricter and refuses such records.
+map, a class/text that the label map gives another id than class/label (one of them is wrong, and nobody knows which), images of more pixels than
+`types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted (`remarks.Remarks`): boxes that stick out a little
+are clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the same, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
 WebP (not animated) and GIF (first frame).
@@ -30,6 +28,8 @@ from detection.types import MAX_PIXELS
 STORE = "store a whole JPEG, PNG, BMP, GIF or WebP file"
 TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may stick out before it must be a mistake
 
+ABSENT = -1  # stands for a height or width that the record does not hold; some tools write it
+
 _OBJECT = "image/object/"
 _BOX = f"{_OBJECT}bbox/"
 _AREA, _WEIGHT = f"{_OBJECT}area", f"{_OBJECT}weight"
@@ -49,7 +49,7 @@ _LISTS = {
 }
 _FEATURES = {
     **{key: tf.io.FixedLenFeature((), tf.string, "") for key in _STRINGS},
-    **{key: tf.io.FixedLenFeature((), tf.int64, -1) for key in _NUMBERS},
+    **{key: tf.io.FixedLenFeature((), tf.int64, ABSENT) for key in _NUMBERS},
     **{key: tf.io.RaggedFeature(dtype) for key, dtype in _LISTS.items()},
 }
 
@@ -79,7 +79,7 @@ class Decoder(NamedTuple):
         image.set_shape([None, None, 3])
         shape = tf.shape(image)[:2]
         labels = self.lookup(features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"])
-        checked = self._check_values(record, features, shape, boxes, labels.ids, labels.known)
+        checked = self._check_values(record, features, shape, boxes, labels)
         with tf.control_dependencies([checked]):
             clipped = tf.clip_by_value(boxes, 0.0, 1.0)
         is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], count, 0) > 0
@@ -104,21 +104,21 @@ class Decoder(NamedTuple):
             {
                 "zero_area": tf.math.count_nonzero(empty),
                 "clipped": tf.math.count_nonzero(tf.reduce_any(boxes != clipped, axis=1) & ~empty),
-                "disagreeing": labels.disagreeing,
                 "unknown_label": tf.math.count_nonzero(~labels.known),
             },
-            {"disagreeing": lambda: _disagreement(features, labels)},
         )
         drop = empty | ~labels.known
         sample = tf.cond(tf.reduce_any(drop), lambda: keep_rows(sample, ~drop), lambda: sample)
         return sample, SampleInfo(_source_id(record, features), shape)
 
     def _check_values(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, boxes: tf.Tensor, ids: tf.Tensor, known: tf.Tensor
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, boxes: tf.Tensor, labels: Labels
     ) -> tf.Tensor:
         """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails it."""
-        said = tf.cast(tf.stack([features["image/height"], features["image/width"]]), tf.int32)
-        size_fits = tf.reduce_all((said == shape) | (said == -1))
+        ids, known = labels.ids, labels.known
+        said = tf.stack([features["image/height"], features["image/width"]])
+        size_fits = tf.reduce_all((said == tf.cast(shape, tf.int64)) | (said == ABSENT))
+        agrees = labels.disagreeing == 0
         broken = tf.reduce_any(~tf.math.is_finite(boxes), axis=1)
         inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
         outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
@@ -143,6 +143,8 @@ class Decoder(NamedTuple):
                 value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(features[key], row)))
                 what = tf.strings.join(["of box ", tf.strings.reduce_join(tf.strings.as_string(row)), " is ", value])
                 check_record(~tf.reduce_any(wrong), record, key, what, "write a finite number, 0 or higher")
+            fix = f"{self.label_source} gives them two ids: correct the records, or the map"
+            check_record(agrees, record, f"{_OBJECT}class", tf.strings.join(["of ", _disagreement(features, labels)]), fix)
             row = tf.where(unknown)[:1, 0]
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(ids, row)))
@@ -152,7 +154,7 @@ class Decoder(NamedTuple):
             check_record(~tf.reduce_any(unknown), record, "label", what, f"not a class of {self.label_source}: add it there or correct the records")
             return tf.constant(False)
 
-        fine = size_fits & ~tf.reduce_any(broken | inverted | outside | unknown) & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
+        fine = size_fits & agrees & ~tf.reduce_any(broken | inverted | outside | unknown) & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
         return tf.cond(fine, lambda: tf.constant(True), fail)
 
 
@@ -193,9 +195,8 @@ def _disagreement(features: dict[str, tf.Tensor], labels: Labels) -> tf.Tensor:
     texts, numbers = features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"]
     count = tf.minimum(tf.size(texts), tf.size(numbers))
     row = tf.where((labels.ids[:count] != numbers[:count]) & (labels.ids[:count] >= 0))[:1, 0]
-    text = tf.strings.regex_replace(tf.gather(texts, row), r"\s+", " ")
     number, meant, label = (tf.strings.as_string(values) for values in (row, tf.gather(labels.ids, row), tf.gather(numbers, row)))
-    return tf.strings.reduce_join(tf.strings.join(["box ", number, ": text '", text, "' is ", meant, ", label is ", label]))
+    return tf.strings.reduce_join(tf.strings.join(["box ", number, ": text '", tf.gather(texts, row), "' has id ", meant, ", label is ", label]))
 
 
 def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:

@@ -51,9 +51,9 @@ def length_of(header: bytes) -> int | None:
 
 
 def ends_whole(stream: BinaryIO, size: int) -> bool | None:
-    """Whether a file of `size` bytes ends where a record does; True for an empty one, None where the last record may be longer than what is looked at.
+    """Whether a file of `size` bytes ends where a record does, by its end alone, of which it reads as much as the last record takes.
 
-    Reads the end of the file, as much as the last record takes.
+    True for an empty file; None where the last record may be longer than what is looked at.
     """
     read = _TAIL
     while size:
@@ -83,7 +83,7 @@ def _headers(data: bytes, start: int, size: int) -> Iterator[int]:
 
 def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
     """Where, from `offset` on, the next whole record begins whose checksums are right; None where none does."""
-    block, overlap = 1 << 22, HEADER - 1
+    block, overlap = 1 << 20, HEADER - 1
     while offset < size:
         stream.seek(offset)
         data = stream.read(block + overlap)
@@ -91,7 +91,7 @@ def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
             return None
         lengths = np.ndarray((len(data) - HEADER + 1,), "<u8", data, strides=(1,))
         ends = np.arange(len(lengths), dtype=np.int64) + offset + HEADER + FOOTER
-        for place in np.flatnonzero((lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)):
+        for place in np.flatnonzero((lengths > 0) & (lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)):
             length = length_of(data[place : place + HEADER])
             if length is not None and _is_whole(stream, offset + int(place), length):
                 return offset + int(place)

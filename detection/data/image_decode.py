@@ -10,14 +10,16 @@ return. `recover` adds the missing end marker instead, and decodes as always.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
 from detection.data import image_header
 from detection.types import MAX_PIXELS
 
-_GREY = 128  # libjpeg fills with it what is not there
 _END = b"\xff\xd9"
+_FILLINGS = tuple(bytes(step * number % 251 for number in range(1, 400)) for step in (17, 170))  # any bytes but 255; bits 0001... and 1010...
 
 
 class UndecodableImage(Exception):
@@ -49,14 +51,62 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise UndecodableImage(f"a damaged {header.kind}: {reason_of(error)}") from error
 
 
-def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, float] | None:
-    """Of a JPEG whose end is missing the pixels, and the part of its lines that is there (the rest is grey); None if that is not what is wrong."""
+class Recovered(NamedTuple):
+    """What is left of a JPEG whose end is missing."""
+
+    pixels: np.ndarray  # uint8 [h, w, 3]
+    part: float  # of its lines, from the top, that its data decide; what is below is invented
+    lacks_scans: bool  # whole passes over the image are missing: detail or colour everywhere
+
+
+def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
+    """The pixels of a JPEG whose end is missing; None if that is not what is wrong with it.
+
+    Which lines its data decide shows when other data follow: the row of blocks in which the first line then changes is not decided, nor what lies
+    below. With restart markers the decoder skips what follows unless it begins with the next of them.
+    """
+    data = data.rstrip(b"\xff")  # Half a marker.
     try:
         pixels = decode(data + _END, max_pixels)
     except UndecodableImage:
         return None
-    filled = np.flatnonzero((pixels != _GREY).any((1, 2)))
-    return pixels, (filled[-1] + 1) / len(pixels) if filled.size else 0.0
+    scan = data[data.rfind(b"\xff\xda") :]
+    restart = bytes([0xFF, 0xD0 + sum(scan.count(bytes([0xFF, marker])) for marker in range(0xD0, 0xD8)) % 8])
+    first = len(pixels)
+    for tail in [start + filling for start in (b"", restart) for filling in _FILLINGS]:
+        try:
+            changed = np.flatnonzero((decode(data + tail + _END, max_pixels) != pixels).any((1, 2)))
+        except UndecodableImage:  # The decoder came to read them.
+            changed = np.zeros(1, np.int64)
+        first = int(min([first, *changed[:1]]))
+    if first < len(pixels):
+        first = (first + 1) // _block_rows(data) * _block_rows(data)  # Colour is smoothed over the edge of a block by one line.
+    return Recovered(pixels, first / len(pixels), _lacks_scans(data))
+
+
+def _block_rows(data: bytes) -> int:
+    """Lines that are coded together: 8, or more where colour has fewer lines than brightness."""
+    frame = image_header.jpeg_frame(data)
+    factors = data[frame + 9 :: 3][: data[frame + 7]]
+    return 8 * max([factor % 16 for factor in factors if 1 <= factor % 16 <= 4], default=4)
+
+
+def _lacks_scans(data: bytes) -> bool:
+    """Whether the scans of a JPEG leave out coefficients of a component, or bits of them (one scan of all in a baseline JPEG, many otherwise)."""
+    frame = image_header.jpeg_frame(data)
+    components = set(data[frame + 8 :: 3][: data[frame + 7]])
+    missing = {(component, coefficient) for component in components for coefficient in range(64)}
+    place = data.find(b"\xff\xda", frame)
+    while place >= 0:
+        count = data[place + 4] if place + 4 < len(data) else 0
+        end = place + 5 + 2 * count
+        if end + 3 <= len(data):
+            start, stop, bits = data[end : end + 3]
+            if bits % 16 == 0:
+                chosen = {data[place + 5 + 2 * number] for number in range(count)}
+                missing -= {(component, coefficient) for component in chosen for coefficient in range(start, min(stop, 63) + 1)}
+        place = data.find(b"\xff\xda", place + 2)
+    return bool(missing)
 
 
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:

@@ -15,6 +15,7 @@ share the work: every one decodes only its part.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import secrets
 from collections.abc import Callable, Sequence
@@ -22,18 +23,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
-from detection.data import mixing, proposal_files, shards
+from detection.data import damage, mixing, proposal_files, shards
+from detection.data.bad_records import BadRecords
 from detection.data.decode import Decoder
 from detection.data.labels import LabelLookup
 from detection.data.proposals import FileProposals, ProposalSource, RecordProposals, to_batch
-from detection.data.reading import iterate, translate
+from detection.data.reading import iterate, translate, why
 from detection.data.remarks import Remarks
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation, Record, Sample, SampleInfo, keep_rows
 from detection.types import Category, Example, Groundtruth, ImageBatch, ImageInfo
 
-__all__ = ["InputOptions", "eval_dataset", "iterate", "train_dataset", "translate"]
+__all__ = ["InputOptions", "checker", "count_records", "eval_dataset", "iterate", "train_dataset", "translate"]
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
 
@@ -62,11 +65,21 @@ class InputOptions:
     num_readers: int = 64
     read_block_length: int = 32
     num_prefetch_batches: int = 2
+    bad_records: BadRecords | None = None  # to leave out; None: a bad record is an error
     cache: bool = False  # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
 
     def shards(self) -> tuple[str, ...]:
         """The files, sorted; errors name `field`."""
-        return shards.list_shards(self.paths, self.field)
+        return self.listed(self.paths)
+
+    @property
+    def boxes_field(self) -> str:
+        """Where `max_number_of_boxes` comes from, for messages."""
+        return self.field.replace("tf_record_input_reader.input_path", "max_number_of_boxes")
+
+    def listed(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The files of some of the paths."""
+        return shards.list_shards(paths, self.field, damaged=self.bad_records is not None)
 
 
 def train_dataset(
@@ -98,6 +111,7 @@ def train_dataset(
         ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
     """
     remarks = Remarks() if remarks is None else remarks
+    _warn_of_cut_boxes(options)
     decode = _decoder(options, remarks)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
@@ -129,7 +143,8 @@ def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, re
     """
     remarks = Remarks() if remarks is None else remarks
     decode = _decoder(options, remarks)
-    records = _read_in_order(options.shards())
+    options = _with_room(options, options.shards())
+    records = _read_in_order(options, options.shards())
     if options.sample_1_of_n_examples > 1:
         records = records.shard(options.sample_1_of_n_examples, 0)
 
@@ -150,7 +165,8 @@ def count_records(options: InputOptions) -> int:
 
 
 def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
-    return -(-sum(shards.count_records(path) for path in files) // options.sample_1_of_n_examples)
+    known = options.bad_records.counts if options.bad_records else {}
+    return -(-sum(known[path] if path in known else shards.count_records(path) for path in files) // options.sample_1_of_n_examples)
 
 
 class _Decoded(NamedTuple):
@@ -159,6 +175,24 @@ class _Decoded(NamedTuple):
     sample: Sample
     info: SampleInfo
     record: Record
+
+
+def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
+    """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads."""
+    decode = _decoder(options, Remarks())
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)])
+    def decoded(path: tf.Tensor, number: tf.Tensor, serialized: tf.Tensor) -> list[tf.Tensor]:
+        return tf.nest.flatten(decode(Record(path, number, serialized)))
+
+    def check(path: str, number: int, serialized: bytes) -> str | None:
+        try:
+            decoded(tf.constant(path), tf.constant(number, tf.int64), tf.constant(serialized))
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            return why(error, serialized)
+        return None
+
+    return check
 
 
 def _decoder(options: InputOptions, remarks: Remarks) -> Callable[[Record], _Decoded]:
@@ -184,7 +218,7 @@ def _mixed_stream(options: InputOptions, decode: Callable[[Record], _Decoded], s
     """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there are any."""
     if not options.weights:
         return _stream(options, options.shards(), decode, seed, position)
-    groups = [shards.list_shards([path], options.field) for path in options.paths]
+    groups = [options.listed([path]) for path in options.paths]
     starts = mixing.taken(options.weights, seed, position)
     streams = [_stream(options, files, decode, seed + number, start) for number, (files, start) in enumerate(zip(groups, starts, strict=True))]
     return tf.data.Dataset.choose_from_datasets(streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False)
@@ -196,7 +230,7 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
     # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
     seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda number: seed * 1_000_003 + number)
 
-    cached = _read_in_order(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache() if options.cache else None
+    cached = _read_in_order(options, files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache() if options.cache else None
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         _allow_global_seed_zero()
@@ -205,7 +239,7 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
             elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
         if options.sample_1_of_n_examples > 1:
             elements = elements.shard(options.sample_1_of_n_examples, 0)
-        return elements
+        return elements.concatenate(_nothing_unless_empty(options, files, elements))
 
     stream = seeds.flat_map(_as_is(epoch))
     return stream.skip(skipped) if skipped else stream
@@ -218,8 +252,37 @@ def _allow_global_seed_zero() -> None:
         graph.seed = 1
 
 
-def _read_in_order(files: tuple[str, ...]) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(_as_is(_read_shard))
+def _nothing_unless_empty(options: InputOptions, files: tuple[str, ...], like: tf.data.Dataset) -> tf.data.Dataset:
+    """No elements, spelt like those of `like`; fails where the files hold no record any more: epoch after empty epoch would be read for ever."""
+
+    def check(_: tf.Tensor) -> tf.data.Dataset:
+        count = _read_in_order(options, files).take(1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
+        gone = tf.debugging.Assert(count > 0, ["the record files hold no record"])
+        with tf.control_dependencies([gone]):
+            return like.take(tf.identity(count) * 0)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(_as_is(check))
+
+
+def _warn_of_cut_boxes(options: InputOptions) -> None:
+    """Before training, where manifests say it; otherwise it is said of the first record that has too many (`Remarks`)."""
+    most = max((shards.known_most_boxes(path) or 0 for path in options.shards()), default=0)
+    if most > options.max_number_of_boxes:
+        what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"
+        logging.warning("%s: those beyond are not learnt; set it to %d to learn from all", what, most)
+
+
+def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
+    """For evaluation, which must know all boxes of an image: room for as many as any record holds."""
+    most = max((shards.most_boxes(path) for path in files), default=0)
+    if most <= options.max_number_of_boxes:
+        return options
+    logging.warning("%s is %d; a record holds %d boxes, and evaluation takes all of them", options.boxes_field, options.max_number_of_boxes, most)
+    return dataclasses.replace(options, max_number_of_boxes=most)
+
+
+def _read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(_as_is(functools.partial(_read_shard, options)))
 
 
 def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
@@ -229,14 +292,25 @@ def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tenso
     if options.shuffle and len(files) > 1:
         paths = paths.shuffle(min(max(options.filenames_shuffle_buffer_size, 1), len(files)), seed=seed)
     if readers == 1:
-        return paths.flat_map(_as_is(_read_shard))
+        return paths.flat_map(_as_is(functools.partial(_read_shard, options)))
     block = max(options.read_block_length, 1)
-    return paths.interleave(_as_is(_read_shard), readers, block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return paths.interleave(_as_is(functools.partial(_read_shard, options)), readers, block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
-    """Records of one file with their addresses."""
-    return tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate().map(_as_is(lambda index, serialized: Record(path, index, serialized)))
+def _read_shard(options: InputOptions, path: tf.Tensor) -> tf.data.Dataset:
+    """Records of one file with their addresses, without the bad ones that are known."""
+    bad = options.bad_records
+    if bad is not None and bad.damaged:
+        records = damage.read_stretches(path, bad.damaged)
+    else:
+        records = tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate()
+        records = records.map(_as_is(lambda index, serialized: Record(path, index, serialized)))
+    if bad is None or not bad.found:
+        return records
+    addresses = [(name, number) for name, numbers in bad.numbers().items() for number in numbers]
+    names, numbers = tf.constant([name for name, _ in addresses]), tf.constant([number for _, number in addresses], tf.int64)
+    mine = tf.boolean_mask(numbers, names == path)
+    return records.filter(_as_is(lambda record: ~tf.reduce_any(mine == record.index)))
 
 
 def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks: Remarks) -> Example:
@@ -245,7 +319,7 @@ def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks:
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
     found = tf.shape(sample.boxes)[0]
-    remarks.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)})
+    remarks.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)})
     count = tf.minimum(found, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)

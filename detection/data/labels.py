@@ -1,7 +1,7 @@
 """From what a record says about a class (a text, a number) to a label id.
 
-Where a label map is given, the text wins over the number: records stay usable with another numbering. A text is looked up among names and
-display names, and the larger id wins (TF Object Detection API). The number counts where there is no text.
+Where a label map is given, the text is looked up among its names and display names; of two classes called alike the larger id wins (TF Object
+Detection API). The number counts where there is no text. Where both are there and mean two classes, they disagree, which is an error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from detection.data.tables import text_table
 
 
 class Labels(NamedTuple):
@@ -35,8 +37,7 @@ class LabelLookup:
         with tf.device("/cpu:0"):
             self._texts = None
             if merged:
-                pairs = tf.lookup.KeyValueTensorInitializer(list(merged), list(merged.values()), tf.string, tf.int64)
-                self._texts = tf.lookup.StaticHashTable(pairs, default_value=-1)
+                self._texts = text_table(merged)
         known = [label_id for label_id in ids if label_id >= 1 and (not num_classes or label_id <= num_classes)]
         allowed = [False] * (max(known, default=0) + 1)
         for label_id in known:

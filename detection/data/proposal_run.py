@@ -24,7 +24,7 @@ import filelock
 import numpy as np
 from absl import logging
 
-from detection import json_text, npz_files
+from detection import files, json_text, npz_files
 from detection.data import proposal_files
 from detection.data.convert.run import in_order
 from detection.data.proposal_files import ProposalFile
@@ -32,7 +32,7 @@ from detection.data.proposal_images import ImageSource, SourceImage, decode
 from detection.data.proposal_methods import Found, Method, ProposalSettings
 from detection.data.proposal_report import ProposalReport, report
 from detection.data.records import write_json
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, PathError
 from detection.files import write_text
 from detection.progress import Progress
 
@@ -108,7 +108,7 @@ def make(
             result = report(found, catalogue.objects_in_pixels(found))
             write_json(f"{output}{proposal_files.REPORT_SUFFIX}", {**result.to_dict(), "settings": decisive})
     except OSError as error:
-        raise DataError(f"{output}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
+        raise PathError(f"{output}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
     return Made(str(output), result, new_images)
 
 

@@ -3,8 +3,8 @@
     for example in iterate(dataset, options): ...
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until
-the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: validate_records.py
-finds everything that is wrong with a data set, and converting again mends it.
+the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is left out is known before a
+run begins (`bad_records`). validate_records.py finds everything that is wrong with a data set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from detection.data.decode import STORE, parse
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.proposals import RecordProposals
 from detection.data.record_errors import describe, find
-from detection.errors import DataError
+from detection.errors import DataError, printable
 
 if TYPE_CHECKING:
     from detection.data.input import InputOptions
@@ -102,6 +102,16 @@ def find_undecodable(paths: Iterable[str]) -> DataError | None:
                 if reason is not None:
                     return DataError(describe(path, index, *reason))
     return None
+
+
+def why(error: BaseException, serialized: bytes) -> str:
+    """What is wrong with a record that failed with `error`, without its address."""
+    marked = find(error)
+    if marked is not None:
+        return str(marked).partition(", record ")[2].partition(": ")[2]
+    tensorflow = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+    field, value, _ = _reason(serialized) or ("", f"cannot be decoded ({tensorflow})", "")
+    return printable(f"{field} {value}").strip()
 
 
 def _reason(serialized: bytes) -> tuple[str, str, str] | None:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
-from detection.data.decode import TOLERANCE
+from detection.data.decode import ABSENT, TOLERANCE
 from detection.data.proposal_check import KnownProposals
 from detection.data.proposal_check import check as check_proposals
 from detection.data.records import RecordBox, RecordImage
@@ -26,6 +26,7 @@ _DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
 _SIDES = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 _PROPOSAL_SIDES = tuple(f"image/proposal/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 _PROPOSAL_SCORE = "image/proposal/score"
+_SINGLE = ("image/encoded", "image/filename", "image/source_id", "image/height", "image/width")
 _PER_BOX = (_LABEL, _TEXT, _AREA, _DIFFICULT, _CROWD, "image/object/group_of", _WEIGHT)
 _KINDS = {
     "bytes_list": ("image/encoded", "image/format", "image/filename", "image/source_id", "image/key/sha256", _TEXT),
@@ -111,6 +112,9 @@ class _Record:
         self._where = f"record {number} ({name})" if name else f"record {number}"
         for field, value in mistyped:
             self.fault("field_type", field, value)
+        for field in _SINGLE:
+            if len(self.values[field]) > 1:
+                self.fault("field_length", field, f"{len(self.values[field])} values, of one image; training refuses more than one")
         if not self.source_id:
             self.fault("source_id_absent", "image/source_id", "")
 
@@ -130,14 +134,13 @@ class _Record:
         """Decodes the image and compares the fields about it; None where it cannot be decoded."""
         encoded = self.first("image/encoded")
         try:
-            loaded = images.check(encoded, self._shard, max_pixels=max_pixels)
+            loaded = images.check(encoded, self._shard, max_pixels=max_pixels, in_record=True)
         except images.BadImage as error:
             self.fault(error.fault.kind, "image/encoded", error.fault.value)
             return None
         for note in loaded.faults:
-            if note.kind != "image_transcoded":  # Nothing is stored here; the line below tells.
-                self.fault(note.kind, "image/encoded", note.value)
-        actual = loaded.format if loaded.encoded is encoded else "neither JPEG nor PNG"
+            self.fault(note.kind, "image/encoded", note.value)
+        actual = loaded.format if loaded.format in ("jpeg", "png") else f"{loaded.format}, neither JPEG nor PNG"
         stored = self.text("image/format")
         if stored.lower().replace("jpg", "jpeg") != actual and (stored or actual not in ("jpeg", "png")):
             self.fault("format_differs", "image/format", f"{stored!r}, while the image is {actual}")
@@ -145,10 +148,10 @@ class _Record:
         if sha256 and sha256 != hashlib.sha256(encoded).hexdigest():
             self.fault("sha256_differs", "image/key/sha256", sha256)
         width, height = self.first("image/width"), self.first("image/height")
-        if not width or not height:
-            self.fault("size_absent", "image/width, image/height", f"{width}, {height}")
-        elif (width, height) != (loaded.width, loaded.height):
+        if any(side not in (None, ABSENT, size) for side, size in ((width, loaded.width), (height, loaded.height))):
             self.fault("size_mismatch", "image/width, image/height", f"{width}x{height}, while the image has {loaded.width}x{loaded.height} pixels")
+        elif None in (width, height) or ABSENT in (width, height):
+            self.fault("size_absent", "image/width, image/height", f"{width}, {height}")
         return loaded
 
     def boxes(self, width: int, height: int, classes: Classes) -> Iterator[RecordBox]:
@@ -210,8 +213,9 @@ class _Record:
         elif min(ymin, xmin) < _LOWEST:
             kind = "box_outside"
             shown += f" reaches further out than {TOLERANCE:g} of the image; training refuses it"
-        elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:
-            kind = "box_outside"
+        elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:  # Clipped to the image, as training does, nothing is left.
+            kind = "box_zero_area"
+            shown += " lies outside the image"
         else:
             if min(ymin, xmin) < 0 or max(ymax, xmax) > 1:
                 self.fault("box_clipped", f"box {index}", shown)
@@ -227,7 +231,7 @@ class _Record:
             self.fault("class_unknown", f"box {index}", f"{meant} is not in {classes.source}" if classes.source else f"{meant}; labels start at 1")
             return None
         if label is not None and found != label:
-            value = f"text {text!r} is label {found} in {classes.source}, the record says label {label}; training takes {found}"
+            value = f"text {text!r} is label {found} in {classes.source}, the record says label {label}"
             self.fault("class_disagrees", f"box {index}", value)
         return found or 0
 

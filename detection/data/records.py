@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection import json_text
-from detection.errors import DataError
+from detection import files, json_text
+from detection.errors import DataError, PathError
 from detection.files import write_text
 
 MANIFEST_SUFFIX = ".manifest.json"
@@ -123,6 +123,7 @@ class ShardedWriter:
             raise DataError(f"{self._old[0]}: exists already; choose another output or pass --overwrite")
         self._records = [0] * num_shards
         self._boxes: Counter[tuple[int, str]] = Counter()
+        self._most_boxes = 0
         self._writers: list[tf.io.TFRecordWriter] = []
 
     def __enter__(self) -> ShardedWriter:
@@ -138,6 +139,7 @@ class ShardedWriter:
         with self._explained():
             self._writers[shard].write(serialized)
         self._records[shard] += 1
+        self._most_boxes = max(self._most_boxes, len(image.boxes))
         self._boxes.update((box.label, box.text) for box in image.boxes)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -163,6 +165,7 @@ class ShardedWriter:
             "version": 1,
             "records": sum(self._records),
             "boxes": self._boxes.total(),
+            "max_boxes": self._most_boxes,
             "classes": [{"id": label, "name": text, "boxes": count} for (label, text), count in sorted(self._boxes.items())],
             "shards": shards,
         }
@@ -179,8 +182,7 @@ class ShardedWriter:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error.message).splitlines()[0]
-            raise DataError(f"{self.prefix}: cannot write records: {reason}; check the folder and the space left in it") from error
+            raise PathError(f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
@@ -221,11 +223,11 @@ def _is_shard(entry: object) -> bool:
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Writes JSON that appears complete or not at all; DataError where that fails."""
+    """Writes JSON that appears complete or not at all; PathError where that fails."""
     try:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the folder and the space left in it") from error
+        raise PathError(f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
 
 
 def _shards_of(prefix: Path) -> list[Path]:
@@ -236,11 +238,13 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 def _remove_leftovers(prefix: Path) -> None:
     """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could not)."""
-    pattern = re.compile(r"\." + re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)\.tmp-(\d+)")
+    own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
+    pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        if match and not _is_running(int(match.group(1))):
-            path.unlink()
+        # In containers a process often has the number of the one that was killed in the last.
+        if match and (int(match.group(1)) == os.getpid() or not _is_running(int(match.group(1)))):
+            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

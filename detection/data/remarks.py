@@ -10,12 +10,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from detection.data.sample import Record
+from detection.errors import printable
 
 KINDS = {
     "zero_area": "boxes without area dropped",
     "clipped": "boxes clipped to the image",
     "cut": "boxes beyond max_number_of_boxes dropped",
-    "disagreeing": "boxes whose class/text and class/label disagree (the text was used)",
     "unknown_label": "boxes with a label that is not in the label map dropped",
     "proposals_absent": "images without proposals",
     "proposals_empty": "proposals without area dropped",
@@ -56,16 +56,24 @@ class Remarks:
             noted.append((kind, *rest.rsplit("\n", 1), int(value)))
         totals: dict[str, tuple[int, int, str]] = {}
         for kind, address, more, value in sorted(noted, key=_place):
-            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more else address))
+            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more and kind != "cut" else address))
             totals[kind] = (boxes + value, records + 1, first)
         return totals
 
     def lines(self) -> dict[str, str]:
         """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
-        return {
-            kind: f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})"
+        lines = {
+            kind: printable(f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
+        if "cut" in lines:
+            lines["cut"] += f"; set the input reader's max_number_of_boxes to {self._most()} or more to learn from all"
+        return lines
+
+    def _most(self) -> int:
+        """Boxes of the record that has most of those that were cut."""
+        keys, _ = self._table.export()
+        return max(int(key.rpartition(b"\n")[2]) for key in keys.numpy() if key.startswith(b"cut\n"))
 
 
 def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:

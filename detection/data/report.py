@@ -86,6 +86,8 @@ KINDS = {
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
     "shard_differs": Kind(True, "files that are not what their manifest says"),
+    "shard_empty": Kind(False, "files without records"),
+    "no_records": Kind(True, "sets of files without any record; training refuses them"),
     "record_unreadable": Kind(True, "records that are no tf.Example, or lack what one needs"),
     "field_length": Kind(True, "per-box fields of unequal length"),
     "field_type": Kind(True, "fields of the wrong type"),

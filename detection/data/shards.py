@@ -66,7 +66,8 @@ def _check_start(path: str, field: str, damaged: bool) -> bool:
         check_published(path, manifest)
         expected = manifest["shards"][os.path.basename(path)]
         if expected.get("bytes", size) != size and not damaged:
-            raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; copy or create it again (or delete the manifest)")
+            fix = "copy or create it again (or delete the manifest)"
+            raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; {fix}")
     elif not damaged:
         _check_end(path, size)
     return bool(start)
@@ -122,6 +123,29 @@ def count_records(path: str, until: bool = False) -> int:
                 raise DataError(f"{path}, record {count}: cut short at {size} bytes, or not a TFRecord file; {REMEDY}")
             offset, count = end, count + 1
     return count
+
+
+def known_most_boxes(path: str) -> int | None:
+    """Boxes of the record that has most of them, as the manifest says; None where none does."""
+    most = ({} if "://" in path else read_manifest(path) or {}).get("max_boxes")
+    return most if isinstance(most, int) else None
+
+
+def most_boxes(path: str) -> int:
+    """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where they cannot be read."""
+    known = known_most_boxes(path)
+    if known is not None:
+        return known
+    key = "image/object/bbox/ymin"
+
+    def count(serialized: tf.Tensor) -> tf.Tensor:
+        return tf.size(tf.io.parse_single_example(serialized, {key: tf.io.RaggedFeature(tf.float32)})[key])
+
+    counts = tf.data.TFRecordDataset(path, buffer_size=1 << 20).map(count, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        return int(counts.reduce(tf.constant(0), tf.maximum))
+    except (tf.errors.OpError, UnicodeDecodeError):
+        return 0  # Whoever decodes these records says what is wrong with them, and where.
 
 
 def find_corruption(paths: Iterable[str]) -> DataError | None:

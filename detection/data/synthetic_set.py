@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape
 
+from detection import files
 from detection.config import label_map
 from detection.data import synthetic
 from detection.data.convert import run, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
 from detection.data.report import Report
-from detection.errors import DataError
+from detection.errors import PathError
 
 SIZES = ((320, 240), (360, 270), (400, 300))
 _JPEG_QUALITY = 92
@@ -81,7 +82,7 @@ def make(
             for _ in progress(pool.map(one, range(total)), total, f"drawing {root}", progress_to):
                 pass
     except OSError as error:
-        raise DataError(f"{error.filename or root}: cannot write: {error.strerror or error}; check --output_dir and the space left") from error
+        raise PathError(f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left") from error
     if out is not None:
         out.write(f"{root}: {total} images drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n")
     return dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to)) if records else {}

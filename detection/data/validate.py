@@ -9,23 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import tensorflow as tf
-
 from detection.config.label_map import LabelMap
 from detection.data import proposal_files
 from detection.data.convert import images
 from detection.data.convert.progress import progress
 from detection.data.convert.run import in_order
+from detection.data.damage import Damage, Stretch, stretches
+from detection.data.framing import length_of
 from detection.data.proposal_check import KnownProposals
 from detection.data.record_check import Checked, Classes, check_record
-from detection.data.records import MANIFEST_SUFFIX, RecordImage, manifest_path, read_manifest
+from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.report import Fault, Report
-from detection.errors import DataError
+from detection.data.shards import check_sets
+from detection.errors import DataError, PathError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
-_FRAME = 16  # bytes around a record: length, its checksum, the checksum of the data
 
 
 class _Raw(NamedTuple):
@@ -58,7 +58,7 @@ def validate_records(
         use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
-        DataError: where a pattern matches no file. ConfigError: where one of proposals does.
+        PathError: where a pattern matches no file. ConfigError: where one of proposals does.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -66,6 +66,7 @@ def validate_records(
     classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
+    report.faults += [Fault("shard_differs", line.partition(" ")[0], "", line) for line in check_sets(paths)]
     workers = workers or os.cpu_count() or 1
     known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 
@@ -84,6 +85,8 @@ def validate_records(
             if result.image is not None:
                 report.faults += _across(raw, result.image, sources, labels)
                 report.add(result.image)
+    if not report.found_images and not report.bad:
+        report.faults.append(Fault("no_records", report.title, "", "hold no records; create them again"))
     return report
 
 
@@ -91,7 +94,7 @@ def _matching(pattern: str) -> list[str]:
     found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
     found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
     if not found:
-        raise DataError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
+        raise PathError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
     for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
@@ -130,29 +133,39 @@ def _records(path: str) -> Iterator[_Raw]:
     if head.startswith(_GZIP):
         yield _Raw(path, 0, b"", Fault("shard_unreadable", path, "", "is gzip data; unpack it with gunzip"))
         return
-    number, offset, size = 0, 0, os.path.getsize(path)
-    try:
-        for data in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield _Raw(path, number, data)
+    number, size = 0, os.path.getsize(path)
+    for part in stretches(path):
+        if isinstance(part, Damage):
+            yield _Raw(path, part.number, b"", _of_damage(path, part, number, head, size))
+        elif not isinstance(part, Stretch):
+            yield _Raw(path, *part)
             number += 1
-            offset += len(data) + _FRAME
-    except tf.errors.OpError:
-        item = f"record {number}"
-        value = f"damaged or cut at byte {offset} of {size}; what follows is lost; convert again"
-        if number == 0:
-            item, value = "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged"
-        yield _Raw(path, number, b"", Fault("shard_unreadable", path, item, value))
     try:
         manifest = read_manifest(path)
+        if manifest:
+            check_published(path, manifest)
     except DataError as error:
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", str(error)))
         return
     expected = manifest["shards"].get(Path(path).name) if manifest else None
+    if not size and not expected:
+        yield _Raw(path, 0, b"", Fault("shard_empty", path, "", "holds no records"))
     if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:
             value = f"{number} records can be read, its manifest says {expected['records']}"
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
+
+
+def _of_damage(path: str, damage: Damage, read: int, head: bytes, size: int) -> Fault:
+    """What to say of a place that cannot be read, of a file of which `read` records came before."""
+    end = damage.offset + damage.size
+    if read == 0 and end == size and length_of(head) is None:
+        return Fault("shard_unreadable", path, "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged")
+    how = "cut" if end == size else "damaged"
+    lost = "this record is lost" if damage.records == 1 and end < size else "what follows is lost" if end == size else "what lies between is lost"
+    then = f" up to byte {end}" if end < size else ""
+    return Fault("shard_unreadable", path, f"record {damage.number}", f"{how} at byte {damage.offset} of {size}{then}; {lost}; convert again")
 
 
 def _across(raw: _Raw, image: RecordImage, sources: dict[str, str], labels: dict[str, int]) -> Iterator[Fault]:

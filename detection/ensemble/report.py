@@ -12,6 +12,7 @@ import numpy as np
 
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.table import number
+from detection.markdown import words
 
 BEST, MOST_ACCURATE, DIVERSE = "best single model", "most accurate", "diverse"
 _AP = "DetectionBoxes_Precision/mAP"
@@ -231,7 +232,7 @@ def _numbers(metrics: Mapping[str, float]) -> list[str]:
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Markdown whose columns stand under each other."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, *body)]
+    cells = [[words(cell) for cell in row] for row in (head, *body)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
     lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
     return "\n".join(itertools.chain(lines[:1], [f"| {' | '.join('-' * width for width in widths)} |"], lines[1:]))

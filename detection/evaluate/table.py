@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from detection.errors import printable
 from detection.evaluate.evaluator import PerCategory
 
 _NAME_WIDTH = 32
@@ -11,7 +12,7 @@ _NAME_WIDTH = 32
 
 def overall(metrics: Mapping[str, float]) -> str:
     """One line a tag; tags of single categories (`...ByCategory/<name>` and the like) stand in the other table."""
-    rows = [(tag, number(value)) for tag, value in metrics.items()]
+    rows = [(printable(tag), number(value)) for tag, value in metrics.items()]
     wide = max((len(tag) for tag, _ in rows), default=0)
     return "\n".join(f"  {tag.ljust(wide)}  {value:>8}" for tag, value in rows)
 
@@ -46,4 +47,5 @@ def number(value: float) -> str:
 
 
 def _cut(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + "…"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
+from detection.errors import printable
 from detection.evaluate.drawing import Color, draw_boxes, shorten
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.fonts import font_for
@@ -126,4 +127,4 @@ def _shown(detections: ImageDetections, style: Style) -> ImageDetections:
 
 
 def _name(names: Mapping[int, str], class_: int) -> str:
-    return names.get(class_, f"class {class_ + 1}")
+    return printable(names.get(class_, f"class {class_ + 1}"))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, printable
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.results import coco_box, coco_image_id
 from detection.evaluate.visualize import Style, draw_detections, mosaic
@@ -28,6 +28,7 @@ from detection.types import MAX_PIXELS
 
 JSON_NAME = "detections.json"
 SHEET_NAME = "contact_sheet.jpg"
+_LONGEST_NAME = 255  # bytes of a file's name, as file systems have it
 _SHEET_PICTURES, _SHEET_CELL = 12, 400  # at most so many, each at most so many pixels wide and high
 
 
@@ -122,7 +123,7 @@ def annotate(
                     picture.save(output_dir / names[path], quality=92)
                 if options.contact_sheet and len(shown) < _SHEET_PICTURES:
                     picture.thumbnail((_SHEET_CELL, _SHEET_CELL), Image.Resampling.LANCZOS)
-                    shown.append((Path(path).name, np.asarray(picture)))
+                    shown.append((printable(Path(path).name), np.asarray(picture)))
             if progress:
                 progress.update(len(paths[start : start + options.batch_size]))
         if shown:
@@ -198,6 +199,11 @@ def _identity(path: str | Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def _cut(stem: str, suffix: str, number: int) -> str:
+    """So much of a name that a number and a suffix fit behind it."""
+    return os.fsencode(stem)[: _LONGEST_NAME - len(suffix) - len(f"_{number}")].decode(errors="ignore")
+
+
 def _picture_names(paths: Sequence[str]) -> dict[str, str]:
     """A file name for each picture: the image's own, numbered where two images in different folders share one."""
     names: dict[str, str] = {}
@@ -206,8 +212,8 @@ def _picture_names(paths: Sequence[str]) -> dict[str, str]:
         stem, suffix = Path(path).stem, Path(path).suffix.lower()
         suffix = suffix if suffix in (".jpg", ".jpeg", ".png") else ".png"
         name, number = f"{stem}{suffix}", 2
-        while name.lower() in taken:
-            name, number = f"{stem}_{number}{suffix}", number + 1
+        while name.lower() in taken or len(os.fsencode(name)) > _LONGEST_NAME:
+            name, number = f"{_cut(stem, suffix, number)}_{number}{suffix}", number + 1
         taken.add(name.lower())
         names[path] = name
     return names

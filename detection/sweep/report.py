@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from detection.errors import ConfigError, printable
+from detection.errors import ConfigError
 from detection.files import write_text
+from detection.markdown import code, words
 from detection.sweep import config_texts, figures, page
 from detection.sweep.frontier import critical, frontier, points
 from detection.sweep.quantities import EXTRACTORS, METAS, TIME, devices, extractor_name, memory, meta_name, milliseconds, number
@@ -80,7 +80,7 @@ def markdown(rows: Sequence[Row], drawn: figures.Drawn, *, command: str = "", he
     blocks += ["## Post-processing", shares_table(rows)] if shares(rows) else []
     blocks += ["## Times", times_table(rows)] if any(milliseconds(row) for row in rows) else []
     failed = [row for row in rows if not row.done]
-    blocks += ["## Failed", _table(("configuration", "reason"), [(_code(row.id), row.reason) for row in failed])] if failed else []
+    blocks += ["## Failed", _table(("configuration", "reason"), [(code(row.id), row.reason) for row in failed])] if failed else []
     return "\n\n".join(blocks) + "\n"
 
 
@@ -101,7 +101,7 @@ def frontier_table(rows: Iterable[Row]) -> str:
             "" if row.proposals is None else row.proposals,
         )
         costs = (_shown(memory(row)), _shown(number(row.benchmark, "gflops")))
-        lines.append((f"{point.value:.3f}", *what, _shown(point.cost), *costs, names.get(row.id, ""), _code(row.id)))
+        lines.append((f"{point.value:.3f}", *what, _shown(point.cost), *costs, names.get(row.id, ""), code(row.id)))
     head = ("mAP", "meta-architecture", "feature extractor", "px", "stride", "proposals", "ms", "MiB", "GFLOPs", "", "id")
     return _table(head, lines, right={0, 3, 4, 5, 6, 7, 8})
 
@@ -125,11 +125,11 @@ def shares_table(rows: Iterable[Row]) -> str:
         (one.meta, one.rows, _shown(one.median_milliseconds), _shown(one.worst_milliseconds), f"{one.median_share:.1%}", f"{one.worst_share:.1%}")
         for one in shares(rows)
     ]
-    words = (
+    said = (
         "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a quarter of a second, "
         "what both take alone.\n\n"
     )
-    return words + _table(("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"), lines, right={1, 2, 3, 4, 5})
+    return said + _table(("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"), lines, right={1, 2, 3, 4, 5})
 
 
 def times_table(rows: Iterable[Row]) -> str:
@@ -150,18 +150,18 @@ def times_table(rows: Iterable[Row]) -> str:
         for name in names
     ]
     counts = sorted({row.proposals for row in chosen.values() if row.proposals is not None})
-    words = f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
-    return words + _table(head, lines, right=set(range(1, len(head))))
+    said = f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
+    return said + _table(head, lines, right=set(range(1, len(head))))
 
 
 def _measured(rows: Sequence[Row]) -> str:
     """How many, of what, on what, under which load."""
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
-    counts = ", ".join(f"{count} {_words(name)}" for name, count in kinds.items())
+    counts = ", ".join(f"{count} {words(name)}" for name, count in kinds.items())
     sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
-        sentences.append(f"Timed on {_words('; '.join(devices(done)))}: {_words(_how(done))}; times are medians of one image end to end.")
+        sentences.append(f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to end.")
     load = loads(done)
     if load:
         sentences.append(f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (more than it has cores: times are too long).")
@@ -179,10 +179,10 @@ def _how(rows: Sequence[Row]) -> str:
     parts = []
     timed = [row.benchmark for row in rows if row.benchmark]
     images = "{} runs on one image of noise" if timed and all(one.get("noise") for one in timed) else "{} images"
-    for key, words in (("batch", "batch {}"), ("images", images), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
+    for key, form in (("batch", "batch {}"), ("images", images), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
         values = sorted({row.benchmark[key] for row in rows if row.benchmark and row.benchmark.get(key) is not None})
         many = len(values) > 2 and not isinstance(values[0], str)  # Slow detectors are timed on as many images as the time allows.
-        parts += [words.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
+        parts += [form.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
     has_weights = any(row.train or row.benchmark.get("checkpoint") for row in rows if row.benchmark)
     return ", ".join(parts if has_weights else [*parts, "random weights"])
 
@@ -191,23 +191,8 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-class _Code(str):
-    """A cell whose text is shown as it is."""
-
-
-def _code(text: str) -> _Code:
-    """In so many backticks that none of its own ends it."""
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    return _Code(f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`")
-
-
-def _words(text: object) -> str:
-    """Text that comes from data: nothing in it is markup, or a line of its own."""
-    return re.sub(r"([\\`\[\]<>*])", r"\\\1", printable(text))
-
-
 def _table(head: Sequence[object], lines: Iterable[Sequence[object]], right: set[int] = frozenset()) -> str:
     """A Markdown table; what the rows say cannot end a cell."""
     rule = ["---:" if column in right else "---" for column in range(len(head))]
-    rows = [[(cell if isinstance(cell, _Code) else _words(cell)).replace("|", "\\|") for cell in line] for line in (head, *lines)]
+    rows = [[words(cell) for cell in line] for line in (head, *lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [rows[0], rule, *rows[1:]])

@@ -114,6 +114,9 @@ class _Sweep:
         self._say(self._plan(len(todo)))
         self._look_for_files(todo)
         self._stages.tidy(todo)
+        for one in self._configurations:
+            if self._is_done(one):
+                self._stages.clear(one)  # A sweep that is killed just behind its row has not got to that.
         self._trainings = sum(self._to_train(members) is not None for members in groups(todo))
         with self._signals():
             self._work_off([self._group(members) for members in groups(todo)])

@@ -19,7 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from detection.errors import DetectionError
+from detection import files, json_text
+from detection.errors import ConfigError, DetectionError
 from detection.files import write_text
 
 Job = dict[str, Any]
@@ -33,7 +34,7 @@ class Result:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self.values: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        self.values: dict[str, Any] = json_text.read_object(self._path, allow_nan=True) if self._path.exists() else {}
 
     def add(self, **values: Any) -> None:
         self.values |= values
@@ -45,7 +46,7 @@ class Clock:
 
     def __init__(self, model_dir: str | os.PathLike[str]) -> None:
         self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()
-        self._before = float(self._path.read_text(encoding="utf-8")) if self._path.exists() else 0.0
+        self._before = _seconds_in(self._path)
 
     def seconds(self) -> float:
         return round(self._before + time.monotonic() - self._started, 1)
@@ -53,6 +54,20 @@ class Clock:
     def note(self) -> None:
         with self._lock:
             write_text(self._path, f"{self.seconds()}\n")
+
+
+def _seconds_in(path: Path) -> float:
+    """What the file says; 0 where it is not there, or says nothing that a training can have taken."""
+    try:
+        seconds = float(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return 0.0
+    except ValueError:
+        seconds = -1.0
+    if 0.0 <= seconds < 1e9:
+        return seconds
+    sys.stderr.write(f"warning: {path}: is no number of seconds; the time of this training is counted from now on\n")
+    return 0.0
 
 
 def main(path: str) -> int:
@@ -73,6 +88,12 @@ def main(path: str) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except Exception as error:
+        place = files.explain(error)
+        if place is not None:  # A full disk, say, on which the reason may not fit either.
+            sys.stderr.write(f"error: {place}\n")
+            with contextlib.suppress(OSError):
+                result.add(failed=place)
+            return ConfigError.exit_code
         traceback.print_exc()
         result.add(failed=f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return 1
@@ -175,4 +196,5 @@ def _out_of_memory_is_an_error():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which asks its stages to stop.
     sys.exit(main(sys.argv[1]))

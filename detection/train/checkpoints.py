@@ -228,17 +228,16 @@ def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, 
 def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]) -> None:
     """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are not."""
     missing = sorted(name for name in wanted if name not in found)
+    why = names.cause(wanted, found, names.unused(wanted, found))
+    advice = f"{why}; {_FIX}" if why else _FIX
     if missing:
-        why = names.cause(wanted, found, names.unused(wanted, found))
-        raise ConfigError(
-            f"{prefix}: {_some(missing)} not in the checkpoint "
-            f"({len(wanted) - len(missing)} of {len(wanted)} variables are){f'; {why}' if why else ''}; {_FIX}"
-        )
+        known = f"{len(wanted) - len(missing)} of {len(wanted)} variables are"
+        raise ConfigError(f"{prefix}: {_some(missing)} not in the checkpoint ({known}); {advice}")
     differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
     if differ:
         name = differ[0]
         more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
-        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {_FIX}")
+        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {advice}")
 
 
 def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collection[str], allow: bool) -> None:

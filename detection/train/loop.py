@@ -27,7 +27,7 @@ from detection.data.input import count_records, iterate, train_dataset
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
-from detection.train import checkpoints, cluster, frozen, restore, run_dir, strategies
+from detection.train import checkpoints, cluster, frozen, restore, run_dir, skipping, strategies
 from detection.train.best import Best
 from detection.train.checkpoints import Checkpoints
 from detection.train.evaluation import Evaluation
@@ -85,6 +85,8 @@ def train(
     strategy = strategies.choose() if strategy is None else strategy
     strategies.check_batch(settings.batch_size, strategy)
     with run_dir.claimed(model_dir) as folder:
+        if options.skip_bad_records:
+            pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream)
         run = _Run(pipeline, folder, options, strategy, stream)
         try:
             return run.to_the_end()

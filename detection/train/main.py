@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
@@ -13,7 +15,7 @@ import tensorflow as tf
 from detection import config as config_files
 from detection.builders import pipeline as pipeline_builder
 from detection.errors import ConfigError
-from detection.train import cluster, strategies
+from detection.train import cluster, skipping, strategies
 from detection.train.evaluation import evaluate_checkpoints
 from detection.train.loop import train
 from detection.train.settings import RunOptions
@@ -70,6 +72,8 @@ def run(
     if eval_only.training_data:
         pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)
         model_dir = os.path.join(model_dir, TRAINING_DATA)
+    if options.skip_bad_records:
+        pipeline = skipping.without_bad_records(pipeline, Path(model_dir) / "eval", options.max_bad_records, sys.stderr, training=False)
     return evaluate_checkpoints(
         pipeline,
         eval_only.checkpoint_dir,

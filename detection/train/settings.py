@@ -44,6 +44,8 @@ class RunOptions:
     stop_after: int = 0  # evaluations without a better metric; 0: never stop early
     allow_config_change: bool = False
     allow_unused_checkpoint_variables: bool = False  # fine-tune from the checkpoint of another network too
+    skip_bad_records: bool = False  # leave out records that cannot be used, instead of stopping at the first
+    max_bad_records: int = 100  # that are left out, of one input; more are an error
     seed: int | None = None
     summaries: bool = True
     config_path: str | None = None  # the file that the pipeline was read from

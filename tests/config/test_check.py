@@ -225,6 +225,34 @@ def test_thresholds_that_are_ignored_may_be_anything(ssd):
     assert config.check(changed, check_paths=False) == []
 
 
+@pytest.mark.parametrize("extractor", ["ssd_inception_v2", "ssd_inception_v3"])
+@pytest.mark.parametrize(("value", "said"), [(None, "not set"), ("false", "false")])
+def test_extractors_whose_network_conv_hyperparams_make(ssd, extractor, value, said):
+    """The TF Object Detection API's own rule; its configs of 2018 lack the field, and were built as if it were true."""
+    field = f"{EXTRACTOR}.override_base_feature_extractor_hyperparams"
+    given = [f"{EXTRACTOR}.type={extractor}", *([f"{field}={value}"] if value else [])]
+    told = fault(ssd, *given)
+    assert told.startswith(f"{field} is {said}: ") and "set override_base_feature_extractor_hyperparams: true" in told
+    assert "detection checkpoint" in told and "ImageNet checkpoint" in told
+    assert config.check(config.override(ssd, [*given, f"{field}=true"]), check_paths=False) == []
+
+
+@pytest.mark.parametrize("extractor", ["ssd_mobilenet_v1", "ssd_mobilenet_v2_keras", "ssd_resnet101", "ssd_vgg16", "ssd_inception_resnet_v2"])
+def test_the_other_extractors_have_hyperparameters_of_their_own(ssd, extractor):
+    assert config.check(config.override(ssd, [f"{EXTRACTOR}.type={extractor}"]), check_paths=False) == []
+
+
+def test_hyperparameters_that_no_network_is_made_by(ssd):
+    """SSD's extra layers are always made by them; a two-stage extractor has none."""
+    assert config.check(config.override(ssd, [TWO_STAGE]), check_paths=False) == []
+    field = "model.faster_rcnn.feature_extractor"
+    hyperparams = f"{field}.conv_hyperparams={{ initializer {{ truncated_normal_initializer {{}} }} }}"
+    (warning,) = config.check(config.override(ssd, [TWO_STAGE, hyperparams]), "my.config", check_paths=False)
+    assert warning.startswith(f"my.config: {field}.conv_hyperparams has no effect: ")
+    override = f"{field}.override_base_feature_extractor_hyperparams=true"
+    assert config.check(config.override(ssd, [TWO_STAGE, hyperparams, override]), check_paths=False) == []
+
+
 def test_rules_speak_of_fields_that_exist(ssd):
     from google.protobuf import descriptor_pool
 

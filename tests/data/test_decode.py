@@ -82,18 +82,22 @@ def test_source_id_falls_back_to_something_stable(example, source_id, filename, 
     assert info.source_id == expected
 
 
-def test_text_wins_over_number_and_the_larger_id_wins(example):
-    remarks = Remarks()
-    serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 1, 3])
-    sample, _ = decode(serialized, remarks=remarks)
+def test_a_text_is_looked_up_and_the_larger_id_wins(example):
+    serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 3, 3])
+    sample, _ = decode(serialized)
     np.testing.assert_array_equal(sample.classes, [2, 2, 2])
-    assert remarks.totals()["disagreeing"] == (1, 1, "/data/a.record:4, box 1: text 'Hund' is 3, label is 1")
-    sample, _ = decode(serialized, texts=())
-    np.testing.assert_array_equal(sample.classes, [2, 0, 2])  # no label map: the number counts
-    sample, _ = decode(example(boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 1]))
+    sample, _ = decode(example(boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 3]))
     np.testing.assert_array_equal(sample.classes, [0, 2])  # no text for a box: its number counts
     sample, _ = decode(example(image__object__class__text=["dog"], image__object__class__label=None))
     np.testing.assert_array_equal(sample.classes, [2])
+
+
+def test_a_text_and_a_number_that_mean_two_classes_are_an_error(example):
+    serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 1, 3])
+    line = fault(serialized)
+    assert "/data/a.record, record 4: image/object/class of box 1: text 'Hund' has id 3, label is 1; pets.pbtxt gives them two ids" in line
+    sample, _ = decode(serialized, texts=())
+    np.testing.assert_array_equal(sample.classes, [2, 0, 2])  # no label map: the number counts
 
 
 def test_unknown_labels_stop_or_are_dropped(example):
@@ -204,11 +208,11 @@ def test_huge_images_are_refused_by_their_header(example, format):
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
 def test_headers_state_the_size(picture, format):
-    assert image_header.pixels(tf.constant(stored(picture(200, 300), format))).numpy() == 60_000
+    assert image_header.measure(tf.constant(stored(picture(200, 300), format)))[0].numpy() == 60_000
 
 
 def test_headers_of_nothing():
-    assert [image_header.pixels(tf.constant(data)).numpy() for data in (b"", b"\x89PN", b"text of some length, no image")] == [0, 0, 0]
+    assert [image_header.measure(tf.constant(data))[0].numpy() for data in (b"", b"\x89PN", b"text of some length, no image")] == [0, 0, 0]
 
 
 def test_one_pixel(example):

@@ -50,12 +50,43 @@ def test_elements(numbered):
     assert eval_dataset(numbered(4), RESIZER, 1).element_spec.batch.images.shape.as_list() == [1, 16, 16, 3]
 
 
-def test_more_boxes_than_room_are_cut_and_counted(write, example, options):
+def many_boxes(count: int) -> list[tuple[float, ...]]:
+    return [(0, 0, 0.1 * n, 0.1 * n) for n in range(1, count + 1)]
+
+
+def test_more_boxes_than_room_are_cut_and_counted_in_training(write, example, options):
     remarks = Remarks()
-    settings = options(write(example(boxes=[(0, 0, 0.1 * n, 0.1 * n) for n in range(1, 9)])))
-    groundtruth = next(iter(eval_dataset(settings, RESIZER, 1, remarks=remarks))).groundtruth
-    assert groundtruth.counts.numpy().tolist() == [5] and groundtruth.weights.numpy().tolist() == [[1] * 5]
-    assert remarks.totals()["cut"][:2] == (3, 1)
+    settings = options(write(example(boxes=many_boxes(8)), example(boxes=many_boxes(9)), example()), shuffle=False)
+    groundtruth = next(iter(train_dataset(settings, (), RESIZER, 3, seed=0, remarks=remarks))).groundtruth
+    assert groundtruth.counts.numpy().tolist() == [5, 5, 1] and groundtruth.weights.numpy()[0].tolist() == [1] * 5
+    assert remarks.totals()["cut"][:2] == (7, 2)
+    assert remarks.lines()["cut"] == (
+        f"7 boxes beyond max_number_of_boxes dropped, in 2 records (e.g. {settings.paths[0]}:0); "
+        "set the input reader's max_number_of_boxes to 9 or more to learn from all"
+    )
+
+
+def test_evaluation_takes_all_boxes(write, example, options, caplog):
+    """Groundtruth that is cut makes right detections wrong."""
+    settings = options(write(example(boxes=many_boxes(8)), example()), field="eval_input_reader[0].tf_record_input_reader.input_path")
+    remarks = Remarks()
+    with caplog.at_level("WARNING", logger="absl"):
+        groundtruth = next(iter(eval_dataset(settings, RESIZER, 2, remarks=remarks))).groundtruth
+    assert groundtruth.counts.numpy().tolist() == [8, 1] and groundtruth.boxes.shape == (2, 8, 4) and not remarks.lines()
+    assert "eval_input_reader[0].max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them" in caplog.text
+    assert eval_dataset(options(write(example())), RESIZER, 1).element_spec.groundtruth.boxes.shape[1] == 5
+
+
+def test_files_that_lose_their_records_end_training(write, example, options):
+    """An epoch without a record would be followed by the next, for ever."""
+    path = write(example())
+    settings = options(path)
+    batches = iterate(train_dataset(settings, (), RESIZER, 1, seed=0), settings)
+    next(batches)
+    open(path, "wb").close()
+    with pytest.raises(DataError, match="holds no records"):
+        for _, _ in zip(batches, range(10_000), strict=False):
+            pass
 
 
 def test_images_without_boxes_and_with_crowds_only(write, example, options):

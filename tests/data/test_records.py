@@ -107,12 +107,12 @@ def test_unwritable_folder_and_bad_count(tmp_path):
 
 def test_json_that_cannot_be_written_names_the_file_and_leaves_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="absent/report.json: cannot be written: No such file or directory; check"):
+    with pytest.raises(DataError, match="absent/report.json: cannot be written: no such file or directory; check"):
         records.write_json(tmp_path / "absent" / "report.json", {})
-    with pytest.raises(DataError, match="file/report.json: cannot be written: Not a directory"):
+    with pytest.raises(DataError, match="file/report.json: cannot be written: not a directory"):
         records.write_json(tmp_path / "file" / "report.json", {})
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="folder: cannot be written: Is a directory"):
+    with pytest.raises(DataError, match="folder: cannot be written: is a directory"):
         records.write_json(tmp_path / "folder", {})
     assert names(tmp_path) == ["file", "folder"]
 
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_no_part_of_a_report(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(DataError, match="report.json: cannot be written: File too large; check"):
+        with pytest.raises(DataError, match="report.json: cannot be written: file too large"):
             records.write_json(tmp_path / "report.json", ["x" * 100] * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -171,7 +171,27 @@ def test_flipped_bit(tmp_path):
     with open(path, "wb") as stream:
         stream.write(data)
     report = validate_records([path])
-    assert kinds(report) == ["shard_unreadable"] and "record 1" in str(report.faults[0]) and report.images == 1
+    assert kinds(report) == ["shard_unreadable"] and "record 1" in str(report.faults[0]) and "this record is lost" in str(report.faults[0])
+    assert report.images == 2, "the records before it and behind it"
+
+
+@pytest.mark.parametrize("left", [1, 7, 11])
+def test_cut_within_the_header_of_a_record(tmp_path, left):
+    """TensorFlow takes it for the end of the file."""
+    path = shard(tmp_path, example(0), example(1))
+    whole = open(path, "rb").read()
+    for start, before in ((0, 0), (len(whole) // 2, 1)):
+        with open(path, "wb") as stream:
+            stream.write(whole[: start + left])
+        (fault,) = validate_records([path]).bad
+        assert fault.kind == "shard_unreadable" and path in str(fault) and (f"record 1: cut at byte {start}" in str(fault)) == bool(before)
+
+
+def test_no_records_at_all_are_bad_and_one_empty_file_among_others_is_noted(tmp_path):
+    empty, full = shard(tmp_path, name="a.tfrecord"), shard(tmp_path, example(0), name="b.tfrecord")
+    assert [fault.kind for fault in validate_records([empty]).bad] == ["no_records"]
+    report = validate_records([empty, full])
+    assert not report.bad and kinds(report) == ["shard_empty"] and empty in str(report.faults[0])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 CONFIG = (Path(__file__).parent / "tiny.config").read_text(encoding="utf-8")
-LABEL_MAP = 'item { id: 1 name: "circle" }\nitem { id: 2 name: "square \\"of\\" ☃" }\nitem { id: 3 name: "star" }\n'
+# Classes as label maps have them: with the two names of Open Images and COCO, with one, and with the same one twice.
+LABEL_MAP = (
+    'item { id: 1 name: "/m/01x3z" display_name: "circle" }\n'
+    'item { id: 2 name: "square \\"of\\" ☃" }\n'
+    'item { id: 3 name: "star" display_name: "star" }\n'
+)
 _SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.data import labels
 from detection.errors import ConfigError, DataError
 from detection.export import exporter
 from detection.export.predictor import Predictor
@@ -18,6 +20,7 @@ from detection.train import checkpoints
 
 KEEP_ASPECT = "model { ssd { image_resizer { keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } } } }"
 
+STRAY = "FeatureExtractor/MobilenetV1/Conv2d_14_pointwise/BatchNorm/beta"
 STRINGS = ServingInput("encoded_image_string_tensor", "inputs")
 
 
@@ -28,9 +31,11 @@ def varied(trained, tmp_path_factory) -> Path:
     averages = {f"{v.path}/ExponentialMovingAverage": v.numpy() * 0.5 for v in trained.detector.trainable_variables}
     kept = checkpoints.Checkpoints(folder / "model_dir")
     kept.folder.mkdir()
-    kept.save(9, {**checkpoints.by_name(trained.detector), **averages, "global_step": np.int64(9)})
+    stray = {STRAY: np.zeros(4, np.float32)}
+    kept.save(9, {**checkpoints.by_name(trained.detector), **averages, **stray, "global_step": np.int64(9)})
     overrides = ["eval_config.use_moving_averages=true", "model.ssd.post_processing.batch_non_max_suppression.max_total_detections=30"]
-    made = exporter.export(trained.config, str(folder / "model_dir"), str(folder / "out"), STRINGS, overrides, KEEP_ASPECT)
+    given = (trained.config, str(folder / "model_dir"), str(folder / "out"), STRINGS, overrides, KEEP_ASPECT)
+    made = exporter.export(*given, allow_unused_checkpoint_variables=True)
     assert made.step == 9 and "step 9" in made.summary()
     return folder / "out"
 
@@ -38,6 +43,15 @@ def varied(trained, tmp_path_factory) -> Path:
 def test_tf1_clients_find_their_input(varied):
     serve = tf.saved_model.load(str(varied / "saved_model")).signatures["serving_default"]
     assert serve(inputs=tf.stack([tf.io.encode_png(np.zeros((40, 60, 3), np.uint8))]))["detection_boxes"].shape == (1, 30, 4)
+
+
+def test_a_checkpoint_of_another_network_is_exported_on_request_only(varied, trained, tmp_path):
+    """All that the model wants is in it, and a layer that the model does not have."""
+    checkpoint = varied.parent / "model_dir"
+    with pytest.raises(ConfigError, match=rf"model.ckpt-9: {STRAY} has no place in the model.*--allow_unused_checkpoint_variables"):
+        exporter.export(trained.config, str(checkpoint), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert STRAY not in tf.train.load_checkpoint(str(varied / "checkpoint")).get_variable_to_shape_map()
 
 
 def test_averaged_weights_are_exported_under_the_plain_names(varied, trained):
@@ -102,3 +116,18 @@ def test_a_model_is_exported_where_its_label_map_is_not(trained, tmp_path, caplo
     )
     assert "label_map_path /nowhere/map.pbtxt: no such file" in caplog.text
     assert [category.name for category in Predictor.load(tmp_path / "out").categories] == ["category_1", "category_2", "category_3"]
+
+
+def test_after_data_was_read_in_the_same_process_nothing_is_said(trained, tmp_path, capfd):
+    """As after a training: its lookup tables must not turn up in what TensorFlow says while it saves."""
+    labels.LabelLookup((("circle", 1),), (1,), 3)
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    tf.get_logger().addHandler(handler)
+    try:
+        exporter.export(trained.config, trained.checkpoint, str(tmp_path / "exported"))
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert not [message for message in messages if "table_initializer" in message or "collection" in message]
+    assert "table_initializer" not in "".join(capfd.readouterr())

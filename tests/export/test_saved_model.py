@@ -15,15 +15,18 @@ from detection.benchmark.served_graph import ServedGraph
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export import exporter, saved_model
+from detection.export.predictor import Predictor
 from detection.export.saved_model import write_atomically
 from detection.train import checkpoints
+from detection.types import Category
 
 
 def test_everything_lies_where_clients_look(exported, trained):
     assert sorted(path.name for path in exported.iterdir()) == ["checkpoint", "label_map.pbtxt", "pipeline.config", "saved_model"]
-    names = ["circle", 'square "of" ☃', "star"]
+    categories = (Category(1, "/m/01x3z", "circle"), Category(2, 'square "of" ☃'), Category(3, "star", "star"))
+    assert Predictor.load(exported).categories == categories
     for path in (exported / "label_map.pbtxt", exported / "saved_model" / "assets.extra" / "label_map.pbtxt"):
-        assert [category.name for category in label_map.load(path).categories] == names
+        assert label_map.load(path).categories == categories
     assert config.load(exported / "pipeline.config") == config.load(exported.with_name("image_tensor.config"))
     reader = tf.train.load_checkpoint(str(exported / "checkpoint"))
     assert int(reader.get_tensor("global_step")) == 7

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer
 from detection.errors import ConfigError
-from detection.export.serving import INPUT_KEYS, ServingInput, outputs, parse_shape
+from detection.export.serving import INPUT_KEYS, ServingInput, outputs, parse_shape, preparation
 from detection.types import Detections
 
 # Folding rounds each kernel entry once more (relative 6e-8); over some 40 layers the logits of these random networks, which reach tens,
@@ -148,3 +149,17 @@ def test_shapes_from_the_command_line():
     assert parse_shape(["1", "-1", "640", "3"]) == (1, None, 640, 3)
     with pytest.raises(ConfigError, match="--input_shape=1,x"):
         parse_shape(["1", "x"])
+
+
+@pytest.mark.parametrize("resizer", [FixedShapeResizer(height=8, width=8), KeepAspectRatioResizer(min_dimension=8, max_dimension=16)])
+def test_encoded_images_are_measured_before_they_are_decoded(resizer):
+    """A few bytes of a client's must not become gigabytes on the server."""
+    spec = tf.TensorSpec([None], tf.string)
+    prepare = tf.function(preparation(spec, resizer), input_signature=[spec])
+    good = tf.io.encode_png(np.zeros((4, 6, 3), np.uint8)).numpy()
+    assert prepare(tf.constant([good, good])).images.shape[0] == 2
+    bomb = good[:16] + (50_000).to_bytes(4, "big") * 2 + good[24:]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the image is too large"):
+        prepare(tf.constant([good, bomb]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="does not say how large it is"):
+        prepare(tf.constant([good[:8] + b"\0" * 40]))

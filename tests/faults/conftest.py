@@ -40,11 +40,11 @@ class Outcome(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The line of the error, without `error: `; fails unless there is exactly one, and it is the last."""
+        """The line of the error, without `error: `, of several (a config's problems come all at once) the first; nothing may follow them."""
         lines = [line for line in self.err.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("error: ")]
-        assert len(errors) == 1 and lines[-1] == errors[0], self.err
-        return errors[0].removeprefix("error: ")
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        assert errors and lines[-len(errors) :] == [f"error: {error}" for error in errors], self.err
+        return errors[0]
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from absl import logging
     from readers import READERS
 
+    import detection.benchmark.report
     import detection.data.convert.run
     import detection.evaluate.stored
     import detection.export.predictor
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         return name, workers.run_range(prepare, 0, given.inputs or reader.inputs, deadline)
 
     failed = 0
-    print(f"{'reader':20}{'inputs':>9}{'failed':>8}{'a second':>10}  what came out")
+    print(f"{'reader':20}{'inputs':>9}{'failed':>8}{'a second':>10}  what came out", flush=True)
     with ThreadPoolExecutor(given.jobs) as pool:
         for name, done in pool.map(one, names):
             failed += len(done.failures)

@@ -135,7 +135,7 @@ class Work:
         }[name]
 
     def _convert(self, data: str, folder: Path) -> list[str]:
-        voc, split = self.root / data / "voc", ("--format=voc", "--split=train", "--num_shards=3", "--overwrite")
+        voc, split = self.root / data / "voc", ("--format=voc", "--set=train", "--num_shards=3", "--overwrite")
         return ["create_tf_record.py", f"--voc_dir={voc}", f"--output={folder / 'train.record'}", *split]
 
     def begin(self, name: str, folder: Path) -> None:
@@ -216,21 +216,21 @@ class Work:
         _same(checkpoint, checkpoint_files.read(checkpoint_files.locate(of[0] / "checkpoint")), str(folder / "checkpoint"))
 
     def _look_convert(self, folder: Path) -> None:
-        from detection.data import reading, validate
+        from detection.data import shards, validate
 
-        pattern = str(folder / "train.record-*")
-        try:
-            report = validate.validate_records([pattern], None)
-            if report.bad:
-                return
-            paths = reading.files([pattern], "input_path") if hasattr(reading, "files") else sorted(folder.glob("train.record-*-of-*"))
-        except DetectionError:
-            return
-        held = [_digest(path) for path in paths]
-        whole = (self.root / "convert.old", self.reference("convert"))
-        sets = [[_digest(path) for path in sorted(place.glob("train.record-*-of-*"))] for place in whole]
-        if held not in sets:
-            raise HalfWrittenError(f"{pattern}: accepted, and neither the old set nor the new one")
+        pattern = str(folder / "train.record-*-of-?????")
+        readers = {
+            "training": lambda: shards.list_shards([pattern], "input_path"),
+            "validation": lambda: not validate.validate_records([pattern]).bad and sorted(str(path) for path in folder.glob(Path(pattern).name)),
+        }
+        whole = [_digests(sorted(place.glob(Path(pattern).name))) for place in (self.root / "convert.old", self.reference("convert"))]
+        for name, read in readers.items():
+            try:
+                paths = read()
+            except DetectionError:
+                continue
+            if paths and _digests(paths) not in whole:
+                raise HalfWrittenError(f"{pattern}: accepted by {name}, and neither the old set nor the new one")
 
     def _look_sweep(self, folder: Path) -> None:
         from detection.sweep import results
@@ -351,8 +351,8 @@ def _graph(export: Path) -> dict[str, bytes]:
     return {node.name: node.attr["value"].SerializeToString(deterministic=True) for node in nodes if node.op == "Const"}
 
 
-def _digest(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _digests(paths: Iterable[str | Path]) -> list[str]:
+    return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
 
 
 def _same(values: dict, expected: dict, where: object) -> None:

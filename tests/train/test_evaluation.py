@@ -57,11 +57,10 @@ def test_without_regularisation_in_training_there_is_none_in_evaluation(tmp_path
 
 def test_what_was_put_right_in_the_records_is_told_once(tmp_path, caplog):
     pipeline = make_pipeline(tmp_path)
-    pipeline = dataclasses.replace(pipeline, eval_inputs=(dataclasses.replace(pipeline.eval_input, max_number_of_boxes=4),))
-    write_records(tmp_path, boxes=6)
+    write_records(tmp_path, right=1.05)
     options = dataclasses.replace(_QUICK, evaluate_every=2)
     loop.train(pipeline, tmp_path / "run", options=options, num_steps=4, stream=io.StringIO())
-    line = "24 boxes beyond max_number_of_boxes dropped, in 12 records"
+    line = "12 boxes clipped to the image, in 12 records"
     lines = [record.getMessage() for record in caplog.records if line in record.getMessage()]
     assert sum(line.startswith("evaluation records: ") for line in lines) == 1, lines
     assert any(line.startswith("records: ") for line in lines), "the summary at the end of training"

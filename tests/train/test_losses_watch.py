@@ -40,7 +40,7 @@ def test_one_odd_step_is_told_with_its_images(tmp_path, caplog):
 def test_a_record_that_cannot_be_written_does_not_hide_the_divergence(tmp_path):
     watch = _watch(tmp_path / "gone", limit=1)
     _add(watch, 8, float("nan"))
-    with pytest.raises(DivergedError, match=r"images of the first one: image_8 \(.*diverged.json cannot be written: No such file") as raised:
+    with pytest.raises(DivergedError, match=r"images of the first one: image_8 \(.*diverged.json cannot be written: no such file") as raised:
         watch.look("dir/model.ckpt-5")
     assert raised.value.exit_code == 4
 

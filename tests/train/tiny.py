@@ -138,8 +138,8 @@ def make_optimizer(rate: float = 0.01, decay: float | None = None, rule=None) ->
     return OptimizerSettings(rule or Momentum(0.9), Constant(rate), decay)
 
 
-def write_records(folder, images: int = 12, boxes: int = 1) -> str:
-    """A shard of `images` small pictures with `boxes` boxes each, and a glob that finds it."""
+def write_records(folder, images: int = 12, boxes: int = 1, right: float = 0.5) -> str:
+    """A shard of `images` small pictures with `boxes` boxes each, whose right side is at `right`, and a glob that finds it."""
     import io
 
     from PIL import Image
@@ -152,7 +152,7 @@ def write_records(folder, images: int = 12, boxes: int = 1) -> str:
         for index in range(images):
             buffer = io.BytesIO()
             Image.fromarray(rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8)).save(buffer, "PNG")
-            box = RecordBox(0.0, 0.0, 0.5, 0.5, 1 + index % CLASSES, "ab"[index % CLASSES], 16.0)
+            box = RecordBox(0.0, 0.0, 0.5, right, 1 + index % CLASSES, "ab"[index % CLASSES], 16.0)
             image = RecordImage(buffer.getvalue(), "png", SIDE, SIDE, f"{index}.png", f"image_{index}", (box,) * boxes)
             writer.write(to_example(image).SerializeToString())
     return str(folder / "tiny.record-*")

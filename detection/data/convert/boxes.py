@@ -57,6 +57,8 @@ def check(
     frame, mismatch = frame_of(image, width, height, orientation, repair)
     if mismatch:
         faults.append(mismatch)
+        if mismatch.bad:
+            return [], faults
     kept: list[RecordBox] = []
     seen: set[tuple] = set()
     alike = None

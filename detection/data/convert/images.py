@@ -114,7 +114,10 @@ def check(
             header = image_decode.check_header(data, max_pixels)
     except UndecodableImage as error:
         if error.too_large:
-            raise bad("image_too_large", f"{error}; shrink it or raise --max_image_pixels") from error
+            found = image_header.read(data)
+            plain = found.width * found.height > max_pixels
+            value = f"{found.width}x{found.height} pixels, more than {max_pixels}" if plain else str(error)
+            raise bad("image_too_large", f"{value}; shrink it or raise --max_image_pixels") from error
         raise bad("image_unreadable", str(error)) from error
     if kind in ("JPEG", "PNG") or (in_record and kind in image_header.DECODABLE):
         encoded, width, height, kind = data, header.width, header.height, kind.lower()
@@ -131,11 +134,16 @@ def check(
         found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
         if found is None:
             raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}") from error
-        pixels, part = found
-        value = f"the JPEG breaks off after {int(100 * part)} % of its lines" if part < 1 else "the JPEG's end is missing, but none of its lines"
-        if part < _ENOUGH or not repair:
-            fix = "its records must be made again" if in_record else "get it anew" if part < _ENOUGH else "--on_bad=fix keeps what is there"
+        value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
+        if found.lacks_scans:
+            value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
+        elif found.part == 1:
+            value = "the JPEG's end marker is missing, but none of its lines"
+        enough = found.part >= _ENOUGH and not found.lacks_scans
+        if not (enough and repair):
+            fix = "its records must be made again" if in_record else "--on_bad=fix keeps what is there" if enough else "get it anew"
             raise bad("image_truncated", f"{value}; {fix}") from error
+        pixels = found.pixels
         notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
         encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
     if kind == "gif":  # Its first frame may be smaller than what the others need.

@@ -82,11 +82,8 @@ def _folders(source: Source) -> list[_Folder]:
             if not path.is_dir():
                 raise ConfigError(f"{path}: no such folder of {what}; check {flag}")
         label = f"{root.resolve().name}/" if len(source.roots) > 1 else ""
-        folders.append(
-            _Folder(
-                label, FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",)), _split(source, root)
-            )
-        )
+        indices = FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",), every_name=True)
+        folders.append(_Folder(label, *indices, _split(source, root)))
     return folders
 
 
@@ -262,7 +259,7 @@ class _Folder:
                 "annotation_ambiguous",
                 where,
                 "",
-                f"may mean {', '.join(torn)}; name one in <filename>",
+                f"may mean {', '.join(torn[:5])}; name one in <filename>",
                 "annotation left out",
             )
             return _left_out(where, name, fault, file.found_boxes)

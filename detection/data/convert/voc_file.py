@@ -10,6 +10,7 @@ Tags are read whatever their case, namespace and order. Objects given by a <poly
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -96,6 +97,9 @@ def read(path: str) -> VocFile:
 
 
 def _decode(path: str) -> Text:
+    if not os.path.isfile(path):  # Opening a pipe would wait for ever.
+        nowhere = os.path.islink(path) and not os.path.exists(path)
+        raise _Unreadable(f"cannot be read: {'a link that leads nowhere' if nowhere else 'no such file'}")
     try:
         with open(path, "rb") as stream:
             data = stream.read(_MAX_BYTES + 1)

@@ -98,3 +98,91 @@ def test_what_is_kept_is_always_usable(corners, repair, size):
     for box in found:
         ymin, xmin, ymax, xmax = map(np.float32, box[:4])  # as they are stored
         assert 0 <= ymin < ymax <= 1 and 0 <= xmin < xmax <= 1 and box.area > 0
+
+
+@pytest.mark.parametrize(
+    ("corners", "area", "expected"),
+    [
+        ((20, 30, 60, 70), 40 * 40, 20 * 30),  # a half of the width and three quarters of the height are left
+        ((20, 30, 60, 70), 400, 400 * 3 / 8),
+        ((20, 30, 60, 70), None, 20 * 30),
+        ((20, 30, 60, 70), 41 * 41, 20 * 30),  # whole pixels of an outline; never more than what is left
+        ((0, 0, 40, 60), 41 * 61, 41 * 61),  # not clipped: as annotated
+        ((0, 0, 40, 60), 700, 700),
+        ((-1e-9, 0, 20, 30), 300, 300),
+    ],
+)
+def test_area_follows_a_clipped_box(corners, area, expected):
+    (box,), _ = check(corners, area=area)
+    assert box.area == pytest.approx(expected)
+
+
+def test_area_scales_with_the_image():
+    (box,), _ = check((8, 12, 40, 120), declared=(80, 120), repair=True, area=1000.0)
+    assert box.area == 250
+
+
+@pytest.mark.parametrize("area", [2000, 1e18])
+def test_area_larger_than_its_box_is_replaced_and_reported(area):
+    (box,), (fault,) = check((0, 0, 20, 30), area=area)
+    assert box.area == 600 and fault.kind == "area_replaced" and not fault.bad and f"{area:g}" in fault.value
+
+
+FRACTION = (0.1, 0.2, 0.5, 0.6)
+
+
+def test_fractions_are_refused_with_the_fix():
+    found, faults = check(FRACTION, (0, 0, 1, 1))
+    assert not found and [fault.kind for fault in faults] == ["box_fractions"] * 2
+    assert all(fault.bad and fault.action == "box left out" and "--on_bad=fix converts" in fault.value for fault in faults)
+
+
+def test_fractions_are_converted_on_request():
+    found, faults = check(FRACTION, (0, 0, 1.04, 1), repair=True)
+    assert [box[:4] for box in found] == [pytest.approx((0.2, 0.1, 0.6, 0.5)), (0, 0, 1, 1)]
+    assert [fault.kind for fault in faults] == ["box_fractions", "box_fractions", "box_clipped"] and not any(fault.bad for fault in faults)
+    (box,), _ = check(FRACTION, repair=True, area=0.1)
+    assert box.area == pytest.approx(0.1 * 40 * 60)
+    (box,), _ = check(FRACTION, repair=True, declared=(1, 1))
+    assert box[:4] == pytest.approx((0.2, 0.1, 0.6, 0.5))
+    (box,), _ = check(FRACTION, repair=True, declared=(80, 120))
+    assert box[:4] == pytest.approx((0.2, 0.1, 0.6, 0.5))
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(0, 0, 1, 1)],  # the first pixel
+        [(0.2, 0.3, 0.9, 0.8), (5, 5, 9, 9)],  # beside one in pixels
+        [(5.2, 5.3, 5.9, 5.8)],
+        [(0, 0, 2, 1.5)],
+        [(0.5, 0.5, 3, 0.9)],
+    ],
+)
+def test_tiny_boxes_are_no_fractions(corners):
+    found, faults = check(*corners)
+    assert len(found) == len(corners) and not any(fault.bad for fault in faults)
+    below = [box for box in corners if max(box[2] - box[0], box[3] - box[1]) < 1]
+    assert [fault.kind for fault in faults] == ["box_below_pixel"] * len(below)
+
+
+def test_images_of_a_pixel_or_two_have_such_boxes():
+    assert len(check((0, 0.2, 1, 0.9), size=(1, 1))[0]) == len(check((0, 0.2, 1.1, 0.9), size=(2, 1))[0]) == 1
+
+
+def test_whole_numbers_are_fractions_where_all_else_is():
+    def image(*corners):
+        return AnnotatedImage("a.xml", Path("a.jpg"), "a.jpg", "a.jpg", None, tuple(AnnotatedBox("o", "dog", *box) for box in corners), 1)
+
+    assert boxes.look_like_fractions([image((0, 0, 1, 1)), image(FRACTION)])
+    assert boxes.look_like_fractions([image((0, 0, 1, 1)), image((0, 0, 1, 1))])
+    assert not boxes.look_like_fractions([image((0, 0, 1, 1)), image()])
+    assert not boxes.look_like_fractions([image((0, 0, 1, 1)), image(FRACTION), image((1, 2, 30, 40))])
+    assert not boxes.look_like_fractions([image((0, 0, 0, 0)), image((0, 0, 0, 0))])
+    assert not boxes.look_like_fractions([])
+
+
+@pytest.mark.parametrize("name", ["Dog", " dog", "d og", "DOG "])
+def test_a_class_written_otherwise_names_the_one_of_the_map(name):
+    found, (fault,) = check((1, 2, 3, 4), name=name)
+    assert not found and fault.kind == "class_alike" and fault.bad and "'dog'" in fault.value and repr(name) in fault.value

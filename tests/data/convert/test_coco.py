@@ -27,7 +27,9 @@ def folder(tmp_path, encode):
 
 def read(folder, images=(IMAGE,), annotations=(BOX,), categories=CATEGORIES):
     path = folder / "instances.json"
-    path.write_text(json.dumps({"images": list(images), "annotations": list(annotations), "categories": list(categories)}))
+    path.write_text(
+        json.dumps({"images": list(images), "annotations": list(annotations), "categories": list(categories)})
+    )
     found = coco.read(Source(annotations=str(path), image_dir=str(folder)))
     return list(found.images), found.ids
 
@@ -45,14 +47,24 @@ def test_fields_and_ids_are_kept(folder):
     assert ids == {"person": 1, "toothbrush": 90}
     assert (image.source_id, image.filename, image.declared_size, image.found_boxes) == ("7", "a.jpg", (40, 60), 2)
     first, second = image.boxes
-    assert (first.name, first.xmin, first.ymin, first.xmax, first.ymax, first.area, first.is_crowd) == ("toothbrush", 4, 6, 20, 60, 500.5, False)
+    assert (first.name, first.xmin, first.ymin, first.xmax, first.ymax, first.area, first.is_crowd) == (
+        "toothbrush",
+        4,
+        6,
+        20,
+        60,
+        500.5,
+        False,
+    )
     assert (second.area, second.is_crowd) == (None, True)
     assert not image.faults
 
 
 def test_converts_with_a_sparse_label_map(folder):
     images, ids = read(folder)
-    report = run.convert(coco.AnnotatedSet(images, ids), run.Options(output=str(folder / "out" / "val.record")), io.StringIO())
+    report = run.convert(
+        coco.AnnotatedSet(images, ids), run.Options(output=str(folder / "out" / "val.record")), io.StringIO()
+    )
     assert {row["name"]: row["boxes"] for row in report.to_dict()["classes"]} == {"person": 0, "toothbrush": 1}
     assert label_map.load(folder / "out" / "label_map.pbtxt").ids_by_name == ids
 
@@ -62,8 +74,14 @@ def test_converts_with_a_sparse_label_map(folder):
     [
         ([(0, "cat", None), (1, "dog", None)], {"cat": 1, "dog": 2}),
         ([(0, "things", "none"), (1, "dog", "things"), (2, "cat", "things")], {"dog": 1, "cat": 2}),
-        ([(0, "things", ""), (1, "animal", "things"), (2, "dog", "animal")], {"animal": 1, "dog": 2}),  # by way of another
-        ([(0, "person", "person"), (1, "rider", "person")], {"person": 1, "rider": 2}),  # a class in a group of its own name
+        (
+            [(0, "things", ""), (1, "animal", "things"), (2, "dog", "animal")],
+            {"animal": 1, "dog": 2},
+        ),  # by way of another
+        (
+            [(0, "person", "person"), (1, "rider", "person")],
+            {"person": 1, "rider": 2},
+        ),  # a class in a group of its own name
         ([(0, "person", ""), (1, "rider", "person"), (2, "car", "vehicle")], {"person": 1, "rider": 2, "car": 3}),
         ([(0, "cat", "animal"), (1, "dog", "animal")], {"cat": 1, "dog": 2}),
         ([(0, "__background__", None), (1, "dog", None)], {"dog": 1}),
@@ -84,7 +102,9 @@ def test_the_list_of_categories_decides_the_labels_of_every_split(folder, catego
 def test_a_root_with_boxes_makes_no_label_map_but_obeys_one(folder):
     categories = [{"id": 0, "name": "things"}, {"id": 1, "name": "dog", "supercategory": "things"}]
     boxes = [{**BOX, "category_id": 0}, {**BOX, "category_id": 1, "bbox": [1, 2, 30, 40]}]
-    with pytest.raises(DataError, match=r"category 0 \('things'\) is the supercategory of all others.*--label_map_path"):
+    with pytest.raises(
+        DataError, match=r"category 0 \('things'\) is the supercategory of all others.*--label_map_path"
+    ):
         convert(folder, annotations=boxes, categories=categories)
     path = folder / "map.pbtxt"
     path.write_text('item { id: 1 name: "things" } item { id: 2 name: "dog" }')
@@ -96,7 +116,12 @@ def test_a_root_with_boxes_makes_no_label_map_but_obeys_one(folder):
     ("images", "annotations", "kind", "parts"),
     [
         ([IMAGE, IMAGE], [], "duplicate_id", ["images[1]", "id 7 was there before"]),
-        ([IMAGE], [BOX, {**BOX, "image_id": 8}], "annotation_orphan", ["annotations[1]", "image_id 8 is not in images"]),
+        (
+            [IMAGE],
+            [BOX, {**BOX, "image_id": 8}],
+            "annotation_orphan",
+            ["annotations[1]", "image_id 8 is not in images"],
+        ),
         ([IMAGE], [{**BOX, "category_id": 5}], "class_unknown", ["annotations[0] (id 1)", "category_id 5"]),
         ([IMAGE], [{**BOX, "category_id": "ninety"}], "class_unknown", ["category_id 'ninety'"]),
         ([IMAGE], [{**BOX, "bbox": [1, 2, 3]}], "box_unreadable", ["[1, 2, 3] is not [x, y, width, height]"]),
@@ -117,22 +142,254 @@ def test_faults_name_file_entry_and_value(folder, images, annotations, kind, par
         assert part in str(fault)
 
 
+LISTED = [
+    "a.jpg",
+    "A.JPG",
+    "a.png",
+    r"x\a.jpg",
+    "x/a.jpg",
+    r"C:\x\a.jpg",
+    "http://example.org/x/a.jpg?y",
+    "%61.jpg",
+    "/x/a.jpg",
+]
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_files_are_found_however_they_are_listed(folder, name):
+    (image,), _ = read(folder, [{**IMAGE, "file_name": name}])
+    assert image.usable and image.image_path == folder / "a.jpg" and image.filename == "a.jpg"
+    assert [fault.kind for fault in image.faults] == (["filename_differs"] if name != "a.jpg" else [])
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored"), [("caf\u00e9.jpg", "cafe\u0301.jpg"), ("cafe\u0301.jpg", "caf\u00e9.jpg")]
+)
+def test_accents_match_however_they_are_composed(folder, encode, listed, stored):
+    (folder / stored).write_bytes(encode())
+    (image,), _ = read(folder, [{**IMAGE, "file_name": listed}])
+    assert image.image_path == folder / stored and not image.faults
+
+
+def test_a_name_that_may_mean_several_files_is_not_guessed(folder, encode):
+    for name in ("x", "y"):
+        (folder / name).mkdir()
+        (folder / name / "b.jpg").write_bytes(encode())
+    (image,), _ = read(folder, [{**IMAGE, "file_name": "b.jpg"}])
+    assert (
+        not image.usable
+        and image.faults[0].kind == "annotation_ambiguous"
+        and "x/b.jpg, y/b.jpg" in image.faults[0].value
+    )
+    (image,), _ = read(folder, [{**IMAGE, "file_name": "z/b.jpg"}])
+    assert not image.image_path.exists()  # A file of another folder is another file.
+
+
+@pytest.mark.parametrize(
+    ("listed", "linked", "category"),
+    [("7", 7, 90), (7.0, "7", "90"), ("007", 7, 90.0), (7, " 7 ", " 90 "), ("x7", "x7", 90)],
+)
+def test_ids_are_the_same_as_text_and_as_numbers(folder, listed, linked, category):
+    (image,), ids = read(
+        folder,
+        [{**IMAGE, "id": listed}],
+        [{**BOX, "image_id": linked, "category_id": category}],
+        [{"id": str(CATEGORIES[1]["id"]), "name": "b"}],
+    )
+    assert len(image.boxes) == 1 and ids == {"b": 90} and not image.faults
+    assert image.source_id == (str(int(listed)) if not isinstance(listed, str) else listed)
+
+
+@pytest.mark.parametrize("box", [["4", "6", "16", "54"], "4, 6, 16, 54", "[4, 6, 16, 54]", [4.0, "6.0", 16, " 54 "]])
+def test_boxes_as_text(folder, box):
+    (image,), _ = read(folder, annotations=[{**BOX, "bbox": box}])
+    assert image.boxes[0][2:6] == (4, 6, 20, 60) and not image.faults
+
+
+@pytest.mark.parametrize(
+    ("value", "crowd"),
+    [
+        (0, False),
+        ("0", False),
+        (False, False),
+        (None, False),
+        ("", False),
+        ([], False),
+        (1, True),
+        ("1", True),
+        (True, True),
+        (1.0, True),
+    ],
+)
+def test_crowds(folder, value, crowd):
+    (image,), _ = read(folder, annotations=[{**BOX, "iscrowd": value}])
+    assert image.boxes[0].is_crowd is crowd
+
+
+@pytest.mark.parametrize("missing", [None, [], [0, 0, 0, 0], [1, 2, 3]])
+@pytest.mark.parametrize(
+    "segmentation", [[[4, 6, 20, 6, 20, 60]], {"size": [60, 40], "counts": [246, 54, 6, 54, 786, 54, 1200]}]
+)
+def test_an_object_without_a_box_gets_that_of_its_segmentation(folder, missing, segmentation):
+    entry = {**BOX, "bbox": missing, "segmentation": segmentation}
+    if missing is None:
+        del entry["bbox"]
+    (image,), _ = read(folder, annotations=[entry])
+    assert image.boxes[0][2:6] == (4, 6, 20, 60)
+    assert [(fault.kind, fault.bad) for fault in image.faults] == [("box_from_shape", False)]
+
+
+def test_an_object_with_neither_says_why_and_names_its_class(folder):
+    (image,), _ = read(
+        folder,
+        annotations=[{"id": 5, "image_id": 7, "category_id": 90, "segmentation": {"size": [8, 8], "counts": [64]}}],
+    )
+    (fault,) = image.faults
+    assert str(fault).endswith(
+        "annotations[0] (id 5) 'toothbrush': no bbox, and run lengths of a mask of 8x8, while the image has 40x60 (box left out)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("area", "kept", "noted"),
+    [
+        (None, None, False),
+        (0, None, False),
+        ("12", 12.0, False),
+        (-1, None, True),
+        (float("nan"), None, True),
+        ("x", None, True),
+        (True, None, True),
+    ],
+)
+def test_areas(folder, area, kept, noted):
+    (image,), _ = read(folder, annotations=[{**BOX, "area": area}])
+    assert image.boxes[0].area == kept and [fault.kind for fault in image.faults] == ["area_replaced"] * noted
+
+
+def test_one_file_under_two_ids_is_one_image_with_all_boxes(folder):
+    other = {**BOX, "id": 2, "image_id": 8, "bbox": [1, 2, 5, 9], "area": 40}
+    report = convert(folder, [IMAGE, {**IMAGE, "id": 8}], [BOX, other, {**BOX, "id": 3, "image_id": 8}])
+    assert (report.images, report.boxes, report.found_boxes) == (1, 2, 3) and not report.bad
+    assert sorted(fault.kind for fault in report.faults) == ["box_repeated", "image_repeated"]
+    assert "'a.jpg' is listed again under id '8'" in str(report.faults[0])
+
+
+def test_one_file_of_two_sizes_is_not_guessed(folder):
+    found, _ = read(folder, [IMAGE, {**IMAGE, "id": 8, "width": 60, "height": 40}], [BOX, {**BOX, "image_id": 8}])
+    assert [image.faults[0].kind for image in found] == ["annotation_ambiguous"] * 2 and not any(
+        image.usable for image in found
+    )
+
+
+def test_a_file_listed_by_its_own_name_is_no_other_entrys(folder):
+    found, _ = read(folder, [IMAGE, {**IMAGE, "id": 8, "file_name": "x/a.jpg"}], [BOX, {**BOX, "image_id": 8}])
+    assert [image.usable for image in found] == [True, False] and found[1].faults[0].kind == "image_missing"
+    assert sum(image.found_boxes for image in found) == 2
+
+
+def test_two_files_of_one_id_are_not_guessed(folder, encode):
+    (folder / "b.jpg").write_bytes(encode())
+    found, _ = read(folder, [IMAGE, {**IMAGE, "file_name": "b.jpg"}])
+    assert [image.faults[0].kind for image in found] == ["duplicate_id"] * 2 and not any(
+        image.usable for image in found
+    )
+    assert sum(image.found_boxes for image in found) == 1
+
+
+@pytest.mark.parametrize("meant", [8, "8", None, [7], {}, True, float("nan"), "\ud800", ""])
+def test_annotations_of_no_image_make_no_image_one_without_objects(folder, encode, meant):
+    (folder / "b.jpg").write_bytes(encode())
+    images = [IMAGE, {**IMAGE, "id": 9, "file_name": "b.jpg"}]
+    found, _ = read(folder, images, [BOX])
+    assert [len(image.boxes) for image in found if image.usable] == [1, 0]
+    found, _ = read(folder, images, [BOX, {**BOX, "id": 2, "image_id": meant}])
+    assert [image.filename for image in found if image.usable] == ["a.jpg"]
+    assert [fault.kind for image in found for fault in image.faults] == ["annotation_uncertain", "annotation_orphan"]
+    assert sum(image.counts for image in found) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300 + ".jpg", "x/" * 3000 + "b.jpg", "\ud800.jpg", "\udc80.jpg", "b\0.jpg", "\x1b[31m.jpg"]
+)
+def test_names_that_no_file_has(folder, name):
+    report = convert(folder, [IMAGE, {**IMAGE, "id": 8, "file_name": name}], [BOX, {**BOX, "image_id": 8}])
+    (fault,) = report.faults
+    assert (report.images, report.boxes, fault.bad) == (1, 1, True)
+    assert json.loads((folder / "out" / "x.record.report.json").read_text())["images"]["written"] == 1
+    assert all(line.isprintable() and len(line) < 7000 for line in report.lines())
+
+
+@pytest.mark.parametrize("identity", ["\ud800", "", " ", True, [], {}, 1.5, 1e400, "x" * 2000])
+def test_ids_that_are_none(folder, identity):
+    report = convert(folder, [IMAGE, {**IMAGE, "id": identity, "file_name": "b.jpg"}])
+    (fault,) = report.faults
+    assert (
+        report.images == 1
+        and fault.kind == "annotation_unreadable"
+        and "images[1]" in str(fault)
+        and len(str(fault)) < 500
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "file_name"),
+    [
+        ("utf-8-sig", "a.jpg"),
+        ("utf-16", "a.jpg"),
+        ("utf-16-le", "a.jpg"),
+        ("utf-32", "a.jpg"),
+        ("latin-1", "caf\u00e9.jpg"),
+    ],
+)
+def test_encodings(folder, encode, encoding, file_name):
+    (folder / file_name).write_bytes(encode())
+    path = folder / "instances.json"
+    content = {"images": [{**IMAGE, "file_name": file_name}], "annotations": [BOX], "categories": CATEGORIES}
+    path.write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+    (image,) = coco.read(Source(annotations=str(path))).images
+    assert image.image_path == folder / file_name and len(image.boxes) == 1
+    assert [fault.kind for fault in image.faults] == (
+        ["filename_differs", "encoding_wrong"] if encoding == "latin-1" else []
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "\\ud800"}]}',
+            r"categories\[0\]: the name .* half of a surrogate pair",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "\xe8"}]}',
+            r"categories\[0\]: the encoding of the name",
+        ),
+        (
+            '{"images": [], "annotations": [1], "annotations": [], "categories": []}',
+            "the key 'annotations' is twice in one object",
+        ),
+        ('{"images": [null], "annotations": [], "categories": []}', r"images\[0\] is None"),
+        ('{"version": "5.2.1", "shapes": [], "imagePath": "a.jpg"}', r"it has \['imagePath', 'shapes', 'version'\]"),
         ("{\n nonsense", r"instances.json:2:2: not JSON"),
         ("[]", "'images' is not a list"),
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', r"categories\[1\]: id 1"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+            r"categories\[1\]: id 1",
+        ),
         ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', r"categories\[0\].*name None"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 2147483648, "name": "a"}]}', r"categories\[0\]: id 2147483648"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 2147483648, "name": "a"}]}',
+            r"categories\[0\]: id 2147483648",
+        ),
         ("[" * 100_000, "cannot read"),
         ("9" * 5000, r"instances.json: cannot read: .*4300 digits"),
     ],
 )
 def test_what_is_not_coco(folder, content, says):
     path = folder / "instances.json"
-    path.write_text(content)
+    path.write_bytes(content.encode("latin-1"))
     with pytest.raises(DataError, match=says):
         coco.read(Source(annotations=str(path)))
 
@@ -152,17 +409,38 @@ def test_missing_files(source, says):
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 10) | st.just(10**400) | st.floats() | st.text(max_size=5) | st.just([1, 2, 3, 4]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "bbox"]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 10)
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.just([1, 2, 3, 4]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "bbox"]), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "file_name", "width", "height"], _JSON)), max_size=4),
-    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)), max_size=4),
+    st.lists(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "file_name", "width", "height"], _JSON)), max_size=4
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)
+        ),
+        max_size=4,
+    ),
 )
 def test_only_our_error_escapes(folder, images, annotations):
-    found, _ = read(folder, images, annotations)
+    found, ids = read(folder, images, annotations)
     assert sum(image.found_boxes for image in found) == len(annotations)
+    left_out = sum(
+        fault.action in ("box left out", "used once") for image in found if image.usable for fault in image.faults
+    )
+    assert sum(len(image.boxes) for image in found) + left_out == sum(
+        image.found_boxes for image in found if image.usable
+    )

@@ -1,4 +1,5 @@
-"""Annotation files in other encodings than they say: what is certain is read, what is not is reported as a matter of the encoding."""
+"""Annotation files in other encodings than they say: what is certain is read, what is not is reported as a matter of
+the encoding."""
 
 from __future__ import annotations
 
@@ -29,10 +30,17 @@ def declared(name: str, text: str = "\u00e9") -> str:
     ],
 )
 def test_read_for_certain(name, actual):
-    assert encoding.decode_xml(declared(name).encode(actual)) == (declared(name), "", encoding.decode_xml(declared(name).encode(actual)).other)
+    assert encoding.decode_xml(declared(name).encode(actual)) == (
+        declared(name),
+        "",
+        encoding.decode_xml(declared(name).encode(actual)).other,
+    )
 
 
-@pytest.mark.parametrize(("name", "text"), [("gb2312", "\u732b"), ("shift_jis", "\u732b"), ("euc-kr", "\uace0"), ("big5", "\u8c93"), ("koi8-r", "\u043a")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("gb2312", "\u732b"), ("shift_jis", "\u732b"), ("euc-kr", "\uace0"), ("big5", "\u8c93"), ("koi8-r", "\u043a")],
+)
 def test_encodings_of_several_bytes(name, text):
     assert text in encoding.decode_xml(declared(name, text).encode(name)).text
 
@@ -50,7 +58,9 @@ def test_other_codecs_are_refused(name):
         encoding.decode_xml(declared(name).encode())
 
 
-@pytest.mark.parametrize(("name", "data"), [("gb2312", b"\xff\xff"), ("shift_jis", b"\x81"), ("windows-1252", b"\x81")])
+@pytest.mark.parametrize(
+    ("name", "data"), [("gb2312", b"\xff\xff"), ("shift_jis", b"\x81"), ("windows-1252", b"\x81")]
+)
 def test_damaged_text_of_a_declared_encoding(name, data):
     with pytest.raises(WrongEncoding, match="the encoding is wrong: byte"):
         encoding.decode_xml(declared(name).encode() + data)

@@ -1,6 +1,9 @@
-"""Which annotation belongs to which image. No image that may have objects becomes one without, whichever way a folder is given."""
+"""Which annotation belongs to which image. No image that may have objects becomes one without, whichever way a folder
+is given."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -60,7 +63,14 @@ def test_an_annotation_named_otherwise_is_found_by_what_it_says(voc_folder, file
 
 @pytest.mark.parametrize(
     ("image", "annotation"),
-    [("train/c.jpg", "c"), ("c.jpg", "train/c"), ("C.JPG", "c"), ("c.jpg", "C"), ("train/c.jpg", "train/c"), ("Train/c.jpg", "train/C")],
+    [
+        ("train/c.jpg", "c"),
+        ("c.jpg", "train/c"),
+        ("C.JPG", "c"),
+        ("c.jpg", "C"),
+        ("train/c.jpg", "train/c"),
+        ("Train/c.jpg", "train/C"),
+    ],
 )
 def test_an_annotation_of_the_same_name_is_found_in_another_case_or_folder(voc_folder, image, annotation):
     add(voc_folder, "a")
@@ -95,7 +105,9 @@ def test_two_annotations_of_an_image_count_once_or_not_at_all(voc_folder, name):
     voc_folder.annotate(name, BOX, filename="a.jpg")
     images = voc_folder.read()
     assert boxes(images) == {"a.jpg": 1, "b.jpg": 1}
-    assert [(fault.kind, fault.file.rpartition("Annotations/")[2]) for fault in images[0].faults] == [("annotation_repeated", f"{name}.xml")]
+    assert [(fault.kind, fault.file.rpartition("Annotations/")[2]) for fault in images[0].faults] == [
+        ("annotation_repeated", f"{name}.xml")
+    ]
     voc_folder.annotate(name, [("dog", 3, 4, 20, 30)], filename="a.jpg")
     for source in ways(voc_folder):
         images = list(voc.read(source).images)
@@ -110,7 +122,11 @@ def test_images_that_an_annotation_may_mean_alike_are_left_out_with_it(voc_folde
     voc_folder.annotate("a", BOX, filename="a.bmp")
     images = voc_folder.read()
     assert boxes(images) == {"b.jpg": 1}
-    assert left_out(images) == {"a.jpg": "annotation_ambiguous", "a.png": "annotation_ambiguous", "a.xml": "annotation_ambiguous"}
+    assert left_out(images) == {
+        "a.jpg": "annotation_ambiguous",
+        "a.png": "annotation_ambiguous",
+        "a.xml": "annotation_ambiguous",
+    }
     assert sum(image.counts for image in images) == 3 and sum(image.found_boxes for image in images) == 2
     split = voc_folder.split("some", "a\nb\n")
     assert left_out(voc_folder.read("", split_file=str(split))) == {"a.xml": "annotation_ambiguous"}
@@ -140,7 +156,11 @@ UNUSABLE = {
 def test_an_unusable_annotation_makes_no_image_one_without_objects(voc_folder, content):
     add(voc_folder, "a", "b")
     voc_folder.image("lone.jpg")
-    assert boxes(voc_folder.read()) == {"a.jpg": 1, "b.jpg": 1, "lone.jpg": 0}  # In a folder where all else is in order it is one.
+    assert boxes(voc_folder.read()) == {
+        "a.jpg": 1,
+        "b.jpg": 1,
+        "lone.jpg": 0,
+    }  # In a folder where all else is in order it is one.
     voc_folder.annotate("strange").write_bytes(content)
     for number, source in enumerate(ways(voc_folder)):
         images = list(voc.read(source).images)
@@ -171,7 +191,18 @@ def test_a_damaged_annotation_belongs_to_the_image_that_it_still_names(voc_folde
     assert images[1].found_boxes == 1
 
 
-@pytest.mark.parametrize("line", ["JPEGImages/a.jpg", "/data/JPEGImages/a.jpg", r"JPEGImages\a.jpg", "A", "a.png", "a.xml", "JPEGImages/a.jpg Annotations/a.xml"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "JPEGImages/a.jpg",
+        "/data/JPEGImages/a.jpg",
+        r"JPEGImages\a.jpg",
+        "A",
+        "a.png",
+        "a.xml",
+        "JPEGImages/a.jpg Annotations/a.xml",
+    ],
+)
 def test_lines_of_a_split_may_be_paths(voc_folder, line):
     add(voc_folder, "a", "b")
     images = voc_folder.read("", split_file=str(voc_folder.split("some", line)))
@@ -183,14 +214,21 @@ def test_a_split_that_may_mean_several_images_is_not_guessed(voc_folder):
     for name in ("x/a.jpg", "y/a.jpg", "c.jpg", "c.png"):
         voc_folder.image(name)
     images = voc_folder.read("", split_file=str(voc_folder.split("some", "a\nb\nc\nb\n9 1")))
-    assert left_out(images) == {"a": "annotation_ambiguous", "c": "annotation_ambiguous", "b": "listed_twice", "9": "image_missing"}
+    assert left_out(images) == {
+        "a": "annotation_ambiguous",
+        "c": "annotation_ambiguous",
+        "b": "listed_twice",
+        "9": "image_missing",
+    }
     assert boxes(images) == {"b.jpg": 1} and sum(image.counts for image in images) == 4
 
 
 def test_nothing_usable_gives_the_reason(voc_folder):
     voc_folder.image("a.jpg")
     voc_folder.annotate("annotations").write_text(CVAT)
-    with pytest.raises(DataError, match="annotations.xml: is no VOC annotation: the root element is <annotations>.*looks like CVAT"):
+    with pytest.raises(
+        DataError, match="annotations.xml: is no VOC annotation: the root element is <annotations>.*looks like CVAT"
+    ):
         voc_folder.convert()
     voc_folder.root.joinpath("map.pbtxt").write_text('item { id: 1 name: "dog" }')
     with pytest.raises(DataError, match="none of 1 images is usable, first: .*annotations.xml: is no VOC annotation"):
@@ -205,3 +243,40 @@ def test_what_macos_puts_into_archives_is_no_part_of_the_data_set(voc_folder):
     assert boxes(voc_folder.read()) == {"a.jpg": 1, "lone.jpg": 0}
     voc_folder.annotate("._a").write_bytes(b"<annotation>")
     assert "lone.jpg" in left_out(voc_folder.read())
+
+
+def test_links_are_names_too(voc_folder):
+    """Stores of data sets keep each content once, and names as links to it."""
+    add(voc_folder, "a", "x/c")
+    folder = voc_folder.root / "Annotations"
+    for name in ("b.jpg", "y/c.jpg", "none.jpg"):
+        voc_folder.image(name)
+    (folder / "b.xml").symlink_to("a.xml")
+    (folder / "y").symlink_to("x")
+    expected = {"a.jpg": 1, "b.jpg": 1, "x/c.jpg": 1, "y/c.jpg": 1, "none.jpg": 0}
+    for source in ways(voc_folder):
+        assert boxes(voc.read(source).images) == expected
+
+
+def test_an_image_with_two_names_is_one(voc_folder):
+    add(voc_folder, "a", "b")
+    pictures = voc_folder.root / "JPEGImages"
+    (pictures / "b.jpg").unlink()
+    (pictures / "b.jpg").symlink_to("a.jpg")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1}
+    voc_folder.annotate("b", [("dog", 3, 4, 5, 6)])
+    images = voc_folder.read()
+    assert boxes(images) == {} and left_out(images) == {"a.jpg": "annotation_ambiguous"}
+
+
+def test_an_annotation_that_is_no_file_is_not_waited_for(voc_folder):
+    add(voc_folder, "a")
+    voc_folder.image("b.jpg")
+    (voc_folder.root / "Annotations" / "b.xml").mkdir()
+    assert boxes(voc_folder.read()) == {"a.jpg": 1, "b.jpg": 0}
+    (voc_folder.root / "Annotations" / "b.xml").rmdir()
+    (voc_folder.root / "Annotations" / "b.xml").symlink_to("nowhere.xml")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}
+    (voc_folder.root / "Annotations" / "b.xml").unlink()
+    os.mkfifo(voc_folder.root / "Annotations" / "b.xml")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}

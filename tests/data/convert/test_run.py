@@ -8,6 +8,7 @@ import json
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from detection.config import label_map
 from detection.data.convert import run, voc
@@ -180,6 +181,86 @@ def test_one_mistake_everywhere_is_refused(voc_folder, objects, says):
     assert outputs(voc_folder) == ["all.record.report.json"]
 
 
+@pytest.mark.parametrize("damage", ["annotation", "image", "size"])
+def test_boxes_of_images_left_out_count_as_lost(voc_folder, damage):
+    for name in "abcd":
+        voc_folder.add(name)
+    voc_folder.add("e", [("dog", 1, 1, 9 + number, 9) for number in range(6)], size=(9, 90) if damage == "size" else (40, 60))
+    if damage == "annotation":
+        path = voc_folder.root / "Annotations" / "e.xml"
+        path.write_text(path.read_text().replace("</annotation>", ""))
+    elif damage == "image":
+        (voc_folder.root / "JPEGImages" / "e.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"6 of 10 boxes are bad \(or of images left out: 6\), more than --max_bad_percent=50, first: .*e\.(xml|jpg)"):
+        voc_folder.convert(max_bad_percent=50.0)
+    assert voc_folder.convert(max_bad_percent=60.0)[0].images == 4
+
+
+def test_an_image_that_lost_all_its_boxes_is_not_one_without_objects(voc_folder):
+    voc_folder.add("a")
+    voc_folder.add("b", [("dog", 50, 1, 60, 9)])  # outside
+    voc_folder.add("c", [("dog", 5, 5, 5, 5)])  # nothing: a slip of the mouse
+    voc_folder.add("d", "<object><name>dog</name></object>")
+    report, told = voc_folder.convert()
+    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"a.jpg", b"c.jpg"]
+    assert [fault.kind for fault in report.bad] == ["box_outside", "no_usable_box", "box_unreadable", "no_usable_box"]
+    assert "none of 1 boxes of b.jpg is usable, first: object 1 'dog' (image left out)" in told
+
+
+def test_objects_of_classes_that_the_map_does_not_have_are_background(voc_folder):
+    path = voc_folder.root / "map.pbtxt"
+    voc_folder.add("a", [("dog", 1, 2, 20, 30)])
+    voc_folder.add("b", [("car", 1, 2, 20, 30)])
+    voc_folder.add("c", [("Dog", 1, 2, 20, 30)])  # not this one: it may be what the map calls dog
+    path.write_text('item { name: "dog" id: 1 }')
+    report, told = voc_folder.convert(label_map_path=str(path))
+    assert (report.images, report.images_without_boxes) == (2, 1) and "'Dog' is not in" in told and "but 'dog' is" in told
+
+
+def test_classes_that_differ_by_case_or_blanks_are_reported(voc_folder):
+    voc_folder.add("a", [("traffic light", 1, 2, 20, 30), ("Traffic  Light", 1, 2, 20, 30), ("trafficlight", 1, 2, 20, 30), ("dog", 1, 2, 20, 30)])
+    report, told = voc_folder.convert()
+    assert report.boxes == 4 and "'Traffic Light' (1 boxes), 'traffic light' (1 boxes), 'trafficlight' (1 boxes)" in told
+    assert [fault.kind for fault in report.faults] == ["class_names_alike"]
+
+
+def test_the_number_of_images_without_annotation_is_said(voc_folder):
+    voc_folder.add("a")
+    for name in ("b.jpg", "c.jpg"):
+        voc_folder.image(name)
+    assert "  without annotation: 2 of 3 images, kept as images without objects\n" in voc_folder.convert()[1]
+
+
+@pytest.mark.parametrize("on_bad", ["skip", "fix"])
+def test_an_image_that_exif_turns_and_its_boxes_agree(voc_folder, encode, on_bad):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    voc_folder.add("a")
+    voc_folder.add("b", [("dog", 10, 20, 30, 38)], encode(width=40, height=60, exif=exif), size=(60, 40))
+    report, told = voc_folder.convert(on_bad=on_bad)
+    assert report.images == (2 if on_bad == "fix" else 1) and "EXIF orientation 6 turns it" in told
+    if on_bad == "fix":
+        example = records(voc_folder)[1]
+        box = [values(example, f"image/object/bbox/{side}")[0] for side in ("xmin", "ymin", "xmax", "ymax")]
+        assert box == pytest.approx([20 / 40, 30 / 60, 38 / 40, 50 / 60])
+
+
+def test_a_data_set_in_fractions_is_refused_or_converted(voc_folder):
+    voc_folder.add("a", [("dog", 0.1, 0.2, 0.5, 0.6)])
+    voc_folder.add("b", [("dog", 0, 0, 1, 1)])
+    with pytest.raises(DataError, match="none of 2 images is usable, first: .*a.xml: object 1 'dog'.*fractions of the image.*--on_bad=fix"):
+        voc_folder.convert()
+    report, _ = voc_folder.convert(on_bad="fix")
+    assert report.boxes == 2 and values(records(voc_folder)[1], "image/object/bbox/xmax") == [1.0]
+
+
+def test_no_class_gives_the_first_reason(voc_folder):
+    voc_folder.image("a.jpg")
+    voc_folder.annotate("a").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>')
+    with pytest.raises(DataError, match="no object in any of 1 annotations.*first: .*a.xml: of a.jpg: declares entities"):
+        voc_folder.convert()
+
+
 def test_nothing_usable_is_an_error(voc_folder):
     voc_folder.add("a", data=b"")
     with pytest.raises(DataError, match="none of 1 images is usable, first: .*a.jpg: empty file"):
@@ -226,7 +307,7 @@ def test_images_above_the_limit(voc_folder, encode):
     voc_folder.add("small")
     voc_folder.add("large", data=encode(width=80, height=60), size=(80, 60))
     report, told = voc_folder.convert(max_image_pixels=3000)
-    assert report.images == 1 and "large.jpg: 80x60 pixels, more than 3000" in told
+    assert report.images == 1 and "large.jpg: 80x60 pixels (4,800 in all) are more than the 3,000 allowed" in told
 
 
 def test_progress_in_a_log(monkeypatch):

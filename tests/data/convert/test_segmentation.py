@@ -42,7 +42,14 @@ def test_a_large_packed_mask():
 
 
 @pytest.mark.parametrize(
-    "polygons", [[[10, 20, 30, 20, 30, 40.5]], [10, 20, 30, 20, 30, 40.5], [[10, 20], [30, 40.5]], [[10, 20, 12, 22, 11, 21], [30, 40.5, 29, 40]], [[], [10, 20, 30, 40.5]]]
+    "polygons",
+    [
+        [[10, 20, 30, 20, 30, 40.5]],
+        [10, 20, 30, 20, 30, 40.5],
+        [[10, 20], [30, 40.5]],
+        [[10, 20, 12, 22, 11, 21], [30, 40.5, 29, 40]],
+        [[], [10, 20, 30, 40.5]],
+    ],
 )
 def test_polygons_however_they_are_nested(polygons):
     assert segmentation.corners(polygons, None) == (10, 20, 30, 40.5)

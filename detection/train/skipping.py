@@ -1,0 +1,100 @@
+"""Training without the records that cannot be used: they are found before the first step, named once, and left out of every epoch.
+
+    model_dir/bad_records.json     which they are and why; read again when the run is resumed, unless the record files have changed
+
+What is left out is known before the run begins (`data.bad_records`), so that a resumed run takes the same records in the same order as one that was
+never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import tensorflow as tf
+from absl import logging
+
+from detection.data import bad_records
+from detection.data.bad_records import BadRecords
+from detection.data.input import InputOptions, checker
+from detection.errors import ConfigError, DataError
+from detection.files import write_text
+
+if TYPE_CHECKING:
+    from detection.builders.pipeline import Pipeline
+
+FAIL, SKIP = "fail", "skip"
+FILE = "bad_records.json"
+
+
+def without_bad_records(pipeline: Pipeline, folder: Path, limit: int, stream: TextIO | None = None, training: bool = True) -> Pipeline:
+    """The pipeline, whose inputs leave out what cannot be used.
+
+    Args:
+      folder: where `bad_records.json` lies, or will.
+      limit: more bad records than this are an error.
+      stream: told how far the search is.
+      training: whether the training input is read at all.
+
+    Raises:
+      DataError: more than `limit` are bad, or nothing else is there. ConfigError: the folder cannot be written.
+    """
+    known, found = _known(folder / FILE), {}
+
+    def search(options: InputOptions) -> InputOptions:
+        paths = dataclasses.replace(options, bad_records=BadRecords()).shards()
+        key = _fingerprint(options, paths)
+        bad = known.get(key)
+        if bad is None:
+            bad = bad_records.find(paths, checker(options), options.field.partition(".")[0], stream)
+        found[key] = {"input": options.field, "records": sum(bad.counts.values()), "left_out": bad.lost, **bad.to_json()}
+        return dataclasses.replace(options, bad_records=bad)
+
+    inputs = search(pipeline.train_input) if training and pipeline.train_input is not None else pipeline.train_input
+    evaluated = tuple(search(options) for options in pipeline.eval_inputs[:1]) + pipeline.eval_inputs[1:]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / FILE, json.dumps(found, indent=1) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{folder / FILE}: cannot be written ({error.strerror or error}); choose another --model_dir, or make room") from error
+    for options in (inputs, *evaluated[:1]):
+        if options is not None and options.bad_records is not None:
+            _tell(options, limit, folder / FILE)
+    return dataclasses.replace(pipeline, train_input=inputs, eval_inputs=evaluated)
+
+
+def _tell(options: InputOptions, limit: int, file: Path) -> None:
+    """Names every record that is left out, or refuses to leave out so many."""
+    bad = options.bad_records
+    if not bad.found:
+        return
+    usable = sum(bad.counts.values())
+    at_least = "at least " if any(one.records < 0 for one in bad.found) else ""
+    what = f"{options.field}: {at_least}{bad.lost} records cannot be used ({usable} can)"
+    if bad.lost > limit or not usable:
+        why = f"more than --max_bad_records={limit}" if bad.lost > limit else "none is left"
+        raise DataError(f"{what}, {why}; first: {bad.found[0]}; all: {file}")
+    for one in bad.found:
+        logging.warning("skipped: %s", one)
+    logging.warning("%s and are skipped; all: %s", what, file)
+
+
+def _fingerprint(options: InputOptions, paths: tuple[str, ...]) -> str:
+    """Of everything that decides which records are bad."""
+    stats = [tf.io.gfile.stat(path) for path in paths]
+    files = [[path, stat.length, stat.mtime_nsec] for path, stat in zip(paths, stats, strict=True)]
+    proposals = [options.max_number_of_proposals > 0, options.proposals_paths]
+    classes = [options.categories, options.text_ids, options.num_classes, options.drop_unknown_labels]
+    return hashlib.sha256(json.dumps([1, files, classes, proposals]).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _known(path: Path) -> dict[str, BadRecords]:
+    """What an earlier run found; nothing where the file is absent or damaged: then it is searched for anew."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: BadRecords.from_json(entry) for key, entry in content.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
