@@ -257,7 +257,7 @@ def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.
     """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read for ever."""
 
     def check(_: tf.Tensor) -> tf.data.Dataset:
-        count = source.take(1).reduce(tf.constant(0, tf.int64), lambda count, *_: count + 1)
+        count = source.take(1).reduce(tf.constant(0, tf.int64), _as_is(lambda count, *_: count + 1))
         gone = tf.debugging.Assert(count > 0, ["the record files hold no record"])
         with tf.control_dependencies([gone]):
             return like.take(tf.identity(count) * 0)
