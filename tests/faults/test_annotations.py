@@ -88,7 +88,7 @@ ANNOTATION = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [4, 6, 16, 54], 
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"images": [IMAGE, {**IMAGE, "file_name": "b.jpg"}]}, ("images[1]", "id 7")),
+        ({"images": [IMAGE, {**IMAGE, "file_name": "b.jpg"}]}, ("images[0]: id '7'", "'a.jpg', 'b.jpg'")),
         ({"annotations": [ANNOTATION, {**ANNOTATION, "id": 2, "image_id": 8}]}, ("annotations[1]", "image_id 8")),
         ({"annotations": [ANNOTATION, {**ANNOTATION, "id": 2, "category_id": 5}]}, ("annotations[1]", "category_id 5")),
         ({"images": [IMAGE, {**IMAGE, "id": 8, "file_name": "../secret.jpg"}]}, ("images[1]", "../secret.jpg")),

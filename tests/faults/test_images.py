@@ -207,13 +207,13 @@ def test_a_decompression_bomb_is_refused_by_its_header(command, tmp_path, decode
     )
     done = command("create_tf_record.py", *arguments)
     assert done.code == 3
-    holds(done.error, "bad.jpg", "200x100 pixels (20,000 in all) are more than the 19,999 allowed", "--max_image_pixels")
+    holds(done.error, "bad.jpg", "200x100 pixels, more than 19999", "--max_image_pixels")
     shard = tmp_path / "data.record"
     with tf.io.TFRecordWriter(str(shard)) as writer:
         writer.write(record(example, large))
     done = command("validate_records.py", f"--input_path={shard}", "--max_image_pixels=19999")
     assert done.code == 3
-    holds(done.error, shard, "record 0 (7), image/encoded", "200x100", "19,999")
+    holds(done.error, shard, "record 0 (7), image/encoded", "200x100", "19999")
     with pytest.raises(tf.errors.InvalidArgumentError, match="2500000000 pixels by its header"):
         decode(record(example, bomb()))
     path = tmp_path / "large.png"
@@ -221,7 +221,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(command, tmp_path, decode
     with pytest.raises(DataError) as raised:
         image_files.read(path, 19_999)
     assert raised.value.exit_code == 3
-    holds(str(raised.value), path, "200x100 pixels (20,000 in all)", "--max_image_pixels")
+    holds(str(raised.value), path, "20,000 pixels, more than the 19,999", "--max_image_pixels")
 
 
 @pytest.mark.parametrize("case", [*UNUSABLE, "12-tiff"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from detection.ops.nms import MulticlassNms
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PNG, SMALL = tf.io.encode_png(IMAGE).numpy(), tf.io.encode_png(IMAGE[:20]).numpy()
+BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 50_000, 50_000) + b"\x08\x02\0\0\0"
 SHAPE = "Shape of tensor input_tensor {} is not compatible with expected shape {}."
 
 
@@ -74,8 +76,10 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
         ([PNG, base64.urlsafe_b64encode(tf.io.encode_jpeg(IMAGE).numpy())], "Number in the batch:] [1]"),
         ([PNG[:40]], "Invalid PNG"),
         ([tf.io.encode_jpeg(IMAGE).numpy()[:-30]], "Invalid JPEG data"),
+        ([BOMB], "the image is too large (at most 100000000 pixels are decoded); pixels and work by its header:] [2.5e+09]"),
+        ([PNG[:20]], "the image\\'s header does not say how large it is"),
     ],
-    ids=["empty batch", "empty string", "text", "base64", "base64 of the web", "damaged PNG", "damaged JPEG"],
+    ids=["empty batch", "empty string", "text", "base64", "base64 of the web", "damaged PNG", "damaged JPEG", "bomb", "no size"],
 )
 def test_strings_that_a_served_model_refuses(exported_strings, holds, strings, says):
     holds(refusal(lambda sent: serve(exported_strings, sent), tf.constant(strings, tf.string)), says)
