@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.data.graph_text import readable
 from detection.types import MAX_PIXELS
 
 _END = b"\xff\xd9"
@@ -103,7 +104,8 @@ def _lacks_scans(data: bytes) -> bool:
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where `image_header` refuses."""
     pixels, effort = image_header.measure(encoded)
-    known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; first bytes:", tf.strings.substr(encoded, 0, 8)])
+    unknown = "the image's header does not say how large it is; first bytes:"
+    known = tf.debugging.Assert(pixels > 0, [unknown, readable(tf.strings.substr(encoded, 0, 8), controls=False)])
     fine = (pixels <= max_pixels) & (effort <= image_header.EFFORT * max(max_pixels, MAX_PIXELS))
     large = f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:"
     small = tf.debugging.Assert(fine, [large, pixels, effort])
