@@ -19,8 +19,8 @@ PACKAGE = ROOT / "detection"
 
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
-    ("types", "errors", "files", "npz_files", "paths", "progress"),
-    ("json_text", "markdown", "terminal"),
+    ("types", "errors", "files", "npz_files", "paths"),
+    ("json_text", "markdown", "progress", "terminal"),
     ("protos",),
     ("config",),
     ("ops", "losses"),
@@ -131,7 +131,7 @@ def test_the_root_modules_lean_on_nothing():
     """Scripts start, and report errors, before anything heavy is imported."""
     for name in ("errors", "types", "files", "paths", "json_text", "markdown", "npz_files", "progress", "terminal", "cli"):
         if name in modules():
-            assert {imported for _, imported in imports(modules()[name])} <= {"errors", "types", "files"}, name
+            assert {imported for _, imported in imports(modules()[name])} <= {"errors", "types", "files", "terminal"}, name
 
 
 def test_protos_stop_at_the_door():

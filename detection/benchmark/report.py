@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detection import json_text
+from detection.benchmark import row_check
 from detection.benchmark.rows import END_TO_END, FIRST, NETWORK, POSTPROCESS, PREPROCESS, SECOND, Row
 from detection.errors import ConfigError, DataError
 
 _PARTS = (PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END)
+_REPORTED = 10  # damaged lines that a message quotes; the others are counted
 _HEADER = (
     "detector",
     "size",
@@ -50,8 +53,11 @@ def save(text: str, path: str) -> None:
 def append(path: str, row: Row) -> None:
     """Adds a line to a results file, whole. Raises ConfigError, naming the file, where that is not possible."""
     try:
-        with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        with Path(path).open("a+b") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(end - 1, 0))
+            unfinished = stream.read(1) not in (b"", b"\n")  # An editor has taken the end of the last line away.
+            stream.write(b"\n" * unfinished + json.dumps(row).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
@@ -62,22 +68,27 @@ def read(path: str) -> list[Row]:
     """The rows of a results file; none where there is no such file yet.
 
     Raises:
-        ConfigError: it cannot be read. DataError: naming the line that is no row.
+        ConfigError: it cannot be read. DataError: naming every line that is no row, and why; nothing is changed.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--results={path}: cannot be read: {error}; give a file that benchmark.py wrote") from error
-    rows = []
+    except OSError as error:
+        raise ConfigError(f"--results={path}: cannot be read: {error.strerror or error}; give a file that benchmark.py wrote") from error
+    rows, wrong = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-            row["milliseconds"][END_TO_END]["median"], row["device"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"--results={path}, line {number}: no row of a benchmark; remove the line") from error
+            row = json_text.parse(line, allow_nan=True)
+            faults = "; ".join(row_check.problems(row))
+        except ValueError as error:
+            row, faults = None, str(error)
+        if faults:
+            wrong.append(f"line {number}: no row of a benchmark ({faults})")
         rows.append(row)
+    if wrong:
+        more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
+        raise DataError(f"--results={path}, {'; '.join(wrong[:_REPORTED])}{more}; remove the line{'s' * (len(wrong) > 1)}: nothing was changed")
     return rows
 
 

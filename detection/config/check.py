@@ -48,6 +48,7 @@ def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", 
                 warnings.append(f"{source}: {text}")
     for path, message in everything:
         faults += [ConfigError(f"{source}: {text}") for text in _sensible(message, path)]
+        warnings += [f"{source}: {text}" for text in rules.without_effect(message, path)]
     if training and config.HasField("train_config") and not faults:
         faults += [ConfigError(f"{source}: {text}") for text in schedule_rules.faults(config.train_config)]
         warnings += [f"{source}: {text}" for text in schedule_rules.warnings(config.train_config)]

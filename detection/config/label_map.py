@@ -20,13 +20,13 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from detection.errors import ConfigError, DataError, PathError, printable
+from detection.errors import DataError, PathError, printable, together
 from detection.files import write_text
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
 
 _BACKGROUND = "background"
-_MOST_FAULTS = 8  # named in one message
+_MOST_FAULTS = 20  # listed of one file
 _ITEM_FIELDS = tuple(string_int_label_map_pb2.StringIntLabelMapItem.DESCRIPTOR.fields_by_name)
 # What people write for a field when they remember it wrongly, beyond what spelling distance finds.
 _MISREMEMBERED = {
@@ -61,14 +61,14 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
         path: a text or binary StringIntLabelMap.
 
     Raises:
-        ConfigError: there is no such file, or it may not be read. DataError: what it says cannot be used; all faults, each with file, line (of
-            the text form) and item.
+        PathError: there is no such file, or it may not be read. DataError: what it says cannot be used; it carries all faults, each with file,
+            line (of the text form) and item.
     """
     path = os.fspath(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
+        raise PathError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
     message, lines = _parse(path, data)
     items = [_Item(f"{path}:{line}", item) for item, line in zip(message.item, lines, strict=True)]
     kept = _check(path, items)
@@ -168,8 +168,8 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
         if item.display_name and (known := by_display_name.setdefault(item.display_name, item)) is not item:
             _warn_of_same_display_name(item, known)
     if faults:
-        more = f"; and {len(faults) - _MOST_FAULTS} more faults" if len(faults) > _MOST_FAULTS else ""
-        raise DataError(f"{'; '.join(faults[:_MOST_FAULTS])}{more}")
+        more = [f"{path}: {len(faults) - _MOST_FAULTS} more faults are not listed"] if len(faults) > _MOST_FAULTS else []
+        raise together([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
     if not by_id:
         raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values())

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
+from detection.config.rules import short
 from detection.config.walk import join
 
 MAX_IMAGE = 100_000_000  # pixels, as of the images that are read: 1.2 GB of float32
 MAX_BATCH = 5_000_000_000  # pixels of all images of a batch: 60 GB of float32
 MAX_ANCHORS = 10_000_000  # of an image: 160 MB, and several times that while they are made
 MAX_WEIGHTS = 1 << 28  # numbers in one group of layers: 1 GiB, and again for each array of the optimizer
+MAX_LAYER = 1 << 27  # of them in one layer, whose first values are drawn at once, with several times its memory
 TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
 _FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
 
@@ -36,6 +38,8 @@ _ROWS = Limit(100_000, "so many rows are kept for every image, whether there are
 _DRAWN = Limit(100_000, "so many regions of every image are computed at once")
 _SIDE = Limit(100_000, "it is a side of an image, in pixels")
 _BATCH = Limit(1_000_000, "all images of a batch are in memory together")
+_MULTIPLIER = Limit(4, "weights grow with its square")
+_MIN_DEPTH = Limit(512, "every layer gets at least so many channels")
 _PER_CELL = "every cell of a map has an anchor for each"
 _QUEUED = "all of them are in memory together"
 
@@ -53,15 +57,13 @@ LIMITS: dict[str, dict[str, Limit]] = {
         "maxpool_kernel_size": Limit(512, "it lies within the crop"),
         "maxpool_stride": Limit(512, "it lies within the crop"),
     },
-    **dict.fromkeys(
-        ("SsdFeatureExtractor", "FasterRcnnFeatureExtractor"),
-        {
-            "depth_multiplier": Limit(4, "weights grow with its square"),
-            "min_depth": Limit(512, "every layer gets at least so many channels"),
-            "num_layers": Limit(20, "each further map has half the side of the one before it, so the last ones would be single cells"),
-            "pad_to_multiple": Limit(10_000, "images are padded to it, in pixels"),
-        },
-    ),
+    "SsdFeatureExtractor": {
+        "depth_multiplier": _MULTIPLIER,
+        "min_depth": _MIN_DEPTH,
+        "num_layers": Limit(20, "each further map has half the side of the one before it, so the last ones would be single cells"),
+        "pad_to_multiple": Limit(1024, "even the smallest image is padded to it, in pixels"),
+    },
+    "FasterRcnnFeatureExtractor": {"depth_multiplier": _MULTIPLIER, "min_depth": _MIN_DEPTH},
     "ConvolutionalBoxPredictor": {
         "min_depth": _WIDTH,
         "max_depth": _WIDTH,
@@ -122,15 +124,11 @@ def too_large(message: Message, path: str, name: str) -> Iterator[str]:
 
 def _fields(message: Message, path: str, name: str) -> Iterator[str]:
     for field, limit in LIMITS.get(name, {}).items():
-        if field not in message.DESCRIPTOR.fields_by_name:
-            continue
         value = getattr(message, field)
         numbers = [(field, value)] if isinstance(value, int | float) else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
         for place, number in numbers:
             if math.isfinite(number) and number > limit.high:
-                yield f"{join(path, place)} ({number:g}) is more than {limit.high:,}: {limit.reason}" if isinstance(number, float) else (
-                    f"{join(path, place)} ({number}) is more than {limit.high:,}: {limit.reason}"
-                )
+                yield f"{join(path, place)} ({short(number)}) is more than {limit.high:,}: {limit.reason}"
 
 
 def _ssd(message: Message, path: str) -> Iterator[str]:
@@ -143,10 +141,10 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
     depth = min(predictor.max_depth, TYPICAL_DEPTH) if predictor.max_depth > 0 and predictor.num_layers_before_predictor > 0 else TYPICAL_DEPTH // 2
     kernel = 1 if predictor.use_depthwise else max(predictor.kernel_size, 1) ** 2
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
-    if numbers > MAX_WEIGHTS:
+    if numbers > MAX_WEIGHTS or max(maps, default=0) * numbers > MAX_LAYER * sum(maps):
         yield (
             f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's kernel_size ({predictor.kernel_size}) "
-            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
         )
     inner = predictor.num_layers_before_predictor * max(predictor.min_depth, min(predictor.max_depth or TYPICAL_DEPTH, TYPICAL_DEPTH)) ** 2
     if inner * len(maps) > MAX_WEIGHTS:
@@ -162,21 +160,21 @@ def _two_stage(message: Message, path: str) -> Iterator[str]:
         anchors = f"{path}.first_stage_anchor_generator"
         faults = list(_anchors(message.first_stage_anchor_generator, anchors, _pixels(message.image_resizer), message.image_resizer))
         numbers = message.first_stage_box_predictor_depth * message.first_stage_box_predictor_kernel_size**2 * TYPICAL_DEPTH
-        if numbers > MAX_WEIGHTS:
+        if numbers > MAX_LAYER:
             faults.append(
                 f"{path}.first_stage_box_predictor_depth ({message.first_stage_box_predictor_depth}) and first_stage_box_predictor_kernel_size "
-                f"({message.first_stage_box_predictor_kernel_size}) make a layer of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one"
+                f"({message.first_stage_box_predictor_kernel_size}) make a layer of about {numbers:,} weights, more than {MAX_LAYER:,}; lower one"
             )
     yield from faults
     rfcn, classes = message.second_stage_box_predictor.rfcn_box_predictor, max(message.num_classes, 0)
     whole = message.second_stage_box_predictor.HasField("rfcn_box_predictor")
     width = rfcn.depth * rfcn.num_spatial_bins_height * rfcn.num_spatial_bins_width if whole else 2 * TYPICAL_DEPTH
-    numbers = width * 5 * (classes + 1)
-    if numbers > MAX_WEIGHTS:
+    numbers = width * 4 * (classes + 1)
+    if numbers > MAX_LAYER:
         more = f", depth ({rfcn.depth}) and {rfcn.num_spatial_bins_height} x {rfcn.num_spatial_bins_width} bins" if whole else ""
         yield (
-            f"{path}.num_classes ({message.num_classes}){more} makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower "
-            f"{'one of them' if whole else 'it'}"
+            f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights, more than "
+            f"{MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
         )
 
 

@@ -221,6 +221,13 @@ RULES: dict[str, Callable[[Message, str], Iterator[str]]] = {
 }
 
 
+def without_effect(message: Message, path: str) -> Iterator[str]:
+    """Sentences on what is set, and read only with another field: not a fault, but maybe another model than is meant."""
+    override = "override_base_feature_extractor_hyperparams"
+    if message.DESCRIPTOR.name == "FasterRcnnFeatureExtractor" and message.HasField("conv_hyperparams") and not getattr(message, override):
+        yield f"{path}.conv_hyperparams has no effect: the network is made as it was trained on ImageNet unless {override} is true"
+
+
 def out_of_range(message: Message, path: str, name: str) -> Iterator[str]:
     """Sentences on single fields of one message; `name` is that of its type."""
     for field, interval in RANGES.get(name, {}).items():

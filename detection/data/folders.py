@@ -6,12 +6,16 @@ import os
 
 from absl import logging
 
+from detection.errors import printable
 
-def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> list[str]:
+
+def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> list[str]:
     """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches), sorted.
 
     Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if that lies below `folder`,
     otherwise under the first link's by name. A folder that cannot be listed is left out with a warning.
+    With `every_name` a file is named as often as there are names for it in the folders entered, and so are links that lead nowhere, and pipes: where
+    a name means that there should be something.
     """
     root = os.fspath(folder)
     seen = {os.path.realpath(root)}
@@ -25,7 +29,7 @@ def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> 
             below, entry = links.pop(0)
             real = os.path.realpath(entry.path)
             if not _is_folder(entry):
-                files.setdefault(real, below)
+                files.setdefault(below if every_name else real, below)
                 continue
             if real in seen:
                 continue
@@ -34,12 +38,12 @@ def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> 
         for entry in _entries(os.path.join(root, below)):
             name = f"{below}/{entry.name}" if below else entry.name
             is_folder = _is_folder(entry)
-            if not is_folder and not (entry.name.lower().endswith(extensions) and _is_file(entry)):
+            if not is_folder and not (entry.name.lower().endswith(extensions) and (every_name or _is_file(entry))):
                 continue
             if entry.is_symlink():
                 links.append((name, entry))
             elif not is_folder:
-                files.setdefault(os.path.join(real_folder, entry.name), name)
+                files.setdefault(name if every_name else os.path.join(real_folder, entry.name), name)
             elif os.path.join(real_folder, entry.name) not in seen:
                 seen.add(os.path.join(real_folder, entry.name))
                 waiting.append(name)
@@ -52,7 +56,7 @@ def _entries(folder: str) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        logging.warning("%s: cannot be listed (%s); what it holds is left out", folder, error.strerror or error)
+        logging.warning("%s: cannot be listed (%s); what it holds is left out", printable(folder), error.strerror or error)
         return []
 
 

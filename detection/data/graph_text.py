@@ -1,4 +1,4 @@
-"""Bytes in the messages with which a graph fails: names and texts from data need not be UTF-8, and Python cannot read an error whose message is not."""
+"""Bytes in the messages with which a graph fails: texts from data need not be UTF-8, and Python cannot read an error whose message is not."""
 
 from __future__ import annotations
 

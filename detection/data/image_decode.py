@@ -16,11 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from detection.data import image_header
-from detection.data.graph_text import readable
 from detection.types import MAX_PIXELS
 
 _END = b"\xff\xd9"
-_FILLING = bytes(17 * number % 251 for number in range(1, 400))  # any bytes but 255
+_FILLINGS = tuple(bytes(step * number % 251 for number in range(1, 400)) for step in (17, 170))  # any bytes but 255; bits 0001... and 1010...
 
 
 class UndecodableImage(Exception):
@@ -63,30 +62,41 @@ class Recovered(NamedTuple):
 def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
     """The pixels of a JPEG whose end is missing; None if that is not what is wrong with it.
 
-    Which lines its data decide shows when other data follow: lines that then change are not decided. With restart markers the decoder skips what
-    follows unless it begins with the next of them.
+    Which lines its data decide shows when other data follow: the row of blocks in which the first line then changes is not decided, nor what lies
+    below. With restart markers the decoder skips what follows unless it begins with the next of them.
     """
     data = data.rstrip(b"\xff")  # Half a marker.
     try:
+        if check_header(data, max_pixels).kind != "JPEG":
+            return None
         pixels = decode(data + _END, max_pixels)
     except UndecodableImage:
         return None
     scan = data[data.rfind(b"\xff\xda") :]
     restart = bytes([0xFF, 0xD0 + sum(scan.count(bytes([0xFF, marker])) for marker in range(0xD0, 0xD8)) % 8])
     first = len(pixels)
-    for tail in (_FILLING, restart + _FILLING):
+    for tail in [start + filling for start in (b"", restart) for filling in _FILLINGS]:
         try:
             changed = np.flatnonzero((decode(data + tail + _END, max_pixels) != pixels).any((1, 2)))
         except UndecodableImage:  # The decoder came to read them.
             changed = np.zeros(1, np.int64)
-        first = min([first, *changed[:1]])
+        first = int(min([first, *changed[:1]]))
+    if first < len(pixels):
+        first = (first + 1) // _block_rows(data) * _block_rows(data)  # Colour is smoothed over the edge of a block by one line.
     return Recovered(pixels, first / len(pixels), _lacks_scans(data))
+
+
+def _block_rows(data: bytes) -> int:
+    """Lines that are coded together: 8, or more where colour has fewer lines than brightness."""
+    frame = image_header.jpeg_frame(data)
+    factors = data[frame + 9 :: 3][: data[frame + 7]]
+    return 8 * max([factor % 16 for factor in factors if 1 <= factor % 16 <= 4], default=4)
 
 
 def _lacks_scans(data: bytes) -> bool:
     """Whether the scans of a JPEG leave out coefficients of a component, or bits of them (one scan of all in a baseline JPEG, many otherwise)."""
-    frame = next((place for place in map(data.find, (b"\xff\xc0\0", b"\xff\xc1\0", b"\xff\xc2\0")) if place >= 0), 0)
-    components = {data[frame + 10 + 3 * number] for number in range(data[frame + 9]) if frame + 10 + 3 * number < len(data)}
+    frame = image_header.jpeg_frame(data)
+    components = set(data[frame + 8 :: 3][: data[frame + 7]])
     missing = {(component, coefficient) for component in components for coefficient in range(64)}
     place = data.find(b"\xff\xda", frame)
     while place >= 0:
@@ -104,8 +114,7 @@ def _lacks_scans(data: bytes) -> bool:
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where `image_header` refuses."""
     pixels, effort = image_header.measure(encoded)
-    unknown = "the image's header does not say how large it is; first bytes:"
-    known = tf.debugging.Assert(pixels > 0, [unknown, readable(tf.strings.substr(encoded, 0, 8), controls=False)])
+    known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; its bytes:", tf.strings.length(encoded)])
     fine = (pixels <= max_pixels) & (effort <= image_header.EFFORT * max(max_pixels, MAX_PIXELS))
     large = f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:"
     small = tf.debugging.Assert(fine, [large, pixels, effort])

@@ -85,8 +85,11 @@ def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
     return None
 
 
-def _jpeg(data: bytes) -> Header | None:
-    """libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives no size here."""
+def jpeg_frame(data: bytes) -> int | None:
+    """Where the contents of a JPEG's frame header begin (length, precision, height, width, components); None where there is none.
+
+    libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives no frame here.
+    """
     place = 2
     while True:
         place = data.find(b"\xff", place)
@@ -99,15 +102,20 @@ def _jpeg(data: bytes) -> Header | None:
         if marker == 0 or marker in _STANDALONE:
             continue
         if marker in _SIZED:
-            if place + 8 > len(data):
-                return None
-            length, _, height, width, components = struct.unpack_from(">HBHHB", data, place)
-            if length != 8 + 3 * components:
-                return None
-            return Header("JPEG", width, height, float(width * height), float(width * height * max(data.count(_SCAN), 1)))
+            return place if place + 8 <= len(data) else None
         if marker not in _SKIPPED or place + 2 > len(data):
             return None
         place += max(struct.unpack_from(">H", data, place)[0], 2)
+
+
+def _jpeg(data: bytes) -> Header | None:
+    place = jpeg_frame(data)
+    if place is None:
+        return None
+    length, _, height, width, components = struct.unpack_from(">HBHHB", data, place)
+    if length != 8 + 3 * components:
+        return None
+    return Header("JPEG", width, height, float(width * height), float(width * height * max(data.count(_SCAN), 1)))
 
 
 def _png(data: bytes) -> Header | None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from detection.data.tables import text_table
+
 
 class Labels(NamedTuple):
     """Classes of the boxes of one record."""
@@ -35,8 +37,7 @@ class LabelLookup:
         with tf.device("/cpu:0"):
             self._texts = None
             if merged:
-                pairs = tf.lookup.KeyValueTensorInitializer(list(merged), list(merged.values()), tf.string, tf.int64)
-                self._texts = tf.lookup.StaticHashTable(pairs, default_value=-1)
+                self._texts = text_table(merged)
         known = [label_id for label_id in ids if label_id >= 1 and (not num_classes or label_id <= num_classes)]
         allowed = [False] * (max(known, default=0) + 1)
         for label_id in known:

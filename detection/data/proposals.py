@@ -21,6 +21,7 @@ from detection.data import proposal_files
 from detection.data.record_errors import check_record
 from detection.data.remarks import Remarks
 from detection.data.sample import Record, SampleProposals
+from detection.data.tables import text_table
 from detection.types import Proposals
 
 TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
@@ -84,8 +85,7 @@ class FileProposals:
         self._field = field
         keys = proposal_files.index(files)
         with tf.device("/cpu:0"):
-            pairs = tf.lookup.KeyValueTensorInitializer(list(keys), list(keys.values()), tf.string, tf.int64)
-            self._table = tf.lookup.StaticHashTable(pairs, default_value=-1)
+            self._table = text_table(keys)
             self._paths = tf.constant([file.path for file in files])
             self._files = tf.constant(np.repeat(np.arange(len(files), dtype=np.int32), [len(file.ids) for file in files]))
             self._begins = tf.constant(np.concatenate([file.offsets[:-1] for file in files]))

@@ -13,7 +13,7 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.config import label_map
+from detection.config import beside, label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
@@ -76,6 +76,8 @@ def export(
     detector.build_weights()
     averaged = pipeline.evaluate.use_moving_averages
     step = checkpoints.load_into(detector, prefix, averaged, allow_unused=allow_unused_checkpoint_variables)
+    if said := beside.differences(prefix, pipeline.text):
+        logging.warning("%s: %s", prefix, said)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
     gc.collect()  # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
     if left := variables(frozen.graph) + batch_norms(frozen.graph):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from absl import logging
+
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.config import beside
 from detection.data.proposal_methods import Method
 from detection.data.proposal_rpn import from_detector
 from detection.errors import ConfigError
@@ -43,4 +46,6 @@ def region_proposal_network(
     detector = pipeline.make_detector()
     detector.build_weights()
     checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages, allow_unused=allow_unused)
+    if said := beside.differences(prefix, pipeline.text):
+        logging.warning("%s: %s", prefix, said)
     return from_detector(detector, pipeline.resizer, max_proposals)

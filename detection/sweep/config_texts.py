@@ -31,7 +31,12 @@ def path(row: Row, results: Iterable[str | os.PathLike[str]]) -> Path | None:
 def inside(folder: Path, name: str, field: str) -> Path:
     """The file in `folder` that a row names. Raises DataError, beginning with the folder and `field`, where it would be another one."""
     place = folder / name
-    if not row_check.is_inside(name) or not place.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside = row_check.is_inside(name) and place.resolve().is_relative_to(folder.resolve())
+        place.is_file()
+    except (OSError, RuntimeError):  # A name that is too long for the folder; links that lead to each other.
+        is_inside = False
+    if not is_inside:
         raise DataError(f"{folder}: {field} is {name!r}, which lies elsewhere; rows name files in their own folder")
     return place
 

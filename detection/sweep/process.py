@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from detection.errors import ConfigError, ModelDirInUseError
+from detection import json_text
+from detection.errors import ConfigError, DataError, ModelDirInUseError
 from detection.files import write_text
 
 _ROOT = Path(__file__).resolve().parents[2]  # Where `detection` lies, installed or not.
@@ -66,8 +67,8 @@ class Running:
         stage.folder.mkdir(parents=True, exist_ok=True)
         stage.log.parent.mkdir(parents=True, exist_ok=True)
         self._result = Path(stage.job["result"])
-        kept = {name: value for name, value in _read(self._result).items() if name != "failed"}
-        write_text(self._result, json.dumps(kept) + "\n")
+        known = {name: value for name, value in kept(self._result).items() if name != "failed"}
+        write_text(self._result, json.dumps(known) + "\n")
         job = stage.folder / "job.json"
         write_text(job, json.dumps(stage.job, indent=1) + "\n")
         self._command = [sys.executable, "-m", "detection.sweep.worker", str(job)]
@@ -111,7 +112,7 @@ class Running:
             write_text(self._result, "{}\n")
             self._start()
             return None
-        values = _read(self._result)
+        values = kept(self._result)
         failed = values.pop("failed", "")
         if self._ended_for:
             return Outcome(values, self._ended_for)
@@ -168,5 +169,15 @@ def _resident_gib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def kept(path: Path) -> dict[str, Any]:
+    """What stages have noted in a file; nothing where it is not there. Raises DataError where it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        values = json_text.read_object(path, allow_nan=True)
+        for name in set(values) & {"metrics", "benchmark", "train"}:
+            if not isinstance(values[name], dict | None):
+                raise ValueError(f"{name} is {json_text.shown(values[name])}, not an object")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); remove it, and the stages that it is of are done again") from error
+    return values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from detection.config.sweep_file import SweepFile
 from detection.files import write_text
 from detection.sweep.grid import RANDOM, TRAINED, Configuration
-from detection.sweep.process import Outcome, Stage
+from detection.sweep.process import Outcome, Stage, kept
 from detection.sweep.results import DONE, FAILED, Row
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 
@@ -85,7 +84,7 @@ class Stages:
     def found(self, one: Configuration) -> Outcome:
         """What is known already: stages of an earlier run, and the evaluation at the end of its own training."""
         path = self._work(one) / "result.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known = kept(path)
         known.pop("failed", None)
         return Outcome({**self._own_evaluation(one), **known})
 
@@ -146,7 +145,7 @@ class Stages:
 
     def _training(self, one: Configuration) -> dict:
         path = self._model_dir(one) / _TRAINED
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return kept(path)
 
     def _command(self, one: Configuration) -> str:
         """What trains its weights, as a person would; or what serves them, where they were given."""

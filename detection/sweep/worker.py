@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from detection import files
+from detection import files, json_text
 from detection.errors import ConfigError, DetectionError
 from detection.files import write_text
 
@@ -34,7 +34,7 @@ class Result:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self.values: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        self.values: dict[str, Any] = json_text.read_object(self._path, allow_nan=True) if self._path.exists() else {}
 
     def add(self, **values: Any) -> None:
         self.values |= values
@@ -46,7 +46,7 @@ class Clock:
 
     def __init__(self, model_dir: str | os.PathLike[str]) -> None:
         self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()
-        self._before = float(self._path.read_text(encoding="utf-8")) if self._path.exists() else 0.0
+        self._before = _seconds_in(self._path)
 
     def seconds(self) -> float:
         return round(self._before + time.monotonic() - self._started, 1)
@@ -54,6 +54,20 @@ class Clock:
     def note(self) -> None:
         with self._lock:
             write_text(self._path, f"{self.seconds()}\n")
+
+
+def _seconds_in(path: Path) -> float:
+    """What the file says; 0 where it is not there, or says nothing that a training can have taken."""
+    try:
+        seconds = float(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return 0.0
+    except ValueError:
+        seconds = -1.0
+    if 0.0 <= seconds < 1e9:
+        return seconds
+    sys.stderr.write(f"warning: {path}: is no number of seconds; the time of this training is counted from now on\n")
+    return 0.0
 
 
 def main(path: str) -> int:

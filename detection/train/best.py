@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from detection import files
+from detection import files, json_text
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history
 from detection.files import write_text
@@ -111,7 +111,9 @@ class Best:
     def _read(self) -> None:
         path = self.folder / "best.json"
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
+            saved = json_text.read_object(path)
+            if not (json_text.is_text(saved.get("metric")) and json_text.is_number(saved.get("value")) and type(saved.get("step")) is int):
+                raise ValueError("expected metric, value and step")
             if Path(f"{prefix_in(self.folder, int(saved['step']))}{INDEX}").exists():
                 self._keep_only(int(saved["step"]))
             if self.metric in (None, saved["metric"]):
@@ -119,7 +121,7 @@ class Best:
         except FileNotFoundError:
             for file in self.folder.glob(f"{NAME}-*{_NEW}"):
                 file.unlink(missing_ok=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
 
 

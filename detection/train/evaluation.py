@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
+from detection.config import beside
 from detection.data.input import count_records, eval_dataset, translate
 from detection.data.remarks import Remarks
 from detection.errors import ConfigError
@@ -134,6 +135,10 @@ def evaluate_checkpoints(
     detector.build_weights()
     averages = pipeline.evaluate.use_moving_averages
     load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
+    # A name that need not be there yet: what counts is the folder.
+    some = os.path.join(checkpoint_dir, checkpoints.NAME) if os.path.isdir(checkpoint_dir) else os.fspath(checkpoint_dir)
+    if said := beside.differences(some, pipeline.text):
+        logging.warning("--checkpoint_dir=%s: %s", os.fspath(checkpoint_dir), said)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
             metrics = evaluation.run(load(checkpoint_dir))

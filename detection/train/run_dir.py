@@ -19,7 +19,7 @@ from pathlib import Path
 import filelock
 from absl import logging
 
-from detection import files
+from detection import files, json_text
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.files import write_text
 from detection.train import checkpoint_files
@@ -80,7 +80,7 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
 
 def _holder(owner: Path) -> str:
     try:
-        who = json.loads(owner.read_text(encoding="utf-8"))
+        who = json_text.read_object(owner)
         return f"process {who['pid']} on {who['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -113,3 +113,37 @@ def test_devices_are_not_mixed_by_accident():
             report.check_devices(rows, device, "x")
     text = report.text([here, there])
     assert "Some GPU, TensorFlow" in text and text.splitlines()[3].endswith("device")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("milliseconds", {"end_to_end": {"median": 1}}),
+        ("milliseconds", []),
+        ("device", ["cpu"]),
+        ("config", 5),
+        ("overrides", "a=b"),
+        ("overrides", [1]),
+        ("batch", float("inf")),
+        ("parameters", 10**400),
+        ("size", "300"),
+        ("gflops", float("nan")),
+        ("tensorflow", None),
+        ("network_input", None),
+        ("host_mib", "x"),
+    ],
+)
+def test_every_field_of_a_results_file_is_checked(tmp_path, field, value):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{json.dumps(_row())}\n{json.dumps(_row(**{field: value}))}\n{'[' * 100_000}\n")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=rf"line 2: no row of a benchmark \('{field}' is .*line 3: no row of a benchmark \(lists or objects"):
+        report.read(str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_line_is_added_behind_one_without_its_end(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(_row()))
+    report.append(str(path), _row(5.0))
+    assert [row["milliseconds"]["end_to_end"]["median"] for row in report.read(str(path))] == [20.0, 5.0]

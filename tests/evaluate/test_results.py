@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -67,3 +68,27 @@ def test_coco_results_file(tmp_path):
     assert json.loads((tmp_path / "new" / "found.json").read_text()) == entries
     results.write_detections(tmp_path / "none.json", [])
     assert json.loads((tmp_path / "none.json").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[1]"]
+    + ['{"step": 1.5, "metrics": {}}', '{"step": "1", "metrics": {}}', '{"step": 1e999, "metrics": {}}', '{"step": 1, "metrics": [1]}']
+    + ['{"step": 1, "metrics": {"a": "b"}}', '{"step": 1, "metrics": {"a": ' + "9" * 400 + "}}"]
+    + ["[" * 100_000, '{"step": -1, "metrics": {}}'],
+)
+def test_a_damaged_line_is_left_out_and_never_lost(tmp_path, line):
+    results.write_metrics(tmp_path, 1, {"a": 0.5})
+    path = tmp_path / "eval" / "metrics.jsonl"
+    before = path.read_text() + line + "\n"
+    path.write_text(before)
+    assert results.read_history(tmp_path) == [{"step": 1, "metrics": {"a": 0.5}}]
+    results.write_metrics(tmp_path, 2, {"a": 0.75})
+    assert [entry["step"] for entry in results.read_history(tmp_path)] == [1, 2]
+    assert (tmp_path / "eval" / "metrics.jsonl.damaged").read_text() == before and len(list(path.parent.iterdir())) == 3
+
+
+def test_numbers_of_older_writers_are_read_as_missing(tmp_path):
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "metrics.jsonl").write_text('{"step": 3, "metrics": {"Loss/x": NaN, "a": 1}}\n')
+    assert results.read_history(tmp_path) == [{"step": 3, "metrics": {"Loss/x": None, "a": 1}}]

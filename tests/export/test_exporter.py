@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.data import labels
 from detection.errors import ConfigError, DataError
 from detection.export import exporter
 from detection.export.predictor import Predictor
@@ -73,6 +75,16 @@ def test_images_keep_their_proportions_and_boxes_stay_in_them(varied):
         assert len(result.boxes) and (result.boxes >= 0).all() and (result.boxes <= [height, width, height, width]).all()
 
 
+def test_several_images_of_several_sizes_are_each_what_they_are_alone(varied):
+    """Those of one size go through together; none is padded to another."""
+    predictor, random = Predictor.load(varied), np.random.default_rng(1)
+    images = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((40, 60), (200, 60), (40, 60), (64, 64), (200, 60))]
+    for together, image in zip(predictor.detect(images), images, strict=True):
+        (alone,) = predictor.detect(image)
+        np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
+        np.testing.assert_array_equal(together.boxes.shape, alone.boxes.shape)
+
+
 def test_strings_of_unequal_sizes_are_refused_in_words(varied):
     resizer = pipeline_builder.build(config.load(varied / "pipeline.config")).resizer
     prepare = tf.function(preparation(STRINGS.spec(), resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -114,3 +126,18 @@ def test_a_model_is_exported_where_its_label_map_is_not(trained, tmp_path, caplo
     )
     assert "label_map_path /nowhere/map.pbtxt: no such file" in caplog.text
     assert [category.name for category in Predictor.load(tmp_path / "out").categories] == ["category_1", "category_2", "category_3"]
+
+
+def test_after_data_was_read_in_the_same_process_nothing_is_said(trained, tmp_path, capfd):
+    """As after a training: its lookup tables must not turn up in what TensorFlow says while it saves."""
+    labels.LabelLookup((("circle", 1),), (1,), 3)
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    tf.get_logger().addHandler(handler)
+    try:
+        exporter.export(trained.config, trained.checkpoint, str(tmp_path / "exported"))
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert not [message for message in messages if "table_initializer" in message or "collection" in message]
+    assert "table_initializer" not in "".join(capfd.readouterr())

@@ -122,7 +122,8 @@ def test_many_images_in_one_array(predictor, tmp_path):
     array = _image(60, 120)
     (tmp_path / "x.png").write_bytes(_encoded(array))
     (expected,) = predictor.detect(array)
-    for many in (np.stack([array, array]), tf.constant(np.stack([array, array])), np.array([str(tmp_path / "x.png")] * 2), tf.constant([_encoded(array)] * 2)):
+    stack = np.stack([array, array])
+    for many in (stack, tf.constant(stack), np.array([str(tmp_path / "x.png")] * 2), tf.constant([_encoded(array)] * 2)):
         results = predictor.detect(many)
         assert len(results) == 2
         for result in results:

@@ -154,11 +154,12 @@ def test_shapes_from_the_command_line():
 @pytest.mark.parametrize("resizer", [FixedShapeResizer(height=8, width=8), KeepAspectRatioResizer(min_dimension=8, max_dimension=16)])
 def test_encoded_images_are_measured_before_they_are_decoded(resizer):
     """A few bytes of a client's must not become gigabytes on the server."""
-    prepare = tf.function(preparation("encoded_image_string_tensor", resizer), input_signature=[tf.TensorSpec([None], tf.string)])
+    spec = tf.TensorSpec([None], tf.string)
+    prepare = tf.function(preparation(spec, resizer), input_signature=[spec])
     good = tf.io.encode_png(np.zeros((4, 6, 3), np.uint8)).numpy()
     assert prepare(tf.constant([good, good])).images.shape[0] == 2
     bomb = good[:16] + (50_000).to_bytes(4, "big") * 2 + good[24:]
     with pytest.raises(tf.errors.InvalidArgumentError, match="the image is too large"):
         prepare(tf.constant([good, bomb]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="does not say how large it is"):
-        prepare(tf.constant([b"RIFF\0\0\0\0WAVE" + b"\0" * 40]))
+        prepare(tf.constant([good[:8] + b"\0" * 40]))

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from absl import logging
     from readers import READERS
 
+    import detection.benchmark.report
     import detection.data.convert.run
     import detection.evaluate.stored
     import detection.export.predictor

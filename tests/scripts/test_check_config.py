@@ -74,11 +74,56 @@ def test_data_is_looked_for_unless_told_otherwise(tmp_path):
         "model.ssd.feature_extractor.depth_multiplier=1e9",
     ],
 )
-def test_what_cannot_be_built_is_said_on_one_line(setting):
+def test_what_cannot_be_built_is_said_on_lines(setting):
     code, lines = report(CONFIG, settings=[setting])
-    assert code == 2 and len(lines) == 1 and lines[0].startswith(f"error: {CONFIG}"), lines
+    assert code == 2 and lines and all(line.startswith(f"error: {CONFIG}") for line in lines), lines
 
 
 def test_one_fault_does_not_hide_the_others(tmp_path):
     code, lines = report(tmp_path / "none.config", ROOT / "README.md", CONFIG, settings=["num_classes=0"])
     assert code == 2 and len(lines) == 3 and lines[2].endswith("model.ssd.num_classes (0) must be at least 1")
+
+
+def test_every_file_and_every_problem_is_told(tmp_path):
+    """A good one, one that does not parse, one with several faults of values, one that is no file, a good one again."""
+    text, values = tmp_path / "text.config", tmp_path / "values.config"
+    text.write_text("model {\n  ssd {\n    num_clases: 3\n    num_classes: x\n  }\n}\neval_config { metrics: 'a' }\n")
+    values.write_text(Path(CONFIG).read_text().replace("num_classes: 4", "num_classes: 0").replace("num_steps:", "use_bfloat16: true num_steps:"))
+    code, lines = report(CONFIG, text, values, tmp_path, CONFIG)
+    assert code == 2
+    assert lines[0] == lines[-1] and lines[0].startswith(f"ok: {CONFIG}")
+    assert lines[1:-1] == [
+        f"error: {text}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?",
+        f"error: {text}:4:18: num_classes in Ssd takes a whole number, not x",
+        f"error: {text}:7:15: unknown field 'metrics' in EvalConfig; did you mean 'metrics_set'?",
+        f"error: {values}: train_config.use_bfloat16 (true) is not supported; remove it: training is in float32",
+        f"error: {values}: model.ssd.num_classes (0) must be at least 1",
+        f"error: {tmp_path}: cannot read the config: Is a directory; did you mean one of {text}, {values}?",
+    ]
+
+
+def test_a_label_map_alone_at_fault_is_bad_data(tmp_path):
+    (tmp_path / "a.record").write_bytes(b"")
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }\n")
+    settings = [f"train_input_path={tmp_path}/a.record", f"eval_input_path={tmp_path}/a.record", f"label_map_path={tmp_path}/map.pbtxt"]
+    code, lines = report(CONFIG, settings=settings, check_paths=True)
+    assert code == 3 and len(lines) == 1 and "map.pbtxt" in lines[0], lines
+    code, lines = report(CONFIG, settings=[*settings, "num_classes=0"], check_paths=True)
+    assert code == 2 and len(lines) == 2, lines
+
+
+def test_patterns_of_frozen_variables_are_checked():
+    code, lines = report(CONFIG, settings=["train_config.freeze_variables=[FeatureExtracter/, BoxPredictr_0, biases]"])
+    assert code == 2 and len(lines) == 2, lines
+    assert all(line.startswith(f"error: {CONFIG}: train_config.freeze_variables (") for line in lines)
+    assert lines[0].endswith("did you mean FeatureExtractor?") or "did you mean FeatureExtractor" in lines[0]
+
+
+def test_a_size_of_a_million_takes_no_memory(tmp_path):
+    """In a process that may not have the memory: the image alone would take twelve terabytes."""
+    size = "model.ssd.image_resizer.fixed_shape_resizer"
+    script = str(ROOT / "scripts" / "check_config.py")
+    command = f"ulimit -v 6000000; exec {sys.executable} {script} --no_paths --quiet --set {size}.height=1000000 --set {size}.width=1000000 {CONFIG}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f"error: {CONFIG}: {size} (height 1000000, width 1000000) makes images of 1,000,000,000,000 pixels" in done.stdout

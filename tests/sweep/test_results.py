@@ -197,3 +197,39 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_rows_are_values():
     assert row() == dataclasses.replace(row(), reason="")
+
+
+def test_what_stages_noted_is_checked(tmp_path):
+    from detection.sweep.process import kept
+
+    path = tmp_path / "result.json"
+    assert kept(path) == {}
+    path.write_text('{"metrics": {"a": NaN}, "benchmark": null}')
+    assert kept(path)["benchmark"] is None
+    for text in ("", "[1]", '{"metrics": 5}', '{"train": "x"}', "[" * 100_000, '{"a": 1'):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"result.json: cannot be read .*; remove it"):
+            kept(path)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("12.5\n", 12.5), ("", 0.0), ("nan", 0.0), ("-5", 0.0), ("1e300", 0.0), ("x", 0.0)])
+def test_a_clock_goes_on_from_what_it_noted(tmp_path, text, seconds):
+    from detection.sweep.worker import SECONDS, Clock
+
+    (tmp_path / SECONDS).write_text(text)
+    assert seconds <= Clock(tmp_path).seconds() < seconds + 5
+
+
+def test_a_sweep_does_not_work_on_a_damaged_file(tmp_path):
+    """Whatever is in it stays: the sweep ends before anything is done."""
+    from pathlib import Path
+
+    from detection.config import sweep_file
+    from detection.sweep import run
+
+    sweep = sweep_file.load(Path(__file__).parents[2] / "configs" / "sweep" / "shapes.pbtxt")
+    for text in ("[1]\n", "notes", f"{row().to_json()}\n" + "[" * 200_000, json.dumps({**LINE, "stride": -1})):
+        (tmp_path / FILE).write_text(text)
+        with pytest.raises(DataError, match=f"{FILE}:[12]: no row of a sweep"):
+            run.run(sweep, [], tmp_path, run.Options())
+        assert (tmp_path / FILE).read_text() == text

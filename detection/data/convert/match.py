@@ -9,11 +9,12 @@ good as every other in both is meant. Where none is, several may be, and nobody 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
 from detection.data.convert.source import IMAGE_EXTENSIONS, normal, stem
 
+_ANY = None  # any folder
 _EXACT, _ALIKE, _OTHER_EXTENSION, _STEM_ALIKE = 4, 3, 2, 1
 
 
@@ -22,27 +23,36 @@ class FileFinder:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
+        self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def find(self, text: str) -> tuple[str, ...]:
         """The files that `text`, a name or a path, may mean: none, the one meant, or several among which nothing
         decides."""
-        parts = _parts(text)
-        if not parts:
-            return ()
-        candidates = dict.fromkeys(name for key in _keys(parts[-1]) for name in self._by_key.get(key, ()))
-        scored = [(name, _likeness(parts, name)) for name in candidates]
-        scored = [(name, score) for name, score in scored if score[0]]
-        best = [name for name, score in scored if not any(_beats(other, score) for _, other in scored)]
-        return tuple(best)
+        parts = tuple(_parts(text))
+        if parts not in self._found:
+            self._found[parts] = self._search(parts) if parts else ()
+        return self._found[parts]
+
+    def _search(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        # A path means files of the same folder or of none; thousands of other folders may hold a 1.jpg each.
+        parents = (alike(parts[-2]), "") if len(parts) > 1 else (_ANY,)
+        found = (self._index.get((key, parent), ()) for key in _keys(parts[-1]) for parent in parents)
+        by_score: dict[tuple[int, float], list[str]] = {}
+        for name in dict.fromkeys(name for names in found for name in names):
+            by_score.setdefault(_likeness(parts, name), []).append(name)
+        best = [score for score in by_score if score[0] and not any(_beats(other, score) for other in by_score)]
+        return tuple(name for score in best for name in by_score[score])
 
     @functools.cached_property
-    def _by_key(self) -> dict[str, list[str]]:
-        keyed: dict[str, list[str]] = {}
+    def _index(self) -> dict[tuple[str, str | None], list[str]]:
+        """Files by what their last part may be called, and by the folder before it."""
+        index: dict[tuple[str, str | None], list[str]] = {}
         for name in self._names:
-            last = _parts(name)[-1:]
-            for key in dict.fromkeys(key for part in last for key in _keys(part)):
-                keyed.setdefault(key, []).append(name)
-        return keyed
+            parts = _parts(name)
+            for key in dict.fromkeys(_keys(parts[-1])) if parts else ():
+                for parent in (alike(parts[-2]) if len(parts) > 1 else "", _ANY):
+                    index.setdefault((key, parent), []).append(name)
+        return index
 
 
 def _keys(last: str) -> tuple[str, str]:
@@ -70,7 +80,7 @@ def _bare(last: str) -> str:
     return stem(last) if last.lower().endswith((*IMAGE_EXTENSIONS, ".xml")) else last
 
 
-def _likeness(parts: list[str], name: str) -> tuple[int, float]:
+def _likeness(parts: Sequence[str], name: str) -> tuple[int, float]:
     """How well the last part agrees, and how many folders do."""
     own = _parts(name)
     if parts[-1] == own[-1]:

@@ -36,7 +36,10 @@ class Pairs:
         self._annotations = annotations
         self._read = read
         self._finder = FileFinder(images.names)
-        self._image_folders = {alike(_folder(name)) for name in images.names}
+        self._of_folder: dict[str, list[str]] = {}
+        for name in images.names:
+            self._of_folder.setdefault(alike(_folder(name)), []).append(name)
+        self._finders: dict[str, FileFinder] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name in images.names:
             self._by_stem.setdefault(alike(stem(name)), []).append(name)
@@ -51,7 +54,8 @@ class Pairs:
 
     def why_uncertain(self, image: str) -> str:
         """Why an image without annotation cannot be taken for one without objects; "" where it can."""
-        possible = [annotation for annotation in self.unplaced if self._within((image,), _folder(annotation))]
+        folder = alike(_folder(image))
+        possible = self._unplaced_for.get("", []) + (self._unplaced_for.get(folder, []) if folder else [])
         if possible:
             first = self._read(possible[0])
             reason = first.problem or (
@@ -64,6 +68,7 @@ class Pairs:
 
     def _match(self) -> None:
         claims: dict[str, list[str]] = {}
+        known = set(self._annotations.names)
         for annotation in self._annotations.names:
             meant = self._meant(annotation)
             if len(meant) == 1:
@@ -72,6 +77,11 @@ class Pairs:
                 self.torn[annotation] = meant
             else:
                 self.unplaced.append(annotation)
+        for image in self._images.names:
+            if image not in claims:  # An annotation that lies there through a link to a folder.
+                linked = [name for name in self._annotations.by_stem(stem(image)) if name not in known]
+                if linked:
+                    claims[image] = linked
         for image, claimants in claims.items():
             claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
             first = self._read(claimants[0]) if len(claimants) > 1 else None
@@ -82,9 +92,13 @@ class Pairs:
                 self.rivals[image] = tuple(claimants)
                 self.doubts[image] = f"{' and '.join(claimants)} are annotations of it and say different things"
             self.image_of.update(dict.fromkeys(claimants, image))
+        seen: set[tuple[str, ...]] = set()
         for annotation, images in self.torn.items():
+            if images in seen:
+                continue
+            seen.add(images)
             for image in images:
-                others = ", ".join(other for other in images if other != image)
+                others = ", ".join(other for other in images[:3] if other != image)
                 self.doubts.setdefault(image, f"{annotation} may mean it or {others}")
                 self.annotation_of.pop(image, None)
         for image, annotation in list(self.annotation_of.items()):
@@ -94,38 +108,49 @@ class Pairs:
 
     def _meant(self, annotation: str) -> tuple[str, ...]:
         """The image that an annotation belongs to; several where nothing decides, none where there is none."""
-        own = tuple(self._images.by_stem(stem(annotation)) or self._by_stem.get(alike(stem(annotation)), ()))
+        same_name = (self._images.listed(name) for name in self._images.by_stem(stem(annotation)))
+        own = tuple(name for name in same_name if name) or tuple(self._by_stem.get(alike(stem(annotation)), ()))
         if len(own) == 1:
             return own
         names = self._read(annotation).names
         if own:  # a.jpg beside a.png: the tag tells them apart.
-            return self._agreed(names, own) or own
-        named = self._agreed(names, None, _folder(annotation))
+            return self._agreed(names, FileFinder(own)) or own
+        finder, folder = self._finder_for(annotation), _folder(annotation)
+        named = self._agreed((f"{folder}/{names[0]}", *names) if folder and names else names, finder)
         if len(named) == 1:
             return named
-        by_name = self._within(self._finder.find(stem(annotation)), _folder(annotation))
-        both = tuple(image for image in by_name if image in named)
+        by_name = finder.find(stem(annotation)) or finder.find(stem(annotation).rpartition("/")[2])
+        both = tuple(set(by_name).intersection(named))
         return (both if len(both) == 1 else named) or by_name
 
-    def _agreed(self, names: tuple[str, ...], among: tuple[str, ...] | None, folder: str = "") -> tuple[str, ...]:
+    def _agreed(self, names: tuple[str, ...], finder: FileFinder) -> tuple[str, ...]:
         """What several names of one image mean together: what all that mean anything agree on, or else everything that
         they may mean."""
-        found = []
-        for name in (*(f"{folder}/{name}" for name in names[:1] if folder), *names):
-            images = self._within((FileFinder(among) if among else self._finder).find(name), folder)
-            if images:
-                found.append(images)
+        found = [images for name in names if (images := finder.find(name))]
         if not found:
             return ()
-        common = tuple(image for image in found[0] if all(image in images for images in found[1:]))
-        return common or tuple(dict.fromkeys(image for images in found for image in images))
+        common = set(found[0]).intersection(*found[1:])
+        return tuple(image for image in found[0] if image in common) or tuple(
+            dict.fromkeys(image for images in found for image in images)
+        )
 
-    def _within(self, images: tuple[str, ...], folder: str) -> tuple[str, ...]:
-        """Those of an annotation's own folder, where images lie in folders of the same names."""
-        key = alike(folder)
-        if not key or key not in self._image_folders:
-            return images
-        return tuple(image for image in images if alike(_folder(image)) == key)
+    def _finder_for(self, annotation: str) -> FileFinder:
+        """Of the images of an annotation's own folder, where images lie in folders of the same names; else of all."""
+        folder = alike(_folder(annotation))
+        if not folder or folder not in self._of_folder:
+            return self._finder
+        if folder not in self._finders:
+            self._finders[folder] = FileFinder(self._of_folder[folder])
+        return self._finders[folder]
+
+    @functools.cached_property
+    def _unplaced_for(self) -> dict[str, list[str]]:
+        """Annotations of no image by the folder whose images they may mean; "" for all."""
+        unplaced: dict[str, list[str]] = {}
+        for annotation in self.unplaced:
+            folder = alike(_folder(annotation))
+            unplaced.setdefault(folder if folder in self._of_folder else "", []).append(annotation)
+        return unplaced
 
     @functools.cached_property
     def _named_by_others(self) -> dict[str, str]:
@@ -133,7 +158,7 @@ class Pairs:
         named: dict[str, str] = {}
         for annotation, image in self.image_of.items():
             names = self._read(annotation).names
-            meant = self._agreed(names, None, _folder(annotation)) if names else ()
+            meant = self._agreed(names, self._finder_for(annotation)) if names else ()
             if meant and image not in meant:
                 named.update((other, annotation) for other in meant if other not in named)
         return named

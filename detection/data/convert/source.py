@@ -7,6 +7,7 @@ make sense of it reports as faults of the image it belongs to. Everything behind
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -80,10 +81,10 @@ def is_inside(name: str) -> bool:
 class FolderIndex:
     """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they are composed."""
 
-    def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> None:
         self.folder, self._extensions = Path(folder), extensions
-        # Sorted, each file once.
-        self.names: list[str] = [name for name in files_below(self.folder, extensions) if not _is_apple_double(self.folder / name)]
+        names = files_below(self.folder, extensions, every_name)
+        self.names: list[str] = [name for name in names if not _is_apple_double(self.folder / name)]  # sorted
         self._by_name = {normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
@@ -100,6 +101,18 @@ class FolderIndex:
         if not found and is_inside(name):
             found = [name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()][:1]
         return found
+
+    def listed(self, name: str) -> str | None:
+        """The name in `names` of a file that `by_name` or `by_stem` found, perhaps through a link."""
+        return name if name in self._names else self._by_file.get(os.path.realpath(self.folder / name))
+
+    @functools.cached_property
+    def _names(self) -> set[str]:
+        return set(self.names)
+
+    @functools.cached_property
+    def _by_file(self) -> dict[str, str]:
+        return {os.path.realpath(self.folder / name): name for name in reversed(self.names)}
 
     def path(self, name: str) -> Path:
         """Where a file lies."""

@@ -20,7 +20,7 @@ from detection.data.convert.match import FileFinder
         (["a.jpg"], "  a.jpg\n", ["a.jpg"]),
         (["a.jpg"], r"C:\Users\me\data\a.jpg", ["a.jpg"]),
         (["a.jpg"], r"\\server\share\a.jpg", ["a.jpg"]),
-        (["a.jpg"], "/home/me/data/a.jpg", ["a.jpg"]),
+        (["a.jpg"], "/mnt/me/data/a.jpg", ["a.jpg"]),
         (["a.jpg"], "https://example.org/data/a.jpg?size=1#x", ["a.jpg"]),
         (["my photo.jpg"], "my%20photo.jpg", ["my photo.jpg"]),
         (["my%20photo.jpg"], "my photo.jpg", ["my%20photo.jpg"]),

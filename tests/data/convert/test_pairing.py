@@ -3,6 +3,8 @@ is given."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from detection.data.convert import voc
@@ -241,3 +243,40 @@ def test_what_macos_puts_into_archives_is_no_part_of_the_data_set(voc_folder):
     assert boxes(voc_folder.read()) == {"a.jpg": 1, "lone.jpg": 0}
     voc_folder.annotate("._a").write_bytes(b"<annotation>")
     assert "lone.jpg" in left_out(voc_folder.read())
+
+
+def test_links_are_names_too(voc_folder):
+    """Stores of data sets keep each content once, and names as links to it."""
+    add(voc_folder, "a", "x/c")
+    folder = voc_folder.root / "Annotations"
+    for name in ("b.jpg", "y/c.jpg", "none.jpg"):
+        voc_folder.image(name)
+    (folder / "b.xml").symlink_to("a.xml")
+    (folder / "y").symlink_to("x")
+    expected = {"a.jpg": 1, "b.jpg": 1, "x/c.jpg": 1, "y/c.jpg": 1, "none.jpg": 0}
+    for source in ways(voc_folder):
+        assert boxes(voc.read(source).images) == expected
+
+
+def test_an_image_with_two_names_is_one(voc_folder):
+    add(voc_folder, "a", "b")
+    pictures = voc_folder.root / "JPEGImages"
+    (pictures / "b.jpg").unlink()
+    (pictures / "b.jpg").symlink_to("a.jpg")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1}
+    voc_folder.annotate("b", [("dog", 3, 4, 5, 6)])
+    images = voc_folder.read()
+    assert boxes(images) == {} and left_out(images) == {"a.jpg": "annotation_ambiguous"}
+
+
+def test_an_annotation_that_is_no_file_is_not_waited_for(voc_folder):
+    add(voc_folder, "a")
+    voc_folder.image("b.jpg")
+    (voc_folder.root / "Annotations" / "b.xml").mkdir()
+    assert boxes(voc_folder.read()) == {"a.jpg": 1, "b.jpg": 0}
+    (voc_folder.root / "Annotations" / "b.xml").rmdir()
+    (voc_folder.root / "Annotations" / "b.xml").symlink_to("nowhere.xml")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}
+    (voc_folder.root / "Annotations" / "b.xml").unlink()
+    os.mkfifo(voc_folder.root / "Annotations" / "b.xml")
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}

@@ -1,0 +1,89 @@
+"""Whether a checkpoint's own config, where it lies beside it, makes another model of its weights than the config that it is used with.
+
+Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding: with another value of
+these every weight finds its place, and the detections are wrong. Training writes its config beside its checkpoints, and so do exporters.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from detection.config import text
+from detection.config.files import load
+from detection.config.schema import is_map, is_message
+from detection.config.walk import join
+from detection.errors import DetectionError
+from detection.protos import pipeline_pb2
+
+NAMES = (".as_run.config", "pipeline.config")  # as a run was started, which is not changed afterwards; as training and exporters write it
+# Fields of an Ssd or FasterRcnn message that decide what is computed with the weights.
+_DECIDING = {
+    *("feature_extractor", "anchor_generator", "box_coder", "box_predictor", "encode_background_as_zeros"),
+    *("first_stage_anchor_generator", "first_stage_atrous_rate", "first_stage_box_predictor_conv_hyperparams"),
+    *("initial_crop_size", "maxpool_kernel_size", "maxpool_stride", "second_stage_box_predictor"),
+}
+# Of those, what only training reads.
+_TRAINING = re.compile(
+    r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init|batch_norm_trainable|regularize_depthwise"
+    r"|regularize_biases|batch_norm\.(decay|train))\b"
+)
+
+
+def differences(prefix: str | os.PathLike[str], config: str) -> str:
+    """What the config beside a checkpoint says otherwise, as one sentence; "" if nothing, or if none is there that can be read.
+
+    Args:
+        prefix: of the checkpoint.
+        config: the text of the config that it is used with.
+    """
+    folder = Path(prefix).parent
+    path = next((place / name for place in (folder, folder.parent) for name in NAMES if (place / name).is_file()), None)
+    if path is None:
+        return ""
+    try:
+        beside = load(path)
+    except DetectionError:  # Of another version, or no config at all: nothing is known then.
+        return ""
+    given = text.parse(config, pipeline_pb2.TrainEvalPipelineConfig(), "config")
+    kind = given.model.WhichOneof("model")
+    if kind is None or beside.model.WhichOneof("model") != kind:
+        return ""
+    found = list(_differing(getattr(beside.model, kind), getattr(given.model, kind), f"model.{kind}", _DECIDING))
+    if not found:
+        return ""
+    more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"{path} beside the checkpoint has other values of what decides about its weights: {', '.join(found[:3])}{more}"
+
+
+def _differing(one: Message, other: Message, path: str, fields: set[str] | None = None) -> Iterator[str]:
+    """`path (A there, B here)` of every field whose values differ, whether they are written or left at their defaults."""
+    for field in one.DESCRIPTOR.fields:
+        here = join(path, field.name)
+        if (fields is not None and field.name not in fields) or _TRAINING.search(here):
+            continue
+        there, mine = getattr(one, field.name), getattr(other, field.name)
+        if is_message(field) and not field.is_repeated:
+            if field.containing_oneof is not None and one.HasField(field.name) != other.HasField(field.name):
+                yield f"{here} ({_set(one, field.name)} there, {_set(other, field.name)} here)"
+            else:
+                yield from _differing(there, mine, here)
+        elif is_map(field) or field.is_repeated:
+            if list(there) != list(mine):
+                yield f"{here} (not the same list)"
+        elif there != mine:
+            yield f"{here} ({_shown(field, there)} there, {_shown(field, mine)} here)"
+
+
+def _set(message: Message, name: str) -> str:
+    return "set" if message.HasField(name) else "not set"
+
+
+def _shown(field, value: object) -> str:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
