@@ -117,13 +117,17 @@ def test_training_stops_at_a_record_that_cannot_be_used(decode, example, holds, 
 
 
 def test_a_pipeline_stops_there_too(read, example, holds):
-    """Row 17, through everything that training reads with."""
+    """Rows 17 and 25, through everything that training reads with; a class's text may be any bytes."""
     good = example(boxes=TWO)
     assert len(read(good, good)) == 2
     with pytest.raises(DataError) as raised:
         read(good, example(boxes=[TWO[0], (0.1, NAN, 0.5, 0.6)]), good)
     assert raised.value.exit_code == 3
     holds(str(raised.value), f"{read.path}, record 1: image/object/bbox 1 (", "nan", "finite")
+    with pytest.raises(DataError) as raised:
+        read(good, good, example(image__object__class__text=[b"\xff\x80\x1bbird"]))
+    assert raised.value.exit_code == 3
+    holds(str(raised.value), f"{read.path}, record 2: label of box 0 is -1 (text '", "bird", "pets.pbtxt")
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
@@ -171,6 +175,8 @@ def test_what_can_be_put_right_is_put_right_and_counted(
     with caplog.at_level("WARNING", logger="absl"):
         dataset = train_dataset(settings, (), RESIZER, 1, 0, remarks=remarks).take(3)
         examples = sorted(iterate(dataset, settings, remarks), key=lambda example: int(example.info.source_ids[0]))
+        evaluated = eval_dataset(settings, RESIZER, 1)
+    assert evaluated.element_spec.groundtruth.boxes.shape == (1, 8, 4)
     holds(
         caplog.text,
         f"1 boxes without area dropped, in 1 record (e.g. {shard}:0)",
