@@ -87,7 +87,7 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
     edits = _Edits(text)
     for entry in entries:
         if not entry.end:  # The scan stopped inside.
-            break
+            continue
         key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
         value = entry.values[0].text if len(entry.values) == 1 else None
         if key in RENAMED:

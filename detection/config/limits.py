@@ -20,6 +20,7 @@ MAX_IMAGE = 100_000_000  # pixels, as of the images that are read: 1.2 GB of flo
 MAX_BATCH = 5_000_000_000  # pixels of all images of a batch: 60 GB of float32
 MAX_ANCHORS = 10_000_000  # of an image: 160 MB, and several times that while they are made
 MAX_WEIGHTS = 1 << 28  # numbers in one group of layers: 1 GiB, and again for each array of the optimizer
+MAX_LAYER = 1 << 27  # of them in one layer, whose first values are drawn at once, with several times its memory
 TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
 _FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
 
@@ -140,10 +141,10 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
     depth = min(predictor.max_depth, TYPICAL_DEPTH) if predictor.max_depth > 0 and predictor.num_layers_before_predictor > 0 else TYPICAL_DEPTH // 2
     kernel = 1 if predictor.use_depthwise else max(predictor.kernel_size, 1) ** 2
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
-    if numbers > MAX_WEIGHTS:
+    if numbers > MAX_WEIGHTS or max(maps, default=0) * numbers > MAX_LAYER * sum(maps):
         yield (
             f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's kernel_size ({predictor.kernel_size}) "
-            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
         )
     inner = predictor.num_layers_before_predictor * max(predictor.min_depth, min(predictor.max_depth or TYPICAL_DEPTH, TYPICAL_DEPTH)) ** 2
     if inner * len(maps) > MAX_WEIGHTS:
@@ -159,21 +160,21 @@ def _two_stage(message: Message, path: str) -> Iterator[str]:
         anchors = f"{path}.first_stage_anchor_generator"
         faults = list(_anchors(message.first_stage_anchor_generator, anchors, _pixels(message.image_resizer), message.image_resizer))
         numbers = message.first_stage_box_predictor_depth * message.first_stage_box_predictor_kernel_size**2 * TYPICAL_DEPTH
-        if numbers > MAX_WEIGHTS:
+        if numbers > MAX_LAYER:
             faults.append(
                 f"{path}.first_stage_box_predictor_depth ({message.first_stage_box_predictor_depth}) and first_stage_box_predictor_kernel_size "
-                f"({message.first_stage_box_predictor_kernel_size}) make a layer of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one"
+                f"({message.first_stage_box_predictor_kernel_size}) make a layer of about {numbers:,} weights, more than {MAX_LAYER:,}; lower one"
             )
     yield from faults
     rfcn, classes = message.second_stage_box_predictor.rfcn_box_predictor, max(message.num_classes, 0)
     whole = message.second_stage_box_predictor.HasField("rfcn_box_predictor")
     width = rfcn.depth * rfcn.num_spatial_bins_height * rfcn.num_spatial_bins_width if whole else 2 * TYPICAL_DEPTH
-    numbers = width * 5 * (classes + 1)
-    if numbers > MAX_WEIGHTS:
+    numbers = width * 4 * (classes + 1)
+    if numbers > MAX_LAYER:
         more = f", depth ({rfcn.depth}) and {rfcn.num_spatial_bins_height} x {rfcn.num_spatial_bins_width} bins" if whole else ""
         yield (
-            f"{path}.num_classes ({message.num_classes}){more} makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower "
-            f"{'one of them' if whole else 'it'}"
+            f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights, more than "
+            f"{MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
         )
 
 

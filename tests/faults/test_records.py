@@ -160,7 +160,7 @@ def test_text_and_label_that_disagree(command, tmp_path, label_map, example, hol
 def test_what_can_be_put_right_is_put_right_and_counted(
     command, tmp_path, label_map, example, holds, options_of, caplog
 ):
-    """Rows 19, 20, 24: reading goes on, and says once how many boxes of how many records it dropped or clipped, and in which; evaluation takes all."""
+    """Rows 19, 20, 24: reading goes on and says once how many boxes of how many records it dropped or clipped, and where; evaluation takes all."""
     empty, outside = (
         example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]),
         example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8"),

@@ -160,9 +160,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def _pngs() -> Material:
     corpus = [_picture("PNG"), _picture("PNG", "L"), _picture("PNG", "P"), _picture("PNG", "RGBA"), _picture("PNG", "1"), _picture("PNG", "I;16")]
-    sizes = ((1 << 30, 1), (30_000, 30_000), (9999, 9999), (0, 5), (2**31 - 1, 2**31 - 1))
+    # The last is just allowed: decoding so much takes a second, so that it is a token, and not a part of every fourth input.
+    sizes = ((1 << 30, 1), (30_000, 30_000), (0, 5), (2**31 - 1, 2**31 - 1), (9999, 9999))
     heads = [_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)) for size in sizes]
-    corpus += [b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"") for head in heads]
+    corpus += [b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"") for head in heads[:-1]]
     text = _chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 20)))
     tokens = [*heads, text, _chunk(b"tRNS", b"\0" * 3), _chunk(b"PLTE", bytes(9)), _chunk(b"IEND", b""), b"IDAT", b"iCCP", b"acTL", b"eXIf"]
     return Material([*corpus, corpus[0][:33] + text + corpus[0][33:]], tokens)

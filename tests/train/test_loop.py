@@ -17,6 +17,7 @@ from detection.evaluate.results import read_history
 from detection.train import checkpoint_files, loop, run_dir
 from detection.train.interrupt import Interrupted
 from detection.train.restore import FineTune
+from detection.train.schedules import CosineDecay
 from detection.train.settings import RunOptions
 
 _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
@@ -244,3 +245,22 @@ def test_nothing_to_train_on_and_a_folder_in_use(tmp_path):
     with pytest.raises(ConfigError, match="no train_input_reader"):
         _train(dataclasses.replace(pipeline, train_input=None), tmp_path / "run")
     assert ModelDirInUseError.exit_code == 5 and run_dir.AS_RUN == "pipeline.config"
+
+
+def test_what_is_frozen_is_said_and_must_exist(tmp_path):
+    pipeline = dataclasses.replace(make_pipeline(tmp_path), eval_inputs=())
+    frozen = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, frozen=("FeatureExtractor/",)))
+    stream = io.StringIO()
+    loop.train(frozen, tmp_path / "run", num_steps=1, options=_QUICK, stream=stream)
+    assert "2 of 5 variables are trained; 3 are frozen: FeatureExtractor/TinyNet/Conv2d_0/weights, FeatureExtractor/" in stream.getvalue()
+    wrong = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, frozen=("FeatureExtracter/",)))
+    with pytest.raises(ConfigError, match=r"train_config.freeze_variables \('FeatureExtracter/'\) matches none of the 5 variables that can be"):
+        loop.train(wrong, tmp_path / "other", num_steps=1, options=_QUICK, stream=io.StringIO())
+
+
+def test_more_steps_than_a_cosine_has_are_refused(tmp_path):
+    pipeline = make_pipeline(tmp_path)
+    settings = dataclasses.replace(pipeline.train, optimizer=dataclasses.replace(pipeline.train.optimizer, schedule=CosineDecay(0.1, 5)))
+    with pytest.raises(ConfigError, match=r"num_steps \(6\) is more than the total_steps \(5\) of cosine_decay_learning_rate"):
+        loop.train(dataclasses.replace(pipeline, train=settings), tmp_path / "run", num_steps=6, options=_QUICK, stream=io.StringIO())
+    assert not (tmp_path / "run").exists()
