@@ -4,7 +4,7 @@
 |---|---|
 | 0 | done |
 | 1 | internal error (a bug: the traceback is shown) |
-| 2 | usage or config |
+| 2 | usage or config; a file that is missing, or cannot be written |
 | 3 | bad data |
 | 4 | training diverged (non-finite loss) |
 | 5 | model_dir is in use by another process |

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from detection.data.framing import FOOTER, HEADER, length_of, next_record
 from detection.data.sample import Record
@@ -56,8 +57,8 @@ def stretches(path: str) -> Iterator[tuple[int, bytes] | Stretch | Damage]:
                 yield number, data
                 offset += HEADER + len(data) + FOOTER
                 number += 1
-        except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError):
-            pass  # What is wrong follows from where it stopped.
+        except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
+            logging.debug("%s, record %d: %s", path, number, error.message)  # What is wrong follows from where it stopped.
         yield Stretch(start, number - first, first)
         if offset < size:
             with open(path, "rb") as stream:

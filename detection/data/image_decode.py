@@ -67,6 +67,8 @@ def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
     """
     data = data.rstrip(b"\xff")  # Half a marker.
     try:
+        if check_header(data, max_pixels).kind != "JPEG":
+            return None
         pixels = decode(data + _END, max_pixels)
     except UndecodableImage:
         return None
@@ -112,7 +114,7 @@ def _lacks_scans(data: bytes) -> bool:
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where `image_header` refuses."""
     pixels, effort = image_header.measure(encoded)
-    known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; first bytes:", tf.strings.substr(encoded, 0, 8)])
+    known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; its bytes:", tf.strings.length(encoded)])
     fine = (pixels <= max_pixels) & (effort <= image_header.EFFORT * max(max_pixels, MAX_PIXELS))
     large = f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:"
     small = tf.debugging.Assert(fine, [large, pixels, effort])

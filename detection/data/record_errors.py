@@ -10,6 +10,7 @@ import re
 
 import tensorflow as tf
 
+from detection.data.graph_text import readable
 from detection.data.sample import Record
 from detection.errors import DataError
 
@@ -20,7 +21,7 @@ _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf
 
 def check_record(condition: tf.Tensor, record: Record, field: str, value: tf.Tensor | str, fix: str | tf.Tensor) -> None:
     """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds."""
-    parts = (record.path, record.index, field, value, fix)
+    parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
     data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), tf.convert_to_tensor(part))]
     tf.raw_ops.Assert(condition=condition, data=[*data, tf.constant(_END)], summarize=8)
 

@@ -75,12 +75,15 @@ def make(
             for old in part.iterdir():
                 if ours.fullmatch(old.name):
                     old.unlink()
-        for split in counts:
-            names = "".join(f"{name}\n" for name, of in plan if of == split)
-            (voc_dir / "ImageSets" / "Main" / f"{split}.txt").write_text(names, encoding="utf-8")
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for _ in progress(pool.map(one, range(total)), total, f"drawing {root}", progress_to):
+        lists = {voc_dir / "ImageSets" / "Main" / f"{split}.txt": split for split in counts}
+        for path in lists:
+            path.unlink(missing_ok=True)
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in progress(run.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to):
                 pass
+        for path, split in lists.items():  # Last, so that a set that was stopped half drawn has no list of its images.
+            files.write_text(path, "".join(f"{name}\n" for name, of in plan if of == split))
     except OSError as error:
         raise PathError(f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left") from error
     if out is not None:

@@ -10,6 +10,8 @@ from functools import reduce
 
 import tensorflow as tf
 
+from detection.data.graph_text import readable
+
 EMPTY_BATCH = "the batch is empty; send at least one image"
 EMPTY_IMAGE = "images of no pixels; height and width must be at least 1. Shape:"
 NO_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:"
@@ -46,7 +48,7 @@ def checked_strings(strings: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
         tf.debugging.Assert(tf.equal(tf.size(base64), 0), [f"{spec.name}: {BASE64}", base64]),
     ]
     with tf.control_dependencies(checks):  # Base64 text is no image either; of the two reasons the closer one is given.
-        starts = tf.strings.substr(tf.gather(strings, other), 0, 16)
+        starts = readable(tf.strings.substr(tf.gather(strings, other), 0, 16), controls=False)
         checks = [tf.debugging.Assert(tf.equal(tf.size(other), 0), [f"{spec.name}: {NO_IMAGE}", other, starts])]
     with tf.control_dependencies(checks):
         return tf.identity(strings)

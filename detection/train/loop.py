@@ -84,17 +84,25 @@ def train(
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy
     strategies.check_batch(settings.batch_size, strategy)
-    with run_dir.claimed(model_dir) as folder:
-        if options.skip_bad_records:
-            pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream)
-        run = _Run(pipeline, folder, options, strategy, stream)
-        try:
-            return run.to_the_end()
-        except tf.errors.ResourceExhaustedError as error:
-            when, field = f"step {run.step_number}", "train_config.batch_size"
-            raise out_of_memory(when, field, settings.batch_size, pipeline.text, error) from error
-        finally:
-            run.close()
+    try:
+        with run_dir.claimed(model_dir) as folder:
+            if options.skip_bad_records:
+                pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream)
+            run = _Run(pipeline, folder, options, strategy, stream)
+            try:
+                return run.to_the_end()
+            except tf.errors.ResourceExhaustedError as error:
+                if (place := files.explain(error)) is not None:  # TensorFlow has one word for memory and disks.
+                    raise ConfigError(f"{place}; make room and start again") from error
+                when, field = f"step {run.step_number}", "train_config.batch_size"
+                raise out_of_memory(when, field, settings.batch_size, pipeline.text, error) from error
+            finally:
+                run.close()
+    except OSError as error:
+        place = files.explain(error)
+        if place is None:
+            raise
+        raise ConfigError(f"{place}; check the path and the free space") from error
 
 
 class _Run:

@@ -72,7 +72,8 @@ def test_coco_results_file(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["nonsense", "[1]", '{"step": 1.5, "metrics": {}}', '{"step": "1", "metrics": {}}', '{"step": 1e999, "metrics": {}}', '{"step": 1, "metrics": [1]}']
+    ["nonsense", "[1]"]
+    + ['{"step": 1.5, "metrics": {}}', '{"step": "1", "metrics": {}}', '{"step": 1e999, "metrics": {}}', '{"step": 1, "metrics": [1]}']
     + ['{"step": 1, "metrics": {"a": "b"}}', '{"step": 1, "metrics": {"a": ' + "9" * 400 + "}}"]
     + ["[" * 100_000, '{"step": -1, "metrics": {}}'],
 )

@@ -132,3 +132,14 @@ def test_images_are_never_overwritten(predictor, tmp_path):
 def test_no_image_is_a_usage_error(exported):
     with pytest.raises(ConfigError, match="no image given"):
         annotate.run(str(exported), [], "out")
+
+
+def test_names_of_pictures_fit_into_a_file_system_and_differ():
+    """Two images of one name of 255 bytes, in another writing of the same letters, and names that end within a character."""
+    from detection.export.annotate import _picture_names
+
+    long = "x" * 251
+    paths = [f"a/{long}.jpg", f"b/{long}.jpg", f"c/{long.upper()}.jpg", f"d/{'é' * 125}a.jpg", f"e/{'é' * 125}a.jpg", "f/x.webp", "g/x.gif"]
+    names = _picture_names(paths)
+    assert len({name.lower() for name in names.values()}) == len(paths) and all(len(name.encode()) <= 255 for name in names.values())
+    assert names[paths[0]] == f"{long}.jpg" and names[paths[1]] == f"{'x' * 249}_2.jpg" and names["g/x.gif"] == "x_2.png"

@@ -75,6 +75,16 @@ def test_images_keep_their_proportions_and_boxes_stay_in_them(varied):
         assert len(result.boxes) and (result.boxes >= 0).all() and (result.boxes <= [height, width, height, width]).all()
 
 
+def test_several_images_of_several_sizes_are_each_what_they_are_alone(varied):
+    """Those of one size go through together; none is padded to another."""
+    predictor, random = Predictor.load(varied), np.random.default_rng(1)
+    images = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((40, 60), (200, 60), (40, 60), (64, 64), (200, 60))]
+    for together, image in zip(predictor.detect(images), images, strict=True):
+        (alone,) = predictor.detect(image)
+        np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
+        np.testing.assert_array_equal(together.boxes.shape, alone.boxes.shape)
+
+
 def test_strings_of_unequal_sizes_are_refused_in_words(varied):
     resizer = pipeline_builder.build(config.load(varied / "pipeline.config")).resizer
     prepare = tf.function(preparation(STRINGS.spec(), resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)

@@ -185,4 +185,4 @@ def test_a_folder_that_is_read_only(command, config, tmp_path, holds):
     (tmp_path / "run").mkdir(mode=0o555)
     done = command("model_main.py", f"--pipeline_config_path={config}", f"--model_dir={tmp_path / 'run'}")
     assert done.code == 2
-    holds(done.error, f"--model_dir {tmp_path / 'run'}: cannot be written (Permission denied)")
+    holds(done.error, f"--model_dir {tmp_path / 'run'}: cannot be written (permission denied)")

@@ -38,7 +38,9 @@ def place(tmp_path, monkeypatch, example):
     Path("images").mkdir()
     Image.new("RGB", (40, 30)).save("images/a.png")
     box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
-    Path("images/a.xml").write_text(f"<annotation><filename>a.png</filename><object><name>a</name>{box}</object></annotation>")
+    Path("images/a.xml").write_text(
+        f"<annotation><filename>a.png</filename><object><name>a</name>{box}</object></annotation>"
+    )
     Path("results.jsonl").write_text("{]\n{}\n")
     return tmp_path
 
@@ -48,11 +50,22 @@ def train(config: str, *flags: str) -> list[str]:
 
 
 def evaluate(config: str, checkpoint: str = "garbage") -> list[str]:
-    return ["model_main.py", f"--pipeline_config_path={config}", "--model_dir=run", f"--checkpoint_dir={checkpoint}", "--run_once"]
+    return [
+        "model_main.py",
+        f"--pipeline_config_path={config}",
+        "--model_dir=run",
+        f"--checkpoint_dir={checkpoint}",
+        "--run_once",
+    ]
 
 
 def export(config: str, checkpoint: str = "file") -> list[str]:
-    return ["export_saved_model.py", f"--pipeline_config_path={config}", f"--trained_checkpoint_prefix={checkpoint}", "--output_directory=out"]
+    return [
+        "export_saved_model.py",
+        f"--pipeline_config_path={config}",
+        f"--trained_checkpoint_prefix={checkpoint}",
+        "--output_directory=out",
+    ]
 
 
 def proposals(*flags: str) -> list[str]:
@@ -89,7 +102,12 @@ ROWS = {
             export("absent.config", "garbage"),
             ["check_config.py", "absent.config"],
             ["benchmark.py", "--pipeline_config_path=absent.config"],
-            proposals("--input_path=good.record", "--method=rpn", "--pipeline_config_path=absent.config", "--checkpoint=good.ckpt"),
+            proposals(
+                "--input_path=good.record",
+                "--method=rpn",
+                "--pipeline_config_path=absent.config",
+                "--checkpoint=good.ckpt",
+            ),
         ],
     ),
     "a config whose content is wrong": (
@@ -147,7 +165,10 @@ ROWS = {
     "an exported model that is not there": (
         2,
         "absent",
-        [["detect.py", "--saved_model=absent", "--output_dir=out", "garbage"], ["benchmark.py", "--saved_model=absent"]],
+        [
+            ["detect.py", "--saved_model=absent", "--output_dir=out", "garbage"],
+            ["benchmark.py", "--saved_model=absent"],
+        ],
     ),
     "results that are not there": (
         2,

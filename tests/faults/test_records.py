@@ -117,13 +117,17 @@ def test_training_stops_at_a_record_that_cannot_be_used(decode, example, holds, 
 
 
 def test_a_pipeline_stops_there_too(read, example, holds):
-    """Row 17, through everything that training reads with."""
+    """Rows 17 and 25, through everything that training reads with; a class's text may be any bytes."""
     good = example(boxes=TWO)
     assert len(read(good, good)) == 2
     with pytest.raises(DataError) as raised:
         read(good, example(boxes=[TWO[0], (0.1, NAN, 0.5, 0.6)]), good)
     assert raised.value.exit_code == 3
     holds(str(raised.value), f"{read.path}, record 1: image/object/bbox 1 (", "nan", "finite")
+    with pytest.raises(DataError) as raised:
+        read(good, good, example(image__object__class__text=[b"\xff\x80\x1bbird"]))
+    assert raised.value.exit_code == 3
+    holds(str(raised.value), f"{read.path}, record 2: label of box 0 is -1 (text '", "bird", "pets.pbtxt")
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
@@ -160,7 +164,7 @@ def test_text_and_label_that_disagree(command, tmp_path, label_map, example, hol
 def test_what_can_be_put_right_is_put_right_and_counted(
     command, tmp_path, label_map, example, holds, options_of, caplog
 ):
-    """Rows 19, 20, 24: reading goes on, and says once how many boxes of how many records it dropped or clipped, and in which; evaluation takes all."""
+    """Rows 19, 20, 24: training says once how many boxes of how many records it dropped, clipped or left out, and in which."""
     empty, outside = (
         example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]),
         example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8"),
@@ -171,13 +175,16 @@ def test_what_can_be_put_right_is_put_right_and_counted(
     with caplog.at_level("WARNING", logger="absl"):
         dataset = train_dataset(settings, (), RESIZER, 1, 0, remarks=remarks).take(3)
         examples = sorted(iterate(dataset, settings, remarks), key=lambda example: int(example.info.source_ids[0]))
+        evaluated = eval_dataset(settings, RESIZER, 1)
+    assert evaluated.element_spec.groundtruth.boxes.shape == (1, 8, 4)
     holds(
         caplog.text,
         f"1 boxes without area dropped, in 1 record (e.g. {shard}:0)",
         f"1 boxes clipped to the image, in 1 record (e.g. {shard}:1)",
-        "max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them",
+        "3 boxes beyond max_number_of_boxes dropped, in 1 record",
+        "set the input reader's max_number_of_boxes to 8 or more to learn from all",
     )
-    assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 8]
+    assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 5]
     assert all(
         (example.groundtruth.weights.numpy()[0] > 0).sum() == int(example.groundtruth.counts[0]) for example in examples
     )
@@ -327,5 +334,5 @@ def test_nothing_to_read(command, tmp_path, holds, options_of):
     assert raised.value.exit_code == 3
     holds(str(raised.value), "empty.record", "no records")
     done = command("validate_records.py", f"--input_path={tmp_path / 'none-*'}")
-    assert done.code == 3
+    assert done.code == 2
     holds(done.error, tmp_path / "none-*", "--input_path")

@@ -160,9 +160,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def _pngs() -> Material:
     corpus = [_picture("PNG"), _picture("PNG", "L"), _picture("PNG", "P"), _picture("PNG", "RGBA"), _picture("PNG", "1"), _picture("PNG", "I;16")]
-    sizes = ((1 << 30, 1), (30_000, 30_000), (9999, 9999), (0, 5), (2**31 - 1, 2**31 - 1))
+    # The last is just allowed: decoding so much takes a second, so that it is a token, and not a part of every fourth input.
+    sizes = ((1 << 30, 1), (30_000, 30_000), (0, 5), (2**31 - 1, 2**31 - 1), (9999, 9999))
     heads = [_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)) for size in sizes]
-    corpus += [b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"") for head in heads]
+    corpus += [b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"") for head in heads[:-1]]
     text = _chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 20)))
     tokens = [*heads, text, _chunk(b"tRNS", b"\0" * 3), _chunk(b"PLTE", bytes(9)), _chunk(b"IEND", b""), b"IDAT", b"iCCP", b"acTL", b"eXIf"]
     return Material([*corpus, corpus[0][:33] + text + corpus[0][33:]], tokens)
@@ -555,6 +556,13 @@ def _json_proposals() -> Material:
     return Material([json.dumps(entries).encode(), json.dumps(lists).encode(), json.dumps(entries, indent=1).encode("utf-16")], tokens, _BRACES)
 
 
+def _json_detections() -> Material:
+    entries = [{"image_id": number, "category_id": number + 1, "bbox": [1, 2, 3.5, 4], "score": 0.5} for number in (1, 7)]
+    return _json_proposals()._replace(
+        corpus=[json.dumps([*entries, {**entries[0], "image_id": "b.jpg"}]).encode(), json.dumps(entries, indent=1).encode()]
+    )
+
+
 def _read_detections(path: str) -> None:
     from detection.evaluate import stored
 
@@ -787,7 +795,7 @@ READERS: dict[str, Reader] = {
     "proposals_mat": Reader(_mats, _reading("p.mat", _read_proposals), _TEXT),
     "proposals_json": Reader(_json_proposals, _reading("p.json", _read_proposals), _TEXT),
     "detections_npz": Reader(_stored_detections, _reading("d.npz", _read_detections), _TEXT),
-    "detections_json": Reader(_json_proposals, _reading("d.json", _read_detections), _TEXT),
+    "detections_json": Reader(_json_detections, _reading("d.json", _read_detections), _TEXT),
     "results_jsonl": Reader(_rows, _reading("results.jsonl", _read_rows), _TEXT),
     "benchmark_jsonl": Reader(_benchmarks, _reading("rows.jsonl", _read_benchmarks), _TEXT),
     "metrics_jsonl": Reader(_metrics, _reading("eval/metrics.jsonl", _read_metrics), _TEXT),

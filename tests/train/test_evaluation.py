@@ -5,12 +5,13 @@ import io
 import json
 import threading
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tiny import TinyDetector, make_pipeline, write_records
 
 from detection.errors import ConfigError, DataError
-from detection.train import loop
+from detection.train import checkpoint_files, loop
 from detection.train.evaluation import evaluate_checkpoints
 from detection.train.settings import RunOptions
 
@@ -108,3 +109,17 @@ def test_a_damaged_record_is_named(tmp_path):
     shard.write_bytes(bytes(raw))
     with pytest.raises(DataError, match="tiny.record-00000-of-00001"):
         evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
+
+
+def test_a_checkpoint_of_another_network_is_evaluated_on_request_only(tmp_path, caplog):
+    pipeline = make_pipeline(tmp_path)
+    alone = dataclasses.replace(pipeline, eval_inputs=())
+    loop.train(alone, tmp_path / "run", options=_QUICK, num_steps=2, stream=io.StringIO())
+    values = checkpoint_files.read(tmp_path / "run" / "model.ckpt-2")
+    stray = "FeatureExtractor/TinyNet/Conv2d_1/weights"
+    checkpoint_files.write(tmp_path / "model.ckpt-2", {**values, stray: np.zeros(2, np.float32)})
+    given = (pipeline, tmp_path / "model.ckpt-2", tmp_path / "apart")
+    with pytest.raises(ConfigError, match=f"{stray} has no place in the model.*--allow_unused_checkpoint_variables"):
+        evaluate_checkpoints(*given, run_once=True, stream=io.StringIO())
+    metrics = evaluate_checkpoints(*given, run_once=True, allow_unused=True, stream=io.StringIO())
+    assert "Loss/total_loss" in metrics and f"{stray} has no place in the model and is left out" in caplog.text

@@ -147,3 +147,13 @@ def test_what_is_no_such_classifier_is_refused(tmp_path):
 
     with pytest.raises(ConfigError, match=r"body: holds mobilenet_v1 without its head"):
         pretrained.load(_random_mobilenet(tmp_path / "body", change=drop_head))
+
+
+def test_a_checkpoint_with_more_than_the_network_is_loaded_on_request_only(tmp_path, caplog):
+    stray = "MobilenetV1/Conv2d_0/biases"
+    path = _random_mobilenet(tmp_path / "m", change=lambda values: values.update({stray: np.ones(8, np.float32)}))
+    with pytest.raises(ConfigError, match=f"{stray} has no place in mobilenet_v1 at depth multiplier 0.25.*where the checkpoint has biases"):
+        pretrained.load(path)
+    assert pretrained.load(path, allow_unused=True).num_logits == 11 and stray in caplog.text
+    heads = {"MobilenetV1/AuxLogits/Conv2d_1/weights": np.ones(8, np.float32), "MobilenetV1/Predictions/x": np.ones(1, np.float32)}
+    assert pretrained.load(_random_mobilenet(tmp_path / "heads", change=lambda values: values.update(heads))).num_logits == 11

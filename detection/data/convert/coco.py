@@ -12,12 +12,14 @@ segmentation.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from detection.data.convert import encoding
 from detection.data.convert.coco_images import Entries, images
-from detection.data.convert.coco_values import is_text, shown, whole
+from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole
 from detection.data.convert.encoding import REPLACED
+from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedSet, Source
 from detection.errors import ConfigError, DataError
 
@@ -45,6 +47,7 @@ def read(source: Source) -> AnnotatedSet:
     content, doubt, other = _load(file)
     lists = _lists(str(file), content)
     names = _categories(str(file), lists["categories"])
+    _refuse_corners(str(file), lists["annotations"])
     used = {whole(entry.get("category_id")) for entry in lists["annotations"]}
     ids, no_map = _labels(str(file), names, lists["categories"], 0 in used)
     other_names = (
@@ -58,12 +61,15 @@ def read(source: Source) -> AnnotatedSet:
 
 def _load(file: Path) -> tuple[object, str, object]:
     """The content; what is doubtful about its encoding; and another reading of it, where there is one."""
+    data = b""
     try:
-        text = encoding.decode_json(file.read_bytes())
+        data = file.read_bytes()
+        text = encoding.decode_json(data)
         content = json.loads(text.text, object_pairs_hook=_object)
         other = json.loads(text.other) if text.other else None
     except json.JSONDecodeError as error:
-        raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+        seems = f"; the file seems to be {sniff(data)}" if error.pos == 0 and data else ""
+        raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}{seems}") from error
     except encoding.WrongEncoding as error:
         raise DataError(f"{file}: {error}") from error
     except (
@@ -95,7 +101,7 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
                 f"{file}: {name!r} is not a list of objects; a COCO instances file has images, annotations and "
                 f"categories{seems}"
             )
-        wrong = next((number for number, entry in enumerate(entries) if not isinstance(entry, dict)), None)
+        wrong = next((index for index, entry in enumerate(entries) if not isinstance(entry, dict)), None)
         if wrong is not None:
             raise DataError(
                 f"{file}: {name!r} is not a list of objects: {name}[{wrong}] is {shown(entries[wrong])}; "
@@ -107,9 +113,9 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
 
 def _categories(file: str, entries: list[dict]) -> dict[int, str]:
     names: dict[int, str] = {}
-    for number, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         identity, name = whole(entry.get("id")), entry.get("name")
-        place = f"{file}: categories[{number}]"
+        place = f"{file}: categories[{index}]"
         if identity is None or not 0 <= identity < _MAX_LABEL or not isinstance(name, str) or not name.strip():
             raise DataError(
                 f"{place}: id {shown(entry.get('id'))} and name {shown(name)}; a category has an id from 0 to "
@@ -129,6 +135,26 @@ def _categories(file: str, entries: list[dict]) -> dict[int, str]:
             )
         names[identity] = name
     return names
+
+
+def _refuse_corners(file: str, entries: list[dict]) -> None:
+    """Refuses boxes [xmin, ymin, xmax, ymax], where the areas of all objects say that they are."""
+    corners = sides = others = 0
+    for entry in entries:
+        box, area = corners_of(entry.get("bbox")), number(entry.get("area"))
+        if box is None or not area > 0:
+            continue
+        x, y, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
+        is_corners = width > x and height > y and math.isclose((width - x) * (height - y), area, rel_tol=0.01)
+        is_sides = math.isclose(width * height, area, rel_tol=0.01)
+        corners, sides, others = corners + is_corners, sides + is_sides, others + (not is_corners)
+        if sides > corners or others > corners:  # The usual case is known from the first boxes.
+            return
+    if corners >= 3 and corners > 9 * max(sides, others):
+        raise DataError(
+            f"{file}: bbox seems to be [xmin, ymin, xmax, ymax]: the area of {corners} objects is that of such boxes; "
+            f"in COCO it is [x, y, width, height], so write [xmin, ymin, xmax - xmin, ymax - ymin]"
+        )
 
 
 def _labels(file: str, names: dict[int, str], entries: list[dict], zero_used: bool) -> tuple[dict[str, int], str]:

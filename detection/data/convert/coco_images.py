@@ -63,6 +63,7 @@ class _Listed(NamedTuple):
     name: str  # as listed
     files: tuple[str, ...]  # that the name may mean, below the folder
     exact: bool  # whether it names the file as it is called
+    key: str = ""  # what is equal for entries of one file
 
     @property
     def item(self) -> str:
@@ -83,10 +84,13 @@ class _Reader:
         for entry in self._listed:
             if entry.id is not None:
                 self._by_id.setdefault(entry.id, []).append(entry)
-        called = {entry.files[0] for entry in self._listed if entry.exact}
+        called = {entry.key for entry in self._listed if entry.exact}
         for entry in self._listed:
-            if entry.id is not None and (entry.exact or (len(entry.files) == 1 and entry.files[0] not in called)):
-                self._by_file.setdefault(entry.files[0], []).append(entry)
+            if entry.id is not None and entry.key and (entry.exact or entry.key not in called):
+                self._by_file.setdefault(entry.key, []).append(entry)
+        self._clashes = {identity: clash for identity, same in self._by_id.items() if (clash := _clash(same))}
+        self._torn = {key: torn for key, same in self._by_file.items() if (torn := self._different(same))}
+        self._counted: set[str] = set()  # ids whose boxes are
         self._boxes, self._orphans = self._linked()
 
     def read(self) -> Iterator[AnnotatedImage]:
@@ -130,7 +134,8 @@ class _Reader:
             and isinstance(self._entries.other_names[number], str)
         ):
             files = self._find(self._entries.other_names[number])
-        return _Listed(number, identity(entry.get("id")), name, files, bool(exact))
+        key = os.path.normpath(files[0]) if len(files) == 1 else ""
+        return _Listed(number, identity(entry.get("id")), name, files, bool(exact), key)
 
     def _exactly(self, name: str) -> str:
         """The file that is called so, slashes and composition apart; "" where there is none."""
@@ -167,17 +172,10 @@ class _Reader:
         if entry.id is None or not entry.name:
             value = f"id {shown(values.get('id'))}, file_name {shown(values.get('file_name'))}; an image has both"
             return self._unusable(entry, "annotation_unreadable", value)
-        same_id = self._by_id[entry.id]
-        if len({alike(other.name) for other in same_id}) > 1:
-            files = ", ".join(shown(other.name) for other in same_id)
-            return self._unusable(
-                entry,
-                "duplicate_id",
-                f"id {entry.id!r} is that of {files}; give each its own",
-                again=entry.id in yielded,
-            )
+        if entry.id in self._clashes:
+            return self._unusable(entry, "duplicate_id", self._clashes[entry.id])
         if entry.id in yielded:
-            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before", again=True)
+            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before")
         if len(entry.files) > 1:
             return self._unusable(
                 entry,
@@ -193,27 +191,22 @@ class _Reader:
         if not entry.files and _impossible(entry.name):
             value = f"file_name {shown(entry.name)} of {len(entry.name)} characters: no file can have that name"
             return self._unusable(entry, "image_missing", value)
-        same_file = self._by_file.get(entry.files[0], []) if entry.files else [entry]
-        if entry not in same_file:
+        same_file = self._by_file.get(entry.key, []) if entry.files else [entry]
+        if entry.files and not entry.exact and (not same_file or same_file[0].exact):
             value = f"no file {shown(entry.name)} in {self._folder}; {entry.files[0]} is listed by its own name"
             return self._unusable(entry, "image_missing", value)
-        if len(same_file) > 1:
-            return self._repeated(entry, same_file)
-        return self._read(entry, (entry,))
+        if entry.key in self._torn:
+            return self._unusable(entry, "annotation_ambiguous", self._torn[entry.key])
+        distinct = {other.id: other for other in same_file}  # One file under several ids: one image, all boxes.
+        return self._read(entry, tuple(distinct.values())) if entry.number == same_file[0].number else None
 
-    def _repeated(self, entry: _Listed, entries: list[_Listed]) -> AnnotatedImage | None:
-        """One file listed under several ids: one image with the boxes of all, if they were made for the same size and
-        name the file alike."""
+    def _different(self, entries: list[_Listed]) -> str:
+        """Why entries that may all mean one file cannot be one image; "" where they can: names and sizes agree."""
         sizes = {size for other in entries if (size := self._size(other)) is not None}
-        distinct = {other.id: other for other in entries}
-        if len(sizes) > 1 or len({alike(normal(other.name)) for other in entries}) > 1:
-            listed = ", ".join(f"{other.item} (id {other.id!r}, {shown(other.name)})" for other in entries)
-            return self._unusable(
-                entry,
-                "annotation_ambiguous",
-                f"{listed} may all mean {entry.files[0]}, by other names or sizes; list it once",
-            )
-        return self._read(entry, tuple(distinct.values())) if entry is entries[0] else None
+        if len(sizes) <= 1 and len({alike(normal(os.path.normpath(other.name))) for other in entries}) <= 1:
+            return ""
+        listed = ", ".join(f"{other.item} (id {other.id!r}, {shown(other.name)})" for other in entries[:4])
+        return f"{listed} may all mean {entries[0].files[0]}, by other names or sizes; list it once"
 
     def _read(self, entry: _Listed, entries: tuple[_Listed, ...]) -> AnnotatedImage:
         faults: list[Fault] = []
@@ -252,6 +245,7 @@ class _Reader:
             faults.append(
                 Fault("filename_differs", self._file, entry.item, f"file_name {shown(entry.name)}", f"used {filename}")
             )
+        self._counted.update(other.id for other in entries)
         boxes: dict[object, AnnotatedBox] = {}
         first = entries[0].id
         for number, annotation in pairs:
@@ -270,9 +264,10 @@ class _Reader:
             self._file, path, filename, entry.id, size, tuple(boxes.values()), len(pairs), tuple(faults)
         )
 
-    def _unusable(self, entry: _Listed, kind: str, value: str, again: bool = False) -> AnnotatedImage:
+    def _unusable(self, entry: _Listed, kind: str, value: str) -> AnnotatedImage:
         fault = Fault(kind, self._file, entry.item, value, _IMAGE_LEFT_OUT)
-        found_boxes = 0 if again else len(self._boxes.get(entry.id or "", ()))
+        found_boxes = 0 if entry.id in self._counted else len(self._boxes.get(entry.id or "", ()))
+        self._counted.add(entry.id or "")
         return AnnotatedImage(self._file, Path(), "", "", None, (), found_boxes, (fault,), usable=False)
 
     def _size(self, entry: _Listed) -> tuple[int, int] | None:
@@ -322,15 +317,24 @@ class _Reader:
     def _area(self, entry: dict, item: str, faults: list[Fault]) -> float | None:
         """The area as annotated; None where there is none, for that of the box. Many tools write 0 for none."""
         value = entry.get("area")
-        if isinstance(value, int) and not isinstance(value, bool) and value >= MAX_LENGTH**2:
-            return MAX_LENGTH**2
-        area = number(value) if not isinstance(value, int | float) or isinstance(value, bool) else float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            area = float(max(min(value, MAX_LENGTH**2), -1))  # JSON's integers have no end. NaN stays what it is.
+        else:
+            area = number(value)
         if value is None or area == 0:
             return None
         if math.isfinite(area) and area > 0:
             return area
         faults.append(Fault("area_replaced", self._file, item, f"area {shown(value)}", "that of the box used"))
         return None
+
+
+def _clash(entries: list[_Listed]) -> str:
+    """Why entries of one id cannot be one image; "" where they can."""
+    if len({alike(other.name) for other in entries}) <= 1:
+        return ""
+    files = ", ".join(shown(other.name) for other in entries[:4])
+    return f"id {entries[0].id!r} is that of {files}; give each its own"
 
 
 def _impossible(name: str) -> bool:

@@ -188,7 +188,7 @@ def _refusal(report: Report, options: Options) -> str | None:
     bad = report.bad
     first = first_cause(bad)
     if options.on_bad == FAIL and bad:
-        return f"{len(bad)} faults, first: {first}; mend them, or pass --on_bad=skip or --on_bad=fix"
+        return f"{len(bad)} faults, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
     if not report.images:
         return f"none of {report.found_images} images is usable" + (f", first: {first}" if first else "")
     clipped = [fault for fault in report.faults if fault.kind == "box_clipped"]

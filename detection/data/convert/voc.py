@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detection.data.convert import voc_file
+from detection.data.convert import encoding, voc_file
 from detection.data.convert.match import FileFinder
 from detection.data.convert.pairing import Pairs
 from detection.data.convert.source import (
@@ -304,12 +304,14 @@ def _left_out(where: str, identity: str, fault: Fault, found_boxes: int = 0) -> 
 
 def _lines(split: Path) -> list[str]:
     try:
-        lines = split.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = encoding.decode_json(split.read_bytes())  # PowerShell writes UTF-16.
+    except (OSError, encoding.WrongEncoding) as error:
         raise DataError(
             f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line"
         ) from error
-    lines = [line.strip() for line in lines if line.strip()]
+    if text.doubt:
+        raise DataError(f"{split}: cannot read the split: {text.doubt}")
+    lines = [line.strip() for line in text.text.splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{split}: the split is empty; it should have an id a line")
     return lines

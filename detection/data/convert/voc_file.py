@@ -20,10 +20,11 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from detection.data.convert import encoding
 from detection.data.convert.encoding import REPLACED, Text, WrongEncoding
+from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedBox
 from detection.data.report import Fault
 
-_MAX_BYTES = 2**26  # a million objects; more is no annotation of one image
+_MAX_BYTES, _MAX_TAGS = 2**24, 1_000_000  # tens of thousands of objects; a parsed tag takes a hundred times its text
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # Three digits behind it could be thousands.
 _NAMED = re.compile(r"<(?:filename|path)>([^<>]{1,1000})</(?:filename|path)>", re.IGNORECASE)
@@ -111,7 +112,12 @@ def _decode(path: str) -> Text:
         text = encoding.decode_xml(data)
     except WrongEncoding as error:
         raise _Unreadable(str(error)) from error
-    return text._replace(text=text.text.lstrip())
+    text = text._replace(text=text.text.lstrip())
+    if text.text and not text.text.startswith("<"):
+        raise _Unreadable(f"not well-formed XML; it seems to be {sniff(data)}")
+    if text.text.count("<") > _MAX_TAGS:
+        raise _Unreadable(f"has more than {_MAX_TAGS} tags; no annotation of one image has")
+    return text
 
 
 def _parse(text: str) -> Element:

@@ -221,3 +221,28 @@ def test_real_data(shared):
     root = shared / "data" / "bccd"
     images = list(voc.read(Source(roots=(str(root),))).images)
     assert len(images) == 364 and sum(image.found_boxes for image in images) == 4888 and not kinds(images)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_splits_in_other_encodings(voc_folder, encoding):
+    voc_folder.add("caf\u00e9")
+    voc_folder.split("train", "").write_bytes("caf\u00e9\r\n".encode(encoding))
+    assert [image.filename for image in voc_folder.read("train")] == ["caf\u00e9.jpg"]
+    voc_folder.split("train", "").write_bytes("caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(DataError, match="train.txt: cannot read the split: the encoding is wrong: byte 3"):
+        voc_folder.read("train")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; run git lfs pull"),
+        (b"\x1f\x8b\x08\x00", "gzip data"),
+        (b"dog 1 2 3 4", "text: 'dog 1 2 3 4'"),
+    ],
+)
+def test_what_is_there_instead_of_xml_is_named(voc_folder, content, says):
+    voc_folder.image("a.jpg")
+    voc_folder.annotate("a").write_bytes(content)
+    (image,) = voc_folder.read()
+    assert image.faults[0].kind == "annotation_unreadable" and says in image.faults[0].value
