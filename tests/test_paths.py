@@ -15,6 +15,8 @@ from detection.export import image_files
 from detection.paths import expand, hint
 from detection.protos import input_reader_pb2
 
+# A file of one record: its length, a checksum of that, one byte, a checksum of that.
+RECORD = bytes.fromhex("0100000000000000 0175de41 78 503daa61")
 # Names that are patterns too, or hold what shells, printf or Windows would read otherwise.
 ODD = ["a[1].record", "a*.record", "a?.record", "a b.record", " a.record", "größe ☃.record", "a\\b.record", "a{1,2}.record", "a%s.record",
        "-a.record", "a'b\".record", "$HOME.record", "~.record", "a,b.record", "a[.record", "a].record", "[!a].record", "a#.record"]  # fmt: skip
@@ -30,7 +32,7 @@ def here(tmp_path: Path, monkeypatch) -> Path:
 def test_a_name_is_that_file_for_everybody(here, name):
     """Beside a file that the same name would match as a pattern."""
     for other in ("a1.record", "ab.record", "b.record", name):
-        (here / other).write_bytes(b"x" * 40)
+        (here / other).write_bytes(RECORD)
     for pattern in (name, str(here / name)):
         assert expand(pattern) == [pattern]
         assert list(data_paths._missing("field", pattern, "*")) == []
@@ -46,7 +48,7 @@ def test_a_folder_is_that_folder_and_the_rest_a_pattern(here, folder):
     for place in (folder, "data 1", "d1", "a"):
         (here / place).mkdir()
         for number in range(2):
-            (here / place / f"x.record-0000{number}-of-00002").write_bytes(b"x" * 40)
+            (here / place / f"x.record-0000{number}-of-00002").write_bytes(RECORD)
     expected = [f"{folder}/x.record-0000{number}-of-00002" for number in range(2)]
     for end in ("x.record-*", "x.record-?????-of-00002", "x.record-0000[01]-of-00002", "**/x.record-*"):
         pattern = f"{folder}/{end}"
@@ -121,7 +123,7 @@ def test_folders_and_the_web_are_no_files(here):
 
 
 def test_a_name_that_no_text_can_hold(here):
-    Path(os.fsdecode(b"a\xff.record")).write_bytes(b"x" * 40)
+    Path(os.fsdecode(b"a\xff.record")).write_bytes(RECORD)
     with pytest.raises(ConfigError, match="cannot be listed: a name is not valid UTF-8; rename the file"):
         listing.list_files("a*", "field", "remedy")
 
@@ -138,6 +140,6 @@ def test_an_input_path_with_brackets_from_the_check_to_the_reader(here):
     reader = input_reader_pb2.InputReader()
     reader.tf_record_input_reader.input_path.append("data [1]/train[2].record")
     (here / "data [1]").mkdir()
-    (here / "data [1]" / "train[2].record").write_bytes(b"x" * 40)
+    (here / "data [1]" / "train[2].record").write_bytes(RECORD)
     assert list(data_paths._missing_records("train_input_reader", reader)) == []
     assert shards.list_shards(reader.tf_record_input_reader.input_path, "field") == ("data [1]/train[2].record",)
