@@ -62,6 +62,7 @@ def test_the_reference_has_evaluations_a_best_checkpoint_and_a_rotation(whole):
     assert sum(name.startswith("best/model.ckpt") for name in contents) == 2
 
 
+@pytest.mark.slow
 def test_killed_around_every_evaluation_the_end_is_the_same(tmp_path, whole):
     """Five kills in a row, each in the run that goes on from the one before."""
     pipeline, expected = whole
@@ -85,6 +86,7 @@ def test_killed_around_every_evaluation_the_end_is_the_same(tmp_path, whole):
     assert _contents(tmp_path / "run") == expected
 
 
+@pytest.mark.slow
 def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_path, whole):
     """At a step where nothing is due, then at one whose checkpoint and evaluation are."""
     pipeline, expected = whole
