@@ -239,7 +239,8 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
             elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
         if options.sample_1_of_n_examples > 1:
             elements = elements.shard(options.sample_1_of_n_examples, 0)
-        return elements.concatenate(_nothing_unless_empty(options, files, elements))
+        source = _read_in_order(options, files) if cached is None else cached
+        return elements.concatenate(_nothing_unless_empty(source, elements))
 
     stream = seeds.flat_map(_as_is(epoch))
     return stream.skip(skipped) if skipped else stream
@@ -252,11 +253,11 @@ def _allow_global_seed_zero() -> None:
         graph.seed = 1
 
 
-def _nothing_unless_empty(options: InputOptions, files: tuple[str, ...], like: tf.data.Dataset) -> tf.data.Dataset:
-    """No elements, spelt like those of `like`; fails where the files hold no record any more: epoch after empty epoch would be read for ever."""
+def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
+    """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read for ever."""
 
     def check(_: tf.Tensor) -> tf.data.Dataset:
-        count = _read_in_order(options, files).take(1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
+        count = source.take(1).reduce(tf.constant(0, tf.int64), _as_is(lambda count, *_: count + 1))
         gone = tf.debugging.Assert(count > 0, ["the record files hold no record"])
         with tf.control_dependencies([gone]):
             return like.take(tf.identity(count) * 0)

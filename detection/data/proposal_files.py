@@ -66,6 +66,8 @@ def read(path: str | os.PathLike[str]) -> ProposalFile:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: proposals are read from {', '.join(SUFFIXES)} files; name one of those")
+    if "://" not in path and os.path.exists(path) and not os.path.isfile(path):  # Of a pipe nobody may ever write, and none can be mapped.
+        raise DataError(f"{path}: cannot be read: is no regular file; name one of {', '.join(SUFFIXES)}")
     try:
         found = _read_npz(path) if suffix == ".npz" else _read_lists(path)
     except (OSError, tf.errors.OpError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 import tracemalloc
@@ -398,6 +399,11 @@ def test_damaged_and_foreign_files(tmp_path):
         read(tmp_path / "other.npz")
     with pytest.raises(DataError, match="p.txt: proposals are read from .npz, .json, .mat files"):
         read(tmp_path / "p.txt")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("pipe.json", "folder.npz"):
+        with pytest.raises(DataError, match=f"{name}: cannot be read: is no regular file"):
+            read(tmp_path / name)
     with pytest.raises(DataError, match="absent.json: cannot be read"):
         read(tmp_path / "absent.json")
 

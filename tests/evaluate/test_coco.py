@@ -196,6 +196,14 @@ def test_super_categories_average_their_members_with_groundtruth():
     assert result["DetectionBoxes_PerformanceBySuperCategory/pet"] == pytest.approx(0.5)
     assert result["DetectionBoxes_PerformanceBySuperCategory/wild"] == pytest.approx(1.0)
     assert result["DetectionBoxes_PerformanceBySuperCategory/none"] == -1.0
+    named = (Category(1, "/m/1", "cat"), Category(2, "dog"), Category(5, "/m/5", "owl"))
+    evaluator = CocoEvaluator(named, per_category_tags=True, super_categories={"pet": ("/m/1", "dog"), "wild": ("owl",)})
+    evaluator.add("a", objects, found([[0, 0, 50, 50], [100, 0, 150, 50]], [0.9, 0.8], [0, 4]))
+    by_either_name = evaluator.result()
+    for name in ("pet", "wild"):
+        tag = f"DetectionBoxes_PerformanceBySuperCategory/{name}"
+        assert by_either_name[tag] == result[tag]
+    assert by_either_name["DetectionBoxes_PerformanceByCategory/mAP/cat"] == pytest.approx(1.0)
 
 
 def test_clear_forgets():

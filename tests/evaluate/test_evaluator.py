@@ -115,3 +115,5 @@ def test_arguments_are_not_changed(kind):
 
 def test_repeated_names_are_told_apart():
     assert category_names((Category(1, "cell"), Category(2, "cell"), Category(3, "dish"))) == {0: "cell (id 1)", 1: "cell (id 2)", 2: "dish"}
+    shown = category_names((Category(1, "/m/1", "cell"), Category(2, "cell"), Category(3, "/m/3", "dish\x1b[2J")))
+    assert shown == {0: "cell (id 1)", 1: "cell (id 2)", 2: r"dish\x1b[2J"}

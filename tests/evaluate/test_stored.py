@@ -13,7 +13,7 @@ from detection.evaluate import results, stored
 from detection.evaluate.evaluator import ImageDetections
 from detection.types import Category
 
-CATEGORIES = (Category(1, "cat"), Category(3, "größe ☃"))
+CATEGORIES = (Category(1, "cat"), Category(3, "/m/3", "größe ☃"))
 NOTHING = ImageDetections(np.zeros([0, 4]), np.zeros(0), np.zeros(0, np.int64))
 FIRST = ImageDetections(np.array([[1.0, 2, 30.25, 40], [0, 0, 50, 60]]), np.array([0.875, 2**-7]), np.array([0, 2]))
 LAST = ImageDetections(np.array([[5.0, 6, 7, 8]]), np.array([0.5]), np.array([2]))

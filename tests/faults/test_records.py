@@ -164,7 +164,7 @@ def test_text_and_label_that_disagree(command, tmp_path, label_map, example, hol
 def test_what_can_be_put_right_is_put_right_and_counted(
     command, tmp_path, label_map, example, holds, options_of, caplog
 ):
-    """Rows 19, 20, 24: training says once how many boxes of how many records it dropped, clipped or left out; evaluation takes all."""
+    """Rows 19, 20, 24: training says once how many boxes of how many records it dropped, clipped or left out, and in which."""
     empty, outside = (
         example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]),
         example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8"),
@@ -182,7 +182,7 @@ def test_what_can_be_put_right_is_put_right_and_counted(
         f"1 boxes without area dropped, in 1 record (e.g. {shard}:0)",
         f"1 boxes clipped to the image, in 1 record (e.g. {shard}:1)",
         "3 boxes beyond max_number_of_boxes dropped, in 1 record",
-        "max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them",
+        "set the input reader's max_number_of_boxes to 8 or more to learn from all",
     )
     assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 5]
     assert all(

@@ -556,6 +556,13 @@ def _json_proposals() -> Material:
     return Material([json.dumps(entries).encode(), json.dumps(lists).encode(), json.dumps(entries, indent=1).encode("utf-16")], tokens, _BRACES)
 
 
+def _json_detections() -> Material:
+    entries = [{"image_id": number, "category_id": number + 1, "bbox": [1, 2, 3.5, 4], "score": 0.5} for number in (1, 7)]
+    return _json_proposals()._replace(
+        corpus=[json.dumps([*entries, {**entries[0], "image_id": "b.jpg"}]).encode(), json.dumps(entries, indent=1).encode()]
+    )
+
+
 def _read_detections(path: str) -> None:
     from detection.evaluate import stored
 
@@ -788,7 +795,7 @@ READERS: dict[str, Reader] = {
     "proposals_mat": Reader(_mats, _reading("p.mat", _read_proposals), _TEXT),
     "proposals_json": Reader(_json_proposals, _reading("p.json", _read_proposals), _TEXT),
     "detections_npz": Reader(_stored_detections, _reading("d.npz", _read_detections), _TEXT),
-    "detections_json": Reader(_json_proposals, _reading("d.json", _read_detections), _TEXT),
+    "detections_json": Reader(_json_detections, _reading("d.json", _read_detections), _TEXT),
     "results_jsonl": Reader(_rows, _reading("results.jsonl", _read_rows), _TEXT),
     "benchmark_jsonl": Reader(_benchmarks, _reading("rows.jsonl", _read_benchmarks), _TEXT),
     "metrics_jsonl": Reader(_metrics, _reading("eval/metrics.jsonl", _read_metrics), _TEXT),

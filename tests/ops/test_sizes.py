@@ -13,10 +13,11 @@ from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
 from detection.ops import boxes as box_ops
+from detection.ops import nms_rows
 from detection.ops.box_coders import FasterRcnnBoxCoder, SquareBoxCoder
 from detection.ops.matchers import ArgMaxMatcher, BipartiteMatcher
 from detection.ops.mining import HardExampleMiner
-from detection.ops.nms import MulticlassNms
+from detection.ops.nms import Kept, MulticlassNms
 from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.types import Groundtruth
@@ -118,6 +119,22 @@ def test_nms(shared, agnostic, images, rows, classes, anchors):
         alone = nms(*(tf.constant(value[image : image + 1]) for value in (boxes, scores, windows)))
         for field, value in zip(alone, kept, strict=True):
             np.testing.assert_allclose(value[image], field[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("images", "anchors", "classes"), [(1, 1, 1), (1, 30, 3), (2, 30, 3)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_rows_of_detections_where_very_many_tie(shared, images, anchors, classes):
+    """What is found has the box and the score that were looked for: boxes of whole numbers from 0 to 2, scores in tenths."""
+    rng = np.random.default_rng(anchors)
+    scores = np.round(rng.random((images, anchors, classes)), 1).astype(np.float32)
+    boxes = rng.integers(0, 3, (images, anchors, 4) if shared else (images, anchors, classes, 4)).astype(np.float32)
+    number, there = np.arange(images)[:, None], rng.integers(0, anchors, (images, 4))
+    of_class = rng.integers(0, classes, there.shape).astype(np.int32)
+    sought = boxes[number, there] if shared else boxes[number, there, of_class]
+    kept = Kept(sought, scores[number, there, of_class], of_class, np.full(images, 4, np.int32))
+    for row in check(lambda *arguments: nms_rows.rows_of(*arguments), (kept, sought, boxes, scores), xla=False):
+        np.testing.assert_array_equal(boxes[number, row] if shared else boxes[number, row, of_class], sought)
+        np.testing.assert_array_equal(scores[number, row, of_class], kept.scores)
 
 
 CLASSIFICATION = {"sigmoid": WeightedSigmoid(), "focal": WeightedSigmoidFocal(2.0, 0.25), "softmax": WeightedSoftmax()}

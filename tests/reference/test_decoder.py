@@ -86,7 +86,7 @@ def test_crowds_and_difficult_objects_are_not_learnt():
 NAMED = "item { name: '/m/cat' id: 3 display_name: 'cat' } item { name: '/m/dog' id: 1 display_name: 'dog' }"
 LABELS = {
     "numbers": (CAT_DOG, {"class__label": [1, 2]}, [1, 2]),
-    "texts win over numbers": (CAT_DOG, {"class__text": ["cat", "dog"], "class__label": [3, 4]}, [1, 2]),
+    "texts and numbers": (CAT_DOG, {"class__text": ["cat", "dog"], "class__label": [1, 2]}, [1, 2]),
     "texts alone": ("item { id: 3 name: 'cat' } item { id: 1 name: 'dog' }", {"class__text": ["cat", "dog"]}, [3, 1]),
     "display names without names": ("item { id: 3 display_name: 'cat' } item { id: 1 display_name: 'dog' }", {"class__text": ["cat", "dog"]}, [3, 1]),
     "display names": (NAMED, {"class__text": ["cat", "dog"]}, [3, 1]),
@@ -100,7 +100,14 @@ def test_labels(name, tmp_path):
     assert (decode(record(**given), text, tmp_path)[0].classes.numpy() + 1).tolist() == expected
 
 
-@pytest.mark.parametrize("numbers", [{}, {"class__label": [5, 6]}])
+def test_a_text_and_a_number_that_disagree_are_an_error(tmp_path):
+    """A deviation: in the reference the text wins (here 1 and 2), without a word. One of the two is wrong, and nobody knows which."""
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        decode(record(class__text=["cat", "dog"], class__label=[3, 4]), CAT_DOG, tmp_path)
+    assert "text 'cat' has id 1, label is 3" in str(find(raised.value))
+
+
+@pytest.mark.parametrize("numbers", [{}, {"class__label": [3, 6]}])
 def test_an_unknown_text_is_an_error(numbers, tmp_path):
     """A deviation: the reference gives the box the label -1, which becomes a row of zeros, so that the object is trained as nothing at all. Here the
     record is refused, or (drop_unknown_labels) the box dropped; a number beside an unknown text is not used by either."""

@@ -90,6 +90,7 @@ class _Reader:
                 self._by_file.setdefault(entry.key, []).append(entry)
         self._clashes = {identity: clash for identity, same in self._by_id.items() if (clash := _clash(same))}
         self._torn = {key: torn for key, same in self._by_file.items() if (torn := self._different(same))}
+        self._counted: set[str] = set()  # ids whose boxes are
         self._boxes, self._orphans = self._linked()
 
     def read(self) -> Iterator[AnnotatedImage]:
@@ -172,9 +173,9 @@ class _Reader:
             value = f"id {shown(values.get('id'))}, file_name {shown(values.get('file_name'))}; an image has both"
             return self._unusable(entry, "annotation_unreadable", value)
         if entry.id in self._clashes:
-            return self._unusable(entry, "duplicate_id", self._clashes[entry.id], again=entry.id in yielded)
+            return self._unusable(entry, "duplicate_id", self._clashes[entry.id])
         if entry.id in yielded:
-            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before", again=True)
+            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before")
         if len(entry.files) > 1:
             return self._unusable(
                 entry,
@@ -244,6 +245,7 @@ class _Reader:
             faults.append(
                 Fault("filename_differs", self._file, entry.item, f"file_name {shown(entry.name)}", f"used {filename}")
             )
+        self._counted.update(other.id for other in entries)
         boxes: dict[object, AnnotatedBox] = {}
         first = entries[0].id
         for number, annotation in pairs:
@@ -262,9 +264,10 @@ class _Reader:
             self._file, path, filename, entry.id, size, tuple(boxes.values()), len(pairs), tuple(faults)
         )
 
-    def _unusable(self, entry: _Listed, kind: str, value: str, again: bool = False) -> AnnotatedImage:
+    def _unusable(self, entry: _Listed, kind: str, value: str) -> AnnotatedImage:
         fault = Fault(kind, self._file, entry.item, value, _IMAGE_LEFT_OUT)
-        found_boxes = 0 if again else len(self._boxes.get(entry.id or "", ()))
+        found_boxes = 0 if entry.id in self._counted else len(self._boxes.get(entry.id or "", ()))
+        self._counted.add(entry.id or "")
         return AnnotatedImage(self._file, Path(), "", "", None, (), found_boxes, (fault,), usable=False)
 
     def _size(self, entry: _Listed) -> tuple[int, int] | None:
@@ -314,9 +317,10 @@ class _Reader:
     def _area(self, entry: dict, item: str, faults: list[Fault]) -> float | None:
         """The area as annotated; None where there is none, for that of the box. Many tools write 0 for none."""
         value = entry.get("area")
-        if isinstance(value, int) and not isinstance(value, bool) and value >= MAX_LENGTH**2:
-            return MAX_LENGTH**2
-        area = number(value) if not isinstance(value, int | float) or isinstance(value, bool) else float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            area = float(max(min(value, MAX_LENGTH**2), -1))  # JSON's integers have no end. NaN stays what it is.
+        else:
+            area = number(value)
         if value is None or area == 0:
             return None
         if math.isfinite(area) and area > 0:

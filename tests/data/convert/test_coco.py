@@ -257,6 +257,7 @@ def test_an_object_with_neither_says_why_and_names_its_class(folder):
         (0, None, False),
         ("12", 12.0, False),
         (-1, None, True),
+        (-(10**400), None, True),
         (float("nan"), None, True),
         ("x", None, True),
         (True, None, True),
@@ -414,7 +415,7 @@ _JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-2, 10)
-    | st.just(10**400)
+    | st.sampled_from([10**400, -(10**400), "1", "1e400", "\ud800", [1, 2, 3, "4"], [[1, 2, 3, 4]]])
     | st.floats()
     | st.text(max_size=5)
     | st.just([1, 2, 3, 4]),
@@ -432,7 +433,10 @@ _JSON = st.recursive(
     ),
     st.lists(
         st.fixed_dictionaries(
-            {}, optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area"], _JSON)
+            {},
+            optional=dict.fromkeys(
+                ["id", "image_id", "category_id", "bbox", "iscrowd", "area", "segmentation"], _JSON
+            ),
         ),
         max_size=4,
     ),
@@ -449,18 +453,33 @@ def test_only_our_error_escapes(folder, images, annotations):
 
 
 def test_corners_in_place_of_sides_are_refused(folder):
-    corners = [{**BOX, "id": number, "bbox": [2, 3, 12 + number, 23], "area": (10 + number) * 20} for number in range(3)]
-    with pytest.raises(DataError, match=r"instances.json: bbox seems to be \[xmin, ymin, xmax, ymax\]: the area of 3 objects"):
+    corners = [
+        {**BOX, "id": number, "bbox": [2, 3, 12 + number, 23], "area": (10 + number) * 20} for number in range(3)
+    ]
+    with pytest.raises(
+        DataError, match=r"instances.json: bbox seems to be \[xmin, ymin, xmax, ymax\]: the area of 3 objects"
+    ):
         read(folder, annotations=corners)
     assert len(read(folder, annotations=corners[:2])[0][0].boxes) == 2  # Two may be chance.
-    sides = [{**BOX, "id": 9, "bbox": [0, 0, 10, 20], "area": 200}, {**BOX, "id": 10, "bbox": [1, 1, 5, 5], "area": 25}]
-    assert len(read(folder, annotations=[*sides, *corners])[0][0].boxes) == len(read(folder, annotations=[*corners, *sides])[0][0].boxes) == 5
+    sides = [
+        {**BOX, "id": 9, "bbox": [0, 0, 10, 20], "area": 200},
+        {**BOX, "id": 10, "bbox": [1, 1, 5, 5], "area": 25},
+    ]
+    assert (
+        len(read(folder, annotations=[*sides, *corners])[0][0].boxes)
+        == len(read(folder, annotations=[*corners, *sides])[0][0].boxes)
+        == 5
+    )
     outlines = [{**entry, "area": 17 * 20} for entry in corners]
     assert len(read(folder, annotations=outlines)[0][0].boxes) == 3
 
 
 def test_one_path_written_in_two_ways_is_one_file(folder):
-    found, _ = read(folder, [IMAGE, {**IMAGE, "id": 8, "file_name": "./a.jpg"}], [BOX, {**BOX, "image_id": 8, "bbox": [1, 2, 3, 4]}])
+    found, _ = read(
+        folder,
+        [IMAGE, {**IMAGE, "id": 8, "file_name": "./a.jpg"}],
+        [BOX, {**BOX, "image_id": 8, "bbox": [1, 2, 3, 4]}],
+    )
     (image,) = found
     assert len(image.boxes) == 2 and "image_repeated" in [fault.kind for fault in image.faults]
 
@@ -469,6 +488,20 @@ def test_many_entries_of_one_file_or_id_take_no_quadratic_time(folder, monkeypat
     calls = []
     monkeypatch.setattr(coco_images, "alike", lambda name: calls.append(name) or name)
     found, _ = read(folder, [{**IMAGE, "id": number, "width": 40 + number} for number in range(300)], [])
-    assert len(found) == 300 and len(calls) < 3000 and max(len(str(fault)) for image in found for fault in image.faults) < 800
+    assert (
+        len(found) == 300
+        and len(calls) < 3000
+        and max(len(str(fault)) for image in found for fault in image.faults) < 800
+    )
     found, _ = read(folder, [{**IMAGE, "file_name": f"{number}.jpg"} for number in range(300)], [])
-    assert len(found) == 300 and len(calls) < 6000 and max(len(str(fault)) for image in found for fault in image.faults) < 800
+    assert (
+        len(found) == 300
+        and len(calls) < 6000
+        and max(len(str(fault)) for image in found for fault in image.faults) < 800
+    )
+
+
+def test_boxes_of_an_id_count_once(folder):
+    for images in ([{"id": 7}, IMAGE], [IMAGE, {"id": 7}], [{"id": 7}, {"id": 7}], [IMAGE, IMAGE]):
+        found, _ = read(folder, images)
+        assert sum(image.found_boxes for image in found) == 1
