@@ -20,9 +20,10 @@ def out_of_memory(
       field: path of the field that sets the batch size.
       batch_size: its value, images.
       config_text: the config as run, in which the resizer is looked up; empty for a pipeline made in Python.
-      error: what TensorFlow said; its first line is shown.
+      error: what TensorFlow said; its line about the allocation is shown, or its first.
     """
-    reason = str(error).splitlines()[0][:150]
+    lines = str(error).splitlines() or [""]
+    reason = next((line for line in lines if "OOM" in line or "xhausted" in line), lines[0])[:150]
     return ConfigError(
         f"{when}: out of memory with {field} {batch_size}; lower it, or the sizes of {_resizer(config_text)} ({reason})"
     )
