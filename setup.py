@@ -31,8 +31,8 @@ INSTALL_REQUIRES = [
     "tensorboard>=2.20",  # tf.summary raises without it, and TensorFlow no longer installs it.
     "tqdm>=4.60",
 ]
-# Selective search and EdgeBoxes (a wheel of 70 MB), and MATLAB files (35 MB).
-PROPOSALS = ["opencv-contrib-python-headless>=4.10", "scipy>=1.11"]
+# Selective search and EdgeBoxes (a wheel of 70 MB).
+PROPOSALS = ["opencv-contrib-python-headless>=4.10"]
 EXTRAS_REQUIRE = {
     "hotcoco": ["hotcoco"],
     "plots": ["matplotlib>=3.8"],
@@ -46,6 +46,7 @@ EXTRAS_REQUIRE = {
         "pytest-xdist>=3.3",
         "ruff>=0.6",
         "scikit-image>=0.24",
+        "scipy>=1.11",  # the reader of .mat files is compared with scipy's
         "tf-slim>=1.1",
     ],
 }
