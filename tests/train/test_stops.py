@@ -123,9 +123,9 @@ def test_halves_of_deleted_checkpoints_and_unfinished_saves_are_removed(tmp_path
     pipeline, expected = whole
     folder = tmp_path / "run"
     _train(pipeline, folder)
-    (folder / f"model.ckpt-4{DATA}").write_bytes(b"its index was deleted")
-    (folder / "best" / f"model.ckpt-2{DATA}").write_bytes(b"its index was deleted")
-    (folder / "best" / f"model.ckpt-2{INDEX}.new").write_bytes(b"a link that was being made")
+    (folder / f"model.ckpt-1{DATA}").write_bytes(b"its index was deleted")
+    (folder / "best" / f"model.ckpt-1{DATA}").write_bytes(b"its index was deleted")
+    (folder / "best" / f"model.ckpt-1{INDEX}.new").write_bytes(b"a link that was being made")
     dead = files.owner().rpartition("-")[0] + "-4194305"  # More than any process number.
     for name in (f"eval/.metrics.jsonl.tmp-{dead}", f".checkpoint.tmp-{dead}", f"best/.best.json.tmp-{dead}"):
         (folder / name).write_bytes(b"half")
