@@ -180,7 +180,7 @@ def _generator_of_nothing_good():
         (Image.new("F", (5, 5)), "image 0: a PIL image of mode F has no fixed range of values; scale it to 0 to 255"),
         (Image.new("I", (5, 5)), "image 0: a PIL image of mode I has no fixed range of values; scale it to 0 to 255"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_image_is_one_error(predictor, images, expected):
     with pytest.raises(DataError) as error:
