@@ -66,6 +66,21 @@ class Pairs:
         named = self._named_by_others.get(image)
         return f"{named} names it, though it belongs to {self.image_of[named]} by its own name" if named else ""
 
+    def copy_of(self, image: str) -> str:
+        """The annotated image that one without annotation is a mask or a copy of: of the same name, in another folder,
+        while no image of its own folder has an annotation; "" where there is none."""
+        if alike(_folder(image)) in self._annotated_folders:
+            return ""
+        return self._annotated.get(alike(stem(image)).rpartition("/")[2], "")
+
+    @functools.cached_property
+    def _annotated_folders(self) -> set[str]:
+        return {alike(_folder(image)) for image in self.image_of.values()}
+
+    @functools.cached_property
+    def _annotated(self) -> dict[str, str]:
+        return {alike(stem(image)).rpartition("/")[2]: image for image in self.annotation_of}
+
     def _match(self) -> None:
         claims: dict[str, list[str]] = {}
         known = set(self._annotations.names)

@@ -30,6 +30,8 @@ _COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # Three digits behi
 _NAMED = re.compile(r"<(?:filename|path)>([^<>]{1,1000})</(?:filename|path)>", re.IGNORECASE)
 _OBJECT = re.compile(r"<object[\s>]", re.IGNORECASE)
 _SHAPES = ("polygon", "robndbox")
+# expat's numbers for "no element found" and "unclosed token": all of the text was in order, and it is not all.
+_BREAKS_OFF = (3, 5)
 _LEFT_OUT = "box left out"
 # What the root elements of other formats mean to people.
 _OTHER_FORMATS = {
@@ -126,9 +128,8 @@ def _parse(text: str) -> Element:
     except ParseError as error:
         line, column = error.position
         empty = "" if text else "empty file; "
-        raise _Unreadable(
-            f"{empty}line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})"
-        ) from error
+        reason = "the file breaks off" if text and error.code in _BREAKS_OFF else str(error).partition(":")[0]
+        raise _Unreadable(f"{empty}line {line}, column {column}: not well-formed XML ({reason})") from error
     except DefusedXmlException as error:
         raise _Unreadable(
             f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})"

@@ -126,6 +126,12 @@ def test_problems(read, content, says):
     assert says in file.problem and len(file.problem) < 400 and not file.boxes
 
 
+@pytest.mark.parametrize("length", [5, 30, 60])
+def test_a_file_that_breaks_off_says_so(read, length):
+    found = read("<annotation><filename>a.jpg</filename><object><name>dog</name>"[:length])
+    assert "the file breaks off" in found.problem
+
+
 def test_a_class_in_another_encoding_is_not_guessed(read):
     file = read(
         f"<annotation>{SIZE}<object><name>ch\u00e8vre</name>{BOX}</object><object><name>cat</name>{BOX}</object></annotation>".encode(
