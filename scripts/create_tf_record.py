@@ -49,6 +49,8 @@ def main(argv: list[str]) -> None:
     output = FLAGS.output or FLAGS.output_path
     if not output:
         raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
+    if output.endswith(("/", os.sep)):
+        raise ConfigError(f"--output={output}: names a folder; give the beginning of the files' names too, such as {output}train.record")
     if FLAGS.format == "voc" and FLAGS.annotation_file and not os.path.isdir(FLAGS.annotation_file):
         raise ConfigError(
             f"--annotation_file={FLAGS.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco for a COCO file, "

@@ -79,7 +79,8 @@ def read(path: str) -> VocFile:
     faults: list[Fault] = []
     if text.doubt:
         faults.append(Fault("encoding_wrong", path, "", text.doubt, "read what is certain"))
-    objects = list(_objects(root))
+    found = list(_objects(root))
+    objects = [element for element in found if element.tag == "object"]
     misplaced = (
         next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "")
         if not objects
@@ -96,7 +97,10 @@ def read(path: str) -> VocFile:
         for number, element in enumerate(objects, start=1)
         if (box := _box(element, number, path, faults)) is not None
     ]
-    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(objects), tuple(faults))
+    for stray in range(1, len(found) - len(objects) + 1):
+        value = "lies outside of every <object>, so that nothing says what it is"
+        faults.append(Fault("box_unreadable", path, f"<bndbox> {stray} without <object>", value, _LEFT_OUT))
+    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(found), tuple(faults))
 
 
 def _decode(path: str) -> Text:
@@ -129,6 +133,7 @@ def _parse(text: str) -> Element:
         line, column = error.position
         empty = "" if text else "empty file; "
         reason = "the file breaks off" if text and error.code in _BREAKS_OFF else str(error).partition(":")[0]
+        reason = "an invalid character, such as & for &amp;" if "invalid token" in reason else reason
         raise _Unreadable(f"{empty}line {line}, column {column}: not well-formed XML ({reason})") from error
     except DefusedXmlException as error:
         raise _Unreadable(
@@ -146,13 +151,14 @@ def _parse(text: str) -> Element:
 
 
 def _objects(root: Element) -> Iterator[Element]:
-    """The objects, also where a tool put them into a list; what lies in an object (its parts) belongs to it."""
+    """The objects, also where a tool put them into a list, and boxes outside of all; what lies in an object (its parts)
+    belongs to it."""
     waiting = [iter(root)]
     while waiting:
         element = next(waiting[-1], None)
         if element is None:
             waiting.pop()
-        elif element.tag != "object":
+        elif element.tag not in ("object", "bndbox"):
             waiting.append(iter(element))
         elif (element.findtext("deleted") or "").strip() != "1":  # LabelMe keeps what was deleted.
             yield element
@@ -217,6 +223,8 @@ def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> li
     numbers = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = (element.findtext(tag) or "").strip()
+        if not text:
+            raise _Unreadable(f"<bndbox> has no <{tag}>, or an empty one")
         if _COMMA.fullmatch(text):
             faults.append(
                 Fault("number_comma", where, f"{item} <{tag}>", repr(_short(text)), "read as a decimal comma")
