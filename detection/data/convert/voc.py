@@ -231,7 +231,8 @@ class _Folder:
                 return _left_out(str(path), filename, fault)
             twin = self._pairs.copy_of(name)
             if twin:
-                value = f"{twin} has its name and an annotation, and no image of its folder has one: perhaps a mask or a copy"
+                value = f"{twin}, in a folder of annotated images, has its name, while none of its own folder is annotated: "
+                value += "it may be a mask or a copy"
                 fault = Fault("annotation_ambiguous", str(path), "", value, "image left out")
                 return _left_out(str(path), filename, fault)._replace(counts=False)
             note = Fault(
@@ -283,7 +284,7 @@ class _Folder:
         elif file.names and not is_inside(file.filename):
             value = f"<filename> {file.filename!r} leads out of {self.images.folder}; it should be a name inside it"
             fault = Fault("unsafe_path", where, "", value, "image left out")
-        elif file.names and (self.images.folder / file.filename).is_file():
+        elif self._pairs.has_unread_image(name):
             types = ", ".join(extension[1:] for extension in IMAGE_EXTENSIONS)
             value = f"{file.filename!r} is there, but of no type that is read ({types}); convert it"
             fault = Fault("image_missing", where, "", value, "image left out")

@@ -279,9 +279,10 @@ def test_masks_and_copies_are_no_images_without_objects(voc_folder):
         voc_folder.annotate(name, [("dog", 1, 2, 20, 30)], filename=f"{name}.jpg")
         voc_folder.image(f"masks/{name}.png")
     voc_folder.image("photos/c.jpg")
+    voc_folder.image("masks/c.png")
     report, told = voc_folder.convert(max_bad_percent=10.0)
     assert (report.found_images, report.images, report.boxes) == (3, 3, 2)
-    assert "masks/a.png: photos/a.jpg has its name and an annotation" in told
+    assert "masks/a.png: photos/a.jpg, in a folder of annotated images, has its name" in told and "masks/c.png: " in told
 
 
 @pytest.mark.parametrize("folder", [".ipynb_checkpoints", "__MACOSX", "@eaDir/a.jpg", ".thumbnails", "$RECYCLE.BIN"])
@@ -299,8 +300,9 @@ def test_an_image_of_a_type_that_is_not_read_is_named(voc_folder):
     voc_folder.annotate("b", [("dog", 1, 2, 20, 30)], filename="b.HEIC")
     voc_folder.image("c.jfif")
     voc_folder.annotate("c", [("dog", 1, 2, 20, 30)], filename="c.jfif")
+    voc_folder.image("d.jpg")  # b.xml is not its annotation.
     report, _ = voc_folder.convert()
-    assert report.images == 2 and [fault.kind for fault in report.faults] == ["image_missing"]
+    assert report.images == 3 and [fault.kind for fault in report.faults] == ["image_missing", "no_annotation"]
     assert "'b.HEIC' is there, but of no type that is read" in report.faults[0].value
 
 
