@@ -132,8 +132,8 @@ class _Folder:
                 uncertain -= not torn
         if not found:
             raise DataError(
-                f"{self.annotations.folder}: holds neither annotations (.xml) nor images; "
-                f"check --annotation_dir, or --format"
+                f"{self.annotations.folder}: holds no annotations (.xml), and {self.images.folder} no images; "
+                f"check --image_dir and --annotation_dir, or --format"
             )
         yield from (found[key] for key in sorted(found))
 
