@@ -49,6 +49,15 @@ def main(argv: list[str]) -> None:
     output = FLAGS.output or FLAGS.output_path
     if not output:
         raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
+    if output.endswith(("/", os.sep)):
+        raise ConfigError(f"--output={output}: names a folder; give the beginning of the files' names too, such as {output}train.record")
+    if FLAGS.format == "voc" and FLAGS.annotation_file and not os.path.isdir(FLAGS.annotation_file):
+        raise ConfigError(
+            f"--annotation_file={FLAGS.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco for a COCO file, "
+            f"or --annotation_dir"
+        )
+    if FLAGS.format == "coco" and FLAGS.annotation_dir and not FLAGS.annotation_file and not os.path.isfile(FLAGS.annotation_dir):
+        raise ConfigError(f"--annotation_dir={FLAGS.annotation_dir}: COCO annotations are one .json file; pass --annotation_file")
     cli.import_tensorflow()
     from detection.data.convert import FORMATS, run
     from detection.data.convert.source import Source

@@ -8,12 +8,17 @@ from absl import logging
 
 from detection.errors import printable
 
+# Folders of copies and thumbnails that other programs leave, beside hidden ones (.ipynb_checkpoints, .thumbnails).
+_NO_DATA_FOLDERS = ("__macosx", "@eadir", "$recycle.bin")
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
+
 
 def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> list[str]:
     """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches), sorted.
 
     Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if that lies below `folder`,
-    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning.
+    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning. Hidden folders, and what other programs
+    put beside data (`__MACOSX`, `@eaDir`, macOS's `._a.jpg`), are no part of it.
     With `every_name` a file is named as often as there are names for it in the folders entered, and so are links that lead nowhere, and pipes: where
     a name means that there should be something.
     """
@@ -38,6 +43,8 @@ def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], eve
         for entry in _entries(os.path.join(root, below)):
             name = f"{below}/{entry.name}" if below else entry.name
             is_folder = _is_folder(entry)
+            if _is_by_other_programs(entry, is_folder):
+                continue
             if not is_folder and not (entry.name.lower().endswith(extensions) and (every_name or _is_file(entry))):
                 continue
             if entry.is_symlink():
@@ -58,6 +65,18 @@ def _entries(folder: str) -> list[os.DirEntry]:
     except OSError as error:
         logging.warning("%s: cannot be listed (%s); what it holds is left out", printable(folder), error.strerror or error)
         return []
+
+
+def _is_by_other_programs(entry: os.DirEntry, is_folder: bool) -> bool:
+    if is_folder:
+        return entry.name.startswith(".") or entry.name.lower() in _NO_DATA_FOLDERS
+    if not entry.name.startswith("._") or not _is_file(entry):
+        return False
+    try:  # Attributes of the file of the other name, where a file system or an archive has no place for them.
+        with open(entry.path, "rb") as stream:
+            return stream.read(len(_APPLE_DOUBLE)) == _APPLE_DOUBLE
+    except OSError:
+        return False
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -185,6 +185,8 @@ def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
     def decoded(path: tf.Tensor, number: tf.Tensor, serialized: tf.Tensor) -> list[tf.Tensor]:
         return tf.nest.flatten(decode(Record(path, number, serialized)))
 
+    decoded = decoded.get_concrete_function()  # Threads that call it first together would each trace it.
+
     def check(path: str, number: int, serialized: bytes) -> str | None:
         try:
             decoded(tf.constant(path), tf.constant(number, tf.int64), tf.constant(serialized))

@@ -86,6 +86,7 @@ KINDS = {
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
     "shard_differs": Kind(True, "files that are not what their manifest says"),
+    "shard_missing": Kind(True, "sets of numbered files some of which are not there"),
     "shard_empty": Kind(False, "files without records"),
     "no_records": Kind(True, "sets of files without any record; training refuses them"),
     "record_unreadable": Kind(True, "records that are no tf.Example, or lack what one needs"),

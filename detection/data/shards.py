@@ -18,7 +18,7 @@ from absl import logging
 
 from detection.data.framing import FOOTER, HEADER, ends_whole
 from detection.data.listing import list_files
-from detection.data.records import MANIFEST_SUFFIX, check_published, read_manifest
+from detection.data.records import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
 from detection.errors import ConfigError, DataError, printable
 
 REMEDY = "create or copy it again; validate_records.py tells what else is wrong"
@@ -96,6 +96,17 @@ def check_sets(paths: Iterable[str]) -> Iterator[str]:
         if len(found) > 1:
             sets = " and ".join(f"{prefix}-*-of-{total}" for total in sorted(found))
             yield f"{sets} are two sets of shards under one name, one of them left over; delete it, or name one set alone"
+
+
+def check_complete(paths: Iterable[str]) -> Iterator[str]:
+    """One line for each set of shards some of which, by their numbers, are not there, where no manifest says what should be."""
+    found = (match.groups() for path in paths if "://" not in path and (match := re.fullmatch(_NAME, path)))
+    for prefix, total in dict.fromkeys(found):
+        names = (f"{prefix}-{number:05d}-of-{total}" for number in range(int(total)))
+        missing = [name for name in names if not os.path.exists(name)]
+        if missing and not manifest_path(prefix).exists():
+            others = f" and {len(missing) - 1} others" if missing[1:] else ""
+            yield f"{missing[0]}{others} of {int(total)} shards are not there; copy them here, or create the records again"
 
 
 def _warn_of_missing(paths: list[str]) -> None:

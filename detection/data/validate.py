@@ -20,7 +20,7 @@ from detection.data.proposal_check import KnownProposals
 from detection.data.record_check import Checked, Classes, check_record
 from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.report import Fault, Report
-from detection.data.shards import check_sets
+from detection.data.shards import check_complete, check_sets
 from detection.errors import DataError, PathError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
@@ -67,6 +67,7 @@ def validate_records(
     report.declare(classes.names)
     report.faults += _missing_shards(paths)
     report.faults += [Fault("shard_differs", line.partition(" ")[0], "", line) for line in check_sets(paths)]
+    report.faults += [Fault("shard_missing", line.partition(" ")[0], "", line) for line in check_complete(paths)]
     workers = workers or os.cpu_count() or 1
     known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 

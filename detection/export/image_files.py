@@ -11,18 +11,18 @@ import numpy as np
 from detection.data.folders import files_below
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.image_header import DECODABLE, UNKNOWN, kind_of
-from detection.errors import DataError
+from detection.errors import DataError, PathError
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 
 
 def find(patterns: Iterable[str]) -> list[str]:
     """Paths of images, each once, in the order given; folders and patterns are sorted, folders are searched below too.
 
     Raises:
-        DataError: naming the argument that is not there, or holds no image.
+        PathError: naming the argument that is not there. DataError: naming the folder that holds no image.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -35,7 +35,7 @@ def find(patterns: Iterable[str]) -> list[str]:
         else:
             paths = [path for path in expand(pattern) if os.path.isfile(path)]
             if not paths:
-                raise DataError(f"{pattern}: no such image, folder or pattern; check the path: {hint(pattern)}")
+                raise PathError(f"{pattern}: no such image, folder or pattern; check the path: {hint(pattern)}")
         found.update(dict.fromkeys(paths))
     return list(found)
 

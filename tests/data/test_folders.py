@@ -92,3 +92,20 @@ def test_a_name_through_a_link_is_found_where_it_is_asked_for(folder):
     (folder / "again").symlink_to("sub")
     index = FolderIndex(folder, IMAGE_EXTENSIONS)
     assert index.by_name("again/b.JPG") == "again/b.JPG" and index.by_name("again/none.jpg") is None and index.by_name("../root/a.jpg") is None
+
+
+@pytest.mark.parametrize(
+    "name", [".ipynb_checkpoints/a-checkpoint.jpg", "__MACOSX/a.jpg", "sub/@eaDir/b.jpg/THUMB.jpg", "$RECYCLE.BIN/e.jpg", "._a.jpg"]
+)
+def test_what_other_programs_put_beside_data_is_no_part_of_it(folder, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"\x00\x05\x16\x07" + bytes(20))
+    assert listed(folder) == ALL
+
+
+def test_hidden_names_may_be_data(folder, tmp_path):
+    (folder / "._b.jpg").write_bytes(b"x")  # not attributes of b.jpg
+    (folder / ".c.jpg").write_bytes(b"x")
+    assert listed(folder) == ["._b.jpg", ".c.jpg", *ALL]
+    hidden = folder.rename(tmp_path / ".root")
+    assert listed(hidden) == ["._b.jpg", ".c.jpg", *ALL]

@@ -252,3 +252,12 @@ def test_nothing_to_read(tmp_path):
         validate_records([str(tmp_path / "nothing-*")])
     with pytest.raises(DataError, match="is a folder"):
         validate_records([str(tmp_path)])
+
+
+def test_shards_that_their_numbers_say_there_should_be(tmp_path):
+    first = shard(tmp_path, example(), name="a.record-00000-of-00003")
+    (fault,) = validate_records([first], workers=1).faults
+    assert fault.kind == "shard_missing" and fault.bad and "a.record-00001-of-00003 and 1 others of 3 shards are not there" in fault.value
+    for number in (1, 2):
+        shard(tmp_path, example(number), name=f"a.record-{number:05d}-of-00003")
+    assert not validate_records([first], workers=1).faults  # A part of a whole set may be looked at alone.

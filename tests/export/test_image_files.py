@@ -41,7 +41,7 @@ def test_a_file_called_like_a_pattern_is_itself(folder):
 def test_what_is_not_there_is_named(folder, missing):
     with pytest.raises(DataError, match="no such image") as error:
         find([str(folder / missing)])
-    assert missing in str(error.value)
+    assert missing in str(error.value) and error.value.exit_code == 2  # as of every path that is not there
 
 
 def test_an_empty_folder_is_named(tmp_path):

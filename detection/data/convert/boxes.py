@@ -16,6 +16,7 @@ from detection.data.report import Fault
 
 _NO_LENGTH = 0.01  # pixels; less would vanish when stored as float32
 _LEFT_OUT = "box left out"
+CLIPPED, CLIPPED_A_LITTLE = "clipped", "clipped by a pixel or less"
 # Fractions reach a little outside, as pixels do. In pixels such a box would be about the first pixel of its image:
 # nobody annotates that.
 _LOWEST_FRACTION, _HIGHEST_FRACTION = -0.1, 1.1
@@ -46,6 +47,7 @@ def check(
         look like.
     """
     faults: list[Fault] = []
+    converted = False
     if max(width, height) > 2 and (fractions or look_like_fractions([image])):
         known = (
             orientation < 5 or image.declared_size is not None or width == height
@@ -53,7 +55,7 @@ def check(
         _report_fractions(image, repair and known, known, faults)
         if not (repair and known):
             return [], faults
-        image = _in_pixels(image, width, height)
+        image, converted = _in_pixels(image, width, height), True
     frame, mismatch = frame_of(image, width, height, orientation, repair)
     if mismatch:
         faults.append(mismatch)
@@ -66,6 +68,10 @@ def check(
         if box.name not in ids:
             alike = {plain_name(name): name for name in ids} if alike is None else alike
             faults.append(_unknown(image, box, alike.get(plain_name(box.name)), map_path))
+            continue
+        if not converted and _is_fraction(image, box, (width, height)):
+            value = f"{_shown(box)} lies between 0 and 1, while other boxes are in pixels; write it in pixels"
+            faults.append(Fault("box_fractions", image.where, box.item, value, _LEFT_OUT))
             continue
         whole = _usable(image, box, frame, (width, height), repair, faults)
         if whole is None:
@@ -98,6 +104,12 @@ def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
         whole = whole and all(float(value).is_integer() for value in values)
         highest = max(highest, max(values, default=0.0))
     return highest > 0 and (annotated > 1 or not whole)
+
+
+def _is_fraction(image: AnnotatedImage, box: AnnotatedBox, size: tuple[int, int]) -> bool:
+    """Whether a box among others in pixels is in fractions of the image, or less than its first pixel: useless both ways."""
+    fractions = len(image.boxes) > 1 and all(_LOWEST_FRACTION <= value <= _HIGHEST_FRACTION for value in box[2:6])
+    return fractions and max(size) > 2 and not all(float(value).is_integer() for value in box[2:6])
 
 
 def _report_fractions(image: AnnotatedImage, repair: bool, known: bool, faults: list[Fault]) -> None:
@@ -172,7 +184,9 @@ def _usable(
         if min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < _NO_LENGTH:
             fault("box_outside", f"{shown} in an image of {width}x{height}", _LEFT_OUT)
             return None
-        fault("box_clipped", f"{shown} in an image of {width}x{height}", "clipped")
+        beyond = max(abs(part - side) for part, side in zip(clipped, (xmin, ymin, xmax, ymax), strict=True))
+        action = CLIPPED if beyond > 1 else CLIPPED_A_LITTLE
+        fault("box_clipped", f"{shown} in an image of {width}x{height}", action)
     if max(xmax - xmin, ymax - ymin) < 1:
         fault("box_below_pixel", shown, "kept")
     return xmin, ymin, xmax, ymax

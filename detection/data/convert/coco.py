@@ -46,9 +46,9 @@ def read(source: Source) -> AnnotatedSet:
         raise ConfigError(f"{folder}: no such folder of images; check --image_dir")
     content, doubt, other = _load(file)
     lists = _lists(str(file), content)
-    names = _categories(str(file), lists["categories"])
-    _refuse_corners(str(file), lists["annotations"])
     used = {whole(entry.get("category_id")) for entry in lists["annotations"]}
+    names = _categories(str(file), lists["categories"], used)
+    _refuse_corners(str(file), lists["annotations"])
     ids, no_map = _labels(str(file), names, lists["categories"], 0 in used)
     other_names = (
         [entry.get("file_name") if isinstance(entry, dict) else None for entry in other.get("images", ())]
@@ -68,7 +68,7 @@ def _load(file: Path) -> tuple[object, str, object]:
         content = json.loads(text.text, object_pairs_hook=_object)
         other = json.loads(text.other) if text.other else None
     except json.JSONDecodeError as error:
-        seems = f"; the file seems to be {sniff(data)}" if error.pos == 0 and data else ""
+        seems = f"; the file seems to be {sniff(data)}" if error.pos == 0 and data else "" if data else "; the file is empty"
         raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}{seems}") from error
     except encoding.WrongEncoding as error:
         raise DataError(f"{file}: {error}") from error
@@ -96,10 +96,10 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
     for name in _LISTS:
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            seems = f"; it has {shown(sorted(map(str, content))[:8])}" if isinstance(content, dict) and content else ""
+            wrong = "null, not" if isinstance(content, dict) and name in content and entries is None else "not"
             raise DataError(
-                f"{file}: {name!r} is not a list of objects; a COCO instances file has images, annotations and "
-                f"categories{seems}"
+                f"{file}: {name!r} is {wrong} a list of objects; a COCO instances file has images, annotations and "
+                f"categories{_seems(content)}"
             )
         wrong = next((index for index, entry in enumerate(entries) if not isinstance(entry, dict)), None)
         if wrong is not None:
@@ -111,10 +111,32 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
     return lists
 
 
-def _categories(file: str, entries: list[dict]) -> dict[int, str]:
+def _seems(content: object) -> str:
+    """What a file that is not COCO's seems to be, for a message."""
+    entries = content if isinstance(content, list) else list(content.values()) if isinstance(content, dict) else []
+    first = entries[0] if entries and isinstance(entries[0], dict) else {}
+    if isinstance(content, dict) and "shapes" in content:
+        found = "LabelMe's format, one file an image"
+    elif "regions" in first or (isinstance(content, dict) and "_via_img_metadata" in content):
+        found = "VGG Image Annotator's own format: export the annotations in COCO format"
+    elif isinstance(content, list) and "score" in first:
+        found = "a file of detections, not of annotations"
+    elif isinstance(content, list) and "image" in first:
+        found = "CreateML's format: export the data set in COCO format"
+    else:
+        return f"; it has {shown(sorted(map(str, content))[:8])}" if isinstance(content, dict) and content else ""
+    keys = f"it has {shown(sorted(map(str, content))[:8])}, and " if isinstance(content, dict) else "it "
+    return f"; {keys}looks like {found}"
+
+
+def _categories(file: str, entries: list[dict], used: set[int | None]) -> dict[int, str]:
     names: dict[int, str] = {}
+    # Exports of Roboflow call the root as the data set, and so perhaps as its only class.
+    parents = {entry["supercategory"] for entry in entries if _is_below_its_own_name(entry)}
     for index, entry in enumerate(entries):
         identity, name = whole(entry.get("id")), entry.get("name")
+        if isinstance(name, str) and name in parents and not _is_below_its_own_name(entry) and identity not in used:
+            continue
         place = f"{file}: categories[{index}]"
         if identity is None or not 0 <= identity < _MAX_LABEL or not isinstance(name, str) or not name.strip():
             raise DataError(
@@ -135,6 +157,10 @@ def _categories(file: str, entries: list[dict]) -> dict[int, str]:
             )
         names[identity] = name
     return names
+
+
+def _is_below_its_own_name(entry: dict) -> bool:
+    return isinstance(entry.get("name"), str) and entry["name"] == entry.get("supercategory")
 
 
 def _refuse_corners(file: str, entries: list[dict]) -> None:

@@ -174,8 +174,10 @@ class _Reader:
             return self._unusable(entry, "annotation_unreadable", value)
         if entry.id in self._clashes:
             return self._unusable(entry, "duplicate_id", self._clashes[entry.id])
-        if entry.id in yielded:
-            return self._unusable(entry, "duplicate_id", f"id {shown(values.get('id'))} was there before")
+        if entry.id in yielded and entry.key not in self._torn:
+            value = f"id {shown(values.get('id'))}, {shown(entry.name)}: was there before"
+            fault = Fault("image_repeated", self._file, entry.item, value, "not counted again")
+            return self._unusable(entry, "", "")._replace(faults=(fault,), counts=False)
         if len(entry.files) > 1:
             return self._unusable(
                 entry,

@@ -76,13 +76,17 @@ def frame_of(
             return Frame(), fault(_LEFT_OUT, "; --on_bad=fix turns the boxes back")
         frame = Frame(height / declared[0], width / declared[1], orientation, width, height)
         return frame, fault("repaired: boxes turned with the image")
-    if not repair:
-        return Frame(), fault(_LEFT_OUT, "; --on_bad=fix scales them")
     if same_shape(declared, stored):
+        if not repair:
+            return Frame(), fault(_LEFT_OUT, "; --on_bad=fix scales the boxes")
         return Frame(width / declared[0], height / declared[1]), fault("repaired: boxes scaled")
-    if not turned and fit(image.boxes, stored, 0.0):
-        return Frame(), fault("repaired: boxes fit the image, its size used")
-    return Frame(), fault(_LEFT_OUT, ", and boxes do not fit it")
+    if turned or not fit(image.boxes, stored, 0.0):
+        return Frame(), fault(_LEFT_OUT, ", and boxes do not fit it")
+    if fit(image.boxes, declared):  # The image may have been stretched, cropped or turned, or its size be a slip.
+        return Frame(), fault(_LEFT_OUT, ", and boxes fit both; correct the size, or annotate the image again")
+    if not repair:
+        return Frame(), fault(_LEFT_OUT, "; boxes fit the image, and --on_bad=fix uses its size")
+    return Frame(), fault("repaired: boxes fit the image only, its size used")
 
 
 def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -25,7 +25,8 @@ from detection.types import MAX_PIXELS
 Image.init()
 PILLOW_FORMATS = tuple(name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO") if name in Image.OPEN)
 PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
-_EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_EXTENSIONS = {"JPEG": _JPEG, "MPO": (*_JPEG, ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
 _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
 # Pillow turns TIFF, and TIFF alone, upright while it loads; this turns it back.

@@ -62,8 +62,8 @@ def _keys(last: str) -> tuple[str, str]:
 
 
 def alike(name: str) -> str:
-    """A name without what differs between machines: case, composition, %-escapes, blanks at its ends."""
-    return normal(unquote(name, errors="surrogateescape")).strip().casefold()
+    """A name without what differs between machines: case, composition, %-escapes, kind and number of blanks."""
+    return " ".join(normal(unquote(name, errors="surrogateescape")).split()).casefold()
 
 
 def _parts(text: str) -> list[str]:

@@ -18,7 +18,7 @@ import functools
 from collections.abc import Callable
 
 from detection.data.convert.match import FileFinder, alike
-from detection.data.convert.source import FolderIndex, stem
+from detection.data.convert.source import FolderIndex, is_inside, stem
 from detection.data.convert.voc_file import VocFile, same_labels
 
 
@@ -66,6 +66,27 @@ class Pairs:
         named = self._named_by_others.get(image)
         return f"{named} names it, though it belongs to {self.image_of[named]} by its own name" if named else ""
 
+    def copy_of(self, image: str) -> str:
+        """The image that one without annotation may be a mask or a copy of: of the same name, in a folder of annotated
+        images, while none of its own folder is annotated; "" where there is none."""
+        if alike(_folder(image)) in self._annotated_folders:
+            return ""
+        return self._beside_annotated.get(alike(stem(image)).rpartition("/")[2], "")
+
+    def has_unread_image(self, annotation: str) -> bool:
+        """Whether an annotation names a file that is there, though of no type that is read, such as a.heic."""
+        name = self._read(annotation).filename
+        return bool(name) and is_inside(name) and (self._images.folder / name).is_file()
+
+    @functools.cached_property
+    def _annotated_folders(self) -> set[str]:
+        return {alike(_folder(image)) for image in self.image_of.values()}
+
+    @functools.cached_property
+    def _beside_annotated(self) -> dict[str, str]:
+        names = (name for name in self._images.names if alike(_folder(name)) in self._annotated_folders)
+        return {alike(stem(name)).rpartition("/")[2]: name for name in names}
+
     def _match(self) -> None:
         claims: dict[str, list[str]] = {}
         known = set(self._annotations.names)
@@ -75,7 +96,7 @@ class Pairs:
                 claims.setdefault(meant[0], []).append(annotation)
             elif meant:
                 self.torn[annotation] = meant
-            else:
+            elif not self.has_unread_image(annotation):
                 self.unplaced.append(annotation)
         for image in self._images.names:
             if image not in claims:  # An annotation that lies there through a link to a folder.

@@ -136,8 +136,10 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
     faults += box_faults
     if any(fault.kind == "size_mismatch" and fault.bad for fault in box_faults):
         return _Result(b"", None, faults, 0)
-    # A class that the label map does not have is no object to learn; any other lost box is one, and without it its image would say that it has none.
-    lost = [fault for fault in (*image.faults, *box_faults) if fault.bad and fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
+    # A class that the label map does not have is no object to learn. Any other lost box is one (also one without area, or of a class that the
+    # annotations themselves do not name), and without it its image would say that it has none.
+    lost = [fault for fault in image.faults if fault.bad and fault.action == BOX_LEFT_OUT]
+    lost += [fault for fault in box_faults if fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:
         value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
@@ -190,8 +192,10 @@ def _refusal(report: Report, options: Options) -> str | None:
     if options.on_bad == FAIL and bad:
         return f"{len(bad)} faults, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
     if not report.images:
+        if not report.found_images:
+            return "the data set lists no images"
         return f"none of {report.found_images} images is usable" + (f", first: {first}" if first else "")
-    clipped = [fault for fault in report.faults if fault.kind == "box_clipped"]
+    clipped = [fault for fault in report.faults if fault.kind == "box_clipped" and fault.action == boxes.CLIPPED]
     empty = sum(fault.kind == "box_zero_area" for fault in report.faults)
     alone = sum(fault.action == BOX_LEFT_OUT for fault in bad)
     boxes_lost = max(alone, report.found_boxes - report.boxes - report.ignored_difficult_boxes - empty)

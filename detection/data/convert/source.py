@@ -17,8 +17,10 @@ from typing import NamedTuple
 from detection.data.folders import files_below
 from detection.data.report import Fault
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
-_APPLE_DOUBLE = b"\x00\x05\x16\x07"
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
+    *(".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,7 @@ class FolderIndex:
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> None:
         self.folder, self._extensions = Path(folder), extensions
-        names = files_below(self.folder, extensions, every_name)
-        self.names: list[str] = [name for name in names if not _is_apple_double(self.folder / name)]  # sorted
+        self.names: list[str] = files_below(self.folder, extensions, every_name)  # sorted
         self._by_name = {normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
@@ -117,17 +118,6 @@ class FolderIndex:
     def path(self, name: str) -> Path:
         """Where a file lies."""
         return self.folder / name
-
-
-def _is_apple_double(path: Path) -> bool:
-    """Whether a file is what macOS puts beside the file itself into archives (`._a.xml`): attributes, nothing of the data set."""
-    if not path.name.startswith("._"):
-        return False
-    try:
-        with path.open("rb") as stream:
-            return stream.read(4) == _APPLE_DOUBLE
-    except OSError:
-        return False
 
 
 def stem(name: str) -> str:

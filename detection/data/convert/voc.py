@@ -18,6 +18,7 @@ from pathlib import Path
 from detection.data.convert import encoding, voc_file
 from detection.data.convert.match import FileFinder
 from detection.data.convert.pairing import Pairs
+from detection.data.convert.sidecars import Sidecars
 from detection.data.convert.source import (
     IMAGE_EXTENSIONS,
     AnnotatedImage,
@@ -75,7 +76,7 @@ def _folders(source: Source) -> list[_Folder]:
         images = Path(source.image_dir or (root if flat else root / "JPEGImages"))
         annotations = Path(source.annotations or (source.image_dir or root if flat else root / "Annotations"))
         for path, what, flag in (
-            (root, "data", "--voc_dir"),
+            (root, "data", "--voc_dir (or --data_dir and --year)"),
             (images, "images", "--image_dir"),
             (annotations, "annotations", "--annotation_dir"),
         ):
@@ -131,8 +132,8 @@ class _Folder:
                 uncertain -= not torn
         if not found:
             raise DataError(
-                f"{self.annotations.folder}: holds neither annotations (.xml) nor images; "
-                f"check --annotation_dir, or --format"
+                f"{self.annotations.folder}: holds no annotations (.xml), and {self.images.folder} no images; "
+                f"check --image_dir and --annotation_dir, or --format"
             )
         yield from (found[key] for key in sorted(found))
 
@@ -189,6 +190,10 @@ class _Folder:
         return Pairs(self.images, self.annotations, self._read)
 
     @functools.cached_property
+    def _sidecars(self) -> Sidecars:
+        return Sidecars((self.images.folder, self.annotations.folder))
+
+    @functools.cached_property
     def _image_finder(self) -> FileFinder:
         return FileFinder(self.images.names)
 
@@ -219,6 +224,17 @@ class _Folder:
                     "annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {doubt}", "image left out"
                 )
                 return _left_out(str(path), filename, fault)
+            unused = self._sidecars.of(name)
+            if unused:
+                value = f"{unused[1]}, which is not read, may annotate {name}; convert it to VOC, or remove it"
+                fault = Fault("annotation_unreadable", str(unused[0]), "", value, "image left out")
+                return _left_out(str(path), filename, fault)
+            twin = self._pairs.copy_of(name)
+            if twin:
+                value = f"{twin}, in a folder of annotated images, has its name, while none of its own folder is annotated: "
+                value += "it may be a mask or a copy"
+                fault = Fault("annotation_ambiguous", str(path), "", value, "image left out")
+                return _left_out(str(path), filename, fault)._replace(counts=False)
             note = Fault(
                 "no_annotation",
                 str(path),
@@ -268,6 +284,10 @@ class _Folder:
         elif file.names and not is_inside(file.filename):
             value = f"<filename> {file.filename!r} leads out of {self.images.folder}; it should be a name inside it"
             fault = Fault("unsafe_path", where, "", value, "image left out")
+        elif self._pairs.has_unread_image(name):
+            types = ", ".join(extension[1:] for extension in IMAGE_EXTENSIONS)
+            value = f"{file.filename!r} is there, but of no type that is read ({types}); convert it"
+            fault = Fault("image_missing", where, "", value, "image left out")
         else:
             value = (
                 f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"

@@ -30,6 +30,8 @@ _COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # Three digits behi
 _NAMED = re.compile(r"<(?:filename|path)>([^<>]{1,1000})</(?:filename|path)>", re.IGNORECASE)
 _OBJECT = re.compile(r"<object[\s>]", re.IGNORECASE)
 _SHAPES = ("polygon", "robndbox")
+# expat's numbers for "no element found" and "unclosed token": all of the text was in order, and it is not all.
+_BREAKS_OFF = (3, 5)
 _LEFT_OUT = "box left out"
 # What the root elements of other formats mean to people.
 _OTHER_FORMATS = {
@@ -77,7 +79,8 @@ def read(path: str) -> VocFile:
     faults: list[Fault] = []
     if text.doubt:
         faults.append(Fault("encoding_wrong", path, "", text.doubt, "read what is certain"))
-    objects = list(_objects(root))
+    found = list(_objects(root))
+    objects = [element for element in found if element.tag == "object"]
     misplaced = (
         next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "")
         if not objects
@@ -94,7 +97,10 @@ def read(path: str) -> VocFile:
         for number, element in enumerate(objects, start=1)
         if (box := _box(element, number, path, faults)) is not None
     ]
-    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(objects), tuple(faults))
+    for stray in range(1, len(found) - len(objects) + 1):
+        value = "lies outside of every <object>, so that nothing says what it is"
+        faults.append(Fault("box_unreadable", path, f"<bndbox> {stray} without <object>", value, _LEFT_OUT))
+    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(found), tuple(faults))
 
 
 def _decode(path: str) -> Text:
@@ -126,9 +132,9 @@ def _parse(text: str) -> Element:
     except ParseError as error:
         line, column = error.position
         empty = "" if text else "empty file; "
-        raise _Unreadable(
-            f"{empty}line {line}, column {column}: not well-formed XML ({str(error).partition(':')[0]})"
-        ) from error
+        reason = "the file breaks off" if text and error.code in _BREAKS_OFF else str(error).partition(":")[0]
+        reason = "an invalid character, such as & for &amp;" if "invalid token" in reason else reason
+        raise _Unreadable(f"{empty}line {line}, column {column}: not well-formed XML ({reason})") from error
     except DefusedXmlException as error:
         raise _Unreadable(
             f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})"
@@ -145,13 +151,14 @@ def _parse(text: str) -> Element:
 
 
 def _objects(root: Element) -> Iterator[Element]:
-    """The objects, also where a tool put them into a list; what lies in an object (its parts) belongs to it."""
+    """The objects, also where a tool put them into a list, and boxes outside of all; what lies in an object (its parts)
+    belongs to it."""
     waiting = [iter(root)]
     while waiting:
         element = next(waiting[-1], None)
         if element is None:
             waiting.pop()
-        elif element.tag != "object":
+        elif element.tag not in ("object", "bndbox"):
             waiting.append(iter(element))
         elif (element.findtext("deleted") or "").strip() != "1":  # LabelMe keeps what was deleted.
             yield element
@@ -216,6 +223,8 @@ def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> li
     numbers = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = (element.findtext(tag) or "").strip()
+        if not text:
+            raise _Unreadable(f"<bndbox> has no <{tag}>, or an empty one")
         if _COMMA.fullmatch(text):
             faults.append(
                 Fault("number_comma", where, f"{item} <{tag}>", repr(_short(text)), "read as a decimal comma")

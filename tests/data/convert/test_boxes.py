@@ -86,8 +86,16 @@ def test_resized_image_is_repaired_by_scaling():
 def test_wrong_size_is_repaired_only_if_the_boxes_fit():
     (box,), (fault,) = check((4, 6, 20, 60), declared=(60, 40), repair=True)
     assert box.xmax == 0.5 and not fault.bad
+    _, (fault,) = check((4, 6, 20, 60), declared=(60, 40))
+    assert fault.bad and "--on_bad=fix uses its size" in fault.value
     _, faults = check((4, 6, 50, 30), declared=(60, 40), repair=True)
     assert faults[0].kind == "size_mismatch" and faults[0].bad
+
+
+@pytest.mark.parametrize("declared", [(60, 40), (200, 100), (41, 600)])
+def test_boxes_that_fit_an_image_of_another_shape_too_are_not_guessed(declared):
+    _, (fault,) = check((4, 6, 20, 30), declared=declared, repair=True)  # stretched, cropped, turned, or a slip?
+    assert fault.kind == "size_mismatch" and fault.bad and "boxes fit both" in fault.value
 
 
 @settings(max_examples=300, deadline=None)
@@ -153,7 +161,6 @@ def test_fractions_are_converted_on_request():
     "corners",
     [
         [(0, 0, 1, 1)],  # the first pixel
-        [(0.2, 0.3, 0.9, 0.8), (5, 5, 9, 9)],  # beside one in pixels
         [(5.2, 5.3, 5.9, 5.8)],
         [(0, 0, 2, 1.5)],
         [(0.5, 0.5, 3, 0.9)],
@@ -164,6 +171,17 @@ def test_tiny_boxes_are_no_fractions(corners):
     assert len(found) == len(corners) and not any(fault.bad for fault in faults)
     below = [box for box in corners if max(box[2] - box[0], box[3] - box[1]) < 1]
     assert [fault.kind for fault in faults] == ["box_below_pixel"] * len(below)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_fraction_beside_boxes_in_pixels_is_no_box_of_less_than_a_pixel(repair):
+    (found,), (fault,) = check((0.2, 0.3, 0.9, 0.8), (5, 5, 9, 9), repair=repair)
+    assert found.xmax == pytest.approx(9 / 40) and fault.kind == "box_fractions" and fault.bad and "write it in pixels" in fault.value
+
+
+def test_converted_fractions_may_be_small():
+    found, faults = check((0.01, 0.01, 0.02, 0.015), FRACTION, repair=True)
+    assert len(found) == 2 and "box_below_pixel" in [fault.kind for fault in faults] and not any(fault.bad for fault in faults)
 
 
 def test_images_of_a_pixel_or_two_have_such_boxes():

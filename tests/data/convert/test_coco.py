@@ -115,7 +115,7 @@ def test_a_root_with_boxes_makes_no_label_map_but_obeys_one(folder):
 @pytest.mark.parametrize(
     ("images", "annotations", "kind", "parts"),
     [
-        ([IMAGE, IMAGE], [], "duplicate_id", ["images[1]", "id 7 was there before"]),
+        ([IMAGE, IMAGE], [], "image_repeated", ["images[1]", "id 7, 'a.jpg': was there before"]),
         (
             [IMAGE],
             [BOX, {**BOX, "image_id": 8}],
@@ -289,6 +289,26 @@ def test_a_file_listed_by_its_own_name_is_no_other_entrys(folder):
     assert sum(image.found_boxes for image in found) == 2
 
 
+def test_entries_repeated_word_by_word_cost_nothing(folder):
+    report = convert(folder, [IMAGE] * 5)
+    assert (report.found_images, report.images, report.boxes) == (1, 1, 1) and not report.bad
+
+
+def test_an_object_of_no_listed_category_makes_no_image_one_without_objects(folder, encode):
+    (folder / "b.jpg").write_bytes(encode())
+    report = convert(folder, [IMAGE, {**IMAGE, "id": 8, "file_name": "b.jpg"}], [BOX, {**BOX, "image_id": 8, "category_id": 5}])
+    assert (report.images, report.boxes) == (1, 1)
+    assert [fault.kind for fault in report.bad] == ["class_unknown", "no_usable_box"]
+
+
+def test_a_root_of_the_name_of_a_class_is_no_class_unless_it_is_used(folder):
+    categories = [{"id": 0, "name": "dog", "supercategory": "none"}, {"id": 1, "name": "dog", "supercategory": "dog"}]
+    assert read(folder, annotations=[{**BOX, "category_id": 1}], categories=categories)[1] == {"dog": 1}
+    assert read(folder, annotations=[], categories=categories)[1] == {"dog": 1}
+    with pytest.raises(DataError, match=r"categories\[1\]: id 1 or name 'dog' is there already"):
+        read(folder, annotations=[{**BOX, "category_id": 0}], categories=categories)
+
+
 def test_two_files_of_one_id_are_not_guessed(folder, encode):
     (folder / "b.jpg").write_bytes(encode())
     found, _ = read(folder, [IMAGE, {**IMAGE, "file_name": "b.jpg"}])
@@ -376,6 +396,12 @@ def test_encodings(folder, encode, encoding, file_name):
         ("\x1f\x8b\x08", "not JSON: .*seems to be gzip data"),
         ("{\n nonsense", r"instances.json:2:2: not JSON"),
         ("[]", "'images' is not a list"),
+        ("", "1:1: not JSON: .*the file is empty"),
+        ('{"images": [], "annotations": null, "categories": []}', "'annotations' is null, not a list"),
+        ('{"shapes": [1], "imagePath": "a.jpg"}', "looks like LabelMe's format"),
+        ('{"a.jpg1": {"filename": "a.jpg", "regions": []}}', "looks like VGG Image Annotator's own format"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "looks like a file of detections"),
+        ('[{"image": "a.jpg", "annotations": []}]', "looks like CreateML's format"),
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',

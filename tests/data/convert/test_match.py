@@ -24,6 +24,8 @@ from detection.data.convert.match import FileFinder
         (["a.jpg"], "https://example.org/data/a.jpg?size=1#x", ["a.jpg"]),
         (["my photo.jpg"], "my%20photo.jpg", ["my photo.jpg"]),
         (["my%20photo.jpg"], "my photo.jpg", ["my%20photo.jpg"]),
+        (["my\u00a0photo.jpg"], "my photo.jpg", ["my\u00a0photo.jpg"]),
+        (["my  photo.jpg", "my photo.jpg"], "my photo.jpg", ["my photo.jpg"]),
         (["caf\u00e9.jpg"], "cafe\u0301.jpg", ["caf\u00e9.jpg"]),
         (["STRASSE.jpg"], "stra\u00dfe.jpg", ["STRASSE.jpg"]),
         (["x/a.jpg"], "a.jpg", ["x/a.jpg"]),

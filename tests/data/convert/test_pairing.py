@@ -245,6 +245,67 @@ def test_what_macos_puts_into_archives_is_no_part_of_the_data_set(voc_folder):
     assert "lone.jpg" in left_out(voc_folder.read())
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jpg.json", "A.JSON", "labels/a.json", "a.txt", "a.xml.bak", "a.xml.txt", "a.xml~"])
+def test_an_image_annotated_in_another_format_is_not_one_without_objects(voc_folder, name):
+    objects = {"n": '{"shapes": [{"label": "dog"}]}', "t": "0 .5 .5 .25 .25\n", "k": "<annotation><object>", "~": "<annotation><object>"}
+    nothing = {"n": '{"shapes": [], "imagePath": "a.jpg"}', "t": "\n", "k": "<annotation/>", "~": "<annotation/>"}
+    key = "k" if ".xml." in name else name.lower()[-1]
+    voc_folder.add("b")
+    path = voc_folder.image("a.jpg").parent / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(objects[key])
+    report, told = voc_folder.convert()
+    assert report.images == 1 and [fault.kind for fault in report.bad] == ["annotation_unreadable"] and name in told
+    path.write_text(nothing[key])
+    assert voc_folder.convert(overwrite=True)[0].images == 2
+
+
+@pytest.mark.parametrize("text", ["a caption of 4 words 1 2 3", "1 2 3 4", "9" * 100_000, "0 1 2 3 x" * 20_000])
+def test_texts_beside_an_image_are_not_all_annotations(voc_folder, text):
+    voc_folder.add("b")
+    (voc_folder.image("a.jpg").parent / "a.txt").write_text(text)
+    assert voc_folder.convert()[0].images == 2
+
+
+def test_polygons_of_dota_are_annotations(voc_folder):
+    voc_folder.add("b")
+    (voc_folder.image("a.jpg").parent / "a.txt").write_text("imagesource:x\ngsd:1\n1 1 20 1 20 20 1 20 ship 0\n")
+    assert voc_folder.convert()[0].images == 1
+
+
+def test_masks_and_copies_are_no_images_without_objects(voc_folder):
+    for name in "ab":
+        voc_folder.image(f"photos/{name}.jpg")
+        voc_folder.annotate(name, [("dog", 1, 2, 20, 30)], filename=f"{name}.jpg")
+        voc_folder.image(f"masks/{name}.png")
+    voc_folder.image("photos/c.jpg")
+    voc_folder.image("masks/c.png")
+    report, told = voc_folder.convert(max_bad_percent=10.0)
+    assert (report.found_images, report.images, report.boxes) == (3, 3, 2)
+    assert "masks/a.png: photos/a.jpg, in a folder of annotated images, has its name" in told and "masks/c.png: " in told
+
+
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "__MACOSX", "@eaDir/a.jpg", ".thumbnails", "$RECYCLE.BIN"])
+def test_folders_of_other_programs_are_no_part_of_the_data_set(voc_folder, folder):
+    voc_folder.add("a")
+    voc_folder.image(f"{folder}/b.jpg")
+    voc_folder.annotate(f"{folder}/c", [])
+    report, _ = voc_folder.convert()
+    assert report.images == 1 and not report.faults
+
+
+def test_an_image_of_a_type_that_is_not_read_is_named(voc_folder):
+    voc_folder.add("a")
+    voc_folder.image("b.HEIC")
+    voc_folder.annotate("b", [("dog", 1, 2, 20, 30)], filename="b.HEIC")
+    voc_folder.image("c.jfif")
+    voc_folder.annotate("c", [("dog", 1, 2, 20, 30)], filename="c.jfif")
+    voc_folder.image("d.jpg")  # b.xml is not its annotation.
+    report, _ = voc_folder.convert()
+    assert report.images == 3 and [fault.kind for fault in report.faults] == ["image_missing", "no_annotation"]
+    assert "'b.HEIC' is there, but of no type that is read" in report.faults[0].value
+
+
 def test_links_are_names_too(voc_folder):
     """Stores of data sets keep each content once, and names as links to it."""
     add(voc_folder, "a", "x/c")

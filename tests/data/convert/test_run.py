@@ -113,7 +113,7 @@ def bad_folder(folder, encode) -> None:
 def test_skip_leaves_out_and_tells(voc_folder, encode):
     bad_folder(voc_folder, encode)
     report, told = voc_folder.convert()
-    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"clipped.jpg", b"good.jpg", b"inverted.jpg", b"zero.jpg"]
+    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"clipped.jpg", b"good.jpg", b"inverted.jpg"]
     kinds = sorted(fault.kind for fault in report.faults)
     assert kinds == [
         "annotation_unreadable",
@@ -124,10 +124,11 @@ def test_skip_leaves_out_and_tells(voc_folder, encode):
         "image_truncated",
         "image_unreadable",
         "image_unreadable",
+        "no_usable_box",
         "size_mismatch",
     ]
     for part in (
-        "left out: 6 of 10 images",
+        "left out: 7 of 10 images",
         "inverted.xml: object 1 'dog'",
         "text.jpg: not an image of a known type, but text",
         "empty.jpg: empty file",
@@ -138,24 +139,30 @@ def test_skip_leaves_out_and_tells(voc_folder, encode):
     ):
         assert part in told
     saved = json.loads((voc_folder.root / "out" / "all.record.report.json").read_text())
-    assert saved["fault_counts"]["image_unreadable"] == 2 and len(saved["faults"]) == 9
-    assert saved["images"]["found"] == 10 and saved["images"]["written"] == 4
+    assert saved["fault_counts"]["image_unreadable"] == 2 and len(saved["faults"]) == 10
+    assert saved["images"]["found"] == 10 and saved["images"]["written"] == 3
 
 
 def test_fix_repairs_what_can_be(voc_folder, encode):
     bad_folder(voc_folder, encode)
     report, _ = voc_folder.convert(on_bad="fix")
     examples = {values(example, "image/filename")[0]: example for example in records(voc_folder)}
-    assert sorted(examples) == [b"clipped.jpg", b"cut.jpg", b"good.jpg", b"inverted.jpg", b"resized.jpg", b"zero.jpg"]
+    assert sorted(examples) == [b"clipped.jpg", b"cut.jpg", b"good.jpg", b"inverted.jpg", b"resized.jpg"]
     assert values(examples[b"inverted.jpg"], "image/object/bbox/xmin")[0] == pytest.approx(1 / 40)
     assert values(examples[b"resized.jpg"], "image/object/bbox/xmax")[0] == pytest.approx(20 / 80)
     assert values(examples[b"cut.jpg"], "image/format") == [b"png"]
-    assert sorted(fault.kind for fault in report.bad) == ["annotation_unreadable", "image_missing", "image_unreadable", "image_unreadable"]
+    assert sorted(fault.kind for fault in report.bad) == [
+        "annotation_unreadable",
+        "image_missing",
+        "image_unreadable",
+        "image_unreadable",
+        "no_usable_box",
+    ]
 
 
 def test_fail_checks_everything_and_writes_only_the_report(voc_folder, encode):
     bad_folder(voc_folder, encode)
-    with pytest.raises(DataError, match="7 faults, first: .*--on_bad=skip.*no records were written; all faults: .*report.json") as caught:
+    with pytest.raises(DataError, match="8 faults, first: .*--on_bad=skip.*no records were written; all faults: .*report.json") as caught:
         voc_folder.convert(on_bad="fail")
     assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
     assert outputs(voc_folder) == ["all.record.report.json"]
@@ -199,12 +206,24 @@ def test_boxes_of_images_left_out_count_as_lost(voc_folder, damage):
 def test_an_image_that_lost_all_its_boxes_is_not_one_without_objects(voc_folder):
     voc_folder.add("a")
     voc_folder.add("b", [("dog", 50, 1, 60, 9)])  # outside
-    voc_folder.add("c", [("dog", 5, 5, 5, 5)])  # nothing: a slip of the mouse
+    voc_folder.add("c", [("dog", 5, 5, 5, 5)])  # a slip of the mouse, or the only object there is
     voc_folder.add("d", "<object><name>dog</name></object>")
     report, told = voc_folder.convert()
-    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"a.jpg", b"c.jpg"]
-    assert [fault.kind for fault in report.bad] == ["box_outside", "no_usable_box", "box_unreadable", "no_usable_box"]
+    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"a.jpg"]
+    assert [fault.kind for fault in report.bad] == ["box_outside", "no_usable_box", "no_usable_box", "box_unreadable", "no_usable_box"]
     assert "none of 1 boxes of b.jpg is usable, first: object 1 'dog' (image left out)" in told
+
+
+@pytest.mark.parametrize(("beyond", "refused"), [(0.5, False), (1, False), (1.5, True)])
+def test_boxes_that_all_reach_a_pixel_outside_are_one_slip_of_counting(voc_folder, beyond, refused):
+    for name in "abc":
+        voc_folder.add(name, [("dog", -beyond, 2, 20, 60 + beyond)])
+    if refused:
+        with pytest.raises(DataError, match="3 of 3 boxes reach outside"):
+            voc_folder.convert(max_bad_percent=50.0)
+    else:
+        report, told = voc_folder.convert(max_bad_percent=50.0)
+        assert report.boxes == 3 and "clipped by a pixel or less" in told
 
 
 def test_objects_of_classes_that_the_map_does_not_have_are_background(voc_folder):

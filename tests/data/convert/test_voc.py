@@ -124,7 +124,7 @@ def test_unreadable_annotations_are_told(voc_folder, content, says):
         ("<object><bndbox/></object>", "class_missing", "no <name>"),
         ("<object><name>dog</name></object>", "box_unreadable", "no <bndbox>"),
         ("<object><name>dog</name><polygon/></object>", "box_unreadable", "but <polygon>"),
-        ("<object><name>dog</name><bndbox><xmin>1</xmin></bndbox></object>", "box_unreadable", "'' is not a number"),
+        ("<object><name>dog</name><bndbox><xmin>1</xmin></bndbox></object>", "box_unreadable", "<bndbox> has no <ymin>"),
         ([("dog", "one", 2, 3, 4)], "box_unreadable", "'one' is not a number"),
         ([("dog", 1, "nan", 3, 4)], "box_unreadable", "'nan' is not a number"),
         ([("dog", 1, 2, "inf", 4)], "box_unreadable", "'inf' is not a number"),

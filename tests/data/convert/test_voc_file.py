@@ -89,6 +89,8 @@ def test_boxes(read, objects, expected, noted):
         ("<bndbox><xmin>9e999</xmin></bndbox>", "'9e999' is not a number"),
         (f"<bndbox><xmin>{'9' * 100_000}</xmin></bndbox>", "is not a number"),
         (BOX + BOX, "has 2 <bndbox>"),
+        ("<bndbox><x>1</x><y>2</y><w>3</w><h>4</h></bndbox>", "<bndbox> has no <xmin>"),
+        ('<bndbox xmin="1" ymin="1" xmax="9" ymax="9"/>', "<bndbox> has no <xmin>"),
         ("<polygon><x1>1</x1><y1>2</y1></polygon>", "but <polygon> without usable points"),
         ("<polygon><x1>1</x1><y1>2</y1><x2>3</x2></polygon>", "but <polygon> without usable points"),
         ("<polygon><x1>one</x1></polygon>", "<polygon> <x1> 'one' is not a number"),
@@ -116,6 +118,7 @@ def test_objects_without_usable_numbers(read, inside, says):
         (f"<annotation>{BOX}</annotation>", "is no VOC annotation: it has no <object>, but <bndbox>"),
         ("<annotation><item><box/></item></annotation>", "no <object>, but <box>"),
         ("<annotation><object><name>&#xD800;</name></object></annotation>", "not well-formed XML"),
+        ("<annotation><filename>b & c.jpg</filename></annotation>", "such as & for &amp;"),
         ("<annotation/><annotation/>", "not well-formed XML (junk after document element)"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "not well-formed"),
         (b'<?xml version="1.0" encoding="gb2312"?>' + b"\xff", "the encoding is wrong"),
@@ -124,6 +127,20 @@ def test_objects_without_usable_numbers(read, inside, says):
 def test_problems(read, content, says):
     file = read(content)
     assert says in file.problem and len(file.problem) < 400 and not file.boxes
+
+
+@pytest.mark.parametrize("stray", [f"<item><name>cat</name>{BOX}</item>", BOX, f"<list><item>{BOX}</item></list>"])
+def test_a_box_outside_of_all_objects_is_reported(read, stray):
+    file = read(f"<annotation>{SIZE}{stray}<object><name>cat</name>{BOX}<part>{BOX}</part></object></annotation>")
+    (fault,) = file.faults
+    assert len(file.boxes) == 1 and file.found_boxes == 2
+    assert fault.kind == "box_unreadable" and fault.bad and "outside of every <object>" in fault.value
+
+
+@pytest.mark.parametrize("length", [5, 30, 60])
+def test_a_file_that_breaks_off_says_so(read, length):
+    found = read("<annotation><filename>a.jpg</filename><object><name>dog</name>"[:length])
+    assert "the file breaks off" in found.problem
 
 
 def test_a_class_in_another_encoding_is_not_guessed(read):
