@@ -11,9 +11,11 @@ import ctypes
 import errno
 import os
 import re
+import select
 import shutil
 import signal
 import socket
+import stat
 import threading
 import time
 import zlib
@@ -23,6 +25,7 @@ from pathlib import Path
 PUBLISHING = ".publishing"  # in a folder of which some parts may be new and others old: who is changing them
 _MARK = ".tmp-"
 _PATIENCE = 5.0  # seconds that a reader waits for a process which is changing a folder: that takes milliseconds
+_SILENCE = 10.0  # seconds that a reader waits for somebody to write into a pipe
 _LONGEST_NAME = 255  # bytes, on every usual file system
 # What is wrong with the place that is written to, and not with the program: how the message says it.
 _REASONS = {
@@ -70,6 +73,35 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether something is there that is neither file nor folder: a device, which may never end, or a pipe, which can be read once, if at all."""
+    try:
+        kind = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The whole of a file, or of a pipe, as `<(...)` of a shell is one.
+
+    Raises:
+        OSError: also for a device, and for a pipe into which nothing is written for a while. ValueError: a null character in the name.
+    """
+    if not is_special(path):
+        return Path(path).read_bytes()
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is a device or socket, not a file", os.fspath(path))
+    parts: list[bytes] = []
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:
+        while select.select([stream], [], [], _SILENCE)[0]:
+            part = stream.read(1 << 20)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+    raise OSError(errno.EINVAL, f"is a pipe into which nothing was written for {_SILENCE:g} seconds; name a file", os.fspath(path))
 
 
 def partial(target: Path) -> Path:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 from detection.errors import printable
+from detection.files import read_bytes
 
 _SHOWN = 80  # characters of a value that a message quotes
 
@@ -36,7 +36,7 @@ def parse(data: bytes | str, *, allow_nan: bool = False) -> Any:
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}") from None
     except ValueError as error:
         if "digits" in str(error):  # Python's own limit on converting integers, whose message advises programmers.
             raise ValueError("a number has thousands of digits") from None
@@ -45,7 +45,7 @@ def parse(data: bytes | str, *, allow_nan: bool = False) -> Any:
 
 def read(path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:
     """The value of a JSON file. Raises OSError, and ValueError as `parse`."""
-    return parse(Path(path).read_bytes(), allow_nan=allow_nan)
+    return parse(read_bytes(path), allow_nan=allow_nan)
 
 
 def read_object(path: str | os.PathLike[str], *, allow_nan: bool = False) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def expand(pattern: str) -> list[str]:
 
 def hint(pattern: str, field: str = "") -> str:
     """What to do about a local pattern that names nothing; `field` is where it was written."""
-    if not pattern:
+    if not pattern.strip():
         return "the path is empty; name the file"
     if is_remote(pattern):
         return "is the name right?"

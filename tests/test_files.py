@@ -46,3 +46,21 @@ def test_a_full_disk_leaves_the_old_text(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         files.write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_pipes_are_read_whole_and_devices_are_refused(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.write(write, b"a" * 5000)
+    os.close(write)
+    assert files.read_bytes(f"/dev/fd/{read}") == b"a" * 5000
+    os.close(read)
+    with pytest.raises(OSError, match="is a device or socket, not a file"):
+        files.read_bytes("/dev/zero")
+    monkeypatch.setattr(files, "_SILENCE", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    keep = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(OSError, match="is a pipe into which nothing was written for 0.05 seconds; name a file"):
+        files.read_bytes(tmp_path / "pipe")
+    os.close(keep)
+    assert files.is_special("/dev/null") and files.is_special(tmp_path / "pipe")
+    assert not any(map(files.is_special, (tmp_path, __file__, tmp_path / "absent", "a\0b")))

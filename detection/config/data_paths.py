@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from detection.config import label_map
 from detection.errors import ConfigError, DetectionError
+from detection.files import is_special
 from detection.paths import expand, hint, is_remote
 from detection.protos import input_reader_pb2, pipeline_pb2
 
@@ -76,6 +77,7 @@ def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
     if is_remote(pattern):
         return
     found = expand(pattern)
+    yield from (f"{field} ({pattern!r}) names {path!r}, a device or pipe; name files" for path in found if is_special(path))
     if any(not os.path.isdir(path) for path in found):
         return
     if found:

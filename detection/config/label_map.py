@@ -21,7 +21,7 @@ from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
 from detection.errors import DataError, PathError, printable, together
-from detection.files import write_text
+from detection.files import read_bytes, write_text
 from detection.protos import string_int_label_map_pb2
 from detection.types import Category
 
@@ -66,7 +66,7 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
     """
     path = os.fspath(path)
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise PathError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
     message, lines = _parse(path, data)

@@ -12,6 +12,7 @@ from detection.config import text
 from detection.config.scan import scan
 from detection.config.schema import did_you_mean
 from detection.errors import ConfigError
+from detection.files import read_bytes
 from detection.protos import sweep_pb2
 
 BASE = "base"
@@ -136,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> SweepFile:
     """
     path = Path(path)
     try:
-        written = path.read_bytes().decode("utf-8-sig")
+        written = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as configs/sweep/paper.pbtxt") from None
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from detection.errors import ConfigError
+from detection.files import is_special
 from detection.paths import expand, hint
 
 
@@ -25,4 +26,7 @@ def list_files(pattern: str, field: str, remedy: str, beside: tuple[str, ...] = 
         raise ConfigError(f"{field} {pattern!r} matches no file but {'a folder' if len(folders) == 1 else 'folders'}; name the files in it")
     if not matches:
         raise ConfigError(f"{field} {pattern!r} matches no file; correct the path ({hint(pattern, field)}), or {remedy}")
+    special = next((path for path in matches if is_special(path)), None)
+    if special is not None:
+        raise ConfigError(f"{field} {pattern!r}: {special} is a device or pipe, not a file; name files")
     return matches

@@ -75,7 +75,7 @@ def read(data: bytes, wanted: Collection[str]) -> tuple[dict[str, Matrix], tuple
 
 
 def _byte_order(data: bytes) -> str:
-    if data[:4] == b"\x89HDF" or data[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):
+    if data[:4] == b"\x89HDF" or data.startswith(b"MATLAB 7.3") or data[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):
         raise ValueError("it is a MATLAB 7.3 file, which is HDF5; save it in MATLAB with '-v7'")
     order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
     if order is None or data[124:126] != (b"\x00\x01" if order == "<" else b"\x01\x00"):

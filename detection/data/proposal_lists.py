@@ -52,7 +52,7 @@ def _grouped(path: str, content: list[Any]) -> dict[str, list[tuple[int, Any]]]:
         if not isinstance(entry, dict) or "image_id" not in entry:
             faults.append(f"entry {number} is {json_text.shown(entry)}")
         elif (identity := _identity(entry["image_id"])) is None:
-            faults.append(f"entry {number}: image_id is {json_text.shown(entry['image_id'])}, neither a number nor text")
+            faults.append(f"entry {number}: image_id is {json_text.shown(entry['image_id'])}, neither a whole number nor text")
         else:
             lists.setdefault(identity, []).append((number, entry))
     _refuse(path, faults, "each must have image_id, bbox and score, as COCO results have")

@@ -22,6 +22,7 @@ from detection.data.records import MANIFEST_SUFFIX, RecordImage, check_published
 from detection.data.report import Fault, Report
 from detection.data.shards import check_complete, check_sets
 from detection.errors import DataError, PathError
+from detection.files import is_special
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
@@ -99,6 +100,8 @@ def _matching(pattern: str) -> list[str]:
     for path in found:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
+        if is_special(path):
+            raise PathError(f"{path}: is a device or pipe, not a file; records are read more than once: check --input_path")
     return found
 
 

@@ -22,7 +22,7 @@ from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export import proposal_sources
 from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result
-from detection.files import write_text
+from detection.files import reason, write_text
 from detection.progress import Progress
 from detection.types import MAX_PIXELS
 
@@ -132,7 +132,7 @@ def annotate(
         json_path = output_dir / JSON_NAME
         write_text(json_path, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
     except OSError as error:
-        raise ConfigError(f"--output_dir={output_dir}: cannot be written: {error.strerror or error}; check the path and the free space") from error
+        raise ConfigError(f"--output_dir={output_dir}: cannot be written: {reason(error)}; check the path and the free space") from error
     return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
 
 

@@ -74,7 +74,10 @@ def _is_array_of_many(images: object) -> bool:
 
 
 def _numpy_type(dtype: object) -> np.dtype:
-    return np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    try:
+        return np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    except TypeError:  # Of another library's own making: whether it can be read shows when it is.
+        return np.dtype(object)
 
 
 def _listed(images: object) -> list:
@@ -102,6 +105,9 @@ def _decoded(image: object, name: str) -> np.ndarray:
         return _decoded(array.item(), name)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
         raise DataError(f"{name}: {array.dtype} {list(array.shape)}{_advice(array)}; give uint8 [height, width, 3], RGB, or a path")
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        pixels = array.shape[0] * array.shape[1]
+        raise DataError(f"{name}: uint8 {list(array.shape)} has {pixels:,} pixels, more than the {MAX_PIXELS:,} allowed; scale it down")
     return array
 
 

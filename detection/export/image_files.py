@@ -12,6 +12,7 @@ from detection.data.folders import files_below
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.image_header import DECODABLE, UNKNOWN, kind_of
 from detection.errors import DataError, PathError
+from detection.files import is_special
 from detection.paths import expand, hint
 from detection.types import MAX_PIXELS
 
@@ -47,6 +48,8 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
         DataError: naming the file and what is wrong with it.
     """
     path = os.fsdecode(path)
+    if is_special(path):
+        raise DataError(f"{path}: is a device or pipe, not a file; give its bytes, or the path of a file")
     try:
         encoded = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # A null character in the name.

@@ -179,6 +179,8 @@ class Predictor:
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was stopped among its renames."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"--saved_model={path!r}: is no path; give the saved_model folder that export_saved_model.py wrote")
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():

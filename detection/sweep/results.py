@@ -18,6 +18,7 @@ from absl import logging
 
 from detection import json_text
 from detection.errors import ConfigError, DataError, printable
+from detection.files import read_bytes
 from detection.sweep import row_check
 
 FILE = "results.jsonl"
@@ -155,7 +156,7 @@ def file_of(path: str | os.PathLike[str]) -> Path:
 def _read_one(path: Path) -> list[Row]:
     path = file_of(path)
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_bytes(path).split(b"\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}") from None
     rows: dict[tuple[str, str], Row] = {}

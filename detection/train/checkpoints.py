@@ -236,7 +236,9 @@ def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], 
     differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
     if differ:
         name = differ[0]
-        more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+        more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
+        if not why and (why := names.shape_cause({name: (found[name].shape, wanted[name]) for name in differ})):
+            advice = f"{why}; {_FIX}"
         raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {advice}")
 
 

@@ -310,7 +310,7 @@ class _Run:
         return self.step_number % every == 0 or self._is_done()
 
     def _last_checkpoint(self) -> str:
-        return "no checkpoint" if self.saved_step is None else str(self.checkpoints.prefix(self.saved_step))
+        return "none (nothing was saved)" if self.saved_step is None else str(self.checkpoints.prefix(self.saved_step))
 
     def _reason(self) -> str:
         if self.best.gives_up():

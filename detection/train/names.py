@@ -9,7 +9,7 @@ parts that a detector does not have (the head of a classifier, the proposal netw
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 GLOBAL_STEP = "global_step"
 AVERAGE = "ExponentialMovingAverage"
@@ -25,6 +25,8 @@ _CLASSIFIER_HEADS = {"Logits", "AuxLogits", "PreLogits", "logits", "Predictions"
 # tf-slim's classifier has biases in its first, separable convolution, where every detector has batch norm.
 _CLASSIFIER_ONLY = {"InceptionV2/Conv2d_1a_7x7/biases"}
 _EXTRA_MAP = re.compile(r"_[12]_Conv2d_\d+_[^/]+/")
+_SCORES = re.compile(r"/(ClassPredictor|class_predictions)/")  # last layers of heads
+_OUTPUTS = re.compile(r"/(ClassPredictor|class_predictions|BoxEncodingPredictor|refined_locations)/")
 _SEPARABLE = re.compile(r"(Predictor|_s2_\d+)_depthwise/")  # in heads and extra maps
 
 
@@ -110,6 +112,25 @@ def _causes(wanted: Collection[str], found: Collection[str], left: Sequence[str]
         yield "the number of maps is another: num_layers differs"
     if left:
         yield "the checkpoint has layers that the model does not have: is feature_extractor.type the same?"
+
+
+def shape_cause(differ: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> str:
+    """What in a config most likely makes shapes differ; "" where they do not tell.
+
+    Args:
+        differ: name -> shape in the checkpoint and in the model.
+    """
+    if any("FeatureExtractor" in name for name in differ):
+        return "the network's layers have other depths: depth_multiplier or min_depth differs"
+    outputs = [name for name in differ if _OUTPUTS.search(name)]
+    if len(outputs) < len(differ):
+        return ""
+    if any(list(one)[:-1] != list(other)[:-1] for one, other in differ.values()):
+        return "the box predictor's kernel_size or depth differs"
+    scores_only = all(_SCORES.search(name) for name in outputs)
+    if any(name.startswith("SecondStage") for name in outputs) or (scores_only and not any(name.startswith("FirstStage") for name in outputs)):
+        return "num_classes differs"
+    return "the number of anchors of a cell is another: the anchor generator's scales or aspect_ratios differ"
 
 
 def shown(names: Sequence[str], most: int = 3) -> str:

@@ -41,6 +41,8 @@ def test_records(here, ssd):
     for pattern in ("x.record-?????-of-00002", str(here / "*.record"), "odd [1].record", "gs://bucket/x"):
         assert config.check(config.override(ssd, [f"{field}={pattern}"])) == []
     assert fault(ssd, f"{field}=y*") == f"my.config: {field} ('y*') matches no file; is the name right, from {str(here)!r}?"
+    assert fault(ssd, f"{field}=/dev/zero") == f"my.config: {field} ('/dev/zero') names '/dev/zero', a device or pipe; name files"
+    assert fault(ssd, f"{field}=   ") == f"my.config: {field} ('') matches no file; the path is empty; name the file"
     assert fault(ssd, f"{field}+=no/y") == f"my.config: {field}[1] ('no/y') matches no file; there is no folder 'no' in {str(here)!r}"
     assert fault(ssd, f"{field}=/no/y") == f"my.config: {field} ('/no/y') matches no file; there is no folder '/no'"
     placeholder = "PATH_TO_BE_CONFIGURED/train.record"

@@ -41,6 +41,7 @@ def test_missing_files_name_the_field(options, tmp_path):
     assert "train_input_reader.tf_record_input_reader.input_path" in text and "none-*" in text
     with pytest.raises(ConfigError, match="input_path"):
         train_dataset(options(str(tmp_path / "none-*")), (), RESIZER, 1, 0)
+    assert "/dev/zero is a device or pipe, not a file; name files" in line(options("/dev/zero"), ConfigError)
     with pytest.raises(ConfigError, match="is empty"):
         eval_dataset(options(), RESIZER, 1)
 

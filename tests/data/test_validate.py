@@ -13,7 +13,7 @@ import tensorflow as tf
 from detection.config import label_map
 from detection.data import records
 from detection.data.validate import validate_records
-from detection.errors import DataError
+from detection.errors import DataError, DetectionError
 
 
 def png(width: int = 8, height: int = 6) -> bytes:
@@ -252,6 +252,9 @@ def test_nothing_to_read(tmp_path):
         validate_records([str(tmp_path / "nothing-*")])
     with pytest.raises(DataError, match="is a folder"):
         validate_records([str(tmp_path)])
+    with pytest.raises(DetectionError, match="/dev/zero: is a device or pipe, not a file") as error:
+        validate_records(["/dev/zero"])
+    assert error.value.exit_code == 2
 
 
 def test_shards_that_their_numbers_say_there_should_be(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import types
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,9 @@ def _generator_of_nothing_good():
         (np.zeros((0, 5, 3), np.uint8), "image 0: uint8 [0, 5, 3]; give uint8 [height, width, 3]"),
         (np.zeros((1, 1, 5, 5, 3), np.uint8), "image 0: uint8 [1, 1, 5, 5, 3]; give uint8 "),
         (np.uint8(3), "image 0: uint8 []; give uint8 "),
+        (np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)), "image 0: uint8 [20000, 20000, 3] has 400,000,000 pixels, more than the"),
+        (types.SimpleNamespace(shape=(3,), dtype="x", __array__=None), "images: "),
+        ("/dev/zero", "/dev/zero: is a device or pipe, not a file; give its bytes"),
         (Image.new("F", (5, 5)), "image 0: a PIL image of mode F has no fixed range of values; scale it to 0 to 255"),
         (Image.new("I", (5, 5)), "image 0: a PIL image of mode I has no fixed range of values; scale it to 0 to 255"),
     ],

@@ -123,7 +123,7 @@ def test_load_into_names_what_does_not_fit(tmp_path):
     checkpoint_files.write(tmp_path / "model.ckpt", tensors)
     before = make_detector(3)
     start = before.head.biases.numpy()
-    with pytest.raises(ConfigError, match=r"BoxPredictor_0/biases is \[28\] in the checkpoint and \[32\] in the model and 1 more"):
+    with pytest.raises(ConfigError, match=r"BoxPredictor_0/biases is \[28\] in the checkpoint and \[32\] in the model, and 1 more differ"):
         checkpoints.load_into(before, tmp_path / "model.ckpt")
     np.testing.assert_array_equal(before.head.biases.numpy(), start)
     del tensors["BoxPredictor_0/weights"]

@@ -48,7 +48,8 @@ def test_patterns_that_match(pattern):
 def test_patterns_that_match_nothing(pattern, advice):
     for field, name in (("frozen", "freeze_variables"), ("trained", "update_trainable_variables")):
         (fault,) = faults(**{field: (pattern,)})
-        assert fault.startswith(f"train_config.{name} ({pattern!r}) matches none of the 16 variables that can be trained; {advice}")
+        shown = repr(pattern if len(pattern) <= 80 else pattern[:80] + "...")
+        assert fault.startswith(f"train_config.{name} ({shown}) matches none of the 16 variables that can be trained; {advice}")
 
 
 def test_every_pattern_is_told():
@@ -70,3 +71,15 @@ def test_summary():
         "; 12 are frozen: FeatureExtractor/MobilenetV1/Conv2d_0/weights, FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma, "
         "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/beta, ..."
     )
+
+
+@pytest.mark.parametrize("pattern", ["([A-Za-z/_0-9]+)+!", "(.*)*(.*)*(.*)*!", r"((Mobile|M)*(e|o)*\w*/?)*Z"])
+def test_a_search_of_exponential_time_is_refused(pattern, monkeypatch):
+    monkeypatch.setattr(frozen, "_SEARCH_SECONDS", 1)
+    (fault,) = faults(frozen=("BatchNorm.*gamma.*", pattern))
+    assert fault.startswith(f"train_config.freeze_variables ({pattern!r}) is still being searched for") and "(a+)+" in fault
+
+
+@pytest.mark.parametrize("pattern", ["^(?!BoxPredictor).*/weights.*", "(Conv2d_[0-9]+/)+", r"([A-Za-z_]+)/.*\1|biases"])
+def test_repetitions_that_end_are_accepted(pattern):
+    frozen.check(dataclasses.replace(SETTINGS, frozen=(pattern,)), NAMES)

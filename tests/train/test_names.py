@@ -224,3 +224,21 @@ def test_causes_that_names_alone_tell(left, missing, said):
     found = [name for name in wanted if name not in missing] + left
     cause = names.cause(wanted, found, left)
     assert said in cause and bool(said) == bool(cause)
+
+
+@pytest.mark.parametrize(
+    ("differ", "said"),
+    [
+        ({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": ([3, 8], [3, 16]), "BoxPredictor_0/ClassPredictor/biases": ([4], [8])}, "depth_"),
+        ({"BoxPredictor_0/ClassPredictor/weights": ([3, 8, 20], [3, 8, 32]), "BoxPredictor_0/ClassPredictor/biases": ([20], [32])}, "num_classes"),
+        ({f"SecondStageBoxPredictor/{part}Predictor/biases": ([5], [8]) for part in ("Class", "BoxEncoding")}, "num_classes"),
+        ({f"SecondStageBoxPredictor/{part}/biases": ([5], [8]) for part in ("class_predictions", "refined_locations")}, "num_classes"),
+        ({f"BoxPredictor_0/{part}Predictor/biases": ([16], [12]) for part in ("BoxEncoding", "Class")}, "aspect_ratios"),
+        ({"FirstStageBoxPredictor/ClassPredictor/biases": ([24], [18])}, "aspect_ratios"),
+        ({"BoxPredictor_0/ClassPredictor/weights": ([3, 3, 8, 20], [1, 1, 8, 20])}, "kernel_size"),
+        ({"BoxPredictor_0/other": ([3], [4])}, ""),
+    ],
+)
+def test_causes_that_shapes_tell(differ, said):
+    found = names.shape_cause(differ)
+    assert said in found and bool(said) == bool(found)

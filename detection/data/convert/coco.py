@@ -22,6 +22,7 @@ from detection.data.convert.encoding import REPLACED
 from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedSet, Source
 from detection.errors import ConfigError, DataError
+from detection.files import read_bytes
 
 _MAX_LABEL = 2**31 - 1  # A label map's ids are int32, and may have to be shifted by one.
 _BACKGROUND = ("background", "__background__", "_background_")
@@ -63,7 +64,7 @@ def _load(file: Path) -> tuple[object, str, object]:
     """The content; what is doubtful about its encoding; and another reading of it, where there is one."""
     data = b""
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
         text = encoding.decode_json(data)
         content = json.loads(text.text, object_pairs_hook=_object)
         other = json.loads(text.other) if text.other else None
@@ -77,7 +78,7 @@ def _load(file: Path) -> tuple[object, str, object]:
         ValueError,
         RecursionError,
     ) as error:  # ValueError: an integer of thousands of digits, a repeated key.
-        raise DataError(f"{file}: cannot read: {error}") from error
+        raise DataError(f"{file}: cannot read: {getattr(error, 'strerror', None) or error}") from error
     return content, text.doubt, other
 
 

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from detection.data import image_decode, image_header
 from detection.data.image_decode import UndecodableImage
 from detection.data.report import Fault
+from detection.files import is_special
 from detection.types import MAX_PIXELS
 
 # Only parsers that can meet an image of a data set: each one more is one more to attack.
@@ -78,6 +79,8 @@ class BadImage(Exception):
 
 def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
     """Reads and checks an image file; otherwise as `check`."""
+    if is_special(path):
+        raise BadImage(Fault("image_unreadable", str(path), "", "is a device or pipe, not a file", _LEFT_OUT))
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:

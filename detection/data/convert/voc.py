@@ -31,6 +31,7 @@ from detection.data.convert.source import (
 )
 from detection.data.report import Fault
 from detection.errors import ConfigError, DataError
+from detection.files import read_bytes
 
 _KNOWN_TO_HAVE_ONE = (
     "annotation_ambiguous",
@@ -324,10 +325,10 @@ def _left_out(where: str, identity: str, fault: Fault, found_boxes: int = 0) -> 
 
 def _lines(split: Path) -> list[str]:
     try:
-        text = encoding.decode_json(split.read_bytes())  # PowerShell writes UTF-16.
+        text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
     except (OSError, encoding.WrongEncoding) as error:
         raise DataError(
-            f"{split}: cannot read the split: {error}; it should be UTF-8 text with an id a line"
+            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with an id a line"
         ) from error
     if text.doubt:
         raise DataError(f"{split}: cannot read the split: {text.doubt}")
