@@ -84,7 +84,8 @@ class HardExampleMiner:
         positive, negative = matches >= 0, matches == UNMATCHED
         depths = tf.minimum(self._sufficient_depths(positive, negative), size)
         kept = self._survivors(boxes, depths)
-        enough = (depths == size) | (_count(kept & negative) >= self._max_negatives(kept & positive))
+        # The first refused negative must be seen too: ignored anchors are kept as far as there.
+        enough = (depths == size) | (_count(kept & negative) > self._max_negatives(kept & positive))
         if self.num_hard_examples:
             enough |= _count(kept) >= self.num_hard_examples
         kept = tf.cond(tf.reduce_all(enough), lambda: kept, lambda: self._survivors(boxes, tf.fill(tf.shape(depths), size)))

@@ -148,6 +148,9 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
     with pytest.raises(DataError) as raised:
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
+    if kind == "json" and "finite" in part:  # JSON has no such numbers, so the file is refused before any record is.
+        assert line.startswith(f"{settings.proposals_paths[0]}: is no JSON (") and "is no JSON number" in line, line
+        return
     field = "image/proposal/bbox" if kind == "records" else f"train_input_reader.proposals_path ({settings.proposals_paths[0]})"
     assert "set.record, record 1: " in line and f"{field} {part}" in line and "\n" not in line and ";" in line, line
 

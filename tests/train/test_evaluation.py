@@ -81,7 +81,7 @@ def test_out_of_memory_names_the_batch_size_of_evaluation(tmp_path):
     pipeline = make_pipeline(tmp_path)
     loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, num_steps=2, stream=io.StringIO())
     greedy = dataclasses.replace(pipeline, make_detector=make_greedy)
-    with pytest.raises(ConfigError, match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the image_resizer's"):
+    with pytest.raises(ConfigError, match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the sizes of"):
         evaluate_checkpoints(greedy, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
 
 
