@@ -25,7 +25,7 @@ from detection.train import cluster, evaluation, loop, main
     ],
 )
 def test_one_process_alone(text):
-    cluster.refuse(text)
+    assert cluster.refuse(text) is None
 
 
 @pytest.mark.parametrize(
