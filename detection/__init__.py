@@ -8,7 +8,8 @@
     detection.export_saved_model("model_dir/pipeline.config", "model_dir", "exported")
     results = detection.load_model("exported").detect(["image.jpg"], min_score=0.5)
 
-TensorFlow is imported at the first call, not here. (The functions are not called train or evaluate because the packages are.)
+TensorFlow is imported at the first call, not here. (The functions are not called train or evaluate because the packages
+are.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ __all__ = [
 def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), check_paths: bool = True) -> Pipeline:
     """Loads, overrides (`"train_config.batch_size=8"`), checks and builds a pipeline config, text or binary.
 
-    Without `check_paths` the records and checkpoints it names need not exist: to evaluate, say, where the training data is not.
+    Without `check_paths` the records and checkpoints it names need not exist: to evaluate, say, where the training data
+    is not.
 
     Raises:
         ConfigError, DataError: in one line, with file, field, value and what to write instead.
@@ -54,7 +56,8 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), c
 
 
 def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:
-    """Trains and evaluates; `options` as of `detection.train.loop.train`. Returns the metrics of the last evaluation by tag."""
+    """Trains and evaluates; `options` as of `detection.train.loop.train`. Returns the metrics of the last evaluation by
+    tag."""
     from detection.train import loop
 
     return loop.train(pipeline, model_dir, **options)
@@ -69,7 +72,8 @@ def run_evaluation(
 ) -> dict[str, float]:
     """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
 
-    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of another network is
+    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of
+    another network is
     refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned of.
     """
     from detection.train import evaluation
@@ -88,9 +92,11 @@ def export_saved_model(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
-    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch size.
+    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch
+    size.
 
-    A checkpoint of another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned of.
+    A checkpoint of another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for
+    is only warned of.
     """
     from detection.export import exporter
 

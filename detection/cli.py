@@ -1,13 +1,17 @@
-"""What every script does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an end in order when asked to stop.
+"""What every script does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an end in
+order when asked to stop.
 
 Scripts import this before anything else, so that Ctrl-C is one line and exit code 130 from their first statement on:
 
 - while a script only imports, at once: there is nothing to be put in order;
-- while it works, by an exception, so that temporary files are removed; an import under way is let finish, since many a library takes an exception
+- while it works, by an exception, so that temporary files are removed; an import under way is let finish, since many a
+  library takes an exception
   there for something else. A second Ctrl-C ends it at once.
 
-SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let their trainings do so (see
-`detection.train.interrupt`). What was to be ignored when the script was started (`nohup`, jobs in the background) stays ignored.
+SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let
+their trainings do so (see
+`detection.train.interrupt`). What was to be ignored when the script was started (`nohup`, jobs in the background) stays
+ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +22,11 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-_SIGNALS = {"SIGINT": "interrupted", "SIGTERM": "stopped by SIGTERM", "SIGHUP": "stopped by SIGHUP: the terminal is closed"}
+_SIGNALS = {
+    "SIGINT": "interrupted",
+    "SIGTERM": "stopped by SIGTERM",
+    "SIGHUP": "stopped by SIGHUP: the terminal is closed",
+}
 _WORDS = {getattr(signal, name): words for name, words in _SIGNALS.items() if hasattr(signal, name)}
 _IMPORTER = "<frozen importlib._bootstrap"
 _RETRY_SECONDS = 0.05
@@ -81,9 +89,12 @@ class _Stops:
         return caller is not None and (caller.f_globals.get("__name__") in ("__main__", __name__))
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """An exception that Python cannot pass on, from a destructor, say: a stop is asked for again, anything else is shown."""
+        """An exception that Python cannot pass on, from a destructor, say: a stop is asked for again, anything else is
+        shown."""
         error = unraisable.exc_value
-        number = getattr(error, "number", getattr(error, "exit_code", 0) - 128)  # Of a run that was stopped while it evaluated.
+        number = getattr(
+            error, "number", getattr(error, "exit_code", 0) - 128
+        )  # Of a run that was stopped while it evaluated.
         if number in _WORDS:
             self._raised = False
             self._later(number)
@@ -121,7 +132,9 @@ def _let_go_of_the_terminal() -> None:
 
 def _is_imported_by_a_script() -> bool:
     frame = sys._getframe(1)
-    while frame is not None and (frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") == __name__):
+    while frame is not None and (
+        frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") == __name__
+    ):
         frame = frame.f_back
     return frame is not None and frame.f_globals.get("__name__") == "__main__"
 
@@ -134,7 +147,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
     Call this before anything imports TensorFlow: its C++ log level is read once, at import.
     """
-    # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all the same.
+    # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all
+    # the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import logging
     import warnings
@@ -145,9 +159,12 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     from detection import files, terminal
     from detection.errors import ConfigError, DetectionError, printable
 
-    sys.stdout, sys.stderr = (None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = (
+        None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr)
+    )
 
-    # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone: filters know no threads.
+    # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone:
+    # filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
     class Words(logging.Formatter):
@@ -191,7 +208,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _flush_output() -> int:
-    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that, or 0."""
+    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that,
+    or 0."""
     from detection import files
     from detection.errors import ConfigError
 
@@ -216,13 +234,19 @@ def _say(line: str, code: int) -> int:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences. For scripts only.
+    """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences.
+    For scripts only.
 
-    Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is shown.
+    Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is
+    shown.
     """
     import contextlib
 
-    with _held_back(sys.stderr.fileno()) if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2" else contextlib.nullcontext():
+    with (
+        _held_back(sys.stderr.fileno())
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2"
+        else contextlib.nullcontext()
+    ):
         import tensorflow  # noqa: F401
 
 

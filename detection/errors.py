@@ -19,7 +19,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-# Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text direction), half of a
+# Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text
+# direction), half of a
 # surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _PLAIN = re.compile(r"[\t\n\r -~]*")
@@ -27,7 +28,8 @@ _LONGEST = 10_000  # characters of a message
 
 
 def printable(text: object) -> str:
-    """Text that came from data, as it may stand in a message, a report or a table: one line, nothing in it that acts on a terminal.
+    """Text that came from data, as it may stand in a message, a report or a table: one line, nothing in it that acts on
+    a terminal.
 
     Line ends become blanks; other control, format and surrogate characters become their escapes (`\\x1b`, `\\ud800`).
     """
@@ -42,12 +44,16 @@ def visible(text: str) -> str:
     """Text of any number of lines with nothing in it that acts on a terminal but tabs and the ends of its lines."""
     if _PLAIN.fullmatch(text):
         return text
-    escaped = (c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING and c not in "\t\n\r" else c for c in text)
+    escaped = (
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _ACTING and c not in "\t\n\r" else c
+        for c in text
+    )
     return "".join(escaped)
 
 
 def _line(text: str) -> str:
-    """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds the end of."""
+    """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds
+    the end of."""
     line = printable(text)
     line = re.sub(r"\S{1001,}", lambda run: f"{run[0][:400]}...[{len(run[0])} characters]...{run[0][-100:]}", line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
@@ -89,7 +95,8 @@ class DataError(DetectionError):
 
 
 class PathError(ConfigError, DataError):
-    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or data was to be there."""
+    """A place on the disk that is not there, or cannot be written: the same fault, and exit code, whether a config or
+    data was to be there."""
 
 
 class DivergedError(DetectionError):

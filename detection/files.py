@@ -1,7 +1,10 @@
-"""Files and folders that appear complete or not at all; what killed processes left of them; and what the system says when it cannot write.
+"""Files and folders that appear complete or not at all; what killed processes left of them; and what the system says
+when it cannot write.
 
-Text is written beside its place, under a hidden name of this process alone, and renamed: a reader sees the old text or the new one, never half of
-one, also where two processes write the same file. The hidden name says who writes it, so that the next writer can remove what a killed one left.
+Text is written beside its place, under a hidden name of this process alone, and renamed: a reader sees the old text or
+    the new one, never half of
+one, also where two processes write the same file. The hidden name says who writes it, so that the next writer can
+remove what a killed one left.
 """
 
 from __future__ import annotations
@@ -66,7 +69,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         with unfinished.open("w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(stream.fileno())  # Renamed before its bytes are on the disk, a file can be empty after a power cut.
+            os.fsync(
+                stream.fileno()
+            )  # Renamed before its bytes are on the disk, a file can be empty after a power cut.
         os.replace(unfinished, target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
@@ -76,7 +81,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether something is there that is neither file nor folder: a device, which may never end, or a pipe, which can be read once, if at all."""
+    """Whether something is there that is neither file nor folder: a device, which may never end, or a pipe, which can
+    be read once, if at all."""
     try:
         kind = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -88,7 +94,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The whole of a file, or of a pipe, as `<(...)` of a shell is one.
 
     Raises:
-        OSError: also for a device, and for a pipe into which nothing is written for a while. ValueError: a null character in the name.
+        OSError: also for a device, and for a pipe into which nothing is written for a while. ValueError: a null
+            character in the name.
     """
     if not is_special(path):
         return Path(path).read_bytes()
@@ -101,7 +108,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             if not part:
                 return b"".join(parts)
             parts.append(part)
-    raise OSError(errno.EINVAL, f"is a pipe into which nothing was written for {_SILENCE:g} seconds; name a file", os.fspath(path))
+    raise OSError(
+        errno.EINVAL, f"is a pipe into which nothing was written for {_SILENCE:g} seconds; name a file", os.fspath(path)
+    )
 
 
 def partial(target: Path) -> Path:
@@ -118,7 +127,8 @@ def owner() -> str:
 
 
 def is_dead(who: str) -> bool:
-    """Whether the process that `owner` (or a process number alone, as earlier versions wrote) names is known to have ended.
+    """Whether the process that `owner` (or a process number alone, as earlier versions wrote) names is known to have
+    ended.
 
     False of another machine's, and where that cannot be found out.
     """
@@ -146,7 +156,12 @@ def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[s
     with contextlib.suppress(OSError):  # A folder that cannot be listed keeps them.
         for path in list(Path(folder).iterdir()):
             who = path.name.removeprefix(prefix) if prefix else path.name.rpartition(_MARK)[2]
-            if not path.name.startswith(prefix or ".") or who == path.name or not (prefix or "-" in who) or not is_dead(who):
+            if (
+                not path.name.startswith(prefix or ".")
+                or who == path.name
+                or not (prefix or "-" in who)
+                or not is_dead(who)
+            ):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -178,7 +193,8 @@ def exchange(new: str | os.PathLike[str], old: str | os.PathLike[str]) -> bool:
 
 
 def unpublished(folder: str | os.PathLike[str]) -> str | None:
-    """What is wrong with a folder whose parts were being replaced when that was stopped; None where nothing is. Waits for one who is at it."""
+    """What is wrong with a folder whose parts were being replaced when that was stopped; None where nothing is. Waits
+    for one who is at it."""
     marker, deadline = Path(folder) / PUBLISHING, time.monotonic() + _PATIENCE
     while marker.exists():
         try:
@@ -186,21 +202,29 @@ def unpublished(folder: str | os.PathLike[str]) -> str | None:
         except OSError:
             continue  # It has just gone, or another look says why not.
         if is_dead(who) or time.monotonic() > deadline:
-            return f"{os.fspath(folder)}: an export into it was stopped among its renames, so its parts may be of two exports; export into it again"
+            return (
+                f"{os.fspath(folder)}: an export into it was stopped among its renames, so its parts may be of two"
+                " exports; export into it again"
+            )
         time.sleep(0.02)
     return None
 
 
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
-    """Inside, requests to stop (Ctrl-C, SIGTERM, SIGHUP) wait: for a few renames that belong together. A kill -9 does not."""
+    """Inside, requests to stop (Ctrl-C, SIGTERM, SIGHUP) wait: for a few renames that belong together. A kill -9 does
+    not."""
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only.
         yield
         return
     noted: list[int] = []
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)) if number is not None]
+    numbers = [
+        number for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)) if number is not None
+    ]
     before = {number: signal.getsignal(number) for number in numbers}
-    before = {number: handler for number, handler in before.items() if handler is not None and handler is not signal.SIG_IGN}
+    before = {
+        number: handler for number, handler in before.items() if handler is not None and handler is not signal.SIG_IGN
+    }
     for number in before:
         signal.signal(number, lambda number, frame: noted.append(number))
     try:
@@ -226,12 +250,15 @@ def reason(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str | None:
-    """`path: reason`, where an error of Python or TensorFlow is about the place of a file (full, read-only, too long a name); None of any other."""
+    """`path: reason`, where an error of Python or TensorFlow is about the place of a file (full, read-only, too long a
+    name); None of any other."""
     if isinstance(error, OSError):
         if error.errno not in _REASONS:
             return None
         name = error.filename if error.filename is not None else ""
-        return f"{os.fsdecode(name) if isinstance(name, str | bytes) else name}: {_REASONS[error.errno]}".removeprefix(": ")
+        return f"{os.fsdecode(name) if isinstance(name, str | bytes) else name}: {_REASONS[error.errno]}".removeprefix(
+            ": "
+        )
     text = str(getattr(error, "message", ""))
     found = _reason_in(text) if text else None
     if found is None:

@@ -1,7 +1,10 @@
-"""JSON that somebody else may have written: whatever the bytes, what comes out is a value or one ValueError that says what is wrong.
+"""JSON that somebody else may have written: whatever the bytes, what comes out is a value or one ValueError that says
+what is wrong.
 
-The standard parser alone lets a RecursionError out of deep nesting, takes NaN and Infinity, which are no JSON, and keeps the last of two equal keys
-without a word. A number of 400 digits is a Python integer that no float holds: `is_number` says which numbers can be calculated with.
+The standard parser alone lets a RecursionError out of deep nesting, takes NaN and Infinity, which are no JSON, and
+keeps the last of two equal keys
+without a word. A number of 400 digits is a Python integer that no float holds: `is_number` says which numbers can be
+    calculated with.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ def parse(data: bytes | str, *, allow_nan: bool = False) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not {error.encoding} text ({error.reason})") from None
     try:
-        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_object, parse_constant=None if allow_nan else _no_constant)
+        return json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_object, parse_constant=None if allow_nan else _no_constant
+        )
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -76,7 +81,8 @@ def is_number(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether a parsed value is a string that can be written as UTF-8: JSON can spell half of a surrogate pair, which no file can hold."""
+    """Whether a parsed value is a string that can be written as UTF-8: JSON can spell half of a surrogate pair, which
+    no file can hold."""
     if not isinstance(value, str):
         return False
     try:

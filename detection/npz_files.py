@@ -1,8 +1,12 @@
-"""Arrays out of an .npz, whatever its bytes: what is asked for, of plain numbers or text, in memory that the file's size bounds.
+"""Arrays out of an .npz, whatever its bytes: what is asked for, of plain numbers or text, in memory that the file's
+size bounds.
 
-`numpy.load` believes what a file says of itself: it allocates the shape that a header names before it looks for the data, unpacks whatever a
-compressed member grows to, and lets out the errors of several parsers. Here the header is one pattern, the data must have exactly the length
-that the header says, and what the arrays take in all is limited before anything is unpacked. Members that nobody asks for are not looked at.
+`numpy.load` believes what a file says of itself: it allocates the shape that a header names before it looks for the
+data, unpacks whatever a
+compressed member grows to, and lets out the errors of several parsers. Here the header is one pattern, the data must
+have exactly the length
+that the header says, and what the arrays take in all is limited before anything is unpacked. Members that nobody asks
+for are not looked at.
 """
 
 from __future__ import annotations
@@ -25,12 +29,14 @@ _LONGEST_HEADER = 1 << 16
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
 _KINDS = "biufUS"  # booleans, integers, floats, text; nothing that would have to be unpickled
 _LAST_CHARACTER = 0x10FFFF
-# A packed array may be larger than its file: 100 times covers what real data do (deflate packs zeros 1032 to 1), the constant covers small files.
+# A packed array may be larger than its file: 100 times covers what real data do (deflate packs zeros 1032 to 1), the
+# constant covers small files.
 _RATIO, _ALWAYS = 100, 64 << 20
 
 
 class Stored(NamedTuple):
-    """Where the data of an array lie in the file as they lie in memory: float32, C order, neither packed nor swapped."""
+    """Where the data of an array lie in the file as they lie in memory: float32, C order, neither packed nor
+    swapped."""
 
     start: int
     shape: tuple[int, ...]
@@ -71,7 +77,8 @@ def read(stream: BinaryIO, wanted: Iterable[str], mapped: Iterable[str] = ()) ->
             return _read(archive, stream, tuple(wanted), frozenset(mapped))
     except (OSError, ValueError):
         raise
-    except Exception as error:  # zipfile and zlib have no common error, and what damaged bytes make of them is more than they document.
+    # zipfile and zlib have no common error, and what damaged bytes make of them is more than they document.
+    except Exception as error:
         raise ValueError(f"the archive is damaged: {error or type(error).__name__}") from error
 
 
@@ -84,7 +91,11 @@ def _read(archive: zipfile.ZipFile, stream: BinaryIO, wanted: tuple[str, ...], m
             raise ValueError(f"{name!r} is there twice")
         members[name] = member
     headers = {name: _header(archive, name, members[name]) for name in wanted if name in members}
-    stored = {name: found for name in mapped & headers.keys() if (found := _stored(stream, size, members[name], headers[name])) is not None}
+    stored = {
+        name: found
+        for name in mapped & headers.keys()
+        if (found := _stored(stream, size, members[name], headers[name])) is not None
+    }
     packed = [name for name in headers if name not in stored]
     total = sum(headers[name].data_bytes for name in packed)
     if total > _ALWAYS + _RATIO * size:
@@ -94,7 +105,8 @@ def _read(archive: zipfile.ZipFile, stream: BinaryIO, wanted: tuple[str, ...], m
 
 
 def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _Header:
-    """Raises ValueError unless the member is an array of a plain type whose data have the length that they should have."""
+    """Raises ValueError unless the member is an array of a plain type whose data have the length that they should
+    have."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name!r} is packed by method {member.compress_type}, which numpy does not write")
     with archive.open(member) as data:
@@ -113,9 +125,17 @@ def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _He
         dtype = None
     if dtype is None or dtype.kind not in _KINDS or not dtype.itemsize:
         raise ValueError(f"{name!r} has values of type {match[1]!r}; expected numbers or text")
-    header = _Header(dtype, match[2] == "True", tuple(int(part.strip(" \t\nL")) for part in match[3].split(",") if part.strip()), before)
+    header = _Header(
+        dtype,
+        match[2] == "True",
+        tuple(int(part.strip(" \t\nL")) for part in match[3].split(",") if part.strip()),
+        before,
+    )
     if header.data_bytes != member.file_size - before:
-        raise ValueError(f"{name!r} has {member.file_size - before} bytes of data, but its shape {header.shape} takes {header.data_bytes}")
+        raise ValueError(
+            f"{name!r} has {member.file_size - before} bytes of data, but its shape {header.shape} takes"
+            f" {header.data_bytes}"
+        )
     return header
 
 
@@ -140,7 +160,10 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo, header:
     if not header.data_bytes:
         return np.zeros(header.shape, header.dtype)
     # Of numbers beyond Unicode numpy makes strings all the same, and an internal error when they are looked at.
-    if header.dtype.kind == "U" and np.frombuffer(content, header.dtype.byteorder.replace("|", "=") + "u4").max() > _LAST_CHARACTER:
+    if (
+        header.dtype.kind == "U"
+        and np.frombuffer(content, header.dtype.byteorder.replace("|", "=") + "u4").max() > _LAST_CHARACTER
+    ):
         raise ValueError(f"{name!r} has values that are no characters")
     return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
 
@@ -159,7 +182,9 @@ def integers(arrays: dict[str, np.ndarray], name: str, dtype: type[np.integer]) 
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name!r} has {array.dtype} values; expected integers")
     limits = np.iinfo(dtype)
-    if array.size and not (np.isfinite(array).all() and (array == np.floor(array)).all() and int(array.min()) >= limits.min):
+    if array.size and not (
+        np.isfinite(array).all() and (array == np.floor(array)).all() and int(array.min()) >= limits.min
+    ):
         raise ValueError(f"{name!r} has values that are no integers of {limits.bits} bits")
     if array.size and int(array.max()) > limits.max:
         raise ValueError(f"{name!r} has values that are no integers of {limits.bits} bits")

@@ -1,10 +1,15 @@
-"""How a path that may be a pattern is read: by this one function, whoever reads it (the check of a config, training, evaluation, proposals, images,
+"""How a path that may be a pattern is read: by this one function, whoever reads it (the check of a config, training,
+evaluation, proposals, images,
 records to validate, models of an ensemble), so that what one of them finds the others find too.
 
-A part of a path that names an existing file or folder is that file or folder, whatever characters it holds: `data[1]/train.record` is no pattern
-where there is a folder called `data[1]`. In every other part `*` stands for any characters, `?` for one, `[ab]` for one of these, `[!ab]` for one
-that is none of these; `**`, as a whole part, for any folders, however deep. None of them stands for a dot at the beginning of a name. `~` and
-`$HOME` are what a shell replaces; here they are characters like any other. What begins like `gs://` is left to TensorFlow.
+A part of a path that names an existing file or folder is that file or folder, whatever characters it holds:
+    `data[1]/train.record` is no pattern
+where there is a folder called `data[1]`. In every other part `*` stands for any characters, `?` for one, `[ab]` for one
+of these, `[!ab]` for one
+that is none of these; `**`, as a whole part, for any folders, however deep. None of them stands for a dot at the
+beginning of a name. `~` and
+`$HOME` are what a shell replaces; here they are characters like any other. What begins like `gs://` is left to
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,7 +20,9 @@ import os
 import re
 from collections.abc import Iterator
 
-_CURLY = str.maketrans({"“": "", "”": "", "„": "", "‘": "", "’": "", "‚": "", "«": "", "»": ""})  # as word processors write quotes
+_CURLY = str.maketrans(
+    {"“": "", "”": "", "„": "", "‘": "", "’": "", "‚": "", "«": "", "»": ""}
+)  # as word processors write quotes
 
 
 def is_remote(path: str) -> bool:
@@ -48,7 +55,11 @@ def hint(pattern: str, field: str = "") -> str:
     if is_remote(pattern):
         return "is the name right?"
     if "PATH_TO_BE_CONFIGURED" in pattern:
-        return f"replace PATH_TO_BE_CONFIGURED in the file, or use --set {field}=..." if field else "replace PATH_TO_BE_CONFIGURED"
+        return (
+            f"replace PATH_TO_BE_CONFIGURED in the file, or use --set {field}=..."
+            if field
+            else "replace PATH_TO_BE_CONFIGURED"
+        )
     straight, forward, bare = pattern.translate(_CURLY), pattern.replace("\\", "/"), pattern.strip()
     if straight != pattern:
         return f"the path holds curly quotes; write {straight!r}, with straight quotes around it"
@@ -59,8 +70,9 @@ def hint(pattern: str, field: str = "") -> str:
         if whole != pattern:
             return f"~ and $VARIABLES are not replaced in paths; write {whole!r}"
     if forward != pattern:
-        return f"folders are separated by /, not by backslashes; {'did you mean' if expand(forward) else 'write'} {forward!r}" + "?" * bool(
-            expand(forward)
+        return (
+            f"folders are separated by /, not by backslashes; {'did you mean' if expand(forward) else 'write'}"
+            f" {forward!r}" + "?" * bool(expand(forward))
         )
     folder = os.path.dirname(pattern) or "."
     if not expand(folder):

@@ -2,7 +2,8 @@
 
     train  12000/50000 (24%)  3.4 step/s  ETA 3:06:12  loss 1.234  lr 0.004
 
-On a terminal the line stays in place and is redrawn a few times a second; in a file or a pipe a new line appears every `every` seconds,
+On a terminal the line stays in place and is redrawn a few times a second; in a file or a pipe a new line appears every
+`every` seconds,
 and one at the end, so that a log of a night stays short.
 """
 
@@ -19,7 +20,9 @@ from typing import TextIO
 from detection.errors import visible
 
 _REDRAW_SECONDS = 0.2  # on a terminal
-_WINDOW_SECONDS = 60.0  # over which the rate is measured, so that a stop (an evaluation, a checkpoint) is soon forgotten
+_WINDOW_SECONDS = (
+    60.0  # over which the rate is measured, so that a stop (an evaluation, a checkpoint) is soon forgotten
+)
 
 
 class Progress:
@@ -117,7 +120,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _show(self, line: str) -> None:

@@ -1,4 +1,5 @@
-"""What commands print, for people: names in tables and messages come from data, and none of them may act on the terminal that shows it."""
+"""What commands print, for people: names in tables and messages come from data, and none of them may act on the
+terminal that shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from detection.errors import visible
 class Escaped:
     """A stream on which control characters are shown as their escapes, but tabs and the ends of lines.
 
-    So is what the stream's encoding cannot hold, such as half of a surrogate pair in a file's name, which otherwise would be an error.
+    So is what the stream's encoding cannot hold, such as half of a surrogate pair in a file's name, which otherwise
+    would be an error.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # The names stand in annotations only, so tools without tensors (config checks, dataset conversion) start at once.
+if (
+    TYPE_CHECKING
+):  # The names stand in annotations only, so tools without tensors (config checks, dataset conversion) start at once.
     import tensorflow as tf
 
 MAX_PIXELS = 100_000_000  # of an image; a larger one would take more than 300 MB decoded
@@ -100,7 +102,9 @@ class RegionPredictions(NamedTuple):
     rpn: DensePredictions | tuple[()]  # of the region proposal network, K = 1; empty where proposals are given
     proposals: Proposals  # that were classified
     targets: Targets | tuple[()]  # of the proposals; empty where no groundtruth was given
-    box_codes: tf.Tensor  # float32 [B, P, K, 4], or [B, P, 1, 4] where all classes share a box; relative to the proposals
+    box_codes: (
+        tf.Tensor
+    )  # float32 [B, P, K, 4], or [B, P, 1, 4] where all classes share a box; relative to the proposals
     class_logits: tf.Tensor  # float32 [B, P, K + 1]
 
     def raw(self) -> dict[str, tf.Tensor]:
@@ -110,7 +114,10 @@ class RegionPredictions(NamedTuple):
 
     def stage_border(self) -> dict[str, tf.Tensor]:
         """What the first stage hands to the second, by name."""
-        return {**{f"features/{number}": features for number, features in enumerate(self.feature_maps)}, "proposal_boxes": self.proposals.boxes}
+        return {
+            **{f"features/{number}": features for number, features in enumerate(self.feature_maps)},
+            "proposal_boxes": self.proposals.boxes,
+        }
 
 
 class Detections(NamedTuple):
@@ -126,7 +133,8 @@ class Detections(NamedTuple):
 
 
 class Category(NamedTuple):
-    """One entry of a label map, with all that it says: handed on whole, from the label map to metrics, pictures and exports."""
+    """One entry of a label map, with all that it says: handed on whole, from the label map to metrics, pictures and
+    exports."""
 
     id: int  # 1-based label id as in records
     name: str  # what records call it, for example "/m/0bt9lr"
@@ -134,5 +142,6 @@ class Category(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """What metrics, tables, pictures and results call it, as in the TF Object Detection API: display_name where there is one."""
+        """What metrics, tables, pictures and results call it, as in the TF Object Detection API: display_name where
+        there is one."""
         return self.display_name or self.name

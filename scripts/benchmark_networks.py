@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Measures networks and feature extractors, as trained and as served, against this machine's matrix product and against other people's networks.
+"""Measures networks and feature extractors, as trained and as served, against this machine's matrix product and against
+other people's networks.
 
     benchmark_networks.py [--networks=mobilenet_v1,ssd_mobilenet_v1 --sizes=300,600 --runs=20 --batch=1]
     benchmark_networks.py --baseline --train --markdown     # everything that docs/networks.md shows
 
-A network is named as its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101, faster_rcnn_resnet101). --baseline needs
+A network is named as its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
+faster_rcnn_resnet101). --baseline needs
 tf_slim, which the extra [test] installs.
 """
 
@@ -25,7 +27,9 @@ flags.DEFINE_list("sizes", ["300", "600"], "Sides of the square images, pixels."
 flags.DEFINE_integer("runs", 20, "Rounds that count, in each of which everything of a row runs once.", lower_bound=1)
 flags.DEFINE_integer("warmup", 3, "Rounds before the clock runs.", lower_bound=1)
 flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)
-flags.DEFINE_bool("baseline", False, "Also times the same networks from tf_slim or keras.applications, frozen, batch norm folded.")
+flags.DEFINE_bool(
+    "baseline", False, "Also times the same networks from tf_slim or keras.applications, frozen, batch norm folded."
+)
 flags.DEFINE_bool("train", False, "Also times train steps, against keras.applications, at the first of --sizes.")
 flags.DEFINE_integer("train_batch", 4, "Images of a train step.", lower_bound=1)
 flags.DEFINE_integer("crops", 100, "Crops at a time for the tails of two-stage extractors.", lower_bound=1)

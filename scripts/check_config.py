@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Says what pipeline configs mean, without training: input, anchors, parameters, operations, schedule, data; or what is wrong with them."""
+"""Says what pipeline configs mean, without training: input, anchors, parameters, operations, schedule, data; or what is
+wrong with them."""
 
 from __future__ import annotations
 
@@ -11,14 +12,20 @@ from absl import flags
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints.")
+flags.DEFINE_bool(
+    "no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints."
+)
 flags.DEFINE_bool("quiet", False, "One line a config.")
-flags.DEFINE_multi_string("set", [], "Overrides one field of each config, e.g. --set model.ssd.num_classes=3. May be repeated.")
+flags.DEFINE_multi_string(
+    "set", [], "Overrides one field of each config, e.g. --set model.ssd.num_classes=3. May be repeated."
+)
 
 
 def main(argv: list[str]) -> int:
     if not argv[1:]:
-        raise ConfigError("no config is named; usage: check_config.py [--no_paths] [--quiet] [--set path=value] CONFIG...")
+        raise ConfigError(
+            "no config is named; usage: check_config.py [--no_paths] [--quiet] [--set path=value] CONFIG..."
+        )
     cli.import_tensorflow()
     from detection.benchmark import config_report
 

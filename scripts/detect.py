@@ -3,8 +3,10 @@
 
     detect.py --saved_model=exported street.jpg park.png
     detect.py --saved_model=exported --output_dir=found --min_score=0.3 --contact_sheet photos/ 'more/*.jpg'
-    detect.py --saved_model=exported --proposal_method=selective_search_fast photos/     for Fast R-CNN, which is given its regions
-    detect.py --saved_model=exported --proposals_path=photos.proposals.npz photos/       or that make_proposals.py made before
+    detect.py --saved_model=exported --proposal_method=selective_search_fast photos/     for Fast R-CNN, which is given
+    its regions
+    detect.py --saved_model=exported --proposals_path=photos.proposals.npz photos/       or that make_proposals.py made
+    before
 
 Files that are no image are named and left out; the exit code is then 3.
 """
@@ -28,9 +30,16 @@ flags.DEFINE_integer("batch_size", 8, "Images read, and run where they have one 
 flags.DEFINE_bool("pictures", True, "Write pictures; otherwise only the json.")
 flags.DEFINE_bool("contact_sheet", False, "Write contact_sheet.jpg too: the first pictures side by side.")
 flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are not decoded.", lower_bound=1)
-flags.DEFINE_list("proposals_path", [], "For Fast R-CNN: files of proposals (.npz, .json, .mat) or patterns; images are found in them by name.")
+flags.DEFINE_list(
+    "proposals_path",
+    [],
+    "For Fast R-CNN: files of proposals (.npz, .json, .mat) or patterns; images are found in them by name.",
+)
 flags.DEFINE_enum(
-    "proposal_method", None, ["selective_search_fast", "selective_search_quality", "edge_boxes", "grid"], "Or how proposals are made, image by image."
+    "proposal_method",
+    None,
+    ["selective_search_fast", "selective_search_quality", "edge_boxes", "grid"],
+    "Or how proposals are made, image by image.",
 )
 flags.DEFINE_string("edge_model", "", "OpenCV's model of edges, for --proposal_method=edge_boxes.")
 flags.DEFINE_integer("max_proposals", 2000, "The best so many proposals of an image are used.", lower_bound=1)
@@ -48,7 +57,9 @@ def main(argv: list[str]) -> int:
         pictures=FLAGS.pictures,
         contact_sheet=FLAGS.contact_sheet,
         max_image_pixels=FLAGS.max_image_pixels,
-        proposals=Wanted(tuple(FLAGS.proposals_path), FLAGS.proposal_method or "", FLAGS.edge_model, FLAGS.max_proposals),
+        proposals=Wanted(
+            tuple(FLAGS.proposals_path), FLAGS.proposal_method or "", FLAGS.edge_model, FLAGS.max_proposals
+        ),
     )
     report = annotate.run(FLAGS.saved_model, argv[1:], FLAGS.output_dir, options)
     print(report.summary())

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Says what a checkpoint holds: whose it is, its arrays by scope, step, averages; and with a config, what of it training would start from.
+"""Says what a checkpoint holds: whose it is, its arrays by scope, step, averages; and with a config, what of it
+training would start from.
 
     inspect_checkpoint.py --checkpoint=mobilenet_v1_1.0_224.ckpt
     inspect_checkpoint.py --checkpoint=model.ckpt-2000 --pipeline_config_path=my.config --kind=detection
@@ -18,12 +19,20 @@ from absl import flags
 from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("checkpoint", "", "A checkpoint's prefix, one of its files, or a folder. By default the config's fine_tune_checkpoint.")
+flags.DEFINE_string(
+    "checkpoint",
+    "",
+    "A checkpoint's prefix, one of its files, or a folder. By default the config's fine_tune_checkpoint.",
+)
 flags.DEFINE_string("pipeline_config_path", "", "The config whose detector would start from it.")
-flags.DEFINE_enum("kind", None, ["classification", "detection", "full"], "Instead of the config's fine_tune_checkpoint_type.")
+flags.DEFINE_enum(
+    "kind", None, ["classification", "detection", "full"], "Instead of the config's fine_tune_checkpoint_type."
+)
 flags.DEFINE_integer("levels", 2, "Levels of scopes that are shown.", lower_bound=1)
 flags.DEFINE_bool("all", False, "Every array on a line of its own.")
-flags.DEFINE_multi_string("set", [], "Overrides one field of the config, e.g. --set model.ssd.num_classes=3. May be repeated.")
+flags.DEFINE_multi_string(
+    "set", [], "Overrides one field of the config, e.g. --set model.ssd.num_classes=3. May be repeated."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -32,7 +41,9 @@ def main(argv: list[str]) -> None:
     cli.import_tensorflow()
     from detection.train import inspect
 
-    request = inspect.Request(FLAGS.checkpoint, FLAGS.pipeline_config_path, FLAGS.set, FLAGS.kind or "", FLAGS.levels, FLAGS.all)
+    request = inspect.Request(
+        FLAGS.checkpoint, FLAGS.pipeline_config_path, FLAGS.set, FLAGS.kind or "", FLAGS.levels, FLAGS.all
+    )
     inspection = inspect.inspect(request)
     print("\n".join(inspection.lines))
     if inspection.fault:

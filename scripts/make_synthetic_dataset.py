@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map and unseen pictures to try a detector on.
+"""Draws a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map and unseen pictures to
+try a detector on.
 
 make_synthetic_dataset.py --output_dir=shapes --num_images=500
 """
@@ -34,7 +35,16 @@ def main(argv: list[str]) -> None:
     from detection.data import synthetic_set
 
     counts = {"train": FLAGS.num_images, "val": FLAGS.num_val_images}
-    synthetic_set.make(FLAGS.output_dir, counts, FLAGS.num_test_images, sizes, FLAGS.seed, FLAGS.records, out=sys.stdout, progress_to=sys.stderr)
+    synthetic_set.make(
+        FLAGS.output_dir,
+        counts,
+        FLAGS.num_test_images,
+        sizes,
+        FLAGS.seed,
+        FLAGS.records,
+        out=sys.stdout,
+        progress_to=sys.stderr,
+    )
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws what a sweep found: the survey's figures, its relations beside ours, the optimality frontier, and a page to choose from, index.html.
+"""Draws what a sweep found: the survey's figures, its relations beside ours, the optimality frontier, and a page to
+choose from, index.html.
 
 sweep_report.py --results=swept --output=report
 """

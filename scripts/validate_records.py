@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks TFRecords, image by image and box by box: what they hold, and every fault by shard, record and field. Exit code 3 if something is wrong.
+"""Checks TFRecords, image by image and box by box: what they hold, and every fault by shard, record and field. Exit
+code 3 if something is wrong.
 
 validate_records.py --input_path='data/train.record-*' --label_map_path=data/label_map.pbtxt
 """
@@ -19,7 +20,9 @@ from detection.types import MAX_PIXELS
 FLAGS = flags.FLAGS
 flags.DEFINE_list("input_path", None, "Record files or patterns of them, as in a config's input_path.", required=True)
 flags.DEFINE_string("label_map_path", "", "Label map that the classes must be in.")
-flags.DEFINE_list("proposals_path", [], "Files of proposals, or patterns of them: every image must have an entry, and it must fit.")
+flags.DEFINE_list(
+    "proposals_path", [], "Files of proposals, or patterns of them: every image must have an entry, and it must fit."
+)
 flags.DEFINE_bool("use_display_name", False, "Call classes by display_name in the report.")
 flags.DEFINE_integer("max_image_pixels", MAX_PIXELS, "Larger images are wrong.", lower_bound=1)
 flags.DEFINE_string("report", "", "Where to write the whole report as JSON.")

@@ -1,4 +1,5 @@
-"""Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over all of them are made from;
+"""Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over
+all of them are made from;
 and what such a detector's training wrote down.
 
 A new meta-architecture gets a line in `TEMPLATES`; the tests fail until it has one.
@@ -26,7 +27,9 @@ class Settings(NamedTuple):
     min_depth: int = 8
     train_batch_norm: bool = True
     depthwise: bool = False  # SSDLite: depthwise separable extra layers and predictors
-    override_base: bool = False  # the network too is made by the config's hyperparameters, with batch norm that adapts within few steps
+    override_base: bool = (
+        False  # the network too is made by the config's hyperparameters, with batch norm that adapts within few steps
+    )
     decay: float = 0.9  # of batch norm's averages then
 
 
@@ -58,12 +61,14 @@ model { ssd {
     conv_hyperparams { %(hyperparams)s }
   } }
   loss {
-    classification_loss { weighted_sigmoid_focal { gamma: 2.0 alpha: 0.75 } } localization_loss { weighted_smooth_l1 { } }
+    classification_loss { weighted_sigmoid_focal { gamma: 2.0 alpha: 0.75 } } localization_loss { weighted_smooth_l1 {
+      } }
     classification_weight: 1 localization_weight: 1
   }
   normalize_loss_by_num_matches: true
   post_processing {
-    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50 max_total_detections: 50 }
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50
+      max_total_detections: 50 }
     score_converter: SIGMOID
   }
 } }
@@ -73,7 +78,8 @@ model { %(meta)s {
   num_classes: %(num_classes)d
   image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
   feature_extractor {
-    type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d batch_norm_trainable: %(train_batch_norm)s
+    type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d batch_norm_trainable:
+      %(train_batch_norm)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
@@ -81,11 +87,13 @@ model { %(meta)s {
     height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
   } }
   first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.03 } } }
-  first_stage_box_predictor_depth: 64 first_stage_minibatch_size: 64 first_stage_max_proposals: 24 second_stage_batch_size: 16
+  first_stage_box_predictor_depth: 64 first_stage_minibatch_size: 64 first_stage_max_proposals: 24
+    second_stage_batch_size: 16
   initial_crop_size: %(crop_size)d maxpool_kernel_size: 2 maxpool_stride: 2
   second_stage_box_predictor { %(predictor)s }
   second_stage_post_processing {
-    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50 max_total_detections: 50 }
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 50
+      max_total_detections: 50 }
     score_converter: SOFTMAX
   }
 } }
@@ -97,9 +105,16 @@ _SIX = ("faster_rcnn_caffenet", "faster_rcnn_vgg_cnn_m_1024")  # whose fully con
 
 
 def _words(settings: Settings) -> dict[str, object]:
-    words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in settings._asdict().items()}
+    words = {
+        name: str(value).lower() if isinstance(value, bool) else value for name, value in settings._asdict().items()
+    }
     override = str(settings.override_base or settings.type in OVERRIDES).lower()
-    return {**words, "frozen": str(not settings.train_batch_norm).lower(), "override": override, "hyperparams": _HYPERPARAMS}
+    return {
+        **words,
+        "frozen": str(not settings.train_batch_norm).lower(),
+        "override": override,
+        "hyperparams": _HYPERPARAMS,
+    }
 
 
 def ssd(settings: Settings) -> str:

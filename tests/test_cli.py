@@ -33,7 +33,16 @@ def run(folder: Path, text: str, prepare=None, **modules: str) -> subprocess.Com
         (folder / f"{name}.py").write_text(source)
     command = [sys.executable, str(folder / "script.py")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, preexec_fn=prepare, timeout=120)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=prepare,
+        timeout=120,
+    )
 
 
 def ends(done: subprocess.CompletedProcess, code: int, line: str) -> None:
@@ -42,8 +51,15 @@ def ends(done: subprocess.CompletedProcess, code: int, line: str) -> None:
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_scripts_import_the_handler_of_ctrl_c_before_all_else(path):
-    first, second, *_ = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert ast.unparse(first) == "from __future__ import annotations" and ast.unparse(second) == "from detection import cli"
+    first, second, *_ = [
+        node
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert (
+        ast.unparse(first) == "from __future__ import annotations"
+        and ast.unparse(second) == "from detection import cli"
+    )
 
 
 def test_a_script_that_only_imports_ends_at_once(tmp_path):
@@ -51,7 +67,8 @@ def test_a_script_that_only_imports_ends_at_once(tmp_path):
 
 
 def test_an_import_that_takes_an_exception_for_a_missing_library_is_no_way_past(tmp_path):
-    """Many libraries import others with a bare `except:`; at the start nothing is to be put in order, and the end comes at once."""
+    """Many libraries import others with a bare `except:`; at the start nothing is to be put in order, and the end comes
+    at once."""
     swallow = "try:\n    import slow\nexcept BaseException:\n    print('swallowed')\n"
     text = HEAD + "def main(argv):\n    import swallow\n    print('went on')\ncli.run(main)\n"
     done = run(tmp_path, text, swallow=swallow, slow=STOP)
@@ -60,10 +77,15 @@ def test_an_import_that_takes_an_exception_for_a_missing_library_is_no_way_past(
 
 
 @pytest.mark.parametrize(
-    "number, code, line", [(2, 130, "interrupted"), (15, 143, "stopped by SIGTERM"), (1, 129, "stopped by SIGHUP: the terminal is closed")]
+    "number, code, line",
+    [(2, 130, "interrupted"), (15, 143, "stopped by SIGTERM"), (1, 129, "stopped by SIGHUP: the terminal is closed")],
 )
 def test_work_is_put_in_order(tmp_path, number, code, line):
-    text = HEAD + "import os, time\n" + PUT_IN_ORDER.format(act=f"os.kill(os.getpid(), {number}); time.sleep(60)", tidy="0")
+    text = (
+        HEAD
+        + "import os, time\n"
+        + PUT_IN_ORDER.format(act=f"os.kill(os.getpid(), {number}); time.sleep(60)", tidy="0")
+    )
     ends(run(tmp_path, text), code, line)
     assert not (tmp_path / "work").exists()
 
@@ -79,7 +101,9 @@ def test_an_import_in_the_middle_of_work_is_let_finish(tmp_path):
 
 def test_one_that_strikes_in_a_destructor_is_not_lost(tmp_path):
     """Python cannot pass an exception on from there: it shows a traceback, and the program goes on."""
-    thing = "class Thing:\n    def __del__(self):\n        os.kill(os.getpid(), 2)\n        for _ in range(1000): pass\n"
+    thing = (
+        "class Thing:\n    def __del__(self):\n        os.kill(os.getpid(), 2)\n        for _ in range(1000): pass\n"
+    )
     text = HEAD + "import os, time\n" + thing + PUT_IN_ORDER.format(act="Thing(); time.sleep(60)", tidy="0")
     ends(run(tmp_path, text), 130, "interrupted")
     assert not (tmp_path / "work").exists()
@@ -112,7 +136,11 @@ def test_what_is_to_be_ignored_stays_ignored(tmp_path):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    text = HEAD + "import os\n" + PUT_IN_ORDER.format(act="os.kill(os.getpid(), 2); os.kill(os.getpid(), 1); print('went on')", tidy="0")
+    text = (
+        HEAD
+        + "import os\n"
+        + PUT_IN_ORDER.format(act="os.kill(os.getpid(), 2); os.kill(os.getpid(), 1); print('went on')", tidy="0")
+    )
     done = run(tmp_path, text, prepare=ignore)
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
 
@@ -146,7 +174,9 @@ def test_standard_output_that_is_full_is_one_line(tmp_path):
     with open("/dev/full", "w") as full:
         command = [sys.executable, str(tmp_path / "script.py")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
-        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
     assert (done.returncode, done.stderr) == (2, "error: standard output: no space left on device\n")
 
 

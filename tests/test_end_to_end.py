@@ -1,4 +1,5 @@
-"""The commands one after the other, as the README has them: annotated images in, a served detector out. Small, but nothing is left out."""
+"""The commands one after the other, as the README has them: annotated images in, a served detector out. Small, but
+nothing is left out."""
 
 from __future__ import annotations
 
@@ -16,32 +17,50 @@ DATA = """
 train_config {{
   batch_size: 8
   num_steps: 60
-  optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.003 }} }} }} use_moving_average: false }}
+  optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.003 }} }} }}
+    use_moving_average: false }}
   data_augmentation_options {{ random_horizontal_flip {{}} }}
 }}
-train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" }}
 eval_config {{ metrics_set: "coco_detection_metrics" metrics_set: "pascal_voc_detection_metrics" batch_size: 4 }}
-eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" }}
 """
 
 
 def _run(script: str, *arguments: object) -> str:
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    )
     assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
 
 
 def _voc_again(data: Path, output: Path) -> None:
     """The drawn VOC folder through the converter, as a user's own would go."""
-    _run("create_tf_record.py", f"--voc_dir={data / 'voc'}", "--set=train", f"--output={output / 'train.record'}", "--num_shards=2")
+    _run(
+        "create_tf_record.py",
+        f"--voc_dir={data / 'voc'}",
+        "--set=train",
+        f"--output={output / 'train.record'}",
+        "--num_shards=2",
+    )
     _run("create_tf_record.py", f"--voc_dir={data / 'voc'}", "--set=val", f"--output={output / 'val.record'}")
 
 
 @pytest.mark.slow
 def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
     drawn, data, run, exported, found = (tmp_path / name for name in ("drawn", "data", "run", "exported", "found"))
-    _run("make_synthetic_dataset.py", f"--output_dir={drawn}", "--num_images=48", "--num_val_images=8", "--num_test_images=3", "--records=false")
+    _run(
+        "make_synthetic_dataset.py",
+        f"--output_dir={drawn}",
+        "--num_images=48",
+        "--num_val_images=8",
+        "--num_test_images=3",
+        "--records=false",
+    )
     _voc_again(drawn, data)
     config = tmp_path / "my.config"
     model = (ROOT / "tests/goldens/ssd_tiny.config").read_text()
@@ -62,14 +81,20 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         "--allow_config_change",
     )
     first = json.loads((run / "eval/metrics.json").read_text())
-    resumed = _run("model_main.py", f"--pipeline_config_path={config}", f"--model_dir={run}", "--seed=1", "--allow_config_change")
+    resumed = _run(
+        "model_main.py", f"--pipeline_config_path={config}", f"--model_dir={run}", "--seed=1", "--allow_config_change"
+    )
     assert "going on from" in resumed and "model.ckpt-20" in resumed
     last = json.loads((run / "eval/metrics.json").read_text())
     assert (first["step"], last["step"]) == (20, 60)
     # How well it can learn is the quickstart's matter; 40 more steps must show in what was not trained on.
     assert last["metrics"]["Loss/total_loss"] < 0.97 * first["metrics"]["Loss/total_loss"]
     assert last["metrics"]["DetectionBoxes_Precision/mAP"] > first["metrics"]["DetectionBoxes_Precision/mAP"]
-    assert {"DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU", "DetectionBoxes_Recall/AR@100 (small)"} <= set(last["metrics"])
+    assert {
+        "DetectionBoxes_Precision/mAP",
+        "PascalBoxes_Precision/mAP@0.5IOU",
+        "DetectionBoxes_Recall/AR@100 (small)",
+    } <= set(last["metrics"])
     assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
     _run(
@@ -78,7 +103,12 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         f"--trained_checkpoint_dir={run}",
         f"--output_directory={exported}",
     )
-    assert sorted(path.name for path in exported.iterdir()) == ["checkpoint", "label_map.pbtxt", "pipeline.config", "saved_model"]
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "checkpoint",
+        "label_map.pbtxt",
+        "pipeline.config",
+        "saved_model",
+    ]
     _run("detect.py", f"--saved_model={exported}", f"--output_dir={found}", "--min_score=0.02", drawn / "test_images")
     rows = json.loads((found / "detections.json").read_text())
     assert {row["category_name"] for row in rows} <= {"circle", "square", "star", "triangle"} and rows

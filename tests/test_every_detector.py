@@ -1,7 +1,9 @@
-"""SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared. For detectors of two stages see
+"""SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
+For detectors of two stages see
 test_every_two_stage_detector.py.
 
-By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with whole networks on BCCD's blood
+By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with
+whole networks on BCCD's blood
 cells (about half an hour on two cores) and prints a row a combination.
 """
 
@@ -28,7 +30,9 @@ from detection.ops.boxes import iou
 from detection.train import checkpoints
 from detection.train.settings import RunOptions
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parent / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parent / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -37,7 +41,10 @@ MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception")
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
-RATE, WHOLE_RATE = 0.002, 0.0005  # of thin networks and of whole ones; Adam's, whose steps are of one size whatever the network
+RATE, WHOLE_RATE = (
+    0.002,
+    0.0005,
+)  # of thin networks and of whole ones; Adam's, whose steps are of one size whatever the network
 
 _TRAINING = """
 train_config {{
@@ -48,9 +55,11 @@ train_config {{
   }}
   gradient_clipping_by_norm: 5.0
 }}
-train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" }}
 eval_config {{ metrics_set: "coco_detection_metrics" batch_size: 4 num_visualizations: 0 }}
-eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path: "{data}/label_map.pbtxt" }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" }}
 """
 
 
@@ -85,7 +94,10 @@ def _cases(once_a_factory: bool) -> list[Case]:
 
 
 def _parameters(cases: list[Case]) -> list:
-    return [pytest.param(case, id=case.name, marks=[pytest.mark.slow] if any(word in case.type for word in LARGE) else []) for case in cases]
+    return [
+        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if any(word in case.type for word in LARGE) else [])
+        for case in cases
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +113,10 @@ def bccd(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """The public data set, converted as a user would."""
     source, folder = shared / "data" / "bccd", tmp_path_factory.mktemp("bccd")
     for split, name in (("trainval", "train"), ("test", "val")):
-        converter.convert(voc.read(Source(roots=(str(source),), subset=split)), converter.Options(output=str(folder / f"{name}.record")))
+        converter.convert(
+            voc.read(Source(roots=(str(source),), subset=split)),
+            converter.Options(output=str(folder / f"{name}.record")),
+        )
     first = (source / "ImageSets" / "Main" / "test.txt").read_text(encoding="utf-8").split()[0]
     return DataSet(folder, 3, source / "JPEGImages" / f"{first}.jpg")
 
@@ -118,8 +133,8 @@ class Outcome(NamedTuple):
     def row(self, case: Case) -> str:
         first, last = _ends(self.losses)
         return (
-            f"{case.name:40} loss {first:8.3f} -> {last:8.3f}  {self.step_ms:7.0f} ms/step  mAP {self.metrics[MEAN_AP]:.4f}  "
-            f"served - own {self.score_gap:.1e} ({self.detections} detections)"
+            f"{case.name:40} loss {first:8.3f} -> {last:8.3f}  {self.step_ms:7.0f} ms/step  mAP"
+            f" {self.metrics[MEAN_AP]:.4f}  served - own {self.score_gap:.1e} ({self.detections} detections)"
         )
 
 
@@ -128,7 +143,9 @@ def _ends(losses: list[float]) -> tuple[float, float]:
     return float(np.mean(losses[:5])), float(np.mean(losses[-5:]))
 
 
-def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Settings, batch: int, rate: float) -> Outcome:
+def _live(
+    case: Case, data: DataSet, folder: Path, settings: detector_configs.Settings, batch: int, rate: float
+) -> Outcome:
     """The whole life of a detector, through the functions that the scripts call."""
     template, _ = detector_configs.TEMPLATES[case.meta]
     path = folder / "my.config"
@@ -143,24 +160,36 @@ def _live(case: Case, data: DataSet, folder: Path, settings: detector_configs.Se
 
 
 def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int]:
-    """Asserts that the exported model detects what the trained one does; returns the median gap between scores and the number of detections."""
-    image = image_files.read(picture)  # as `detect` does: other JPEG decoders differ in last bits, and so do the boxes of a network this young
+    """Asserts that the exported model detects what the trained one does; returns the median gap between scores and the
+    number of detections."""
+    image = image_files.read(
+        picture
+    )  # as `detect` does: other JPEG decoders differ in last bits, and so do the boxes of a network this young
     own = _own_detections(model_dir, image)
-    served = {name: value.numpy() for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()}
-    # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so many layers.
+    served = {
+        name: value.numpy()
+        for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()
+    }
+    # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so
+    # many layers.
     np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
     np.testing.assert_allclose(served["raw_detection_boxes"], own.raw_boxes.numpy(), atol=2e-3, rtol=1e-3)
     count = int(own.counts[0])
     assert count > 0 and abs(int(served["num_detections"][0]) - count) <= 0.05 * count
-    # A young network scores many boxes all but equally, and which of them suppresses which hangs on last bits (the raw ones above do not): the
+    # A young network scores many boxes all but equally, and which of them suppresses which hangs on last bits (the raw
+    # ones above do not): the
     # reference, trained, finds 97 % of its own detections again under such noise.
     same = iou(own.boxes[0, :count], tf.constant(served["detection_boxes"][0])).numpy() >= 0.99
     same &= own.classes.numpy()[0, :count, np.newaxis] + 1 == served["detection_classes"][0]
-    gaps = np.where(same, np.abs(own.scores.numpy()[0, :count, np.newaxis] - served["detection_scores"][0]), np.inf).min(axis=1)
+    gaps = np.where(
+        same, np.abs(own.scores.numpy()[0, :count, np.newaxis] - served["detection_scores"][0]), np.inf
+    ).min(axis=1)
     assert (gaps <= 1e-3).mean() >= 0.9, gaps
     (result,) = detection.load_model(exported).detect(image)
     height, width = image.shape[:2]
-    np.testing.assert_allclose(result.boxes, served["detection_boxes"][0, : len(result.boxes)] * [height, width, height, width], atol=1e-2)
+    np.testing.assert_allclose(
+        result.boxes, served["detection_boxes"][0, : len(result.boxes)] * [height, width, height, width], atol=1e-2
+    )
     return float(np.median(gaps)), count
 
 
@@ -175,9 +204,12 @@ def _own_detections(model_dir: Path, image: np.ndarray):
 
 
 def _settings(case: Case, data: DataSet, height: int, width: int, depth_multiplier: float) -> detector_configs.Settings:
-    """Batch norm from the config: by the networks' own, its averages know nothing after 20 steps, and detections mean nothing."""
+    """Batch norm from the config: by the networks' own, its averages know nothing after 20 steps, and detections mean
+    nothing."""
     normalized = not any(word in case.type for word in PLAIN)
-    return detector_configs.Settings(case.type, height, width, data.num_classes, depth_multiplier, depthwise=case.depthwise, override_base=normalized)
+    return detector_configs.Settings(
+        case.type, height, width, data.num_classes, depth_multiplier, depthwise=case.depthwise, override_base=normalized
+    )
 
 
 def _check(outcome: Outcome) -> None:

@@ -1,7 +1,10 @@
-"""Every two-stage detector with every feature extractor: trained for 5 steps, evaluated, exported, loaded again with equal output.
+"""Every two-stage detector with every feature extractor: trained for 5 steps, evaluated, exported, loaded again with
+equal output.
 
-By default a few combinations with thin networks. `pytest -m long tests/test_every_two_stage_detector.py` does all of them with whole networks, prints
-a row a combination and, where `DETECTOR_MATRIX` names a file, adds it there as a line of JSON; what the file holds already is not done again. The
+By default a few combinations with thin networks. `pytest -m long tests/test_every_two_stage_detector.py` does all of
+them with whole networks, prints
+a row a combination and, where `DETECTOR_MATRIX` names a file, adds it there as a line of JSON; what the file holds
+already is not done again. The
 largest need up to ten gigabytes of memory for a moment, when the fully connected layers of VGG16 are exported.
 """
 
@@ -29,7 +32,9 @@ from detection.train import checkpoints
 from detection.train.settings import RunOptions
 from detection.types import Detections, Proposals
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parent / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parent / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -38,22 +43,31 @@ STEPS, IMAGES = 5, 2
 HEIGHT, WIDTH, CELL = 96, 128, 48  # CELL: side of the proposals that are given
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
-DECAY = 0.3  # of batch norm's averages, which know the images well after 5 steps: else whatever is seen vanishes before the last layer
-# Of normalised coordinates and of probabilities. Export folds batch norm into kernels and so sums in another order; behind up to 500 layers that may
+# of batch norm's averages, which know the images well after 5 steps: else whatever is seen vanishes before the last
+# layer
+DECAY = 0.3
+# Of normalised coordinates and of probabilities. Export folds batch norm into kernels and so sums in another order;
+# behind up to 500 layers that may
 # move the outputs by more, but not by much more than what changing the last bits of the image's pixels does.
 TOLERANCE, LAST_BITS, AMPLIFIED = 1e-4, 1e-7, 3.0
-DISTINCT = 0.02  # ... and of probabilities at most this part of what another picture changes: a network that sees nothing would agree with anything
-STRAYS = 0.1  # of a detector's own proposals: where two neighbours score the same but for the last bits, suppression may keep either
+# ... and of probabilities at most this part of what another picture changes: a network that sees nothing would agree
+# with anything
+DISTINCT = 0.02
+# of a detector's own proposals: where two neighbours score the same but for the last bits, suppression may keep either
+STRAYS = 0.1
 
 _TRAINING = """
 train_config {{
   batch_size: {images}
-  optimizer {{ {optimizer} {{ learning_rate {{ constant_learning_rate {{ learning_rate: {rate} }} }} }} use_moving_average: false }}
+  optimizer {{ {optimizer} {{ learning_rate {{ constant_learning_rate {{ learning_rate: {rate} }} }} }}
+    use_moving_average: false }}
   gradient_clipping_by_norm: 5.0
 }}
-train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path: "{data}/label_map.pbtxt" {proposals} }}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{data}/train.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" {proposals} }}
 eval_config {{ metrics_set: "coco_detection_metrics" batch_size: {images} num_visualizations: 0 }}
-eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path: "{data}/label_map.pbtxt" {proposals} }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*" }} label_map_path:
+  "{data}/label_map.pbtxt" {proposals} }}
 """
 
 
@@ -84,7 +98,8 @@ class Row(NamedTuple):
     losses: list[float]  # of every step
     step_ms: float  # the median, of those after the first
     mean_ap: float
-    gap: float  # the largest between the served and the detector's own raw boxes (normalised) and scores, strays left out
+    # the largest between the served and the detector's own raw boxes (normalised) and scores, strays left out
+    gap: float
     score_gap: float  # of scores alone
     rounding: float  # as `gap`, between the detector's own of a picture and of the same with other last bits
     moves: float  # the same between the detector's own scores of two pictures
@@ -96,9 +111,9 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         parts = " + ".join(f"{name} {value:.0f}" for name, value in self.cpu_seconds.items())
         return (
-            f"{self.name:32} loss {self.losses[0]:8.3f} -> {self.losses[-1]:8.3f}  {self.step_ms:6.0f} ms/step  "
-            f"served - own {self.gap:.1e}, last bits {self.rounding:.1e}, scores {self.score_gap:.1e} of {self.moves:.1e}  {self.seconds:4.0f} s, "
-            f"CPU {parts}  {self.peak_mib:6.0f} MiB"
+            f"{self.name:32} loss {self.losses[0]:8.3f} -> {self.losses[-1]:8.3f}  {self.step_ms:6.0f} ms/step  served"
+            f" - own {self.gap:.1e}, last bits {self.rounding:.1e}, scores {self.score_gap:.1e} of {self.moves:.1e} "
+            f" {self.seconds:4.0f} s, CPU {parts}  {self.peak_mib:6.0f} MiB"
         )
 
 
@@ -110,7 +125,8 @@ def _grid() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    """As many images as a batch holds, so that every step sees the same ones; of the size that networks see, so that proposals need no scaling."""
+    """As many images as a batch holds, so that every step sees the same ones; of the size that networks see, so that
+    proposals need no scaling."""
     folder = tmp_path_factory.mktemp("shapes")
     synthetic_set.make(folder, {"train": IMAGES, "val": IMAGES}, 1, sizes=((WIDTH, HEIGHT),))
     names = sorted(path.name for path in (folder / "voc" / "JPEGImages").iterdir())
@@ -135,12 +151,25 @@ def _memory_is_given_back():
 
 
 def _config(case: Case, data: DataSet) -> str:
-    """Batch norm from the config: by the networks' own, its averages know nothing after 5 steps, and what is detected means nothing."""
+    """Batch norm from the config: by the networks' own, its averages know nothing after 5 steps, and what is detected
+    means nothing."""
     normalized = not any(word in case.type for word in PLAIN)
-    settings = detector_configs.Settings(case.type, HEIGHT, WIDTH, depth_multiplier=case.depth_multiplier, override_base=normalized, decay=DECAY)
+    settings = detector_configs.Settings(
+        case.type, HEIGHT, WIDTH, depth_multiplier=case.depth_multiplier, override_base=normalized, decay=DECAY
+    )
     template, _ = detector_configs.TWO_STAGE[case.meta]
-    given = f'proposals_path: "{data.proposals}" max_number_of_proposals: {len(_grid())}' if case.meta == "fast_rcnn" else ""
-    words = {"images": IMAGES, "optimizer": "adam_optimizer", "rate": 0.0005 if normalized else 0.00003, "data": data.folder, "proposals": given}
+    given = (
+        f'proposals_path: "{data.proposals}" max_number_of_proposals: {len(_grid())}'
+        if case.meta == "fast_rcnn"
+        else ""
+    )
+    words = {
+        "images": IMAGES,
+        "optimizer": "adam_optimizer",
+        "rate": 0.0005 if normalized else 0.00003,
+        "data": data.folder,
+        "proposals": given,
+    }
     return template(settings) + _TRAINING.format(**words)
 
 
@@ -151,7 +180,9 @@ def _live(case: Case, data: DataSet, folder: Path) -> Row:
     _forget_peak()
     begun, watch = time.monotonic(), _Watch()
     options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
-    metrics = detection.run_training(detection.load_pipeline(path), model_dir, num_steps=STEPS, options=options, stream=told)
+    metrics = detection.run_training(
+        detection.load_pipeline(path), model_dir, num_steps=STEPS, options=options, stream=told
+    )
     watch.lap("train and evaluate")
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(exported))
     watch.lap("export")
@@ -168,7 +199,11 @@ def _live(case: Case, data: DataSet, folder: Path) -> Row:
         losses=losses,
         step_ms=1e3 * float(np.median(np.diff(times))),
         mean_ap=metrics[MEAN_AP],
-        gap=_gap(_rows(own.raw_boxes, own.raw_scores), _rows(served["raw_detection_boxes"], served["raw_detection_scores"]), strays),
+        gap=_gap(
+            _rows(own.raw_boxes, own.raw_scores),
+            _rows(served["raw_detection_boxes"], served["raw_detection_scores"]),
+            strays,
+        ),
         score_gap=_gap(own.raw_scores[0].numpy(), served["raw_detection_scores"][0], strays),
         rounding=_gap(_rows(own.raw_boxes, own.raw_scores), _rows(shaken.raw_boxes, shaken.raw_scores), strays),
         moves=_gap(own.raw_scores[0].numpy(), other.raw_scores[0].numpy()),
@@ -199,12 +234,15 @@ def _served(case: Case, exported: Path, image: np.ndarray) -> dict[str, np.ndarr
     regions = [_grid() / np.array([height, width, height, width], np.float32)] if predictor.takes_proposals else None
     served = predictor._run(image[np.newaxis], "the picture", regions)
     assert len(result.boxes) == served["num_detections"][0] > 0
-    np.testing.assert_allclose(result.boxes, served["detection_boxes"][0, : len(result.boxes)] * [height, width, height, width], atol=1e-2)
+    np.testing.assert_allclose(
+        result.boxes, served["detection_boxes"][0, : len(result.boxes)] * [height, width, height, width], atol=1e-2
+    )
     return served
 
 
 def _own(case: Case, model_dir: Path, image: np.ndarray) -> list[Detections]:
-    """What the detector finds by its checkpoint, batch norm as trained: in the picture, in it with other last bits, in it upside down."""
+    """What the detector finds by its checkpoint, batch norm as trained: in the picture, in it with other last bits, in
+    it upside down."""
     pipeline = detection.load_pipeline(model_dir / "pipeline.config")
     detector = pipeline.make_detector()
     detector.build_weights()
@@ -226,7 +264,8 @@ def _rows(boxes: tf.Tensor | np.ndarray, scores: tf.Tensor | np.ndarray) -> np.n
 
 
 def _gap(ours: np.ndarray, theirs: np.ndarray, strays: float = 0.0) -> float:
-    """The largest distance of a row from the nearest one of the other side, whatever their order, which hangs on the last bits of proposals' scores.
+    """The largest distance of a row from the nearest one of the other side, whatever their order, which hangs on the
+    last bits of proposals' scores.
 
     `strays`: the part of all rows that may have no counterpart.
     """
@@ -257,14 +296,25 @@ def _check(row: Row) -> None:
 
 
 def _cases() -> list[Case]:
-    return [Case(meta, type_) for meta, (_, registry) in detector_configs.TWO_STAGE.items() for type_ in detector_configs.distinct(registry)]
+    return [
+        Case(meta, type_)
+        for meta, (_, registry) in detector_configs.TWO_STAGE.items()
+        for type_ in detector_configs.distinct(registry)
+    ]
 
 
 # Every meta-architecture, given and own proposals, networks with batch norm and with fully connected layers.
-_THIN = (("faster_rcnn", "mobilenet_v2"), ("rfcn", "mobilenet_v1"), ("fast_rcnn", "mobilenet_v1"), ("fast_rcnn", "caffenet"))
+_THIN = (
+    ("faster_rcnn", "mobilenet_v2"),
+    ("rfcn", "mobilenet_v1"),
+    ("fast_rcnn", "mobilenet_v1"),
+    ("fast_rcnn", "caffenet"),
+)
 
 
-@pytest.mark.parametrize("case", [Case(meta, f"faster_rcnn_{type_}", 0.25) for meta, type_ in _THIN], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [Case(meta, f"faster_rcnn_{type_}", 0.25) for meta, type_ in _THIN], ids=lambda case: case.name
+)
 def test_thin_networks(case: Case, shapes: DataSet, tmp_path: Path) -> None:
     row = _live(case, shapes, tmp_path)
     print(row)

@@ -1,4 +1,5 @@
-"""The rules of the house, read off the source without running it: who may import whom, where protos stop, how long a file may be."""
+"""The rules of the house, read off the source without running it: who may import whom, where protos stop, how long a
+file may be."""
 
 from __future__ import annotations
 
@@ -35,13 +36,18 @@ ROWS = (
     ("ensemble", "sweep"),
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
-# What may not be imported although it stands above: data and networks know nothing of each other, and tensors nothing of configs.
+# What may not be imported although it stands above: data and networks know nothing of each other, and tensors nothing
+# of configs.
 FORBIDDEN = {
-    **dict.fromkeys(("ops", "losses", "networks", "feature_extractors", "heads", "meta_architectures"), {"config", "protos", "files", "progress"}),
+    **dict.fromkeys(
+        ("ops", "losses", "networks", "feature_extractors", "heads", "meta_architectures"),
+        {"config", "protos", "files", "progress"},
+    ),
     "data": {"protos", "losses", "networks"},
 }
 FORBIDDEN["meta_architectures"] = FORBIDDEN["heads"] | {"data"}
-# A builder makes objects of the room that uses them. Those rooms' descriptions of themselves may be imported from below, and import no builder.
+# A builder makes objects of the room that uses them. Those rooms' descriptions of themselves may be imported from
+# below, and import no builder.
 DESCRIPTIONS = {
     "evaluate.settings",
     "evaluate.visualize",
@@ -50,7 +56,8 @@ DESCRIPTIONS = {
     "train.schedules",
     "train.settings",
 }
-# The face of the package and what scripts share: not part of the order. What stands on top may use the face, as users do.
+# The face of the package and what scripts share: not part of the order. What stands on top may use the face, as users
+# do.
 OUTSIDE = {"__init__", "cli"}
 TOP = (*ROWS[-2], *ROWS[-1])
 MAX_LINES = 400
@@ -81,7 +88,8 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module below `detection`) of every import of the package, those inside functions and for type checkers included."""
+    """(line, module below `detection`) of every import of the package, those inside functions and for type checkers
+    included."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "detection":
             base = (node.module or "").partition(".")[2]
@@ -89,7 +97,11 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 name = f"{base}.{alias.name}".lstrip(".")
                 yield node.lineno, name if name in modules() or base in ("", "protos") else base
         elif isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name.partition(".")[2]) for alias in node.names if alias.name.split(".")[0] == "detection")
+            yield from (
+                (node.lineno, alias.name.partition(".")[2])
+                for alias in node.names
+                if alias.name.split(".")[0] == "detection"
+            )
 
 
 def where(path: Path, line: int = 1) -> str:
@@ -97,7 +109,9 @@ def where(path: Path, line: int = 1) -> str:
 
 
 def test_every_package_has_its_row():
-    packages = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} | {path.stem for path in PACKAGE.glob("*.py")}
+    packages = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} | {
+        path.stem for path in PACKAGE.glob("*.py")
+    }
     assert packages - OUTSIDE <= set(ROW)
 
 
@@ -109,7 +123,11 @@ def test_imports_go_one_way():
             continue
         for line, name in imports(path):
             imported = name.split(".")[0]
-            if imported == importer or (importer == "builders" and name in DESCRIPTIONS) or (importer in TOP and not name):
+            if (
+                imported == importer
+                or (importer == "builders" and name in DESCRIPTIONS)
+                or (importer in TOP and not name)
+            ):
                 continue
             if imported not in ROW or ROW[imported] >= ROW[importer] or imported in FORBIDDEN.get(importer, ()):
                 wrong.append(f"{where(path, line)}: {importer} imports {name}")
@@ -129,9 +147,25 @@ def test_descriptions_import_no_builder():
 
 def test_the_root_modules_lean_on_nothing():
     """Scripts start, and report errors, before anything heavy is imported."""
-    for name in ("errors", "types", "files", "paths", "json_text", "markdown", "npz_files", "progress", "terminal", "cli"):
+    for name in (
+        "errors",
+        "types",
+        "files",
+        "paths",
+        "json_text",
+        "markdown",
+        "npz_files",
+        "progress",
+        "terminal",
+        "cli",
+    ):
         if name in modules():
-            assert {imported for _, imported in imports(modules()[name])} <= {"errors", "types", "files", "terminal"}, name
+            assert {imported for _, imported in imports(modules()[name])} <= {
+                "errors",
+                "types",
+                "files",
+                "terminal",
+            }, name
 
 
 def test_protos_stop_at_the_door():
@@ -195,7 +229,9 @@ def _project_files() -> Iterator[Path]:
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if not skipped.fullmatch(name)]
         for name in names:
-            if name.endswith((".py", ".sh", ".md", ".toml", ".in", ".proto", ".config", ".pbtxt", ".json")) and not name.endswith("_pb2.py"):
+            if name.endswith(
+                (".py", ".sh", ".md", ".toml", ".in", ".proto", ".config", ".pbtxt", ".json")
+            ) and not name.endswith("_pb2.py"):
                 yield Path(folder) / name
 
 
@@ -203,5 +239,7 @@ def test_ruff():
     ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
     if ruff is None:
         pytest.skip("ruff is not installed")
-    done = subprocess.run([ruff, "check", "--no-cache", "--output-format=concise", str(ROOT)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [ruff, "check", "--no-cache", "--output-format=concise", str(ROOT)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

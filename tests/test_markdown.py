@@ -26,14 +26,23 @@ def test_words(text, expected):
     assert words(text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("a|b", "`a|b`"), ("a\nb", "`a b`")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a", "`a`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("a|b", "`a|b`"), ("a\nb", "`a b`")],
+)
 def test_code(text, expected):
     assert code(text) == expected and words(code(text)) == expected.replace("|", "\\|")
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a\tb\n", "a\tb\n"), ("\x1b[31m\n", "\\x1b[31m\n"), ("é \u202e \x9b", "é \\u202e \\x9b"), ("\ud800", "\\ud800"), ("10%\r", "10%\r")],
+    [
+        ("a\tb\n", "a\tb\n"),
+        ("\x1b[31m\n", "\\x1b[31m\n"),
+        ("é \u202e \x9b", "é \\u202e \\x9b"),
+        ("\ud800", "\\ud800"),
+        ("10%\r", "10%\r"),
+    ],
 )
 def test_visible_keeps_lines_and_escapes_what_acts(text, expected):
     assert visible(text) == expected

@@ -46,8 +46,15 @@ def test_compiler_is_pinned_and_generated_what_is_stated():
 
 
 def test_everything_imported_is_required():
-    """What detection/ and scripts/ import is a dependency by name, and what is a dependency is imported (or stated here to be needed otherwise)."""
-    distributions = {"PIL": "pillow", "absl": "absl-py", "google": "protobuf", "cv2": "opencv-contrib-python-headless", "tf_slim": "tf-slim"}
+    """What detection/ and scripts/ import is a dependency by name, and what is a dependency is imported (or stated here
+    to be needed otherwise)."""
+    distributions = {
+        "PIL": "pillow",
+        "absl": "absl-py",
+        "google": "protobuf",
+        "cv2": "opencv-contrib-python-headless",
+        "tf_slim": "tf-slim",
+    }
     imported = set()
     for path in [*(ROOT / "detection").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -72,7 +79,9 @@ def test_scripts_are_commands():
 def checkout(tmp_path_factory) -> Path:
     """A copy as git would clone it: nothing compiled, nothing built."""
     copy = tmp_path_factory.mktemp("checkout") / "detection"
-    ignore = shutil.ignore_patterns(".git", "build", "dist", "*.egg-info", "__pycache__", "*_pb2.py", "*_pb2.pyi", ".*_cache", "quickstart", "*venv")
+    ignore = shutil.ignore_patterns(
+        ".git", "build", "dist", "*.egg-info", "__pycache__", "*_pb2.py", "*_pb2.pyi", ".*_cache", "quickstart", "*venv"
+    )
     shutil.copytree(ROOT, copy, ignore=ignore)
     return copy
 
@@ -120,8 +129,21 @@ def test_wheel_holds_every_module_and_runs(distributions, checkout, tmp_path):
     assert "License-File: LICENSE" in metadata
     assert re.search(r"^Requires-Python: (>=3.11,<3.14|<3.14,>=3.11)$", metadata, re.MULTILINE)
 
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path / "site", distributions[1], cwd=tmp_path)
-    code = "import sys; sys.path.insert(0, 'site'); from detection.protos import pipeline_pb2 as p; print(p.__file__, p.TrainEvalPipelineConfig())"
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--target",
+        tmp_path / "site",
+        distributions[1],
+        cwd=tmp_path,
+    )
+    code = (
+        "import sys; sys.path.insert(0, 'site'); from detection.protos import pipeline_pb2 as p; print(p.__file__,"
+        " p.TrainEvalPipelineConfig())"
+    )
     assert "site/detection/protos" in run(sys.executable, "-c", code, cwd=tmp_path)
 
 
@@ -129,5 +151,19 @@ def test_wheel_holds_every_module_and_runs(distributions, checkout, tmp_path):
 def test_editable_install_compiles_into_the_checkout(checkout: Path, tmp_path):
     assert not list((checkout / "detection" / "protos").glob("*_pb2.py"))
     # --ignore-installed: otherwise pip first uninstalls the project from the environment that runs this.
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--ignore-installed", "--prefix", tmp_path, "--editable", checkout, cwd=tmp_path)
-    assert {path.name for path in (checkout / "detection" / "protos").glob("*_pb2.py")} == {f"{name}_pb2.py" for name in SCHEMA}
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--ignore-installed",
+        "--prefix",
+        tmp_path,
+        "--editable",
+        checkout,
+        cwd=tmp_path,
+    )
+    assert {path.name for path in (checkout / "detection" / "protos").glob("*_pb2.py")} == {
+        f"{name}_pb2.py" for name in SCHEMA
+    }

@@ -1,4 +1,5 @@
-"""One reading of patterns: what names a file is that file, whatever characters it has; else `*`, `?`, `[ab]` and `**` are as in a shell."""
+"""One reading of patterns: what names a file is that file, whatever characters it has; else `*`, `?`, `[ab]` and `**`
+are as in a shell."""
 
 from __future__ import annotations
 
@@ -18,8 +19,26 @@ from detection.protos import input_reader_pb2
 # A file of one record: its length, a checksum of that, one byte, a checksum of that.
 RECORD = bytes.fromhex("0100000000000000 0175de41 78 503daa61")
 # Names that are patterns too, or hold what shells, printf or Windows would read otherwise.
-ODD = ["a[1].record", "a*.record", "a?.record", "a b.record", " a.record", "größe ☃.record", "a\\b.record", "a{1,2}.record", "a%s.record",
-       "-a.record", "a'b\".record", "$HOME.record", "~.record", "a,b.record", "a[.record", "a].record", "[!a].record", "a#.record"]  # fmt: skip
+ODD = [
+    "a[1].record",
+    "a*.record",
+    "a?.record",
+    "a b.record",
+    " a.record",
+    "größe ☃.record",
+    "a\\b.record",
+    "a{1,2}.record",
+    "a%s.record",
+    "-a.record",
+    "a'b\".record",
+    "$HOME.record",
+    "~.record",
+    "a,b.record",
+    "a[.record",
+    "a].record",
+    "[!a].record",
+    "a#.record",
+]
 
 
 @pytest.fixture
@@ -66,7 +85,15 @@ def test_patterns(here):
     assert expand("*/a1") == ["s/a1"] and expand("**/a1") == ["a1", "s/a1", "s/t/a1"]
     assert expand(f"{here}//s///a1") == [f"{here}//s///a1"]
     assert expand(f"{here}/s/*") == [f"{here}/s/a1", f"{here}/s/t"]
-    assert expand("") == expand("a\0*") == expand("none/*") == expand("a1/*") == expand("n" * 5000) == expand("*" * 300 + "x") == []
+    assert (
+        expand("")
+        == expand("a\0*")
+        == expand("none/*")
+        == expand("a1/*")
+        == expand("n" * 5000)
+        == expand("*" * 300 + "x")
+        == []
+    )
 
 
 def test_links_in_a_circle_are_followed_once(here):
@@ -113,7 +140,9 @@ def test_what_matches_nothing_gets_a_hint_from_everybody(here, monkeypatch, patt
 
 def test_folders_and_the_web_are_no_files(here):
     (here / "data").mkdir()
-    assert list(data_paths._missing("f", "data", "train.record-*")) == ["f ('data') matches no file but a folder; write 'data/train.record-*'"]
+    assert list(data_paths._missing("f", "data", "train.record-*")) == [
+        "f ('data') matches no file but a folder; write 'data/train.record-*'"
+    ]
     with pytest.raises(ConfigError, match="f 'data' matches no file but a folder"):
         shards.list_shards(["data"], "f")
     assert list(data_paths._missing("f", "https://x.org/a.record", "*")) == [

@@ -85,6 +85,8 @@ def test_messages_have_their_own_lines():
     assert stream.getvalue().endswith("checkpoint saved\n")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (7, "0:07"), (750, "12:30"), (11172, "3:06:12"), (183600, "2 d 03:00:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (7, "0:07"), (750, "12:30"), (11172, "3:06:12"), (183600, "2 d 03:00:00")]
+)
 def test_duration(seconds, text):
     assert duration(seconds) == text

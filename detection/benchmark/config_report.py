@@ -1,4 +1,5 @@
-"""Config files, parsed, checked, built and explained, one after the other; what goes wrong in one does not stop the next."""
+"""Config files, parsed, checked, built and explained, one after the other; what goes wrong in one does not stop the
+next."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from detection.errors import ConfigError, DetectionError, together
 OK = 0
 
 
-def report(paths: Sequence[str], settings: Sequence[str], check_paths: bool, quiet: bool, write: Callable[[str], object]) -> int:
+def report(
+    paths: Sequence[str], settings: Sequence[str], check_paths: bool, quiet: bool, write: Callable[[str], object]
+) -> int:
     """Explains every config, or says on one line what is wrong with it.
 
     Args:
@@ -27,7 +30,8 @@ def report(paths: Sequence[str], settings: Sequence[str], check_paths: bool, qui
         write: takes one line.
 
     Returns:
-        0 where all are in order; otherwise the worst code of an error: 2 where a config is at fault, 3 where only data (a label map) is.
+        0 where all are in order; otherwise the worst code of an error: 2 where a config is at fault, 3 where only data
+        (a label map) is.
     """
     codes = set()
     for index, path in enumerate(paths):
@@ -55,15 +59,38 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         pipeline = pipelines.build(config, read_label_maps=check_paths)
         sizes = describe.anatomy(pipeline)
         rates = describe.rate_rows(pipeline)
-    except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:  # Sizes that only TensorFlow finds not to go together.
+    except (
+        ValueError,
+        OverflowError,
+        MemoryError,
+        tf.errors.OpError,
+    ) as error:  # Sizes that only TensorFlow finds not to go together.
         logging.debug("%s", path, exc_info=True)
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too large?") from error
+        raise ConfigError(
+            f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too"
+            " large?"
+        ) from error
     except DetectionError as error:  # Builders know fields, not files.
-        raise together([type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)]) from error
+        raise together(
+            [type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)]
+        ) from error
     if quiet:
         notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
-        return [f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f} GFLOPs{notes}"]
-    rows = [*words.model_rows(config), *describe.anatomy_rows(sizes), *words.train_rows(config), *rates, *words.data_rows(config)]
+        return [
+            f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f}"
+            f" GFLOPs{notes}"
+        ]
+    rows = [
+        *words.model_rows(config),
+        *describe.anatomy_rows(sizes),
+        *words.train_rows(config),
+        *rates,
+        *words.data_rows(config),
+    ]
     width = max(len(subject) for subject, _ in rows)
-    return [path, *(f"  {subject:{width}}  {said}" for subject, said in rows), *(f"  warning: {warning}" for warning in warnings)]
+    return [
+        path,
+        *(f"  {subject:{width}}  {said}" for subject, said in rows),
+        *(f"  warning: {warning}" for warning in warnings),
+    ]

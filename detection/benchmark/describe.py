@@ -1,4 +1,5 @@
-"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates. Nothing is computed on data."""
+"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates. Nothing is
+computed on data."""
 
 from __future__ import annotations
 
@@ -51,13 +52,19 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     each = detector.anchors_per_cell
     if pipeline.train is not None:
         frozen.check(pipeline.train, [variable.path for variable in detector.trainable_variables])
-    trained = [variable for variable in detector.trainable_variables if pipeline.train is None or pipeline.train.learns(variable.path)]
+    trained = [
+        variable
+        for variable in detector.trainable_variables
+        if pipeline.train is None or pipeline.train.learns(variable.path)
+    ]
     numbers = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(
         height=int(height),
         width=int(width),
         fixed=fixed,
-        maps=tuple((int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=False)),  # none, where proposals are given
+        maps=tuple(
+            (int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=False)
+        ),  # none, where proposals are given
         trained=numbers,
         untrained=sum(math.prod(variable.shape) for variable in detector.variables) - numbers,
         flops=count_flops(traced),
@@ -77,7 +84,9 @@ def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
     """One (subject, sentence) a row."""
     size = f"{sizes.height} x {sizes.width} pixels"
     if not sizes.fixed:
-        size = f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, which the rest is about"
+        size = (
+            f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, which the rest is about"
+        )
     maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
     return [
         ("input", size),
@@ -93,5 +102,7 @@ def rate_rows(pipeline: Pipeline) -> list[tuple[str, str]]:
         return []
     last = max(pipeline.train.num_steps - 1, 0)
     steps = sorted({0, last // 2, last})
-    rates = [f"{float(pipeline.train.optimizer.schedule(tf.constant(step, tf.int64))):.3g} at step {step}" for step in steps]
+    rates = [
+        f"{float(pipeline.train.optimizer.schedule(tf.constant(step, tf.int64))):.3g} at step {step}" for step in steps
+    ]
     return [("learning rate", ", ".join(rates))]

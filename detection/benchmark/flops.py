@@ -4,7 +4,8 @@
     depthwise          2 * outputs * kernel height * kernel width
     matrix product     2 * outputs * inner dimension
 
-Everything else (biases, activations, resizing, suppression) is not counted, as in the numbers that papers give. Shapes must be known: an op whose
+Everything else (biases, activations, resizing, suppression) is not counted, as in the numbers that papers give. Shapes
+must be known: an op whose
 output is of unknown size is an error, not a zero.
 """
 
@@ -21,10 +22,12 @@ _LOOPS = ("While", "StatelessWhile")
 
 
 def count_flops(concrete_function: Any) -> int:
-    """Operations of one call, twice the multiply-adds. Called functions are counted each time they are called, loops as often as they go round.
+    """Operations of one call, twice the multiply-adds. Called functions are counted each time they are called, loops as
+    often as they go round.
 
     Raises:
-        ValueError: a convolution or matrix product has a shape that is not known, for example because height and width were left free; or stands in
+        ValueError: a convolution or matrix product has a shape that is not known, for example because height and width
+            were left free; or stands in
             a loop, and how often that goes round is not known.
     """
     return _total(concrete_function.graph)
@@ -43,7 +46,8 @@ def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
 
 
 def _called(op: tf.Operation, attribute: str) -> tf.Graph:
-    """The function that an attribute names; in a graph that was imported it is only a definition, and its sizes those of what it is called with."""
+    """The function that an attribute names; in a graph that was imported it is only a definition, and its sizes those
+    of what it is called with."""
     function = op.graph._get_function(op.get_attr(attribute).name)
     if hasattr(function, "graph"):
         return function.graph
@@ -76,7 +80,9 @@ def _flops(op: tf.Operation) -> int:
     if op.type == "DepthwiseConv2dNative":
         height, width, _, _ = _shape(op, op.inputs[1])
         return 2 * _size(op, op.outputs[0]) * height * width
-    if op.type == "Conv2DBackpropInput":  # A transposed convolution: every pixel of its input meets the whole kernel once.
+    if (
+        op.type == "Conv2DBackpropInput"
+    ):  # A transposed convolution: every pixel of its input meets the whole kernel once.
         height, width, channels, _ = _shape(op, op.inputs[1])
         return 2 * _size(op, op.inputs[2]) * height * width * channels
     if op.type in ("MatMul", "_FusedMatMul"):
@@ -88,7 +94,10 @@ def _flops(op: tf.Operation) -> int:
 
 def _shape(op: tf.Operation, tensor: tf.Tensor) -> tuple[int, ...]:
     if not tensor.shape.is_fully_defined():
-        raise ValueError(f"{op.name} ({op.type}): the shape {tensor.shape} is not known; trace the function for an image of known size")
+        raise ValueError(
+            f"{op.name} ({op.type}): the shape {tensor.shape} is not known; trace the function for an image of known"
+            " size"
+        )
     return tuple(tensor.shape)
 
 

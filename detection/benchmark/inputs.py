@@ -1,4 +1,5 @@
-"""What detectors are measured on: pictures of one's own or noise, brought to a size as in the survey; and proposals, where they are given.
+"""What detectors are measured on: pictures of one's own or noise, brought to a size as in the survey; and proposals,
+where they are given.
 
 Huang et al. 2017, section 3.4: images resized so that the shorter side is k, then cropped to k x k, one at a time.
 """
@@ -86,14 +87,22 @@ def to_input(image: np.ndarray, batch: int, spec: tf.TensorSpec) -> tf.Tensor:
         DataError: the signature takes another shape.
     """
     stacked = np.repeat(image[np.newaxis], batch, axis=0)
-    value = tf.stack([tf.io.encode_jpeg(one) for one in stacked]) if spec.dtype == tf.string else tf.cast(stacked, spec.dtype)
+    value = (
+        tf.stack([tf.io.encode_jpeg(one) for one in stacked])
+        if spec.dtype == tf.string
+        else tf.cast(stacked, spec.dtype)
+    )
     if not spec.shape.is_compatible_with(value.shape):
-        raise DataError(f"images {list(value.shape)}: the model takes {spec.shape}; set --batch, and --image_size or --shorter_side, to that")
+        raise DataError(
+            f"images {list(value.shape)}: the model takes {spec.shape}; set --batch, and --image_size or"
+            " --shorter_side, to that"
+        )
     return value
 
 
 def proposals(count: int, batch: int, spec: tf.TensorSpec) -> tf.Tensor:
-    """float32 [batch, count, 4], normalised, of all sizes between a tenth of the image and nearly all of it; always the same.
+    """float32 [batch, count, 4], normalised, of all sizes between a tenth of the image and nearly all of it; always the
+    same.
 
     Raises:
         DataError: the signature takes another number.
@@ -103,5 +112,8 @@ def proposals(count: int, batch: int, spec: tf.TensorSpec) -> tf.Tensor:
     corners = random.uniform(0, 1, (count, 2)) * (1 - sides)
     value = np.repeat(np.concatenate([corners, corners + sides], axis=-1)[np.newaxis], batch, axis=0).astype(np.float32)
     if not spec.shape.is_compatible_with(value.shape):
-        raise DataError(f"--proposals={count}: the model takes proposals of the shape {spec.shape}; set --proposals and --batch to that")
+        raise DataError(
+            f"--proposals={count}: the model takes proposals of the shape {spec.shape}; set --proposals and --batch to"
+            " that"
+        )
     return tf.constant(value)

@@ -35,7 +35,8 @@ def peak_host_mib() -> float:
 
 
 def held_host_mib() -> float | None:
-    """The memory that this process holds now, once it has given back what is not in use; None where the system does not say (Linux does)."""
+    """The memory that this process holds now, once it has given back what is not in use; None where the system does not
+    say (Linux does)."""
     _give_back()
     return _status("VmRSS")
 
@@ -53,7 +54,8 @@ def _give_back() -> None:
 
 
 def forget_peaks() -> None:
-    """Gives back memory that is not in use and lets both peaks begin anew: what was done before should not count as what comes.
+    """Gives back memory that is not in use and lets both peaks begin anew: what was done before should not count as
+    what comes.
 
     Only Linux can forget the peak of the host; elsewhere a process of its own tells more.
     """
@@ -95,5 +97,6 @@ def precision() -> str:
 
 
 def load() -> float | None:
-    """Processes that want to run, mean of the last minute; None where the system does not say. More than there are cores: times are too long."""
+    """Processes that want to run, mean of the last minute; None where the system does not say. More than there are
+    cores: times are too long."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -30,7 +30,9 @@ class Report:
     tensorflow: str
 
     def to_json(self) -> str:
-        rows = [{"kind": "train step" if isinstance(row, TrainStep) else "forward", **_as_dict(row)} for row in self.rows]
+        rows = [
+            {"kind": "train step" if isinstance(row, TrainStep) else "forward", **_as_dict(row)} for row in self.rows
+        ]
         return json.dumps({**dataclasses.asdict(self), "rows": rows}, indent=2) + "\n"
 
     def text(self, markdown: bool = False) -> str:
@@ -44,23 +46,34 @@ class Report:
 
     def headline(self) -> str:
         """Machine, versions, how often."""
-        words = f"{self.device}, {self.threads} threads, TensorFlow {self.tensorflow}; medians of {self.options.runs} runs (10 to 90 %)."
+        words = (
+            f"{self.device}, {self.threads} threads, TensorFlow {self.tensorflow}; medians of {self.options.runs} runs"
+            " (10 to 90 %)."
+        )
         peaks = [PEAK_FLOPS / row.peak.median / 1e6 for row in self.rows if isinstance(row, Forward)]
         if not peaks:
             return words
         return (
-            f"{words} Product of two float32 matrices of {PEAK_SIDE} x {PEAK_SIDE}: {np.median(peaks):.0f} GFLOP/s ({min(peaks):.0f} to "
-            f"{max(peaks):.0f} over the rows); shares of this peak are of the same rounds."
+            f"{words} Product of two float32 matrices of {PEAK_SIDE} x {PEAK_SIDE}: {np.median(peaks):.0f} GFLOP/s"
+            f" ({min(peaks):.0f} to {max(peaks):.0f} over the rows); shares of this peak are of the same rounds."
         )
 
     def _tables(self) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
         forward = [row for row in self.rows if isinstance(row, Forward)]
         networks = [row for row in forward if row.part == "network"]
         each = "" if self.options.batch == 1 else f", {self.options.batch} images at once"
-        yield f"Networks without their ImageNet head{each}", _FORWARD + _REFERENCE, [_forward(row) + _reference(row) for row in networks]
+        yield (
+            f"Networks without their ImageNet head{each}",
+            _FORWARD + _REFERENCE,
+            [_forward(row) + _reference(row) for row in networks],
+        )
         yield f"SSD extractors{each}", _FORWARD, [_forward(row) for row in forward if row.part == "ssd"]
         yield f"Two-stage extractors, bodies{each}", _FORWARD, [_forward(row) for row in forward if row.part == "body"]
-        yield f"Two-stage extractors, tails, {self.options.crops} crops at once", _FORWARD, [_forward(row) for row in forward if row.part == "tail"]
+        yield (
+            f"Two-stage extractors, tails, {self.options.crops} crops at once",
+            _FORWARD,
+            [_forward(row) for row in forward if row.part == "tail"],
+        )
         yield "Train steps", _TRAIN, [_train(row) for row in self.rows if isinstance(row, TrainStep)]
 
 
@@ -99,7 +112,15 @@ def _reference(row: Forward) -> list[str]:
 
 def _train(row: TrainStep) -> list[str]:
     batch = " x ".join(str(size) for size in row.shape[:3])
-    return [row.name, batch, f"{row.gflops:.1f}", f"{row.their_gflops:.1f}", _spread(row.ours), _spread(row.theirs), f"{row.speed:.2f}"]
+    return [
+        row.name,
+        batch,
+        f"{row.gflops:.1f}",
+        f"{row.their_gflops:.1f}",
+        _spread(row.ours),
+        _spread(row.theirs),
+        f"{row.speed:.2f}",
+    ]
 
 
 def _spread(timing: Timing, images: int = 1) -> str:
@@ -115,5 +136,9 @@ def _aligned(header: Sequence[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for first, *others in (header, *rows):
-        lines.append("  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]))
+        lines.append(
+            "  ".join(
+                [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+            )
+        )
     return "\n".join(lines)

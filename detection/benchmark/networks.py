@@ -1,14 +1,20 @@
-"""How fast networks and feature extractors run here, against this machine's matrix product and against other people's networks.
+"""How fast networks and feature extractors run here, against this machine's matrix product and against other people's
+networks.
 
 Three kinds of rows:
 
-    forward     a network without its ImageNet head, or an extractor, on one image size: as trained (tf.function over the layers) and as served (batch
-                norm folded, variables frozen); a network also against the same one from elsewhere, frozen and folded (`reference_networks`)
+    forward     a network without its ImageNet head, or an extractor, on one image size: as trained (tf.function over
+        the layers) and as served (batch
+                norm folded, variables frozen); a network also against the same one from elsewhere, frozen and folded
+                (`reference_networks`)
     tail        the second half of a two-stage extractor on a number of crops
-    train step  forward, backward and SGD with momentum, against the model of keras.applications on the same images with the same loss
+    train step  forward, backward and SGD with momentum, against the model of keras.applications on the same images with
+    the same loss
 
-Everything in a row is timed in turn, the matrix product too, and ratios are taken within a turn (`timing`): a machine that others use as well slows
-all of them. The matrix product says what the processor gives at that moment; a share of it is comparable between moments and machines.
+Everything in a row is timed in turn, the matrix product too, and ratios are taken within a turn (`timing`): a machine
+that others use as well slows
+all of them. The matrix product says what the processor gives at that moment; a share of it is comparable between
+moments and machines.
 """
 
 from __future__ import annotations
@@ -44,7 +50,9 @@ PEAK, PLAIN, SERVED, REFERENCE = "peak", "plain", "served", "reference"
 OURS, THEIRS = "ours", "theirs"
 _MOMENTUM, _RATE = 0.9, 1e-6  # so small that the losses of a benchmark stay finite; the work is the same
 # Of the layers behind a network, as in the reference's configs.
-_EXTRA = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+_EXTRA = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +155,11 @@ def measure(options: Options, stream: TextIO | None = None) -> Iterator[Forward 
 
 def _distinct(registry: dict[str, Callable]) -> dict[str, Callable]:
     """Without aliases: `..._keras` is the same extractor."""
-    return {name: factory for name, factory in registry.items() if name.removesuffix("_keras") == name or name.removesuffix("_keras") not in registry}
+    return {
+        name: factory
+        for name, factory in registry.items()
+        if name.removesuffix("_keras") == name or name.removesuffix("_keras") not in registry
+    }
 
 
 def _network(name: str) -> Subject:
@@ -178,8 +190,14 @@ def _forward(task: Task, options: Options) -> Forward:
     subject, shape = _subject(task, options)
     inputs = tf.random.stateless_uniform(shape, [1, 2], -1.0, 1.0)
     subject.forward(inputs[:1])
-    plain = tf.function(lambda images: subject.forward(images), autograph=False).get_concrete_function(tf.TensorSpec(shape))
-    functions = {PEAK: _matrix_product(), PLAIN: _timed(plain, inputs), SERVED: _timed(_load(_serve(subject, shape)), inputs)}
+    plain = tf.function(lambda images: subject.forward(images), autograph=False).get_concrete_function(
+        tf.TensorSpec(shape)
+    )
+    functions = {
+        PEAK: _matrix_product(),
+        PLAIN: _timed(plain, inputs),
+        SERVED: _timed(_load(_serve(subject, shape)), inputs),
+    }
     reference = reference_networks.frozen(task.name, shape) if options.baseline and task.part == "network" else None
     if reference is not None:
         functions[REFERENCE] = _timed(_load(reference.frozen), inputs)
@@ -198,7 +216,9 @@ def _forward(task: Task, options: Options) -> Forward:
     )
     if reference is None:
         return measured
-    return measured._replace(reference=rounds.timing(REFERENCE), origin=reference.origin, speed=rounds.ratio(REFERENCE, SERVED))
+    return measured._replace(
+        reference=rounds.timing(REFERENCE), origin=reference.origin, speed=rounds.ratio(REFERENCE, SERVED)
+    )
 
 
 def _train_step(task: Task, options: Options) -> TrainStep:
@@ -213,12 +233,17 @@ def _train_step(task: Task, options: Options) -> TrainStep:
         THEIRS: _momentum_step(lambda x: theirs(x, training=True), theirs.trainable_variables),
     }
     rounds = interleave({name: _timed(step, images) for name, step in steps.items()}, options.warmup, options.runs)
-    passes = [tf.function(forward, autograph=False) for forward in (lambda x: ours.forward(x), lambda x: theirs(x, training=False))]
+    passes = [
+        tf.function(forward, autograph=False)
+        for forward in (lambda x: ours.forward(x), lambda x: theirs(x, training=False))
+    ]
     gflops = [count_flops(function.get_concrete_function(tf.TensorSpec(shape))) / 1e9 for function in passes]
     return TrainStep(task.name, shape, *gflops, rounds.timing(OURS), rounds.timing(THEIRS), rounds.ratio(THEIRS, OURS))
 
 
-def _momentum_step(forward: Callable[[tf.Tensor], tf.Tensor], variables: Sequence[keras.Variable]) -> Callable[[tf.Tensor], tf.Tensor]:
+def _momentum_step(
+    forward: Callable[[tf.Tensor], tf.Tensor], variables: Sequence[keras.Variable]
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Mean square of the features as loss, its gradient, SGD with momentum: float32 [B, H, W, 3] -> loss."""
     weights = [variable.value for variable in variables]
     slots = [tf.Variable(tf.zeros_like(weight), trainable=False) for weight in weights]
@@ -227,7 +252,9 @@ def _momentum_step(forward: Callable[[tf.Tensor], tf.Tensor], variables: Sequenc
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(forward(images)))
         for weight, slot, gradient in zip(weights, slots, tape.gradient(loss, weights), strict=True):
-            tf.raw_ops.ResourceApplyMomentum(var=weight.handle, accum=slot.handle, lr=_RATE, grad=gradient, momentum=_MOMENTUM)
+            tf.raw_ops.ResourceApplyMomentum(
+                var=weight.handle, accum=slot.handle, lr=_RATE, grad=gradient, momentum=_MOMENTUM
+            )
         return loss
 
     return tf.function(step, autograph=False)

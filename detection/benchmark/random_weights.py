@@ -1,8 +1,12 @@
-"""Weights for detectors that are timed without a checkpoint: the same each time, since what is suppressed, and so how fast, depends on them.
+"""Weights for detectors that are timed without a checkpoint: the same each time, since what is suppressed, and so how
+fast, depends on them.
 
-Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with its first moving averages, 0 and
-1, signals die out from layer to layer, until every score is the same number. Suppression then meets nothing but ties, and what it costs is not
-what it costs any detector that has learnt. So each kernel is drawn, and divided by the spread of what its layer gives for noise (layer-sequential
+Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with
+its first moving averages, 0 and
+1, signals die out from layer to layer, until every score is the same number. Suppression then meets nothing but ties,
+and what it costs is not
+what it costs any detector that has learnt. So each kernel is drawn, and divided by the spread of what its layer gives
+for noise (layer-sequential
 unit-variance initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
 """
 
@@ -20,7 +24,8 @@ from detection.networks.layers import Conv, Dense, DepthwiseConv, SeparableConv
 from detection.types import ImageBatch, Proposals
 
 _SIZE = 128  # pixels of the noise; kernels depend on it little, and the time that this takes much
-_REGIONS = 16  # that a second stage sees meanwhile, however many it will be given: hundreds would take most of an export's time
+# that a second stage sees meanwhile, however many it will be given: hundreds would take most of an export's time
+_REGIONS = 16
 
 
 def draw(detector: Any, seed: int = 0) -> None:
@@ -34,13 +39,17 @@ def draw(detector: Any, seed: int = 0) -> None:
 
 def _regions(seed: int) -> Proposals:
     corners = tf.random.stateless_uniform([1, _REGIONS, 2], (seed, 1), maxval=_SIZE / 2.0)
-    return Proposals(tf.concat([corners, corners + _SIZE / 2.0], axis=-1), tf.ones([1, _REGIONS]), tf.fill([1], _REGIONS))
+    return Proposals(
+        tf.concat([corners, corners + _SIZE / 2.0], axis=-1), tf.ones([1, _REGIONS]), tf.fill([1], _REGIONS)
+    )
 
 
 @contextlib.contextmanager
 def _drawing(detector: Any, seed: int) -> Iterator[None]:
     """While it lasts, each layer with kernels draws and scales them when it is called."""
-    layers = [layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))]
+    layers = [
+        layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))
+    ]
     regions = getattr(detector, "regions", None)
     if regions is not None:
         regions.run = functools.partial(_of_a_few, regions.run)
@@ -55,14 +64,21 @@ def _drawing(detector: Any, seed: int) -> Iterator[None]:
             del regions.run
 
 
-def _of_a_few(run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, *others: Any) -> tuple[tf.Tensor, ...]:
+def _of_a_few(
+    run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, *others: Any
+) -> tuple[tf.Tensor, ...]:
     """The second stage on the first regions, with zeros for the rest."""
     found = run(features, boxes[:, :_REGIONS], *others)
     missing = [tf.shape(boxes)[1] - tf.shape(values)[1] for values in found]
-    return tuple(tf.pad(values, [[0, 0], [0, rest], *[[0, 0]] * (values.shape.rank - 2)]) for values, rest in zip(found, missing, strict=True))
+    return tuple(
+        tf.pad(values, [[0, 0], [0, rest], *[[0, 0]] * (values.shape.rank - 2)])
+        for values, rest in zip(found, missing, strict=True)
+    )
 
 
-def _drawn(layer: Any, call: Callable[..., tf.Tensor], seed: tuple[int, int], x: tf.Tensor, training: bool = False) -> tf.Tensor:
+def _drawn(
+    layer: Any, call: Callable[..., tf.Tensor], seed: tuple[int, int], x: tf.Tensor, training: bool = False
+) -> tf.Tensor:
     for kernel in (layer.kernel, getattr(layer, "depthwise_kernel", None)):
         if kernel is not None:
             kernel.assign(tf.random.stateless_normal(kernel.shape, seed))

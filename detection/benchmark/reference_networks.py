@@ -1,6 +1,7 @@
 """The networks of others, that ours are measured against: same architecture, same cut, random weights.
 
-    forward     a frozen graph of convolution, bias, activation, with nothing left of batch norm: from `tf_slim.nets` where it has the network,
+    forward     a frozen graph of convolution, bias, activation, with nothing left of batch norm: from `tf_slim.nets`
+        where it has the network,
                 otherwise from `keras.applications`
     train step  the model of `keras.applications`, batch norm and all, as its users train it
 
@@ -35,7 +36,9 @@ def _slim_resnet(name: str) -> Callable:
 
 
 def _slim_vgg(slim, nets, images: tf.Tensor) -> tf.Tensor:
-    _, endpoints = nets.vgg.vgg_16(images, num_classes=1, is_training=False, spatial_squeeze=False)  # what comes behind pool5 is cut off again
+    _, endpoints = nets.vgg.vgg_16(
+        images, num_classes=1, is_training=False, spatial_squeeze=False
+    )  # what comes behind pool5 is cut off again
     return endpoints["vgg_16/pool5"]
 
 
@@ -68,7 +71,8 @@ class Source(NamedTuple):
 
 
 def frozen(name: str, shape: Shape) -> Source | None:
-    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it."""
+    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has
+    it."""
     reference = REFERENCES.get(name, Reference())
     if reference.slim is not None and min(shape[1:3]) >= reference.smallest:
         return Source("tf_slim", _freeze_slim(reference.slim, shape))
@@ -90,7 +94,9 @@ def keras_model(name: str, shape: Shape) -> keras.Model:
 def check_available(names: Iterable[str]) -> None:
     """Raises ConfigError where one of the networks is tf_slim's, and that is not installed."""
     if any(REFERENCES.get(name, Reference()).slim for name in names) and importlib.util.find_spec("tf_slim") is None:
-        raise ConfigError("--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'")
+        raise ConfigError(
+            "--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'"
+        )
 
 
 def _freeze_slim(build: Callable, shape: Shape) -> FrozenGraph:
@@ -127,7 +133,9 @@ class _BiasedConv(keras.layers.Conv2D):
     """Adds its bias by the op that TensorFlow fuses with the convolution; Keras adds a reshaped tensor."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        y = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), self.strides, self.padding.upper(), dilations=self.dilation_rate)
+        y = tf.nn.conv2d(
+            inputs, tf.convert_to_tensor(self.kernel), self.strides, self.padding.upper(), dilations=self.dilation_rate
+        )
         return self.activation(tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)))
 
 
@@ -135,7 +143,9 @@ class _BiasedDepthwise(keras.layers.DepthwiseConv2D):
     """The same for depthwise convolutions."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        y = tf.nn.depthwise_conv2d(inputs, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1), self.padding.upper())
+        y = tf.nn.depthwise_conv2d(
+            inputs, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1), self.padding.upper()
+        )
         return self.activation(tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)))
 
 
@@ -149,7 +159,8 @@ class _Nothing(keras.layers.Layer):
 def _folded(model: keras.Model) -> keras.Model:
     """The model with biases in place of its batch norms.
 
-    The MobileNets of Keras pad before they stride, and lose a row of maps with odd sides: here they pad SAME, and do the same work as ours.
+    The MobileNets of Keras pad before they stride, and lose a row of maps with odd sides: here they pad SAME, and do
+        the same work as ours.
     """
     pads = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers)
 
@@ -158,7 +169,9 @@ def _folded(model: keras.Model) -> keras.Model:
             return _Nothing(name=layer.name)
         for known, biased in ((keras.layers.Conv2D, _BiasedConv), (keras.layers.DepthwiseConv2D, _BiasedDepthwise)):
             if isinstance(layer, known):
-                return biased.from_config({**layer.get_config(), "use_bias": True, "padding": "same" if pads else layer.padding})
+                return biased.from_config(
+                    {**layer.get_config(), "use_bias": True, "padding": "same" if pads else layer.padding}
+                )
         return layer.__class__.from_config(layer.get_config())
 
     return keras.models.clone_model(model, clone_function=replace)

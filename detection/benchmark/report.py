@@ -75,7 +75,9 @@ def read(path: str) -> list[Row]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ConfigError(f"--results={path}: cannot be read: {error.strerror or error}; give a file that benchmark.py wrote") from error
+        raise ConfigError(
+            f"--results={path}: cannot be read: {error.strerror or error}; give a file that benchmark.py wrote"
+        ) from error
     rows, wrong = [], []
     for number, line in enumerate(lines, start=1):
         try:
@@ -88,15 +90,22 @@ def read(path: str) -> list[Row]:
         rows.append(row)
     if wrong:
         more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
-        raise DataError(f"--results={path}, {'; '.join(wrong[:_REPORTED])}{more}; remove the line{'s' * (len(wrong) > 1)}: nothing was changed")
+        raise DataError(
+            f"--results={path}, {'; '.join(wrong[:_REPORTED])}{more}; remove the line{'s' * (len(wrong) > 1)}: nothing"
+            " was changed"
+        )
     return rows
 
 
 def check_devices(rows: Sequence[Row], device: str | None, where: str) -> None:
-    """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several devices."""
+    """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several
+    devices."""
     devices = sorted({*(row["device"] for row in rows), *([device] if device else [])})
     if len(devices) > 1:
-        raise ConfigError(f"{where}: times on {' and '.join(devices)} do not compare; keep a file for each, or say --allow_mixed_devices")
+        raise ConfigError(
+            f"{where}: times on {' and '.join(devices)} do not compare; keep a file for each, or say"
+            " --allow_mixed_devices"
+        )
 
 
 def name(row: Row) -> str:
@@ -116,32 +125,51 @@ def _details(row: Row) -> str:
     times = row["milliseconds"]
     lines = [f"{name(row)}, {_weights(row)}"]
     lines.append(
-        f"{row['input']} -> network {row['network_input']}, {row['precision']}, on {row['device']}, TensorFlow {row['tensorflow']}{_load(row)}"
+        f"{row['input']} -> network {row['network_input']}, {row['precision']}, on {row['device']}, TensorFlow"
+        f" {row['tensorflow']}{_load(row)}"
     )
     lines.append(f"{_images(row)}, after {row['warmup']} to warm up")
-    lines += ["", f"{'':14}{'median':>9}{'10 %':>9}{'90 %':>9}{'mean':>9}{'std':>9}   ms{' a batch' * (row['batch'] > 1)}"]
+    lines += [
+        "",
+        f"{'':14}{'median':>9}{'10 %':>9}{'90 %':>9}{'mean':>9}{'std':>9}   ms{' a batch' * (row['batch'] > 1)}",
+    ]
     for part in _PARTS:
         if times[part] is not None and not (part == FIRST and times[SECOND] is None):  # The only stage is the network.
             numbers = "".join(f"{times[part][key]:9.2f}" for key in ("median", "low", "high", "mean", "std"))
             lines.append(f"{part.replace('_', ' '):14}{numbers}")
     device = "" if row["device_mib"] is None else f", device {row['device_mib']:.0f} MiB"
     held = "" if row["held_host_mib"] is None else f"; {row['held_host_mib']:.0f} held from then on"
-    given = f", {row['proposals_given']} proposals an image given, whose making is not timed" if row["proposals_given"] else ""
+    given = (
+        f", {row['proposals_given']} proposals an image given, whose making is not timed"
+        if row["proposals_given"]
+        else ""
+    )
     lines += [
         "",
-        f"outside network  {100 * row['outside_network']:.1f} % of the whole   ({row['images_per_second']:.1f} images/s)",
-        *([f"postprocessing   {100 * row['postprocess_share']:.1f} % of the whole"] if "postprocess_share" in row else []),
+        (
+            f"outside network  {100 * row['outside_network']:.1f} % of the whole   ({row['images_per_second']:.1f}"
+            " images/s)"
+        ),
+        *(
+            [f"postprocessing   {100 * row['postprocess_share']:.1f} % of the whole"]
+            if "postprocess_share" in row
+            else []
+        ),
         f"found            {row['detections']:.0f} detections an image{given}",
         f"parameters       {row['parameters']:,} (batch norm folded)",
         f"operations       {_gflops(row)} GFLOPs, two a multiply-add; not counted: {row['not_counted']}",
-        f"memory           {row['host_mib']:.0f} MiB at most while loaded and run once, the model {row['model_host_mib']:.0f} of it{held}{device}",
+        (
+            f"memory           {row['host_mib']:.0f} MiB at most while loaded and run once, the model"
+            f" {row['model_host_mib']:.0f} of it{held}{device}"
+        ),
         f"files            {row['file_mib']:.1f} MiB",
     ]
     return "\n".join(lines)
 
 
 def _comparison(rows: Sequence[Row]) -> str:
-    """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of several."""
+    """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of
+    several."""
     machines = dict.fromkeys(f"{row['device']}, TensorFlow {row['tensorflow']}, {row['precision']}" for row in rows)
     mixed = len({row["device"] for row in rows}) > 1
     cells = [[*_HEADER, *(["device"] if mixed else [])]]
@@ -149,15 +177,26 @@ def _comparison(rows: Sequence[Row]) -> str:
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     table = [
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells
     ]
     explained = (
-        "ms of a batch (median); pre, first, second, post: medians of the parts; outside: share of the whole that the network does not explain"
+        "ms of a batch (median); pre, first, second, post: medians of the parts; outside: share of the whole that the"
+        " network does not explain"
     )
     skipped = "; ".join(dict.fromkeys(row["not_counted"] for row in rows))
-    return "\n".join([*machines, "", *table, "", explained, f"MiB: peak of the process, or of the accelerator; GFLOPs do not count {skipped}"])
+    return "\n".join(
+        [
+            *machines,
+            "",
+            *table,
+            "",
+            explained,
+            f"MiB: peak of the process, or of the accelerator; GFLOPs do not count {skipped}",
+        ]
+    )
 
 
 def _cells(row: Row) -> list[str]:

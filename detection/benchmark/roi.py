@@ -1,8 +1,11 @@
 """Times and memory of the region ops, and RoI max pooling beside torchvision's, which computes the same bit for bit.
 
-Regions are random: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to the image. Times alternate
-between the ops of a row and torchvision, which runs in a process of its own, so that another load on the machine meets both alike. Memory is the most
-that a fresh process holds during forward and backward beyond what it held before: the results are in it, the map and the gradient that comes in are
+Regions are random: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to
+    the image. Times alternate
+between the ops of a row and torchvision, which runs in a process of its own, so that another load on the machine meets
+both alike. Memory is the most
+that a fresh process holds during forward and backward beyond what it held before: the results are in it, the map and
+    the gradient that comes in are
 not.
 """
 
@@ -106,15 +109,24 @@ class Report:
         """What a person reads."""
         load = "" if self.load is None else f", load {self.load:.1f}"
         peers = {row.torchvision.version for row in self.rows if row.torchvision}
-        lines = [f"on {self.device}{load}, TensorFlow {self.tensorflow}" + "".join(f", {peer}" for peer in sorted(peers)), ""]
-        lines.append(f"{'':28}{'RoIs':>6}{'channels':>10}{'map':>9}{'forward':>9}{'(10 %)':>9}{'+ backward':>12}{'(10 %)':>9}  ms{'memory':>9} MiB")
+        lines = [
+            f"on {self.device}{load}, TensorFlow {self.tensorflow}" + "".join(f", {peer}" for peer in sorted(peers)),
+            "",
+        ]
+        lines.append(
+            f"{'':28}{'RoIs':>6}{'channels':>10}{'map':>9}{'forward':>9}{'(10 %)':>9}{'+ backward':>12}{'(10 %)':>9} "
+            f" ms{'memory':>9} MiB"
+        )
         for row in self.rows:
             memory = "-" if row.memory_mib is None else f"{row.memory_mib:.0f}"
             cells = f"{row.map[0]}x{row.map[1]}"
             lines.append(f"{row.op:28}{row.rois:6}{row.channels:10}{cells:>9}{_times(row)}{memory:>13}")
             if row.torchvision:
                 peer = row.torchvision
-                note = f"    ratio {peer.forward_ratio:.2f}, {peer.both_ratio:.2f}; {'equal' if peer.equal else 'NOT EQUAL'}"
+                note = (
+                    f"    ratio {peer.forward_ratio:.2f}, {peer.both_ratio:.2f};"
+                    f" {'equal' if peer.equal else 'NOT EQUAL'}"
+                )
                 lines.append(f"{'  torchvision':53}{_times(peer)}{note}")
         return "\n".join(lines)
 
@@ -130,7 +142,8 @@ def benchmark(options: Options, torch_python: str | None = None) -> Report:
 
     Args:
         options: sizes and numbers of runs.
-        torch_python: a Python that has torch and torchvision; None takes the running one if it has them, and compares with nothing otherwise.
+        torch_python: a Python that has torch and torchvision; None takes the running one if it has them, and compares
+            with nothing otherwise.
 
     Raises:
         ConfigError: if a number makes no sense, or that Python has no torchvision.
@@ -141,7 +154,9 @@ def benchmark(options: Options, torch_python: str | None = None) -> Report:
         torch_python = sys.executable
     rows = [_measure(case, options, torch_python) for case in _cases(options)]
     load = Path("/proc/loadavg")
-    return Report(tuple(rows), machine.device(), float(load.read_text().split()[0]) if load.exists() else None, tf.__version__)
+    return Report(
+        tuple(rows), machine.device(), float(load.read_text().split()[0]) if load.exists() else None, tf.__version__
+    )
 
 
 def _cases(options: Options) -> list[Case]:
@@ -203,7 +218,10 @@ def _peak_of_fresh_process(case: Case) -> float | None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, input=pickle.dumps(case), capture_output=True, env=environment, check=False)
     if done.returncode:
-        raise RuntimeError(f"{case}: the process that was to measure its memory ended with {done.returncode}: {done.stderr.decode().strip()}")
+        raise RuntimeError(
+            f"{case}: the process that was to measure its memory ended with {done.returncode}:"
+            f" {done.stderr.decode().strip()}"
+        )
     return json.loads(done.stdout)
 
 
@@ -213,7 +231,8 @@ def main_of_fresh_process() -> None:
 
 
 def _peak_mib(case: Case) -> float | None:
-    """Runs forward and backward once, after a small one that loads what TensorFlow loads late. None where Linux's /proc is missing."""
+    """Runs forward and backward once, after a small one that loads what TensorFlow loads late. None where Linux's /proc
+    is missing."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return None
@@ -256,7 +275,9 @@ class _Torchvision:
         np.savez(self._files[0], features=features, boxes=boxes[0], upstream=upstream, size=size, scale=1 / STRIDE)
         try:
             command = [self._python, roi_torchvision.__file__, *self._files]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
         except OSError as error:
             self._folder.cleanup()
             raise ConfigError(f"--torch_python={self._python}: cannot be run: {error.strerror or error}") from error
@@ -281,6 +302,8 @@ class _Torchvision:
         """Compares the times, and the results of both."""
         self.run("save")
         with np.load(self._files[1]) as theirs:
-            equal = np.array_equal(ours[0], theirs["pooled"]) and np.allclose(ours[1], theirs["gradient"], rtol=1e-4, atol=1e-3)
+            equal = np.array_equal(ours[0], theirs["pooled"]) and np.allclose(
+                ours[1], theirs["gradient"], rtol=1e-4, atol=1e-3
+            )
         ratios = [rounds.ratio(name, f"peer {name}") for name in ("forward", "both")]
         return Peer(self._version, rounds.timing("peer forward"), rounds.timing("peer both"), *ratios, equal)

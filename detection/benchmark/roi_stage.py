@@ -1,8 +1,12 @@
-"""Time and memory of whole second stages for any number of proposals, in chunks as detectors work at test time and, where that fits, in one piece.
+"""Time and memory of whole second stages for any number of proposals, in chunks as detectors work at test time and,
+where that fits, in one piece.
 
-A stage takes the map of an image and its proposals: crops and the tail of a network with a head of 20 classes (Fast and Faster R-CNN), or the
-position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a fresh process, since memory that was once held stays held: a run on
-8 proposals to warm up, then `runs` runs. Memory is the most beyond what was held before these, when weights and maps were there already.
+A stage takes the map of an image and its proposals: crops and the tail of a network with a head of 20 classes (Fast and
+    Faster R-CNN), or the
+position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a fresh process, since memory that was
+once held stays held: a run on
+8 proposals to warm up, then `runs` runs. Memory is the most beyond what was held before these, when weights and maps
+were there already.
 """
 
 from __future__ import annotations
@@ -61,11 +65,18 @@ class StageRow:
     def line(self) -> str:
         how = f"{self.stage.chunk} at a time" if self.stage.chunk < self.stage.proposals else "in one piece"
         memory = "-" if self.memory_mib is None else f"{self.memory_mib:.0f}"
-        return f"{self.stage.kind:20}{self.stage.proposals:9}  {how:16}{self.milliseconds:11.0f}{self.cpu_milliseconds:11.0f}{memory:>10}"
+        return (
+            f"{self.stage.kind:20}{self.stage.proposals:9} "
+            f" {how:16}{self.milliseconds:11.0f}{self.cpu_milliseconds:11.0f}{memory:>10}"
+        )
 
 
 def benchmark(
-    proposals: Sequence[int], extractor: str, kinds: Sequence[str] = KINDS, chunks: Sequence[int] = (REGIONS_AT_A_TIME,), runs: int = 2
+    proposals: Sequence[int],
+    extractor: str,
+    kinds: Sequence[str] = KINDS,
+    chunks: Sequence[int] = (REGIONS_AT_A_TIME,),
+    runs: int = 2,
 ) -> Iterator[StageRow]:
     """A row for each kind and number of proposals; in one piece too where the crops fit into MOST_WHOLE.
 
@@ -96,7 +107,10 @@ def _of_fresh_process(stage: Stage) -> StageRow:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, input=pickle.dumps(stage), capture_output=True, env=environment, check=False)
     if done.returncode:
-        raise RuntimeError(f"{stage}: the process that was to measure it ended with {done.returncode}: {done.stderr.decode().strip()[-2000:]}")
+        raise RuntimeError(
+            f"{stage}: the process that was to measure it ended with {done.returncode}:"
+            f" {done.stderr.decode().strip()[-2000:]}"
+        )
     return StageRow(stage, *json.loads(done.stdout))
 
 
@@ -122,12 +136,15 @@ def measure(stage: Stage) -> tuple[float, float, float | None]:
 
 
 def _boxes(stage: Stage) -> np.ndarray:
-    """[1, P, 4]: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to the image."""
+    """[1, P, 4]: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to the
+    image."""
     rng = np.random.default_rng(0)
     image = np.array(stage.map) * STRIDE
     sides = np.exp(rng.uniform(np.log(3 * STRIDE), np.log(image[0]), [stage.proposals, 2]))
     centres = rng.uniform(size=[stage.proposals, 2]) * image
-    return np.clip(np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), 0, np.tile(image, 2))[np.newaxis].astype(np.float32)
+    return np.clip(np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), 0, np.tile(image, 2))[
+        np.newaxis
+    ].astype(np.float32)
 
 
 def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tuple[tf.Tensor, ...]]:
@@ -136,8 +153,13 @@ def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tu
     hyperparams = Hyperparams(initializer=keras.initializers.RandomNormal(stddev=0.01))
     boxes_spec = tf.TensorSpec([1, None, 4])
     if stage.kind == "position_sensitive":
-        head = PositionSensitiveHead(CLASSES, PositionSensitiveOptions(hyperparams, roi.PositionSensitiveCrop(BINS, CROP)))
-        maps = tuple(tf.random.stateless_normal([1, *stage.map, BINS[0] * BINS[1] * depth], [1, 2]) for depth in (4 * CLASSES, CLASSES + 1))
+        head = PositionSensitiveHead(
+            CLASSES, PositionSensitiveOptions(hyperparams, roi.PositionSensitiveCrop(BINS, CROP))
+        )
+        maps = tuple(
+            tf.random.stateless_normal([1, *stage.map, BINS[0] * BINS[1] * depth], [1, 2])
+            for depth in (4 * CLASSES, CLASSES + 1)
+        )
 
         def regions(of_boxes: tf.Tensor, of_classes: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, ...]:
             def some(part: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -149,12 +171,21 @@ def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tu
     extractor = TWO_STAGE_EXTRACTORS[stage.extractor](TwoStageExtractorOptions())
     channels = extractor.body(tf.zeros([1, 64, 64, 3])).shape[-1]
     side = extractor.crop_size or 7
-    crop = roi.RoiMaxPool(side, STRIDE) if stage.kind == "roi_max_pool" else roi.CropAndResize(2 * side, 2, 2, chunk=2**30)
-    stage_of_network = CropRegions(crop=crop, tail=extractor.tail, head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)), chunk=stage.chunk)
+    crop = (
+        roi.RoiMaxPool(side, STRIDE) if stage.kind == "roi_max_pool" else roi.CropAndResize(2 * side, 2, 2, chunk=2**30)
+    )
+    stage_of_network = CropRegions(
+        crop=crop, tail=extractor.tail, head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)), chunk=stage.chunk
+    )
     maps = (tf.random.stateless_normal([1, *stage.map, channels], [1, 2]),)
     stage_of_network.run(maps[0], tf.constant(_boxes(stage)[:, :1]), image, False)  # makes the variables
     signature = [tf.TensorSpec(maps[0].shape), boxes_spec]
-    return tf.function(lambda features, boxes: stage_of_network.run(features, boxes, image, False), input_signature=signature), maps
+    return (
+        tf.function(
+            lambda features, boxes: stage_of_network.run(features, boxes, image, False), input_signature=signature
+        ),
+        maps,
+    )
 
 
 class _PeakMemory:

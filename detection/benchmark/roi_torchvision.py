@@ -1,4 +1,5 @@
-"""torchvision.ops.roi_pool for `benchmark.roi`; runs under a Python that has torch and need not have TensorFlow or this package.
+"""torchvision.ops.roi_pool for `benchmark.roi`; runs under a Python that has torch and need not have TensorFlow or this
+package.
 
     python roi_torchvision.py case.npz results.npz
 
@@ -12,10 +13,14 @@ from importlib import import_module
 
 
 def main(case: str, results: str) -> None:
-    """case: features [1, h, w, c], boxes [P, 4], upstream [P, n, n, c], size, scale; results: pooled and gradient, laid out alike."""
+    """case: features [1, h, w, c], boxes [P, 4], upstream [P, n, n, c], size, scale; results: pooled and gradient, laid
+    out alike."""
     import numpy as np
 
-    torch, torchvision = import_module("torch"), import_module("torchvision")  # By name: they are no dependencies of this package.
+    torch, torchvision = (
+        import_module("torch"),
+        import_module("torchvision"),
+    )  # By name: they are no dependencies of this package.
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
@@ -27,7 +32,9 @@ def main(case: str, results: str) -> None:
 
     with np.load(case) as data:
         features, upstream = tensor(data["features"]).requires_grad_(), tensor(data["upstream"])
-        rois = torch.tensor(np.concatenate([np.zeros_like(data["boxes"][:, :1]), data["boxes"][:, [1, 0, 3, 2]]], axis=1))
+        rois = torch.tensor(
+            np.concatenate([np.zeros_like(data["boxes"][:, :1]), data["boxes"][:, [1, 0, 3, 2]]], axis=1)
+        )
         size, scale = int(data["size"]), float(data["scale"])
 
     def pool() -> object:

@@ -1,4 +1,5 @@
-"""What a row in a results file of `benchmark.py` must hold, so that tables can be made of it: files come from others, too."""
+"""What a row in a results file of `benchmark.py` must hold, so that tables can be made of it: files come from others,
+too."""
 
 from __future__ import annotations
 
@@ -66,7 +67,10 @@ _FIELDS = {
     "noise": (lambda value: isinstance(value, bool), "true or false"),
     "warmup": _COUNT,
     "input": _TEXT,
-    "network_input": (lambda value: isinstance(value, list) and len(value) < 9 and all(map(_is_count, value)), "a shape"),
+    "network_input": (
+        lambda value: isinstance(value, list) and len(value) < 9 and all(map(_is_count, value)),
+        "a shape",
+    ),
     "proposals_given": _or_null(*_COUNT),
     "outside_network": (is_number, "a number"),
     "postprocess_share": (is_number, "a number"),

@@ -1,7 +1,8 @@
 """What a detector costs, as one row: times of its parts, memory, operations, and on what it was measured.
 
     row = row_of_saved_model("exported", Options(shorter_side=300, runs=500))
-    row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and served, not trained
+    row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and
+    served, not trained
 
 A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a batch, wall clock:
 
@@ -13,11 +14,16 @@ A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a 
     end_to_end     the call as a client makes it, outputs fetched
     without_postprocess   the same graph up to raw predictions, in one call
 
-Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which both sides were measured:
-`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before postprocessing; it is taken to lie
-between nothing and what postprocessing takes when it is called alone. Of a slow detector with two stages the noise of a round exceeds both, while
-two more copies of its graph take longer to prepare than all rounds: there the network is its stages one after the other, and the share is that of
-postprocessing called alone. In the rounds of any slow detector, which are few, preprocessing and postprocessing are called several times, and the
+Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which
+both sides were measured:
+`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before
+postprocessing; it is taken to lie
+between nothing and what postprocessing takes when it is called alone. Of a slow detector with two stages the noise of a
+round exceeds both, while
+two more copies of its graph take longer to prepare than all rounds: there the network is its stages one after the
+    other, and the share is that of
+postprocessing called alone. In the rounds of any slow detector, which are few, preprocessing and postprocessing are
+called several times, and the
 median of those counts.
 """
 
@@ -46,9 +52,17 @@ from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph, takes_proposals
 from detection.train import checkpoint_files, checkpoints
 
-PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = "preprocess", "first_stage", "second_stage", "network", "postprocess", "end_to_end"
+PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = (
+    "preprocess",
+    "first_stage",
+    "second_stage",
+    "network",
+    "postprocess",
+    "end_to_end",
+)
 WITHOUT = "without_postprocess"
-SLOW = 0.25  # seconds an image; what lies outside the network takes a few milliseconds, which rounds of this length differ by
+# seconds an image; what lies outside the network takes a few milliseconds, which rounds of this length differ by
+SLOW = 0.25
 NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
 _REPEATS = 5  # in a round of a slow detector, of what takes a hundredth of it
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
@@ -62,7 +76,8 @@ def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None,
 
     Args:
         config: pipeline config; the files that it names are not opened.
-        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest); None leaves the weights as they are made, at random.
+        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest); None leaves the weights as they are
+            made, at random.
         options: what is run, and what of the config is overridden.
 
     Raises:
@@ -78,7 +93,13 @@ def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None,
 
 def of_config(row: Row, config: str | os.PathLike[str], checkpoint: str | None, settings: Sequence[str] = ()) -> Row:
     """The row of an export, as that of the config which it was made of."""
-    return {**row, "saved_model": "", "config": os.fspath(config), "checkpoint": checkpoint, "overrides": list(settings)}
+    return {
+        **row,
+        "saved_model": "",
+        "config": os.fspath(config),
+        "checkpoint": checkpoint,
+        "overrides": list(settings),
+    }
 
 
 def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _DEFAULTS) -> Row:
@@ -90,22 +111,35 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
     """
     options.check()
     load = machine.load()
-    first = inputs.images(dataclasses.replace(options, runs=1))  # Others come once memory is known: hundreds of photographs are no part of it.
+    first = inputs.images(
+        dataclasses.replace(options, runs=1)
+    )  # Others come once memory is known: hundreds of photographs are no part of it.
     machine.forget_peaks()
     before = machine.peak_host_mib()
     served = ServedGraph(saved_model)
-    given = () if served.proposals_spec is None else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
+    given = (
+        ()
+        if served.proposals_spec is None
+        else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
+    )
     fed = [(inputs.to_input(first[0], options.batch, served.input_spec), *given)]
     _detections(served.serve(*fed[0]))
     is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW * options.batch
-    host, device = machine.peak_host_mib(), machine.peak_device_mib()  # Before the parts are cut out: each brings a copy of the weights.
+    host, device = (
+        machine.peak_host_mib(),
+        machine.peak_device_mib(),
+    )  # Before the parts are cut out: each brings a copy of the weights.
     held = machine.held_host_mib()
     images = inputs.images(options)
     fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     parts = _Parts(served, fed, few=is_slow)
-    warmup = 0 if parts.few and options.max_seconds else options.warmup  # All has run once; once more may take longer than was asked for.
+    warmup = (
+        0 if parts.few and options.max_seconds else options.warmup
+    )  # All has run once; once more may take longer than was asked for.
     repeats = dict.fromkeys((PREPROCESS, POSTPROCESS), _REPEATS) if is_slow else {}
-    rounds = _with_network(interleave(parts.functions(), warmup, options.runs, max_seconds=options.max_seconds, repeats=repeats))
+    rounds = _with_network(
+        interleave(parts.functions(), warmup, options.runs, max_seconds=options.max_seconds, repeats=repeats)
+    )
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
         "saved_model": os.fspath(served.folder),
@@ -121,7 +155,10 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
         "input": f"{fed[0][0].dtype.name} {list(fed[0][0].shape)}",
         "network_input": list(parts.latest[served.network_input].shape),
         "proposals_given": options.proposals if given else None,
-        "milliseconds": {name: _timing(rounds, name) for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK, WITHOUT)},
+        "milliseconds": {
+            name: _timing(rounds, name)
+            for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK, WITHOUT)
+        },
         "cpu_milliseconds": {name: float(np.mean(times)) for name, times in rounds.cpu.items()},
         "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
         "postprocess_share": _postprocess_share(rounds),
@@ -145,7 +182,8 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _
 class _Parts:
     """Each part of a served graph as a function without arguments, run on what the part before it made last.
 
-    One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of images would fill the memory.
+    One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of
+        images would fill the memory.
     """
 
     def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]], few: bool = False) -> None:
@@ -159,18 +197,25 @@ class _Parts:
         self._parts |= {} if few else {NETWORK: served.network()}
         self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.border else {}
         self._without = None if few else served.without_postprocess()
-        for name in (PREPROCESS, NETWORK, FIRST, SECOND, POSTPROCESS):  # Whoever runs first finds something there, and has prepared its graph.
+        for name in (
+            PREPROCESS,
+            NETWORK,
+            FIRST,
+            SECOND,
+            POSTPROCESS,
+        ):  # Whoever runs first finds something there, and has prepared its graph.
             if name in self._parts:
                 self._run(name)
 
     def functions(self) -> dict[str, Callable[[], None]]:
         """In the order in which a client's image meets them."""
         order = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
-        parts = {name: (lambda name=name: self._run(name)) for name in order if name in self._parts}
+        parts = {name: lambda name=name: self._run(name) for name in order if name in self._parts}
         return {END_TO_END: self._end_to_end, **parts, **({WITHOUT: self._until_postprocess} if self._without else {})}
 
     def count_flops(self) -> dict[str, Any]:
-        """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they are."""
+        """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they
+        are."""
         shapes = {mark: tuple(self.latest[mark].shape) for mark in self._served.network_inputs}
         try:
             return {"gflops": count_flops(self._served.network_at(shapes)) / 1e9, "not_counted": NOT_COUNTED}
@@ -211,7 +256,9 @@ def _with_network(rounds: Rounds) -> Rounds:
     """Rounds in which the network was not called as one: its stages, added up."""
     if NETWORK in rounds.times:
         return rounds
-    return Rounds(*({**times, NETWORK: times[FIRST] + times[SECOND]} for times in (rounds.times, rounds.cpu)), rounds.warmup)
+    return Rounds(
+        *({**times, NETWORK: times[FIRST] + times[SECOND]} for times in (rounds.times, rounds.cpu)), rounds.warmup
+    )
 
 
 def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
@@ -231,15 +278,23 @@ def _postprocess_share(rounds: Rounds) -> float:
 
 
 def _proposal_settings(options: Options) -> list[str]:
-    return [] if options.max_proposals is None else [f"model.faster_rcnn.first_stage_max_proposals={options.max_proposals}"]
+    return (
+        []
+        if options.max_proposals is None
+        else [f"model.faster_rcnn.first_stage_max_proposals={options.max_proposals}"]
+    )
 
 
 def export(path: str, checkpoint: str | None, options: Options, folder: Path) -> None:
-    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint. Arguments and errors as of `row_of_config`."""
+    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint. Arguments and
+    errors as of `row_of_config`."""
     prefix = checkpoint_files.locate(checkpoint) if checkpoint else None
     message = configs.prepare(path, options.overrides, check_paths=False)
     if options.max_proposals is not None and message.model.WhichOneof("model") != "faster_rcnn":
-        raise ConfigError(f"--max_proposals={options.max_proposals}: {path} has no first stage that proposes; give it for model.faster_rcnn alone")
+        raise ConfigError(
+            f"--max_proposals={options.max_proposals}: {path} has no first stage that proposes; give it for"
+            " model.faster_rcnn alone"
+        )
     message = configs.override(message, _proposal_settings(options))
     try:
         pipeline = pipelines.build(message, read_label_maps=False)
@@ -251,7 +306,9 @@ def export(path: str, checkpoint: str | None, options: Options, folder: Path) ->
             averages = pipeline.evaluate.use_moving_averages
             checkpoints.load_into(detector, prefix, averages, allow_unused=options.allow_unused)
         served = ServingInput()
-        if takes_proposals(detector):  # Of known number, so that operations can be counted also where regions take turns.
+        if takes_proposals(
+            detector
+        ):  # Of known number, so that operations can be counted also where regions take turns.
             served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
         frozen = serving_graph(detector, pipeline.resizer, served)
     except DetectionError as error:  # Builders know fields, not files.

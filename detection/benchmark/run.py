@@ -1,6 +1,7 @@
 """Several detectors, one row each: what benchmark.py does.
 
-Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit costs no other its row.
+Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit
+costs no other its row.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Target:
     @property
     def label(self) -> str:
         """For progress and errors."""
-        return str(self.saved_model or self.config) + (f" with {self.max_proposals} proposals" if self.max_proposals else "")
+        return str(self.saved_model or self.config) + (
+            f" with {self.max_proposals} proposals" if self.max_proposals else ""
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,9 @@ class Request:
     allow_mixed_devices: bool = False
 
 
-def targets(saved_models: Sequence[str], configs: Sequence[str], checkpoints: Sequence[str], max_proposals: Sequence[str] = ()) -> tuple[Target, ...]:
+def targets(
+    saved_models: Sequence[str], configs: Sequence[str], checkpoints: Sequence[str], max_proposals: Sequence[str] = ()
+) -> tuple[Target, ...]:
     """Every SavedModel, and every config with each number of proposals.
 
     Raises:
@@ -55,16 +60,24 @@ def targets(saved_models: Sequence[str], configs: Sequence[str], checkpoints: Se
     """
     if checkpoints and len(checkpoints) != len(configs):
         raise ConfigError(
-            f"--checkpoint is given {len(checkpoints)} times, --pipeline_config_path {len(configs)} times; give one for each config, or none"
+            f"--checkpoint is given {len(checkpoints)} times, --pipeline_config_path {len(configs)} times; give one for"
+            " each config, or none"
         )
     if max_proposals and (saved_models or not configs):
-        raise ConfigError("--max_proposals: an exported model keeps its number of proposals; give --pipeline_config_path and --checkpoint instead")
+        raise ConfigError(
+            "--max_proposals: an exported model keeps its number of proposals; give --pipeline_config_path and"
+            " --checkpoint instead"
+        )
     try:
         numbers = [int(number) for number in max_proposals] or [None]
     except ValueError:
         raise ConfigError(f"--max_proposals={','.join(max_proposals)}: give whole numbers, e.g. 10,50,300") from None
     paired = list(zip(configs, checkpoints or [None] * len(configs), strict=True))
-    from_configs = [Target(config=config, checkpoint=weights, max_proposals=number) for config, weights in paired for number in numbers]
+    from_configs = [
+        Target(config=config, checkpoint=weights, max_proposals=number)
+        for config, weights in paired
+        for number in numbers
+    ]
     return (*(Target(saved_model=folder) for folder in saved_models), *from_configs)
 
 
@@ -76,7 +89,8 @@ def run(request: Request, write: Callable[[str], object]) -> int:
         write: takes text of several lines.
 
     Returns:
-        0, or the exit code of the first error where several were to be measured; each is reported on one line and costs only its own row.
+        0, or the exit code of the first error where several were to be measured; each is reported on one line and costs
+        only its own row.
 
     Raises:
         ConfigError, DataError: nothing can be measured, or the one that was to be cannot.
@@ -132,7 +146,9 @@ def _in_process(target: Target, options: Options) -> Row:
     """
     command = [sys.executable, "-c", "from detection.benchmark import run; run.main_of_process()"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(command, input=pickle.dumps((target, options)), capture_output=True, env=environment, check=False)
+    done = subprocess.run(
+        command, input=pickle.dumps((target, options)), capture_output=True, env=environment, check=False
+    )
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
         why = f"killed by signal {-done.returncode}, for want of memory perhaps" if done.returncode < 0 else last
@@ -148,6 +164,8 @@ def main_of_process() -> None:
     try:
         answer = measure(*pickle.load(sys.stdin.buffer))
     except DetectionError as error:
-        kind = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))  # Not all are told apart outside their module.
+        kind = next(
+            kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)
+        )  # Not all are told apart outside their module.
         answer = {"error": kind, "message": str(error)}
     sys.stdout.write(json.dumps(answer))

@@ -4,9 +4,11 @@
 
 and, where there are two stages, the network in two:
 
-    network_input -> (first stage) -> features/..., proposal_boxes -> (second stage) -> box codes and class logits of every proposal
+    network_input -> (first stage) -> features/..., proposal_boxes -> (second stage) -> box codes and class logits of
+    every proposal
 
-The first stage is the network up to the map on which regions are classified, with the region proposal network and its suppression; cropping regions
+The first stage is the network up to the map on which regions are classified, with the region proposal network and its
+suppression; cropping regions
 and everything behind is the second. Given proposals enter with the images, so preprocessing brings them to pixels.
 """
 
@@ -44,11 +46,14 @@ class _Marked(NamedTuple):
     graph: graph_pb2.GraphDef
     inputs: tuple[str, ...]  # names of the nodes that are fed, in the order of `ServedGraph.input_keys`
     outputs: tuple[str, ...]  # names of tensors
-    marks: dict[str, tf.TensorShape]  # name of a mark -> what is known of its shape; a cut must not make TensorFlow know less
+    marks: dict[
+        str, tf.TensorShape
+    ]  # name of a mark -> what is known of its shape; a cut must not make TensorFlow know less
 
 
 class ServedGraph:
-    """A loaded SavedModel and functions over parts of its graph, which is copied when the first of them is asked for."""
+    """A loaded SavedModel and functions over parts of its graph, which is copied when the first of them is asked
+    for."""
 
     network_input = NETWORK_INPUT
 
@@ -57,12 +62,17 @@ class ServedGraph:
         self.folder = saved_model_folder(folder)
         self._loaded = tf.saved_model.load(os.fspath(self.folder))
         if SIGNATURE not in self._loaded.signatures:
-            raise ConfigError(f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote")
+            raise ConfigError(
+                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote"
+            )
         self.signature = self._loaded.signatures[SIGNATURE]
         self._specs: dict[str, tf.TensorSpec] = self.signature.structured_input_signature[1]
         images = [key for key in self._specs if key != PROPOSALS]
         if len(images) != 1:
-            raise ConfigError(f"{self.folder}: takes {', '.join(sorted(self._specs)) or 'nothing'}; give a SavedModel that takes images")
+            raise ConfigError(
+                f"{self.folder}: takes {', '.join(sorted(self._specs)) or 'nothing'}; give a SavedModel that takes"
+                " images"
+            )
         self.input_keys = (images[0], *(key for key in self._specs if key == PROPOSALS))
 
     @property
@@ -87,31 +97,51 @@ class ServedGraph:
         while not any(_is_mark(op.name) for op in graph.get_operations()):
             calls = [op for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
             if len(calls) != 1:
-                raise ConfigError(f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote")
+                raise ConfigError(
+                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote"
+                )
             graph = graph._get_function(calls[0].get_attr("f").name).graph
-            held = {inner.name: held[outer.name] for outer, inner in zip(calls[0].inputs, graph.inputs, strict=True) if outer.name in held}
+            held = {
+                inner.name: held[outer.name]
+                for outer, inner in zip(calls[0].inputs, graph.inputs, strict=True)
+                if outer.name in held
+            }
         marks = {op.name: op.outputs[0].shape for op in graph.get_operations() if _is_mark(op.name)}
         # Of the inputs, which the calls may have renamed, proposals alone are of rank 3.
-        fed = sorted((tensor for tensor in graph.inputs if tensor.name not in held), key=lambda tensor: tensor.shape.rank == 3)
+        fed = sorted(
+            (tensor for tensor in graph.inputs if tensor.name not in held), key=lambda tensor: tensor.shape.rank == 3
+        )
         definition = graph.as_graph_def()
         for node in definition.node:
             if f"{node.name}:0" in held:
                 _become_constant(node, held[f"{node.name}:0"])
-        return _Marked(definition, tuple(tensor.op.name for tensor in fed), tuple(tensor.name for tensor in graph.outputs), marks)
+        return _Marked(
+            definition, tuple(tensor.op.name for tensor in fed), tuple(tensor.name for tensor in graph.outputs), marks
+        )
 
     @functools.cached_property
     def _before_network(self) -> tuple[str, ...]:
         """Marks of what does not depend on the network: the scaled images, true shapes, given proposals."""
-        return tuple(mark for mark in sorted(self._marked.marks) if mark == NETWORK_INPUT or not self._depends(mark, NETWORK_INPUT))
+        return tuple(
+            mark
+            for mark in sorted(self._marked.marks)
+            if mark == NETWORK_INPUT or not self._depends(mark, NETWORK_INPUT)
+        )
 
     @functools.cached_property
     def network_outputs(self) -> tuple[str, ...]:
-        """Marks of what the network hands to postprocessing: codes and logits, and anchors or proposals where they vary with the image."""
-        return tuple(mark for mark in sorted(self._marked.marks) if mark.startswith(f"{NETWORK_OUTPUT}/") and mark not in self._before_network)
+        """Marks of what the network hands to postprocessing: codes and logits, and anchors or proposals where they vary
+        with the image."""
+        return tuple(
+            mark
+            for mark in sorted(self._marked.marks)
+            if mark.startswith(f"{NETWORK_OUTPUT}/") and mark not in self._before_network
+        )
 
     @functools.cached_property
     def network_inputs(self) -> tuple[str, ...]:
-        """Marks of what the network takes: first of all the scaled images, then true shapes and given proposals where it looks at them."""
+        """Marks of what the network takes: first of all the scaled images, then true shapes and given proposals where
+        it looks at them."""
         return self._needed([NETWORK_INPUT, *self._without_aliases(self._before_network)], self.network_outputs)
 
     @functools.cached_property
@@ -119,7 +149,9 @@ class ServedGraph:
         """Marks of what the first of two stages hands on; none where there is one stage."""
         marks = self._marked.marks
         maps = [mark for mark in sorted(marks) if mark.startswith(_FEATURES)]
-        found = [mark for mark in sorted(marks) if mark == _PROPOSAL_BOXES or mark.startswith(f"{NETWORK_OUTPUT}/proposal_")]
+        found = [
+            mark for mark in sorted(marks) if mark == _PROPOSAL_BOXES or mark.startswith(f"{NETWORK_OUTPUT}/proposal_")
+        ]
         if not maps or _OF_REGIONS not in marks:
             return ()
         # A detector that stops at its proposals has marks too, but nothing behind them looks at the map.
@@ -131,15 +163,19 @@ class ServedGraph:
         return self.signature(**dict(zip(self.input_keys, values, strict=True)))
 
     def preprocess(self) -> Part:
-        """The inputs, in the order of `input_keys` -> every mark that depends on them alone: network_input, true_shapes, given proposals."""
-        return Part(self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._before_network}))
+        """The inputs, in the order of `input_keys` -> every mark that depends on them alone: network_input,
+        true_shapes, given proposals."""
+        return Part(
+            self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._before_network})
+        )
 
     def network(self) -> Part:
         """Both stages: values of `network_inputs` -> raw predictions."""
         return self._part(self.network_inputs, self.network_outputs)
 
     def first_stage(self) -> Part:
-        """What `network` takes -> the border of the stages, less what was there before. Only where there is a border."""
+        """What `network` takes -> the border of the stages, less what was there before. Only where there is a
+        border."""
         made = [mark for mark in self.border if mark not in self._before_network]
         return self._part(self._needed(self.network_inputs, made), made)
 
@@ -156,14 +192,19 @@ class ServedGraph:
 
     def without_postprocess(self) -> Part:
         """All before it: the inputs, in the order of `input_keys` -> what postprocessing takes."""
-        return Part(self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._postprocessed}))
+        return Part(
+            self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._postprocessed})
+        )
 
     @property
     def _postprocessed(self) -> tuple[str, ...]:
-        return tuple(mark for mark in sorted(self._marked.marks) if mark == TRUE_SHAPES or mark.startswith(f"{NETWORK_OUTPUT}/"))
+        return tuple(
+            mark for mark in sorted(self._marked.marks) if mark == TRUE_SHAPES or mark.startswith(f"{NETWORK_OUTPUT}/")
+        )
 
     def network_at(self, shapes: Mapping[str, tuple[int, ...]]) -> tf.types.experimental.ConcreteFunction:
-        """The network alone for values of these shapes, by mark of `network_inputs`, every size in it known: for counting operations."""
+        """The network alone for values of these shapes, by mark of `network_inputs`, every size in it known: for
+        counting operations."""
         graph = self._subgraph(self.network_inputs, self.network_outputs)
         batch, *size = shapes[NETWORK_INPUT][:3]
         _settle_branches(graph, batch)
@@ -182,7 +223,8 @@ class ServedGraph:
         return sum(_count_numbers(node) for node in _with_called(graph))
 
     def _part(self, takes: tuple[str, ...], gives: Collection[str]) -> Part:
-        """Raises ConfigError for what older versions exported, where sizes were read off the image before it was scaled."""
+        """Raises ConfigError for what older versions exported, where sizes were read off the image before it was
+        scaled."""
         if set(self._marked.inputs) & self._between(takes, gives):
             raise ConfigError(f"{self.folder}: the network looks past the mark {NETWORK_INPUT}; export it again")
         return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
@@ -197,7 +239,8 @@ class ServedGraph:
         return source in self._between((), [name])
 
     def _needed(self, feeds: Iterable[str], fetches: Iterable[str]) -> tuple[str, ...]:
-        """Those marks of `feeds` whose values are used on the way to `fetches`; a fed mark hides what lies before it."""
+        """Those marks of `feeds` whose values are used on the way to `fetches`; a fed mark hides what lies before
+        it."""
         feeds = tuple(dict.fromkeys(feeds))
         used = self._between(feeds, fetches)
         return tuple(mark for mark in feeds if mark in used)
@@ -238,13 +281,16 @@ class ServedGraph:
 
         def run(*values: tf.Tensor) -> dict[str, tf.Tensor]:
             given = {f"{name}:0": value for name, value in zip(feeds, values, strict=True)}
-            return dict(zip(fetches, tf.graph_util.import_graph_def(graph, given, list(fetches.values()), name=""), strict=True))
+            return dict(
+                zip(fetches, tf.graph_util.import_graph_def(graph, given, list(fetches.values()), name=""), strict=True)
+            )
 
         return tf.function(run, autograph=False).get_concrete_function(*specs)
 
 
 def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
-    """Says that what conditionals put out has `batch` rows: they carry the shapes they were traced with, and TensorFlow looks no further."""
+    """Says that what conditionals put out has `batch` rows: they carry the shapes they were traced with, and TensorFlow
+    looks no further."""
     for node in graph.node:
         if node.op in ("If", "StatelessIf"):
             for known in node.attr["output_shapes"].list.shape:
@@ -253,7 +299,8 @@ def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
 
 
 def _with_called(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
-    """The nodes of a graph and of the functions that they call, each function once: a loop over regions holds the weights that it uses."""
+    """The nodes of a graph and of the functions that they call, each function once: a loop over regions holds the
+    weights that it uses."""
     library = {function.signature.name: function for function in graph.library.function}
     found: set[str] = set()
     stack = list(graph.node)

@@ -1,6 +1,8 @@
-"""Times of functions that are compared with each other: interleaved, so that a machine that slows down slows all of them.
+"""Times of functions that are compared with each other: interleaved, so that a machine that slows down slows all of
+them.
 
-Round r runs every function once, in an order that rotates; ratios are taken within rounds and then summarised, because the clock speed of a shared
+Round r runs every function once, in an order that rotates; ratios are taken within rounds and then summarised, because
+the clock speed of a shared
 machine drifts by more than what is to be told apart.
 """
 
@@ -57,7 +59,8 @@ def interleave(
 ) -> Rounds:
     """Runs all functions `warmup` times, then `runs` times against the clock.
 
-    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must be waited for).
+    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must be waited
+    for).
 
     Args:
         functions: by name.
@@ -65,9 +68,12 @@ def interleave(
         runs: rounds that do.
         clock: seconds of the wall.
         cpu_clock: seconds of all cores.
-        max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done; 0: never.
-        repeats: name -> how often it is called in a row in each round that counts, the median of which is its time in that round; others once. For
-            what is short beside the rest of a long round: there are few rounds then, and one interruption would be its whole time.
+        max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done;
+            0: never.
+        repeats: name -> how often it is called in a row in each round that counts, the median of which is its time in
+            that round; others once. For
+            what is short beside the rest of a long round: there are few rounds then, and one interruption would be its
+                whole time.
     """
     names, repeats = list(functions), repeats or {}
 

@@ -45,7 +45,10 @@ class Report:
         return "\n".join(
             [
                 f"{self.pipeline_config}: batch {self.batch_size}, on {self.device}, TensorFlow {self.tensorflow}",
-                f"train step         {self.step.median:.1f} ms (10 % {self.step.low:.1f}, 90 % {self.step.high:.1f}; {self.step.runs} steps)",
+                (
+                    f"train step         {self.step.median:.1f} ms (10 % {self.step.low:.1f}, 90 %"
+                    f" {self.step.high:.1f}; {self.step.runs} steps)"
+                ),
                 f"waits for input    {100 * self.wait_share:.2f} % of the time",
                 f"images/s           {self.images_per_second:.2f}",
                 f"memory             peak {self.peak_host_mib:.0f} MiB{device}",
@@ -61,14 +64,18 @@ def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps
     """
     pipeline = detection.load_pipeline(pipeline_config, overrides)
     if pipeline.train is None or pipeline.train_input is None:
-        raise ConfigError(f"{pipeline_config}: has no train_config or no train_input_reader; measuring training needs both")
+        raise ConfigError(
+            f"{pipeline_config}: has no train_config or no train_input_reader; measuring training needs both"
+        )
     settings, strategy = pipeline.train, strategies.choose()
     strategies.check_batch(settings.batch_size, strategy)
     with strategy.scope():
         detector = pipeline.make_detector()
         detector.build_weights()
         state = TrainState(detector, settings.optimizer, settings.learns)
-    dataset = train_dataset(pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, seed=None)
+    dataset = train_dataset(
+        pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, seed=None
+    )
     if strategy.num_replicas_in_sync > 1:
         dataset = strategy.experimental_distribute_dataset(dataset)
     feed = Feed(iterate(dataset, pipeline.train_input))

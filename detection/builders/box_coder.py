@@ -19,7 +19,9 @@ def build(message: box_coder_pb2.BoxCoder, path: str = "box_coder") -> BoxCoder:
     if kind == "faster_rcnn_box_coder":
         return FasterRcnnBoxCoder(options.y_scale, options.x_scale, options.height_scale, options.width_scale)
     if kind == "keypoint_box_coder":
-        return KeypointBoxCoder(options.num_keypoints, options.y_scale, options.x_scale, options.height_scale, options.width_scale)
+        return KeypointBoxCoder(
+            options.num_keypoints, options.y_scale, options.x_scale, options.height_scale, options.width_scale
+        )
     if kind == "mean_stddev_box_coder":
         return MeanStddevBoxCoder(options.stddev)
     return SquareBoxCoder(options.y_scale, options.x_scale, options.length_scale)

@@ -11,13 +11,17 @@ from detection.evaluate.settings import DEFAULT_METRICS, METRICS_SETS, EvalSetti
 from detection.evaluate.visualize import Style
 from detection.protos import eval_pb2
 
-_OLD_NAMES = {"pascal_voc_metrics": "pascal_voc_detection_metrics", "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics"}
+_OLD_NAMES = {
+    "pascal_voc_metrics": "pascal_voc_detection_metrics",
+    "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
+}
 
 
 def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     """Settings of all evaluations of a run.
 
-    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole input, as `config.check` warns.
+    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole
+    input, as `config.check` warns.
     Without `retain_original_images` there are no pictures.
 
     Raises:
@@ -26,7 +30,9 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     if not 0.0 <= message.min_score_threshold <= 1.0:
         raise ConfigError(f"eval_config.min_score_threshold ({message.min_score_threshold:g}) must lie between 0 and 1")
     if message.max_num_boxes_to_visualize < 0:
-        raise ConfigError(f"eval_config.max_num_boxes_to_visualize ({message.max_num_boxes_to_visualize}) must not be negative")
+        raise ConfigError(
+            f"eval_config.max_num_boxes_to_visualize ({message.max_num_boxes_to_visualize}) must not be negative"
+        )
     if message.batch_size < 1:
         raise ConfigError(f"eval_config.batch_size ({message.batch_size}) must be at least 1")
     return EvalSettings(
@@ -48,7 +54,9 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
             max_boxes=message.max_num_boxes_to_visualize,
             labels=not message.skip_labels,
             scores=not message.skip_scores,
-            groundtruth_color=_color(message.groundtruth_box_visualization_color) if message.visualize_groundtruth_boxes else None,
+            groundtruth_color=(
+                _color(message.groundtruth_box_visualization_color) if message.visualize_groundtruth_boxes else None
+            ),
         ),
         visualization_export_dir=message.visualization_export_dir,
         name_visualizations_by_image=message.keep_image_id_for_visualization_export,
@@ -73,5 +81,7 @@ def _color(name: str) -> str:
         ImageColor.getrgb(name)
     except ValueError:
         field = "eval_config.groundtruth_box_visualization_color"
-        raise ConfigError(f"{field}: {name!r} is no colour; use a name such as 'black' or a value such as '#00ff80'") from None
+        raise ConfigError(
+            f"{field}: {name!r} is no colour; use a name such as 'black' or a value such as '#00ff80'"
+        ) from None
     return name

@@ -1,6 +1,7 @@
 """Messages `SsdFeatureExtractor` and `FasterRcnnFeatureExtractor` -> feature extractors.
 
-Type strings are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it never had.
+Type strings are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
+never had.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
 }
 
 
-def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool, path: str = "model.ssd.feature_extractor") -> SsdFeatureExtractor:
+def build_ssd(
+    message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool, path: str = "model.ssd.feature_extractor"
+) -> SsdFeatureExtractor:
     """Raises ConfigError, listing the right names, where the type is unknown."""
     make = _factory(SSD_EXTRACTORS, message.type, path)
     conv_hyperparams = hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams")
@@ -82,7 +85,9 @@ def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool, pat
     )
 
 
-def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool, path: str) -> TwoStageExtractor:
+def build_two_stage(
+    message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool, path: str
+) -> TwoStageExtractor:
     """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN).
 
     Raises:

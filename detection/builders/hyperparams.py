@@ -57,7 +57,9 @@ def _initializer_by_name(name: str, path: str) -> keras.initializers.Initializer
     try:
         return keras.initializers.get(name)
     except ValueError as error:
-        raise ConfigError(f"{path}.keras_initializer_by_name: Keras has no initializer {name!r}; use for example 'glorot_uniform'") from error
+        raise ConfigError(
+            f"{path}.keras_initializer_by_name: Keras has no initializer {name!r}; use for example 'glorot_uniform'"
+        ) from error
 
 
 def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None
@@ -76,4 +78,6 @@ def _batch_norm(message: hyperparams_pb2.Hyperparams, path: str) -> BatchNormSet
     if kind != "batch_norm":
         raise ConfigError(f"{path}.{kind} is not supported; use batch_norm")
     norm = message.batch_norm
-    return BatchNormSettings(decay=norm.decay, epsilon=norm.epsilon, center=norm.center, scale=norm.scale, train=norm.train)
+    return BatchNormSettings(
+        decay=norm.decay, epsilon=norm.epsilon, center=norm.center, scale=norm.scale, train=norm.train
+    )

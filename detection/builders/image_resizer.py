@@ -15,7 +15,8 @@ METHODS = {
 
 
 def build(message: image_resizer_pb2.ImageResizer, path: str = "image_resizer") -> resize.Resizer:
-    """`path` names the message in errors. Raises ConfigError where no resizer is chosen or its numbers make no sense."""
+    """`path` names the message in errors. Raises ConfigError where no resizer is chosen or its numbers make no
+    sense."""
     kind = message.WhichOneof("image_resizer_oneof")
     if kind is None:
         raise ConfigError(f"{path} is empty; set one, for example fixed_shape_resizer {{ height: 300 width: 300 }}")
@@ -35,7 +36,9 @@ def _fixed_shape(message: image_resizer_pb2.FixedShapeResizer, path: str) -> res
 def _keep_aspect_ratio(message: image_resizer_pb2.KeepAspectRatioResizer, path: str) -> resize.Resizer:
     _check_positive(message, path, "min_dimension", "max_dimension")
     if message.min_dimension > message.max_dimension:
-        raise ConfigError(f"{path}.min_dimension ({message.min_dimension}) must not exceed max_dimension ({message.max_dimension})")
+        raise ConfigError(
+            f"{path}.min_dimension ({message.min_dimension}) must not exceed max_dimension ({message.max_dimension})"
+        )
     pad_values = tuple(message.per_channel_pad_value) or (0.0, 0.0, 0.0)
     if len(pad_values) != 3:
         raise ConfigError(f"{path}.per_channel_pad_value has {len(pad_values)} values; give 3, one a channel, or none")
@@ -56,7 +59,9 @@ def _identity(message: image_resizer_pb2.IdentityResizer, path: str) -> resize.R
 def _conditional_shape(message: image_resizer_pb2.ConditionalShapeResizer, path: str) -> resize.Resizer:
     _check_positive(message, path, "size_threshold")
     if message.condition == image_resizer_pb2.ConditionalShapeResizer.INVALID:
-        raise ConfigError(f"{path}.condition is INVALID; set GREATER (shrink what is larger) or SMALLER (enlarge what is smaller)")
+        raise ConfigError(
+            f"{path}.condition is INVALID; set GREATER (shrink what is larger) or SMALLER (enlarge what is smaller)"
+        )
     return resize.ConditionalShapeResizer(
         threshold=message.size_threshold,
         smaller=message.condition == image_resizer_pb2.ConditionalShapeResizer.SMALLER,

@@ -1,6 +1,7 @@
 """Message `InputReader` (and its label map) -> data.input.InputOptions.
 
-Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls, queue_capacity,
+Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls,
+queue_capacity,
 min_after_dequeue, prefetch_size) are accepted and have no effect.
 """
 
@@ -39,30 +40,44 @@ def build(
     Args:
         message: one reader of a pipeline config.
         num_classes: of the model; 0 takes as many as the label map has.
-        is_training: evaluation reads everything once and in order, whatever the message says about shuffling and epochs.
+        is_training: evaluation reads everything once and in order, whatever the message says about shuffling and
+            epochs.
         path: names the message in errors.
-        label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called category_1 and so on.
+        label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called
+            category_1 and so on.
 
     Raises:
-        ConfigError: unsupported fields, numbers that make no sense, no such label map. DataError: a label map that cannot be used.
+        ConfigError: unsupported fields, numbers that make no sense, no such label map. DataError: a label map that
+            cannot be used.
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
     paths = _paths(message, path)
     weights = tuple(message.sample_from_datasets_weights)
     if weights and len(weights) != len(paths):
         raise ConfigError(
-            f"{path}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} of tf_record_input_reader.input_path; give one a path"
+            f"{path}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} of"
+            " tf_record_input_reader.input_path; give one a path"
         )
     if weights and (min(weights) < 0 or sum(weights) <= 0):
-        raise ConfigError(f"{path}.sample_from_datasets_weights is {list(weights)}; weights must not be negative, and one must be positive")
+        raise ConfigError(
+            f"{path}.sample_from_datasets_weights is {list(weights)}; weights must not be negative, and one must be"
+            " positive"
+        )
     if message.max_number_of_boxes < 1:
         raise ConfigError(f"{path}.max_number_of_boxes is {message.max_number_of_boxes}; it must be at least 1")
     if message.max_number_of_proposals < 0:
-        raise ConfigError(f"{path}.max_number_of_proposals is {message.max_number_of_proposals}; it must be at least 0, which reads none")
+        raise ConfigError(
+            f"{path}.max_number_of_proposals is {message.max_number_of_proposals}; it must be at least 0, which reads"
+            " none"
+        )
     if label_map is None and message.label_map_path:
         label_map = label_maps.load(message.label_map_path)
     if label_map is None:
-        categories, text_ids, source = label_maps.generated(num_classes), (), f"num_classes ({num_classes}), as {path}.label_map_path is not set"
+        categories, text_ids, source = (
+            label_maps.generated(num_classes),
+            (),
+            f"num_classes ({num_classes}), as {path}.label_map_path is not set",
+        )
     else:
         categories = label_map.categories
         text_ids = tuple(label_map.text_ids().items())
@@ -76,7 +91,11 @@ def build(
         num_classes=num_classes,
         label_source=source,
         max_number_of_boxes=message.max_number_of_boxes,
-        max_number_of_proposals=message.max_number_of_proposals if message.proposals_path or message.HasField("max_number_of_proposals") else 0,
+        max_number_of_proposals=(
+            message.max_number_of_proposals
+            if message.proposals_path or message.HasField("max_number_of_proposals")
+            else 0
+        ),
         proposals_paths=tuple(message.proposals_path),
         proposals_field=f"{path}.proposals_path",
         shuffle=message.shuffle,
@@ -91,17 +110,25 @@ def build(
 
 
 def _paths(message: input_reader_pb2.InputReader, path: str) -> tuple[str, ...]:
-    """The globs of the one kind of reader there is. Raises ConfigError for everything that would silently be left out."""
+    """The globs of the one kind of reader there is. Raises ConfigError for everything that would silently be left
+    out."""
     kind = message.WhichOneof("input_reader")
     if kind != "tf_record_input_reader":
         what = f"{path}.{kind} is not supported" if kind else f"{path} names no data"
         raise ConfigError(f'{what}; set {path}.tf_record_input_reader {{ input_path: "..." }}')
     if message.input_type == input_reader_pb2.TF_SEQUENCE_EXAMPLE:
-        raise ConfigError(f"{path}.input_type TF_SEQUENCE_EXAMPLE is not supported; use records of TF_EXAMPLE, one image each")
+        raise ConfigError(
+            f"{path}.input_type TF_SEQUENCE_EXAMPLE is not supported; use records of TF_EXAMPLE, one image each"
+        )
     for field in _NOT_SUPPORTED:
         if getattr(message, field):
-            raise ConfigError(f"{path}.{field} is not supported; remove it: only images with boxes and classes are read")
+            raise ConfigError(
+                f"{path}.{field} is not supported; remove it: only images with boxes and classes are read"
+            )
     paths = tuple(message.tf_record_input_reader.input_path)
     if not paths:
-        raise ConfigError(f"{path}.tf_record_input_reader.input_path is not set; name the TFRecord files, e.g. data/train.record-?????-of-00010")
+        raise ConfigError(
+            f"{path}.tf_record_input_reader.input_path is not set; name the TFRecord files, e.g."
+            " data/train.record-?????-of-00010"
+        )
     return paths

@@ -21,7 +21,9 @@ from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
 
 LocalizationLoss = WeightedL2 | WeightedSmoothL1 | WeightedIou | WeightedGiou | L1
-ClassificationLoss = WeightedSigmoid | WeightedSoftmax | WeightedLogitsSoftmax | BootstrappedSigmoid | WeightedSigmoidFocal
+ClassificationLoss = (
+    WeightedSigmoid | WeightedSoftmax | WeightedLogitsSoftmax | BootstrappedSigmoid | WeightedSigmoidFocal
+)
 
 _LOSS_TYPES = {
     losses_pb2.HardExampleMiner.BOTH: "both",
@@ -31,7 +33,8 @@ _LOSS_TYPES = {
 
 
 def build(message: losses_pb2.Loss, path: str = "loss") -> LossTerms:
-    """`path` names the message in errors. Raises ConfigError for what is missing, out of range, contradictory or not supported."""
+    """`path` names the message in errors. Raises ConfigError for what is missing, out of range, contradictory or not
+    supported."""
     _check_supported(message, path)
     for name in ("localization_weight", "classification_weight"):
         _check(path, message, name, 0.0, float("inf"))
@@ -52,7 +55,9 @@ def localization(message: losses_pb2.LocalizationLoss, path: str = "localization
         return WeightedL2()
     if kind == "weighted_smooth_l1":
         if not 0 < message.weighted_smooth_l1.delta < float("inf"):
-            raise ConfigError(f"{path}.weighted_smooth_l1.delta ({message.weighted_smooth_l1.delta:g}) must be positive")
+            raise ConfigError(
+                f"{path}.weighted_smooth_l1.delta ({message.weighted_smooth_l1.delta:g}) must be positive"
+            )
         return WeightedSmoothL1(message.weighted_smooth_l1.delta)
     if kind == "weighted_iou":
         return WeightedIou()
@@ -87,7 +92,10 @@ def classification(message: losses_pb2.ClassificationLoss, path: str = "classifi
 
 
 def miner(
-    message: losses_pb2.HardExampleMiner, classification_weight: float, localization_weight: float, path: str = "hard_example_miner"
+    message: losses_pb2.HardExampleMiner,
+    classification_weight: float,
+    localization_weight: float,
+    path: str = "hard_example_miner",
 ) -> HardExampleMiner:
     """The two loss weights only enter the ranking."""
     for name in ("num_hard_examples", "max_negatives_per_positive", "min_negatives_per_image"):
@@ -127,10 +135,16 @@ def _random_sampler(message: losses_pb2.Loss, path: str) -> BalancedSampler | No
 
 def _check_supported(message: losses_pb2.Loss, path: str) -> None:
     if message.equalization_loss.weight:
-        raise ConfigError(f"{path}.equalization_loss.weight ({message.equalization_loss.weight:g}) is not supported; remove equalization_loss")
+        raise ConfigError(
+            f"{path}.equalization_loss.weight ({message.equalization_loss.weight:g}) is not supported; remove"
+            " equalization_loss"
+        )
     if message.expected_loss_weights != losses_pb2.Loss.NONE:
         name = losses_pb2.Loss.ExpectedLossWeights.Name(message.expected_loss_weights)
-        raise ConfigError(f"{path}.expected_loss_weights ({name}) is not supported; use NONE, with hard_example_miner or random_example_sampler")
+        raise ConfigError(
+            f"{path}.expected_loss_weights ({name}) is not supported; use NONE, with hard_example_miner or"
+            " random_example_sampler"
+        )
 
 
 def _check(path: str, message: Message, name: str, low: float, high: float) -> None:

@@ -10,7 +10,8 @@ from detection.protos import argmax_matcher_pb2, matcher_pb2
 
 
 def build(message: matcher_pb2.Matcher, path: str = "matcher") -> Matcher:
-    """`path` names the message in errors. Raises ConfigError where none is chosen or the thresholds contradict each other."""
+    """`path` names the message in errors. Raises ConfigError where none is chosen or the thresholds contradict each
+    other."""
     kind = message.WhichOneof("matcher_oneof")
     if kind == "argmax_matcher":
         return _argmax(message.argmax_matcher, f"{path}.argmax_matcher")
@@ -24,7 +25,9 @@ def _argmax(message: argmax_matcher_pb2.ArgMaxMatcher, path: str) -> ArgMaxMatch
     if message.ignore_thresholds:
         matched = unmatched = None
     elif not (math.isfinite(matched) and math.isfinite(unmatched)):
-        raise ConfigError(f"{path}: matched_threshold ({matched:g}) and unmatched_threshold ({unmatched:g}) must be finite")
+        raise ConfigError(
+            f"{path}: matched_threshold ({matched:g}) and unmatched_threshold ({unmatched:g}) must be finite"
+        )
     elif unmatched > matched:
         raise ConfigError(f"{path}.unmatched_threshold ({unmatched:g}) must not exceed matched_threshold ({matched:g})")
     elif unmatched == matched and not message.negatives_lower_than_unmatched:

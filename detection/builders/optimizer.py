@@ -12,15 +12,20 @@ _FIELD = "train_config.optimizer"
 def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> optimizers.OptimizerSettings:
     """Builds the optimiser.
 
-    The schema says `use_moving_average: true` by default, which costs a copy of all weights and some time a step although most runs never read it.
-    So shadows are kept when the field is written as true, or when it is not written and `averages_are_read` (evaluation asks for them).
+    The schema says `use_moving_average: true` by default, which costs a copy of all weights and some time a step
+    although most runs never read it.
+    So shadows are kept when the field is written as true, or when it is not written and `averages_are_read` (evaluation
+    asks for them).
 
     Raises:
-      ConfigError: no optimiser or no learning rate is chosen; averages are asked for and switched off; a schedule that contradicts itself.
+      ConfigError: no optimiser or no learning rate is chosen; averages are asked for and switched off; a schedule that
+          contradicts itself.
     """
     which = message.WhichOneof("optimizer")
     if which is None:
-        raise ConfigError(f"{_FIELD}: no optimizer is chosen; write rms_prop_optimizer, momentum_optimizer or adam_optimizer")
+        raise ConfigError(
+            f"{_FIELD}: no optimizer is chosen; write rms_prop_optimizer, momentum_optimizer or adam_optimizer"
+        )
     inner = getattr(message, which)
     if which == "rms_prop_optimizer":
         rule = optimizers.RmsProp(decay=inner.decay, momentum=inner.momentum_optimizer_value, epsilon=inner.epsilon)
@@ -29,7 +34,9 @@ def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> 
     else:
         rule = optimizers.Adam(epsilon=inner.epsilon)
     if averages_are_read and not message.use_moving_average:
-        raise ConfigError(f"{_FIELD}.use_moving_average is false but eval_config.use_moving_averages is true; make them agree")
+        raise ConfigError(
+            f"{_FIELD}.use_moving_average is false but eval_config.use_moving_averages is true; make them agree"
+        )
     keep = message.use_moving_average and (averages_are_read or message.HasField("use_moving_average"))
     return optimizers.OptimizerSettings(
         rule=rule,
@@ -42,7 +49,9 @@ def build_schedule(message: optimizer_pb2.LearningRate, field: str = "learning_r
     """Builds the learning rate; `field` is the path named in errors."""
     which = message.WhichOneof("learning_rate")
     if which is None:
-        raise ConfigError(f"{field}: no learning rate is chosen; write e.g. constant_learning_rate {{ learning_rate: 0.002 }}")
+        raise ConfigError(
+            f"{field}: no learning rate is chosen; write e.g. constant_learning_rate {{ learning_rate: 0.002 }}"
+        )
     inner = getattr(message, which)
     try:
         if which == "constant_learning_rate":

@@ -22,7 +22,9 @@ from detection.types import Category
 class Pipeline:
     """Everything a config describes. Parts that it does not describe are None or empty."""
 
-    make_detector: Callable[[], model.Detector]  # a new one at every call, to be made under the distribution strategy's scope
+    make_detector: Callable[
+        [], model.Detector
+    ]  # a new one at every call, to be made under the distribution strategy's scope
     resizer: Resizer
     categories: tuple[Category, ...]
     train: TrainSettings | None
@@ -69,7 +71,11 @@ def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: boo
         make_detector=functools.partial(model.build, message.model, resizer),
         resizer=resizer,
         categories=_categories([train_input, *eval_inputs], settings.num_classes),
-        train=train.build(message.train_config, message.eval_config.use_moving_averages) if message.HasField("train_config") else None,
+        train=(
+            train.build(message.train_config, message.eval_config.use_moving_averages)
+            if message.HasField("train_config")
+            else None
+        ),
         train_input=train_input,
         augmentations=tuple(
             preprocessor.build(step, f"train_config.data_augmentation_options[{index}]")

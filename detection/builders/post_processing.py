@@ -1,7 +1,9 @@
 """Message `PostProcessing` -> ops.scores.PostProcessing.
 
-change_coordinate_frame has no effect: detections are always relative to the true image, which is what its default asks for.
-use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms choose between implementations of the same
+change_coordinate_frame has no effect: detections are always relative to the true image, which is what its default asks
+    for.
+use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms choose between implementations of
+the same
 result in the reference; here there is one.
 """
 
@@ -20,7 +22,8 @@ _SCORE_CONVERTERS = {
 
 
 def build(message: post_processing_pb2.PostProcessing, path: str = "post_processing") -> PostProcessing:
-    """`path` names the message in errors. Raises ConfigError for what is out of range, contradictory or not supported."""
+    """`path` names the message in errors. Raises ConfigError for what is out of range, contradictory or not
+    supported."""
     if message.HasField("calibration_config"):
         raise ConfigError(f"{path}.calibration_config is not supported; remove it")
     if not 0.0 < message.logit_scale < float("inf"):
@@ -50,7 +53,9 @@ def _nms(message: post_processing_pb2.BatchNonMaxSuppression, path: str) -> Mult
     if message.use_class_agnostic_nms and message.use_combined_nms:
         raise ConfigError(f"{path}: use_combined_nms cannot be used with use_class_agnostic_nms; remove one of the two")
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
-        raise ConfigError(f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) is not supported; set 1")
+        raise ConfigError(
+            f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) is not supported; set 1"
+        )
     return MulticlassNms(
         score_threshold=message.score_threshold,
         iou_threshold=message.iou_threshold,

@@ -14,8 +14,11 @@ from detection.errors import ConfigError
 from detection.protos import preprocessor_pb2
 
 
-def build(message: preprocessor_pb2.PreprocessingStep, path: str = "train_config.data_augmentation_options") -> Augmentation:
-    """`path` names the message in errors. Raises ConfigError for steps that are not supported and numbers that make no sense."""
+def build(
+    message: preprocessor_pb2.PreprocessingStep, path: str = "train_config.data_augmentation_options"
+) -> Augmentation:
+    """`path` names the message in errors. Raises ConfigError for steps that are not supported and numbers that make no
+    sense."""
     step = message.WhichOneof("preprocessing_step")
     if step is None:
         raise ConfigError(f"{path} is empty; set one of: {', '.join(SUPPORTED)}")
@@ -34,7 +37,9 @@ def _plain(function: Callable, *fields: str) -> Callable[[Any, str], Augmentatio
             if high != low and high in settings and settings[low] > settings[high]:
                 raise ConfigError(f"{path}.{low} ({settings[low]:g}) must not exceed {high} ({settings[high]:g})")
         for field, value in settings.items():
-            if (field.endswith(("probability", "_coef", "_thresh")) or field == "size_to_image_ratio") and not 0 <= value <= 1:
+            if (
+                field.endswith(("probability", "_coef", "_thresh")) or field == "size_to_image_ratio"
+            ) and not 0 <= value <= 1:
                 raise ConfigError(f"{path}.{field} is {value:g}; it must lie between 0 and 1")
         return partial(function, **settings)
 
@@ -43,8 +48,13 @@ def _plain(function: Callable, *fields: str) -> Callable[[Any, str], Augmentatio
 
 def _normalize_image(message: preprocessor_pb2.NormalizeImage, path: str) -> Augmentation:
     if message.original_minval >= message.original_maxval:
-        raise ConfigError(f"{path}.original_minval ({message.original_minval:g}) must be less than original_maxval ({message.original_maxval:g})")
-    return _plain(color.normalize_image, "original_minval", "original_maxval", "target_minval", "target_maxval")(message, path)
+        raise ConfigError(
+            f"{path}.original_minval ({message.original_minval:g}) must be less than original_maxval"
+            f" ({message.original_maxval:g})"
+        )
+    return _plain(color.normalize_image, "original_minval", "original_maxval", "target_minval", "target_maxval")(
+        message, path
+    )
 
 
 def _subtract_channel_mean(message: preprocessor_pb2.SubtractChannelMean, path: str) -> Augmentation:
@@ -61,7 +71,11 @@ def _random_distort_color(message: preprocessor_pb2.RandomDistortColor, path: st
 
 def _crop(message: Any, path: str, aspect_ratio_range: tuple[float, float] | None = None) -> crop.Crop:
     """The crop settings that many messages share; without `aspect_ratio_range` they are the message's own."""
-    ranges = [("min_area", "max_area")] if aspect_ratio_range else [("min_aspect_ratio", "max_aspect_ratio"), ("min_area", "max_area")]
+    ranges = (
+        [("min_area", "max_area")]
+        if aspect_ratio_range
+        else [("min_aspect_ratio", "max_aspect_ratio"), ("min_area", "max_area")]
+    )
     for low, high in ranges:
         least, most = getattr(message, low), getattr(message, high)
         if not 0 < least <= most:
@@ -86,7 +100,9 @@ def _random_crop_image(message: preprocessor_pb2.RandomCropImage, path: str) -> 
 
 
 def _ssd_random_crop(message: preprocessor_pb2.SSDRandomCrop, path: str) -> Augmentation:
-    crops = tuple(_crop(operation, f"{path}.operations[{number}]") for number, operation in enumerate(message.operations))
+    crops = tuple(
+        _crop(operation, f"{path}.operations[{number}]") for number, operation in enumerate(message.operations)
+    )
     return partial(crop.ssd_random_crop, crops=crops or crop.SSD_CROPS)
 
 
@@ -128,7 +144,10 @@ def _random_absolute_pad_image(message: preprocessor_pb2.RandomAbsolutePadImage,
     _check_positive(message, path, "max_height_padding", "max_width_padding")
     color_ = _color(message.pad_color, f"{path}.pad_color")
     return partial(
-        pad.random_absolute_pad_image, max_height_padding=message.max_height_padding, max_width_padding=message.max_width_padding, pad_color=color_
+        pad.random_absolute_pad_image,
+        max_height_padding=message.max_height_padding,
+        max_width_padding=message.max_width_padding,
+        pad_color=color_,
     )
 
 
@@ -142,34 +161,50 @@ def _crop_pad(message: Any, path: str, color_: pad.Color) -> pad.CropPad:
 
 
 def _random_crop_pad_image(message: preprocessor_pb2.RandomCropPadImage, path: str) -> Augmentation:
-    return partial(pad.random_crop_pad_image, settings=_crop_pad(message, path, _color(message.pad_color, f"{path}.pad_color")))
+    return partial(
+        pad.random_crop_pad_image, settings=_crop_pad(message, path, _color(message.pad_color, f"{path}.pad_color"))
+    )
 
 
 def _ssd_random_crop_pad(message: preprocessor_pb2.SSDRandomCropPad, path: str) -> Augmentation:
     operations = tuple(
-        _crop_pad(operation, f"{path}.operations[{number}]", (operation.pad_color_r, operation.pad_color_g, operation.pad_color_b))
+        _crop_pad(
+            operation,
+            f"{path}.operations[{number}]",
+            (operation.pad_color_r, operation.pad_color_g, operation.pad_color_b),
+        )
         for number, operation in enumerate(message.operations)
     )
     return partial(pad.ssd_random_crop_pad, operations=operations or pad.SSD_CROP_PADS)
 
 
 def _fixed_ratio_crops(message: Any, path: str, own_ratios: bool) -> tuple[crop.Crop, ...]:
-    """Crops of a step with an aspect ratio of its own: they cut to it right away, unless the operations have ratios of their own."""
+    """Crops of a step with an aspect ratio of its own: they cut to it right away, unless the operations have ratios of
+    their own."""
     _check_positive(message, path, "aspect_ratio")
     fixed = (message.aspect_ratio, message.aspect_ratio)
     if not message.operations:
-        return crop.SSD_CROPS if own_ratios else tuple(replace(settings, aspect_ratio_range=fixed) for settings in crop.SSD_CROPS)
+        return (
+            crop.SSD_CROPS
+            if own_ratios
+            else tuple(replace(settings, aspect_ratio_range=fixed) for settings in crop.SSD_CROPS)
+        )
     return tuple(
-        _crop(operation, f"{path}.operations[{number}]", None if own_ratios else fixed) for number, operation in enumerate(message.operations)
+        _crop(operation, f"{path}.operations[{number}]", None if own_ratios else fixed)
+        for number, operation in enumerate(message.operations)
     )
 
 
-def _ssd_random_crop_fixed_aspect_ratio(message: preprocessor_pb2.SSDRandomCropFixedAspectRatio, path: str) -> Augmentation:
+def _ssd_random_crop_fixed_aspect_ratio(
+    message: preprocessor_pb2.SSDRandomCropFixedAspectRatio, path: str
+) -> Augmentation:
     crops = _fixed_ratio_crops(message, path, own_ratios=False)
     return partial(pad.ssd_random_crop_fixed_aspect_ratio, crops=crops, aspect_ratio=message.aspect_ratio)
 
 
-def _ssd_random_crop_pad_fixed_aspect_ratio(message: preprocessor_pb2.SSDRandomCropPadFixedAspectRatio, path: str) -> Augmentation:
+def _ssd_random_crop_pad_fixed_aspect_ratio(
+    message: preprocessor_pb2.SSDRandomCropPadFixedAspectRatio, path: str
+) -> Augmentation:
     return partial(
         pad.ssd_random_crop_pad_fixed_aspect_ratio,
         crops=_fixed_ratio_crops(message, path, own_ratios=True),
@@ -198,7 +233,9 @@ def _random_jitter_boxes(message: preprocessor_pb2.RandomJitterBoxes, path: str)
 
 def _random_black_patches(message: preprocessor_pb2.RandomBlackPatches, path: str) -> Augmentation:
     _check_positive(message, path, "max_black_patches")
-    return _plain(patches.random_black_patches, "max_black_patches", "probability", "size_to_image_ratio")(message, path)
+    return _plain(patches.random_black_patches, "max_black_patches", "probability", "size_to_image_ratio")(
+        message, path
+    )
 
 
 def _drop_label(message: preprocessor_pb2.DropLabelProbabilistically, path: str) -> Augmentation:
@@ -245,15 +282,26 @@ _BUILDERS: dict[str, Callable[[Any, str], Augmentation]] = {
     "random_image_scale": _plain(scale.random_image_scale, "min_scale_ratio", "max_scale_ratio"),
     "resize_image": _resize_image,
     "random_resize_method": _random_resize_method,
-    "random_downscale_to_target_pixels": _plain(scale.random_downscale_to_target_pixels, "random_coef", "min_target_pixels", "max_target_pixels"),
-    "random_scale_crop_and_pad_to_square": _plain(scale.random_scale_crop_and_pad_to_square, "output_size", "scale_min", "scale_max"),
+    "random_downscale_to_target_pixels": _plain(
+        scale.random_downscale_to_target_pixels, "random_coef", "min_target_pixels", "max_target_pixels"
+    ),
+    "random_scale_crop_and_pad_to_square": _plain(
+        scale.random_scale_crop_and_pad_to_square, "output_size", "scale_min", "scale_max"
+    ),
     "random_jpeg_quality": _plain(scale.random_jpeg_quality, "random_coef", "min_jpeg_quality", "max_jpeg_quality"),
     "random_black_patches": _random_black_patches,
     "random_patch_gaussian": _plain(
-        patches.random_patch_gaussian, "random_coef", "min_patch_size", "max_patch_size", "min_gaussian_stddev", "max_gaussian_stddev"
+        patches.random_patch_gaussian,
+        "random_coef",
+        "min_patch_size",
+        "max_patch_size",
+        "min_gaussian_stddev",
+        "max_gaussian_stddev",
     ),
     "random_jitter_boxes": _random_jitter_boxes,
-    "random_self_concat_image": _plain(rows.random_self_concat_image, "concat_vertical_probability", "concat_horizontal_probability"),
+    "random_self_concat_image": _plain(
+        rows.random_self_concat_image, "concat_vertical_probability", "concat_horizontal_probability"
+    ),
     "drop_label_probabilistically": _drop_label,
     "remap_labels": _remap_labels,
 }

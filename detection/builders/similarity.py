@@ -7,7 +7,9 @@ from detection.ops import boxes
 from detection.protos import region_similarity_calculator_pb2
 
 
-def build(message: region_similarity_calculator_pb2.RegionSimilarityCalculator, path: str = "similarity_calculator") -> boxes.Similarity:
+def build(
+    message: region_similarity_calculator_pb2.RegionSimilarityCalculator, path: str = "similarity_calculator"
+) -> boxes.Similarity:
     """`path` names the message in errors. Raises ConfigError where none is chosen or the threshold is not in [0, 1]."""
     kind = message.WhichOneof("region_similarity")
     if kind == "iou_similarity":

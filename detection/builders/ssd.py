@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from detection.builders import anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher, post_processing, similarity
+from detection.builders import (
+    anchor_generator,
+    box_coder,
+    box_predictor,
+    feature_extractor,
+    losses,
+    matcher,
+    post_processing,
+    similarity,
+)
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.meta_architectures.ssd import Ssd
@@ -15,12 +24,16 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     anchors = anchor_generator.build(message.anchor_generator, "model.ssd.anchor_generator")
     extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
     _check_maps(message, len(extractor.sources) + len(extractor.extra_maps), len(anchors.num_per_location))
-    fixed = all(resizer.static_shape) and not resizer.pads  # otherwise images are padded, by the resizer or to the largest of their batch
+    fixed = (
+        all(resizer.static_shape) and not resizer.pads
+    )  # otherwise images are padded, by the resizer or to the largest of their batch
     return Ssd(
         num_classes=message.num_classes,
         extractor=extractor,
         anchors=anchors,
-        head=box_predictor.build_dense(message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm),
+        head=box_predictor.build_dense(
+            message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm
+        ),
         assigner=_assigner(message),
         loss_terms=losses.build(message.loss, "model.ssd.loss"),
         postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
@@ -34,8 +47,9 @@ def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> No
     if num_maps != num_anchor_maps:
         kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
         raise ConfigError(
-            f"model.ssd.feature_extractor ({message.feature_extractor.type}, num_layers {message.feature_extractor.num_layers}) makes {num_maps} "
-            f"feature maps, but model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
+            f"model.ssd.feature_extractor ({message.feature_extractor.type}, num_layers"
+            f" {message.feature_extractor.num_layers}) makes {num_maps} feature maps, but"
+            f" model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
         )
 
 

@@ -31,7 +31,8 @@ def build(message: train_pb2.TrainConfig, averages_are_read: bool = False) -> Tr
     """Settings of training; `averages_are_read`: evaluation wants averaged weights.
 
     Raises:
-      ConfigError: a number out of range, a pattern that is no regular expression, an unknown fine-tuning kind, optimiser faults.
+      ConfigError: a number out of range, a pattern that is no regular expression, an unknown fine-tuning kind,
+          optimiser faults.
     """
     for name in _NO_EFFECT:
         if message.HasField(name):

@@ -1,4 +1,5 @@
-"""Message `FasterRcnn` -> meta_architectures.two_stage.TwoStage: Faster R-CNN, or R-FCN where the second stage has an rfcn_box_predictor."""
+"""Message `FasterRcnn` -> meta_architectures.two_stage.TwoStage: Faster R-CNN, or R-FCN where the second stage has an
+rfcn_box_predictor."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.protos import box_predictor_pb2, faster_rcnn_pb2
 
-# Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2; Girshick 2015, section 2.3).
+# Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2;
+# Girshick 2015, section 2.3).
 CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
 RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
@@ -43,7 +45,8 @@ def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
 
 
 def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
-    """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not matter."""
+    """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not
+    matter."""
     return _build(message, GivenProposals(), "model.fast_rcnn")
 
 
@@ -62,7 +65,9 @@ def _build(message: faster_rcnn_pb2.FasterRcnn, proposer: Proposer, path: str) -
         assigner=TargetAssigner(box_ops.iou, _region_matcher(message, path), CODER),
         sampler=_sampler(message, path),
         loss_terms=_region_losses(message, path),
-        postprocessing=post_processing.build(message.second_stage_post_processing, f"{path}.second_stage_post_processing"),
+        postprocessing=post_processing.build(
+            message.second_stage_post_processing, f"{path}.second_stage_post_processing"
+        ),
         add_groundtruth=message.second_stage_add_groundtruth,
         normalization=TargetNormalization(message.num_classes) if message.second_stage_normalize_targets else None,
     )
@@ -72,7 +77,9 @@ def _region_matcher(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ArgMaxMat
     """Below the lower threshold a proposal is not even background: with 0, every one is."""
     matched, background = message.second_stage_matched_iou, message.second_stage_background_iou
     if background >= matched:
-        raise ConfigError(f"{path}.second_stage_background_iou ({background:g}) must be below second_stage_matched_iou ({matched:g})")
+        raise ConfigError(
+            f"{path}.second_stage_background_iou ({background:g}) must be below second_stage_matched_iou ({matched:g})"
+        )
     if background == 0:
         return ArgMaxMatcher(matched, matched)
     return ArgMaxMatcher(matched, background, negatives_lower_than_unmatched=False)
@@ -82,9 +89,18 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, path: str) -> 
     """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference."""
     anchors = anchor_generator.build(message.first_stage_anchor_generator, f"{path}.first_stage_anchor_generator")
     if len(anchors.num_per_location) != 1:
-        raise ConfigError(f"{path}.first_stage_anchor_generator makes anchors for {len(anchors.num_per_location)} maps; use grid_anchor_generator")
-    hyper = hyperparams.build(message.first_stage_box_predictor_conv_hyperparams, f"{path}.first_stage_box_predictor_conv_hyperparams")
-    depth, size, rate = message.first_stage_box_predictor_depth, message.first_stage_box_predictor_kernel_size, message.first_stage_atrous_rate
+        raise ConfigError(
+            f"{path}.first_stage_anchor_generator makes anchors for {len(anchors.num_per_location)} maps; use"
+            " grid_anchor_generator"
+        )
+    hyper = hyperparams.build(
+        message.first_stage_box_predictor_conv_hyperparams, f"{path}.first_stage_box_predictor_conv_hyperparams"
+    )
+    depth, size, rate = (
+        message.first_stage_box_predictor_depth,
+        message.first_stage_box_predictor_kernel_size,
+        message.first_stage_atrous_rate,
+    )
     most = message.first_stage_max_proposals
     return RegionProposalNetwork(
         conv=Conv("Conv", depth, size, dataclasses.replace(hyper, activation=tf.nn.relu6), rate=rate),
@@ -100,13 +116,17 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, path: str) -> 
             ),
             sampler=BalancedSampler(message.first_stage_positive_balance_fraction),
             minibatch=message.first_stage_minibatch_size,
-            nms=MulticlassNms(message.first_stage_nms_score_threshold, message.first_stage_nms_iou_threshold, most, most),
+            nms=MulticlassNms(
+                message.first_stage_nms_score_threshold, message.first_stage_nms_iou_threshold, most, most
+            ),
             clip_anchors=message.clip_anchors_to_image,
         ),
     )
 
 
-def _regions(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> CropRegions | PositionSensitiveRegions:
+def _regions(
+    message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str
+) -> CropRegions | PositionSensitiveRegions:
     predictor = message.second_stage_box_predictor
     kind = predictor.WhichOneof("box_predictor_oneof")
     path = f"{path}.second_stage_box_predictor"
@@ -116,9 +136,14 @@ def _regions(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, 
     if kind == "mask_rcnn_box_predictor":
         options = _region_head(predictor.mask_rcnn_box_predictor, f"{path}.{kind}")
         return CropRegions(
-            crop=_crop(message, extractor, path.rpartition(".")[0]), tail=extractor.tail, head=RegionHead(message.num_classes, options)
+            crop=_crop(message, extractor, path.rpartition(".")[0]),
+            tail=extractor.tail,
+            head=RegionHead(message.num_classes, options),
         )
-    raise ConfigError(f"{path}.{kind or 'box_predictor_oneof'} is not supported; use mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN")
+    raise ConfigError(
+        f"{path}.{kind or 'box_predictor_oneof'} is not supported; use mask_rcnn_box_predictor, or rfcn_box_predictor"
+        " for R-FCN"
+    )
 
 
 def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor, path: str) -> RegionHeadOptions:
@@ -127,33 +152,52 @@ def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor, path: str) -> 
         code_size=message.box_code_size,
         dropout_keep=message.dropout_keep_probability if message.use_dropout else None,
         share_box=message.share_box_across_classes,
-        box_initializer=hyperparams.initializer(message.box_initializer, f"{path}.box_initializer") if message.HasField("box_initializer") else None,
+        box_initializer=(
+            hyperparams.initializer(message.box_initializer, f"{path}.box_initializer")
+            if message.HasField("box_initializer")
+            else None
+        ),
     )
 
 
-def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int, path: str) -> PositionSensitiveOptions:
-    bins, crop = (message.num_spatial_bins_height, message.num_spatial_bins_width), (message.crop_height, message.crop_width)
+def _position_sensitive(
+    message: box_predictor_pb2.RfcnBoxPredictor, stride: int, path: str
+) -> PositionSensitiveOptions:
+    bins, crop = (
+        (message.num_spatial_bins_height, message.num_spatial_bins_width),
+        (
+            message.crop_height,
+            message.crop_width,
+        ),
+    )
     for side, name, parts in zip(crop, ("height", "width"), bins, strict=True):
         if side % parts:
             raise ConfigError(f"{path}.crop_{name} ({side}) must be a multiple of num_spatial_bins_{name} ({parts})")
     return PositionSensitiveOptions(
         hyperparams=hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams"),
-        crop=roi.PositionSensitiveAveragePool(bins, stride) if message.average_pool else roi.PositionSensitiveCrop(bins, crop),
+        crop=(
+            roi.PositionSensitiveAveragePool(bins, stride)
+            if message.average_pool
+            else roi.PositionSensitiveCrop(bins, crop)
+        ),
         num_bins=bins[0] * bins[1],
         depth=message.depth,
         code_size=message.box_code_size,
     )
 
 
-def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> roi.CropAndResize | roi.RoiMaxPool:
+def _crop(
+    message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str
+) -> roi.CropAndResize | roi.RoiMaxPool:
     for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
         if getattr(message, name) < 1:
             raise ConfigError(f"{path}.{name} ({getattr(message, name)}) must be at least 1")
     size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
     if extractor.crop_size not in (None, size):
         raise ConfigError(
-            f"{path}.initial_crop_size, maxpool_kernel_size and maxpool_stride make crops of {size}x{size}, but {message.feature_extractor.type} "
-            f"takes {extractor.crop_size}x{extractor.crop_size}; set {2 * extractor.crop_size}, 2 and 2"
+            f"{path}.initial_crop_size, maxpool_kernel_size and maxpool_stride make crops of {size}x{size}, but"
+            f" {message.feature_extractor.type} takes {extractor.crop_size}x{extractor.crop_size}; set"
+            f" {2 * extractor.crop_size}, 2 and 2"
         )
     if message.roi_max_pool:
         return roi.RoiMaxPool(size, extractor.stride)
@@ -164,13 +208,19 @@ def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler 
     """None with a miner, which looks at all proposals."""
     if message.HasField("hard_example_miner"):
         return None
-    return ProposalSampler(message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size")
+    return ProposalSampler(
+        message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size"
+    )
 
 
 def _region_losses(message: faster_rcnn_pb2.FasterRcnn, path: str) -> LossTerms:
     """Softmax where the config names no loss, as in the reference."""
     named = message.second_stage_classification_loss.WhichOneof("classification_loss")
-    classification = losses.classification(message.second_stage_classification_loss, f"{path}.second_stage_classification_loss") if named else None
+    classification = (
+        losses.classification(message.second_stage_classification_loss, f"{path}.second_stage_classification_loss")
+        if named
+        else None
+    )
     weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)
     mines = message.HasField("hard_example_miner")
     return LossTerms(

@@ -1,14 +1,17 @@
 """One assignment to one field of a message: `path=value`, as in files but on one line.
 
     model.ssd.num_classes=3                                    a scalar (strings with or without quotes, enums by name)
-    train_config.optimizer.momentum_optimizer={learning_rate{constant_learning_rate{learning_rate:0.1}}}     a message, replaced as a whole
+    train_config.optimizer.momentum_optimizer={learning_rate{constant_learning_rate{learning_rate:0.1}}}     a message,
+    replaced as a whole
     model.ssd.loss.hard_example_miner=none                     a message, removed
-    train_input_reader.tf_record_input_reader.input_path=[a.record, b.record]     a list, replaced; one value stands for a list of one
+    train_input_reader.tf_record_input_reader.input_path=[a.record, b.record]     a list, replaced; one value stands for
+    a list of one
     train_config.freeze_variables+=FeatureExtractor/           appended
     model.ssd.anchor_generator.ssd_anchor_generator.scales[0]=0.1     one element
     eval_config.super_categories[animal]=cat                   one entry of a map
 
-A repeated message in the middle of a path needs no index while it has one element: eval_input_reader.label_map_path=map.pbtxt.
+A repeated message in the middle of a path needs no index while it has one element:
+    eval_input_reader.label_map_path=map.pbtxt.
 """
 
 from __future__ import annotations
@@ -87,7 +90,10 @@ def _enter(message: Message, part: Part, root: Message) -> Message:
     if field.containing_oneof is not None:
         chosen = message.WhichOneof(field.containing_oneof.name)
         if chosen not in (None, part.name):
-            raise ValueError(f"the config has {chosen} where this names {part.name}; to replace it, first set {part.name}={{...}} as a whole")
+            raise ValueError(
+                f"the config has {chosen} where this names {part.name}; to replace it, first set {part.name}={{...}} as"
+                " a whole"
+            )
     value = getattr(message, part.name)
     if field.is_repeated:
         if part.index is None and len(value) == 0:
@@ -108,7 +114,9 @@ def _index(part: Part, count: int) -> int:
         raise ValueError(f"[{cut(part.index)}] of {part.name} is no index; write a whole number")
     index = int(part.index) if len(part.index) < 10 else count
     if not -count <= index < count:
-        raise ValueError(f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.index)}]; += appends one")
+        raise ValueError(
+            f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.index)}]; += appends one"
+        )
     return index
 
 
@@ -203,7 +211,8 @@ def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:
 
 
 def _fragment(field: FieldDescriptor, value: str, source: str):  # -> the field's value
-    """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the config."""
+    """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the
+    config."""
     fragment = message_factory.GetMessageClass(field.containing_type)()
     text.parse(f"{field.name}: {value}", fragment, source, positions=False)
     if [found.name for found, _ in fragment.ListFields()] not in ([field.name], []):

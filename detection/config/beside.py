@@ -1,7 +1,10 @@
-"""Whether a checkpoint's own config, where it lies beside it, makes another model of its weights than the config that it is used with.
+"""Whether a checkpoint's own config, where it lies beside it, makes another model of its weights than the config that
+it is used with.
 
-Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding: with another value of
-these every weight finds its place, and the detections are wrong. Training writes its config beside its checkpoints, and so do exporters.
+Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding:
+with another value of
+these every weight finds its place, and the detections are wrong. Training writes its config beside its checkpoints, and
+so do exporters.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ from detection.config.walk import join
 from detection.errors import DetectionError
 from detection.protos import pipeline_pb2
 
-NAMES = (".as_run.config", "pipeline.config")  # as a run was started, which is not changed afterwards; as training and exporters write it
+NAMES = (
+    ".as_run.config",
+    "pipeline.config",
+)  # as a run was started, which is not changed afterwards; as training and exporters write it
 # Fields of an Ssd or FasterRcnn message that decide what is computed with the weights.
 _DECIDING = {
     *("feature_extractor", "anchor_generator", "box_coder", "box_predictor", "encode_background_as_zeros"),
@@ -35,7 +41,8 @@ _TRAINING = re.compile(
 
 
 def differences(prefix: str | os.PathLike[str], config: str) -> str:
-    """What the config beside a checkpoint says otherwise, as one sentence; "" if nothing, or if none is there that can be read.
+    """What the config beside a checkpoint says otherwise, as one sentence; "" if nothing, or if none is there that can
+    be read.
 
     Args:
         prefix: of the checkpoint.
@@ -57,11 +64,14 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
     if not found:
         return ""
     more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"{path} beside the checkpoint has other values of what decides about its weights: {', '.join(found[:3])}{more}"
+    return (
+        f"{path} beside the checkpoint has other values of what decides about its weights: {', '.join(found[:3])}{more}"
+    )
 
 
 def _differing(one: Message, other: Message, path: str, fields: set[str] | None = None) -> Iterator[str]:
-    """`path (A there, B here)` of every field whose values differ, whether they are written or left at their defaults."""
+    """`path (A there, B here)` of every field whose values differ, whether they are written or left at their
+    defaults."""
     for field in one.DESCRIPTOR.fields:
         here = join(path, field.name)
         if (fields is not None and field.name not in fields) or _TRAINING.search(here):

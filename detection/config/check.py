@@ -1,4 +1,5 @@
-"""Whether a config that parses also makes sense, and whether this project does what it says: before anything is built, without TensorFlow."""
+"""Whether a config that parses also makes sense, and whether this project does what it says: before anything is built,
+without TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +22,12 @@ _MOST = 100  # problems that are told of one config
 _LONGEST = 60  # characters of a value that are shown
 
 
-def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", check_paths: bool = True, training: bool = True) -> list[str]:
+def check(
+    config: pipeline_pb2.TrainEvalPipelineConfig,
+    source: str = "config",
+    check_paths: bool = True,
+    training: bool = True,
+) -> list[str]:
     """Checks every field that is set, and every number that counts.
 
     Args:
@@ -34,8 +40,10 @@ def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", 
         Warnings, one line each: what is set but has no effect, what is unusual.
 
     Raises:
-        ConfigError: `source: path.of.the.field (value) what is wrong; what to do`. First what is not supported, then what makes no sense, then
-            files that are missing; the first is raised and carries the others (`DetectionError.lines`). DataError: a label map that cannot be used.
+        ConfigError: `source: path.of.the.field (value) what is wrong; what to do`. First what is not supported, then
+            what makes no sense, then
+            files that are missing; the first is raised and carries the others (`DetectionError.lines`). DataError: a
+            label map that cannot be used.
     """
     everything = list(messages(config, enter=_is_read))
     warnings: list[str] = []
@@ -57,7 +65,11 @@ def check(config: pipeline_pb2.TrainEvalPipelineConfig, source: str = "config", 
         faults += missing
         warnings += remarks
     if faults:
-        left_out = [ConfigError(f"{source}: {len(faults) - _MOST} more problems are not listed")] if len(faults) > _MOST else []
+        left_out = (
+            [ConfigError(f"{source}: {len(faults) - _MOST} more problems are not listed")]
+            if len(faults) > _MOST
+            else []
+        )
         raise together([*faults[:_MOST], *left_out])
     return warnings
 
@@ -68,7 +80,8 @@ def _is_read(field: FieldDescriptor) -> bool:
 
 
 def _supported(message: Message, path: str) -> Iterator[tuple[bool, str]]:
-    """(True, sentence) on each field of one message that nobody reads, (False, sentence) on each that changes nothing."""
+    """(True, sentence) on each field of one message that nobody reads, (False, sentence) on each that changes
+    nothing."""
     name = message_name(message.DESCRIPTOR)
     for field, value in message.ListFields():
         key, here = f"{name}.{field.name}", join(path, field.name)
@@ -97,7 +110,9 @@ def _unsupported_values(key: str, here: str, field: FieldDescriptor, value: obje
 def _alternatives(field: FieldDescriptor, name: str) -> str:
     """The members of the same oneof that are honoured."""
     group = field.containing_oneof
-    honoured = [member.name for member in group.fields if member.name in HONOURED.get(name, ())] if group is not None else []
+    honoured = (
+        [member.name for member in group.fields if member.name in HONOURED.get(name, ())] if group is not None else []
+    )
     return f"use {'one of ' * (len(honoured) > 2)}{', '.join(honoured)}" if honoured else "remove it"
 
 
@@ -106,7 +121,9 @@ def _shown(field: FieldDescriptor, value: object) -> str:
     if field.is_repeated and not isinstance(value, str | bytes | int | float):
         return f"{len(value)} value{'s' * (len(value) != 1)}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-        return next((name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value), str(value))
+        return next(
+            (name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value), str(value)
+        )
     if isinstance(value, bool):
         return str(value).lower()
     shown = repr(value) if isinstance(value, str | bytes) else rules.short(value)
@@ -139,6 +156,11 @@ def _example(field: FieldDescriptor) -> str:
         known = VALUES.get(f"{message_name(field.containing_type)}.{field.name}", ())
         return f"set it, for example to '{known[0]}'" if known else "set it"
     inner = message_name(field.message_type)
-    choices = [member.name for group in field.message_type.oneofs for member in group.fields if member.name in HONOURED.get(inner, ())]
+    choices = [
+        member.name
+        for group in field.message_type.oneofs
+        for member in group.fields
+        if member.name in HONOURED.get(inner, ())
+    ]
     first = (*ranges.REQUIRED.get(inner, ()), *choices)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"

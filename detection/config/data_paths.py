@@ -1,6 +1,8 @@
-"""Whether the files that a config names are there, and whether label maps and the model agree: found out at the start, not an hour into it.
+"""Whether the files that a config names are there, and whether label maps and the model agree: found out at the start,
+not an hour into it.
 
-A label map with an id above num_classes is an error, as such boxes would have no column to be learnt in (the OD API drops those classes with
+A label map with an id above num_classes is an error, as such boxes would have no column to be learnt in (the OD API
+drops those classes with
 a warning); classes of the model without an entry in the label map are allowed, with a warning.
 """
 
@@ -18,8 +20,11 @@ from detection.protos import input_reader_pb2, pipeline_pb2
 _UNREADABLE = ("http://", "https://", "ftp://")
 
 
-def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) -> tuple[list[DetectionError], list[str]]:
-    """Errors and warnings: ConfigErrors, naming the field, for what is missing, DataErrors for label maps that cannot be used."""
+def check_data_paths(
+    config: pipeline_pb2.TrainEvalPipelineConfig, source: str
+) -> tuple[list[DetectionError], list[str]]:
+    """Errors and warnings: ConfigErrors, naming the field, for what is missing, DataErrors for label maps that cannot
+    be used."""
     faults: list[DetectionError] = []
     warnings: list[str] = []
     maps: list[tuple[str, label_map.LabelMap]] = []
@@ -29,7 +34,11 @@ def check_data_paths(config: pipeline_pb2.TrainEvalPipelineConfig, source: str) 
         if reader.label_map_path and not is_remote(reader.label_map_path):
             if not os.path.isfile(reader.label_map_path):
                 what = "is a folder" if os.path.isdir(reader.label_map_path) else "no such file"
-                advice = "name the file in it" if os.path.isdir(reader.label_map_path) else hint(reader.label_map_path, field)
+                advice = (
+                    "name the file in it"
+                    if os.path.isdir(reader.label_map_path)
+                    else hint(reader.label_map_path, field)
+                )
                 faults.append(ConfigError(f"{source}: {field} ({reader.label_map_path!r}): {what}; {advice}"))
                 continue
             try:
@@ -65,7 +74,9 @@ def _missing_records(path: str, reader: input_reader_pb2.InputReader) -> Iterato
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
     else:
         for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
-            yield from _missing(f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else ""), pattern, "train.record-*")
+            yield from _missing(
+                f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else ""), pattern, "train.record-*"
+            )
     for index, pattern in enumerate(reader.proposals_path):
         yield from _missing(f"{path}.proposals_path[{index}]", pattern, "*.npz")
 
@@ -77,16 +88,23 @@ def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
     if is_remote(pattern):
         return
     found = expand(pattern)
-    yield from (f"{field} ({pattern!r}) names {path!r}, a device or pipe; name files" for path in found if is_special(path))
+    yield from (
+        f"{field} ({pattern!r}) names {path!r}, a device or pipe; name files" for path in found if is_special(path)
+    )
     if any(not os.path.isdir(path) for path in found):
         return
     if found:
-        yield f"{field} ({pattern!r}) matches no file but {'a folder' if len(found) == 1 else 'folders'}; write {os.path.join(pattern, example)!r}"
+        yield (
+            f"{field} ({pattern!r}) matches no file but {'a folder' if len(found) == 1 else 'folders'}; write"
+            f" {os.path.join(pattern, example)!r}"
+        )
     else:
         yield f"{field} ({pattern!r}) matches no file; {hint(pattern, field)}"
 
 
-def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, field: str, loaded: label_map.LabelMap) -> tuple[str, str]:
+def _agree_with_model(
+    config: pipeline_pb2.TrainEvalPipelineConfig, field: str, loaded: label_map.LabelMap
+) -> tuple[str, str]:
     """(fault, warning), each empty where there is none."""
     kind = config.model.WhichOneof("model")
     chosen = getattr(config.model, kind) if kind else None
@@ -98,19 +116,33 @@ def _agree_with_model(config: pipeline_pb2.TrainEvalPipelineConfig, field: str, 
         which = f"the largest id, {last.id} ({last.name!r}), of {field} ({loaded.path})"
         return f"{place} is less than {which}; set num_classes to {last.id}", ""
     if loaded.max_id < classes:
-        return "", f"{place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above it are never learnt"
+        return (
+            "",
+            (
+                f"{place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above"
+                " it are never learnt"
+            ),
+        )
     return "", ""
 
 
 def _checkpoint_fault(path: str) -> str:
-    """What is wrong with a prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that holds one; empty if nothing."""
+    """What is wrong with a prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that
+    holds one; empty if nothing."""
     field = "train_config.fine_tune_checkpoint"
     if is_remote(path):
-        return f"{field} ({path!r}) cannot be read from the web; download it" if path.lower().startswith(_UNREADABLE) else ""
+        return (
+            f"{field} ({path!r}) cannot be read from the web; download it"
+            if path.lower().startswith(_UNREADABLE)
+            else ""
+        )
     if os.path.isdir(path):
         if _indices(path):
             return ""
-        return f"{field} ({path!r}) is a folder without a checkpoint; name the files' common beginning, as in model.ckpt-1000"
+        return (
+            f"{field} ({path!r}) is a folder without a checkpoint; name the files' common beginning, as in"
+            " model.ckpt-1000"
+        )
     if os.path.isfile(f"{path}.index") or os.path.isfile(path):
         return ""
     near = [found.removesuffix(".index") for found in _indices(os.path.dirname(path) or ".")]
@@ -124,4 +156,8 @@ def _indices(folder: str) -> list[str]:
         names = os.listdir(folder)
     except (OSError, ValueError):
         return []
-    return [name if folder == "." else os.path.join(folder, name) for name in sorted(names) if name.endswith(".index") and not name.startswith(".")]
+    return [
+        name if folder == "." else os.path.join(folder, name)
+        for name in sorted(names)
+        if name.endswith(".index") and not name.startswith(".")
+    ]

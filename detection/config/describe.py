@@ -28,29 +28,51 @@ def _ssd_rows(model: Message) -> list[Row]:
     loss = model.loss
     losses = [f"{short(loss.classification_weight)} x {chosen(loss.classification_loss)}"]
     losses.append(f"{short(loss.localization_weight)} x {chosen(loss.localization_loss)}")
-    losses += [f"{name} ({fields(getattr(loss, name))})" for name in ("hard_example_miner", "random_example_sampler") if loss.HasField(name)]
+    losses += [
+        f"{name} ({fields(getattr(loss, name))})"
+        for name in ("hard_example_miner", "random_example_sampler")
+        if loss.HasField(name)
+    ]
     return [("loss", " + ".join(losses)), ("detections", _suppression(model.post_processing))]
 
 
 def _two_stage_rows(model: Message, kind: str) -> list[Row]:
     given = kind == "fast_rcnn"
-    found = f"at most {model.first_stage_max_proposals} an image, IoU up to {short(model.first_stage_nms_iou_threshold)}"
+    found = (
+        f"at most {model.first_stage_max_proposals} an image, IoU up to {short(model.first_stage_nms_iou_threshold)}"
+    )
     rows = [("proposals", "given with the images" if given else found)]
     if model.number_of_stages == 1 and not given:
         return [*rows, ("detections", "the proposals")]
     position_sensitive = model.second_stage_box_predictor.HasField("rfcn_box_predictor")
-    op = "position-sensitive crop (R-FCN)" if position_sensitive else "RoI max pooling" if model.roi_max_pool else "crop and resize"
-    named = chosen(model.second_stage_classification_loss) if model.HasField("second_stage_classification_loss") else "weighted_softmax"
+    op = (
+        "position-sensitive crop (R-FCN)"
+        if position_sensitive
+        else "RoI max pooling"
+        if model.roi_max_pool
+        else "crop and resize"
+    )
+    named = (
+        chosen(model.second_stage_classification_loss)
+        if model.HasField("second_stage_classification_loss")
+        else "weighted_softmax"
+    )
     losses = f"{short(model.second_stage_classification_loss_weight)} x {named} + "
     losses += f"{short(model.second_stage_localization_loss_weight)} x weighted_smooth_l1 of the regions"
     if not given:
-        losses += f" + {short(model.first_stage_objectness_loss_weight)} x objectness + {short(model.first_stage_localization_loss_weight)} x "
+        losses += (
+            f" + {short(model.first_stage_objectness_loss_weight)} x objectness +"
+            f" {short(model.first_stage_localization_loss_weight)} x "
+        )
         losses += "weighted_smooth_l1 of the proposals"
     mines = model.HasField("hard_example_miner")
     sampled = f"mined ({fields(model.hard_example_miner)})" if mines else f"{model.second_stage_batch_size} an image"
     return [
         *rows,
-        ("regions", f"{op}; {sampled} in training, {short(model.second_stage_balance_fraction)} of them objects at most"),
+        (
+            "regions",
+            f"{op}; {sampled} in training, {short(model.second_stage_balance_fraction)} of them objects at most",
+        ),
         ("loss", losses),
         ("detections", _suppression(model.second_stage_post_processing)),
     ]
@@ -60,9 +82,9 @@ def _suppression(message: Message) -> str:
     suppression = message.batch_non_max_suppression
     converter = message.DESCRIPTOR.fields_by_name["score_converter"]
     return (
-        f"{converter.enum_type.values_by_number[message.score_converter].name} scores above {short(suppression.score_threshold)}, "
-        f"IoU up to {short(suppression.iou_threshold)}, at most {suppression.max_detections_per_class} a class and "
-        f"{suppression.max_total_detections} an image"
+        f"{converter.enum_type.values_by_number[message.score_converter].name} scores above"
+        f" {short(suppression.score_threshold)}, IoU up to {short(suppression.iou_threshold)}, at most"
+        f" {suppression.max_detections_per_class} a class and {suppression.max_total_detections} an image"
     )
 
 
@@ -74,7 +96,11 @@ def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
     steps = _count(train.num_steps, "step", "steps") if train.num_steps else "steps without end"
     kind = train.optimizer.WhichOneof("optimizer")
     optimizer = getattr(train.optimizer, kind)
-    clip = f", gradients clipped to a norm of {short(train.gradient_clipping_by_norm)}" if train.gradient_clipping_by_norm else ""
+    clip = (
+        f", gradients clipped to a norm of {short(train.gradient_clipping_by_norm)}"
+        if train.gradient_clipping_by_norm
+        else ""
+    )
     start = "random weights"
     if train.fine_tune_checkpoint:
         how = train.fine_tune_checkpoint_type or ("detection" if train.from_detection_checkpoint else "classification")
@@ -104,12 +130,16 @@ def _reader(reader: input_reader_pb2.InputReader) -> str:
     paths = ", ".join(reader.tf_record_input_reader.input_path) or "no files"
     said = [f"label map {reader.label_map_path}" if reader.label_map_path else "no label map"]
     if (reader.proposals_path or reader.HasField("max_number_of_proposals")) and reader.max_number_of_proposals:
-        said.append(f"at most {reader.max_number_of_proposals} proposals an image from {', '.join(reader.proposals_path) or 'the records'}")
+        said.append(
+            f"at most {reader.max_number_of_proposals} proposals an image from"
+            f" {', '.join(reader.proposals_path) or 'the records'}"
+        )
     return f"{paths} ({', '.join(said)})"
 
 
 def chosen(message: Message) -> str:
-    """The member of a message's oneof and its fields: `exponential_decay_learning_rate (initial_learning_rate 0.004, ...)`."""
+    """The member of a message's oneof and its fields: `exponential_decay_learning_rate (initial_learning_rate 0.004,
+    ...)`."""
     kind = message.WhichOneof(message.DESCRIPTOR.oneofs[0].name)
     inner = getattr(message, kind) if kind else None
     if not isinstance(inner, Message):
@@ -119,7 +149,8 @@ def chosen(message: Message) -> str:
 
 
 def fields(message: Message) -> str:
-    """`name value, name value` of all scalars that count, defaults included; of lists, those that are set; of messages, how many."""
+    """`name value, name value` of all scalars that count, defaults included; of lists, those that are set; of messages,
+    how many."""
     said = []
     for field in message.DESCRIPTOR.fields:
         if f"{message_name(message.DESCRIPTOR)}.{field.name}" in NO_EFFECT:

@@ -1,4 +1,5 @@
-"""What tells one detector from another, in a few words each: the columns of the survey's Table 3, and the input's size."""
+"""What tells one detector from another, in a few words each: the columns of the survey's Table 3, and the input's
+size."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def of(model: Message) -> dict[str, str]:
-    """Of a message DetectionModel: meta_architecture, feature_extractor, resolution, output_stride, loss_ratio (location to classification) and
+    """Of a message DetectionModel: meta_architecture, feature_extractor, resolution, output_stride, loss_ratio
+    (location to classification) and
     location_loss. What the config does not say is left out; so is the stride of an SSD, which reads maps of several."""
     kind = model.WhichOneof("model")
     detector = getattr(model, kind or "", None)
@@ -27,15 +29,24 @@ def of(model: Message) -> dict[str, str]:
     extractor = detector.feature_extractor.type
     for prefix in _PREFIXES:
         extractor = extractor.removeprefix(prefix)
-    said = {"meta_architecture": kind, "feature_extractor": extractor, "resolution": _resolution(detector.image_resizer)}
+    said = {
+        "meta_architecture": kind,
+        "feature_extractor": extractor,
+        "resolution": _resolution(detector.image_resizer),
+    }
     if kind == "ssd":
         weights = detector.loss.localization_weight, detector.loss.classification_weight
-        said["location_loss"] = (detector.loss.localization_loss.WhichOneof("localization_loss") or "").removeprefix("weighted_")
+        said["location_loss"] = (detector.loss.localization_loss.WhichOneof("localization_loss") or "").removeprefix(
+            "weighted_"
+        )
     else:
         if kind == "faster_rcnn" and detector.second_stage_box_predictor.HasField("rfcn_box_predictor"):
             said["meta_architecture"] = "rfcn"
         weights = detector.second_stage_localization_loss_weight, detector.second_stage_classification_loss_weight
-        said |= {"output_stride": str(detector.feature_extractor.first_stage_features_stride), "location_loss": "smooth_l1"}
+        said |= {
+            "output_stride": str(detector.feature_extractor.first_stage_features_stride),
+            "location_loss": "smooth_l1",
+        }
     said["loss_ratio"] = ":".join(short(weight) for weight in weights)
     return {name: value for name, value in said.items() if value}
 

@@ -28,7 +28,8 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
     """Reads a pipeline config, in text form (UTF-8, with or without byte order mark) or binary form.
 
     Raises:
-        ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the values make sense is `check`'s.
+        ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the
+            values make sense is `check`'s.
     """
     path = os.fsdecode(path)
     try:
@@ -63,13 +64,17 @@ def _read(path: str) -> bytes:
     with open(descriptor, "rb", buffering=0) as stream:
         while sum(map(len, parts)) <= _MAX_BYTES:
             if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PATIENCE)[0]:
-                raise ConfigError(f"{path}: is a pipe into which nothing was written for {_PATIENCE} seconds; name a file")
+                raise ConfigError(
+                    f"{path}: is a pipe into which nothing was written for {_PATIENCE} seconds; name a file"
+                )
             part = stream.read(_MAX_BYTES + 1)
             if not part:
                 return b"".join(parts)
             parts.append(part)
     size = os.path.getsize(path) if stat.S_ISREG(kind) else 0
-    raise ConfigError(f"{path}: {max(size, _MAX_BYTES + 1):,} bytes; a pipeline config has a few thousand, so this is another file")
+    raise ConfigError(
+        f"{path}: {max(size, _MAX_BYTES + 1):,} bytes; a pipeline config has a few thousand, so this is another file"
+    )
 
 
 def to_text(config: Message) -> str:
@@ -100,17 +105,22 @@ def _decode(path: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        raise ConfigError(f"{path}:{line}:{column}: byte 0x{data[error.start]:02x} is not UTF-8; save the config as UTF-8 text") from None
+        raise ConfigError(
+            f"{path}:{line}:{column}: byte 0x{data[error.start]:02x} is not UTF-8; save the config as UTF-8 text"
+        ) from None
 
 
 def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | None:
-    """The message; None where `data` is rather text with a stray control character, which the text parser can point at."""
+    """The message; None where `data` is rather text with a stray control character, which the text parser can point
+    at."""
     try:
         message = pipeline_pb2.TrainEvalPipelineConfig.FromString(data)
         _refuse_unknown(path, message, "")
         return message
     except DecodeError:
-        error = ConfigError(f"{path}: neither a text nor a binary TrainEvalPipelineConfig; is it really a pipeline config?")
+        error = ConfigError(
+            f"{path}: neither a text nor a binary TrainEvalPipelineConfig; is it really a pipeline config?"
+        )
     except ConfigError as unknown:
         error = unknown
     if _controls(data) * 20 < len(data):
@@ -123,10 +133,17 @@ def _refuse_unknown(path: str, message: Message, where: str) -> None:
     for unknown in unknown_fields.UnknownFieldSet(message):
         name, number = message_name(message.DESCRIPTOR), unknown.field_number
         if (name, number) == ("SsdFeatureExtractor", 6):
-            logging.warning("%s: %s.batch_norm_trainable is ignored: %s", path, where, legacy.DROPPED[name, "batch_norm_trainable"][0])
+            logging.warning(
+                "%s: %s.batch_norm_trainable is ignored: %s",
+                path,
+                where,
+                legacy.DROPPED[name, "batch_norm_trainable"][0],
+            )
             continue
         place = where or "the top level"
-        raise ConfigError(f"{path}: {place} holds field number {number}, which {name} does not have; is it really a pipeline config?")
+        raise ConfigError(
+            f"{path}: {place} holds field number {number}, which {name} does not have; is it really a pipeline config?"
+        )
     for field, value in message.ListFields():
         if not is_message(field) or field.message_type.GetOptions().map_entry:
             continue

@@ -2,8 +2,10 @@
 
     item { name: "/m/01g317"  id: 1  display_name: "person" }
 
-Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is accepted only under that
-name, and is left out of everything returned here. An item without a name is called by its display_name. Records mean a class by either text;
+Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is
+accepted only under that
+name, and is left out of everything returned here. An item without a name is called by its display_name. Records mean a
+class by either text;
 people read the display_name where there is one (`Category.shown`). The text form is tried first, then the binary one.
 """
 
@@ -33,7 +35,8 @@ _MISREMEMBERED = {
     **dict.fromkeys(("label", "class", "text", "class_name"), "name"),
     **dict.fromkeys(("label_id", "class_id", "value"), "id"),
 }
-# One alternative per kind of token of the text form; comments and strings come first so that nothing inside them counts.
+# One alternative per kind of token of the text form; comments and strings come first so that nothing inside them
+# counts.
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>]|[A-Za-z_]\w*|\n""")
 
 
@@ -61,14 +64,17 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
         path: a text or binary StringIntLabelMap.
 
     Raises:
-        PathError: there is no such file, or it may not be read. DataError: what it says cannot be used; it carries all faults, each with file,
+        PathError: there is no such file, or it may not be read. DataError: what it says cannot be used; it carries all
+            faults, each with file,
             line (of the text form) and item.
     """
     path = os.fspath(path)
     try:
         data = read_bytes(path)
     except OSError as error:
-        raise PathError(f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path") from error
+        raise PathError(
+            f"{path}: cannot read the label map: {error.strerror or error}; check label_map_path"
+        ) from error
     message, lines = _parse(path, data)
     items = [_Item(f"{path}:{line}", item) for item, line in zip(message.item, lines, strict=True)]
     kept = _check(path, items)
@@ -89,16 +95,26 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
         path: the file; its folder is made when absent.
         names: the classes, which get the ids 1, 2, ... in this order; or a mapping from name to id.
     """
-    names = list(names.items()) if isinstance(names, Mapping) else [(name, label) for label, name in enumerate(names, start=1)]
+    names = (
+        list(names.items())
+        if isinstance(names, Mapping)
+        else [(name, label) for label, name in enumerate(names, start=1)]
+    )
     distinct = {name for name, _ in names if name}, {label for _, label in names if label > 0}
     if not names or any(len(values) != len(names) for values in distinct):
-        raise DataError(f"{os.fspath(path)}: a label map needs one or more names, all different, none empty, with different ids from 1; got {names}")
+        raise DataError(
+            f"{os.fspath(path)}: a label map needs one or more names, all different, none empty, with different ids"
+            f" from 1; got {names}"
+        )
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, to_text(Category(label, name) for name, label in sorted(names, key=lambda pair: pair[1])))
     except OSError as error:
-        raise PathError(f"{target}: cannot write the label map: {error.strerror or error}; check the folder and the space left in it") from error
+        raise PathError(
+            f"{target}: cannot write the label map: {error.strerror or error}; check the folder and the space left"
+            " in it"
+        ) from error
 
 
 def to_text(categories: Iterable[Category]) -> str:
@@ -136,7 +152,10 @@ class _Item:
         if self.id < 0:
             return "negative id; ids start at 1"
         if self.id == 0 and _BACKGROUND not in (self.name, self.display_name):
-            return f"id 0 is reserved for {_BACKGROUND!r}; number the classes from 1, and leave out an item that stands for no object"
+            return (
+                f"id 0 is reserved for {_BACKGROUND!r}; number the classes from 1, and leave out an item that stands"
+                " for no object"
+            )
         return ""
 
 
@@ -168,7 +187,9 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
         if item.display_name and (known := by_display_name.setdefault(item.display_name, item)) is not item:
             _warn_of_same_display_name(item, known)
     if faults:
-        more = [f"{path}: {len(faults) - _MOST_FAULTS} more faults are not listed"] if len(faults) > _MOST_FAULTS else []
+        more = (
+            [f"{path}: {len(faults) - _MOST_FAULTS} more faults are not listed"] if len(faults) > _MOST_FAULTS else []
+        )
         raise together([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
     if not by_id:
         raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
@@ -187,7 +208,10 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
         message = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap())
         return message, [str(line) for line in _item_lines(text)]
     except UnicodeDecodeError as error:
-        text_error = f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8 text"
+        text_error = (
+            f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8"
+            " text"
+        )
     except text_format.ParseError as error:
         text_error = _explain(path, text, error)
     try:
@@ -201,7 +225,8 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
 
 
 def _item_lines(text: str) -> list[int]:
-    """Line of each top-level `item`, in order: text_format does not tell, and errors about meaning should name a line too."""
+    """Line of each top-level `item`, in order: text_format does not tell, and errors about meaning should name a line
+    too."""
     lines, line, depth = [], 1, 0
     for token in _TOKEN.findall(text):
         if token == "\n":

@@ -1,6 +1,8 @@
-"""What the schema once called otherwise: configs of 2017 and 2018 hold fields that were renamed, moved, retyped or dropped since.
+"""What the schema once called otherwise: configs of 2017 and 2018 hold fields that were renamed, moved, retyped or
+dropped since.
 
-Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and column in a later error is the
+Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and
+column in a later error is the
 one of the user's file. Anything not listed here stays an error.
 """
 
@@ -34,8 +36,14 @@ NOW_INTEGER = {
 }
 # (message, old field) -> (reason, the values for which dropping it changes nothing; None for all)
 DROPPED = {
-    ("SsdFeatureExtractor", "batch_norm_trainable"): ("it left the schema in 2018; conv_hyperparams.batch_norm.train says it now", None),
-    ("InputReader", "prefetch_buffer_size"): ("it left the schema in 2018; batches are prefetched by num_prefetch_batches", None),
+    ("SsdFeatureExtractor", "batch_norm_trainable"): (
+        "it left the schema in 2018; conv_hyperparams.batch_norm.train says it now",
+        None,
+    ),
+    ("InputReader", "prefetch_buffer_size"): (
+        "it left the schema in 2018; batches are prefetched by num_prefetch_batches",
+        None,
+    ),
     ("Ssd", "weight_regression_loss_by_score"): ("it left the schema in 2018", _NO),
 }
 
@@ -62,8 +70,14 @@ REMOVED = {
     ("Ssd", "weight_regression_loss_by_score"): "it left the schema in 2018 and has no successor; remove it",
     ("ConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
     ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
-    ("CalibrationConfig", "label_function_approximations"): "it left the schema in 2019; use class_id_function_approximations",
-    ("CalibrationConfig", "label_sigmoid_calibrations"): "it left the schema in 2019; use class_id_sigmoid_calibrations",
+    (
+        "CalibrationConfig",
+        "label_function_approximations",
+    ): "it left the schema in 2019; use class_id_function_approximations",
+    (
+        "CalibrationConfig",
+        "label_sigmoid_calibrations",
+    ): "it left the schema in 2019; use class_id_sigmoid_calibrations",
 }
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
@@ -81,7 +95,8 @@ class Move(NamedTuple):
 
 
 def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
-    """Returns `text`, as long as before, without what the schema no longer knows; what is to be set afterwards; a remark (offset, sentence) on each
+    """Returns `text`, as long as before, without what the schema no longer knows; what is to be set afterwards; a
+    remark (offset, sentence) on each
     edit, the first few of each kind."""
     moves: dict[tuple[str, str], tuple[Entry, str, str, list[str]]] = {}
     edits = _Edits(text)
@@ -114,11 +129,16 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
                 edits.remark(entry, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
             _, _, _, parts = moves.setdefault((entry.path, entry.name), (entry, path, moved.name, []))
             parts.append(f"{moved.name}{written}")  # A list may be written as several fields.
-    return edits.text(), [Move(entry, path, name, " ".join(parts)) for entry, path, name, parts in moves.values()], edits.remarks
+    return (
+        edits.text(),
+        [Move(entry, path, name, " ".join(parts)) for entry, path, name, parts in moves.values()],
+        edits.remarks,
+    )
 
 
 def after_binary(config: Message) -> None:
-    """Old binary configs: field 1 of FasterRcnn was `first_stage_only`; true reads as one stage, but false as none instead of two."""
+    """Old binary configs: field 1 of FasterRcnn was `first_stage_only`; true reads as one stage, but false as none
+    instead of two."""
     for faster_rcnn in _faster_rcnns(config):
         if faster_rcnn.HasField("number_of_stages") and faster_rcnn.number_of_stages == 0:
             faster_rcnn.number_of_stages = 2
@@ -138,7 +158,11 @@ def rename_metrics(config: Message, warn: Callable[[str], None]) -> None:
 
 def _faster_rcnns(config: Message) -> list[Message]:
     model = config.model if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) else config
-    return [model.faster_rcnn] if isinstance(model, model_pb2.DetectionModel) and model.WhichOneof("model") == "faster_rcnn" else []
+    return (
+        [model.faster_rcnn]
+        if isinstance(model, model_pb2.DetectionModel) and model.WhichOneof("model") == "faster_rcnn"
+        else []
+    )
 
 
 def _whole(value: str) -> str:
@@ -147,7 +171,11 @@ def _whole(value: str) -> str:
         number = float(value)
     except ValueError:
         return ""
-    return str(int(number)) if "." in value and number.is_integer() and abs(number) < 2**32 and len(str(int(number))) <= len(value) else ""
+    return (
+        str(int(number))
+        if "." in value and number.is_integer() and abs(number) < 2**32 and len(str(int(number))) <= len(value)
+        else ""
+    )
 
 
 class _Edits:
@@ -162,7 +190,10 @@ class _Edits:
         """Puts `new`, which is no longer than text[start:end], in its place and keeps length and line breaks."""
         assert len(new) <= end - start, f"{new!r} is longer than {self._text[start:end]!r}"
         self._characters = self._characters or list(self._text)
-        self._characters[start:end] = [*new, *("\n" if character == "\n" else " " for character in self._text[start + len(new) : end])]
+        self._characters[start:end] = [
+            *new,
+            *("\n" if character == "\n" else " " for character in self._text[start + len(new) : end]),
+        ]
 
     def remark(self, entry: Entry, sentence: str) -> None:
         self._counts[entry.name] += 1

@@ -1,7 +1,9 @@
-"""How large a config may make things. What is beyond is refused before anything of that size exists, naming the field: a typing error of three
+"""How large a config may make things. What is beyond is refused before anything of that size exists, naming the field:
+a typing error of three
 zeros would otherwise fill the memory first and say something about a tensor then.
 
-The limits lie far above what detectors are built with. LIMITS bounds single fields; the functions below bound what several fields make together:
+The limits lie far above what detectors are built with. LIMITS bounds single fields; the functions below bound what
+several fields make together:
 pixels of an image and of a batch, anchors, weights of the layers whose width the config decides.
 """
 
@@ -60,7 +62,9 @@ LIMITS: dict[str, dict[str, Limit]] = {
     "SsdFeatureExtractor": {
         "depth_multiplier": _MULTIPLIER,
         "min_depth": _MIN_DEPTH,
-        "num_layers": Limit(20, "each further map has half the side of the one before it, so the last ones would be single cells"),
+        "num_layers": Limit(
+            20, "each further map has half the side of the one before it, so the last ones would be single cells"
+        ),
         "pad_to_multiple": Limit(1024, "even the smallest image is padded to it, in pixels"),
     },
     "FasterRcnnFeatureExtractor": {"depth_multiplier": _MULTIPLIER, "min_depth": _MIN_DEPTH},
@@ -102,14 +106,22 @@ LIMITS: dict[str, dict[str, Limit]] = {
     "RandomImageScale": {"max_scale_ratio": Limit(100, "sides of images grow by it")},
     "ResizeImage": {"new_height": _SIDE, "new_width": _SIDE},
     "RandomResizeMethod": {"target_height": _SIDE, "target_width": _SIDE},
-    "RandomPadImage": dict.fromkeys(("min_image_height", "min_image_width", "max_image_height", "max_image_width"), _SIDE),
+    "RandomPadImage": dict.fromkeys(
+        ("min_image_height", "min_image_width", "max_image_height", "max_image_width"), _SIDE
+    ),
     "RandomAbsolutePadImage": {"max_height_padding": _SIDE, "max_width_padding": _SIDE},
     "RandomSquareCropByScale": {"max_border": _SIDE, "num_scales": Limit(100_000, "so many sizes are drawn from")},
-    "RandomScaleCropAndPadToSquare": {"output_size": Limit(10_000, "images get this side"), "scale_max": Limit(100, "sides of images grow by it")},
+    "RandomScaleCropAndPadToSquare": {
+        "output_size": Limit(10_000, "images get this side"),
+        "scale_max": Limit(100, "sides of images grow by it"),
+    },
     "RandomBlackPatches": {"max_black_patches": Limit(10_000, "patches are drawn one after the other")},
     **dict.fromkeys(
         ("RandomCropPadImage", "SSDRandomCropPadOperation", "SSDRandomCropPadFixedAspectRatio"),
-        {"max_padded_size_ratio": Limit(100, "sides of images grow by it"), "min_padded_size_ratio": Limit(100, "sides of images grow by it")},
+        {
+            "max_padded_size_ratio": Limit(100, "sides of images grow by it"),
+            "min_padded_size_ratio": Limit(100, "sides of images grow by it"),
+        },
     ),
 }
 
@@ -125,32 +137,49 @@ def too_large(message: Message, path: str, name: str) -> Iterator[str]:
 def _fields(message: Message, path: str, name: str) -> Iterator[str]:
     for field, limit in LIMITS.get(name, {}).items():
         value = getattr(message, field)
-        numbers = [(field, value)] if isinstance(value, int | float) else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
+        numbers = (
+            [(field, value)]
+            if isinstance(value, int | float)
+            else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
+        )
         for place, number in numbers:
             if math.isfinite(number) and number > limit.high:
                 yield f"{join(path, place)} ({short(number)}) is more than {limit.high:,}: {limit.reason}"
 
 
 def _ssd(message: Message, path: str) -> Iterator[str]:
-    faults = list(_anchors(message.anchor_generator, f"{path}.anchor_generator", _pixels(message.image_resizer), message.image_resizer))
+    faults = list(
+        _anchors(
+            message.anchor_generator, f"{path}.anchor_generator", _pixels(message.image_resizer), message.image_resizer
+        )
+    )
     yield from faults
     if faults:
         return
     predictor = message.box_predictor.convolutional_box_predictor
     maps = _per_cell(message.anchor_generator)
-    depth = min(predictor.max_depth, TYPICAL_DEPTH) if predictor.max_depth > 0 and predictor.num_layers_before_predictor > 0 else TYPICAL_DEPTH // 2
+    depth = (
+        min(predictor.max_depth, TYPICAL_DEPTH)
+        if predictor.max_depth > 0 and predictor.num_layers_before_predictor > 0
+        else TYPICAL_DEPTH // 2
+    )
     kernel = 1 if predictor.use_depthwise else max(predictor.kernel_size, 1) ** 2
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
     if numbers > MAX_WEIGHTS or max(maps, default=0) * numbers > MAX_LAYER * sum(maps):
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's kernel_size ({predictor.kernel_size}) "
-            f"makes predictors of about {numbers:,} weights, more than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
+            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's"
+            f" kernel_size ({predictor.kernel_size}) makes predictors of about {numbers:,} weights, more than"
+            f" {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
         )
-    inner = predictor.num_layers_before_predictor * max(predictor.min_depth, min(predictor.max_depth or TYPICAL_DEPTH, TYPICAL_DEPTH)) ** 2
+    inner = (
+        predictor.num_layers_before_predictor
+        * max(predictor.min_depth, min(predictor.max_depth or TYPICAL_DEPTH, TYPICAL_DEPTH)) ** 2
+    )
     if inner * len(maps) > MAX_WEIGHTS:
         yield (
-            f"{path}.box_predictor.convolutional_box_predictor.num_layers_before_predictor ({predictor.num_layers_before_predictor}) of min_depth "
-            f"({predictor.min_depth}) makes about {inner * len(maps):,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+            f"{path}.box_predictor.convolutional_box_predictor.num_layers_before_predictor"
+            f" ({predictor.num_layers_before_predictor}) of min_depth ({predictor.min_depth}) makes about"
+            f" {inner * len(maps):,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
         )
 
 
@@ -158,12 +187,19 @@ def _two_stage(message: Message, path: str) -> Iterator[str]:
     faults = []
     if not path.endswith("fast_rcnn"):
         anchors = f"{path}.first_stage_anchor_generator"
-        faults = list(_anchors(message.first_stage_anchor_generator, anchors, _pixels(message.image_resizer), message.image_resizer))
-        numbers = message.first_stage_box_predictor_depth * message.first_stage_box_predictor_kernel_size**2 * TYPICAL_DEPTH
+        faults = list(
+            _anchors(
+                message.first_stage_anchor_generator, anchors, _pixels(message.image_resizer), message.image_resizer
+            )
+        )
+        numbers = (
+            message.first_stage_box_predictor_depth * message.first_stage_box_predictor_kernel_size**2 * TYPICAL_DEPTH
+        )
         if numbers > MAX_LAYER:
             faults.append(
-                f"{path}.first_stage_box_predictor_depth ({message.first_stage_box_predictor_depth}) and first_stage_box_predictor_kernel_size "
-                f"({message.first_stage_box_predictor_kernel_size}) make a layer of about {numbers:,} weights, more than {MAX_LAYER:,}; lower one"
+                f"{path}.first_stage_box_predictor_depth ({message.first_stage_box_predictor_depth}) and"
+                f" first_stage_box_predictor_kernel_size ({message.first_stage_box_predictor_kernel_size}) make a layer"
+                f" of about {numbers:,} weights, more than {MAX_LAYER:,}; lower one"
             )
     yield from faults
     rfcn, classes = message.second_stage_box_predictor.rfcn_box_predictor, max(message.num_classes, 0)
@@ -171,20 +207,28 @@ def _two_stage(message: Message, path: str) -> Iterator[str]:
     width = rfcn.depth * rfcn.num_spatial_bins_height * rfcn.num_spatial_bins_width if whole else 2 * TYPICAL_DEPTH
     numbers = width * 4 * (classes + 1)
     if numbers > MAX_LAYER:
-        more = f", depth ({rfcn.depth}) and {rfcn.num_spatial_bins_height} x {rfcn.num_spatial_bins_width} bins" if whole else ""
+        more = (
+            f", depth ({rfcn.depth}) and {rfcn.num_spatial_bins_height} x {rfcn.num_spatial_bins_width} bins"
+            if whole
+            else ""
+        )
         yield (
-            f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights, more than "
-            f"{MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
+            f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights,"
+            f" more than {MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
         )
 
 
 def _anchors(generator: Message, path: str, pixels: int | None, resizer: Message) -> Iterator[str]:
-    """On the number of anchors of an image: cells of the maps times anchors a cell. `pixels` None: the size of images is theirs."""
+    """On the number of anchors of an image: cells of the maps times anchors a cell. `pixels` None: the size of images
+    is theirs."""
     kind, maps = generator.WhichOneof("anchor_generator_oneof"), _per_cell(generator)
     if kind is None or not maps:
         return
     if max(maps) > 1000:
-        yield f"{path}.{kind} makes {max(maps):,} anchors at every cell, more than 1,000; list fewer scales or aspect_ratios"
+        yield (
+            f"{path}.{kind} makes {max(maps):,} anchors at every cell, more than 1,000; list fewer scales or"
+            " aspect_ratios"
+        )
         return
     if pixels is None or pixels > MAX_IMAGE:
         return
@@ -197,8 +241,8 @@ def _anchors(generator: Message, path: str, pixels: int | None, resizer: Message
     if count > MAX_ANCHORS:
         chosen = resizer.WhichOneof("image_resizer_oneof")
         yield (
-            f"{path}.{kind} makes about {count:,.0f} anchors on images of {pixels:,} pixels (image_resizer.{chosen}), more than {MAX_ANCHORS:,}; "
-            "lower the size of images, or list fewer scales or aspect_ratios"
+            f"{path}.{kind} makes about {count:,.0f} anchors on images of {pixels:,} pixels (image_resizer.{chosen}),"
+            f" more than {MAX_ANCHORS:,}; lower the size of images, or list fewer scales or aspect_ratios"
         )
 
 
@@ -214,22 +258,32 @@ def _per_cell(generator: Message) -> list[int]:
         return [len(generator.grid_anchor_generator.scales) * len(generator.grid_anchor_generator.aspect_ratios)]
     if kind == "multiscale_anchor_generator":
         multi = generator.multiscale_anchor_generator
-        levels = min(max(multi.max_level - multi.min_level + 1, 0), LIMITS["MultiscaleAnchorGenerator"]["max_level"].high + 1)
+        levels = min(
+            max(multi.max_level - multi.min_level + 1, 0), LIMITS["MultiscaleAnchorGenerator"]["max_level"].high + 1
+        )
         return [len(multi.aspect_ratios) * max(multi.scales_per_octave, 0)] * levels
     return []
 
 
 def _pixels(resizer: Message) -> int | None:
-    """Of the largest image that a resizer makes of an image of the usual proportions; None where it leaves that to the image."""
+    """Of the largest image that a resizer makes of an image of the usual proportions; None where it leaves that to the
+    image."""
     fixed, kept = resizer.fixed_shape_resizer, resizer.keep_aspect_ratio_resizer
     if resizer.HasField("fixed_shape_resizer"):
         return max(fixed.height, 0) * max(fixed.width, 0)
     if resizer.HasField("keep_aspect_ratio_resizer"):
-        # A short side of min_dimension with a long one of max_dimension; people write 100,000 for no bound on the latter.
-        return max(kept.max_dimension, 0) * max(kept.max_dimension if kept.pad_to_max_dimension else kept.min_dimension, 0)
+        # A short side of min_dimension with a long one of max_dimension; people write 100,000 for no bound on the
+        # latter.
+        return max(kept.max_dimension, 0) * max(
+            kept.max_dimension if kept.pad_to_max_dimension else kept.min_dimension, 0
+        )
     if resizer.HasField("pad_to_multiple_resizer"):
         return max(resizer.pad_to_multiple_resizer.multiple, 0) ** 2
-    smaller = resizer.conditional_shape_resizer.DESCRIPTOR.enum_types_by_name["ResizeCondition"].values_by_name["SMALLER"].number
+    smaller = (
+        resizer.conditional_shape_resizer.DESCRIPTOR.enum_types_by_name["ResizeCondition"]
+        .values_by_name["SMALLER"]
+        .number
+    )
     if resizer.HasField("conditional_shape_resizer") and resizer.conditional_shape_resizer.condition == smaller:
         return max(resizer.conditional_shape_resizer.size_threshold, 0) ** 2
     return None
@@ -243,8 +297,14 @@ def _resizer(message: Message, path: str) -> Iterator[str]:
     fixed, kept = message.fixed_shape_resizer, message.keep_aspect_ratio_resizer
     what = {
         "fixed_shape_resizer": f" (height {fixed.height}, width {fixed.width})",
-        "keep_aspect_ratio_resizer": f".max_dimension ({kept.max_dimension}"
-        + (", with pad_to_max_dimension)" if kept.pad_to_max_dimension else f", with min_dimension {kept.min_dimension})"),
+        "keep_aspect_ratio_resizer": (
+            f".max_dimension ({kept.max_dimension}"
+            + (
+                ", with pad_to_max_dimension)"
+                if kept.pad_to_max_dimension
+                else f", with min_dimension {kept.min_dimension})"
+            )
+        ),
         "pad_to_multiple_resizer": f".multiple ({message.pad_to_multiple_resizer.multiple})",
         "conditional_shape_resizer": f".size_threshold ({message.conditional_shape_resizer.size_threshold})",
     }[kind]
@@ -257,8 +317,8 @@ def _pad_sizes(message: Message, path: str, *pairs: tuple[str, str]) -> Iterator
         pixels = max(getattr(message, height), 0) * max(getattr(message, width), 0)
         if pixels > MAX_IMAGE:
             yield (
-                f"{path}.{height} ({getattr(message, height)}) and {width} ({getattr(message, width)}) make images of {pixels:,} pixels, more than "
-                f"{MAX_IMAGE:,}; lower them"
+                f"{path}.{height} ({getattr(message, height)}) and {width} ({getattr(message, width)}) make images of"
+                f" {pixels:,} pixels, more than {MAX_IMAGE:,}; lower them"
             )
 
 
@@ -276,8 +336,8 @@ def _batches(message: Message, path: str) -> Iterator[str]:
         batch = getattr(message, part).batch_size
         if message.HasField(part) and batch * pixels > MAX_BATCH and batch <= _BATCH.high:
             yield (
-                f"{part}.batch_size ({batch}) of images of {pixels:,} pixels ({resizer}) makes batches of {batch * pixels:,} pixels, more than "
-                f"{MAX_BATCH:,}; lower one of the two"
+                f"{part}.batch_size ({batch}) of images of {pixels:,} pixels ({resizer}) makes batches of"
+                f" {batch * pixels:,} pixels, more than {MAX_BATCH:,}; lower one of the two"
             )
 
 

@@ -17,9 +17,11 @@ Config = pipeline_pb2.TrainEvalPipelineConfig
 
 
 def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Config:
-    """Returns a copy of `config` with every `path=value` of `settings` applied in order (`detection.config.assign` lists the forms).
+    """Returns a copy of `config` with every `path=value` of `settings` applied in order (`detection.config.assign`
+    lists the forms).
 
-    A path may leave out its beginning where the config has only one field that ends so, and a short name stands for what it means to the OD API.
+    A path may leave out its beginning where the config has only one field that ends so, and a short name stands for
+    what it means to the OD API.
 
     Raises:
         ConfigError: `--set path=value: what is wrong; what to write instead`.
@@ -55,7 +57,11 @@ def _full_path(config: Config, path: str, source: str) -> str:
         raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write which")
     known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
     hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))]) if len(names) == 1 else ""
-    reason = f"unknown setting {cut(path)!r}{hint}" if hint else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
+    reason = (
+        f"unknown setting {cut(path)!r}{hint}"
+        if hint
+        else unknown_field(names[0], Config.DESCRIPTOR, Config.DESCRIPTOR)
+    )
     raise ConfigError(f"{source}: {reason}")
 
 

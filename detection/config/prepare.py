@@ -15,7 +15,12 @@ from detection.protos import pipeline_pb2
 
 
 def prepare(
-    path: str | os.PathLike[str], settings: Iterable[str] = (), *, override_text: str = "", check_paths: bool = True, training: bool = False
+    path: str | os.PathLike[str],
+    settings: Iterable[str] = (),
+    *,
+    override_text: str = "",
+    check_paths: bool = True,
+    training: bool = False,
 ) -> pipeline_pb2.TrainEvalPipelineConfig:
     """Loads, overrides and checks a config; warnings are logged.
 

@@ -1,4 +1,5 @@
-"""Where the numbers of a config must lie, what must be set, which of two must be the smaller: as data, by message and field."""
+"""Where the numbers of a config must lie, what must be set, which of two must be the smaller: as data, by message and
+field."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ _CROPS = (
 # Message -> {field: where its value must lie}; for lists, each value.
 RANGES: dict[str, dict[str, Interval]] = {
     "Ssd": {"num_classes": ONE_OR_MORE, "negative_class_weight": NOT_NEGATIVE},
-    "SsdFeatureExtractor": {"depth_multiplier": POSITIVE, "min_depth": ONE_OR_MORE, "pad_to_multiple": ONE_OR_MORE, "num_layers": ONE_OR_MORE},
+    "SsdFeatureExtractor": {
+        "depth_multiplier": POSITIVE,
+        "min_depth": ONE_OR_MORE,
+        "pad_to_multiple": ONE_OR_MORE,
+        "num_layers": ONE_OR_MORE,
+    },
     "FasterRcnn": {
         "number_of_stages": Interval(1, 2),
         "num_classes": ONE_OR_MORE,
@@ -70,7 +76,11 @@ RANGES: dict[str, dict[str, Interval]] = {
         "second_stage_localization_loss_weight": NOT_NEGATIVE,
         "second_stage_classification_loss_weight": NOT_NEGATIVE,
     },
-    "FasterRcnnFeatureExtractor": {"first_stage_features_stride": ONE_OR_MORE, "depth_multiplier": POSITIVE, "min_depth": ONE_OR_MORE},
+    "FasterRcnnFeatureExtractor": {
+        "first_stage_features_stride": ONE_OR_MORE,
+        "depth_multiplier": POSITIVE,
+        "min_depth": ONE_OR_MORE,
+    },
     "MaskRCNNBoxPredictor": {"dropout_keep_probability": PART, "box_code_size": Interval(4, 4)},
     "RfcnBoxPredictor": {
         "num_spatial_bins_height": ONE_OR_MORE,
@@ -155,9 +165,17 @@ RANGES: dict[str, dict[str, Interval]] = {
     "RandomPixelValueScale": {"minval": NOT_NEGATIVE},
     "RandomImageScale": {"min_scale_ratio": POSITIVE},
     "RandomBlackPatches": {"probability": FRACTION, "size_to_image_ratio": PART},
-    "RandomJpegQuality": {"random_coef": FRACTION, "min_jpeg_quality": Interval(0, 100), "max_jpeg_quality": Interval(0, 100)},
+    "RandomJpegQuality": {
+        "random_coef": FRACTION,
+        "min_jpeg_quality": Interval(0, 100),
+        "max_jpeg_quality": Interval(0, 100),
+    },
     "RandomDownscaleToTargetPixels": {"random_coef": FRACTION, "min_target_pixels": ONE_OR_MORE},
-    "RandomPatchGaussian": {"random_coef": FRACTION, "min_patch_size": ONE_OR_MORE, "min_gaussian_stddev": NOT_NEGATIVE},
+    "RandomPatchGaussian": {
+        "random_coef": FRACTION,
+        "min_patch_size": ONE_OR_MORE,
+        "min_gaussian_stddev": NOT_NEGATIVE,
+    },
     "RandomSelfConcatImage": {"concat_vertical_probability": FRACTION, "concat_horizontal_probability": FRACTION},
     "DropLabelProbabilistically": {"label": ONE_OR_MORE, "drop_probability": FRACTION},
     "RemapLabels": {"original_labels": ONE_OR_MORE, "new_label": ONE_OR_MORE},
@@ -203,7 +221,11 @@ RANGES: dict[str, dict[str, Interval]] = {
     },
     "ManualStepLearningRate": {"initial_learning_rate": NOT_NEGATIVE},
     "ManualStepLearningRate.LearningRateSchedule": {"step": ONE_OR_MORE, "learning_rate": NOT_NEGATIVE},
-    "CosineDecayLearningRate": {"learning_rate_base": NOT_NEGATIVE, "total_steps": ONE_OR_MORE, "warmup_learning_rate": NOT_NEGATIVE},
+    "CosineDecayLearningRate": {
+        "learning_rate_base": NOT_NEGATIVE,
+        "total_steps": ONE_OR_MORE,
+        "warmup_learning_rate": NOT_NEGATIVE,
+    },
     "InputReader": {
         "max_number_of_boxes": ONE_OR_MORE,
         "max_number_of_proposals": NOT_NEGATIVE,
@@ -214,7 +236,11 @@ RANGES: dict[str, dict[str, Interval]] = {
         "read_block_length": ONE_OR_MORE,
         "sample_from_datasets_weights": NOT_NEGATIVE,
     },
-    "EvalConfig": {"batch_size": ONE_OR_MORE, "min_score_threshold": FRACTION, "max_num_boxes_to_visualize": NOT_NEGATIVE},
+    "EvalConfig": {
+        "batch_size": ONE_OR_MORE,
+        "min_score_threshold": FRACTION,
+        "max_num_boxes_to_visualize": NOT_NEGATIVE,
+    },
 }
 
 # Message -> pairs of fields, the first of which must not exceed the second.
@@ -240,7 +266,16 @@ ORDERED: dict[str, tuple[tuple[str, str], ...]] = {
 # Message -> what must be set in it for anything to be built.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "TrainEvalPipelineConfig": ("model",),
-    "Ssd": ("image_resizer", "feature_extractor", "box_coder", "matcher", "similarity_calculator", "box_predictor", "anchor_generator", "loss"),
+    "Ssd": (
+        "image_resizer",
+        "feature_extractor",
+        "box_coder",
+        "matcher",
+        "similarity_calculator",
+        "box_predictor",
+        "anchor_generator",
+        "loss",
+    ),
     "FasterRcnn": ("image_resizer", "feature_extractor"),
     "FasterRcnnFeatureExtractor": ("type",),
     "MaskRCNNBoxPredictor": ("fc_hyperparams",),

@@ -54,7 +54,8 @@ def scan(text: str, descriptor: Descriptor) -> Scan:
     try:
         scanner.block(descriptor, "", closing="")
     except _Unclear:
-        scanner.open_blocks.clear()  # What was found so far is the result; the caller's parser says what is wrong behind it.
+        # What was found so far is the result; the caller's parser says what is wrong behind it.
+        scanner.open_blocks.clear()
         return Scan(scanner.entries, [], complete=False)
     return Scan(scanner.entries, scanner.open_blocks, complete=not scanner.open_blocks)
 

@@ -1,6 +1,8 @@
-"""Whether the learning rate fits the number of steps: a schedule that has come to its end leaves steps that teach nothing, at full cost.
+"""Whether the learning rate fits the number of steps: a schedule that has come to its end leaves steps that teach
+nothing, at full cost.
 
-What is written on purpose (a constant rate of 0) and what merely never happens (a step of the schedule behind the last one) is a warning.
+What is written on purpose (a constant rate of 0) and what merely never happens (a step of the schedule behind the last
+one) is a warning.
 """
 
 from __future__ import annotations
@@ -22,15 +24,16 @@ def faults(train: Message) -> Iterator[str]:
         return
     if kind == "cosine_decay_learning_rate" and schedule.total_steps < steps:
         yield (
-            f"{path}.total_steps ({schedule.total_steps}) is less than train_config.num_steps ({steps}): from then on the learning rate would be 0; "
-            f"set total_steps to {steps}"
+            f"{path}.total_steps ({schedule.total_steps}) is less than train_config.num_steps ({steps}): from then on"
+            f" the learning rate would be 0; set total_steps to {steps}"
         )
     if kind == "exponential_decay_learning_rate":
         ends = _vanishes(schedule)
         if ends is not None and ends < steps - 1:
             yield (
-                f"{path}.decay_steps ({schedule.decay_steps}) and decay_factor ({schedule.decay_factor:g}) bring the learning rate to 0 at step "
-                f"{ends}, before train_config.num_steps ({steps}); raise decay_steps, or set min_learning_rate"
+                f"{path}.decay_steps ({schedule.decay_steps}) and decay_factor ({schedule.decay_factor:g}) bring the"
+                f" learning rate to 0 at step {ends}, before train_config.num_steps ({steps}); raise decay_steps, or"
+                " set min_learning_rate"
             )
 
 
@@ -45,14 +48,19 @@ def warnings(train: Message) -> Iterator[str]:
         yield f"{path}.learning_rate is 0: nothing is learnt"
     if kind == "cosine_decay_learning_rate":
         if schedule.warmup_steps >= steps:
-            yield f"{path}.warmup_steps ({schedule.warmup_steps}) is not less than {before}: training ends before the learning rate is warmed up"
+            yield (
+                f"{path}.warmup_steps ({schedule.warmup_steps}) is not less than {before}: training ends before the"
+                " learning rate is warmed up"
+            )
         if steps == math.inf:
             yield (
-                f"{path}.total_steps ({schedule.total_steps}): from then on the learning rate is 0, and train_config.num_steps is not set, so "
-                f"training goes on; set num_steps to {schedule.total_steps}"
+                f"{path}.total_steps ({schedule.total_steps}): from then on the learning rate is 0, and"
+                f" train_config.num_steps is not set, so training goes on; set num_steps to {schedule.total_steps}"
             )
     if kind == "exponential_decay_learning_rate" and schedule.burnin_steps >= steps:
-        yield f"{path}.burnin_steps ({schedule.burnin_steps}) is not less than {before}: training ends within the burn-in"
+        yield (
+            f"{path}.burnin_steps ({schedule.burnin_steps}) is not less than {before}: training ends within the burn-in"
+        )
     if kind == "manual_step_learning_rate":
         late = [row.step for row in schedule.schedule if row.step >= steps]
         if late:

@@ -9,7 +9,10 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 PACKAGE = "object_detection.protos."
-_INTEGERS = {FieldDescriptor.CPPTYPE_INT32: (True, False), FieldDescriptor.CPPTYPE_UINT32: (False, False)}  # -> (signed, 64 bits)
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (True, False),
+    FieldDescriptor.CPPTYPE_UINT32: (False, False),
+}  # -> (signed, 64 bits)
 _INTEGERS |= {FieldDescriptor.CPPTYPE_INT64: (True, True), FieldDescriptor.CPPTYPE_UINT64: (False, True)}
 _LONGEST_NAME = 200  # of the schema there are none half as long
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
@@ -33,7 +36,8 @@ def is_string(field: FieldDescriptor) -> bool:
 
 
 def cut(text: str, most: int = 80) -> str:
-    """Text from a config or a flag as it may stand in a message: whatever comes after so many characters is left out."""
+    """Text from a config or a flag as it may stand in a message: whatever comes after so many characters is left
+    out."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
@@ -48,11 +52,14 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:
-    """Says that `container` has no field `name`, and what to write instead: a close name, or where in `root` a field of that name does exist."""
+    """Says that `container` has no field `name`, and what to write instead: a close name, or where in `root` a field of
+    that name does exist."""
     text = f"unknown field {cut(name)!r} in {message_name(container)}"
     fields = list(container.fields_by_name)
     homes = list(paths_to(name, root)) if root else []
-    hint = did_you_mean(name, fields, cutoff=0.85 if homes else 0.6)  # A right name in the wrong place is likelier than a poor spelling.
+    hint = did_you_mean(
+        name, fields, cutoff=0.85 if homes else 0.6
+    )  # A right name in the wrong place is likelier than a poor spelling.
     if hint:
         return text + hint
     if homes:
@@ -63,7 +70,8 @@ def unknown_field(name: str, container: Descriptor, root: Descriptor | None = No
 
 
 def paths_to(name: str, root: Descriptor) -> Iterator[str]:
-    """Every path from `root` to a field called `name`, without its own name, shortest first; each message type is entered once."""
+    """Every path from `root` to a field called `name`, without its own name, shortest first; each message type is
+    entered once."""
     seen, queue = {root.full_name}, [(root, "")]
     while queue:
         container, path = queue.pop(0)
@@ -96,7 +104,8 @@ def takes(field: FieldDescriptor) -> str:
 
 
 def bad_value(field: FieldDescriptor, value: str) -> str | None:
-    """What is wrong with the token `value` (strings with their quotes) as a value of a scalar or enum field; None if nothing is."""
+    """What is wrong with the token `value` (strings with their quotes) as a value of a scalar or enum field; None if
+    nothing is."""
     quoted = value[:1] in ("'", '"')
     where = f"{field.name} in {message_name(field.containing_type)}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
@@ -122,7 +131,9 @@ def bad_value(field: FieldDescriptor, value: str) -> str | None:
         if field.cpp_type in _INTEGERS and value.lstrip("+-").isdigit():
             signed, wide = _INTEGERS[field.cpp_type]
             half = 2 ** (63 if wide else 31)
-            kind = f"a whole number from {-half} to {half - 1}" if signed else f"a whole number from 0 to {2 * half - 1}"
+            kind = (
+                f"a whole number from {-half} to {half - 1}" if signed else f"a whole number from 0 to {2 * half - 1}"
+            )
         return f"{where} takes {kind}, not {cut(value) or 'nothing'}"
     return None
 

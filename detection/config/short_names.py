@@ -1,4 +1,5 @@
-"""Short names for settings, with the meaning the OD API's trainers give them: `--set learning_rate=0.01 --set batch_size=8`."""
+"""Short names for settings, with the meaning the OD API's trainers give them: `--set learning_rate=0.01 --set
+batch_size=8`."""
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ def _all_readers(field: str) -> Setter:
 
 def _eval_input_path(config: Config, value: str, source: str) -> None:
     if len(config.eval_input_reader) > 1:
-        raise ConfigError(f"{source}: the config has several eval readers; set eval_input_reader[0].tf_record_input_reader.input_path")
+        raise ConfigError(
+            f"{source}: the config has several eval readers; set eval_input_reader[0].tf_record_input_reader.input_path"
+        )
     assign(config, "eval_input_reader.tf_record_input_reader.input_path", value, False, source)
 
 
@@ -83,7 +86,10 @@ def _optimizer(config: Config, source: str) -> tuple[str, Message]:
     """Path and message of the chosen optimiser."""
     kind = config.train_config.optimizer.WhichOneof("optimizer")
     if kind is None:
-        raise ConfigError(f"{source}: train_config.optimizer names no optimizer; set for example train_config.optimizer.adam_optimizer={{...}}")
+        raise ConfigError(
+            f"{source}: train_config.optimizer names no optimizer; set for example"
+            " train_config.optimizer.adam_optimizer={...}"
+        )
     return f"train_config.optimizer.{kind}", getattr(config.train_config.optimizer, kind)
 
 
@@ -92,7 +98,10 @@ def _learning_rate(config: Config, value: str, source: str) -> None:
     path, optimizer = _optimizer(config, source)
     kind = optimizer.learning_rate.WhichOneof("learning_rate")
     if kind is None:
-        raise ConfigError(f"{source}: {path}.learning_rate names no schedule; set for example {path}.learning_rate.constant_learning_rate={{}}")
+        raise ConfigError(
+            f"{source}: {path}.learning_rate names no schedule; set for example"
+            f" {path}.learning_rate.constant_learning_rate={{}}"
+        )
     schedule = getattr(optimizer.learning_rate, kind)
     before = getattr(schedule, _START[kind])
     assign(config, f"{path}.learning_rate.{kind}.{_START[kind]}", value, False, source)
@@ -125,7 +134,9 @@ def _loss_ratio(config: Config, value: str, source: str) -> None:
 def _focal(field: str) -> Setter:
     def apply(config: Config, value: str, source: str) -> None:
         path, model = _model(config, source)
-        loss = "second_stage_classification_loss" if model.DESCRIPTOR.name == "FasterRcnn" else "loss.classification_loss"
+        loss = (
+            "second_stage_classification_loss" if model.DESCRIPTOR.name == "FasterRcnn" else "loss.classification_loss"
+        )
         assign(config, f"{path}.{loss}.weighted_sigmoid_focal.{field}", value, False, source)
 
     return apply
@@ -146,7 +157,9 @@ SHORT_NAMES: dict[str, Setter] = {
     "mask_type": _all_readers("mask_type"),
     "momentum_optimizer_value": _momentum,
     "num_classes": _num_classes,
-    "retain_original_image_additional_channels_in_eval": _fixed("eval_config.retain_original_image_additional_channels"),
+    "retain_original_image_additional_channels_in_eval": _fixed(
+        "eval_config.retain_original_image_additional_channels"
+    ),
     "retain_original_images_in_eval": _fixed("eval_config.retain_original_images"),
     "sample_1_of_n_eval_examples": _eval_readers("sample_1_of_n_examples"),
     "sample_from_datasets_weights": _fixed("train_input_reader.sample_from_datasets_weights"),

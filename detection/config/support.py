@@ -1,4 +1,5 @@
-"""What of the schema this project honours, as data: to widen it, add a word to HONOURED (or a value to VALUES) together with the code that reads it.
+"""What of the schema this project honours, as data: to widen it, add a word to HONOURED (or a value to VALUES) together
+with the code that reads it.
 
 Every field of every message is one of
 
@@ -19,75 +20,135 @@ HONOURED: dict[str, frozenset[str]] = {
         "TrainEvalPipelineConfig": "model train_config train_input_reader eval_config eval_input_reader",
         "DetectionModel": "ssd faster_rcnn fast_rcnn",
         # The detector.
-        "Ssd": """num_classes image_resizer feature_extractor box_coder matcher similarity_calculator encode_background_as_zeros
-            negative_class_weight box_predictor anchor_generator post_processing normalize_loss_by_num_matches normalize_loc_loss_by_codesize
-            loss freeze_batchnorm""",
-        "SsdFeatureExtractor": """type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams pad_to_multiple
-            use_explicit_padding use_depthwise num_layers""",
-        "FasterRcnn": """number_of_stages num_classes image_resizer feature_extractor first_stage_anchor_generator first_stage_atrous_rate
-            first_stage_box_predictor_conv_hyperparams first_stage_box_predictor_kernel_size first_stage_box_predictor_depth
-            first_stage_minibatch_size first_stage_positive_balance_fraction first_stage_nms_score_threshold first_stage_nms_iou_threshold
-            first_stage_max_proposals first_stage_localization_loss_weight first_stage_objectness_loss_weight initial_crop_size
-            maxpool_kernel_size maxpool_stride second_stage_box_predictor second_stage_batch_size second_stage_balance_fraction
-            second_stage_post_processing second_stage_localization_loss_weight second_stage_classification_loss_weight hard_example_miner
-            second_stage_classification_loss clip_anchors_to_image roi_max_pool second_stage_matched_iou second_stage_background_iou
-            second_stage_add_groundtruth second_stage_normalize_targets""",
-        "FasterRcnnFeatureExtractor": """type first_stage_features_stride batch_norm_trainable conv_hyperparams
-            override_base_feature_extractor_hyperparams depth_multiplier min_depth""",
+        "Ssd": (
+            """num_classes image_resizer feature_extractor box_coder matcher similarity_calculator
+            encode_background_as_zeros
+            negative_class_weight box_predictor anchor_generator post_processing normalize_loss_by_num_matches
+            normalize_loc_loss_by_codesize
+            loss freeze_batchnorm"""
+        ),
+        "SsdFeatureExtractor": (
+            """type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams
+            pad_to_multiple
+            use_explicit_padding use_depthwise num_layers"""
+        ),
+        "FasterRcnn": (
+            """number_of_stages num_classes image_resizer feature_extractor first_stage_anchor_generator
+            first_stage_atrous_rate
+            first_stage_box_predictor_conv_hyperparams first_stage_box_predictor_kernel_size
+            first_stage_box_predictor_depth
+            first_stage_minibatch_size first_stage_positive_balance_fraction first_stage_nms_score_threshold
+            first_stage_nms_iou_threshold
+            first_stage_max_proposals first_stage_localization_loss_weight first_stage_objectness_loss_weight
+            initial_crop_size
+            maxpool_kernel_size maxpool_stride second_stage_box_predictor second_stage_batch_size
+            second_stage_balance_fraction
+            second_stage_post_processing second_stage_localization_loss_weight second_stage_classification_loss_weight
+            hard_example_miner
+            second_stage_classification_loss clip_anchors_to_image roi_max_pool second_stage_matched_iou
+            second_stage_background_iou
+            second_stage_add_groundtruth second_stage_normalize_targets"""
+        ),
+        "FasterRcnnFeatureExtractor": (
+            """type first_stage_features_stride batch_norm_trainable conv_hyperparams
+            override_base_feature_extractor_hyperparams depth_multiplier min_depth"""
+        ),
         "BoxPredictor": "convolutional_box_predictor mask_rcnn_box_predictor rfcn_box_predictor",
-        "MaskRCNNBoxPredictor": "fc_hyperparams use_dropout dropout_keep_probability box_code_size share_box_across_classes box_initializer",
-        "RfcnBoxPredictor": "conv_hyperparams num_spatial_bins_height num_spatial_bins_width depth box_code_size crop_height crop_width average_pool",
-        "ConvolutionalBoxPredictor": """conv_hyperparams min_depth max_depth num_layers_before_predictor use_dropout dropout_keep_probability
-            kernel_size box_code_size apply_sigmoid_to_scores class_prediction_bias_init use_depthwise box_encodings_clip_range""",
+        "MaskRCNNBoxPredictor": (
+            "fc_hyperparams use_dropout dropout_keep_probability box_code_size share_box_across_classes box_initializer"
+        ),
+        "RfcnBoxPredictor": (
+            "conv_hyperparams num_spatial_bins_height num_spatial_bins_width depth box_code_size crop_height crop_width"
+            " average_pool"
+        ),
+        "ConvolutionalBoxPredictor": (
+            """conv_hyperparams min_depth max_depth num_layers_before_predictor use_dropout dropout_keep_probability
+            kernel_size box_code_size apply_sigmoid_to_scores class_prediction_bias_init use_depthwise
+            box_encodings_clip_range"""
+        ),
         "ConvolutionalBoxPredictor.BoxEncodingsClipRange": "min max",
-        "Hyperparams": "op regularizer initializer activation batch_norm regularize_depthwise force_use_bias regularize_biases",
+        "Hyperparams": (
+            "op regularizer initializer activation batch_norm regularize_depthwise force_use_bias regularize_biases"
+        ),
         "Regularizer": "l1_regularizer l2_regularizer",
         "L1Regularizer": "weight",
         "L2Regularizer": "weight",
-        "Initializer": "truncated_normal_initializer variance_scaling_initializer random_normal_initializer keras_initializer_by_name",
+        "Initializer": (
+            "truncated_normal_initializer variance_scaling_initializer random_normal_initializer"
+            " keras_initializer_by_name"
+        ),
         "TruncatedNormalInitializer": "mean stddev",
         "VarianceScalingInitializer": "factor uniform mode",
         "RandomNormalInitializer": "mean stddev",
         "BatchNorm": "decay center scale epsilon train",
         "AnchorGenerator": "grid_anchor_generator ssd_anchor_generator multiscale_anchor_generator",
-        "GridAnchorGenerator": "height width height_stride width_stride height_offset width_offset scales aspect_ratios",
-        "SsdAnchorGenerator": """num_layers min_scale max_scale scales aspect_ratios interpolated_scale_aspect_ratio reduce_boxes_in_lowest_layer
-            base_anchor_height base_anchor_width height_stride width_stride height_offset width_offset""",
+        "GridAnchorGenerator": (
+            "height width height_stride width_stride height_offset width_offset scales aspect_ratios"
+        ),
+        "SsdAnchorGenerator": (
+            """num_layers min_scale max_scale scales aspect_ratios interpolated_scale_aspect_ratio
+            reduce_boxes_in_lowest_layer
+            base_anchor_height base_anchor_width height_stride width_stride height_offset width_offset"""
+        ),
         "MultiscaleAnchorGenerator": "min_level max_level anchor_scale aspect_ratios scales_per_octave",
         "BoxCoder": "faster_rcnn_box_coder mean_stddev_box_coder square_box_coder",
         "FasterRcnnBoxCoder": "y_scale x_scale height_scale width_scale",
         "MeanStddevBoxCoder": "stddev",
         "SquareBoxCoder": "y_scale x_scale length_scale",
         "Matcher": "argmax_matcher bipartite_matcher",
-        "ArgMaxMatcher": "matched_threshold unmatched_threshold ignore_thresholds negatives_lower_than_unmatched force_match_for_each_row",
+        "ArgMaxMatcher": (
+            "matched_threshold unmatched_threshold ignore_thresholds negatives_lower_than_unmatched"
+            " force_match_for_each_row"
+        ),
         "RegionSimilarityCalculator": "neg_sq_dist_similarity iou_similarity ioa_similarity thresholded_iou_similarity",
         "ThresholdedIouSimilarity": "iou_threshold",
-        "Loss": "localization_loss classification_loss hard_example_miner classification_weight localization_weight random_example_sampler",
+        "Loss": (
+            "localization_loss classification_loss hard_example_miner classification_weight localization_weight"
+            " random_example_sampler"
+        ),
         "LocalizationLoss": "weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou",
         "WeightedSmoothL1LocalizationLoss": "delta",
-        "ClassificationLoss": "weighted_sigmoid weighted_softmax weighted_logits_softmax bootstrapped_sigmoid weighted_sigmoid_focal",
+        "ClassificationLoss": (
+            "weighted_sigmoid weighted_softmax weighted_logits_softmax bootstrapped_sigmoid weighted_sigmoid_focal"
+        ),
         "SigmoidFocalClassificationLoss": "gamma alpha",
         "WeightedSoftmaxClassificationLoss": "logit_scale",
         "WeightedSoftmaxClassificationAgainstLogitsLoss": "logit_scale",
         "BootstrappedSigmoidClassificationLoss": "alpha hard_bootstrap",
-        "HardExampleMiner": "num_hard_examples iou_threshold loss_type max_negatives_per_positive min_negatives_per_image",
+        "HardExampleMiner": (
+            "num_hard_examples iou_threshold loss_type max_negatives_per_positive min_negatives_per_image"
+        ),
         "RandomExampleSampler": "positive_sample_fraction",
         "PostProcessing": "batch_non_max_suppression score_converter logit_scale",
-        "BatchNonMaxSuppression": """score_threshold iou_threshold max_detections_per_class max_total_detections use_class_agnostic_nms
-            max_classes_per_detection""",
+        "BatchNonMaxSuppression": (
+            """score_threshold iou_threshold max_detections_per_class max_total_detections use_class_agnostic_nms
+            max_classes_per_detection"""
+        ),
         # Images.
-        "ImageResizer": "keep_aspect_ratio_resizer fixed_shape_resizer identity_resizer conditional_shape_resizer pad_to_multiple_resizer",
-        "KeepAspectRatioResizer": "min_dimension max_dimension resize_method pad_to_max_dimension convert_to_grayscale per_channel_pad_value",
+        "ImageResizer": (
+            "keep_aspect_ratio_resizer fixed_shape_resizer identity_resizer conditional_shape_resizer"
+            " pad_to_multiple_resizer"
+        ),
+        "KeepAspectRatioResizer": (
+            "min_dimension max_dimension resize_method pad_to_max_dimension convert_to_grayscale per_channel_pad_value"
+        ),
         "FixedShapeResizer": "height width resize_method convert_to_grayscale",
         "ConditionalShapeResizer": "condition size_threshold resize_method convert_to_grayscale",
         "PadToMultipleResizer": "multiple convert_to_grayscale",
-        "PreprocessingStep": """normalize_image random_horizontal_flip random_vertical_flip random_rotation90 random_pixel_value_scale
-            random_rgb_to_gray rgb_to_gray random_adjust_brightness random_adjust_contrast random_adjust_hue random_adjust_saturation
-            random_distort_color adjust_gamma subtract_channel_mean random_crop_image random_crop_to_aspect_ratio random_square_crop_by_scale
-            ssd_random_crop ssd_random_crop_pad ssd_random_crop_fixed_aspect_ratio ssd_random_crop_pad_fixed_aspect_ratio random_pad_image
+        "PreprocessingStep": (
+            """normalize_image random_horizontal_flip random_vertical_flip random_rotation90 random_pixel_value_scale
+            random_rgb_to_gray rgb_to_gray random_adjust_brightness random_adjust_contrast random_adjust_hue
+            random_adjust_saturation
+            random_distort_color adjust_gamma subtract_channel_mean random_crop_image random_crop_to_aspect_ratio
+            random_square_crop_by_scale
+            ssd_random_crop ssd_random_crop_pad ssd_random_crop_fixed_aspect_ratio
+            ssd_random_crop_pad_fixed_aspect_ratio random_pad_image
             random_absolute_pad_image random_crop_pad_image random_image_scale resize_image random_resize_method
-            random_downscale_to_target_pixels random_scale_crop_and_pad_to_square random_jpeg_quality random_black_patches
-            random_patch_gaussian random_jitter_boxes random_self_concat_image drop_label_probabilistically remap_labels""",
+            random_downscale_to_target_pixels random_scale_crop_and_pad_to_square random_jpeg_quality
+            random_black_patches
+            random_patch_gaussian random_jitter_boxes random_self_concat_image drop_label_probabilistically
+            remap_labels"""
+        ),
         "NormalizeImage": "original_minval original_maxval target_minval target_maxval",
         "RandomHorizontalFlip": "probability",
         "RandomVerticalFlip": "probability",
@@ -107,9 +168,13 @@ HONOURED: dict[str, frozenset[str]] = {
         "SSDRandomCrop": "operations",
         "SSDRandomCropOperation": _CROP,
         "SSDRandomCropPad": "operations",
-        "SSDRandomCropPadOperation": f"{_CROP} min_padded_size_ratio max_padded_size_ratio pad_color_r pad_color_g pad_color_b",
+        "SSDRandomCropPadOperation": (
+            f"{_CROP} min_padded_size_ratio max_padded_size_ratio pad_color_r pad_color_g pad_color_b"
+        ),
         "SSDRandomCropFixedAspectRatio": "operations aspect_ratio",
-        "SSDRandomCropFixedAspectRatioOperation": "min_object_covered min_area max_area overlap_thresh clip_boxes random_coef",
+        "SSDRandomCropFixedAspectRatioOperation": (
+            "min_object_covered min_area max_area overlap_thresh clip_boxes random_coef"
+        ),
         "SSDRandomCropPadFixedAspectRatio": "operations aspect_ratio min_padded_size_ratio max_padded_size_ratio",
         "SSDRandomCropPadFixedAspectRatioOperation": _CROP,
         "RandomPadImage": "min_image_height min_image_width max_image_height max_image_width pad_color",
@@ -128,29 +193,47 @@ HONOURED: dict[str, frozenset[str]] = {
         "DropLabelProbabilistically": "label drop_probability",
         "RemapLabels": "original_labels new_label",
         # Training.
-        "TrainConfig": """batch_size data_augmentation_options keep_checkpoint_every_n_hours optimizer gradient_clipping_by_norm
-            fine_tune_checkpoint fine_tune_checkpoint_type from_detection_checkpoint load_all_detection_checkpoint_vars num_steps
-            bias_grad_multiplier update_trainable_variables freeze_variables add_regularization_loss""",
+        "TrainConfig": (
+            """batch_size data_augmentation_options keep_checkpoint_every_n_hours optimizer gradient_clipping_by_norm
+            fine_tune_checkpoint fine_tune_checkpoint_type from_detection_checkpoint
+            load_all_detection_checkpoint_vars num_steps
+            bias_grad_multiplier update_trainable_variables freeze_variables add_regularization_loss"""
+        ),
         "Optimizer": "rms_prop_optimizer momentum_optimizer adam_optimizer use_moving_average moving_average_decay",
         "RMSPropOptimizer": "learning_rate momentum_optimizer_value decay epsilon",
         "MomentumOptimizer": "learning_rate momentum_optimizer_value",
         "AdamOptimizer": "learning_rate epsilon",
-        "LearningRate": "constant_learning_rate exponential_decay_learning_rate manual_step_learning_rate cosine_decay_learning_rate",
+        "LearningRate": (
+            "constant_learning_rate exponential_decay_learning_rate manual_step_learning_rate"
+            " cosine_decay_learning_rate"
+        ),
         "ConstantLearningRate": "learning_rate",
-        "ExponentialDecayLearningRate": """initial_learning_rate decay_steps decay_factor staircase burnin_learning_rate burnin_steps
-            min_learning_rate""",
+        "ExponentialDecayLearningRate": (
+            """initial_learning_rate decay_steps decay_factor staircase burnin_learning_rate burnin_steps
+            min_learning_rate"""
+        ),
         "ManualStepLearningRate": "initial_learning_rate schedule warmup",
         "ManualStepLearningRate.LearningRateSchedule": "step learning_rate",
-        "CosineDecayLearningRate": "learning_rate_base total_steps warmup_learning_rate warmup_steps hold_base_rate_steps",
+        "CosineDecayLearningRate": (
+            "learning_rate_base total_steps warmup_learning_rate warmup_steps hold_base_rate_steps"
+        ),
         # Data and evaluation.
-        "InputReader": """label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_epochs sample_1_of_n_examples num_readers
+        "InputReader": (
+            """label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_epochs
+            sample_1_of_n_examples num_readers
             read_block_length num_prefetch_batches max_number_of_boxes input_type tf_record_input_reader
-            sample_from_datasets_weights proposals_path max_number_of_proposals""",
+            sample_from_datasets_weights proposals_path max_number_of_proposals"""
+        ),
         "TFRecordInputReader": "input_path",
-        "EvalConfig": """batch_size num_visualizations eval_interval_secs visualization_export_dir metrics_set export_path ignore_groundtruth
-            use_moving_averages min_score_threshold max_num_boxes_to_visualize skip_scores skip_labels visualize_groundtruth_boxes
-            groundtruth_box_visualization_color keep_image_id_for_visualization_export retain_original_images include_metrics_per_category
-            all_metrics_per_category super_categories use_dummy_loss_in_eval""",
+        "EvalConfig": (
+            """batch_size num_visualizations eval_interval_secs visualization_export_dir metrics_set export_path
+            ignore_groundtruth
+            use_moving_averages min_score_threshold max_num_boxes_to_visualize skip_scores skip_labels
+            visualize_groundtruth_boxes
+            groundtruth_box_visualization_color keep_image_id_for_visualization_export retain_original_images
+            include_metrics_per_category
+            all_metrics_per_category super_categories use_dummy_loss_in_eval"""
+        ),
     }.items()
 }
 
@@ -162,7 +245,9 @@ _TUNED = "reading and batching tune themselves"
 
 # Message.field -> why it changes nothing here.
 NO_EFFECT: dict[str, str] = {
-    "InputReader.use_display_name": "texts are looked up as name and as display_name, and classes are shown by display_name where there is one",
+    "InputReader.use_display_name": (
+        "texts are looked up as name and as display_name, and classes are shown by display_name where there is one"
+    ),
     "Ssd.inplace_batchnorm_update": "batch norm statistics are always updated within the step",
     "Ssd.implicit_example_weight": "it belongs to use_confidences_as_targets",
     "Ssd.return_raw_detections_during_predict": "raw boxes and scores are always exported",
@@ -202,7 +287,9 @@ NO_EFFECT: dict[str, str] = {
     "BootstrappedSigmoidClassificationLoss.anchorwise_output": _ANCHORWISE,
     "Loss.min_num_negative_samples": "it belongs to expected_loss_weights",
     "Loss.desired_negative_sampling_ratio": "it belongs to expected_loss_weights",
-    "BatchNonMaxSuppression.change_coordinate_frame": "detections are always relative to the true image, without padding",
+    "BatchNonMaxSuppression.change_coordinate_frame": (
+        "detections are always relative to the true image, without padding"
+    ),
     "BatchNonMaxSuppression.use_static_shapes": "shapes are always static",
     "BatchNonMaxSuppression.use_partitioned_nms": _SAME_NMS,
     "BatchNonMaxSuppression.use_combined_nms": _SAME_NMS,
@@ -288,10 +375,14 @@ VALUES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Message.field of what is refused -> what to do. Without a row: remove it, or use one of the supported alternatives of its oneof.
+# Message.field of what is refused -> what to do. Without a row: remove it, or use one of the supported alternatives of
+# its oneof.
 INSTEAD: dict[str, str] = {
     "TrainEvalPipelineConfig.graph_rewriter": "remove it: weights are neither trained nor exported quantised",
-    **dict.fromkeys(("DetectionModel.center_net", "DetectionModel.experimental_model"), "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
+    **dict.fromkeys(
+        ("DetectionModel.center_net", "DetectionModel.experimental_model"),
+        "use model.ssd, model.faster_rcnn or model.fast_rcnn",
+    ),
     "FasterRcnn.context_config": "remove it: every image is looked at by itself",
     "FasterRcnn.output_final_box_features": "remove it",
     "FasterRcnn.output_final_box_rpn_features": "remove it",

@@ -28,7 +28,9 @@ def facts(config: Message) -> Facts:
         kind = "rfcn"
     given = config.eval_input_reader[0] if kind == "fast_rcnn" and config.eval_input_reader else None
     proposals = given.max_number_of_proposals if given is not None else model.first_stage_max_proposals
-    return Facts(kind, name, _resolution(model.image_resizer), model.feature_extractor.first_stage_features_stride, proposals)
+    return Facts(
+        kind, name, _resolution(model.image_resizer), model.feature_extractor.first_stage_features_stride, proposals
+    )
 
 
 def _resolution(resizer: Message) -> int:

@@ -109,14 +109,23 @@ class SweepFile:
     benchmark: Benchmark | None
 
     def changed(
-        self, *, num_images: int | None = None, max_seconds: int | None = None, time_limit: int | None = None, timing_only: bool = False
+        self,
+        *,
+        num_images: int | None = None,
+        max_seconds: int | None = None,
+        time_limit: int | None = None,
+        timing_only: bool = False,
     ) -> SweepFile:
         """With what the command line says instead.
 
         Raises:
             ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
         """
-        timed = {name: value for name, value in (("num_images", num_images), ("max_seconds", max_seconds)) if value is not None}
+        timed = {
+            name: value
+            for name, value in (("num_images", num_images), ("max_seconds", max_seconds))
+            if value is not None
+        }
         if self.benchmark is None and (timing_only or timed):
             flag = "--timing_only" if timing_only else "--" + "=".join(map(str, next(iter(timed.items()))))
             raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
@@ -133,13 +142,17 @@ def load(path: str | os.PathLike[str]) -> SweepFile:
     """Reads a grid file.
 
     Raises:
-        ConfigError: `file:line:column: what is wrong; what to write instead`. Whether the overrides fit the configs shows when they are applied.
+        ConfigError: `file:line:column: what is wrong; what to write instead`. Whether the overrides fit the configs
+            shows when they are applied.
     """
     path = Path(path)
     try:
         written = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as configs/sweep/paper.pbtxt") from None
+        raise ConfigError(
+            f"--grid={path}: cannot be read: {error.strerror or error}; give a grid file such as"
+            " configs/sweep/paper.pbtxt"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"--grid={path}: byte {error.start} is not UTF-8; save the grid as UTF-8 text") from None
     message = text.parse(written, sweep_pb2.Sweep(), os.fspath(path))
@@ -156,7 +169,9 @@ class _Reader:
 
     def read(self, message: sweep_pb2.Sweep) -> SweepFile:
         if not message.bases:
-            raise ConfigError(f"{self._path}: bases is empty; name at least one, bases {{ name: 'ssd' config: 'ssd.config' }}")
+            raise ConfigError(
+                f"{self._path}: bases is empty; name at least one, bases {{ name: 'ssd' config: 'ssd.config' }}"
+            )
         bases = tuple(self._base(base, f"bases[{index}]") for index, base in enumerate(message.bases))
         self._known[BASE] = self._distinct([base.name for base in bases], "bases")
         axes = tuple(self._axis(axis, f"axes[{index}]") for index, axis in enumerate(message.axes))
@@ -165,9 +180,15 @@ class _Reader:
             bases=bases,
             axes=axes,
             settings=self._settings(message.set, ""),
-            leave_out=tuple(self._exclusion(item.when, f"leave_out[{index}]") for index, item in enumerate(message.leave_out)),
+            leave_out=tuple(
+                self._exclusion(item.when, f"leave_out[{index}]") for index, item in enumerate(message.leave_out)
+            ),
             training=self._training(message.training) if message.HasField("training") else None,
-            evaluation=Evaluation(self._at_least(message.evaluation, "time_limit_seconds", "evaluation")) if message.HasField("evaluation") else None,
+            evaluation=(
+                Evaluation(self._at_least(message.evaluation, "time_limit_seconds", "evaluation"))
+                if message.HasField("evaluation")
+                else None
+            ),
             benchmark=self._benchmark(message.benchmark) if message.HasField("benchmark") else None,
         )
 
@@ -194,15 +215,25 @@ class _Reader:
             raise self._fail(path, "config", "is missing; name a pipeline config, beside this file")
         config = self._path.parent / message.config
         if not config.is_file():
-            raise self._fail(path, "config", f"('{message.config}'): no such file in {self._path.parent}; check its name")
-        return Base(self._name(message, path), config, self._settings(message.set, path), message.checkpoint, self.place(path, "checkpoint"))
+            raise self._fail(
+                path, "config", f"('{message.config}'): no such file in {self._path.parent}; check its name"
+            )
+        return Base(
+            self._name(message, path),
+            config,
+            self._settings(message.set, path),
+            message.checkpoint,
+            self.place(path, "checkpoint"),
+        )
 
     def _axis(self, message: sweep_pb2.SweepAxis, path: str) -> Axis:
         name = self._name(message, path)
         if name in self._known:
             raise self._fail(path, "name", f"('{name}') is that of an axis before it; give it another")
         if message.prefix and not _NAME.fullmatch(message.prefix):
-            raise self._fail(path, "prefix", f"('{message.prefix}') becomes part of ids; use letters, digits, '_' and '.' only")
+            raise self._fail(
+                path, "prefix", f"('{message.prefix}') becomes part of ids; use letters, digits, '_' and '.' only"
+            )
         if not message.values:
             raise self._fail(path, "values", f"is empty; give '{name}' values, or remove it")
         when = self._conditions(message.when, path)
@@ -213,14 +244,19 @@ class _Reader:
     def _value(self, message: sweep_pb2.SweepValue, path: str) -> Value:
         always = Override((), self._settings(message.set, path))
         overrides = [
-            Override(self._conditions(item.when, f"{path}.override[{index}]"), self._settings(item.set, f"{path}.override[{index}]"))
+            Override(
+                self._conditions(item.when, f"{path}.override[{index}]"),
+                self._settings(item.set, f"{path}.override[{index}]"),
+            )
             for index, item in enumerate(message.override)
         ]
         return Value(self._name(message, path), self._conditions(message.when, path), (always, *overrides))
 
     def _exclusion(self, when: Iterable[sweep_pb2.SweepCondition], path: str) -> tuple[Condition, ...]:
         if not when:
-            raise self._fail(path, "when", "is empty, which leaves nothing of the grid; say which combinations are left out")
+            raise self._fail(
+                path, "when", "is empty, which leaves nothing of the grid; say which combinations are left out"
+            )
         return self._conditions(when, path)
 
     def _conditions(self, messages: Iterable[sweep_pb2.SweepCondition], path: str) -> tuple[Condition, ...]:
@@ -245,19 +281,27 @@ class _Reader:
 
     def _name(self, message: sweep_pb2.SweepBase | sweep_pb2.SweepAxis | sweep_pb2.SweepValue, path: str) -> str:
         if not _NAME.fullmatch(message.name):
-            reason = f"('{message.name}') becomes part of ids; use letters, digits, '_' and '.' only" if message.name else "is missing; give it one"
+            reason = (
+                f"('{message.name}') becomes part of ids; use letters, digits, '_' and '.' only"
+                if message.name
+                else "is missing; give it one"
+            )
             raise self._fail(path, "name", reason)
         return message.name
 
     def _distinct(self, names: list[str], path: str) -> list[str]:
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise self._fail(f"{path}[{index}]", "name", f"('{name}') is given twice; names tell configurations apart")
+                raise self._fail(
+                    f"{path}[{index}]", "name", f"('{name}') is given twice; names tell configurations apart"
+                )
         return names
 
     def _training(self, message: sweep_pb2.SweepTraining) -> Training:
         every = self._at_least(message, "checkpoint_every_n", "training", 1)
-        return Training(message.seed, every, message.deterministic, self._at_least(message, "time_limit_seconds", "training"))
+        return Training(
+            message.seed, every, message.deterministic, self._at_least(message, "time_limit_seconds", "training")
+        )
 
     def _benchmark(self, message: sweep_pb2.SweepBenchmark) -> Benchmark:
         numbers = [self._at_least(message, field, "benchmark", 1) for field in ("num_images", "warmup")]

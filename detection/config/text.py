@@ -2,7 +2,8 @@
 
     my.config:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?
 
-protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member of a oneof). Where it
+protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
+of a oneof). Where it
 stops, the fields that cover the place are looked at again, to say the reason in the words of the schema.
 """
 
@@ -85,16 +86,22 @@ def _apply(move: legacy.Move, message: Message, place: Callable[[int], str]) -> 
     try:
         text_format.Parse(move.text, fragment)
     except text_format.ParseError:
-        raise ConfigError(f"{place(move.entry.at)}: {move.name} in {message_name(home.DESCRIPTOR)} takes {takes(field)}, not this") from None
+        raise ConfigError(
+            f"{place(move.entry.at)}: {move.name} in {message_name(home.DESCRIPTOR)} takes {takes(field)}, not this"
+        ) from None
     is_set = len(getattr(home, move.name)) > 0 if field.is_repeated else home.HasField(move.name)
     if not is_set:
         home.MergeFrom(fragment)
     elif getattr(home, move.name) != getattr(fragment, move.name):
-        raise ConfigError(f"{place(move.entry.at)}: {move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only the latter")
+        raise ConfigError(
+            f"{place(move.entry.at)}: {move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only"
+            " the latter"
+        )
 
 
 def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: Message) -> tuple[int, str]:
-    """Where and why the parser stopped at `offset`: the first fault among the fields that cover it, else the parser's own words."""
+    """Where and why the parser stopped at `offset`: the first fault among the fields that cover it, else the parser's
+    own words."""
     seen: dict[tuple[str, str], Entry] = {}
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
@@ -129,7 +136,8 @@ def _further(scanned: Scan, message: Message) -> list[tuple[int, str]]:
 
 
 def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -> tuple[int, str] | None:
-    """What is wrong with one field, and where; None if nothing is. `seen` holds the first field of each name of each block so far."""
+    """What is wrong with one field, and where; None if nothing is. `seen` holds the first field of each name of each
+    block so far."""
     assert entry.container is not None
     container = message_name(entry.container)
     field = entry.field
@@ -148,9 +156,16 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
         if first.name != entry.name:
             return entry.at, f"{container} holds either {first.name} or {entry.name}, not both; keep one of the two"
     if is_message(field):
-        return (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {cut(entry.values[0].text)}") if entry.values else None
+        return (
+            (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {cut(entry.values[0].text)}")
+            if entry.values
+            else None
+        )
     if entry.blocks:
-        return entry.blocks[0].at, f"{field.name} in {container} takes {takes(field)}, not a block; write {field.name}: ..."
+        return (
+            entry.blocks[0].at,
+            f"{field.name} in {container} takes {takes(field)}, not a block; write {field.name}: ...",
+        )
     if not entry.values and not field.is_repeated:
         return entry.at, f"{field.name} in {container} takes {takes(field)}, and has no value"
     if not entry.colon:

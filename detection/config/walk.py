@@ -10,8 +10,11 @@ from google.protobuf.message import Message
 from detection.config.schema import is_map, is_message
 
 
-def messages(message: Message, path: str = "", enter: Callable[[FieldDescriptor], bool] | None = None) -> Iterator[tuple[str, Message]]:
-    """Yields (path, message), a message before what it holds; paths have indices: `eval_input_reader[0].tf_record_input_reader`.
+def messages(
+    message: Message, path: str = "", enter: Callable[[FieldDescriptor], bool] | None = None
+) -> Iterator[tuple[str, Message]]:
+    """Yields (path, message), a message before what it holds; paths have indices:
+    `eval_input_reader[0].tf_record_input_reader`.
 
     Where `enter` says no to a field, what lies in it is left out.
     """

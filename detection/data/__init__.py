@@ -1,1 +1,2 @@
-"""From records to batches: decoding, augmentation, resizing, and the pipelines that join them; data set conversion and validation."""
+"""From records to batches: decoding, augmentation, resizing, and the pipelines that join them; data set conversion and
+validation."""

@@ -1,9 +1,12 @@
 """Bad records, found before a run begins so that it can do without them.
 
-    find: every record is read and decoded as training will do it -> BadRecords: which cannot be used and why, and what of damaged shards can be read
+    find: every record is read and decoded as training will do it -> BadRecords: which cannot be used and why, and what
+        of damaged shards can be read
 
-Because they are known beforehand, and not met on the way, everything else stays as it is: each epoch has the same records, its order follows from the
-seed, a run that is stopped and started again goes on exactly where it was, and a limit is exceeded before the first step and not after a night.
+Because they are known beforehand, and not met on the way, everything else stays as it is: each epoch has the same
+    records, its order follows from the
+seed, a run that is stopped and started again goes on exactly where it was, and a limit is exceeded before the first
+step and not after a night.
 """
 
 from __future__ import annotations
@@ -61,13 +64,20 @@ class BadRecords:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BadRecords:
         """Raises KeyError, TypeError, ValueError for what `to_json` did not write."""
-        found = tuple(BadRecord(str(path), int(number), str(reason), int(lost)) for path, number, reason, lost in content["found"])
-        damaged = {str(path): tuple(Stretch(*map(int, part)) for part in parts) for path, parts in content["damaged"].items()}
+        found = tuple(
+            BadRecord(str(path), int(number), str(reason), int(lost)) for path, number, reason, lost in content["found"]
+        )
+        damaged = {
+            str(path): tuple(Stretch(*map(int, part)) for part in parts) for path, parts in content["damaged"].items()
+        }
         return cls(found, damaged, {str(path): int(count) for path, count in content["counts"].items()})
 
 
 def find(
-    paths: Sequence[str], check: Callable[[str, int, bytes], str | None], label: str = "records", progress_to: TextIO | None = None
+    paths: Sequence[str],
+    check: Callable[[str, int, bytes], str | None],
+    label: str = "records",
+    progress_to: TextIO | None = None,
 ) -> BadRecords:
     """Reads all shards and checks each record.
 
@@ -86,7 +96,9 @@ def find(
     parts: dict[str, list[Stretch]] = {}
     with ThreadPoolExecutor() as pool:
         items: Iterator[tuple[str, Any]] = ((path, what) for path in paths for what in stretches(path))
-        for path, what, reason in progress(in_order(pool, one, items, 4 * (os.cpu_count() or 1)), 0, f"checking {label}", progress_to):
+        for path, what, reason in progress(
+            in_order(pool, one, items, 4 * (os.cpu_count() or 1)), 0, f"checking {label}", progress_to
+        ):
             if isinstance(what, Stretch):
                 parts.setdefault(path, []).append(what)
             elif isinstance(what, Damage):
@@ -102,7 +114,11 @@ def find(
         missing = _missing(path, found, parts)
         if missing:
             number = sum(part.count for part in parts.get(path, ()))
-            found.append(BadRecord(path, number, f"the shard ends too early; by its manifest {missing} records are lost", missing))
+            found.append(
+                BadRecord(
+                    path, number, f"the shard ends too early; by its manifest {missing} records are lost", missing
+                )
+            )
     return BadRecords(tuple(found), damaged, counts)
 
 
@@ -110,7 +126,12 @@ def _of_damage(path: str, damage: Damage) -> BadRecord:
     end = damage.offset + damage.size == os.path.getsize(path)
     how = "damaged or cut short" if end else "damaged"
     lost = "1 record is lost" if damage.records == 1 else "1 record or more are lost"
-    return BadRecord(path, damage.number, f"{how}: bytes {damage.offset} to {damage.offset + damage.size} cannot be read; {lost}", damage.records)
+    return BadRecord(
+        path,
+        damage.number,
+        f"{how}: bytes {damage.offset} to {damage.offset + damage.size} cannot be read; {lost}",
+        damage.records,
+    )
 
 
 def _missing(path: str, found: list[BadRecord], parts: dict[str, list[Stretch]]) -> int:
@@ -120,4 +141,9 @@ def _missing(path: str, found: list[BadRecord], parts: dict[str, list[Stretch]])
     if shard is None or any(bad.path == path and bad.records < 0 for bad in found):
         return 0
     here = sum(part.count for part in parts.get(path, ()))
-    return max(shard["records"] - here - sum(bad.records for bad in found if bad.path == path and bad.reason.startswith("damaged")), 0)
+    return max(
+        shard["records"]
+        - here
+        - sum(bad.records for bad in found if bad.path == path and bad.reason.startswith("damaged")),
+        0,
+    )

@@ -1,10 +1,15 @@
 """From a record to a sample: parse, decode, check.
 
-Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that differ from the image,
-lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are expected, labels outside the label
-map, a class/text that the label map gives another id than class/label (one of them is wrong, and nobody knows which), images of more pixels than
-`types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted (`remarks.Remarks`): boxes that stick out a little
-are clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the same, and more.
+Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that
+    differ from the image,
+lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are
+expected, labels outside the label
+map, a class/text that the label map gives another id than class/label (one of them is wrong, and nobody knows which),
+images of more pixels than
+`types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted (`remarks.Remarks`):
+boxes that stick out a little
+are clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the
+same, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
 WebP (not animated) and GIF (first frame).
@@ -55,7 +60,8 @@ _FEATURES = {
 
 
 def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
-    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where absent)."""
+    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where
+    absent)."""
     return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
 
 
@@ -114,7 +120,8 @@ class Decoder(NamedTuple):
     def _check_values(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, boxes: tf.Tensor, labels: Labels
     ) -> tf.Tensor:
-        """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails it."""
+        """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
+        it."""
         ids, known = labels.ids, labels.known
         said = tf.stack([features["image/height"], features["image/width"]])
         size_fits = tf.reduce_all((said == tf.cast(shape, tf.int64)) | (said == ABSENT))
@@ -133,9 +140,23 @@ class Decoder(NamedTuple):
                 return tf.strings.join([number, " (ymin, xmin, ymax, xmax = ", values, ")"])
 
             sizes = tf.strings.format("say {}, but the image has {}", (said, shape))
-            check_record(size_fits, record, "image/height, image/width", sizes, "write the size of the stored pixels (EXIF rotation is not applied)")
-            check_record(~tf.reduce_any(broken), record, "image/object/bbox", box(broken), "coordinates must be finite numbers")
-            check_record(~tf.reduce_any(inverted), record, "image/object/bbox", box(inverted), "the minimum exceeds the maximum: swap the corners")
+            check_record(
+                size_fits,
+                record,
+                "image/height, image/width",
+                sizes,
+                "write the size of the stored pixels (EXIF rotation is not applied)",
+            )
+            check_record(
+                ~tf.reduce_any(broken), record, "image/object/bbox", box(broken), "coordinates must be finite numbers"
+            )
+            check_record(
+                ~tf.reduce_any(inverted),
+                record,
+                "image/object/bbox",
+                box(inverted),
+                "the minimum exceeds the maximum: swap the corners",
+            )
             pixels = "far outside the image: normalised coordinates (0 to 1) are expected, not pixels"
             check_record(~tf.reduce_any(outside), record, "image/object/bbox", box(outside), pixels)
             for key, wrong in negative.items():
@@ -144,26 +165,42 @@ class Decoder(NamedTuple):
                 what = tf.strings.join(["of box ", tf.strings.reduce_join(tf.strings.as_string(row)), " is ", value])
                 check_record(~tf.reduce_any(wrong), record, key, what, "write a finite number, 0 or higher")
             fix = f"{self.label_source} gives them two ids: correct the records, or the map"
-            check_record(agrees, record, f"{_OBJECT}class", tf.strings.join(["of ", _disagreement(features, labels)]), fix)
+            check_record(
+                agrees, record, f"{_OBJECT}class", tf.strings.join(["of ", _disagreement(features, labels)]), fix
+            )
             row = tf.where(unknown)[:1, 0]
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(ids, row)))
             texts = features[f"{_OBJECT}class/text"]
             text = tf.strings.reduce_join(tf.gather(texts, row[: tf.cast(tf.size(texts) > 0, tf.int32)]))
             what = tf.strings.join(["of box ", number, " is ", value, " (text '", text, "')"])
-            check_record(~tf.reduce_any(unknown), record, "label", what, f"not a class of {self.label_source}: add it there or correct the records")
+            check_record(
+                ~tf.reduce_any(unknown),
+                record,
+                "label",
+                what,
+                f"not a class of {self.label_source}: add it there or correct the records",
+            )
             return tf.constant(False)
 
-        fine = size_fits & agrees & ~tf.reduce_any(broken | inverted | outside | unknown) & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
+        fine = (
+            size_fits
+            & agrees
+            & ~tf.reduce_any(broken | inverted | outside | unknown)
+            & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
+        )
         return tf.cond(fine, lambda: tf.constant(True), fail)
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
-    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image of a sane size."""
+    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image
+    of a sane size."""
     sizes = {key: tf.size(features[key]) for key in _LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
-    fits = {key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()}
+    fits = {
+        key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()
+    }
     labelled = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
     pixels, effort = image_header.measure(features["image/encoded"])
@@ -172,8 +209,13 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
 
     def fail() -> tf.Tensor:
         check_record(has_image, record, "image/encoded", "is empty", "store the JPEG or PNG file there")
-        kind, length = image_header.kind_in_graph(features["image/encoded"]), tf.strings.as_string(tf.strings.length(features["image/encoded"]))
-        what = tf.strings.join(["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"])
+        kind, length = (
+            image_header.kind_in_graph(features["image/encoded"]),
+            tf.strings.as_string(tf.strings.length(features["image/encoded"])),
+        )
+        what = tf.strings.join(
+            ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
+        )
         check_record(has_size, record, "image/encoded", what, STORE)
         size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
         check_record(is_small, record, "image/encoded", size, f"at most {MAX_PIXELS} are decoded: shrink the image")
@@ -182,7 +224,11 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
             check_record(right, record, key, value, "write one value a box")
-        fix = "write one label id (or class/text) a box" if reads_texts else "write one label id a box, or set label_map_path to use class/text"
+        fix = (
+            "write one label id (or class/text) a box"
+            if reads_texts
+            else "write one label id a box, or set label_map_path to use class/text"
+        )
         check_record(labelled, record, f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 
@@ -195,8 +241,12 @@ def _disagreement(features: dict[str, tf.Tensor], labels: Labels) -> tf.Tensor:
     texts, numbers = features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"]
     count = tf.minimum(tf.size(texts), tf.size(numbers))
     row = tf.where((labels.ids[:count] != numbers[:count]) & (labels.ids[:count] >= 0))[:1, 0]
-    number, meant, label = (tf.strings.as_string(values) for values in (row, tf.gather(labels.ids, row), tf.gather(numbers, row)))
-    return tf.strings.reduce_join(tf.strings.join(["box ", number, ": text '", tf.gather(texts, row), "' has id ", meant, ", label is ", label]))
+    number, meant, label = (
+        tf.strings.as_string(values) for values in (row, tf.gather(labels.ids, row), tf.gather(numbers, row))
+    )
+    return tf.strings.reduce_join(
+        tf.strings.join(["box ", number, ": text '", tf.gather(texts, row), "' has id ", meant, ", label is ", label])
+    )
 
 
 def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:

@@ -1,4 +1,5 @@
-"""The files below a folder, found once however links lead to them: the one listing behind conversion, detection, proposals and benchmarks."""
+"""The files below a folder, found once however links lead to them: the one listing behind conversion, detection,
+proposals and benchmarks."""
 
 from __future__ import annotations
 
@@ -14,12 +15,16 @@ _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> list[str]:
-    """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches), sorted.
+    """Relative names, with /, of the files whose names end like one of `extensions` (lower case; any case matches),
+    sorted.
 
-    Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if that lies below `folder`,
-    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning. Hidden folders, and what other programs
+    Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if
+        that lies below `folder`,
+    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning. Hidden folders,
+    and what other programs
     put beside data (`__MACOSX`, `@eaDir`, macOS's `._a.jpg`), are no part of it.
-    With `every_name` a file is named as often as there are names for it in the folders entered, and so are links that lead nowhere, and pipes: where
+    With `every_name` a file is named as often as there are names for it in the folders entered, and so are links that
+    lead nowhere, and pipes: where
     a name means that there should be something.
     """
     root = os.fspath(folder)
@@ -63,7 +68,9 @@ def _entries(folder: str) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        logging.warning("%s: cannot be listed (%s); what it holds is left out", printable(folder), error.strerror or error)
+        logging.warning(
+            "%s: cannot be listed (%s); what it holds is left out", printable(folder), error.strerror or error
+        )
         return []
 
 

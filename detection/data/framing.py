@@ -1,10 +1,13 @@
-"""How TFRecord files frame their records, read without TensorFlow where it cannot say what is wanted: where records begin, and where they go on
+"""How TFRecord files frame their records, read without TensorFlow where it cannot say what is wanted: where records
+begin, and where they go on
 behind damage.
 
     length of the data, uint64 | masked CRC-32C of the length, uint32 | data | masked CRC-32C of the data, uint32
 
-A length with the right checksum is a record's header but for one case in four thousand million, so that a file can be looked at from its end: whole
-files end where the last record does. That costs one read of the tail, also of a remote file, where walking from header to header costs a seek each.
+A length with the right checksum is a record's header but for one case in four thousand million, so that a file can be
+looked at from its end: whole
+files end where the last record does. That costs one read of the tail, also of a remote file, where walking from header
+to header costs a seek each.
 """
 
 from __future__ import annotations
@@ -51,7 +54,8 @@ def length_of(header: bytes) -> int | None:
 
 
 def ends_whole(stream: BinaryIO, size: int) -> bool | None:
-    """Whether a file of `size` bytes ends where a record does, by its end alone, of which it reads as much as the last record takes.
+    """Whether a file of `size` bytes ends where a record does, by its end alone, of which it reads as much as the last
+    record takes.
 
     True for an empty file; None where the last record may be longer than what is looked at.
     """

@@ -1,10 +1,12 @@
-"""The one way to decode an image that comes from outside: its header is looked at first, so that memory and time are bounded whatever the bytes.
+"""The one way to decode an image that comes from outside: its header is looked at first, so that memory and time are
+bounded whatever the bytes.
 
     decode            in Python, for files
     decode_in_graph   inside a served model
     (training's decoder checks with the same `image_header.measure`, and names the record)
 
-A JPEG whose end is missing is never handed to TensorFlow's own recovery (`try_recover_truncated`): where a restart marker is cut in half it does not
+A JPEG whose end is missing is never handed to TensorFlow's own recovery (`try_recover_truncated`): where a restart
+marker is cut in half it does not
 return. `recover` adds the missing end marker instead, and decodes as always.
 """
 
@@ -19,7 +21,9 @@ from detection.data import image_header
 from detection.types import MAX_PIXELS
 
 _END = b"\xff\xd9"
-_FILLINGS = tuple(bytes(step * number % 251 for number in range(1, 400)) for step in (17, 170))  # any bytes but 255; bits 0001... and 1010...
+_FILLINGS = tuple(
+    bytes(step * number % 251 for number in range(1, 400)) for step in (17, 170)
+)  # any bytes but 255; bits 0001... and 1010...
 
 
 class UndecodableImage(Exception):
@@ -62,7 +66,8 @@ class Recovered(NamedTuple):
 def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
     """The pixels of a JPEG whose end is missing; None if that is not what is wrong with it.
 
-    Which lines its data decide shows when other data follow: the row of blocks in which the first line then changes is not decided, nor what lies
+    Which lines its data decide shows when other data follow: the row of blocks in which the first line then changes is
+        not decided, nor what lies
     below. With restart markers the decoder skips what follows unless it begins with the next of them.
     """
     data = data.rstrip(b"\xff")  # Half a marker.
@@ -82,7 +87,9 @@ def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
             changed = np.zeros(1, np.int64)
         first = int(min([first, *changed[:1]]))
     if first < len(pixels):
-        first = (first + 1) // _block_rows(data) * _block_rows(data)  # Colour is smoothed over the edge of a block by one line.
+        first = (
+            (first + 1) // _block_rows(data) * _block_rows(data)
+        )  # Colour is smoothed over the edge of a block by one line.
     return Recovered(pixels, first / len(pixels), _lacks_scans(data))
 
 
@@ -94,7 +101,8 @@ def _block_rows(data: bytes) -> int:
 
 
 def _lacks_scans(data: bytes) -> bool:
-    """Whether the scans of a JPEG leave out coefficients of a component, or bits of them (one scan of all in a baseline JPEG, many otherwise)."""
+    """Whether the scans of a JPEG leave out coefficients of a component, or bits of them (one scan of all in a baseline
+    JPEG, many otherwise)."""
     frame = image_header.jpeg_frame(data)
     components = set(data[frame + 8 :: 3][: data[frame + 7]])
     missing = {(component, coefficient) for component in components for coefficient in range(64)}
@@ -106,15 +114,20 @@ def _lacks_scans(data: bytes) -> bool:
             start, stop, bits = data[end : end + 3]
             if bits % 16 == 0:
                 chosen = {data[place + 5 + 2 * number] for number in range(count)}
-                missing -= {(component, coefficient) for component in chosen for coefficient in range(start, min(stop, 63) + 1)}
+                missing -= {
+                    (component, coefficient) for component in chosen for coefficient in range(start, min(stop, 63) + 1)
+                }
         place = data.find(b"\xff\xda", place + 2)
     return bool(missing)
 
 
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where `image_header` refuses."""
+    """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where
+    `image_header` refuses."""
     pixels, effort = image_header.measure(encoded)
-    known = tf.debugging.Assert(pixels > 0, ["the image's header does not say how large it is; its bytes:", tf.strings.length(encoded)])
+    known = tf.debugging.Assert(
+        pixels > 0, ["the image's header does not say how large it is; its bytes:", tf.strings.length(encoded)]
+    )
     fine = (pixels <= max_pixels) & (effort <= image_header.EFFORT * max(max_pixels, MAX_PIXELS))
     large = f"the image is too large (at most {max_pixels} pixels are decoded); pixels and work by its header:"
     small = tf.debugging.Assert(fine, [large, pixels, effort])

@@ -1,13 +1,20 @@
-"""What the header of an encoded image says, before anything is decoded: a few kilobytes can decode to gigabytes, or keep a decoder busy for minutes.
+"""What the header of an encoded image says, before anything is decoded: a few kilobytes can decode to gigabytes, or
+keep a decoder busy for minutes.
 
-    JPEG: the first frame header (SOF) among the segments, found as libjpeg finds it     PNG: the IHDR chunk, which must come first
-    GIF: the canvas and every frame (giflib reads them all)     BMP: the DIB header     WebP: the first chunk (VP8, VP8L, VP8X)
+    JPEG: the first frame header (SOF) among the segments, found as libjpeg finds it     PNG: the IHDR chunk, which must
+        come first
+    GIF: the canvas and every frame (giflib reads them all)     BMP: the DIB header     WebP: the first chunk (VP8,
+        VP8L, VP8X)
 
-Two numbers bound what an image may cost. `pixels` of the largest thing a decoder makes room for is held to the limit of the caller
-(`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG may have hundreds of scans of the whole
-image, each of a few bytes, and a GIF thousands of frames. An image whose header does not give them for certain is not decoded at all.
+Two numbers bound what an image may cost. `pixels` of the largest thing a decoder makes room for is held to the limit of
+the caller
+(`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG may have
+hundreds of scans of the whole
+image, each of a few bytes, and a GIF thousands of frames. An image whose header does not give them for certain is not
+decoded at all.
 
-`read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test holds them to each other.
+`read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test holds them to each
+other.
 `measure` takes about 65 µs for a JPEG of 640x480, beside 1.7 ms for decoding it (one thread of a busy machine).
 """
 
@@ -21,7 +28,9 @@ import tensorflow as tf
 
 from detection.types import MAX_PIXELS
 
-EFFORT = 20  # times the limit of pixels: what a decoder may work through. At 1 ns a pixel of a JPEG's scan that is 2 seconds
+EFFORT = (
+    20  # times the limit of pixels: what a decoder may work through. At 1 ns a pixel of a JPEG's scan that is 2 seconds
+)
 GIF_EFFORT = 7  # a pixel of a GIF's frame takes a decoder as long as so many of a JPEG's scan
 DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")  # what TensorFlow decodes, in the order of `_branches`
 
@@ -39,7 +48,13 @@ UNKNOWN = "no known image format"
 _SCAN = b"\xff\xda"
 _LENGTH = 32  # bytes of header that tell PNG, BMP and WebP
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length
-_SIZED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
+_SIZED = {
+    0xC0,
+    0xC1,
+    0xC2,
+    0xC9,
+    0xCA,
+}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
 _SKIPPED = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # DHT, DAC, DQT, DNL, DRI, APPn, COM
 
 
@@ -86,9 +101,11 @@ def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
 
 
 def jpeg_frame(data: bytes) -> int | None:
-    """Where the contents of a JPEG's frame header begin (length, precision, height, width, components); None where there is none.
+    """Where the contents of a JPEG's frame header begin (length, precision, height, width, components); None where
+    there is none.
 
-    libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives no frame here.
+    libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives
+    no frame here.
     """
     place = 2
     while True:
@@ -150,7 +167,8 @@ def _webp(data: bytes) -> Header | None:
 
 
 def _gif(data: bytes) -> Header | None:
-    """TensorFlow gives the first frame, as large as the largest; giflib makes room for all of them at once, a byte a pixel; Pillow for the canvas."""
+    """TensorFlow gives the first frame, as large as the largest; giflib makes room for all of them at once, a byte a
+    pixel; Pillow for the canvas."""
     if len(data) < 10:
         return None
     canvas = struct.unpack_from("<HH", data, 6)
@@ -176,7 +194,8 @@ def _palette(flags: int) -> int:
 
 
 def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Inside a graph: `pixels` and `effort` (float64 scalars) of the encoded image (string scalar); 0 pixels where `read` gives None.
+    """Inside a graph: `pixels` and `effort` (float64 scalars) of the encoded image (string scalar); 0 pixels where
+    `read` gives None.
 
     Fails with InvalidArgumentError where the header of a JPEG is damaged.
     """
@@ -187,11 +206,14 @@ def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _called_apart(function, encoded: tf.Tensor) -> tf.Tensor:
-    """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost time where it is not taken."""
+    """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost
+    time where it is not taken."""
     branch = function.get_concrete_function()
     branch.add_to_graph()
     # A condition that is known beforehand would be optimised away, and the call with it.
-    return tf.raw_ops.If(cond=tf.strings.length(encoded) > 0, input=[encoded], Tout=[tf.float64], then_branch=branch, else_branch=branch)[0]
+    return tf.raw_ops.If(
+        cond=tf.strings.length(encoded) > 0, input=[encoded], Tout=[tf.float64], then_branch=branch, else_branch=branch
+    )[0]
 
 
 def _jpeg_in_graph(encoded: tf.Tensor) -> tf.Tensor:
@@ -250,7 +272,9 @@ def _branches(encoded: tf.Tensor, head: tf.Tensor) -> list:
         ]
         is_webp = tf.reduce_all(head[8:12] == tf.constant(list(b"WEBP"))) & (tf.strings.length(encoded) >= 30)
         chunk = tf.reduce_all(head[12:16] == tf.constant([list(b"VP8X"), list(b"VP8L"), list(b"VP8 ")]), axis=1)
-        signed = tf.stack([tf.constant(True), head[20] == 0x2F, tf.reduce_all(head[23:26] == tf.constant([0x9D, 0x01, 0x2A]))])
+        signed = tf.stack(
+            [tf.constant(True), head[20] == 0x2F, tf.reduce_all(head[23:26] == tf.constant([0x9D, 0x01, 0x2A]))]
+        )
         fits = tf.cast(chunk & signed, tf.float64)
         return area(tf.reduce_sum(fits * tf.stack(widths)), tf.reduce_sum(fits * tf.stack(heights)), is_webp)
 

@@ -4,12 +4,17 @@
                  -> decode -> augment -> resize -> pad -> batch -> prefetch
     evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch -> prefetch, once
 
-Memory stays small because records are shuffled while they are still compressed. An epoch ends before the next begins, so a small data set starts at
-once, however large the shuffle buffer may be, and every image comes once an epoch. The order of the data, and every random change to it, follows from
-the seed and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a
-stopped run exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
+Memory stays small because records are shuffled while they are still compressed. An epoch ends before the next begins,
+so a small data set starts at
+once, however large the shuffle buffer may be, and every image comes once an epoch. The order of the data, and every
+random change to it, follows from
+the seed and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i).
+    So `start_step` continues a
+stopped run exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs
+without reading them.
 
-For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass `worker` and `workers` and
+For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass
+`worker` and `workers` and
 share the work: every one decodes only its part.
 """
 
@@ -46,7 +51,9 @@ class InputOptions:
     """Which records to read and how. Numbers have the names and defaults of the InputReader message."""
 
     paths: tuple[str, ...]  # globs
-    weights: tuple[float, ...] = ()  # of the paths in training: how often each is drawn from; empty: all records are one data set
+    weights: tuple[
+        float, ...
+    ] = ()  # of the paths in training: how often each is drawn from; empty: all records are one data set
     field: str = "tf_record_input_reader.input_path"  # where the paths come from, for messages
     categories: tuple[Category, ...] = ()  # allowed label ids; empty: 1 to num_classes
     text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
@@ -66,7 +73,8 @@ class InputOptions:
     read_block_length: int = 32
     num_prefetch_batches: int = 2
     bad_records: BadRecords | None = None  # to leave out; None: a bad record is an error
-    cache: bool = False  # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
+    # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
+    cache: bool = False
 
     def shards(self) -> tuple[str, ...]:
         """The files, sorted; errors name `field`."""
@@ -108,7 +116,8 @@ def train_dataset(
         remarks: collects what was put right in the records.
 
     Raises:
-        ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes while iterating: see `iterate`.
+        ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes
+            while iterating: see `iterate`.
     """
     remarks = Remarks() if remarks is None else remarks
     _warn_of_cut_boxes(options)
@@ -132,11 +141,16 @@ def train_dataset(
     return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(_dataset_options(deterministic))
 
 
-def eval_dataset(options: InputOptions, resizer: Resizer, batch_size: int, *, remarks: Remarks | None = None) -> tf.data.Dataset:
-    """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static only for `batch_size` 1.
+def eval_dataset(
+    options: InputOptions, resizer: Resizer, batch_size: int, *, remarks: Remarks | None = None
+) -> tf.data.Dataset:
+    """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static
+    only for `batch_size` 1.
 
-    Images are never padded to each other, since padding changes what a network sees at the border: where the resizer gives several sizes, a batch
-    holds images of one size. For that the images of a few batches are sorted by size, and batches may be smaller; so every image is evaluated as
+    Images are never padded to each other, since padding changes what a network sees at the border: where the resizer
+        gives several sizes, a batch
+    holds images of one size. For that the images of a few batches are sorted by size, and batches may be smaller; so
+    every image is evaluated as
     it would be alone, whatever the batch size.
 
     Raises: as `train_dataset`.
@@ -166,7 +180,10 @@ def count_records(options: InputOptions) -> int:
 
 def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
     known = options.bad_records.counts if options.bad_records else {}
-    return -(-sum(known[path] if path in known else shards.count_records(path) for path in files) // options.sample_1_of_n_examples)
+    return -(
+        -sum(known[path] if path in known else shards.count_records(path) for path in files)
+        // options.sample_1_of_n_examples
+    )
 
 
 class _Decoded(NamedTuple):
@@ -181,7 +198,9 @@ def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
     """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads."""
     decode = _decoder(options, Remarks())
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)]
+    )
     def decoded(path: tf.Tensor, number: tf.Tensor, serialized: tf.Tensor) -> list[tf.Tensor]:
         return tf.nest.flatten(decode(Record(path, number, serialized)))
 
@@ -213,26 +232,44 @@ def _proposals(options: InputOptions) -> ProposalSource | None:
         return None
     if not options.proposals_paths:
         return RecordProposals()
-    return FileProposals(proposal_files.read_all(options.proposals_paths, options.proposals_field), options.proposals_field)
+    return FileProposals(
+        proposal_files.read_all(options.proposals_paths, options.proposals_field), options.proposals_field
+    )
 
 
-def _mixed_stream(options: InputOptions, decode: Callable[[Record], _Decoded], seed: int, position: int) -> tf.data.Dataset:
-    """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there are any."""
+def _mixed_stream(
+    options: InputOptions, decode: Callable[[Record], _Decoded], seed: int, position: int
+) -> tf.data.Dataset:
+    """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there
+    are any."""
     if not options.weights:
         return _stream(options, options.shards(), decode, seed, position)
     groups = [options.listed([path]) for path in options.paths]
     starts = mixing.taken(options.weights, seed, position)
-    streams = [_stream(options, files, decode, seed + number, start) for number, (files, start) in enumerate(zip(groups, starts, strict=True))]
-    return tf.data.Dataset.choose_from_datasets(streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False)
+    streams = [
+        _stream(options, files, decode, seed + number, start)
+        for number, (files, start) in enumerate(zip(groups, starts, strict=True))
+    ]
+    return tf.data.Dataset.choose_from_datasets(
+        streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False
+    )
 
 
-def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], _Decoded], seed: int, position: int) -> tf.data.Dataset:
+def _stream(
+    options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], _Decoded], seed: int, position: int
+) -> tf.data.Dataset:
     """Records (with `cache`: decoded ones) of these files, epoch after epoch, from `position` on."""
     first, skipped = divmod(position, _epoch_length(options, files)) if position else (0, 0)
     # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
-    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(lambda number: seed * 1_000_003 + number)
+    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(
+        lambda number: seed * 1_000_003 + number
+    )
 
-    cached = _read_in_order(options, files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache() if options.cache else None
+    cached = (
+        _read_in_order(options, files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
+        if options.cache
+        else None
+    )
 
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         _allow_global_seed_zero()
@@ -249,14 +286,16 @@ def _stream(options: InputOptions, files: tuple[str, ...], decode: Callable[[Rec
 
 
 def _allow_global_seed_zero() -> None:
-    """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which a tensor cannot answer."""
+    """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which
+    a tensor cannot answer."""
     graph = tf.compat.v1.get_default_graph()
     if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow's idea of zero
         graph.seed = 1
 
 
 def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
-    """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read for ever."""
+    """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read
+    for ever."""
 
     def check(_: tf.Tensor) -> tf.data.Dataset:
         count = source.take(1).reduce(tf.constant(0, tf.int64), _as_is(lambda count, *_: count + 1))
@@ -268,7 +307,8 @@ def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.
 
 
 def _warn_of_cut_boxes(options: InputOptions) -> None:
-    """Before training, where manifests say it; otherwise it is said of the first record that has too many (`Remarks`)."""
+    """Before training, where manifests say it; otherwise it is said of the first record that has too many
+    (`Remarks`)."""
     most = max((shards.known_most_boxes(path) or 0 for path in options.shards()), default=0)
     if most > options.max_number_of_boxes:
         what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"
@@ -280,7 +320,12 @@ def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
     most = max((shards.most_boxes(path) for path in files), default=0)
     if most <= options.max_number_of_boxes:
         return options
-    logging.warning("%s is %d; a record holds %d boxes, and evaluation takes all of them", options.boxes_field, options.max_number_of_boxes, most)
+    logging.warning(
+        "%s is %d; a record holds %d boxes, and evaluation takes all of them",
+        options.boxes_field,
+        options.max_number_of_boxes,
+        most,
+    )
     return dataclasses.replace(options, max_number_of_boxes=most)
 
 
@@ -297,7 +342,13 @@ def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tenso
     if readers == 1:
         return paths.flat_map(_as_is(functools.partial(_read_shard, options)))
     block = max(options.read_block_length, 1)
-    return paths.interleave(_as_is(functools.partial(_read_shard, options)), readers, block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return paths.interleave(
+        _as_is(functools.partial(_read_shard, options)),
+        readers,
+        block,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 def _read_shard(options: InputOptions, path: tf.Tensor) -> tf.data.Dataset:
@@ -311,18 +362,24 @@ def _read_shard(options: InputOptions, path: tf.Tensor) -> tf.data.Dataset:
     if bad is None or not bad.found:
         return records
     addresses = [(name, number) for name, numbers in bad.numbers().items() for number in numbers]
-    names, numbers = tf.constant([name for name, _ in addresses]), tf.constant([number for _, number in addresses], tf.int64)
+    names, numbers = (
+        tf.constant([name for name, _ in addresses]),
+        tf.constant([number for _, number in addresses], tf.int64),
+    )
     mine = tf.boolean_mask(numbers, names == path)
     return records.filter(_as_is(lambda record: ~tf.reduce_any(mine == record.index)))
 
 
 def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks: Remarks) -> Example:
-    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything without the batch dimension."""
+    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
+    without the batch dimension."""
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
     found = tf.shape(sample.boxes)[0]
-    remarks.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)})
+    remarks.note(
+        decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)}
+    )
     count = tf.minimum(found, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
@@ -342,7 +399,9 @@ def _finish(decoded: _Decoded, resizer: Resizer, options: InputOptions, remarks:
         areas=pad(sample.areas),
     )
     proposals = to_batch(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
-    return Example(ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape))
+    return Example(
+        ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape)
+    )
 
 
 def _of_one_size(samples: tf.data.Dataset) -> bool:
@@ -350,7 +409,8 @@ def _of_one_size(samples: tf.data.Dataset) -> bool:
 
 
 def _by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes there are."""
+    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes
+    there are."""
     structure = samples.element_spec
 
     def size(*parts: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,9 @@
 """From what a record says about a class (a text, a number) to a label id.
 
-Where a label map is given, the text is looked up among its names and display names; of two classes called alike the larger id wins (TF Object
-Detection API). The number counts where there is no text. Where both are there and mean two classes, they disagree, which is an error.
+Where a label map is given, the text is looked up among its names and display names; of two classes called alike the
+larger id wins (TF Object
+Detection API). The number counts where there is no text. Where both are there and mean two classes, they disagree,
+which is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Labels(NamedTuple):
 class LabelLookup:
     """Tables of one label map.
 
-    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to `num_classes`, or any from 1 if
+    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to
+    `num_classes`, or any from 1 if
     that is 0).
     """
 
@@ -58,7 +61,11 @@ class LabelLookup:
             both = has_texts & (tf.size(texts) == tf.size(numbers))
             found = tf.cond(both, lambda: tf.where(texts == "", numbers, found), lambda: found)
             ids = tf.cond(has_texts, lambda: found, lambda: numbers)
-            disagreeing = tf.cond(both, lambda: tf.math.count_nonzero((found != numbers) & (found >= 0), dtype=tf.int32), lambda: tf.constant(0))
+            disagreeing = tf.cond(
+                both,
+                lambda: tf.math.count_nonzero((found != numbers) & (found >= 0), dtype=tf.int32),
+                lambda: tf.constant(0),
+            )
         return Labels(ids, self._is_known(ids), disagreeing)
 
     def _is_known(self, ids: tf.Tensor) -> tf.Tensor:

@@ -1,13 +1,17 @@
-"""MATLAB files (level 5, as MATLAB writes them with -v6 and -v7): the cell arrays, names and matrices in which regions were published.
+"""MATLAB files (level 5, as MATLAB writes them with -v6 and -v7): the cell arrays, names and matrices in which regions
+were published.
 
-Written from the format's description ("MAT-File Format", MathWorks), because the reader that others use is compiled code that damaged files
-crash: 560 bytes end its process. This one is Python and numpy, so that the worst a file can do is to be refused. What it takes in memory is
+Written from the format's description ("MAT-File Format", MathWorks), because the reader that others use is compiled
+code that damaged files
+crash: 560 bytes end its process. This one is Python and numpy, so that the worst a file can do is to be refused. What
+    it takes in memory is
 bounded by the file's size, and every length is compared with what is left before anything is allocated.
 
     header       128 bytes, the last four of them version and byte order
     element      tag (type, bytes), data, padding to 8 bytes; of 4 bytes or fewer, all in 8 bytes
     compressed   an element that zlib unpacks to another one
-    matrix       an element of elements: flags with the class, dimensions, name, then numbers, characters, or, of a cell array, matrices
+    matrix       an element of elements: flags with the class, dimensions, name, then numbers, characters, or, of a cell
+        array, matrices
 """
 
 from __future__ import annotations
@@ -24,13 +28,33 @@ _INT8, _UINT8, _UINT16, _INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF8, _UTF16, _U
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXT = {_INT8: "latin-1", _UINT8: "latin-1", _UINT16: "utf-16", _UTF8: "utf-8", _UTF16: "utf-16", _UTF32: "utf-32"}
 _CELL, _CHAR = 1, 4
-_CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "double", 7: "single", 8: "int8", 9: "uint8"}
-_CLASSES |= {10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64", 16: "function", 17: "opaque"}
+_CLASSES = {
+    1: "cell",
+    2: "struct",
+    3: "object",
+    4: "char",
+    5: "sparse",
+    6: "double",
+    7: "single",
+    8: "int8",
+    9: "uint8",
+}
+_CLASSES |= {
+    10: "int16",
+    11: "uint16",
+    12: "int32",
+    13: "uint32",
+    14: "int64",
+    15: "uint64",
+    16: "function",
+    17: "opaque",
+}
 _NUMERIC = range(6, 16)
 _COMPLEX, _LOGICAL = 0x800, 0x200
 _MOST_DIMENSIONS = 32  # numpy's own limit was this for long
 _PEEK = 4096  # bytes of a compressed variable in which its name stands
-# A compressed variable may be larger than the file: 100 times covers what real ones do, the constant covers small files.
+# A compressed variable may be larger than the file: 100 times covers what real ones do, the constant covers small
+# files.
 _RATIO, _ALWAYS = 100, 64 << 20
 
 
@@ -84,7 +108,8 @@ def _byte_order(data: bytes) -> str:
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, bool]]:
-    """(type, data, whether it is one of the short ones) of every element. Raises ValueError where one ends after the data do."""
+    """(type, data, whether it is one of the short ones) of every element. Raises ValueError where one ends after the
+    data do."""
     place = 0
     while place < len(data):
         if len(data) - place < 8:
@@ -120,7 +145,9 @@ def _unpack(content: memoryview, budget: int) -> memoryview:
         raise ValueError(f"a compressed variable is damaged ({error})") from None
     if not packer.eof:
         full = len(unpacked) >= budget
-        raise ValueError(f"a compressed variable takes more than {budget >> 20} MiB" if full else "a compressed variable is cut off")
+        raise ValueError(
+            f"a compressed variable takes more than {budget >> 20} MiB" if full else "a compressed variable is cut off"
+        )
     return memoryview(unpacked)
 
 
@@ -160,13 +187,17 @@ def _matrix(content: memoryview, order: str, where: str, depth: int) -> Matrix:
     if kind == _CELL and not depth:
         if count > len(content) // 8:
             raise ValueError(f"{where}: {count} cells cannot stand in {len(content)} bytes")
-        return Matrix("cell", shape, cells=tuple(_cell(next(parts, None), order, f"{where}{{{n}}}") for n in range(1, count + 1)))
+        return Matrix(
+            "cell", shape, cells=tuple(_cell(next(parts, None), order, f"{where}{{{n}}}") for n in range(1, count + 1))
+        )
     name = _CLASSES.get(kind, f"class {kind}")
     if kind == _CHAR:
         return Matrix(name, shape, text=_characters(next(parts, None), order, where, count))
     if kind in _NUMERIC and not flags[0] & (_COMPLEX | _LOGICAL):
         return Matrix(name, shape, _values(next(parts, None), order, where, count).reshape(shape, order="F"))
-    return Matrix("complex" if kind in _NUMERIC and flags[0] & _COMPLEX else "logical" if kind in _NUMERIC else name, shape)
+    return Matrix(
+        "complex" if kind in _NUMERIC and flags[0] & _COMPLEX else "logical" if kind in _NUMERIC else name, shape
+    )
 
 
 def _cell(element: tuple[int, memoryview, bool] | None, order: str, where: str) -> Matrix:
@@ -197,7 +228,9 @@ def _characters(element: tuple[int, memoryview, bool] | None, order: str, where:
         raise ValueError(f"{where}: no characters where {count} should be")
     encoding = _TEXT[element[0]]
     try:
-        text = bytes(element[1]).decode(encoding + {"<": "-le", ">": "-be"}[order] if encoding in ("utf-16", "utf-32") else encoding)
+        text = bytes(element[1]).decode(
+            encoding + {"<": "-le", ">": "-be"}[order] if encoding in ("utf-16", "utf-32") else encoding
+        )
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: characters that are no {error.encoding}") from None
     if count != len(text) and count != len(text.encode("utf-16-le")) // 2:  # MATLAB counts a pair of surrogates as two.

@@ -1,6 +1,7 @@
 """Several data sets in fixed proportions: which one gives sample number i.
 
-The choice depends on (seed, i) alone and is drawn in blocks, so that a resumed run can add up quickly what each data set has already given.
+The choice depends on (seed, i) alone and is drawn in blocks, so that a resumed run can add up quickly what each data
+set has already given.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ def _choices(weights: tuple[float, ...], seed: int, block: tf.Tensor | int) -> t
     """int64 [BLOCK]: the data sets for samples block * BLOCK and following."""
     total = sum(weights)
     edges = [sum(weights[: number + 1]) / total for number in range(len(weights) - 1)]
-    draws = tf.random.stateless_uniform([BLOCK], tf.stack([tf.constant(seed + _SALT, tf.int64), tf.cast(block, tf.int64)]))
+    draws = tf.random.stateless_uniform(
+        [BLOCK], tf.stack([tf.constant(seed + _SALT, tf.int64), tf.cast(block, tf.int64)])
+    )
     return tf.cast(tf.searchsorted(tf.constant(edges, tf.float32), draws, side="right"), tf.int64)
 
 

@@ -1,4 +1,5 @@
-"""What is wrong with the proposals of one image, as training would find it (`proposals`), but without stopping at the first fault."""
+"""What is wrong with the proposals of one image, as training would find it (`proposals`), but without stopping at the
+first fault."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Wrong(NamedTuple):
 
 
 def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[Wrong]:
-    """Faults of boxes (float32 [n, 4], normalised) and scores (float32 [n]); `shown` are the boxes as their source has them."""
+    """Faults of boxes (float32 [n, 4], normalised) and scores (float32 [n]); `shown` are the boxes as their source has
+    them."""
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     outside = ((boxes > np.float32(1 + TOLERANCE)) | (boxes < np.float32(-TOLERANCE))).any(axis=1)
@@ -38,7 +40,10 @@ def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[
         if rows.any():
             first = int(np.flatnonzero(rows)[0])
             numbers = ", ".join(f"{value:g}" for value in (*shown[first], scores[first]))
-            yield Wrong(kind, f"{rows.sum()} of {len(boxes)}, first: number {first}, (ymin, xmin, ymax, xmax, score) = ({numbers})")
+            yield Wrong(
+                kind,
+                f"{rows.sum()} of {len(boxes)}, first: number {first}, (ymin, xmin, ymax, xmax, score) = ({numbers})",
+            )
     if not (usable & ~empty).any() and not (found["proposal_unreadable"] | found["proposal_outside"]).any():
         yield Wrong("proposal_none", "")
 
@@ -61,7 +66,9 @@ class KnownProposals:
         file, row = self._images[number]
         if file.sizes is not None and tuple(file.sizes[row]) != (height, width):
             made_for = "x".join(map(str, file.sizes[row][::-1]))
-            yield Wrong("proposal_size", f"{file.path} is of an image of {made_for} pixels, this one has {width}x{height}")
+            yield Wrong(
+                "proposal_size", f"{file.path} is of an image of {made_for} pixels, this one has {width}x{height}"
+            )
             return
         boxes, scores = file.of(row)
         with np.errstate(over="ignore"):  # Numbers beyond float32 are not finite, and told.

@@ -22,7 +22,9 @@ class SourceImage(NamedTuple):
     id: str  # under which proposals are kept and found
     where: str  # for messages
     encoded: bytes
-    objects: np.ndarray | None  # float32 [n, 4], normalised groundtruth without crowds and difficult ones; None where nothing is known
+    objects: (
+        np.ndarray | None
+    )  # float32 [n, 4], normalised groundtruth without crowds and difficult ones; None where nothing is known
 
 
 class ImageSource(Protocol):
@@ -50,17 +52,24 @@ class Records:
 
     def fingerprint(self) -> object:
         """Names and bytes of the shards."""
-        return [[os.path.basename(path), tf.io.gfile.stat(path).length] for path in shards.list_shards(self.patterns, self.field)]
+        return [
+            [os.path.basename(path), tf.io.gfile.stat(path).length]
+            for path in shards.list_shards(self.patterns, self.field)
+        ]
 
     def __iter__(self) -> Iterator[SourceImage]:
         """Raises DataError for a shard that cannot be read to its end, and records without image or name."""
         files = shards.list_shards(self.patterns, self.field)
         for path in files:
             try:
-                for number, serialized in enumerate(tf.data.TFRecordDataset(path, buffer_size=1 << 20).as_numpy_iterator()):
+                for number, serialized in enumerate(
+                    tf.data.TFRecordDataset(path, buffer_size=1 << 20).as_numpy_iterator()
+                ):
                     yield _of_record(f"{path}, record {number}", serialized)
             except tf.errors.OpError as error:
-                raise shards.find_corruption([path]) or DataError(f"{path}: cannot be read: {shards.first_line(error)}") from error
+                raise shards.find_corruption([path]) or DataError(
+                    f"{path}: cannot be read: {shards.first_line(error)}"
+                ) from error
 
 
 def _of_record(where: str, serialized: bytes) -> SourceImage:
@@ -75,14 +84,22 @@ def _of_record(where: str, serialized: bytes) -> SourceImage:
     identity = text("image/source_id") or text("image/filename")
     encoded = b"".join(features["image/encoded"].bytes_list.value[:1])
     if not identity:
-        raise DataError(f"{where}: has neither image/source_id nor image/filename, so its proposals would not be found again; write one")
+        raise DataError(
+            f"{where}: has neither image/source_id nor image/filename, so its proposals would not be found again;"
+            " write one"
+        )
     return SourceImage(identity, f"{where} ({identity})", encoded, _objects(features))
 
 
 def _objects(features) -> np.ndarray:
-    sides = [np.array(features[f"image/object/bbox/{side}"].float_list.value, np.float32) for side in ("ymin", "xmin", "ymax", "xmax")]
+    sides = [
+        np.array(features[f"image/object/bbox/{side}"].float_list.value, np.float32)
+        for side in ("ymin", "xmin", "ymax", "xmax")
+    ]
     if len({len(side) for side in sides}) > 1:
-        return np.zeros([0, 4], np.float32)  # Validation and training say what is wrong; only the table of recall is without them.
+        return np.zeros(
+            [0, 4], np.float32
+        )  # Validation and training say what is wrong; only the table of recall is without them.
     boxes = np.stack(sides, axis=1)
     flags = [np.array(features[f"image/object/{key}"].int64_list.value) for key in ("is_crowd", "difficult")]
     left_out = [flag != 0 for flag in flags if len(flag) == len(boxes)]
@@ -123,7 +140,8 @@ class Folder:
 
 
 def decode(image: SourceImage) -> np.ndarray:
-    """uint8 [height, width, 3], the pixels that training sees. Raises DataError for an image that cannot be decoded, or is too large."""
+    """uint8 [height, width, 3], the pixels that training sees. Raises DataError for an image that cannot be decoded, or
+    is too large."""
     try:
         loaded = images.check(image.encoded, image.where)
     except images.BadImage as error:

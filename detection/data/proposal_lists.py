@@ -1,4 +1,5 @@
-"""Proposals kept as one list an image: what JSON and MATLAB files hold, with every value checked. See `proposal_files` for the formats."""
+"""Proposals kept as one list an image: what JSON and MATLAB files hold, with every value checked. See `proposal_files`
+for the formats."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _MAT_ADVICE = "expected are the cell arrays images (names) and boxes (n x 4), as
 
 
 class Lists(NamedTuple):
-    """The proposals of N images: boxes float64 [n, 4], [ymin, xmin, ymax, xmax] in pixels, and scores float64 [n], or None: by rank."""
+    """The proposals of N images: boxes float64 [n, 4], [ymin, xmin, ymax, xmax] in pixels, and scores float64 [n], or
+    None: by rank."""
 
     ids: tuple[str, ...]
     boxes: list[np.ndarray]
@@ -29,15 +31,28 @@ def rank_scores(count: int) -> np.ndarray:
 
 
 def from_json(path: str, data: bytes) -> Lists:
-    """COCO results, or a list of boxes an image. Raises DataError naming `path` and the first faults, each with its entry and field."""
+    """COCO results, or a list of boxes an image. Raises DataError naming `path` and the first faults, each with its
+    entry and field."""
     try:
         content = json_text.parse(data)
     except ValueError as error:
         raise DataError(f"{path}: is no JSON ({error}); write COCO results, or a list of boxes an image") from error
-    if not isinstance(content, list | dict) or (isinstance(content, dict) and not all(isinstance(boxes, list) for boxes in content.values())):
-        raise DataError(f"{path}: is neither a list of COCO results nor a list of boxes an image, {{id: [...]}}; write one of those")
-    lists = _grouped(path, content) if isinstance(content, list) else {identity: list(enumerate(boxes)) for identity, boxes in content.items()}
-    place = "image {identity!r}, box {box} (entry {number})" if isinstance(content, list) else "image {identity!r}, box {box}"
+    if not isinstance(content, list | dict) or (
+        isinstance(content, dict) and not all(isinstance(boxes, list) for boxes in content.values())
+    ):
+        raise DataError(
+            f"{path}: is neither a list of COCO results nor a list of boxes an image, {{id: [...]}}; write one of those"
+        )
+    lists = (
+        _grouped(path, content)
+        if isinstance(content, list)
+        else {identity: list(enumerate(boxes)) for identity, boxes in content.items()}
+    )
+    place = (
+        "image {identity!r}, box {box} (entry {number})"
+        if isinstance(content, list)
+        else "image {identity!r}, box {box}"
+    )
     faults: list[str] = []
     rows = [_rows(entries, place, identity, faults) for identity, entries in lists.items()]
     _refuse(path, faults, "write [x, y, width, height] in pixels, finite numbers, and a score")
@@ -52,7 +67,9 @@ def _grouped(path: str, content: list[Any]) -> dict[str, list[tuple[int, Any]]]:
         if not isinstance(entry, dict) or "image_id" not in entry:
             faults.append(f"entry {number} is {json_text.shown(entry)}")
         elif (identity := _identity(entry["image_id"])) is None:
-            faults.append(f"entry {number}: image_id is {json_text.shown(entry['image_id'])}, neither a whole number nor text")
+            faults.append(
+                f"entry {number}: image_id is {json_text.shown(entry['image_id'])}, neither a whole number nor text"
+            )
         else:
             lists.setdefault(identity, []).append((number, entry))
     _refuse(path, faults, "each must have image_id, bbox and score, as COCO results have")
@@ -67,7 +84,8 @@ def _identity(value: object) -> str | None:
 
 
 def _rows(entries: list[tuple[int, Any]], place: str, identity: str, faults: list[str]) -> np.ndarray:
-    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given. What is wrong is added to `faults`."""
+    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given. What is wrong is added to
+    `faults`."""
     rows, ranks = [], rank_scores(len(entries))
     for box, (rank, (number, entry)) in enumerate(zip(ranks.tolist(), entries, strict=True)):
         row, wrong = _row(entry, rank)
@@ -86,7 +104,11 @@ def _row(entry: Any, rank: float) -> tuple[list[float], str]:
             box, score = box[:4], box[4]
         if not isinstance(box, list) or len(box) != 4 or not all(map(json_text.is_number, box)):
             return [], f"is {json_text.shown(entry)}: bbox is {json_text.shown(box)}, not four finite numbers"
-        return ([*box, score], "") if json_text.is_number(score) else ([], f"is {json_text.shown(entry)}: score is no finite number")
+        return (
+            ([*box, score], "")
+            if json_text.is_number(score)
+            else ([], f"is {json_text.shown(entry)}: score is no finite number")
+        )
     if not isinstance(entry, list) or len(entry) not in (4, 5) or not all(map(json_text.is_number, entry)):
         return [], f"is {json_text.shown(entry)}"
     return (entry if len(entry) == 5 else [*entry, rank]), ""
@@ -122,7 +144,10 @@ def _mat_faults(images: Iterable[mat_files.Matrix], cells: Iterable[mat_files.Ma
         if image.kind != "char" or (image.text and (len(image.shape) != 2 or image.shape[0] != 1)):
             yield f"images{{{number}}} is of class {image.kind} and shape {image.shape}, not a row of characters"
         if cell.numbers is None or (cell.numbers.size and (cell.numbers.ndim != 2 or cell.numbers.shape[1] != 4)):
-            yield f"image {image.text!r} has {cell.kind if cell.numbers is None else cell.numbers.dtype} boxes of shape {cell.shape}"
+            yield (
+                f"image {image.text!r} has {cell.kind if cell.numbers is None else cell.numbers.dtype} boxes of shape"
+                f" {cell.shape}"
+            )
 
 
 def _refuse(path: str, faults: Iterable[str], advice: str) -> None:

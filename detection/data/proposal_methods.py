@@ -1,11 +1,14 @@
 """Ways to propose regions of an image: pixels in, boxes and scores out.
 
     selective_search_fast, _quality   groups of similar segments (Uijlings et al. 2013), OpenCV contrib
-    edge_boxes                        boxes that hold whole contours (Zitnick and Dollar 2014), OpenCV contrib and its model of edges
-    grid                              sliding windows over place, size and shape: the dense set of Girshick 2015, section 5.5
+    edge_boxes                        boxes that hold whole contours (Zitnick and Dollar 2014), OpenCV contrib and its
+    model of edges
+    grid                              sliding windows over place, size and shape: the dense set of Girshick 2015,
+        section 5.5
     rpn                               the region proposal network of a trained detector: see `proposal_rpn`
 
-Large images are shrunk first, as time grows with pixels, and boxes come back in pixels of the image as given. What a method returns depends on the
+Large images are shrunk first, as time grows with pixels, and boxes come back in pixels of the image as given. What a
+method returns depends on the
 pixels, the settings and the seed alone.
 """
 
@@ -26,7 +29,9 @@ from detection.errors import ConfigError, DataError
 SELECTIVE_SEARCH = {"selective_search_fast": "Fast", "selective_search_quality": "Quality"}
 METHODS = (*SELECTIVE_SEARCH, "edge_boxes", "grid", "rpn")
 GRID_RATIOS = (1 / 3, 1 / 2, 1.0, 2.0, 3.0)  # width / height
-GRID_SIZES = tuple(2.0 ** (-octave / 2) for octave in range(9))  # sqrt(area) of a box, in that of the image: 1 down to 1/16
+GRID_SIZES = tuple(
+    2.0 ** (-octave / 2) for octave in range(9)
+)  # sqrt(area) of a box, in that of the image: 1 down to 1/16
 _SIGMA = 0.8  # of the blur before segmentation, as in the paper
 _EDGE_PATCH = 16  # pixels that the model of edges decides on at once: a smaller image holds none
 _LARGEST_STRIDE = 4.0  # of a grid, in sides of a box
@@ -40,7 +45,9 @@ class ProposalSettings:
     max_proposals: int = 0  # the best of each image; 0: all
     min_side: float = 10.0  # pixels of the image as searched: boxes with a shorter side are left out
     max_image_side: int = 500  # larger images are shrunk to this before they are searched, as R-CNN did; 0: never
-    base_k: int = 50  # of selective search: the smaller, the smaller the segments that it starts from, and the more boxes; OpenCV's own is 150
+    # of selective search: the smaller, the smaller the segments that it starts from, and the more boxes; OpenCV's own
+    # is 150
+    base_k: int = 50
     grid_boxes: int = 45_000  # of a grid, about
     edge_model: str = ""  # path of the model for edge_boxes
     seed: int = 0
@@ -58,7 +65,8 @@ Method = Callable[[np.ndarray], Found]
 
 
 def build(settings: ProposalSettings, flag: str = "--method") -> Method:
-    """The method by name, all but rpn. Raises ConfigError, naming `flag`, for unknown names and where what it needs is not installed or not there."""
+    """The method by name, all but rpn. Raises ConfigError, naming `flag`, for unknown names and where what it needs is
+    not installed or not there."""
     if settings.method in SELECTIVE_SEARCH:
         search = _selective_search(settings, flag)
     elif settings.method == "edge_boxes":
@@ -74,11 +82,15 @@ def build(settings: ProposalSettings, flag: str = "--method") -> Method:
         scale = min(settings.max_image_side / max(height, width), 1.0) if settings.max_image_side else 1.0
         small = image
         if scale < 1:
-            small = cv2.resize(image, (max(round(width * scale), 1), max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                image, (max(round(width * scale), 1), max(round(height * scale), 1)), interpolation=cv2.INTER_AREA
+            )
         try:
             boxes, scores = search(small)
         except cv2.error as error:
-            raise DataError(f"OpenCV cannot search this image of {height} x {width}: {' '.join(str(error).split())}; leave it out") from error
+            raise DataError(
+                f"OpenCV cannot search this image of {height} x {width}: {' '.join(str(error).split())}; leave it out"
+            ) from error
         sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         keep = sides >= settings.min_side
         back = np.array([height / small.shape[0], width / small.shape[1]] * 2)
@@ -88,7 +100,8 @@ def build(settings: ProposalSettings, flag: str = "--method") -> Method:
 
 
 def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int = 0) -> Found:
-    """Clipped to the image (`size`: height and width), without empty ones, by descending score, of equal boxes the best, at most `most` (0: all)."""
+    """Clipped to the image (`size`: height and width), without empty ones, by descending score, of equal boxes the
+    best, at most `most` (0: all)."""
     limits = np.array([*size, *size], np.float32)
     boxes = np.clip(boxes.astype(np.float32), 0, limits)
     keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
@@ -104,12 +117,17 @@ def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int
 def _selective_search(settings: ProposalSettings, flag: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """All regions of all hierarchies, large ones rather first.
 
-    It begins with segmentations of k = 50, 100 and 150 (paper: 50 and 100 for fast, up to 300 for quality). OpenCV's default of 150, 300 and 450
-    gives half the boxes: on blood cells (BCCD, 16 images) they cover 0.75 of the cells with an IoU of 0.5 or more, against 0.90.
+    It begins with segmentations of k = 50, 100 and 150 (paper: 50 and 100 for fast, up to 300 for quality). OpenCV's
+    default of 150, 300 and 450
+    gives half the boxes: on blood cells (BCCD, 16 images) they cover 0.75 of the cells with an IoU of 0.5 or more,
+        against 0.90.
 
-    OpenCV returns the same boxes each time, but in an order that it draws from a generator nobody can seed: a region's level in its hierarchy times
-    a random number, as in the paper (section 3.3). Levels are not told, so the rank by area takes their place here, with random numbers that follow
-    from the seed. That is about as good: of the cells of 24 images the first 500 boxes cover 0.69 (OpenCV's order: 0.75), the first 1000 0.84 (0.83).
+    OpenCV returns the same boxes each time, but in an order that it draws from a generator nobody can seed: a region's
+        level in its hierarchy times
+    a random number, as in the paper (section 3.3). Levels are not told, so the rank by area takes their place here,
+    with random numbers that follow
+    from the seed. That is about as good: of the cells of 24 images the first 500 boxes cover 0.69 (OpenCV's order:
+        0.75), the first 1000 0.84 (0.83).
     """
     cv2 = _opencv(settings.method, flag)
     mode = f"switchToSelectiveSearch{SELECTIVE_SEARCH[settings.method]}"
@@ -134,7 +152,9 @@ def _selective_search(settings: ProposalSettings, flag: str) -> Callable[[np.nda
 def _edge_boxes(settings: ProposalSettings, flag: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Scored by the contours that a box holds whole."""
     cv2 = _opencv(settings.method, flag)
-    advice = "get model.yml.gz from github.com/opencv/opencv_extra, folder testdata/cv/ximgproc, and pass --edge_model=FILE"
+    advice = (
+        "get model.yml.gz from github.com/opencv/opencv_extra, folder testdata/cv/ximgproc, and pass --edge_model=FILE"
+    )
     if not settings.edge_model:
         raise ConfigError(f"{flag}=edge_boxes needs OpenCV's model of edges, which is not shipped with it; {advice}")
     if not os.path.isfile(settings.edge_model):
@@ -172,7 +192,8 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
 
 
 def _grid(image: np.ndarray, settings: ProposalSettings) -> Found:
-    """Boxes of all sizes and shapes that fit, neighbours a fixed part of their sides apart, such that there are `grid_boxes` or a little fewer.
+    """Boxes of all sizes and shapes that fit, neighbours a fixed part of their sides apart, such that there are
+    `grid_boxes` or a little fewer.
 
     No box is better than another; their order is random, so that any number of the first is a fair sample.
     """
@@ -183,15 +204,22 @@ def _grid(image: np.ndarray, settings: ProposalSettings) -> Found:
         low, high = (stride, high) if _grid_count(size, stride) > settings.grid_boxes else (low, stride)
     boxes = np.concatenate([_grid_of(size, shape, high) for shape in _grid_shapes(size)])
     found = tidy(boxes, np.zeros(len(boxes)), size)
-    order = np.random.default_rng(settings.seed).permutation(len(found.boxes))[: settings.max_proposals or settings.grid_boxes]
+    order = np.random.default_rng(settings.seed).permutation(len(found.boxes))[
+        : settings.max_proposals or settings.grid_boxes
+    ]
     return Found(found.boxes[order], rank_scores(len(order)))
 
 
 def _grid_shapes(size: tuple[int, int]) -> list[tuple[float, float]]:
     """Heights and widths of boxes, in pixels; the whole image is one of them."""
     root = np.sqrt(size[0] * size[1])
-    shapes = [(root * part / np.sqrt(ratio), root * part * np.sqrt(ratio)) for part in GRID_SIZES for ratio in GRID_RATIOS]
-    return [(float(size[0]), float(size[1])), *((h, w) for h, w in shapes if h <= size[0] and w <= size[1] and min(h, w) >= 1)]
+    shapes = [
+        (root * part / np.sqrt(ratio), root * part * np.sqrt(ratio)) for part in GRID_SIZES for ratio in GRID_RATIOS
+    ]
+    return [
+        (float(size[0]), float(size[1])),
+        *((h, w) for h, w in shapes if h <= size[0] and w <= size[1] and min(h, w) >= 1),
+    ]
 
 
 def _grid_steps(size: tuple[int, int], shape: tuple[float, float], stride: float) -> list[int]:
@@ -221,6 +249,8 @@ def _opencv(method: str, flag: str) -> ModuleType:
         cv2.ximgproc.segmentation  # noqa: B018 (the main package has the module's name, but nothing in it)
     except (ImportError, AttributeError) as error:
         why = "is not installed" if isinstance(error, ImportError) else "was installed without its contributed modules"
-        raise ConfigError(f"{flag}={method} needs OpenCV contrib, which {why}; install it with: pip install 'detection[proposals]'") from error
+        raise ConfigError(
+            f"{flag}={method} needs OpenCV contrib, which {why}; install it with: pip install 'detection[proposals]'"
+        ) from error
     cv2.setNumThreads(1)
     return cv2

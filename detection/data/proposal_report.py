@@ -1,7 +1,10 @@
-"""How good proposals are before any detector sees them: how many there are, and how many objects are among the best so many of an image.
+"""How good proposals are before any detector sees them: how many there are, and how many objects are among the best so
+many of an image.
 
-recall@k, IoU t   part of the objects that some box among the k best of their image overlaps with an intersection over union of at least t
-mean best IoU@k   over the objects, of the highest overlap with any of those (the "average best overlap" of Uijlings et al. 2013, over all)
+recall@k, IoU t   part of the objects that some box among the k best of their image overlaps with an intersection over
+union of at least t
+mean best IoU@k   over the objects, of the highest overlap with any of those (the "average best overlap" of Uijlings et
+al. 2013, over all)
 """
 
 from __future__ import annotations
@@ -40,24 +43,43 @@ class ProposalReport(NamedTuple):
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types."""
         numbers = _summary(self.counts)
-        return {"images": len(self.counts), "proposals": numbers, "objects": self.objects, "found": [row.to_dict() for row in self.rows]}
+        return {
+            "images": len(self.counts),
+            "proposals": numbers,
+            "objects": self.objects,
+            "found": [row.to_dict() for row in self.rows],
+        }
 
     def lines(self) -> Iterator[str]:
         """For people."""
         told = ", ".join(f"{name} {value:g}" for name, value in _summary(self.counts).items() if name != "without")
         without = sum(count == 0 for count in self.counts)
-        yield f"  {len(self.counts)} images, {sum(self.counts)} proposals; an image: {told}" + (f"; {without} images without any" if without else "")
+        yield f"  {len(self.counts)} images, {sum(self.counts)} proposals; an image: {told}" + (
+            f"; {without} images without any" if without else ""
+        )
         if self.rows:
             yield f"  of {self.objects} objects found by the best proposals of their image:"
             yield f"  {'best':>6}  " + "  ".join(f"recall@{iou:g}" for iou in IOUS) + "  mean best IoU"
             for row in self.rows:
-                yield f"  {row.best or 'all':>6}  " + "  ".join(f"{value:10.3f}" for value in row.recalls) + f"  {row.mean_best_iou:13.3f}"
+                yield (
+                    f"  {row.best or 'all':>6}  "
+                    + "  ".join(f"{value:10.3f}" for value in row.recalls)
+                    + f"  {row.mean_best_iou:13.3f}"
+                )
 
 
 def _summary(counts: tuple[int, ...]) -> dict[str, float]:
     values = np.array(counts or (0,))
-    middle = {"least": values.min(), "median": np.median(values), "mean": round(float(values.mean()), 1), "most": values.max()}
-    return {**{name: float(value) for name, value in middle.items()}, "without": int((values == 0).sum()) if counts else 0}
+    middle = {
+        "least": values.min(),
+        "median": np.median(values),
+        "mean": round(float(values.mean()), 1),
+        "most": values.max(),
+    }
+    return {
+        **{name: float(value) for name, value in middle.items()},
+        "without": int((values == 0).sum()) if counts else 0,
+    }
 
 
 def report(found: ProposalFile, objects: Mapping[str, np.ndarray]) -> ProposalReport:

@@ -1,7 +1,9 @@
 """Proposals of a whole data set, made once and kept: images in, one .npz out, however often it is interrupted.
 
-Finished images are kept in <output>.parts, a file every half minute, and put together at the end, so a killed run loses that half minute.
-OpenCV and TensorFlow work without the interpreter's lock, so threads use all cores: selective search ran twice as fast in two threads on two cores.
+Finished images are kept in <output>.parts, a file every half minute, and put together at the end, so a killed run loses
+that half minute.
+OpenCV and TensorFlow work without the interpreter's lock, so threads use all cores: selective search ran twice as fast
+in two threads on two cores.
 The result does not depend on their number, nor on interruptions.
 """
 
@@ -83,7 +85,8 @@ def make(
         progress_to: told how far it is.
 
     Raises:
-        ConfigError: the output is no .npz, is there already and was made otherwise, or another process makes it. DataError: an image cannot be used.
+        ConfigError: the output is no .npz, is there already and was made otherwise, or another process makes it.
+            DataError: an image cannot be used.
     """
     output = Path(output)
     if output.suffix != ".npz":
@@ -108,7 +111,9 @@ def make(
             result = report(found, catalogue.objects_in_pixels(found))
             write_json(f"{output}{proposal_files.REPORT_SUFFIX}", {**result.to_dict(), "settings": decisive})
     except OSError as error:
-        raise PathError(f"{output}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
+        raise PathError(
+            f"{output}: cannot be written: {files.reason(error)}; check the folder and the space left in it"
+        ) from error
     return Made(str(output), result, new_images)
 
 
@@ -128,7 +133,10 @@ class _Catalogue:
         self.where.clear()
         for image in itertools.islice(self._source, self._limit or None):
             if image.id in self.where:
-                raise DataError(f"{image.where}: {self.where[image.id]} has the same id; proposals are found by id, so ids must differ")
+                raise DataError(
+                    f"{image.where}: {self.where[image.id]} has the same id; proposals are found by id, so ids must"
+                    " differ"
+                )
             self.where[image.id] = image.where
             if image.objects is not None:
                 self._objects[image.id] = image.objects
@@ -156,7 +164,9 @@ def _is_made(output: Path, job: str) -> bool:
         if not isinstance(made, dict):
             raise ValueError(f"its settings are {json_text.shown(made)}")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{output}: is there already and cannot be read ({error}); pass --overwrite, or another --output") from error
+        raise ConfigError(
+            f"{output}: is there already and cannot be read ({error}); pass --overwrite, or another --output"
+        ) from error
     wanted = json.loads(job)
     differing = sorted(key for key in wanted.keys() | made.keys() if wanted.get(key) != made.get(key))
     if not differing:
@@ -175,7 +185,10 @@ def _only_one(output: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise ConfigError(f"{output}: another process is making it; wait for it, or choose another --output") from error
     except NotImplementedError:
-        logging.warning("%s: this file system knows no locks, so a second process that makes the same file would not be noticed", output)
+        logging.warning(
+            "%s: this file system knows no locks, so a second process that makes the same file would not be noticed",
+            output,
+        )
     try:
         yield
     finally:
@@ -212,7 +225,11 @@ def _fill(parts: Path, catalogue: _Catalogue, method: Method, workers: int, prog
             proposal_files.write(parts / f"{max(numbers, default=-1) + 1:06d}.npz", [_joined(waiting)])
             waiting.clear()
 
-    progress = Progress(len(catalogue), "image", label="proposals", start=len(done), every=10.0, stream=progress_to) if progress_to else None
+    progress = (
+        Progress(len(catalogue), "image", label="proposals", start=len(done), every=10.0, stream=progress_to)
+        if progress_to
+        else None
+    )
     pool = ThreadPoolExecutor(workers)
     try:
         for result in in_order(pool, one, (image for image in catalogue if image.id not in done), 2 * workers):
@@ -235,7 +252,14 @@ def _joined(results: list[_One]) -> ProposalFile:
     offsets = np.cumsum([0, *(len(result.found.scores) for result in results)])
     boxes = np.concatenate([result.found.boxes for result in results])
     scores = np.concatenate([result.found.scores for result in results])
-    return ProposalFile("", tuple(result.id for result in results), offsets, boxes, scores, np.array([result.size for result in results], np.int32))
+    return ProposalFile(
+        "",
+        tuple(result.id for result in results),
+        offsets,
+        boxes,
+        scores,
+        np.array([result.size for result in results], np.int32),
+    )
 
 
 def _parts(folder: Path) -> list[ProposalFile]:
@@ -248,7 +272,9 @@ def _join(parts: Path, catalogue: _Catalogue, output: Path, job: str) -> None:
     for part in _parts(parts):
         for number, identity in enumerate(part.ids):
             boxes, scores = part.of(number)
-            single[identity] = ProposalFile(part.path, (identity,), np.array([0, len(scores)]), boxes, scores, part.sizes[number : number + 1])
+            single[identity] = ProposalFile(
+                part.path, (identity,), np.array([0, len(scores)]), boxes, scores, part.sizes[number : number + 1]
+            )
     if not catalogue.where:
         raise DataError(f"{output}: there is no image to make proposals for")
     proposal_files.write(output, [single[identity] for identity in catalogue.where], settings=job)

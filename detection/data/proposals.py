@@ -1,10 +1,14 @@
-"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals` and to `types.Proposals`.
+"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals` and
+to `types.Proposals`.
 
-Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the image are errors that name
-the record; boxes that stick out a little are clipped, those without area dropped, both counted (`remarks.Remarks`), as for groundtruth. What remains
+Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
+    image are errors that name
+the record; boxes that stick out a little are clipped, those without area dropped, both counted (`remarks.Remarks`), as
+for groundtruth. What remains
 is sorted by descending score, equal ones in the order given, and of equal boxes the first is kept.
 
-A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing. An entry without boxes is
+A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing.
+    An entry without boxes is
 not: such images are counted.
 """
 
@@ -24,7 +28,8 @@ from detection.data.sample import Record, SampleProposals
 from detection.data.tables import text_table
 from detection.types import Proposals
 
-TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
+# how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
+TOLERANCE = 0.1
 KEY = "image/proposal/"
 _SIDES = tuple(f"{KEY}bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 _SCORE = f"{KEY}score"
@@ -35,16 +40,22 @@ class ProposalSource(Protocol):
 
     features: dict[str, tf.io.RaggedFeature]  # what is to be parsed from a record, beside what every record has
 
-    def __call__(self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks) -> SampleProposals:
-        """Those of one record, whose image has `shape` (int32 [2], height and width). Fails with a marked error where they are unusable."""
+    def __call__(
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+    ) -> SampleProposals:
+        """Those of one record, whose image has `shape` (int32 [2], height and width). Fails with a marked error where
+        they are unusable."""
 
 
 class RecordProposals:
-    """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by whose absence order is rank."""
+    """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by
+    whose absence order is rank."""
 
     features = {key: tf.io.RaggedFeature(tf.float32) for key in (*_SIDES, _SCORE)}
 
-    def __call__(self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks) -> SampleProposals:
+    def __call__(
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+    ) -> SampleProposals:
         """See `ProposalSource`."""
         sides, scores = [features[key] for key in _SIDES], features[_SCORE]
         with tf.control_dependencies([self._check(record, features)]):
@@ -62,7 +73,8 @@ class RecordProposals:
         fits = {key: (size == count) | ((size == 0) if key == _SCORE else False) for key, size in sizes.items()}
 
         def fail() -> tf.Tensor:
-            # Parsing gives an empty list for an absent key and for an empty one; the key itself stands in the bytes of the record.
+            # Parsing gives an empty list for an absent key and for an empty one; the key itself stands in the bytes of
+            # the record.
             without_key = tf.strings.regex_replace(record.serialized, _SIDES[0], "", replace_global=False)
             is_there = tf.strings.length(without_key) < tf.strings.length(record.serialized)
             fix = "write them (empty lists where an image has none), or set proposals_path"
@@ -76,7 +88,8 @@ class RecordProposals:
 
 
 class FileProposals:
-    """In files beside the records, found by source id or file name; a record of the hot path costs a table lookup and a copy of its rows."""
+    """In files beside the records, found by source id or file name; a record of the hot path costs a table lookup and a
+    copy of its rows."""
 
     features: dict[str, tf.io.RaggedFeature] = {}
 
@@ -87,16 +100,22 @@ class FileProposals:
         with tf.device("/cpu:0"):
             self._table = text_table(keys)
             self._paths = tf.constant([file.path for file in files])
-            self._files = tf.constant(np.repeat(np.arange(len(files), dtype=np.int32), [len(file.ids) for file in files]))
+            self._files = tf.constant(
+                np.repeat(np.arange(len(files), dtype=np.int32), [len(file.ids) for file in files])
+            )
             self._begins = tf.constant(np.concatenate([file.offsets[:-1] for file in files]))
             self._counts = tf.constant(np.concatenate([np.diff(file.offsets) for file in files]))
-            unknown = [np.full([len(file.ids), 2], -1, np.int32) if file.sizes is None else file.sizes for file in files]
+            unknown = [
+                np.full([len(file.ids), 2], -1, np.int32) if file.sizes is None else file.sizes for file in files
+            ]
             self._sizes = tf.constant(np.concatenate(unknown))
             self._rows = [_rows_of(file) for file in files]
         known = ", ".join(repr(identity) for identity in files[0].ids[:3])
         self._known = f"holds {sum(len(file.ids) for file in files)} images, such as {known}"
 
-    def __call__(self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks) -> SampleProposals:
+    def __call__(
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+    ) -> SampleProposals:
         """See `ProposalSource`."""
         source_id, filename = features["image/source_id"], features["image/filename"]
         hits = self._table.lookup(_names(source_id, filename))
@@ -112,7 +131,14 @@ class FileProposals:
         return _cleaned(record, field, normalised, scores, boxes, advice, remarks)
 
     def _check(
-        self, record: Record, number: tf.Tensor, size: tf.Tensor, shape: tf.Tensor, field: tf.Tensor, source_id: tf.Tensor, filename: tf.Tensor
+        self,
+        record: Record,
+        number: tf.Tensor,
+        size: tf.Tensor,
+        shape: tf.Tensor,
+        field: tf.Tensor,
+        source_id: tf.Tensor,
+        filename: tf.Tensor,
     ) -> tf.Tensor:
         """True, or a failed pipeline: there is an entry, and it was made for an image of this size."""
         is_there = number >= 0
@@ -121,9 +147,14 @@ class FileProposals:
         def fail() -> tf.Tensor:
             name = tf.strings.join(["image '", source_id, "' (file '", filename, "')"])
             value = tf.strings.join([self._known, ", but none for ", name])
-            fix = "make proposals for these records, or name those that exist; an image without any needs an entry that is empty"
+            fix = (
+                "make proposals for these records, or name those that exist; an image without any needs an entry that"
+                " is empty"
+            )
             check_record(is_there, record, self._field, value, fix)
-            value = tf.strings.join([tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape)), name])
+            value = tf.strings.join(
+                [tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape)), name]
+            )
             check_record(same_size, record, field, value, "make the proposals again, from these records")
             return tf.constant(False)
 
@@ -131,7 +162,8 @@ class FileProposals:
 
 
 def to_batch(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
-    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the batch dimension."""
+    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
+    batch dimension."""
     empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
     proposals = tf.cond(tf.reduce_any(empty), lambda: _kept(proposals, tf.where(~empty)[:, 0]), lambda: proposals)
     count = tf.minimum(tf.shape(proposals.scores)[0], most)
@@ -152,7 +184,8 @@ def rank_scores(count: tf.Tensor) -> tf.Tensor:
 def first_of_equal(boxes: tf.Tensor) -> tf.Tensor:
     """int32 [m]: of each set of equal rows of `boxes` (float32 [n, 4], not negative) the first, in order.
 
-    Two coordinates are one int64; three times the distinct values of one column of integers are far faster than rows compared as such.
+    Two coordinates are one int64; three times the distinct values of one column of integers are far faster than rows
+    compared as such.
     """
     count = tf.shape(boxes)[0]
     pairs = tf.bitcast(tf.reshape(tf.abs(boxes), [-1, 2, 2]), tf.int64)  # -0 has other bits than 0.
@@ -162,9 +195,16 @@ def first_of_equal(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _cleaned(
-    record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor, remarks: Remarks
+    record: Record,
+    field: tf.Tensor | str,
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    shown: tf.Tensor,
+    advice: tf.Tensor,
+    remarks: Remarks,
 ) -> SampleProposals:
-    """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for messages."""
+    """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for
+    messages."""
     with tf.control_dependencies([_check_values(record, field, boxes, scores, shown, advice)]):
         order = tf.argsort(scores, direction="DESCENDING", stable=True)
     boxes, scores = tf.gather(boxes, order), tf.gather(scores, order)
@@ -184,8 +224,11 @@ def _cleaned(
     return _kept(kept, first_of_equal(kept.boxes))
 
 
-def _check_values(record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor) -> tf.Tensor:
-    """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails it."""
+def _check_values(
+    record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor
+) -> tf.Tensor:
+    """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
+    it."""
     broken = ~(tf.reduce_all(tf.math.is_finite(boxes), axis=1) & tf.math.is_finite(scores))
     inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
     outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
@@ -221,11 +264,14 @@ def _names(source_id: tf.Tensor, filename: tf.Tensor) -> tf.Tensor:
 def _rows_of(file: proposal_files.ProposalFile) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """(begin, count) -> (boxes float32 [count, 4], scores float32 [count]).
 
-    What lies in the file as in memory is mapped, whatever its size: a page is read when a record needs it, and nothing is copied into the graph.
+    What lies in the file as in memory is mapped, whatever its size: a page is read when a record needs it, and nothing
+        is copied into the graph.
     """
     if file.starts is None or not len(file.boxes):
         arrays = [tf.constant(array) for array in (file.boxes, file.scores)]
-        return lambda begin, count: tuple(tf.slice(a, [begin, *[0] * (a.shape.rank - 1)], [count, *a.shape[1:]]) for a in arrays)
+        return lambda begin, count: tuple(
+            tf.slice(a, [begin, *[0] * (a.shape.rank - 1)], [count, *a.shape[1:]]) for a in arrays
+        )
     length = max(file.starts[0] + file.boxes.nbytes, file.starts[1] + file.scores.nbytes)
     region = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[length], memory_region_name=os.path.abspath(file.path))
 

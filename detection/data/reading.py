@@ -2,8 +2,10 @@
 
     for example in iterate(dataset, options): ...
 
-Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the shards are read once more, until
-the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is left out is known before a
+Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the
+shards are read once more, until
+the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is
+    left out is known before a
 run begins (`bad_records`). validate_records.py finds everything that is wrong with a data set.
 """
 
@@ -35,7 +37,8 @@ _DATA_FAULTS = (
     tf.errors.OutOfRangeError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
-    UnicodeDecodeError,  # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
+    # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
+    UnicodeDecodeError,
 )
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
@@ -43,7 +46,8 @@ _AT_ONCE = 64  # records held in memory while looking for a bad one
 def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Remarks | None = None) -> Iterator[Any]:
     """The elements of a dataset (also a distributed one); bad records raise DataError.
 
-    With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where there is more to say by then,
+    With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where
+    there is more to say by then,
     at the end: of the data, by an error, or because the generator is closed.
     """
     iterator = iter(dataset)
@@ -63,7 +67,9 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
             if remarks is not None and number % 200 == 0:
                 _tell(remarks.lines(), told, new_kinds_only=True)
     finally:
-        if remarks is not None and not sys.is_finalizing():  # An interpreter that ends collects generators when TensorFlow is gone already.
+        if (
+            remarks is not None and not sys.is_finalizing()
+        ):  # An interpreter that ends collects generators when TensorFlow is gone already.
             _tell(remarks.lines(), told, new_kinds_only=False)
 
 
@@ -75,7 +81,8 @@ def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> 
 
 
 def translate(error: BaseException, options: InputOptions | None = None) -> DataError | None:
-    """What an error from an iterator says about the data; None if it says nothing. Without `options` only addressed errors are understood fully."""
+    """What an error from an iterator says about the data; None if it says nothing. Without `options` only addressed
+    errors are understood fully."""
     if isinstance(error, DataError):
         return error
     marked = find(error)

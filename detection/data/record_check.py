@@ -1,4 +1,5 @@
-"""What is wrong with one record, field by field and box by box; looked at as training would, but without stopping at the first fault."""
+"""What is wrong with one record, field by field and box by box; looked at as training would, but without stopping at
+the first fault."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from detection.data.proposal_check import check as check_proposals
 from detection.data.records import RecordBox, RecordImage
 from detection.data.report import Fault
 
-_LOWEST, _HIGHEST = float(np.float32(-TOLERANCE)), float(np.float32(1 + TOLERANCE))  # Training refuses boxes beyond, and compares in float32.
+_LOWEST, _HIGHEST = (
+    float(np.float32(-TOLERANCE)),
+    float(np.float32(1 + TOLERANCE)),
+)  # Training refuses boxes beyond, and compares in float32.
 _LABEL, _TEXT = "image/object/class/label", "image/object/class/text"
 _AREA, _WEIGHT = "image/object/area", "image/object/weight"
 _DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
@@ -54,14 +58,17 @@ class Classes:
         self.ids = label_map.text_ids() if label_map else {}
 
     def of(self, label: int | None, text: str) -> int | None:
-        """The label id; None where training would find none. The text decides where there is a label map, otherwise the label."""
+        """The label id; None where training would find none. The text decides where there is a label map, otherwise the
+        label."""
         if not self.source:
             return label if label is None or label >= 1 else None
         found = self.ids.get(text) if text else label
         return found if found in self.names else None
 
 
-def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pixels: int, proposals: KnownProposals | None = None) -> Checked:
+def check_record(
+    shard: str, number: int, data: bytes, classes: Classes, max_pixels: int, proposals: KnownProposals | None = None
+) -> Checked:
     """Parses and decodes a record and checks all of it.
 
     Args:
@@ -90,7 +97,11 @@ def check_record(shard: str, number: int, data: bytes, classes: Classes, max_pix
     if proposals is not None:
         for wrong in proposals.check(record.source_id, filename, loaded.height, loaded.width):
             record.fault(wrong.kind, "proposals", wrong.value)
-    return Checked(RecordImage(encoded, loaded.format, loaded.height, loaded.width, filename, record.source_id, boxes), found, record.faults)
+    return Checked(
+        RecordImage(encoded, loaded.format, loaded.height, loaded.width, filename, record.source_id, boxes),
+        found,
+        record.faults,
+    )
 
 
 class _Record:
@@ -114,7 +125,11 @@ class _Record:
             self.fault("field_type", field, value)
         for field in _SINGLE:
             if len(self.values[field]) > 1:
-                self.fault("field_length", field, f"{len(self.values[field])} values, of one image; training refuses more than one")
+                self.fault(
+                    "field_length",
+                    field,
+                    f"{len(self.values[field])} values, of one image; training refuses more than one",
+                )
         if not self.source_id:
             self.fault("source_id_absent", "image/source_id", "")
 
@@ -149,7 +164,11 @@ class _Record:
             self.fault("sha256_differs", "image/key/sha256", sha256)
         width, height = self.first("image/width"), self.first("image/height")
         if any(side not in (None, ABSENT, size) for side, size in ((width, loaded.width), (height, loaded.height))):
-            self.fault("size_mismatch", "image/width, image/height", f"{width}x{height}, while the image has {loaded.width}x{loaded.height} pixels")
+            self.fault(
+                "size_mismatch",
+                "image/width, image/height",
+                f"{width}x{height}, while the image has {loaded.width}x{loaded.height} pixels",
+            )
         elif None in (width, height) or ABSENT in (width, height):
             self.fault("size_absent", "image/width, image/height", f"{width}, {height}")
         return loaded
@@ -176,7 +195,11 @@ class _Record:
         for field in (_AREA, _WEIGHT):
             for index, value in enumerate(self.values[field]):
                 if not (math.isfinite(value) and value >= 0):
-                    self.fault("number_unusable", f"{field} of box {index}", f"{value:g}; should be a finite number, 0 or higher")
+                    self.fault(
+                        "number_unusable",
+                        f"{field} of box {index}",
+                        f"{value:g}; should be a finite number, 0 or higher",
+                    )
                     self.values[field][index] = 0.0
         for index, corners in enumerate(zip(*sides, strict=True)):
             label = self._class(index, classes) if self._check_corners(index, *corners) else None
@@ -185,7 +208,14 @@ class _Record:
             ymin, xmin, ymax, xmax = corners
             area = self._at(_AREA, index) or (ymax - ymin) * (xmax - xmin) * height * width
             text = classes.names.get(label) or self._text_at(index) or f"label {label}"
-            yield RecordBox(*corners, label, text, area, difficult=bool(self._at(_DIFFICULT, index)), is_crowd=bool(self._at(_CROWD, index)))
+            yield RecordBox(
+                *corners,
+                label,
+                text,
+                area,
+                difficult=bool(self._at(_DIFFICULT, index)),
+                is_crowd=bool(self._at(_CROWD, index)),
+            )
 
     def check_proposals(self) -> None:
         """Those that lie in the record itself, if it has their keys."""
@@ -194,7 +224,9 @@ class _Record:
             return
         count = len(sides[0])
         if any(len(side) != count for side in sides) or len(scores) not in (0, count):
-            lengths = ", ".join(f"{field.rpartition('/')[2]} {len(self.values[field])}" for field in (*_PROPOSAL_SIDES, _PROPOSAL_SCORE))
+            lengths = ", ".join(
+                f"{field.rpartition('/')[2]} {len(self.values[field])}" for field in (*_PROPOSAL_SIDES, _PROPOSAL_SCORE)
+            )
             self.fault("field_length", "image/proposal/*", f"{lengths} values")
             return
         boxes = np.array(sides, np.float32).T.reshape(-1, 4)
@@ -213,7 +245,9 @@ class _Record:
         elif min(ymin, xmin) < _LOWEST:
             kind = "box_outside"
             shown += f" reaches further out than {TOLERANCE:g} of the image; training refuses it"
-        elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:  # Clipped to the image, as training does, nothing is left.
+        elif (
+            ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0
+        ):  # Clipped to the image, as training does, nothing is left.
             kind = "box_zero_area"
             shown += " lies outside the image"
         else:
@@ -228,7 +262,11 @@ class _Record:
         found = classes.of(label, text)
         if found is None and (classes.source or label is not None):
             meant = f"text {text!r}" if text and classes.source else f"label {label}"
-            self.fault("class_unknown", f"box {index}", f"{meant} is not in {classes.source}" if classes.source else f"{meant}; labels start at 1")
+            self.fault(
+                "class_unknown",
+                f"box {index}",
+                f"{meant} is not in {classes.source}" if classes.source else f"{meant}; labels start at 1",
+            )
             return None
         if label is not None and found != label:
             value = f"text {text!r} is label {found} in {classes.source}, the record says label {label}"

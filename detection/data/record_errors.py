@@ -1,6 +1,7 @@
 """Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to people as one line.
 
-TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads them back from the error that
+TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads
+them back from the error that
 comes out of the iterator.
 """
 
@@ -19,10 +20,16 @@ _END = "<end>"
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
-def check_record(condition: tf.Tensor, record: Record, field: str, value: tf.Tensor | str, fix: str | tf.Tensor) -> None:
+def check_record(
+    condition: tf.Tensor, record: Record, field: str, value: tf.Tensor | str, fix: str | tf.Tensor
+) -> None:
     """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds."""
     parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
-    data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), tf.convert_to_tensor(part))]
+    data = [
+        item
+        for mark, part in zip(_MARKS, parts, strict=True)
+        for item in (tf.constant(mark), tf.convert_to_tensor(part))
+    ]
     tf.raw_ops.Assert(condition=condition, data=[*data, tf.constant(_END)], summarize=8)
 
 

@@ -1,8 +1,12 @@
-"""Records: one tf.Example an image, under the keys of the TF Object Detection API, in shards that appear complete or not at all.
+"""Records: one tf.Example an image, under the keys of the TF Object Detection API, in shards that appear complete or
+not at all.
 
-Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels came from. Beside the
-shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can. While shards take their names
-it says so ("state": "publishing"): a conversion that is killed between the first and the last of them leaves a set that no reader accepts.
+Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels
+    came from. Beside the
+shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can.
+    While shards take their names
+it says so ("state": "publishing"): a conversion that is killed between the first and the last of them leaves a set that
+no reader accepts.
 """
 
 from __future__ import annotations
@@ -102,8 +106,10 @@ def manifest_path(prefix: str | os.PathLike[str]) -> Path:
 class ShardedWriter:
     """Writes records round robin into shards; a context manager.
 
-    The shards are written under temporary names and take their own when the block ends well: first the manifest says that the set is being
-    published, then each shard takes its name, then the manifest is written for good. When the block ends with an exception nothing remains. The
+    The shards are written under temporary names and take their own when the block ends well: first the manifest says
+        that the set is being
+    published, then each shard takes its name, then the manifest is written for good. When the block ends with an
+    exception nothing remains. The
     same records in the same order give the same bytes.
 
     Args:
@@ -142,7 +148,9 @@ class ShardedWriter:
         self._most_boxes = max(self._most_boxes, len(image.boxes))
         self._boxes.update((box.label, box.text) for box in image.boxes)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             with self._explained():
                 for writer in self._writers:
@@ -166,7 +174,9 @@ class ShardedWriter:
             "records": sum(self._records),
             "boxes": self._boxes.total(),
             "max_boxes": self._most_boxes,
-            "classes": [{"id": label, "name": text, "boxes": count} for (label, text), count in sorted(self._boxes.items())],
+            "classes": [
+                {"id": label, "name": text, "boxes": count} for (label, text), count in sorted(self._boxes.items())
+            ],
             "shards": shards,
         }
         manifest = manifest_path(self.prefix)
@@ -182,11 +192,14 @@ class ShardedWriter:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            raise PathError(f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it") from error
+            raise PathError(
+                f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it"
+            ) from error
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
-    """The manifest of the shard at `path`, or None where there is none. Raises DataError when it is there and unusable."""
+    """The manifest of the shard at `path`, or None where there is none. Raises DataError when it is there and
+    unusable."""
     match = re.fullmatch(r"(.*)-\d{5}-of-\d{5}", os.fspath(path))
     file = manifest_path(match.group(1)) if match else None
     if file is None or not file.exists():
@@ -195,23 +208,31 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
         content = json_text.read_object(file)
         shards = content.get("shards")
         if not isinstance(shards, list) or not all(_is_shard(shard) for shard in shards):
-            raise ValueError("its shards are no list of objects with the name of a file beside it and the number of its records")
+            raise ValueError(
+                "its shards are no list of objects with the name of a file beside it and the number of its records"
+            )
         return {**content, "shards": {shard["name"]: shard for shard in shards}}
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked") from error
+        raise DataError(
+            f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked"
+        ) from error
 
 
 def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
-    """Raises DataError where the shard at `path` belongs to a set that is half written, or to none that its manifest names."""
+    """Raises DataError where the shard at `path` belongs to a set that is half written, or to none that its manifest
+    names."""
     name, file = os.path.basename(os.fspath(path)), manifest_path(os.fspath(path).rsplit("-", 3)[0])
     if manifest.get("state") == PUBLISHING:
         raise DataError(
-            f"{os.fspath(path)}: {file} says that its set is being written; if no create_tf_record.py is at it, one was stopped halfway, and old and "
-            "new shards lie side by side: convert again with --overwrite"
+            f"{os.fspath(path)}: {file} says that its set is being written; if no create_tf_record.py is at it, one was"
+            " stopped halfway, and old and new shards lie side by side: convert again with --overwrite"
         )
     if name not in manifest["shards"]:
         others = next(iter(manifest["shards"]), "none")
-        raise DataError(f"{os.fspath(path)}: is not of the set in {file} ({others} and so on), but left over from another; delete it")
+        raise DataError(
+            f"{os.fspath(path)}: is not of the set in {file} ({others} and so on), but left over from another;"
+            " delete it"
+        )
 
 
 def _is_shard(entry: object) -> bool:
@@ -219,7 +240,12 @@ def _is_shard(entry: object) -> bool:
     if not isinstance(entry, dict) or not all(json_text.is_text(entry.get(key, "")) for key in ("name", "sha256")):
         return False
     name, counts = entry.get("name", ""), [entry.get("records"), entry.get("bytes", 0)]
-    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0") and all(type(n) is int and 0 <= n < 1 << 62 for n in counts)
+    return (
+        bool(name)
+        and name not in (".", "..")
+        and not set(name) & set("/\\\0")
+        and all(type(n) is int and 0 <= n < 1 << 62 for n in counts)
+    )
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
@@ -227,7 +253,9 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
     try:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise PathError(f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it") from error
+        raise PathError(
+            f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it"
+        ) from error
 
 
 def _shards_of(prefix: Path) -> list[Path]:
@@ -237,7 +265,8 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 
 def _remove_leftovers(prefix: Path) -> None:
-    """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could not)."""
+    """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could
+    not)."""
     own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
     pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():
@@ -260,7 +289,9 @@ def _is_running(process: int) -> bool:
 
 
 def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")  # File names need not be valid UTF-8; their bytes come back as they were.
+    return text.encode(
+        "utf-8", "surrogateescape"
+    )  # File names need not be valid UTF-8; their bytes come back as they were.
 
 
 def _bytes(values: Iterable[bytes]) -> tf.train.Feature:

@@ -1,6 +1,7 @@
 """What was put right silently while reading, so that it is said once: dropped, clipped and cut boxes, by record.
 
-A pipeline runs many epochs in many threads; a table keyed by record counts every oddity once, however often the record is read.
+A pipeline runs many epochs in many threads; a table keyed by record counts every oddity once, however often the record
+is read.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ class Remarks:
         with tf.device("/cpu:0"):
             self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
 
-    def note(self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None) -> None:
+    def note(
+        self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
+    ) -> None:
         """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing.
 
-        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for only where there is something
+        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
+        only where there is something
         to remember.
         """
         kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
@@ -56,7 +60,9 @@ class Remarks:
             noted.append((kind, *rest.rsplit("\n", 1), int(value)))
         totals: dict[str, tuple[int, int, str]] = {}
         for kind, address, more, value in sorted(noted, key=_place):
-            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more and kind != "cut" else address))
+            boxes, records, first = totals.get(
+                kind, (0, 0, f"{address}, {more}" if more and kind != "cut" else address)
+            )
             totals[kind] = (boxes + value, records + 1, first)
         return totals
 

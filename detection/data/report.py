@@ -21,7 +21,8 @@ _SIZE_LIMITS = (32.0**2, 96.0**2)
 
 
 class Kind(NamedTuple):
-    """A kind of fault. Bad ones cost an image or a box, or mean that records must not be trusted; the others are told and done with."""
+    """A kind of fault. Bad ones cost an image or a box, or mean that records must not be trusted; the others are told
+    and done with."""
 
     bad: bool
     meaning: str
@@ -31,13 +32,19 @@ KINDS = {
     # Annotations.
     "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
     "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
-    "annotation_uncertain": Kind(True, "images without annotation, while there are annotations without image that may be theirs"),
+    "annotation_uncertain": Kind(
+        True, "images without annotation, while there are annotations without image that may be theirs"
+    ),
     "annotation_repeated": Kind(False, "annotations that repeat another of the same image"),
-    "encoding_wrong": Kind(False, "annotation files that are not in the encoding they declare; what is certain was read"),
+    "encoding_wrong": Kind(
+        False, "annotation files that are not in the encoding they declare; what is certain was read"
+    ),
     "unsafe_path": Kind(True, "file names that lead out of the data set's folder"),
     "duplicate_id": Kind(True, "images that appear more than once"),
     "listed_twice": Kind(False, "ids that a split lists more than once; taken once"),
-    "filename_differs": Kind(False, "annotations that name another image file than the one they belong to; the name was ignored"),
+    "filename_differs": Kind(
+        False, "annotations that name another image file than the one they belong to; the name was ignored"
+    ),
     "annotation_orphan": Kind(True, "boxes of images that are not listed"),
     "no_annotation": Kind(False, "images without annotation; kept as images without objects"),
     "size_absent": Kind(False, "annotations without image size; the image's own was used"),
@@ -52,16 +59,22 @@ KINDS = {
     "image_alpha": Kind(False, "images with transparency; training sees them without it"),
     "image_animated": Kind(False, "animations or multi-page images; the first frame was used"),
     "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
-    "image_exif_rotated": Kind(False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"),
+    "image_exif_rotated": Kind(
+        False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"
+    ),
     "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
     "image_repeated": Kind(False, "image files that the annotations list more than once"),
-    "no_usable_box": Kind(True, "images that have objects, but none with a usable box; they would pass for images without objects"),
+    "no_usable_box": Kind(
+        True, "images that have objects, but none with a usable box; they would pass for images without objects"
+    ),
     # Boxes.
     "box_fractions": Kind(True, "boxes in fractions of the image where pixels are meant"),
     "box_from_shape": Kind(False, "objects with an outline but no box"),
     "box_below_pixel": Kind(False, "boxes smaller than a pixel; kept"),
     "number_comma": Kind(False, "numbers with a decimal comma"),
-    "area_replaced": Kind(False, "objects whose area is no positive number, or more than their box holds; that of the box was used"),
+    "area_replaced": Kind(
+        False, "objects whose area is no positive number, or more than their box holds; that of the box was used"
+    ),
     "box_unreadable": Kind(True, "boxes without usable numbers"),
     "box_inverted": Kind(True, "boxes with their maximum below their minimum"),
     "box_outside": Kind(True, "boxes that lie outside their image, or far beyond its edge"),
@@ -208,18 +221,32 @@ class Report:
         write_json(path, self.to_dict())
 
     def lines(self, per_kind: int = 5) -> Iterator[str]:
-        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable whatever names hold."""
+        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable
+        whatever names hold."""
         yield from map(printable, self._lines(per_kind))
 
     def _lines(self, per_kind: int) -> Iterator[str]:
-        yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (f" -> {', '.join(self.outputs)}" if self.outputs else "")
+        yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (
+            f" -> {', '.join(self.outputs)}" if self.outputs else ""
+        )
         if self.images:
             sizes = sorted(self.image_sizes)
-            span = _pixels(sizes[0]) if len(sizes) == 1 else f"{len(sizes)} sizes from {_pixels(sizes[0])} to {_pixels(sizes[-1])}"
+            span = (
+                _pixels(sizes[0])
+                if len(sizes) == 1
+                else f"{len(sizes)} sizes from {_pixels(sizes[0])} to {_pixels(sizes[-1])}"
+            )
             formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
-            yield f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most {self.max_boxes_per_image} boxes in one"
+            yield (
+                f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
+                f" {self.max_boxes_per_image} boxes in one"
+            )
         if self.found_images > self.images or self.found_boxes > self.boxes:
-            difficult = f" ({self.ignored_difficult_boxes} of them difficult ones, as asked)" if self.ignored_difficult_boxes else ""
+            difficult = (
+                f" ({self.ignored_difficult_boxes} of them difficult ones, as asked)"
+                if self.ignored_difficult_boxes
+                else ""
+            )
             yield (
                 f"  left out: {self.found_images - self.images} of {self.found_images} images, "
                 f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
@@ -252,7 +279,10 @@ class Report:
         rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
-            cells = [cell.ljust(width) if column == 1 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+            cells = [
+                cell.ljust(width) if column == 1 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
             yield "  " + "  ".join(cells).rstrip()
         absent = sum(not counts for counts in self.boxes_per_size.values())
         if len(self.names) > _MAX_ROWS:
@@ -265,7 +295,8 @@ def size_of(area: float) -> str:
 
 
 def storable(text: str) -> str:
-    """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a file name."""
+    """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a
+    file name."""
     return _HALF_PAIR.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

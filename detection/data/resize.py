@@ -1,8 +1,11 @@
 """Bringing images to the size a network wants.
 
-A resizer takes one image and gives (float32 [H, W, 3], 0 to 255, padded at the bottom and right; true_shape int32 [2], the part that is image).
-`batch` does the same to a stack of equally large images, for exported graphs. Sampling is that of TensorFlow 1 (`align_corners=False`, pixel
-centres at integers): output pixel i is read at input coordinate i * (input size / output size). Checkpoints of the TF Object Detection API were
+A resizer takes one image and gives (float32 [H, W, 3], 0 to 255, padded at the bottom and right; true_shape int32 [2],
+the part that is image).
+`batch` does the same to a stack of equally large images, for exported graphs. Sampling is that of TensorFlow 1
+(`align_corners=False`, pixel
+centres at integers): output pixel i is read at input coordinate i * (input size / output size). Checkpoints of the TF
+Object Detection API were
 trained with it, and half-pixel centres would shift every box.
 """
 
@@ -27,22 +30,33 @@ class Method(enum.Enum):
     AREA = 3
 
 
-def resize(images: tf.Tensor, size: tuple[Side, Side] | tf.Tensor, method: Method = Method.BILINEAR, align_corners: bool = False) -> tf.Tensor:
-    """float32 [B, H, W, C] from images [B, h, w, C] of any numeric type; `size` is (H, W). The kernels read uint8 and write float32 themselves."""
+def resize(
+    images: tf.Tensor,
+    size: tuple[Side, Side] | tf.Tensor,
+    method: Method = Method.BILINEAR,
+    align_corners: bool = False,
+) -> tf.Tensor:
+    """float32 [B, H, W, C] from images [B, h, w, C] of any numeric type; `size` is (H, W). The kernels read uint8 and
+    write float32 themselves."""
     size = tf.convert_to_tensor(size, tf.int32)
     if method is Method.BILINEAR:
-        return tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=align_corners, half_pixel_centers=False)
+        return tf.raw_ops.ResizeBilinear(
+            images=images, size=size, align_corners=align_corners, half_pixel_centers=False
+        )
     if method is Method.BICUBIC:
         return tf.raw_ops.ResizeBicubic(images=images, size=size, align_corners=align_corners, half_pixel_centers=False)
     if method is Method.AREA:
         return tf.raw_ops.ResizeArea(images=images, size=size, align_corners=align_corners)
-    nearest = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size, align_corners=align_corners, half_pixel_centers=False)
+    nearest = tf.raw_ops.ResizeNearestNeighbor(
+        images=images, size=size, align_corners=align_corners, half_pixel_centers=False
+    )
     return tf.cast(nearest, tf.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resizer:
-    """What all resizers share. A kind says which size an image gets (`_target`), and to which it is padded (`_padded`)."""
+    """What all resizers share. A kind says which size an image gets (`_target`), and to which it is padded
+    (`_padded`)."""
 
     method: Method = Method.BILINEAR
     convert_to_grayscale: bool = False  # luminance, repeated in all three channels
@@ -117,9 +131,11 @@ class FixedShapeResizer(Resizer):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepAspectRatioResizer(Resizer):
-    """The short side becomes `min_dimension`, unless the long side would then exceed `max_dimension`, which it gets instead.
+    """The short side becomes `min_dimension`, unless the long side would then exceed `max_dimension`, which it gets
+    instead.
 
-    With `pad_to_max_dimension` the result is padded with `pad_values` to max_dimension x max_dimension, so that its shape is static.
+    With `pad_to_max_dimension` the result is padded with `pad_values` to max_dimension x max_dimension, so that its
+    shape is static.
     """
 
     min_dimension: int = 600
@@ -168,7 +184,8 @@ class PadToMultipleResizer(Resizer):
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalShapeResizer(Resizer):
-    """Keeps the aspect ratio: long sides above `threshold` shrink to it, or (`smaller`) short sides below it grow to it."""
+    """Keeps the aspect ratio: long sides above `threshold` shrink to it, or (`smaller`) short sides below it grow to
+    it."""
 
     threshold: int = 300
     smaller: bool = False

@@ -1,9 +1,12 @@
 """What travels through the input pipeline, one image at a time.
 
-    Record (bytes and where they come from) -> decode -> Sample -> augment -> Sample -> resize, pad, batch -> types.Example
+    Record (bytes and where they come from) -> decode -> Sample -> augment -> Sample -> resize, pad, batch ->
+    types.Example
 
-Boxes of a sample are normalised to its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations need not know its size;
-they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary, and padding comes at the end.
+Boxes of a sample are normalised to its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations need
+not know its size;
+they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary, and padding comes
+at the end.
 """
 
 from __future__ import annotations
@@ -71,7 +74,8 @@ def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> 
 
 
 def move_boxes(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
-    """The sample with `change` (float32 [any, 4] -> the same) applied to all that has a place in the image: boxes and proposals."""
+    """The sample with `change` (float32 [any, 4] -> the same) applied to all that has a place in the image: boxes and
+    proposals."""
     sample = sample._replace(boxes=change(sample.boxes))
     if not sample.proposals:
         return sample

@@ -1,7 +1,9 @@
 """TFRecord files as files: which there are, how many records they hold, and which of them is broken.
 
-TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor that a file is compressed or
-ends too early between two records (the manifest that `records` writes knows the length) or inside a record's header, which it takes for the end of
+TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor
+that a file is compressed or
+ends too early between two records (the manifest that `records` writes knows the length) or inside a record's header,
+which it takes for the end of
 the file. To count, reading the lengths of the records is enough (`framing`).
 """
 
@@ -32,7 +34,8 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
     """All files that match the globs, sorted.
 
     Raises:
-        ConfigError, DataError: naming `field`: no pattern, no match, unreadable, compressed, two sets under one name, a set half written, nothing
+        ConfigError, DataError: naming `field`: no pattern, no match, unreadable, compressed, two sets under one name, a
+            set half written, nothing
             inside; and unless `damaged` files are wanted too, one that is cut short.
     """
     patterns = tuple(patterns)
@@ -52,14 +55,21 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
 
 
 def _check_start(path: str, field: str, damaged: bool) -> bool:
-    """Whether the file holds anything; raises DataError if it is compressed, not as long as its manifest says, cut short, or cannot be read."""
+    """Whether the file holds anything; raises DataError if it is compressed, not as long as its manifest says, cut
+    short, or cannot be read."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             start = file.read(HEADER)
     except tf.errors.OpError as error:
-        raise DataError(f"{field}: {path} cannot be read: {first_line(error)}; check that it exists and is readable") from error
-    if start[:2] == _GZIP or (start[:2] in _ZLIB and len(start) == HEADER and struct.unpack("<Q", start[:8])[0] > 1 << 40):
-        raise DataError(f"{field}: {path} is compressed; uncompress it first (gunzip for .gz), records are read as they are")
+        raise DataError(
+            f"{field}: {path} cannot be read: {first_line(error)}; check that it exists and is readable"
+        ) from error
+    if start[:2] == _GZIP or (
+        start[:2] in _ZLIB and len(start) == HEADER and struct.unpack("<Q", start[:8])[0] > 1 << 40
+    ):
+        raise DataError(
+            f"{field}: {path} is compressed; uncompress it first (gunzip for .gz), records are read as they are"
+        )
     manifest = None if "://" in path else read_manifest(path)
     size = tf.io.gfile.stat(path).length
     if manifest:
@@ -84,29 +94,39 @@ def _check_end(path: str, size: int) -> None:
     error = find_corruption([path])
     if error is not None:
         raise error
-    raise DataError(f"{path}, record {count_records(path, until=True)}: cut short at {size} bytes, inside the record's header; {REMEDY}")
+    raise DataError(
+        f"{path}, record {count_records(path, until=True)}: cut short at {size} bytes, inside the record's header;"
+        f" {REMEDY}"
+    )
 
 
 def check_sets(paths: Iterable[str]) -> Iterator[str]:
-    """One line for each set of shards that lies beside another of the same name and another number of shards: read together they repeat images."""
+    """One line for each set of shards that lies beside another of the same name and another number of shards: read
+    together they repeat images."""
     totals: dict[str, set[str]] = {}
     for match in filter(None, (re.fullmatch(_NAME, path) for path in paths)):
         totals.setdefault(match[1], set()).add(match[2])
     for prefix, found in totals.items():
         if len(found) > 1:
             sets = " and ".join(f"{prefix}-*-of-{total}" for total in sorted(found))
-            yield f"{sets} are two sets of shards under one name, one of them left over; delete it, or name one set alone"
+            yield (
+                f"{sets} are two sets of shards under one name, one of them left over; delete it, or name one set alone"
+            )
 
 
 def check_complete(paths: Iterable[str]) -> Iterator[str]:
-    """One line for each set of shards some of which, by their numbers, are not there, where no manifest says what should be."""
+    """One line for each set of shards some of which, by their numbers, are not there, where no manifest says what
+    should be."""
     found = (match.groups() for path in paths if "://" not in path and (match := re.fullmatch(_NAME, path)))
     for prefix, total in dict.fromkeys(found):
         names = (f"{prefix}-{number:05d}-of-{total}" for number in range(int(total)))
         missing = [name for name in names if not os.path.exists(name)]
         if missing and not manifest_path(prefix).exists():
             others = f" and {len(missing) - 1} others" if missing[1:] else ""
-            yield f"{missing[0]}{others} of {int(total)} shards are not there; copy them here, or create the records again"
+            yield (
+                f"{missing[0]}{others} of {int(total)} shards are not there; copy them here, or create the records"
+                " again"
+            )
 
 
 def _warn_of_missing(paths: list[str]) -> None:
@@ -118,7 +138,8 @@ def _warn_of_missing(paths: list[str]) -> None:
 
 
 def count_records(path: str, until: bool = False) -> int:
-    """Number of records, from their headers alone. Raises DataError if the file ends inside a record, unless those `until` there are wanted."""
+    """Number of records, from their headers alone. Raises DataError if the file ends inside a record, unless those
+    `until` there are wanted."""
     count, offset = 0, 0
     # Unbuffered where possible: 12 bytes a record are wanted, and a buffer would read the whole file.
     with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", buffering=0) as file:
@@ -143,7 +164,8 @@ def known_most_boxes(path: str) -> int | None:
 
 
 def most_boxes(path: str) -> int:
-    """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where they cannot be read."""
+    """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where
+    they cannot be read."""
     known = known_most_boxes(path)
     if known is not None:
         return known
@@ -170,7 +192,10 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
             kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or cut short"
             return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); {REMEDY}")
         except tf.errors.OpError as error:
-            return DataError(f"{path}, record {count}: cannot be read ({first_line(error)}); check that the file exists and is readable")
+            return DataError(
+                f"{path}, record {count}: cannot be read ({first_line(error)}); check that the file exists and is"
+                " readable"
+            )
     return None
 
 

@@ -1,7 +1,9 @@
 """Drawn scenes to learn detection from: circles, squares, triangles and stars, with boxes exact to the pixel.
 
-The class of an object is its shape and nothing else: colour, size, texture, rotation and place are random and equal for all, backgrounds are uneven,
-and unlabelled clutter (lines, rings) lies between. Objects overlap, but each keeps at least half of its area in sight. Image i of a seed is always
+The class of an object is its shape and nothing else: colour, size, texture, rotation and place are random and equal for
+    all, backgrounds are uneven,
+and unlabelled clutter (lines, rings) lies between. Objects overlap, but each keeps at least half of its area in sight.
+Image i of a seed is always
 the same, whatever else is drawn.
 """
 
@@ -99,7 +101,12 @@ def _paint(random: np.random.Generator, canvas: Image.Image, mask: Image.Image) 
     """Lays a shape on the canvas: a soft shadow, a shaded and sometimes patterned fill, sometimes an edge."""
     margin = 12 * _DRAWN_AT
     left, top, right, bottom = mask.getbbox()
-    area = (max(left - margin, 0), max(top - margin, 0), min(right + margin, canvas.width), min(bottom + margin, canvas.height))
+    area = (
+        max(left - margin, 0),
+        max(top - margin, 0),
+        min(right + margin, canvas.width),
+        min(bottom + margin, canvas.height),
+    )
     cut, under = mask.crop(area), canvas.crop(area)
     behind = np.asarray(under)[::8, ::8].mean((0, 1)) / 255
     color = _color_unlike(random, behind)
@@ -116,7 +123,9 @@ def _paint(random: np.random.Generator, canvas: Image.Image, mask: Image.Image) 
         _stripes(random, fill, color)
     under.paste(fill, mask=cut)
     if random.random() < 0.4:
-        inner = cut.filter(ImageFilter.BoxBlur(int(random.integers(1, 3)) * _DRAWN_AT)).point(lambda value: 255 if value > 250 else 0)
+        inner = cut.filter(ImageFilter.BoxBlur(int(random.integers(1, 3)) * _DRAWN_AT)).point(
+            lambda value: 255 if value > 250 else 0
+        )
         under.paste(tuple(int(255 * channel * 0.45) for channel in color), mask=ImageChops.subtract(cut, inner))
     canvas.paste(under, area[:2])
 
@@ -142,16 +151,26 @@ def _color_unlike(random: np.random.Generator, other: np.ndarray) -> tuple[float
 
 
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A quiet but uneven ground: two tones that flow into each other, blotches, and clutter that is none of the shapes."""
+    """A quiet but uneven ground: two tones that flow into each other, blotches, and clutter that is none of the
+    shapes."""
     hue = random.uniform()
-    tones = [colorsys.hsv_to_rgb((hue + random.uniform(-0.15, 0.15)) % 1, random.uniform(0.08, 0.45), random.uniform(0.35, 0.95)) for _ in range(2)]
+    tones = [
+        colorsys.hsv_to_rgb(
+            (hue + random.uniform(-0.15, 0.15)) % 1, random.uniform(0.08, 0.45), random.uniform(0.35, 0.95)
+        )
+        for _ in range(2)
+    ]
     angle = random.uniform(0, math.tau)
     down, across = np.mgrid[-1:1:24j, -1:1:32j]
     mix = (0.5 + 0.5 * np.clip(across * math.cos(angle) + down * math.sin(angle), -1, 1))[..., None]
     blotches = random.uniform(2, 9) * np.kron(random.normal(size=(6, 8, 1)), np.ones((4, 4, 1)))
     blotches += random.uniform(1, 6) * random.normal(size=(24, 32, 1))
     ground = 255 * (mix * tones[0] + (1 - mix) * tones[1]) + blotches
-    canvas = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1)).resize(size, Image.Resampling.BICUBIC)
+    canvas = (
+        Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
+        .filter(ImageFilter.GaussianBlur(1))
+        .resize(size, Image.Resampling.BICUBIC)
+    )
     pen = ImageDraw.Draw(canvas)
     for _ in range(int(random.integers(2, 8))):
         color = tuple(int(value) for value in np.clip(255 * np.asarray(tones[0]) + random.normal(0, 40, 3), 0, 255))
@@ -162,7 +181,12 @@ def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Ima
             pen.line((x, y, x + length * math.cos(lean), y + length * math.sin(lean)), fill=color, width=width)
         else:
             radius = random.uniform(0.02, 0.12) * size[1]
-            pen.arc((x - radius, y - radius, x + radius, y + radius), *sorted(random.uniform(0, 360, 2)), fill=color, width=width)
+            pen.arc(
+                (x - radius, y - radius, x + radius, y + radius),
+                *sorted(random.uniform(0, 360, 2)),
+                fill=color,
+                width=width,
+            )
     return canvas
 
 

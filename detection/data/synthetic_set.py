@@ -1,4 +1,5 @@
-"""A whole data set of drawn scenes: VOC folders, records made from them by the converter, and unseen pictures to try a detector on.
+"""A whole data set of drawn scenes: VOC folders, records made from them by the converter, and unseen pictures to try a
+detector on.
 
 <folder>/voc/{JPEGImages,Annotations,ImageSets/Main}    train and val
 <folder>/{train,val}.record-?????-of-?????, label_map.pbtxt
@@ -80,22 +81,34 @@ def make(
             path.unlink(missing_ok=True)
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
-            for _ in progress(run.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to):
+            for _ in progress(
+                run.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to
+            ):
                 pass
         for path, split in lists.items():  # Last, so that a set that was stopped half drawn has no list of its images.
             files.write_text(path, "".join(f"{name}\n" for name, of in plan if of == split))
     except OSError as error:
-        raise PathError(f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left") from error
+        raise PathError(
+            f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left"
+        ) from error
     if out is not None:
         out.write(f"{root}: {total} images drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n")
-    return dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to)) if records else {}
+    return (
+        dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to))
+        if records
+        else {}
+    )
 
 
-def _convert(root: Path, voc_dir: Path, splits: list[str], out: TextIO | None, progress_to: TextIO | None) -> Iterator[tuple[str, Report]]:
+def _convert(
+    root: Path, voc_dir: Path, splits: list[str], out: TextIO | None, progress_to: TextIO | None
+) -> Iterator[tuple[str, Report]]:
     map_path = root / "label_map.pbtxt"
     label_map.save(map_path, synthetic.SHAPES)
     for split in splits:
-        options = run.Options(output=str(root / f"{split}.record"), label_map_path=str(map_path), on_bad=run.FAIL, overwrite=True)
+        options = run.Options(
+            output=str(root / f"{split}.record"), label_map_path=str(map_path), on_bad=run.FAIL, overwrite=True
+        )
         yield split, run.convert(voc.read(Source(roots=(str(voc_dir),), subset=split)), options, out, progress_to)
 
 
@@ -105,8 +118,9 @@ def _annotation(filename: str, scene: synthetic.Scene) -> str:
     objects = "".join(
         f"  <object>\n    <name>{escape(drawn.name)}</name>\n    <pose>Unspecified</pose>\n"
         f"    <truncated>{drawn.truncated:d}</truncated>\n    <difficult>0</difficult>\n"
-        f"    <bndbox><xmin>{drawn.xmin:g}</xmin><ymin>{drawn.ymin:g}</ymin><xmax>{drawn.xmax:g}</xmax><ymax>{drawn.ymax:g}</ymax></bndbox>\n"
-        f"  </object>\n"
+        f"    <bndbox><xmin>{drawn.xmin:g}</xmin><ymin>{drawn.ymin:g}</ymin>"
+        f"<xmax>{drawn.xmax:g}</xmax><ymax>{drawn.ymax:g}</ymax></bndbox>\n"
+        "  </object>\n"
         for drawn in scene.objects
     )
     return (

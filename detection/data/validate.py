@@ -1,4 +1,5 @@
-"""Validation of TFRecords that exist, whoever wrote them: every record is parsed and decoded, every fault named by shard, record and field."""
+"""Validation of TFRecords that exist, whoever wrote them: every record is parsed and decoded, every fault named by
+shard, record and field."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def validate_records(
 
     Args:
         patterns: files or glob patterns.
-        label_map: when given, classes are looked up in it as training does: the text before the label, as name and as display_name.
+        label_map: when given, classes are looked up in it as training does: the text before the label, as name and as
+            display_name.
         max_image_pixels: larger images are reported, not decoded.
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
@@ -73,7 +75,11 @@ def validate_records(
     known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 
     def one(raw: _Raw) -> Checked:
-        return Checked(None, 0, [raw.fault]) if raw.fault else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels, known)
+        return (
+            Checked(None, 0, [raw.fault])
+            if raw.fault
+            else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels, known)
+        )
 
     sources: dict[str, str] = {}
     labels: dict[str, int] = {}
@@ -101,14 +107,19 @@ def _matching(pattern: str) -> list[str]:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
         if is_special(path):
-            raise PathError(f"{path}: is a device or pipe, not a file; records are read more than once: check --input_path")
+            raise PathError(
+                f"{path}: is a device or pipe, not a file; records are read more than once: check --input_path"
+            )
     return found
 
 
 def _expected_records(paths: list[str]) -> int:
     """How many records there should be, as far as manifests tell; 0 where they do not."""
     manifests = [_manifest_of(path) for path in paths]
-    return sum((manifest or {}).get("shards", {}).get(Path(path).name, {}).get("records", 0) for path, manifest in zip(paths, manifests, strict=True))
+    return sum(
+        (manifest or {}).get("shards", {}).get(Path(path).name, {}).get("records", 0)
+        for path, manifest in zip(paths, manifests, strict=True)
+    )
 
 
 def _manifest_of(path: str) -> dict | None:
@@ -165,11 +176,27 @@ def _of_damage(path: str, damage: Damage, read: int, head: bytes, size: int) -> 
     """What to say of a place that cannot be read, of a file of which `read` records came before."""
     end = damage.offset + damage.size
     if read == 0 and end == size and length_of(head) is None:
-        return Fault("shard_unreadable", path, "", f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged")
+        return Fault(
+            "shard_unreadable",
+            path,
+            "",
+            f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged",
+        )
     how = "cut" if end == size else "damaged"
-    lost = "this record is lost" if damage.records == 1 and end < size else "what follows is lost" if end == size else "what lies between is lost"
+    lost = (
+        "this record is lost"
+        if damage.records == 1 and end < size
+        else "what follows is lost"
+        if end == size
+        else "what lies between is lost"
+    )
     then = f" up to byte {end}" if end < size else ""
-    return Fault("shard_unreadable", path, f"record {damage.number}", f"{how} at byte {damage.offset} of {size}{then}; {lost}; convert again")
+    return Fault(
+        "shard_unreadable",
+        path,
+        f"record {damage.number}",
+        f"{how} at byte {damage.offset} of {size}{then}; {lost}; convert again",
+    )
 
 
 def _across(raw: _Raw, image: RecordImage, sources: dict[str, str], labels: dict[str, int]) -> Iterator[Fault]:

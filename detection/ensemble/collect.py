@@ -2,7 +2,8 @@
 
     <folder>/<model>/<input>-<view>.npz      detections in pixels of the whole image; see `evaluate.stored`
 
-A file counts as long as model, input and view are those that it was made with; so a run that was stopped goes on with the first model it had not
+A file counts as long as model, input and view are those that it was made with; so a run that was stopped goes on with
+the first model it had not
 finished, and other ways of merging or choosing cost no inference.
 """
 
@@ -52,7 +53,8 @@ class Collector:
         self._paths |= {model.name: saved_model(model, folder, allow_unused) for model in models if model.path}
 
     def stored(self, model: Model, images: EvaluationInput, which: int) -> Found:
-        """Those of a model of which only files are known; `which` of the two. Raises DataError where they are not of these images."""
+        """Those of a model of which only files are known; `which` of the two. Raises DataError where they are not of
+        these images."""
         found = stored.read(model.stored[which])
         _check_classes(f"--stored={model.name}={found.path}", found.categories, images)
         return found.aligned(images.sizes)
@@ -61,7 +63,8 @@ class Collector:
         """Detections of every view of a prepared model, made now where they are not stored.
 
         Raises:
-            ConfigError: the model cannot be loaded, has other classes, or the folder cannot be written. DataError: it does not take an image.
+            ConfigError: the model cannot be loaded, has other classes, or the folder cannot be written. DataError: it
+                does not take an image.
         """
         path = self._paths[model.name]
         keys = {view: self._key(path, images, view) for view in views}
@@ -80,11 +83,18 @@ class Collector:
                 try:
                     stored.write(files[view], stored.collect(rows, predictor.categories, notes))
                 except OSError as error:
-                    raise ConfigError(f"{files[view]}: cannot be written: {error.strerror or error}; check the path and the free space") from error
-                there[view] = stored.read(files[view]).aligned(images.sizes)  # As it will be read next time, to the last bit.
+                    raise ConfigError(
+                        f"{files[view]}: cannot be written: {error.strerror or error}; check the path and the free"
+                        " space"
+                    ) from error
+                there[view] = stored.read(files[view]).aligned(
+                    images.sizes
+                )  # As it will be read next time, to the last bit.
         return there
 
-    def _detect(self, predictor: Predictor, name: str, images: EvaluationInput, views: Sequence[View]) -> dict[View, Found]:
+    def _detect(
+        self, predictor: Predictor, name: str, images: EvaluationInput, views: Sequence[View]
+    ) -> dict[View, Found]:
         found: dict[View, Found] = {view: [] for view in views}
         waiting = zip(images.sizes.items(), images.images(), strict=True)
         label = f"{name} on {images.name}, {len(views)} views" if len(views) > 1 else f"{name} on {images.name}"
@@ -92,10 +102,16 @@ class Collector:
             while chunk := list(itertools.islice(waiting, self._batch_size)):
                 names = [id_ for (id_, _), _ in chunk]
                 for view in views:
-                    results = predictor.detect([view.of(image) for _, image in chunk], batch_size=self._batch_size, names=names)
+                    results = predictor.detect(
+                        [view.of(image) for _, image in chunk], batch_size=self._batch_size, names=names
+                    )
                     for ((_, (height, width)), _), result in zip(chunk, results, strict=True):
-                        kept = np.isfinite(result.boxes).all(axis=1) & np.isfinite(result.scores) & (result.class_ids > 0)
-                        detections = ImageDetections(result.boxes[kept], result.scores[kept], result.class_ids[kept] - 1)
+                        kept = (
+                            np.isfinite(result.boxes).all(axis=1) & np.isfinite(result.scores) & (result.class_ids > 0)
+                        )
+                        detections = ImageDetections(
+                            result.boxes[kept], result.scores[kept], result.class_ids[kept] - 1
+                        )
                         found[view].append(view.back(detections, height, width))
                 progress.update(len(chunk))
         return found
@@ -114,17 +130,24 @@ class Collector:
         if path not in self._digests:
             with open(Path(path) / "saved_model.pb", "rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            variables = [(str(file.name), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(Path(path).glob("variables/*"))]
+            variables = [
+                (str(file.name), file.stat().st_size, file.stat().st_mtime_ns)
+                for file in sorted(Path(path).glob("variables/*"))
+            ]
             self._digests[path] = digest + repr(variables)  # Ours have none; those of others keep their weights there.
         text = json.dumps([self._digests[path], images.fingerprint(), view])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_classes(where: str, theirs: Sequence[Category], images: EvaluationInput) -> None:
-    """Raises ConfigError where a label id means two things. Ids that only one of them has do no harm, and made-up names tell nothing."""
+    """Raises ConfigError where a label id means two things. Ids that only one of them has do no harm, and made-up names
+    tell nothing."""
     for category in theirs:
         id_, names = category.id, {category.name, category.shown}
         ours = images.names.get(id_, names)
         if not names & ours and f"category_{id_}" not in names | ours:
             known = " or ".join(map(repr, sorted(ours)))
-            raise ConfigError(f"{where}: its class {id_} is {category.shown!r}, that of the evaluation input {known}; give models of one label map")
+            raise ConfigError(
+                f"{where}: its class {id_} is {category.shown!r}, that of the evaluation input {known}; give models of"
+                " one label map"
+            )

@@ -35,7 +35,9 @@ class EvaluationInput:
 
     def __init__(self, name: str, options: InputOptions) -> None:
         self.name, self.categories, self.paths, self._options = name, options.categories, options.paths, options
-        self.names: dict[int, set[str]] = {category.id: _names(category) for category in options.categories}  # all that an id is called
+        self.names: dict[int, set[str]] = {
+            category.id: _names(category) for category in options.categories
+        }  # all that an id is called
         for text, id_ in options.text_ids:
             self.names.setdefault(id_, set()).add(text)
         remarks, names = Remarks(), ImageNames()
@@ -44,7 +46,9 @@ class EvaluationInput:
         names.warn()
         if not images:
             raise DataError(f"{options.field}: no images; check the records and the sampling")
-        self.sizes: dict[str, tuple[int, int]] = {id_: image.shape for id_, image in images}  # id -> height and width, in the order of the records
+        self.sizes: dict[str, tuple[int, int]] = {
+            id_: image.shape for id_, image in images
+        }  # id -> height and width, in the order of the records
         self.groundtruth: list[ImageGroundtruth] = [image.groundtruth for _, image in images]
 
     def images(self) -> Iterator[np.ndarray]:

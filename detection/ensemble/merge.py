@@ -2,14 +2,19 @@
 
 Of each class, over the union of all sources, best score first:
 
-    1. suppression: a box that no better one suppresses is kept, and suppresses every later one with IoU > nms_iou; those form its group;
-    2. voting (Gidaris and Komodakis, 2015, as in He et al., 2015, appendix A): a kept box becomes the mean of all boxes of its class
+    1. suppression: a box that no better one suppresses is kept, and suppresses every later one with IoU > nms_iou;
+       those form its group;
+    2. voting (Gidaris and Komodakis, 2015, as in He et al., 2015, appendix A): a kept box becomes the mean of all boxes
+       of its class
        with IoU >= voting_iou to it, suppressed ones included, weighted by their scores;
-    3. scores: "max" leaves a kept box its own; "mean" gives it the mean over the sources of each one's best in the group, 0 for a source that saw
-       the place and found nothing. He et al. let all classifiers of an ensemble score the union of the proposals and average them; of detections
+    3. scores: "max" leaves a kept box its own; "mean" gives it the mean over the sources of each one's best in the
+       group, 0 for a source that saw
+       the place and found nothing. He et al. let all classifiers of an ensemble score the union of the proposals and
+       average them; of detections
        alone, this is what is left of it: what most models find stays ahead of what one model imagines.
 
-With one source that has been through suppression at no more than nms_iou, nothing changes. The order of the sources never matters.
+With one source that has been through suppression at no more than nms_iou, nothing changes. The order of the sources
+never matters.
 """
 
 from __future__ import annotations
@@ -43,7 +48,8 @@ class MergeSettings:
         if self.voting_iou and not self.nms_iou <= self.voting_iou <= 1.0:
             reason = "kept boxes would vote for each other"
             raise ConfigError(
-                f"--voting_iou={self.voting_iou:g}: lies below --nms_iou={self.nms_iou:g}, and {reason}; raise it, or give 0 for no voting"
+                f"--voting_iou={self.voting_iou:g}: lies below --nms_iou={self.nms_iou:g}, and {reason}; raise it, or"
+                " give 0 for no voting"
             )
         if self.scores not in SCORES:
             raise ConfigError(f"--scores={self.scores}: is not one of {', '.join(SCORES)}")
@@ -53,7 +59,9 @@ class MergeSettings:
         return f"NMS at IoU {self.nms_iou:g}, {voting}, {self.scores} of the scores"
 
 
-def grid(nms_ious: Sequence[float], voting_ious: Sequence[float], scores: Sequence[str], max_detections: int) -> list[MergeSettings]:
+def grid(
+    nms_ious: Sequence[float], voting_ious: Sequence[float], scores: Sequence[str], max_detections: int
+) -> list[MergeSettings]:
     """All combinations that make sense, at least one. Raises ConfigError where none does."""
     combinations = list(itertools.product(nms_ious, voting_ious, scores))
     sensible = [(nms, voting, score) for nms, voting, score in combinations if not voting or voting >= nms]
@@ -73,14 +81,20 @@ def merge(sources: Sequence[Source], settings: MergeSettings) -> ImageDetections
     scores = np.concatenate([np.asarray(source.detections.scores, np.float64) for source in sources])
     classes = np.concatenate([np.asarray(source.detections.classes, np.int64) for source in sources])
     origins = np.repeat(np.arange(len(sources)), [len(source.detections.scores) for source in sources])
-    order = _order(boxes, scores, classes)  # By everything that tells boxes apart, so that equal scores are ranked alike whatever the order.
+    order = _order(
+        boxes, scores, classes
+    )  # By everything that tells boxes apart, so that equal scores are ranked alike whatever the order.
     boxes, scores, classes, origins = boxes[order], scores[order], classes[order], origins[order]
     parts = []
     for class_ in np.unique(classes):
         rows = classes == class_
         merged, score = _merge_class(boxes[rows], scores[rows], origins[rows], sources, settings)
         parts.append(ImageDetections(merged, score, np.full(len(score), class_)))
-    joined = ImageDetections(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else ImageDetections(boxes, scores, classes)
+    joined = (
+        ImageDetections(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        if parts
+        else ImageDetections(boxes, scores, classes)
+    )
     best = _order(*joined)[: settings.max_detections]
     return ImageDetections(*(column[best] for column in joined))
 
@@ -92,7 +106,8 @@ def _order(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> np.nda
 def _merge_class(
     boxes: np.ndarray, scores: np.ndarray, origins: np.ndarray, sources: Sequence[Source], settings: MergeSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [k, 4] and scores [k] that are kept of boxes [n, 4] of one class, best first, of which `origins` [n] says the source."""
+    """Boxes [k, 4] and scores [k] that are kept of boxes [n, 4] of one class, best first, of which `origins` [n] says
+    the source."""
     overlaps = pairwise_iou(boxes, boxes)
     groups = suppress(overlaps, settings.nms_iou)
     kept = np.flatnonzero(groups == np.arange(len(boxes)))

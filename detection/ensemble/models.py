@@ -1,4 +1,5 @@
-"""Which models take part: exported SavedModels, training runs, and files of stored detections; each under a name of its own.
+"""Which models take part: exported SavedModels, training runs, and files of stored detections; each under a name of its
+own.
 
 exported/            a folder of export_saved_model.py, or the saved_model in it
 run/                 a folder that model_main.py trained in: its latest checkpoint is exported first
@@ -37,22 +38,31 @@ class Model(NamedTuple):
 
 
 def find(paths: Iterable[str], stored: Iterable[str] = ()) -> list[Model]:
-    """All models meant by `paths` (folders, prefixes or globs, `name=` before them) and by `stored` (`name=file` or `name=file,file`), by name.
+    """All models meant by `paths` (folders, prefixes or globs, `name=` before them) and by `stored` (`name=file` or
+    `name=file,file`), by name.
 
     Raises:
         ConfigError: one is not there, is no model, or two have one name.
     """
-    models = [_model(name, path) for given in paths for name, path in _expand(given)] + [_stored(given) for given in stored]
+    models = [_model(name, path) for given in paths for name, path in _expand(given)] + [
+        _stored(given) for given in stored
+    ]
     if not models:
-        raise ConfigError("--models: none is named; give exported SavedModels, training runs or, by --stored, files of detections")
+        raise ConfigError(
+            "--models: none is named; give exported SavedModels, training runs or, by --stored, files of detections"
+        )
     named: list[Model] = []
     for model in models:
         if not model.name:
             model = model._replace(name=_name(model.path, [other.path for other in models]))
         if any(model.name == other.name for other in named):
-            raise ConfigError(f"--models: two are called {model.name!r}; name one as in --models=other={model.path or 'exported'}")
+            raise ConfigError(
+                f"--models: two are called {model.name!r}; name one as in --models=other={model.path or 'exported'}"
+            )
         named.append(model)
-    return sorted(named, key=lambda model: model.name)  # So that no result depends on the order in which they were named.
+    return sorted(
+        named, key=lambda model: model.name
+    )  # So that no result depends on the order in which they were named.
 
 
 def saved_model(model: Model, folder: Path, allow_unused: bool = False) -> str:
@@ -60,7 +70,9 @@ def saved_model(model: Model, folder: Path, allow_unused: bool = False) -> str:
     if (Path(model.path) / "saved_model.pb").is_file():
         return model.path
     target = folder / f"{model.name}-{Path(model.path).name}"
-    if not (target / "saved_model" / "saved_model.pb").is_file() or _older(target / "saved_model" / "saved_model.pb", model.path):
+    if not (target / "saved_model" / "saved_model.pb").is_file() or _older(
+        target / "saved_model" / "saved_model.pb", model.path
+    ):
         exporter.export(model.config, model.path, os.fspath(target), allow_unused_checkpoint_variables=allow_unused)
     return os.fspath(target / "saved_model")
 
@@ -73,7 +85,9 @@ def _expand(given: str) -> list[tuple[str, str]]:
     """(name or "", path) of every folder or prefix meant."""
     name, _, path = given.rpartition("=") if not os.path.exists(given) else ("", "", given)
     folder, last = os.path.split(path)
-    if os.path.exists(path) or not glob.has_magic(path) or (not glob.has_magic(last) and os.path.isdir(folder)):  # A prefix is no file.
+    if (
+        os.path.exists(path) or not glob.has_magic(path) or (not glob.has_magic(last) and os.path.isdir(folder))
+    ):  # A prefix is no file.
         return [(name, path)]
     found = [match for match in expand(path) if os.path.isdir(match)]
     if not found:
@@ -91,10 +105,16 @@ def _model(name: str, path: str) -> Model:
     try:
         prefix = checkpoint_files.locate(path)
     except checkpoint_files.UnreadableCheckpointError:
-        raise ConfigError(f"--models={path}: holds neither a SavedModel nor a checkpoint; give what export_saved_model.py wrote, or a run") from None
+        raise ConfigError(
+            f"--models={path}: holds neither a SavedModel nor a checkpoint; give what export_saved_model.py wrote, or"
+            " a run"
+        ) from None
     config = _config(Path(prefix).parent) or _config(Path(prefix).parent.parent)
     if not config:
-        raise ConfigError(f"--models={path}: no {PIPELINE_CONFIG} beside the checkpoint or in the folder above; export it with export_saved_model.py")
+        raise ConfigError(
+            f"--models={path}: no {PIPELINE_CONFIG} beside the checkpoint or in the folder above; export it with"
+            " export_saved_model.py"
+        )
     return Model(name, prefix, config)
 
 
@@ -112,7 +132,8 @@ def _stored(given: str) -> Model:
 
 
 def _name(path: str, others: Sequence[str]) -> str:
-    """The last parts of a path, as few as no other path ends in, without those that all exports and checkpoints share."""
+    """The last parts of a path, as few as no other path ends in, without those that all exports and checkpoints
+    share."""
     parts, rest = _telling(path), [_telling(other) for other in others if other != path]
     for count in range(1, len(parts)):
         if not any(other[-count:] == parts[-count:] for other in rest):

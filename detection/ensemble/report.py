@@ -1,4 +1,5 @@
-"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as JSON."""
+"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as
+JSON."""
 
 from __future__ import annotations
 
@@ -110,7 +111,10 @@ class Comparison(NamedTuple):
         if self.low is None or self.high is None:
             return f"{self.question}? {measured}."
         verdict = "yes" if self.low > 0 else "no" if self.high < 0 else "these images cannot tell"
-        return f"{self.question}? {verdict}: {measured} (95 % of resamplings {100 * self.low:+.2f} to {100 * self.high:+.2f})."
+        return (
+            f"{self.question}? {verdict}: {measured} (95 % of resamplings {100 * self.low:+.2f} to"
+            f" {100 * self.high:+.2f})."
+        )
 
 
 def compare(rows: Sequence[Row], draws: int, resample: Callable[[Row], np.ndarray]) -> list[Comparison]:
@@ -122,7 +126,11 @@ def compare(rows: Sequence[Row], draws: int, resample: Callable[[Row], np.ndarra
         resample: AP [draws] of a row over images drawn with replacement, the same images for every row.
     """
     by_key = {(row.name, row.views > 1): row for row in rows}
-    asked = [(what, by_key[first], by_key[second]) for what, first, second in _QUESTIONS if first in by_key and second in by_key]
+    asked = [
+        (what, by_key[first], by_key[second])
+        for what, first, second in _QUESTIONS
+        if first in by_key and second in by_key
+    ]
     drawn: dict[str, np.ndarray] = {}
     comparisons = []
     for question, first, second in asked:
@@ -159,7 +167,8 @@ class Report:
         content = {
             "inputs": [one._asdict() for one in self.inputs],
             "models": [
-                {**model._asdict(), "selection": model.selection._asdict(), "evaluation": model.evaluation._asdict()} for model in self.models
+                {**model._asdict(), "selection": model.selection._asdict(), "evaluation": model.evaluation._asdict()}
+                for model in self.models
             ],
             "similarity": {"names": names, "matrix": np.round(self.similarity, 6).tolist()},
             "sets": [{**one._asdict(), "members": [names[member] for member in one.members]} for one in self.sets],
@@ -181,13 +190,21 @@ class Report:
     def markdown(self) -> str:
         """Tables and answers."""
         chosen, measured = self.inputs
-        where = f"chosen on {', '.join(chosen.paths)} ({chosen.images} images), measured on {', '.join(measured.paths)} ({measured.images} images)"
+        where = (
+            f"chosen on {', '.join(chosen.paths)} ({chosen.images} images), measured on {', '.join(measured.paths)}"
+            f" ({measured.images} images)"
+        )
         parts = ["# Ensembles", f"{len(self.models)} models, {where}. Merged by {self.merging['ensemble']}."]
         if self.multicrop:
             parts.append(f"Multi-crop: {self.multicrop}, merged by {self.merging['crops']}.")
         parts += ["## Effects of ensembling and multi-crop inference (the survey's Table 4)", self._effects()]
         parts += ["\n".join(f"- {one.sentence()}" for one in self.comparisons)] if self.comparisons else []
-        parts += ["## The models alone (the survey's Table 3)", self._alone(), "## AP by category on the selection input", self._categories()]
+        parts += [
+            "## The models alone (the survey's Table 3)",
+            self._alone(),
+            "## AP by category on the selection input",
+            self._categories(),
+        ]
         parts += ["## Cosine similarity of AP by category", self._similarity()]
         if self.tried:
             body = [[one.what, number(one.precision)] for one in self.tried]
@@ -197,7 +214,12 @@ class Report:
     def _effects(self) -> str:
         names = [model.name for model in self.models]
         body = [
-            [row.title, str(row.views * len(row.members)), *_numbers(row.measured.metrics), ", ".join(names[member] for member in row.members)]
+            [
+                row.title,
+                str(row.views * len(row.members)),
+                *_numbers(row.measured.metrics),
+                ", ".join(names[member] for member in row.members),
+            ]
             for row in self.rows
         ]
         return _table(["", "runs an image", *_COLUMNS, "models"], body)
@@ -212,7 +234,9 @@ class Report:
             model = self.models[place]
             marks = ["x" if place in one.members else "" for one in sets]
             told = [model.facts.get(fact, "") for fact in facts]
-            body.append([model.name, number(model.selection.metrics[_AP]), *_numbers(model.evaluation.metrics), *told, *marks])
+            body.append(
+                [model.name, number(model.selection.metrics[_AP]), *_numbers(model.evaluation.metrics), *told, *marks]
+            )
         titles = [fact.replace("_", " ") for fact in facts]
         return _table(["model", "AP, selection", *_COLUMNS, *titles, *(one.name for one in sets)], body)
 
@@ -222,7 +246,10 @@ class Report:
         return _table(["model", *names], body)
 
     def _similarity(self) -> str:
-        body = [[model.name, *(f"{value:.4f}" for value in row)] for model, row in zip(self.models, self.similarity, strict=True)]
+        body = [
+            [model.name, *(f"{value:.4f}" for value in row)]
+            for model, row in zip(self.models, self.similarity, strict=True)
+        ]
         return _table(["", *(model.name for model in self.models)], body)
 
 

@@ -50,7 +50,9 @@ class Options:
     max_similarity: float | None = None  # None: the set that is best on the selection input
     hand_selected: Sequence[str] = ()
     multicrop: str = ""  # see `views`; empty: whole images only
-    merging: Sequence[merge.MergeSettings] = (merge.MergeSettings(),)  # of several the one that is best on the selection input
+    merging: Sequence[merge.MergeSettings] = (
+        merge.MergeSettings(),
+    )  # of several the one that is best on the selection input
     draws: int = 200
     batch_size: int = 8
     allow_unused_checkpoint_variables: bool = False
@@ -84,7 +86,10 @@ class _Work:
 
     def _merge_crops(self, found, which: int, settings: merge.MergeSettings) -> Found:
         images = enumerate(self.inputs[which].sizes.values())
-        return [merge.merge([merge.Source(found[view][row], view.sees(*size)) for view in self.crops], settings) for row, size in images]
+        return [
+            merge.merge([merge.Source(found[view][row], view.sees(*size)) for view in self.crops], settings)
+            for row, size in images
+        ]
 
     def measure(self, found: Found, which: int) -> report.Measured:
         """COCO's and VOC's metrics, as for any model."""
@@ -108,7 +113,10 @@ def run(options: Options, stream: TextIO | None = None) -> report.Report:
     found_models = models.find(options.models, options.stored)
     unknown = [name for name in options.hand_selected if name not in {model.name for model in found_models}]
     if unknown:
-        raise ConfigError(f"--hand_selected={unknown[0]}: no model is called so; there are {', '.join(model.name for model in found_models)}")
+        raise ConfigError(
+            f"--hand_selected={unknown[0]}: no model is called so; there are"
+            f" {', '.join(model.name for model in found_models)}"
+        )
     readers = _readers(options)
     collector = Collector(options.output_dir, options.batch_size, stream)
     collector.prepare(found_models, options.allow_unused_checkpoint_variables)
@@ -120,7 +128,10 @@ def run(options: Options, stream: TextIO | None = None) -> report.Report:
         write_text(Path(options.output_dir) / "ensemble.json", finished.to_json())
         write_text(Path(options.output_dir) / "ensemble.md", finished.markdown())
     except OSError as error:
-        raise ConfigError(f"--output_dir={options.output_dir}: cannot be written: {error.strerror or error}; check the path and the space") from error
+        raise ConfigError(
+            f"--output_dir={options.output_dir}: cannot be written: {error.strerror or error}; check the path and the"
+            " space"
+        ) from error
     return finished
 
 
@@ -156,7 +167,11 @@ def _choose(work: _Work) -> _Chosen:
     settings = _best_settings(work, "ensemble", lambda some: merged([found[number] for number in best], some), tried)
     crop_settings = settings
     if work.crops and not work.models[best[0]].stored:
-        crop_settings = _best_settings(work, "crops", work.crop_merger(work.models[best[0]], 0), tried) if options.merging[1:] else settings
+        crop_settings = (
+            _best_settings(work, "crops", work.crop_merger(work.models[best[0]], 0), tried)
+            if options.merging[1:]
+            else settings
+        )
     sets = [report.ModelSet(report.BEST, best[:1])]
     if k > 1:
         sets.append(report.ModelSet(report.MOST_ACCURATE, best))
@@ -166,7 +181,9 @@ def _choose(work: _Work) -> _Chosen:
     return _Chosen(found, measured, similarity, sets, settings, crop_settings, tried)
 
 
-def _best_settings(work: _Work, what: str, merger: Callable[[merge.MergeSettings], Found], tried: list[report.Tried]) -> merge.MergeSettings:
+def _best_settings(
+    work: _Work, what: str, merger: Callable[[merge.MergeSettings], Found], tried: list[report.Tried]
+) -> merge.MergeSettings:
     """The way of merging that is best on the selection input; `tried` learns what all of them reached."""
     options = work.options.merging
     if len(options) == 1:
@@ -194,14 +211,27 @@ def _diverse(
     if threshold is not None:
         members = select.diverse(precision, similarity, k, threshold)
         if len(members) < k:
-            logging.warning("--max_similarity=%g leaves %d models that differ, not %d; raise it or lower --k", threshold, len(members), k)
+            logging.warning(
+                "--max_similarity=%g leaves %d models that differ, not %d; raise it or lower --k",
+                threshold,
+                len(members),
+                k,
+            )
         if set(members) == set(select.most_accurate(precision, k)):
-            logging.warning("--max_similarity=%g leaves out none of the %d most accurate models; lower it to have them differ", threshold, k)
+            logging.warning(
+                "--max_similarity=%g leaves out none of the %d most accurate models; lower it to have them differ",
+                threshold,
+                k,
+            )
             return []
         return [report.ModelSet(report.DIVERSE, members, threshold)]
     choices = select.diverse_sets(precision, similarity, k)
     if not choices:
-        logging.warning("no other %d of %d models differ more than the most accurate ones; give more models, or a smaller --k", k, len(precision))
+        logging.warning(
+            "no other %d of %d models differ more than the most accurate ones; give more models, or a smaller --k",
+            k,
+            len(precision),
+        )
         return []
     scores = []
     with Progress(len(choices), "set", label="diverse sets", stream=work.stream) as progress:
@@ -226,7 +256,17 @@ def _evaluate(work: _Work, chosen: _Chosen) -> report.Report:
     ]
     inputs = [report.Input(one.name, list(one.paths), len(one.sizes)) for one in work.inputs]
     merging = {"ensemble": str(chosen.settings), "crops": str(chosen.crop_settings) if work.crops else ""}
-    return report.Report(inputs, entries, chosen.similarity, chosen.sets, merging, chosen.tried, rows, comparisons, work.options.multicrop)
+    return report.Report(
+        inputs,
+        entries,
+        chosen.similarity,
+        chosen.sets,
+        merging,
+        chosen.tried,
+        rows,
+        comparisons,
+        work.options.multicrop,
+    )
 
 
 def _rows(work: _Work, chosen: _Chosen, found: list[Found], which: int) -> list[report.Row]:
@@ -244,7 +284,11 @@ def _rows(work: _Work, chosen: _Chosen, found: list[Found], which: int) -> list[
         for number in one.members:
             if number not in cropped:
                 cropped[number] = work.cropped(work.models[number], which, chosen.crop_settings)
-        rows.append(_row(work, one, len(work.crops), merged([cropped[number] for number in one.members], chosen.settings), which))
+        rows.append(
+            _row(
+                work, one, len(work.crops), merged([cropped[number] for number in one.members], chosen.settings), which
+            )
+        )
     return rows
 
 
@@ -254,15 +298,21 @@ def _row(work: _Work, one: report.ModelSet, crops: int, found: Found, which: int
     path = Path(work.options.output_dir) / "ensembles" / f"{row.title.replace(' ', '_').replace(',', '')}.npz"
     notes = {"members": [work.models[number].name for number in one.members], "crops": crops}
     try:
-        stored.write(path, stored.collect(zip(images.sizes, images.sizes.values(), found, strict=True), images.categories, notes))
+        stored.write(
+            path, stored.collect(zip(images.sizes, images.sizes.values(), found, strict=True), images.categories, notes)
+        )
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}; check the path and the free space") from error
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror or error}; check the path and the free space"
+        ) from error
     return row
 
 
 def _resampled(work: _Work, found: Found, which: int) -> np.ndarray:
     evaluator = CocoEvaluator(work.inputs[which].categories)
-    for id_, groundtruth, detections in zip(work.inputs[which].sizes, work.inputs[which].groundtruth, found, strict=True):
+    for id_, groundtruth, detections in zip(
+        work.inputs[which].sizes, work.inputs[which].groundtruth, found, strict=True
+    ):
         evaluator.add(id_, groundtruth, detections)
     return evaluator.resampled(work.options.draws)
 
@@ -282,14 +332,21 @@ def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
         message = config.prepare(options.pipeline_config_path, options.overrides, check_paths=False)
         readers = pipeline_builder.build(message).eval_inputs
         if not readers:
-            raise ConfigError(f"{options.pipeline_config_path}: has no eval_input_reader; add one, or give --label_map_path and --input instead")
+            raise ConfigError(
+                f"{options.pipeline_config_path}: has no eval_input_reader; add one, or give --label_map_path and"
+                " --input instead"
+            )
         first, last = readers[0], readers[-1]
     elif options.label_map_path and options.input:
         labels = label_map.load(options.label_map_path)
-        first = last = InputOptions(paths=(), categories=labels.categories, text_ids=tuple(labels.text_ids().items()), num_classes=labels.max_id)
+        first = last = InputOptions(
+            paths=(), categories=labels.categories, text_ids=tuple(labels.text_ids().items()), num_classes=labels.max_id
+        )
         first = last = dataclasses.replace(first, max_number_of_boxes=1000, label_source=options.label_map_path)
     else:
-        raise ConfigError("what to measure on is not said; give --pipeline_config_path, or --label_map_path and --input")
+        raise ConfigError(
+            "what to measure on is not said; give --pipeline_config_path, or --label_map_path and --input"
+        )
     last = _with_paths(last, options.input, "--input")
     first = _with_paths(first if options.pipeline_config_path else last, options.select_input, "--select_input")
     for reader in (first, last):
@@ -298,5 +355,7 @@ def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
 
 
 def _with_paths(options: InputOptions, paths: Sequence[str], flag: str) -> InputOptions:
-    options = dataclasses.replace(options, max_number_of_proposals=0, proposals_paths=())  # Nothing here asks for proposals.
+    options = dataclasses.replace(
+        options, max_number_of_proposals=0, proposals_paths=()
+    )  # Nothing here asks for proposals.
     return dataclasses.replace(options, paths=tuple(paths), field=flag) if paths else options

@@ -1,10 +1,13 @@
 """Which models to take: the most accurate ones, or the most accurate ones that differ (section 4.2 of the survey).
 
     similarity of two models = cosine of the angle between their vectors of AP by category
-    greedily: the most accurate model; then always the next most accurate one whose similarity to every model taken is below a threshold
+    greedily: the most accurate model; then always the next most accurate one whose similarity to every model taken is
+        below a threshold
 
-The survey prunes models whose "cosine distance [is] greater than some threshold" as too similar: what it calls distance is the cosine itself. APs are
-positive, so the cosine of any two models is near 1, and useful thresholds lie close below it; `diverse_sets` finds those that make a difference.
+The survey prunes models whose "cosine distance [is] greater than some threshold" as too similar: what it calls distance
+is the cosine itself. APs are
+positive, so the cosine of any two models is near 1, and useful thresholds lie close below it; `diverse_sets` finds
+those that make a difference.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ class Choice(NamedTuple):
 
 
 def cosine_similarity(vectors: np.ndarray) -> np.ndarray:
-    """[n, n] of vectors [n, C]. One that is all zeros, a model that finds nothing, has no direction, and is never taken for being different: 1."""
+    """[n, n] of vectors [n, C]. One that is all zeros, a model that finds nothing, has no direction, and is never taken
+    for being different: 1."""
     vectors = np.maximum(np.asarray(vectors, np.float64), 0.0)  # -1 stands for nothing to find.
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
@@ -54,7 +58,8 @@ def diverse(precision: Sequence[float], similarity: np.ndarray, k: int, max_simi
 
 
 def diverse_sets(precision: Sequence[float], similarity: np.ndarray, k: int) -> list[Choice]:
-    """Every set of k models that the greedy rule takes under some threshold, by falling threshold, without that of the k most accurate."""
+    """Every set of k models that the greedy rule takes under some threshold, by falling threshold, without that of the
+    k most accurate."""
     choices: dict[frozenset[int], Choice] = {frozenset(most_accurate(precision, k)): Choice((), 0.0)}
     above_diagonal = similarity[np.triu_indices(len(similarity), 1)]
     for threshold in np.unique(above_diagonal)[::-1].tolist():

@@ -1,14 +1,17 @@
-"""Multi-crop inference: an image seen several times, whole and in parts, mirrored or not, and what was found put back into its place.
+"""Multi-crop inference: an image seen several times, whole and in parts, mirrored or not, and what was found put back
+into its place.
 
 Views are named by a list:
 
     full           the image as it is
-    corners:0.6    four overlapping crops of 0.6 of each side, one in each corner: objects appear larger to a model with a fixed input size
+    corners:0.6    four overlapping crops of 0.6 of each side, one in each corner: objects appear larger to a model with
+    a fixed input size
     center:0.6     one such crop in the middle
     pad:1.5        the image in the middle of a grey canvas of 1.5 times its sides: objects appear smaller
     flip           every view before it once more, mirrored left to right
 
-A crop sees parts of objects that go on outside it, so boxes that touch a border of it which is none of the image's are left out.
+A crop sees parts of objects that go on outside it, so boxes that touch a border of it which is none of the image's are
+left out.
 """
 
 from __future__ import annotations
@@ -32,29 +35,41 @@ class View(NamedTuple):
 
     name: str
     scale: float = 1.0  # above 1: with a border of canvas
-    place: tuple[float, float] = (0.5, 0.5)  # y, x: 0 at the top and left, 1 at the bottom and right, of the room that the scale leaves
+    place: tuple[float, float] = (
+        0.5,
+        0.5,
+    )  # y, x: 0 at the top and left, 1 at the bottom and right, of the room that the scale leaves
     mirrored: bool = False
 
     def window(self, height: int, width: int) -> tuple[int, int, int, int]:
         """ymin, xmin, ymax, xmax in whole pixels of the image; negative, or beyond it, where there is canvas."""
         sides = [max(1, round(self.scale * side)) for side in (height, width)]
-        starts = [round(place * (side - own)) for place, side, own in zip(self.place, (height, width), sides, strict=True)]
+        starts = [
+            round(place * (side - own)) for place, side, own in zip(self.place, (height, width), sides, strict=True)
+        ]
         return starts[0], starts[1], starts[0] + sides[0], starts[1] + sides[1]
 
     def of(self, image: np.ndarray) -> np.ndarray:
         """uint8 [h, w, 3]: what is seen of an image [H, W, 3]."""
         ymin, xmin, ymax, xmax = self.window(*image.shape[:2])
         inside = image[max(ymin, 0) : ymax, max(xmin, 0) : xmax]
-        margins = ((max(-ymin, 0), max(ymax - image.shape[0], 0)), (max(-xmin, 0), max(xmax - image.shape[1], 0)), (0, 0))
+        margins = (
+            (max(-ymin, 0), max(ymax - image.shape[0], 0)),
+            (max(-xmin, 0), max(xmax - image.shape[1], 0)),
+            (0, 0),
+        )
         seen = np.pad(inside, margins, constant_values=_CANVAS)
         return np.ascontiguousarray(seen[:, ::-1] if self.mirrored else seen)
 
     def back(self, found: ImageDetections, height: int, width: int) -> ImageDetections:
-        """Detections in pixels of the view -> in pixels of the image of `height` x `width`, cut to it, without those at inner borders."""
+        """Detections in pixels of the view -> in pixels of the image of `height` x `width`, cut to it, without those at
+        inner borders."""
         ymin, xmin, ymax, xmax = self.window(height, width)
         boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)
         if self.mirrored:
-            boxes = np.stack([boxes[:, 0], (xmax - xmin) - boxes[:, 3], boxes[:, 2], (xmax - xmin) - boxes[:, 1]], axis=1)
+            boxes = np.stack(
+                [boxes[:, 0], (xmax - xmin) - boxes[:, 3], boxes[:, 2], (xmax - xmin) - boxes[:, 1]], axis=1
+            )
         boxes = boxes + np.array([ymin, xmin, ymin, xmin])
         seen = self.sees(height, width)
         whole = (boxes[:, :2] >= seen[:2]).all(axis=1) & (boxes[:, 2:] <= seen[2:]).all(axis=1)
@@ -63,9 +78,12 @@ class View(NamedTuple):
         return ImageDetections(boxes[kept], np.asarray(found.scores)[kept], np.asarray(found.classes)[kept])
 
     def sees(self, height: int, width: int) -> np.ndarray:
-        """[4], pixels of the image: boxes inside are whole in this view. Without limit where the view reaches the image's border."""
+        """[4], pixels of the image: boxes inside are whole in this view. Without limit where the view reaches the
+        image's border."""
         limits = []
-        for low, high, side in zip(self.window(height, width)[:2], self.window(height, width)[2:], (height, width), strict=True):
+        for low, high, side in zip(
+            self.window(height, width)[:2], self.window(height, width)[2:], (height, width), strict=True
+        ):
             border = _BORDER * (high - low)
             limits.append((low + border if low > 0 else -np.inf, high - border if high < side else np.inf))
         (top, bottom), (left, right) = limits

@@ -1,7 +1,9 @@
 """The most likely classes of images by an ImageNet classifier, and how often the true one is among them.
 
-Each image is cut to its central square, whose side is 87.5 % of the shorter one (`Options.crop`), and resized to what the network was trained on: as
-tf-slim evaluates, except that proportions are kept. Sampling is bilinear without smoothing, as in TensorFlow 1 (`data.resize`).
+Each image is cut to its central square, whose side is 87.5 % of the shorter one (`Options.crop`), and resized to what
+the network was trained on: as
+tf-slim evaluates, except that proportions are kept. Sampling is bilinear without smoothing, as in TensorFlow 1
+(`data.resize`).
 """
 
 from __future__ import annotations
@@ -71,11 +73,15 @@ class Accuracy(NamedTuple):
         """One line."""
         if not self.images:
             return "no image has its class in the truth file"
-        return f"top-1 accuracy {self.first / self.images:.4f}, top-5 accuracy {self.among_five / self.images:.4f} ({self.images} images)"
+        return (
+            f"top-1 accuracy {self.first / self.images:.4f}, top-5 accuracy {self.among_five / self.images:.4f}"
+            f" ({self.images} images)"
+        )
 
 
 def central_square(image: np.ndarray, fraction: float, size: int) -> tf.Tensor:
-    """uint8 [h, w, 3] -> float32 [size, size, 3], 0 ... 255: the central square of side `fraction` * min(h, w), resized."""
+    """uint8 [h, w, 3] -> float32 [size, size, 3], 0 ... 255: the central square of side `fraction` * min(h, w),
+    resized."""
     height, width, _ = image.shape
     side = max(round(min(height, width) * fraction), 1)
     top, left = (height - side) // 2, (width - side) // 2
@@ -120,7 +126,10 @@ def classify(
 
 def lines(result: Result, classes: Classes, top: int) -> list[str]:
     """The file, then the most likely classes with their probabilities."""
-    return [result.path, *(f"  {result.probabilities[logit]:6.1%}  {classes.name(logit)}" for logit in result.ranking()[:top])]
+    return [
+        result.path,
+        *(f"  {result.probabilities[logit]:6.1%}  {classes.name(logit)}" for logit in result.ranking()[:top]),
+    ]
 
 
 def classes_of(spec: ClassifierSpec, num_logits: int, labels_path: str = "") -> Classes:
@@ -129,7 +138,8 @@ def classes_of(spec: ClassifierSpec, num_logits: int, labels_path: str = "") -> 
     Args:
         spec: of the network; its published checkpoint tells whether there is a background.
         num_logits: of this checkpoint.
-        labels_path: a text file of one class a line, with or without a line for the background, which then is the first; "": no labels.
+        labels_path: a text file of one class a line, with or without a line for the background, which then is the
+            first; "": no labels.
 
     Raises:
         ConfigError: the file cannot be read. DataError: it has another number of lines.
@@ -146,12 +156,15 @@ def classes_of(spec: ClassifierSpec, num_logits: int, labels_path: str = "") -> 
     if len(labels) == num_logits + 1 or (len(labels) == num_logits and background):
         return Classes(num_logits, background, tuple(labels[1:]))
     if len(labels) != num_logits:
-        raise DataError(f"{labels_path}: {len(labels)} lines, but the checkpoint has {num_logits} logits; give one line a class")
+        raise DataError(
+            f"{labels_path}: {len(labels)} lines, but the checkpoint has {num_logits} logits; give one line a class"
+        )
     return Classes(num_logits, False, tuple(labels))
 
 
 def read_truth(path: str, classes: Classes) -> dict[str, int]:
-    """Class numbers by file, from lines `file,class`; the class is a number or a label, a first line that names the columns is skipped.
+    """Class numbers by file, from lines `file,class`; the class is a number or a label, a first line that names the
+    columns is skipped.
 
     Raises:
         ConfigError: the file cannot be read. DataError: a line without two columns, or with an unknown class.
@@ -171,7 +184,10 @@ def read_truth(path: str, classes: Classes) -> dict[str, int]:
         if known is None and line == rows[0][0] and name.lower() in ("class", "label"):
             continue
         if known is None or known >= classes.num_logits - classes.background:
-            raise DataError(f"{path}:{line}: class {name!r} is no number below {classes.num_logits - classes.background} and no label")
+            raise DataError(
+                f"{path}:{line}: class {name!r} is no number below {classes.num_logits - classes.background} and no"
+                " label"
+            )
         truth[file] = known
     return truth
 

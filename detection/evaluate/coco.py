@@ -1,19 +1,27 @@
 """COCO's detection metrics (Lin et al., 2014; the definitions of cocodataset.org), computed by pycocotools.
 
-    AP = mean over IoU thresholds 0.50, 0.55, ..., 0.95, over 101 recall points and over categories, of the interpolated precision
-    AR@n = mean over the same thresholds and categories of the recall reached with the n best detections an image and category
+    AP = mean over IoU thresholds 0.50, 0.55, ..., 0.95, over 101 recall points and over categories, of the interpolated
+    precision
+    AR@n = mean over the same thresholds and categories of the recall reached with the n best detections an image and
+    category
 
-pycocotools fills two arrays, precision [T, R, K, A, M] and recall [T, K, A, M] (T thresholds, R recall points, K categories, A size
-classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every number here, overall or of one
+pycocotools fills two arrays, precision [T, R, K, A, M] and recall [T, K, A, M] (T thresholds, R recall points, K
+categories, A size
+classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every number here,
+overall or of one
 category, is a mean over a slice of these arrays without its -1 entries, so no patched pycocotools is needed.
 
-Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the time.
+Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the
+time.
 
-Detections of equal score are ranked by image id (`evaluator.image_rank`); within an image they keep the order in which they were handed in, as in
+Detections of equal score are ranked by image id (`evaluator.image_rank`); within an image they keep the order in which
+they were handed in, as in
 pycocotools, so that a results file has the same digits here and there.
 
-Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb any number of
-detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image and category do not count.
+Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb
+    any number of
+detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image and category
+do not count.
 """
 
 from __future__ import annotations
@@ -32,7 +40,8 @@ _SIZES = {"all": 0, "small": 1, "medium": 2, "large": 3}
 _LIMITS = {1: 0, 10: 1, 100: 2}
 _THRESHOLDS = {0.5: 0, 0.75: 5}
 
-# tag -> (IoU threshold or None for all ten, size class) of a precision; and (limit, size class) of a recall. In COCO's order.
+# tag -> (IoU threshold or None for all ten, size class) of a precision; and (limit, size class) of a recall. In COCO's
+# order.
 _PRECISIONS: dict[str, tuple[float | None, str]] = {
     "mAP": (None, "all"),
     "mAP@.50IOU": (0.5, "all"),
@@ -56,9 +65,12 @@ class CocoEvaluator:
 
     Args:
         categories: what can be found.
-        per_category_tags: adds `DetectionBoxes_PerformanceByCategory/mAP/<name>` and `.../mAP@.50IOU/<name>` to the result.
-        all_per_category_tags: adds all twelve for each category, e.g. `DetectionBoxes_Precision mAP@.50IOU ByCategory/<name>`.
-        super_categories: name -> names of categories; adds their mean AP, `DetectionBoxes_PerformanceBySuperCategory/<name>`.
+        per_category_tags: adds `DetectionBoxes_PerformanceByCategory/mAP/<name>` and `.../mAP@.50IOU/<name>` to the
+            result.
+        all_per_category_tags: adds all twelve for each category, e.g. `DetectionBoxes_Precision mAP@.50IOU
+            ByCategory/<name>`.
+        super_categories: name -> names of categories; adds their mean AP,
+            `DetectionBoxes_PerformanceBySuperCategory/<name>`.
         fast: whether hotcoco computes; None takes it where it is installed.
     """
 
@@ -102,8 +114,14 @@ class CocoEvaluator:
                 tags[f"DetectionBoxes_PerformanceByCategory/mAP@.50IOU/{name}"] = self._precision(column, 0.5, "all")
         if self._all_per_category_tags:
             for column, name in present.items():
-                tags |= {f"DetectionBoxes_Precision {tag} ByCategory/{name}": self._precision(column, *of) for tag, of in _PRECISIONS.items()}
-                tags |= {f"DetectionBoxes_Recall {tag} ByCategory/{name}": self._recall(column, *of) for tag, of in _RECALLS.items()}
+                tags |= {
+                    f"DetectionBoxes_Precision {tag} ByCategory/{name}": self._precision(column, *of)
+                    for tag, of in _PRECISIONS.items()
+                }
+                tags |= {
+                    f"DetectionBoxes_Recall {tag} ByCategory/{name}": self._recall(column, *of)
+                    for tag, of in _RECALLS.items()
+                }
         for name, members in self._super_categories.items():
             values = [average[member] for member in members if member in average]
             tags[f"DetectionBoxes_PerformanceBySuperCategory/{name}"] = float(np.mean(values)) if values else -1.0
@@ -117,10 +135,13 @@ class CocoEvaluator:
         ]
 
     def resampled(self, draws: int, seed: int = 0) -> np.ndarray:
-        """float64 [draws]: the mAP (all ten thresholds) of as many images, drawn from those added with replacement, `draws` times.
+        """float64 [draws]: the mAP (all ten thresholds) of as many images, drawn from those added with replacement,
+        `draws` times.
 
-        How far they spread is how far the mAP hangs on which images there happen to be. Evaluators that were given the same images draw the same
-        ones for the same seed, so that two sets of detections can be compared draw by draw. -1 where a draw holds nothing to find.
+        How far they spread is how far the mAP hangs on which images there happen to be. Evaluators that were given the
+        same images draw the same
+        ones for the same seed, so that two sets of detections can be compared draw by draw. -1 where a draw holds
+        nothing to find.
         """
         if not any(len(objects.classes) for _, objects, _ in self._images):
             return -np.ones(draws)
@@ -132,7 +153,9 @@ class CocoEvaluator:
             evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
             evaluation.params.maxDets = [100]
             evaluation.evaluate()
-            by_category = np.array(evaluation.evalImgs, object).reshape(-1, size)  # What pycocotools knows of each category in each image.
+            by_category = np.array(evaluation.evalImgs, object).reshape(
+                -1, size
+            )  # What pycocotools knows of each category in each image.
             means = []
             for _ in range(draws):
                 evaluation.evalImgs = by_category[:, random.integers(0, size, size)].ravel().tolist()
@@ -165,7 +188,9 @@ class CocoEvaluator:
             from hotcoco import COCOeval
         else:
             from pycocotools.cocoeval import COCOeval
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress on stdout, with no way to say no.
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # pycocotools reports its progress on stdout, with no way to say no.
             evaluation = COCOeval(*self._as_coco(self._fast), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
@@ -173,16 +198,22 @@ class CocoEvaluator:
 
     def _as_coco(self, fast: bool) -> tuple[object, object]:
         """Groundtruth and detections as the COCO objects of the library in use, never through a file."""
-        # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they arrived.
+        # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they
+        # arrived.
         ordered = sorted(self._images, key=lambda image: image_rank(image[0]))
         objects = [entry for number, (_, part, _) in enumerate(ordered, start=1) for entry in _objects(number, part)]
         found = [entry for number, (_, _, part) in enumerate(ordered, start=1) for entry in _found(number, part)]
         images = [{"id": number} for number in range(1, len(ordered) + 1)]
         categories = [{"id": id_, "name": name} for id_, name in self._names.items()]
         for entries in (objects, found):
-            for number, entry in enumerate(entries, start=1):  # From 1: pycocotools takes a match with id 0 for no match.
+            for number, entry in enumerate(
+                entries, start=1
+            ):  # From 1: pycocotools takes a match with id 0 for no match.
                 entry["id"] = number
-        return tuple(_coco({"images": images, "categories": categories, "annotations": entries}, fast) for entries in (objects, found))
+        return tuple(
+            _coco({"images": images, "categories": categories, "annotations": entries}, fast)
+            for entries in (objects, found)
+        )
 
 
 def _members(super_categories: Mapping[str, Sequence[str]], categories: Sequence[Category]) -> dict[str, list[str]]:
@@ -208,7 +239,12 @@ def _coco(dataset: dict, fast: bool) -> object:
 
 
 def _objects(image: int, groundtruth: ImageGroundtruth) -> list[dict]:
-    columns = (_to_xywh(groundtruth.boxes), groundtruth.classes.tolist(), groundtruth.areas.tolist(), groundtruth.is_crowd.tolist())
+    columns = (
+        _to_xywh(groundtruth.boxes),
+        groundtruth.classes.tolist(),
+        groundtruth.areas.tolist(),
+        groundtruth.is_crowd.tolist(),
+    )
     return [
         {"image_id": image, "category_id": class_ + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
         for box, class_, area, crowd in zip(*columns, strict=True)
@@ -218,7 +254,14 @@ def _objects(image: int, groundtruth: ImageGroundtruth) -> list[dict]:
 def _found(image: int, detections: ImageDetections) -> list[dict]:
     columns = (_to_xywh(detections.boxes), detections.classes.tolist(), detections.scores.tolist())
     return [
-        {"image_id": image, "category_id": class_ + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0, "score": score}
+        {
+            "image_id": image,
+            "category_id": class_ + 1,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+            "score": score,
+        }
         for box, class_, score in zip(*columns, strict=True)
     ]
 

@@ -1,13 +1,17 @@
 """Precision, recall and F1 of the detections a user would act on, and which category is taken for which.
 
-    Detections of at least the score threshold are paired with objects one to one, largest IoU first, IoU at least 0.5, whatever their
-    classes; of equal IoUs, that of the better score first (`evaluator.detection_rank`). A pair of one class is a hit; a pair of two
-    classes is a confusion, that is, a false detection of the one and a missed object of the other; a detection or object without
+    Detections of at least the score threshold are paired with objects one to one, largest IoU first, IoU at least 0.5,
+    whatever their
+    classes; of equal IoUs, that of the better score first (`evaluator.detection_rank`). A pair of one class is a hit; a
+    pair of two
+    classes is a confusion, that is, a false detection of the one and a missed object of the other; a detection or
+    object without
     partner is false or missed.
 
     precision = hits / detections      recall = hits / objects      F1 = 2 hits / (detections + objects)
 
-Crowd and difficult objects count neither way: a detection whose only partner could be one of them is left out. A rate is -1 where its
+Crowd and difficult objects count neither way: a detection whose only partner could be one of them is left out. A rate
+    is -1 where its
 denominator is 0.
 """
 
@@ -23,7 +27,8 @@ from detection.types import Category
 
 
 class ConfusionEvaluator:
-    """Tags `DetectionBoxes_At50/{Precision, Recall, F1}` and `DetectionBoxes_At50ByCategory/{...}/<name>`; 50 is the score threshold, 0.5.
+    """Tags `DetectionBoxes_At50/{Precision, Recall, F1}` and `DetectionBoxes_At50ByCategory/{...}/<name>`; 50 is the
+    score threshold, 0.5.
 
     Args:
         categories: what can be found.
@@ -31,7 +36,9 @@ class ConfusionEvaluator:
         iou_threshold: the least overlap of a pair.
     """
 
-    def __init__(self, categories: Sequence[Category], *, score_threshold: float = 0.5, iou_threshold: float = 0.5) -> None:
+    def __init__(
+        self, categories: Sequence[Category], *, score_threshold: float = 0.5, iou_threshold: float = 0.5
+    ) -> None:
         names = dict(sorted(category_names(categories).items()))
         self._row = {class_: row for row, class_ in enumerate(names)}
         self._names = list(names.values())
@@ -45,7 +52,8 @@ class ConfusionEvaluator:
 
     @property
     def matrix(self) -> np.ndarray:
-        """int64 [K + 1, K + 1]: true category by row, found category by column; last row false detections, last column missed objects."""
+        """int64 [K + 1, K + 1]: true category by row, found category by column; last row false detections, last column
+        missed objects."""
         return self._matrix.copy()
 
     def clear(self) -> None:
@@ -79,13 +87,25 @@ class ConfusionEvaluator:
         return tags
 
     def per_category(self) -> list[PerCategory]:
-        hits, detections, objects = self._matrix.diagonal()[:-1], self._matrix[:, :-1].sum(axis=0), self._matrix[:-1].sum(axis=1)
-        rates = {name: _rates(*counts) for name, *counts in zip(self._names, hits, detections, objects, strict=True) if counts[2]}
-        return [PerCategory(kind, {name: values[kind] for name, values in rates.items()}) for kind in ("Precision", "Recall", "F1")]
+        hits, detections, objects = (
+            self._matrix.diagonal()[:-1],
+            self._matrix[:, :-1].sum(axis=0),
+            self._matrix[:-1].sum(axis=1),
+        )
+        rates = {
+            name: _rates(*counts)
+            for name, *counts in zip(self._names, hits, detections, objects, strict=True)
+            if counts[2]
+        }
+        return [
+            PerCategory(kind, {name: values[kind] for name, values in rates.items()})
+            for kind in ("Precision", "Recall", "F1")
+        ]
 
 
 def pair(overlaps: np.ndarray, threshold: float) -> np.ndarray:
-    """One-to-one pairs of detections and objects by overlaps [d, m], largest first: the object of each detection, int [d], -1 for none."""
+    """One-to-one pairs of detections and objects by overlaps [d, m], largest first: the object of each detection, int
+    [d], -1 for none."""
     partner = np.full(len(overlaps), -1, np.int64)
     left = np.where(overlaps >= threshold, overlaps, -1.0)
     while left.size and left.max() >= 0:

@@ -1,6 +1,7 @@
 """Labelled boxes on one image.
 
-Everything is drawn on a copy of the image magnified without smoothing and then averaged down again: lines, corners and letters become
+Everything is drawn on a copy of the image magnified without smoothing and then averaged down again: lines, corners and
+    letters become
 smooth, while pixels under nothing drawn keep their exact value.
 """
 
@@ -22,7 +23,11 @@ _DARK, _LIGHT = (16, 18, 24), (255, 255, 255)
 
 
 def draw_boxes(
-    image: np.ndarray, boxes: np.ndarray, colors: Sequence[Color], labels: Sequence[str], dashed: Sequence[bool] | np.ndarray | None = None
+    image: np.ndarray,
+    boxes: np.ndarray,
+    colors: Sequence[Color],
+    labels: Sequence[str],
+    dashed: Sequence[bool] | np.ndarray | None = None,
 ) -> np.ndarray:
     """The image with boxes, most important first: an earlier box lies over a later one, and its label finds room first.
 
@@ -57,7 +62,8 @@ def ink_on(color: Color) -> Color:
 
 
 def shorten(text: str, size: int, width: float) -> str:
-    """The text on one line, cut with an ellipsis to `width` pixels at font size `size`; empty if not even one sign fits."""
+    """The text on one line, cut with an ellipsis to `width` pixels at font size `size`; empty if not even one sign
+    fits."""
     text = legible(text, size)
     if font_for(text, size).getlength(text) <= width:
         return text
@@ -76,7 +82,11 @@ class _Canvas:
         scale = math.sqrt(width * height)
         self.line = max(1, round(self.zoom * max(1.4, scale / 270)))
         self.text = self.zoom * min(48, max(11, round(scale / 42)))
-        self.picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB").resize((self.width, self.height), Image.Resampling.NEAREST)
+        self.picture = (
+            Image.fromarray(np.ascontiguousarray(image))
+            .convert("RGB")
+            .resize((self.width, self.height), Image.Resampling.NEAREST)
+        )
         self.draw = ImageDraw.Draw(self.picture, "RGBA")  # Colours with an alpha are blended in.
         self.labels: list[Place] = []
 
@@ -84,19 +94,23 @@ class _Canvas:
         return np.asarray(self.picture.reduce(self.zoom))
 
     def place(self, box: np.ndarray) -> Place:
-        """The first and last columns and rows of a box [ymin, xmin, ymax, xmax] of the image, cut to it; at least one of each."""
+        """The first and last columns and rows of a box [ymin, xmin, ymax, xmax] of the image, cut to it; at least one
+        of each."""
         top, bottom = (min(max(round(self.zoom * value), 0), self.height) for value in (box[0], box[2]))
         left, right = (min(max(round(self.zoom * value), 0), self.width) for value in (box[1], box[3]))
         left, top = min(left, self.width - 1), min(top, self.height - 1)
         return left, top, max(right - 1, left), max(bottom - 1, top)
 
     def outline(self, place: Place, color: Color, dashed: bool) -> None:
-        """A breath of the colour inside, and a line with a soft shadow on either side that sets it off from any background."""
+        """A breath of the colour inside, and a line with a soft shadow on either side that sets it off from any
+        background."""
         left, top, right, bottom = place
         line, shade = self.line, max(1, self.zoom // 2)
         radius = min(2 * line, (right - left) // 2, (bottom - top) // 2)
         around = (left - shade, top - shade, right + shade, bottom + shade)
-        self.draw.rounded_rectangle(around, radius + shade, fill=(*color, 22), outline=(0, 0, 0, 70), width=line + 2 * shade)
+        self.draw.rounded_rectangle(
+            around, radius + shade, fill=(*color, 22), outline=(0, 0, 0, 70), width=line + 2 * shade
+        )
         if dashed:
             self._dashes(place, color)
         else:
@@ -132,7 +146,14 @@ class _Canvas:
     def _free(self, place: Place, wide: int, tall: int) -> tuple[int, int]:
         """Left and top of a label `wide` x `tall`: above the box, else inside it, else below, by what it would hide."""
         left, top, right, bottom = place
-        corners = [(left, top - tall), (left, top), (right - wide, top - tall), (right - wide, top), (left, bottom - tall), (left, bottom)]
+        corners = [
+            (left, top - tall),
+            (left, top),
+            (right - wide, top - tall),
+            (right - wide, top),
+            (left, bottom - tall),
+            (left, bottom),
+        ]
         best, least = corners[0], math.inf
         for preference, corner in enumerate(corners):
             x, y = min(max(corner[0], 0), self.width - wide), min(max(corner[1], 0), self.height - tall)

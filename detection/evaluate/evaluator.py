@@ -1,10 +1,14 @@
 """What every metric looks like to the loop: fed one image after the other, asked once for its numbers.
 
-Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image (a detector's own pixels are those of the resized
-image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes are 0-based: label id - 1.
+Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image (a detector's own pixels are those of
+the resized
+image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes are 0-based:
+label id - 1.
 
-A metric is -1 where it has no meaning because there is nothing to find: no groundtruth of that category, or none of that size. It is
-never NaN, so that every result can be written as JSON. Means leave such entries out. A category without any groundtruth has no tag.
+A metric is -1 where it has no meaning because there is nothing to find: no groundtruth of that category, or none of
+that size. It is
+never NaN, so that every result can be written as JSON. Means leave such entries out. A category without any groundtruth
+has no tag.
 """
 
 from __future__ import annotations
@@ -26,7 +30,9 @@ class ImageGroundtruth(NamedTuple):
     classes: np.ndarray  # int [m], 0-based
     is_crowd: np.ndarray  # bool [m], a region of many objects: what is found in it counts neither way
     difficult: np.ndarray  # bool [m], PASCAL VOC's mark; COCO's metrics do not know it
-    areas: np.ndarray  # float [m], pixels² of the original image (of the object, not of its box, where the annotation knows it)
+    areas: (
+        np.ndarray
+    )  # float [m], pixels² of the original image (of the object, not of its box, where the annotation knows it)
 
 
 class ImageDetections(NamedTuple):
@@ -46,25 +52,30 @@ class PerCategory(NamedTuple):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """One family of metrics. Made once, used for many evaluations: `clear`, then `add` for every image, then `result`."""
+    """One family of metrics. Made once, used for many evaluations: `clear`, then `add` for every image, then
+    `result`."""
 
     def clear(self) -> None:
         """Forgets all images."""
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
-        """Takes one image. Ids are unique within an evaluation; boxes of classes outside the categories are left out."""
+        """Takes one image. Ids are unique within an evaluation; boxes of classes outside the categories are left
+        out."""
 
     def result(self) -> dict[str, float]:
         """Tag -> value over all images added; may be called repeatedly, and before any image."""
 
     def per_category(self) -> list[PerCategory]:
-        """Columns for the table on the terminal; always available, whether or not the tags per category are asked for."""
+        """Columns for the table on the terminal; always available, whether or not the tags per category are asked
+        for."""
 
 
 def image_rank(image_id: str) -> tuple:
-    """Sorting key of image ids, which ranks detections of equal score and different images: numbers by value, then other texts by code point.
+    """Sorting key of image ids, which ranks detections of equal score and different images: numbers by value, then
+    other texts by code point.
 
-    So a metric is the same in whatever order images arrive. Digits are compared as text, since Python reads no more than 4300 of them as a number.
+    So a metric is the same in whatever order images arrive. Digits are compared as text, since Python reads no more
+    than 4300 of them as a number.
     """
     if not (image_id.isascii() and image_id.isdecimal()):
         return 1, 0, "", image_id
@@ -73,8 +84,11 @@ def image_rank(image_id: str) -> tuple:
 
 
 def detection_rank(detections: ImageDetections) -> np.ndarray:
-    """int [d], the detections of one image by descending score; among equals by class, then by box, so that their order in the input is no matter."""
-    return np.lexsort((*np.asarray(detections.boxes, np.float64).reshape(-1, 4).T[::-1], detections.classes, -detections.scores))
+    """int [d], the detections of one image by descending score; among equals by class, then by box, so that their order
+    in the input is no matter."""
+    return np.lexsort(
+        (*np.asarray(detections.boxes, np.float64).reshape(-1, 4).T[::-1], detections.classes, -detections.scores)
+    )
 
 
 def category_names(categories: Sequence[Category]) -> dict[int, str]:

@@ -1,7 +1,9 @@
 """A font that can write a given name, on any machine.
 
-matplotlib, where it is installed (for plots), carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems usually have
-one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every sign of the text is taken.
+matplotlib, where it is installed (for plots), carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems
+usually have
+one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every sign of the text
+is taken.
 """
 
 from __future__ import annotations
@@ -49,7 +51,11 @@ def _fonts(size: int) -> tuple[Font, ...]:
     """All fonts found, at `size` pixels; never empty."""
     found: list[Font] = []
     matplotlib = importlib.util.find_spec("matplotlib")
-    bundled = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" if matplotlib and matplotlib.origin else None
+    bundled = (
+        Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if matplotlib and matplotlib.origin
+        else None
+    )
     for name in (bundled, *_SYSTEM_FONTS):
         try:
             if name is not None:
@@ -65,6 +71,7 @@ def _lacking(font: Font, text: str) -> set[str]:
 
 @functools.cache
 def _has(font: Font, sign: str) -> bool:
-    """Whether the font draws something else than its replacement for unknown signs (that of a code point never assigned)."""
+    """Whether the font draws something else than its replacement for unknown signs (that of a code point never
+    assigned)."""
     drawn, unknown = font.getmask(sign), font.getmask("\U000e0fff")
     return drawn.size != unknown.size or bytes(drawn) != bytes(unknown)

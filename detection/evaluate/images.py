@@ -1,4 +1,5 @@
-"""From batches of tensors to single images: padding removed, boxes in pixels of the original image, names made unique."""
+"""From batches of tensors to single images: padding removed, boxes in pixels of the original image, names made
+unique."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class EvaluatedImage(NamedTuple):
 
 
 def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedImage]:
-    """The images of a batch of eager tensors or arrays. Rows without an image (original shape 0 x 0, which fill up a last batch) are skipped."""
+    """The images of a batch of eager tensors or arrays. Rows without an image (original shape 0 x 0, which fill up a
+    last batch) are skipped."""
     shapes = np.asarray(example.info.original_shapes)
     true_shapes = np.asarray(example.batch.true_shapes)
     groundtruth = type(example.groundtruth)(*(np.asarray(field) for field in example.groundtruth))
@@ -51,15 +53,19 @@ def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedIma
 def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -> ImageGroundtruth:
     boxes = groundtruth.boxes[row, there] * to_original
     difficult = groundtruth.difficult[row, there]
-    # A box of weight 0 that is marked as nothing else is still one "neither to be learnt nor punished": to metrics, a crowd of one.
+    # A box of weight 0 that is marked as nothing else is still one "neither to be learnt nor punished": to metrics, a
+    # crowd of one.
     crowd = groundtruth.is_crowd[row, there] | ((groundtruth.weights[row, there] == 0) & ~difficult)
     areas = groundtruth.areas[row, there].astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
-    return ImageGroundtruth(boxes, groundtruth.classes[row, there], crowd, difficult, np.where(areas > 0, areas, sides.prod(axis=1)))
+    return ImageGroundtruth(
+        boxes, groundtruth.classes[row, there], crowd, difficult, np.where(areas > 0, areas, sides.prod(axis=1))
+    )
 
 
 def _detections(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, extent: np.ndarray) -> ImageDetections:
-    """Detections cut to the image; without those on its padding only, and without non-finite ones (of a diverged model)."""
+    """Detections cut to the image; without those on its padding only, and without non-finite ones (of a diverged
+    model)."""
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     boxes = np.clip(np.where(finite[:, None], boxes, 0.0).astype(np.float64), 0.0, 1.0) * extent
     kept = finite & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
@@ -95,14 +101,16 @@ class ImageNames:
             logging.warning("image/source_id: empty in %d evaluated records; numbered instead", self._empty)
         if self._repeated:
             logging.warning(
-                "image/source_id: %d evaluated records repeat an earlier id, first %r; is the input listed twice? All were evaluated",
+                "image/source_id: %d evaluated records repeat an earlier id, first %r; is the input listed twice? All"
+                " were evaluated",
                 len(self._repeated),
                 self._repeated[0],
             )
 
 
 def picture(example: Example, image: EvaluatedImage) -> tuple[np.ndarray, float]:
-    """The image for people: uint8 [h, w, 3] without padding, in the proportions of the original, and its size in proportion to that.
+    """The image for people: uint8 [h, w, 3] without padding, in the proportions of the original, and its size in
+    proportion to that.
 
     It is made from the resized image, which is all that is kept of it, so details are those that the detector saw.
     """

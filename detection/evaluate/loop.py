@@ -38,7 +38,8 @@ class Detector(Protocol):
 
 
 class EvalStep:
-    """What runs on one batch, as a graph. Keep one for many evaluations of a detector: tracing takes longer than many batches.
+    """What runs on one batch, as a graph. Keep one for many evaluations of a detector: tracing takes longer than many
+    batches.
 
     Args:
         detector: its present weights are used at every call.
@@ -51,11 +52,14 @@ class EvalStep:
         self._graph = tf.function(self._run, autograph=False)
 
     def bound_to(self, spec: Example) -> Callable[[Example], tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]]:
-        """The graph for examples of this spec: example -> (boxes, scores, classes, counts), losses by tag. Traced at the first time only."""
+        """The graph for examples of this spec: example -> (boxes, scores, classes, counts), losses by tag. Traced at
+        the first time only."""
         return self._graph.get_concrete_function(spec)
 
     def _run(self, example: Example) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        predictions = self._detector.predict(example.batch, example.groundtruth if self._losses else None, training=False)
+        predictions = self._detector.predict(
+            example.batch, example.groundtruth if self._losses else None, training=False
+        )
         losses = {}
         if self._losses:
             losses = dict(self._detector.loss(predictions, example.groundtruth))
@@ -84,7 +88,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Evaluates the detector as it is.
 
-    Losses are means over batches, each weighed by its images; those that a detector divides by the matches of a batch depend on its size. Metrics do
+    Losses are means over batches, each weighed by its images; those that a detector divides by the matches of a batch
+    depend on its size. Metrics do
     not, nor on the order of images. Results that cannot be written are told in a warning.
 
     Args:
@@ -99,7 +104,8 @@ def evaluate(
         total: number of images, for the ETA; None where it is not known.
         eval_step: made beforehand, to trace once for many evaluations; None makes one.
         stream: where progress and tables are shown; None takes standard output.
-        unwritten: is given a line for each file of results that could not be written, which is an error where nothing else is made.
+        unwritten: is given a line for each file of results that could not be written, which is an error where nothing
+            else is made.
 
     Returns:
         Tag -> value of all metrics and losses.
@@ -137,7 +143,9 @@ def evaluate(
             progress.update(number)
     images = progress.done
     if not images:
-        raise DataError("evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its sampling")
+        raise DataError(
+            "evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its sampling"
+        )
     ids.warn()
     metrics = {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
     metrics |= {tag: value / images for tag, value in loss_sums.items()}
@@ -158,5 +166,9 @@ def _report(heading: str, metrics: dict[str, float], counts: dict[str, int], eva
     """Overall numbers, then a line a category."""
     columns = [column for evaluator in evaluators for column in evaluator.per_category()]
     general = {tag: value for tag, value in metrics.items() if "ByCategory" not in tag}
-    parts = [heading, table.overall(general), table.by_category(counts, columns)] if columns else [heading, table.overall(general)]
+    parts = (
+        [heading, table.overall(general), table.by_category(counts, columns)]
+        if columns
+        else [heading, table.overall(general)]
+    )
     return "\n" + "\n\n".join(filter(None, parts)) + "\n\n"

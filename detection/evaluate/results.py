@@ -3,7 +3,8 @@
     metrics.json     {"step": 2000, "metrics": {tag: value}}, the latest evaluation
     metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
 
-A reader never sees half of a file, also where two processes write into one folder. A number that JSON does not know (NaN, infinity; only
+A reader never sees half of a file, also where two processes write into one folder. A number that JSON does not know
+(NaN, infinity; only
 losses can be so) is written as null.
 """
 
@@ -28,14 +29,20 @@ _LONGEST_NUMBER = 1000  # digits; Python refuses more than 4300
 
 
 def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
-    """Writes metrics.json and the step's line of metrics.jsonl into model_dir/eval; returns the path of metrics.json."""
+    """Writes metrics.json and the step's line of metrics.jsonl into model_dir/eval; returns the path of
+    metrics.json."""
     folder = Path(model_dir) / "eval"
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"step": int(step), "metrics": {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}}
+    record = {
+        "step": int(step),
+        "metrics": {tag: value if math.isfinite(value) else None for tag, value in metrics.items()},
+    }
     history = read_history(model_dir)
     _keep_damaged(folder / "metrics.jsonl", len(history))
     lines = {kept["step"]: kept for kept in history} | {record["step"]: record}
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines)))
+    write_text(
+        folder / "metrics.jsonl", "".join(json.dumps(lines[key], allow_nan=False) + "\n" for key in sorted(lines))
+    )
     write_text(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
     return folder / "metrics.json"
 
@@ -44,13 +51,18 @@ def _keep_damaged(path: Path, readable: int) -> None:
     """Before a file with lines that cannot be read is written anew, a copy of it stays beside it."""
     data = path.read_bytes() if path.exists() else b""
     if len(data.splitlines()) > readable:
-        copy = next(name for number in itertools.count() if not (name := path.with_name(f"{path.name}.damaged{number or ''}")).exists())
+        copy = next(
+            name
+            for number in itertools.count()
+            if not (name := path.with_name(f"{path.name}.damaged{number or ''}")).exists()
+        )
         copy.write_bytes(data)
         logging.warning("%s: has lines that cannot be read; the file as it was is kept as %s", path, copy)
 
 
 def read_history(model_dir: str | Path) -> list[dict]:
-    """The lines of model_dir/eval/metrics.jsonl; one that cannot be read is left out with a warning. Empty without the file."""
+    """The lines of model_dir/eval/metrics.jsonl; one that cannot be read is left out with a warning. Empty without the
+    file."""
     path = Path(model_dir) / "eval" / "metrics.jsonl"
     records = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
@@ -68,14 +80,19 @@ def _evaluation(record: object) -> dict:
     metrics = record.get("metrics")
     if not isinstance(metrics, dict) or not all(json_text.is_text(tag) for tag in metrics):
         raise ValueError(f"metrics are {json_text.shown(metrics)}; expected an object of numbers")
-    metrics = {tag: None if isinstance(value, float) and not math.isfinite(value) else value for tag, value in metrics.items()}
+    metrics = {
+        tag: None if isinstance(value, float) and not math.isfinite(value) else value for tag, value in metrics.items()
+    }
     if not all(value is None or json_text.is_number(value) for value in metrics.values()):
         raise ValueError(f"metrics are {json_text.shown(metrics)}; expected an object of numbers")
     return {"step": record["step"], "metrics": metrics}
 
 
-def write_summaries(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()) -> None:
-    """Scalars under their tags and pictures, uint8 [h, w, 3], under `Detections_Left_Groundtruth_Right/<number>`, for TensorBoard."""
+def write_summaries(
+    writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()
+) -> None:
+    """Scalars under their tags and pictures, uint8 [h, w, 3], under `Detections_Left_Groundtruth_Right/<number>`, for
+    TensorBoard."""
     with writer.as_default(step=step):
         for tag, value in metrics.items():
             tf.summary.scalar(tag, value)
@@ -88,16 +105,21 @@ def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
     """The detections of one image as entries of a COCO results file: label ids, x, y, width, height in pixels."""
     columns = (detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist())
     id_ = coco_image_id(image_id)
-    return [{"image_id": id_, "category_id": class_ + 1, **coco_box(box, score)} for box, score, class_ in zip(*columns, strict=True)]
+    return [
+        {"image_id": id_, "category_id": class_ + 1, **coco_box(box, score)}
+        for box, score, class_ in zip(*columns, strict=True)
+    ]
 
 
 def coco_image_id(text: str) -> int | str:
-    """A decimal image id becomes a number, as COCO's own are; any other stays a string, and so does one too long to be read as a number."""
+    """A decimal image id becomes a number, as COCO's own are; any other stays a string, and so does one too long to be
+    read as a number."""
     return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else text
 
 
 def coco_box(box: Sequence[float], score: float) -> dict[str, object]:
-    """What every entry of a COCO results file says of a box (ymin, xmin, ymax, xmax) in pixels: as x, y, width, height, rounded, and its score."""
+    """What every entry of a COCO results file says of a box (ymin, xmin, ymax, xmax) in pixels: as x, y, width, height,
+    rounded, and its score."""
     ymin, xmin, ymax, xmax = box
     return {"bbox": [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)], "score": round(score, 6)}
 
@@ -110,7 +132,8 @@ def write_detections(path: str | Path, results: Sequence[dict]) -> None:
 
 @contextlib.contextmanager
 def spared(what: object, step: int, unwritten: list[str] | None = None) -> Iterator[None]:
-    """Inside, a disk that is full or cannot be written costs a warning, and a line in `unwritten`, but never a run of days."""
+    """Inside, a disk that is full or cannot be written costs a warning, and a line in `unwritten`, but never a run of
+    days."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

@@ -23,7 +23,9 @@ class EvalSettings:
     batch_size: int = 1
     losses: bool = True  # whether the losses are computed on the evaluation input too
     ignore_groundtruth: bool = False  # only detect (and export): no metrics, no losses
-    use_moving_averages: bool = False  # whether averaged weights are evaluated; whoever holds the averages swaps them in
+    use_moving_averages: bool = (
+        False  # whether averaged weights are evaluated; whoever holds the averages swaps them in
+    )
     interval_seconds: int = 300  # least time between two evaluations while training goes on
     per_category_tags: bool = False
     all_per_category_tags: bool = False
@@ -32,7 +34,9 @@ class EvalSettings:
     style: Style = field(default_factory=Style)
     visualization_export_dir: str = ""  # pictures go there as PNG files too; empty: nowhere
     name_visualizations_by_image: bool = False  # export-<source id>.png instead of export-<number>.png
-    export_path: str = ""  # all detections as a COCO results file, or compact where it ends in .npz (evaluate.stored); empty: nowhere
+    export_path: str = (
+        ""  # all detections as a COCO results file, or compact where it ends in .npz (evaluate.stored); empty: nowhere
+    )
 
     def evaluators(self, categories: Sequence[Category]) -> tuple[Evaluator, ...]:
         """New evaluators of all metrics sets, in order; none where groundtruth is ignored."""
@@ -53,5 +57,7 @@ METRICS_SETS: dict[str, Callable[[EvalSettings, Sequence[Category]], Evaluator]]
     "coco_detection_metrics": _coco,
     "pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories),
     "weighted_pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories, weighted=True),
-    "confusion_detection_metrics": lambda settings, categories: ConfusionEvaluator(categories, score_threshold=settings.style.min_score),
+    "confusion_detection_metrics": lambda settings, categories: ConfusionEvaluator(
+        categories, score_threshold=settings.style.min_score
+    ),
 }

@@ -1,9 +1,13 @@
-"""Detections of one model over one evaluation input, kept, so that they can be measured and merged again without running the model.
+"""Detections of one model over one evaluation input, kept, so that they can be measured and merged again without
+running the model.
 
-    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T], category_{ids,names,display_names}, notes (a JSON object)
-    .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without detections, and no sizes
+    .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T],
+    category_{ids,names,display_names}, notes (a JSON object)
+    .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without
+    detections, and no sizes
 
-Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the original image; classes are 0-based.
+Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the
+original image; classes are 0-based.
 What is read is matched with the images that are evaluated by `aligned`, which refuses detections of other images.
 """
 
@@ -49,19 +53,25 @@ class StoredDetections(NamedTuple):
     def of(self, number: int) -> ImageDetections:
         """Those of one image, float64."""
         rows = slice(self.offsets[number], self.offsets[number + 1])
-        return ImageDetections(self.boxes[rows].astype(np.float64), self.scores[rows].astype(np.float64), self.classes[rows].astype(np.int64))
+        return ImageDetections(
+            self.boxes[rows].astype(np.float64),
+            self.scores[rows].astype(np.float64),
+            self.classes[rows].astype(np.int64),
+        )
 
     def aligned(self, images: Mapping[str, tuple[int, int]]) -> list[ImageDetections]:
         """Detections in the order of `images` (id -> height and width).
 
         Raises:
-            DataError: these are not detections of the same images: an id or a size differs, or a box lies outside its image.
+            DataError: these are not detections of the same images: an id or a size differs, or a box lies outside its
+                image.
         """
         rows = self._rows(images)
         absent = [id_ for id_ in images if id_ not in rows]
         if self.sizes is not None and absent:
             raise DataError(
-                f"{self.path}: no image {absent[0]!r} ({len(absent)} of {len(images)} are missing); store detections of the same input again"
+                f"{self.path}: no image {absent[0]!r} ({len(absent)} of {len(images)} are missing); store detections of"
+                " the same input again"
             )
         empty = ImageDetections(np.zeros([0, 4]), np.zeros(0), np.zeros(0, np.int64))
         found = []
@@ -69,14 +79,22 @@ class StoredDetections(NamedTuple):
             found.append(self.of(rows[id_]) if id_ in rows else empty)
             if self.sizes is not None and tuple(self.sizes[rows[id_]].tolist()) != (height, width):
                 there = " x ".join(map(str, self.sizes[rows[id_]]))
-                raise DataError(f"{self.path}: image {id_!r} is {there} pixels there and {height} x {width} in the input; store them again")
+                raise DataError(
+                    f"{self.path}: image {id_!r} is {there} pixels there and {height} x {width} in the input; store"
+                    " them again"
+                )
             boxes = found[-1].boxes
             if len(boxes) and (boxes.min() < -_BEYOND or (boxes[:, 2:] > np.array([height, width]) + _BEYOND).any()):
                 raise DataError(
-                    f"{self.path}: image {id_!r} has {height} x {width} pixels, and boxes outside it; these are of other images, or resized ones"
+                    f"{self.path}: image {id_!r} has {height} x {width} pixels, and boxes outside it; these are of"
+                    " other images, or resized ones"
                 )
         if self.sizes is None and len(self.scores) and self.scores.min() >= _CUT_SCORE:
-            logging.warning("%s: no score below %.2f; average precision counts lower ones too, store them all", self.path, self.scores.min())
+            logging.warning(
+                "%s: no score below %.2f; average precision counts lower ones too, store them all",
+                self.path,
+                self.scores.min(),
+            )
         return found
 
     def _rows(self, images: Mapping[str, object]) -> dict[str, int]:
@@ -92,13 +110,16 @@ class StoredDetections(NamedTuple):
             alien = next(id_ for id_ in self.ids if id_ not in known)
             count = len(self.ids) - len(rows)
             raise DataError(
-                f"{self.path}: image {alien!r} is not in the evaluation input ({count} of {len(self.ids)} are not); name the input they are of"
+                f"{self.path}: image {alien!r} is not in the evaluation input ({count} of {len(self.ids)} are not);"
+                " name the input they are of"
             )
         return rows
 
 
 def collect(
-    images: Iterable[tuple[str, tuple[int, int], ImageDetections]], categories: Sequence[Category] = (), notes: Mapping[str, Any] | None = None
+    images: Iterable[tuple[str, tuple[int, int], ImageDetections]],
+    categories: Sequence[Category] = (),
+    notes: Mapping[str, Any] | None = None,
 ) -> StoredDetections:
     """From (id, (height, width), detections) of each image."""
     images = list(images)
@@ -108,7 +129,9 @@ def collect(
     boxes = np.concatenate([np.zeros([0, 4], np.float32), *(np.asarray(part.boxes, np.float32) for part in parts)])
     scores = np.concatenate([np.zeros(0, np.float32), *(np.asarray(part.scores, np.float32) for part in parts)])
     classes = np.concatenate([np.zeros(0, np.int32), *(np.asarray(part.classes, np.int32) for part in parts)])
-    return StoredDetections(tuple(id_ for id_, _, _ in images), sizes, offsets, boxes, scores, classes, tuple(categories), dict(notes or {}))
+    return StoredDetections(
+        tuple(id_ for id_, _, _ in images), sizes, offsets, boxes, scores, classes, tuple(categories), dict(notes or {})
+    )
 
 
 def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
@@ -116,7 +139,9 @@ def write(path: str | os.PathLike[str], stored: StoredDetections) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix.lower() != ".npz":
-        entries = [entry for number, id_ in enumerate(stored.ids) for entry in results.coco_results(id_, stored.of(number))]
+        entries = [
+            entry for number, id_ in enumerate(stored.ids) for entry in results.coco_results(id_, stored.of(number))
+        ]
         results.write_detections(target, entries)
         return
     columns = {name: getattr(stored, name) for name in ("sizes", "offsets", "boxes", "scores", "classes")}
@@ -150,10 +175,12 @@ def read(path: str | os.PathLike[str]) -> StoredDetections:
         "boxes are not n x 4 numbers": found.boxes.shape == (total, 4) and np.isfinite(found.boxes).all(),
         "scores are not one number a box": found.scores.shape == (total,) and np.isfinite(found.scores).all(),
         "classes are not one a box, from the first on": found.classes.shape == (total,) and (found.classes >= 0).all(),
-        "offsets do not lead from 0 to the number of boxes": found.offsets.shape == (len(found.ids) + 1,)
-        and found.offsets[0] == 0
-        and found.offsets[-1] == total
-        and (np.diff(found.offsets) >= 0).all(),
+        "offsets do not lead from 0 to the number of boxes": (
+            found.offsets.shape == (len(found.ids) + 1,)
+            and found.offsets[0] == 0
+            and found.offsets[-1] == total
+            and (np.diff(found.offsets) >= 0).all()
+        ),
         "an id is no text": all(json_text.is_text(id_) for id_ in found.ids),
         "sizes are not two an image": found.sizes is None or found.sizes.shape == (len(found.ids), 2),
         "an image is there twice": len(set(found.ids)) == len(found.ids),
@@ -167,7 +194,9 @@ def read(path: str | os.PathLike[str]) -> StoredDetections:
 def _read_npz(path: str) -> StoredDetections:
     try:
         with open(path, "rb") as stream:
-            arrays = npz_files.read(stream, (*_ARRAYS, "category_ids", "category_names", "category_display_names", "notes")).arrays
+            arrays = npz_files.read(
+                stream, (*_ARRAYS, "category_ids", "category_names", "category_display_names", "notes")
+            ).arrays
         missing = sorted(_ARRAYS - set(arrays))
         if missing:
             raise DataError(f"{path}: holds no {', '.join(missing)}; these are no stored detections")
@@ -221,7 +250,10 @@ def _read_json(path: str) -> StoredDetections:
     if wrong:
         more = f" (and {len(wrong) - _REPORTED} more)" if len(wrong) > _REPORTED else ""
         raise DataError(f"{path}: no COCO results file ({'; '.join(wrong[:_REPORTED])}{more}); {advice}")
-    ids = [str(int(entry["image_id"])) if isinstance(entry["image_id"], float) else str(entry["image_id"]) for entry in entries]
+    ids = [
+        str(int(entry["image_id"])) if isinstance(entry["image_id"], float) else str(entry["image_id"])
+        for entry in entries
+    ]
     boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(len(entries), 4)
     with np.errstate(over="ignore"):  # What float32 cannot hold is not finite then, which `read` refuses.
         scores = np.array([entry["score"] for entry in entries], np.float64).astype(np.float32)
@@ -230,7 +262,9 @@ def _read_json(path: str) -> StoredDetections:
     order = np.argsort(np.array(ids, np.str_), kind="stable")
     names, counts = np.unique(np.array(ids, np.str_), return_counts=True)
     offsets = np.cumsum([0, *counts.tolist()])
-    return StoredDetections(tuple(names.tolist()), None, offsets, corners[order], scores[order], classes[order], path=path)
+    return StoredDetections(
+        tuple(names.tolist()), None, offsets, corners[order], scores[order], classes[order], path=path
+    )
 
 
 def _fault(entry: object) -> str:
@@ -247,4 +281,8 @@ def _fault(entry: object) -> str:
         return f"category_id is {json_text.shown(category)}, not a whole number from 1 on"
     if not isinstance(box, list) or len(box) != 4 or not all(map(json_text.is_number, box)):
         return f"bbox is {json_text.shown(box)}, not four finite numbers"
-    return "" if json_text.is_number(entry["score"]) else f"score is {json_text.shown(entry['score'])}, not a finite number"
+    return (
+        ""
+        if json_text.is_number(entry["score"])
+        else f"score is {json_text.shown(entry['score'])}, not a finite number"
+    )

@@ -21,18 +21,27 @@ def by_category(counts: Mapping[str, int], columns: Sequence[PerCategory]) -> st
     """One line a category with groundtruth.
 
     Args:
-        counts: number of groundtruth boxes by category name, in the order of the lines; categories with none are only counted.
+        counts: number of groundtruth boxes by category name, in the order of the lines; categories with none are only
+            counted.
         columns: what stands beside it.
     """
     present = [name for name, count in counts.items() if count]
     head = ["category", "boxes", *(column.title for column in columns)]
     rows = [
-        [_cut(name), str(counts[name]), *(number(column.values[name]) if name in column.values else "-" for column in columns)] for name in present
+        [
+            _cut(name),
+            str(counts[name]),
+            *(number(column.values[name]) if name in column.values else "-" for column in columns),
+        ]
+        for name in present
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     widths[1:] = [max(width, 7) for width in widths[1:]]
     lines = [
-        "  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  "
+        + "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in [head, *rows]
     ]
     absent = len(counts) - len(present)

@@ -1,6 +1,7 @@
 """Pictures for people: what was found beside what is there, and sheets of many pictures.
 
-Images are uint8 [h, w, 3] RGB arrays, boxes float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of that very image. Nothing here changes
+Images are uint8 [h, w, 3] RGB arrays, boxes float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of that very image.
+Nothing here changes
 its arguments; what is returned is a new array. A class keeps its colour in every picture.
 """
 
@@ -44,12 +45,17 @@ def color_of(class_: int) -> Color:
     """The colour of a 0-based class."""
     if class_ < len(_PALETTE):
         return ImageColor.getrgb(_PALETTE[class_])[:3]
-    red, green, blue = colorsys.hsv_to_rgb((class_ * 0.61803398875) % 1.0, 0.55 + 0.4 * (class_ % 3) / 2, 0.98 - 0.2 * (class_ % 2))
+    red, green, blue = colorsys.hsv_to_rgb(
+        (class_ * 0.61803398875) % 1.0, 0.55 + 0.4 * (class_ % 3) / 2, 0.98 - 0.2 * (class_ % 2)
+    )
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def draw_detections(image: np.ndarray, detections: ImageDetections, names: Mapping[int, str], style: Style = DEFAULT_STYLE) -> np.ndarray:
-    """The image with the best detections: at most `style.max_boxes` of at least `style.min_score`. `names`: 0-based class -> name."""
+def draw_detections(
+    image: np.ndarray, detections: ImageDetections, names: Mapping[int, str], style: Style = DEFAULT_STYLE
+) -> np.ndarray:
+    """The image with the best detections: at most `style.max_boxes` of at least `style.min_score`. `names`: 0-based
+    class -> name."""
     shown = _shown(detections, style)
     labels = []
     for class_, score in zip(shown.classes.tolist(), shown.scores.tolist(), strict=True):
@@ -58,17 +64,30 @@ def draw_detections(image: np.ndarray, detections: ImageDetections, names: Mappi
     return draw_boxes(image, shown.boxes, [color_of(class_) for class_ in shown.classes.tolist()], labels)
 
 
-def draw_groundtruth(image: np.ndarray, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE) -> np.ndarray:
+def draw_groundtruth(
+    image: np.ndarray, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE
+) -> np.ndarray:
     """The image with all true boxes; dashed where they are crowd or difficult, that is, where metrics ignore them."""
     classes = groundtruth.classes.tolist()
     labels = [_name(names, class_) if style.labels else "" for class_ in classes]
-    return draw_boxes(image, groundtruth.boxes, [color_of(class_) for class_ in classes], labels, groundtruth.is_crowd | groundtruth.difficult)
+    return draw_boxes(
+        image,
+        groundtruth.boxes,
+        [color_of(class_) for class_ in classes],
+        labels,
+        groundtruth.is_crowd | groundtruth.difficult,
+    )
 
 
 def side_by_side(
-    image: np.ndarray, detections: ImageDetections, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE
+    image: np.ndarray,
+    detections: ImageDetections,
+    groundtruth: ImageGroundtruth,
+    names: Mapping[int, str],
+    style: Style = DEFAULT_STYLE,
 ) -> np.ndarray:
-    """Detections on the left, the truth on the right, each with a heading. Small images are enlarged first, so that names can be read."""
+    """Detections on the left, the truth on the right, each with a heading. Small images are enlarged first, so that
+    names can be read."""
     image, factor = enlarge(image, 320)
     detections = detections._replace(boxes=detections.boxes * factor)
     groundtruth = groundtruth._replace(boxes=groundtruth.boxes * factor)
@@ -82,7 +101,10 @@ def side_by_side(
 
 
 def mosaic(
-    pictures: Sequence[np.ndarray], columns: int | None = None, captions: Sequence[str] | None = None, cell: tuple[int, int] | None = None
+    pictures: Sequence[np.ndarray],
+    columns: int | None = None,
+    captions: Sequence[str] | None = None,
+    cell: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Pictures in a grid on white, in reading order, each in the middle of its cell.
 
@@ -90,7 +112,8 @@ def mosaic(
         pictures: uint8 [h, w, 3], any sizes; at least one.
         columns: per row; None makes the grid about square.
         captions: a line above each picture.
-        cell: (height, width) into which each picture is scaled down, keeping its proportions; None takes the largest picture's.
+        cell: (height, width) into which each picture is scaled down, keeping its proportions; None takes the largest
+            picture's.
     """
     frames = [Image.fromarray(np.ascontiguousarray(picture)).convert("RGB") for picture in pictures]
     if cell is not None:
@@ -115,7 +138,8 @@ def mosaic(
 
 
 def enlarge(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
-    """The image magnified by the least whole number that makes its longer side at least `side` pixels, and that number."""
+    """The image magnified by the least whole number that makes its longer side at least `side` pixels, and that
+    number."""
     factor = max(1, math.ceil(side / max(image.shape[:2])))
     return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1), factor
 

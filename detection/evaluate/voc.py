@@ -1,14 +1,18 @@
 """Average precision as PASCAL VOC defines it (Everingham et al., 2010, section 4.2).
 
-    A detection, best score first, belongs to the object of its class that it overlaps most. It is true when that IoU is at least 0.5
+    A detection, best score first, belongs to the object of its class that it overlaps most. It is true when that IoU is
+    at least 0.5
     and the object is not taken yet, false otherwise, and left out when the object is difficult.
     AP (VOC 2010 on)  = area under p(r) = max over r' >= r of precision(r'),        at every recall reached
     AP (VOC 2007)     = mean of p(r) at r = 0, 0.1, ..., 1
 
-Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd regions, which VOC
-does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it overlaps a second one.
+Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd
+regions, which VOC
+does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it
+overlaps a second one.
 
-VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id (`evaluator.image_rank`), then by
+VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id
+    (`evaluator.image_rank`), then by
 class, then by box (`evaluator.detection_rank`); neither the order of images nor that of detections matters.
 """
 
@@ -18,7 +22,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth, PerCategory, category_names, detection_rank, image_rank
+from detection.evaluate.evaluator import (
+    ImageDetections,
+    ImageGroundtruth,
+    PerCategory,
+    category_names,
+    detection_rank,
+    image_rank,
+)
 from detection.types import Category
 
 _ELEVEN = np.linspace(0.0, 1.0, 11)
@@ -28,12 +39,14 @@ class PascalVocEvaluator:
     """Mean AP and AP per category; area under the curve under the plain tags, VOC 2007's eleven points beside them.
 
     Tags, for the usual threshold: `PascalBoxes_Precision/mAP@0.5IOU`, `PascalBoxes_Precision/mAP@0.5IOU (11 points)`,
-    `PascalBoxes_PerformanceByCategory/AP@0.5IOU/<name>`, `PascalBoxes_PerformanceByCategory/AP@0.5IOU (11 points)/<name>`.
+    `PascalBoxes_PerformanceByCategory/AP@0.5IOU/<name>`, `PascalBoxes_PerformanceByCategory/AP@0.5IOU (11
+    points)/<name>`.
 
     Args:
         categories: what can be found.
         iou_threshold: the least overlap of a true detection.
-        weighted: the mean AP is that of all detections pooled as if of one class, which weighs a category by its number of objects;
+        weighted: the mean AP is that of all detections pooled as if of one class, which weighs a category by its number
+            of objects;
             tags then begin with `WeightedPascalBoxes`.
     """
 
@@ -74,28 +87,41 @@ class PascalVocEvaluator:
             else:
                 mean = float(np.mean(list(by_category.values()))) if by_category else -1.0
             tags[f"{prefix}_Precision/mAP{at}{suffix}"] = mean
-            tags |= {f"{prefix}_PerformanceByCategory/AP{at}{suffix}/{name}": value for name, value in by_category.items()}
+            tags |= {
+                f"{prefix}_PerformanceByCategory/AP{at}{suffix}/{name}": value for name, value in by_category.items()
+            }
         return tags
 
     def per_category(self) -> list[PerCategory]:
         return [PerCategory(f"VOC AP{100 * self._iou_threshold:g}", self._by_category(average_precision))]
 
     def _by_category(self, measure) -> dict[str, float]:
-        return {self._names[class_]: self._measure(measure, class_, number) for class_, number in self._objects.items() if number}
+        return {
+            self._names[class_]: self._measure(measure, class_, number)
+            for class_, number in self._objects.items()
+            if number
+        }
 
     def _measure(self, measure, class_: int | None, objects: int) -> float:
         """`measure` of the curve of one class, or of all pooled (None); -1 without objects."""
         if not objects:
             return -1.0
         by_id = sorted(range(len(self._ids)), key=lambda number: image_rank(self._ids[number]))
-        scores, classes, true = (np.concatenate([parts[number] for number in by_id]) for parts in (self._scores, self._classes, self._true))
+        scores, classes, true = (
+            np.concatenate([parts[number] for number in by_id]) for parts in (self._scores, self._classes, self._true)
+        )
         if class_ is not None:
             scores, true = scores[classes == class_], true[classes == class_]
         return measure(*precision_recall(scores, true, objects))
 
 
 def match(
-    boxes: np.ndarray, classes: np.ndarray, objects: np.ndarray, object_classes: np.ndarray, ignored: np.ndarray, iou_threshold: float
+    boxes: np.ndarray,
+    classes: np.ndarray,
+    objects: np.ndarray,
+    object_classes: np.ndarray,
+    ignored: np.ndarray,
+    iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The verdict on each detection of one image.
 
@@ -125,12 +151,17 @@ def pairwise_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     boxes1, boxes2 = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
     sides = np.minimum(boxes1[..., 2:], boxes2[..., 2:]) - np.maximum(boxes1[..., :2], boxes2[..., :2])
     intersection = np.prod(np.maximum(sides, 0.0), axis=-1)
-    union = np.prod(boxes1[..., 2:] - boxes1[..., :2], axis=-1) + np.prod(boxes2[..., 2:] - boxes2[..., :2], axis=-1) - intersection
+    union = (
+        np.prod(boxes1[..., 2:] - boxes1[..., :2], axis=-1)
+        + np.prod(boxes2[..., 2:] - boxes2[..., :2], axis=-1)
+        - intersection
+    )
     return intersection / np.where(union > 0, union, 1.0)
 
 
 def precision_recall(scores: np.ndarray, true: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision [d] and recall [d] with the best 1, 2, ..., d detections, of equals the earlier first; `objects` > 0: how many there are to find."""
+    """Precision [d] and recall [d] with the best 1, 2, ..., d detections, of equals the earlier first; `objects` > 0:
+    how many there are to find."""
     true = true[np.argsort(-scores, kind="stable")]
     hits = np.cumsum(true)
     return hits / np.arange(1, len(true) + 1), hits / objects

@@ -1,7 +1,8 @@
 """Detections of many image files, as pictures with labelled boxes and as one COCO results file.
 
 detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
-                   "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within each image
+                   "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within
+                   each image
 """
 
 from __future__ import annotations
@@ -72,11 +73,16 @@ def run(saved_model: str, patterns: Sequence[str], output_dir: str | Path, optio
 
 
 def annotate(
-    predictor: Predictor, paths: Sequence[str], output_dir: str | Path, options: Options = DEFAULTS, progress: Progress | None = None
+    predictor: Predictor,
+    paths: Sequence[str],
+    output_dir: str | Path,
+    options: Options = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Report:
     """Detects in every file; writes pictures and json into `output_dir`.
 
-    A file that is no usable image is skipped and reported, on the progress line and in the report; the others are not affected.
+    A file that is no usable image is skipped and reported, on the progress line and in the report; the others are not
+    affected.
 
     Args:
         predictor: the detector.
@@ -86,7 +92,8 @@ def annotate(
         progress: counts the files.
 
     Raises:
-        ConfigError: naming the folder that cannot be written, or, before anything is, the image that a picture would overwrite, and the flag by which
+        ConfigError: naming the folder that cannot be written, or, before anything is, the image that a picture would
+            overwrite, and the flag by which
             proposals are missing or not wanted. DataError: a damaged file of proposals.
     """
     output_dir = Path(output_dir)
@@ -101,7 +108,11 @@ def annotate(
             progress.write(f"error: {error}")
 
     names = _picture_names(paths)
-    _spare_images(paths, output_dir, [*(names.values() if options.pictures else ()), *([SHEET_NAME] if options.contact_sheet else ())])
+    _spare_images(
+        paths,
+        output_dir,
+        [*(names.values() if options.pictures else ()), *([SHEET_NAME] if options.contact_sheet else ())],
+    )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(paths), options.batch_size):
@@ -113,12 +124,16 @@ def annotate(
                 except DataError as error:
                     report(error)
             given = propose(chunk, images) if propose and chunk else [None] * len(chunk)
-            for path, image, result in zip(chunk, images, _detect(predictor, chunk, images, given, options), strict=True):
+            for path, image, result in zip(
+                chunk, images, _detect(predictor, chunk, images, given, options), strict=True
+            ):
                 if isinstance(result, DataError):
                     report(result)
                     continue
                 rows += coco_rows(path, result)
-                picture = Image.fromarray(draw(image, result, options)) if options.pictures or options.contact_sheet else None
+                picture = (
+                    Image.fromarray(draw(image, result, options)) if options.pictures or options.contact_sheet else None
+                )
                 if options.pictures:
                     picture.save(output_dir / names[path], quality=92)
                 if options.contact_sheet and len(shown) < _SHEET_PICTURES:
@@ -132,14 +147,21 @@ def annotate(
         json_path = output_dir / JSON_NAME
         write_text(json_path, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
     except OSError as error:
-        raise ConfigError(f"--output_dir={output_dir}: cannot be written: {reason(error)}; check the path and the free space") from error
+        raise ConfigError(
+            f"--output_dir={output_dir}: cannot be written: {reason(error)}; check the path and the free space"
+        ) from error
     return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
 
 
 def _detect(
-    predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], given: Sequence[np.ndarray | DataError | None], options: Options
+    predictor: Predictor,
+    paths: Sequence[str],
+    images: Sequence[np.ndarray],
+    given: Sequence[np.ndarray | DataError | None],
+    options: Options,
 ) -> list[Result | DataError]:
-    """For each image what was found, or why it cannot be used. One that the model does not take costs the others only their batch.
+    """For each image what was found, or why it cannot be used. One that the model does not take costs the others only
+    their batch.
 
     `given` are its proposals, or why it has none; None for a model that takes none.
     """
@@ -152,15 +174,24 @@ def _detect(
 
 
 def _detect_usable(
-    predictor: Predictor, paths: Sequence[str], images: Sequence[np.ndarray], given: Sequence[np.ndarray | None], options: Options
+    predictor: Predictor,
+    paths: Sequence[str],
+    images: Sequence[np.ndarray],
+    given: Sequence[np.ndarray | None],
+    options: Options,
 ) -> list[Result | DataError]:
     proposals = given if predictor.takes_proposals else None
     try:
-        return predictor.detect(images, options.min_score, options.max_boxes, options.batch_size, names=paths, proposals=proposals)
+        return predictor.detect(
+            images, options.min_score, options.max_boxes, options.batch_size, names=paths, proposals=proposals
+        )
     except DataError as error:
         if len(paths) == 1:
             return [error]
-    return [_detect_usable(predictor, [path], [image], [boxes], options)[0] for path, image, boxes in zip(paths, images, given, strict=True)]
+    return [
+        _detect_usable(predictor, [path], [image], [boxes], options)[0]
+        for path, image, boxes in zip(paths, images, given, strict=True)
+    ]
 
 
 def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.ndarray:
@@ -171,14 +202,19 @@ def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.n
 
 
 def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
-    """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files have it."""
+    """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files
+    have it."""
     image = {"image_id": coco_image_id(Path(path).stem), "file_name": path}
     columns = (result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), result.class_names)
-    return [{**image, "category_id": label, "category_name": name, **coco_box(box, score)} for box, score, label, name in zip(*columns, strict=True)]
+    return [
+        {**image, "category_id": label, "category_name": name, **coco_box(box, score)}
+        for box, score, label, name in zip(*columns, strict=True)
+    ]
 
 
 def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
-    """Raises ConfigError if a picture would be written over one of the images. Files are told apart by their numbers on the disk: links count."""
+    """Raises ConfigError if a picture would be written over one of the images. Files are told apart by their numbers on
+    the disk: links count."""
     images = {}
     for path in paths:
         try:
@@ -191,7 +227,10 @@ def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) 
         except OSError:
             continue  # Nothing lies there yet.
         if image is not None:
-            raise ConfigError(f"--output_dir={output_dir}: the picture {output_dir / name} would overwrite the image {image}; choose another folder")
+            raise ConfigError(
+                f"--output_dir={output_dir}: the picture {output_dir / name} would overwrite the image {image}; choose"
+                " another folder"
+            )
 
 
 def _identity(path: str | Path) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """Evaluates, once and for all, the part of a graph that depends on constants alone.
 
-A frozen graph still multiplies every kernel by its batch-norm scale, builds its anchors and reshapes its constants. TensorFlow would redo that
-each time a model is loaded; here it is done at export, so the file holds one constant per convolution and nothing else of it.
+A frozen graph still multiplies every kernel by its batch-norm scale, builds its anchors and reshapes its constants.
+TensorFlow would redo that
+each time a model is loaded; here it is done at export, so the file holds one constant per convolution and nothing else
+of it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def subgraph(graph: graph_pb2.GraphDef, kept: Iterable[str]) -> graph_pb2.GraphD
 
 
 def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.GraphDef:
-    """Returns `graph` with every tensor that depends on no input replaced by its value, cut down to what `outputs` need.
+    """Returns `graph` with every tensor that depends on no input replaced by its value, cut down to what `outputs`
+    need.
 
     Args:
         graph: without variables. Functions called by it (loop bodies) stay as they are.
@@ -78,7 +81,9 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
             source, index = split(name)
             if index < 0 and source in constant:
                 continue  # Nothing to wait for.
-            copy.input.append(name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name)
+            copy.input.append(
+                name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name
+            )
     return subgraph(result, kept)
 
 

@@ -58,7 +58,8 @@ def export(
     Args:
         pipeline_config: path of the config that the checkpoint was trained with.
         checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
-        output_directory: see `export.saved_model`; an export that is there already is replaced once this one is complete.
+        output_directory: see `export.saved_model`; an export that is there already is replaced once this one is
+            complete.
         serving_input: what the model is to take.
         overrides: `model.ssd.num_classes=3`, as the trainer's --set.
         override_text: part of a config in text form, merged over the file's.
@@ -71,7 +72,9 @@ def export(
     serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
     message = config.prepare(pipeline_config, overrides, override_text=override_text, check_paths=False)
-    pipeline = pipeline_builder.build(message, read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message)))
+    pipeline = pipeline_builder.build(
+        message, read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message))
+    )
     detector = pipeline.make_detector()
     detector.build_weights()
     averaged = pipeline.evaluate.use_moving_averages
@@ -79,9 +82,13 @@ def export(
     if said := beside.differences(prefix, pipeline.text):
         logging.warning("%s: %s", prefix, said)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
-    gc.collect()  # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
+    # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
+    gc.collect()
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
-        raise ConfigError(f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be exported")
+        raise ConfigError(
+            f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be"
+            " exported"
+        )
     # Averaged weights are exported under the plain names.
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 

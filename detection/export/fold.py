@@ -1,6 +1,7 @@
 """Batch norm folded into convolutions while a serving graph is traced.
 
-A convolution layer knows its folded form (`networks.layers`); here every one of a detector is told to use it for the duration of one trace.
+A convolution layer knows its folded form (`networks.layers`); here every one of a detector is told to use it for the
+duration of one trace.
 Training and evaluation keep the plain form: the weights themselves never change.
 """
 
@@ -15,7 +16,11 @@ import keras
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
     """Within the context, functions traced over `detector` hold no batch norm. Yields the number of layers folded."""
-    layers = [layer for layer in detector._flatten_layers() if getattr(layer, "batch_norm", None) is not None and hasattr(layer, "fold")]
+    layers = [
+        layer
+        for layer in detector._flatten_layers()
+        if getattr(layer, "batch_norm", None) is not None and hasattr(layer, "fold")
+    ]
     before = [layer.fold for layer in layers]
     try:
         for layer in layers:

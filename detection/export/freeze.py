@@ -48,14 +48,18 @@ class FrozenGraph(NamedTuple):
 def freeze(function: ConcreteFunction) -> FrozenGraph:
     """Freezes a function of tensors that returns (outputs, marks), both dicts of tensors.
 
-    Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which everything behind the marked
-    tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by name stands first.
+    Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which
+    everything behind the marked
+    tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by
+    name stands first.
     """
     graph, fed = _without_variables(function)
     _name_functions_apart(graph)
     outputs, marks = function.structured_outputs
     _forget_gradients(graph)
-    tensors = [_behind_identities(graph, tensor.name) for tensor in function.outputs]  # In the order in which tf.nest flattens (dict, dict).
+    tensors = [
+        _behind_identities(graph, tensor.name) for tensor in function.outputs
+    ]  # In the order in which tf.nest flattens (dict, dict).
     dtypes = dict(zip(tensors, (tensor.dtype for tensor in function.outputs), strict=True))
     output_names = dict(zip(sorted(outputs), tensors, strict=False))
     mark_names = dict(zip(sorted(marks), tensors[len(outputs) :], strict=True))
@@ -71,11 +75,15 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
 
 
 def _without_variables(function: ConcreteFunction) -> tuple[graph_pb2.GraphDef, list[tf.Tensor]]:
-    """The graph of a function, inlined, with the values of its variables in it; and those of its inputs that are still fed.
+    """The graph of a function, inlined, with the values of its variables in it; and those of its inputs that are still
+    fed.
 
-    TensorFlow's own converter would make a function of it again, which copies all weights a dozen times, for us to take the graph out of.
+    TensorFlow's own converter would make a function of it again, which copies all weights a dozen times, for us to take
+    the graph out of.
     """
-    data = convert_to_constants._FunctionConverterDataInEager(function, lower_control_flow=False, aggressive_inlining=False)
+    data = convert_to_constants._FunctionConverterDataInEager(
+        function, lower_control_flow=False, aggressive_inlining=False
+    )
     graph, converted = convert_to_constants._replace_variables_by_constants(data)
     captured = {tensor.name for number, tensor in enumerate(function.graph.internal_captures) if number in converted}
     return graph, [tensor for tensor in function.inputs if tensor.name not in captured]
@@ -84,7 +92,8 @@ def _without_variables(function: ConcreteFunction) -> tuple[graph_pb2.GraphDef, 
 def _name_functions_apart(graph: graph_pb2.GraphDef) -> None:
     """Adds to the name of each function of the library (loop bodies, branches) what tells this library from others.
 
-    TensorFlow numbers them in each graph anew, but knows them by name in the whole process, which can then hold only one such graph.
+    TensorFlow numbers them in each graph anew, but knows them by name in the whole process, which can then hold only
+    one such graph.
     """
     suffix = hashlib.sha256(graph.library.SerializeToString(deterministic=True)).hexdigest()[:12]
     names = {function.signature.name: f"{function.signature.name}_{suffix}" for function in graph.library.function}
@@ -105,13 +114,16 @@ def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:
 def variables(graph: graph_pb2.GraphDef) -> list[str]:
     """Names of the nodes, in the graph and the functions it calls, that read or hold a variable."""
     everywhere = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return [node.name for node in everywhere if node.op in ("VarHandleOp", "ReadVariableOp", "VariableV2", "ResourceGather")]
+    return [
+        node.name for node in everywhere if node.op in ("VarHandleOp", "ReadVariableOp", "VariableV2", "ResourceGather")
+    ]
 
 
 def _forget_gradients(graph: graph_pb2.GraphDef) -> None:
     """Takes what uses an IdentityN past it.
 
-    `tf.custom_gradient` leaves one behind its result, for its gradients to hang on. In a served graph it would keep a convolution from its bias, and
+    `tf.custom_gradient` leaves one behind its result, for its gradients to hang on. In a served graph it would keep a
+    convolution from its bias, and
     a SavedModel cannot hold the gradients of frozen weights.
     """
     nodes = {node.name: node for node in graph.node}

@@ -1,8 +1,10 @@
 """Proposals that a client sends with its images: checked, in pixels of the resized image, padding behind.
 
-    proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area are padding anywhere
+    proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area
+    are padding anywhere
 
-As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this image is an error: in the
+As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this
+image is an error: in the
 served graph (`with_proposals`), and in words about pixels where a client uses Python (`packed`).
 """
 
@@ -20,7 +22,10 @@ from detection.types import ImageBatch, Proposals
 
 KEY = "proposals"  # name of the argument in the signature
 UNEQUAL = "proposals [B, P, 4] must have as many rows B as there are images. Proposals, images:"
-UNUSABLE = "proposals must be finite, [ymin, xmin, ymax, xmax], 0 to 1 of the image as sent (not pixels), minimum first. Image and row, box:"
+UNUSABLE = (
+    "proposals must be finite, [ymin, xmin, ymax, xmax], 0 to 1 of the image as sent (not pixels), minimum first. Image"
+    " and row, box:"
+)
 
 
 def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
@@ -35,16 +40,21 @@ def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
         boxes = tf.pad(boxes, [[0, 0], [0, tf.maximum(1 - tf.shape(boxes)[1], 0)], [0, 0]])
     boxes = box_ops.to_pixels(boxes, batch.true_shapes)
     has_area = _has_area(boxes)
-    rows = tf.argsort(tf.cast(~has_area, tf.int32), axis=-1, stable=True)  # those with area to the front, in their order
+    rows = tf.argsort(
+        tf.cast(~has_area, tf.int32), axis=-1, stable=True
+    )  # those with area to the front, in their order
     kept = tf.gather(has_area, rows, batch_dims=1)[..., tf.newaxis]
     return batch._replace(proposals=_of_boxes(tf.where(kept, tf.gather(boxes, rows, batch_dims=1), 0.0)))
 
 
 def _of_boxes(boxes: tf.Tensor) -> Proposals:
-    """Pixels [B, P, 4], padding behind -> everything else from them alone, so that a graph which is cut at the boxes needs nothing else."""
+    """Pixels [B, P, 4], padding behind -> everything else from them alone, so that a graph which is cut at the boxes
+    needs nothing else."""
     has_area = _has_area(boxes)
     counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=-1)
-    ranks = tf.cast(tf.range(tf.shape(boxes)[1]), tf.float32) / tf.cast(tf.maximum(counts, 1), tf.float32)[:, tf.newaxis]
+    ranks = (
+        tf.cast(tf.range(tf.shape(boxes)[1]), tf.float32) / tf.cast(tf.maximum(counts, 1), tf.float32)[:, tf.newaxis]
+    )
     return Proposals(boxes, tf.where(has_area, 1.0 - ranks, 0.0), counts)
 
 
@@ -72,16 +82,21 @@ def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
         name: of the image, for messages.
 
     Raises:
-        DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is `data.proposals.TOLERANCE`.
+        DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is
+            `data.proposals.TOLERANCE`.
     """
     try:
         pixels = np.asarray(boxes, np.float32)
     except (TypeError, ValueError):
-        raise DataError(f"{name}: its proposals are no array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels") from None
+        raise DataError(
+            f"{name}: its proposals are no array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels"
+        ) from None
     if not pixels.size and pixels.ndim <= 2:
         return np.zeros([0, 4], np.float32)
     if pixels.ndim != 2 or pixels.shape[1] != 4:
-        raise DataError(f"{name}: its proposals are an array {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels")
+        raise DataError(
+            f"{name}: its proposals are an array {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels"
+        )
     normalised = pixels / np.array([*shape[:2], *shape[:2]], np.float32)
     inside = (normalised >= -TOLERANCE) & (normalised <= 1 + TOLERANCE)
     faults = {
@@ -92,14 +107,18 @@ def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
     for fault, rows in faults.items():
         if rows.any():
             row = int(np.argmax(rows))
-            raise DataError(f"{name}: proposal {row} {fault}: {pixels[row].tolist()}; give ymin, xmin, ymax, xmax in pixels of this image")
+            raise DataError(
+                f"{name}: proposal {row} {fault}: {pixels[row].tolist()}; give ymin, xmin, ymax, xmax in pixels of this"
+                " image"
+            )
     return normalised
 
 
 def packed(proposals: Sequence[np.ndarray], fixed: int | None = None) -> np.ndarray:
     """Normalised boxes [n, 4] of each image -> float32 [B, P, 4], zeros behind them.
 
-    P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image has, rounded up by at most an
+    P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image
+    has, rounded up by at most an
     eighth: so that there are few different shapes, for which an accelerator plans and tunes anew.
     """
     most = max((len(boxes) for boxes in proposals), default=0)

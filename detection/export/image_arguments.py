@@ -1,8 +1,10 @@
-"""What a caller may give as images: one or many, in any of the forms that images have in Python, told apart and checked before anything is computed.
+"""What a caller may give as images: one or many, in any of the forms that images have in Python, told apart and checked
+before anything is computed.
 
     path        str or os.PathLike of a file
     bytes       an encoded file (bytes, bytearray, memoryview)
-    array       uint8 [h, w, 3], RGB: NumPy, TensorFlow, or whatever else NumPy takes as one; uint8 [n, h, w, 3] are many of one size
+    array       uint8 [h, w, 3], RGB: NumPy, TensorFlow, or whatever else NumPy takes as one; uint8 [n, h, w, 3] are
+    many of one size
     picture     PIL.Image, of any mode
 
 Many are a list, tuple, iterator or other sequence of them.
@@ -22,7 +24,10 @@ from detection.errors import DataError
 from detection.export.image_files import decoded, read
 from detection.types import MAX_PIXELS
 
-ACCEPTED = "a path, the bytes of an image file, uint8 [height, width, 3] (RGB) as an array or tensor, or a PIL image; or a list of them"
+ACCEPTED = (
+    "a path, the bytes of an image file, uint8 [height, width, 3] (RGB) as an array or tensor, or a PIL image; or a"
+    " list of them"
+)
 Encoded = bytes | bytearray | memoryview
 ImageLike = np.ndarray | tf.Tensor | Image.Image | str | os.PathLike | Encoded
 
@@ -48,11 +53,17 @@ def decode(images: object, names: Sequence[str] | None = None) -> Images:
     one = _is_one(images)
     given = [images] if one else _listed(images)
     if names is None:
-        names = [os.fsdecode(image) if isinstance(image, str | os.PathLike) else f"image {number}" for number, image in enumerate(given)]
+        names = [
+            os.fsdecode(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+            for number, image in enumerate(given)
+        ]
     elif isinstance(names, str) or not isinstance(names, Sequence):
         raise DataError(f"names ({names!r}) is no list; give one with a name for each image, or leave it out")
     elif len(names) != len(given):
-        raise DataError(f"names: {len(names)} for {len(given)} image{'s' * (len(given) != 1)}; give a list with one for each, or leave them out")
+        raise DataError(
+            f"names: {len(names)} for {len(given)} image{'s' * (len(given) != 1)}; give a list with one for each, or"
+            " leave them out"
+        )
     names = [str(name) for name in names]
     return Images([_decoded(image, name) for image, name in zip(given, names, strict=True)], names, one)
 
@@ -65,12 +76,18 @@ def _is_one(images: object) -> bool:
 
 
 def _is_array(value: object) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype") and (hasattr(value, "__array__") or hasattr(value, "__array_interface__"))
+    return (
+        hasattr(value, "shape")
+        and hasattr(value, "dtype")
+        and (hasattr(value, "__array__") or hasattr(value, "__array_interface__"))
+    )
 
 
 def _is_array_of_many(images: object) -> bool:
     """[n, h, w, 3], or [n] paths or encoded files."""
-    return len(images.shape) == 4 or (len(images.shape) == 1 and not np.issubdtype(_numpy_type(images.dtype), np.number))
+    return len(images.shape) == 4 or (
+        len(images.shape) == 1 and not np.issubdtype(_numpy_type(images.dtype), np.number)
+    )
 
 
 def _numpy_type(dtype: object) -> np.dtype:
@@ -104,10 +121,15 @@ def _decoded(image: object, name: str) -> np.ndarray:
     if array.ndim == 0 and isinstance(array.item(), str | bytes):
         return _decoded(array.item(), name)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise DataError(f"{name}: {array.dtype} {list(array.shape)}{_advice(array)}; give uint8 [height, width, 3], RGB, or a path")
+        raise DataError(
+            f"{name}: {array.dtype} {list(array.shape)}{_advice(array)}; give uint8 [height, width, 3], RGB, or a path"
+        )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         pixels = array.shape[0] * array.shape[1]
-        raise DataError(f"{name}: uint8 {list(array.shape)} has {pixels:,} pixels, more than the {MAX_PIXELS:,} allowed; scale it down")
+        raise DataError(
+            f"{name}: uint8 {list(array.shape)} has {pixels:,} pixels, more than the {MAX_PIXELS:,} allowed; scale it"
+            " down"
+        )
     return array
 
 
@@ -122,14 +144,22 @@ def _read(path: str | os.PathLike, name: str) -> np.ndarray:
 def _picture(image: Image.Image, name: str) -> np.ndarray:
     """As a file is decoded: transparency is dropped, gray repeated, orientation left as it is."""
     if image.mode in ("F", "I"):
-        raise DataError(f"{name}: a PIL image of mode {image.mode} has no fixed range of values; scale it to 0 to 255 and convert it to RGB")
+        raise DataError(
+            f"{name}: a PIL image of mode {image.mode} has no fixed range of values; scale it to 0 to 255 and convert"
+            " it to RGB"
+        )
     if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{name}: the PIL image has {image.width * image.height:,} pixels, more than the {MAX_PIXELS:,} allowed; scale it down")
+        raise DataError(
+            f"{name}: the PIL image has {image.width * image.height:,} pixels, more than the {MAX_PIXELS:,} allowed;"
+            " scale it down"
+        )
     try:
         wide = image.mode.startswith("I;16")
         array = np.asarray(image) // 256 if wide else np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{name}: the PIL image cannot be decoded: {' '.join(str(error).split())}; open it again") from error
+        raise DataError(
+            f"{name}: the PIL image cannot be decoded: {' '.join(str(error).split())}; open it again"
+        ) from error
     array = np.repeat(array[..., np.newaxis], 3, axis=2).astype(np.uint8) if wide else array
     if 0 in array.shape:
         raise DataError(f"{name}: the PIL image has {image.width} x {image.height} pixels; give one that is not empty")
@@ -139,8 +169,16 @@ def _picture(image: Image.Image, name: str) -> np.ndarray:
 def _array(value: object, name: str) -> np.ndarray:
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError, tf.errors.OpError) as error:  # A symbolic tensor, a tensor on another device.
-        raise DataError(f"{name}: {_kind(value)} cannot be read as an array ({' '.join(str(error).split())[:100]}); give {ACCEPTED}") from error
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        tf.errors.OpError,
+    ) as error:  # A symbolic tensor, a tensor on another device.
+        raise DataError(
+            f"{name}: {_kind(value)} cannot be read as an array ({' '.join(str(error).split())[:100]}); give {ACCEPTED}"
+        ) from error
 
 
 def _advice(array: np.ndarray) -> str:
@@ -157,7 +195,11 @@ def _advice(array: np.ndarray) -> str:
         return " has its channels first; move them to the end, image.transpose(1, 2, 0)"
     if array.dtype.kind == "f":
         fraction = float(np.nanmax(array)) <= 1.0
-        return " holds fractions of 1; multiply by 255 and round, then convert to uint8" if fraction else " is not uint8; round and convert it"
+        return (
+            " holds fractions of 1; multiply by 255 and round, then convert to uint8"
+            if fraction
+            else " is not uint8; round and convert it"
+        )
     return " is not uint8; convert it, image.astype(np.uint8)" if array.dtype != np.uint8 else ""
 
 

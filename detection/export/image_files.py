@@ -1,4 +1,5 @@
-"""Image files as a served detector sees them: found by path, folder or pattern, and decoded as in training (no EXIF rotation, three channels)."""
+"""Image files as a served detector sees them: found by path, folder or pattern, and decoded as in training (no EXIF
+rotation, three channels)."""
 
 from __future__ import annotations
 
@@ -74,4 +75,6 @@ def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarr
         kind = kind_of(encoded)
         if kind in DECODABLE:
             raise DataError(f"{path}: is a damaged {kind} file ({error}); save it again") from error
-        raise DataError(f"{path}: is {'no image' if kind == UNKNOWN else kind}; give JPEG, PNG, GIF, BMP or WebP") from error
+        raise DataError(
+            f"{path}: is {'no image' if kind == UNKNOWN else kind}; give JPEG, PNG, GIF, BMP or WebP"
+        ) from error

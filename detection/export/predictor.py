@@ -5,7 +5,8 @@
         for box, score, name in zip(result.boxes, result.scores, result.class_names):
             ...
 
-    predictor.detect(["street.jpg"], proposals=[boxes])      # a Fast R-CNN: float32 [n, 4], ymin, xmin, ymax, xmax in pixels of the image
+    predictor.detect(["street.jpg"], proposals=[boxes])      # a Fast R-CNN: float32 [n, 4], ymin, xmin, ymax, xmax in
+    pixels of the image
 
 Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
 """
@@ -47,7 +48,8 @@ class Result(NamedTuple):
 class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
-    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label map that it carries,
+    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label
+    map that it carries,
     or that lies beside it; else they are empty.
     """
 
@@ -78,11 +80,19 @@ class Predictor:
         except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
             raise ConfigError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
         if SIGNATURE not in loaded.signatures:
-            raise ConfigError(f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a detector")
+            raise ConfigError(
+                f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a"
+                " detector"
+            )
         signature = loaded.signatures[SIGNATURE]
-        missing = {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} - set(signature.structured_outputs)
+        missing = {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} - set(
+            signature.structured_outputs
+        )
         if missing or len(set(signature.structured_input_signature[1]) - {PROPOSALS}) != 1:
-            raise ConfigError(f"{folder}: is no detector: its signature lacks {', '.join(sorted(missing)) or 'a single input of images'}")
+            raise ConfigError(
+                f"{folder}: is no detector: its signature lacks"
+                f" {', '.join(sorted(missing)) or 'a single input of images'}"
+            )
         return cls(loaded, _categories(folder))
 
     def detect(
@@ -97,20 +107,23 @@ class Predictor:
         """Finds objects in images.
 
         Args:
-            images: one or many, of any sizes: paths, the bytes of image files, uint8 [h, w, 3] RGB arrays or tensors, PIL images; or an array
+            images: one or many, of any sizes: paths, the bytes of image files, uint8 [h, w, 3] RGB arrays or tensors,
+                PIL images; or an array
                 uint8 [n, h, w, 3].
             min_score: detections below are left out; 0 to 1.
             max_boxes: at most so many an image; None: all.
             batch_size: images of one size that go through the network together.
             names: what errors call the images, one each; None takes their paths, or their numbers.
-            proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax, xmax in its pixels, best first;
+            proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax,
+                xmax in its pixels, best first;
                 any n. Boxes without area are left out, a model with a fixed number takes the best.
 
         Returns:
             One result an image, in order.
 
         Raises:
-            DataError: naming the image, argument or proposals that cannot be used. ConfigError: too little memory; proposals missing, or not
+            DataError: naming the image, argument or proposals that cannot be used. ConfigError: too little memory;
+                proposals missing, or not
                 wanted.
         """
         _check_numbers(min_score, max_boxes, batch_size)
@@ -120,7 +133,9 @@ class Predictor:
         results: dict[int, Result] = {}
         for indices in _same_size(arrays, self._batch_limit(batch_size)):
             given = [regions[index] for index in indices] if regions is not None else None
-            outputs = self._run(np.stack([arrays[index] for index in indices]), ", ".join(names[index] for index in indices), given)
+            outputs = self._run(
+                np.stack([arrays[index] for index in indices]), ", ".join(names[index] for index in indices), given
+            )
             for row, index in enumerate(indices):
                 results[index] = self._result(outputs, row, arrays[index].shape, min_score, max_boxes)
         return [results[index] for index in range(len(arrays))]
@@ -129,21 +144,29 @@ class Predictor:
         """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
         return (self._spec.shape[0] if self._spec.shape.rank else None) or batch_size
 
-    def _regions(self, proposals: Sequence[ArrayLike] | None, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray] | None:
+    def _regions(
+        self, proposals: Sequence[ArrayLike] | None, images: Sequence[np.ndarray], names: Sequence[str]
+    ) -> list[np.ndarray] | None:
         """Normalised boxes of each image; None where the model finds its own."""
         if not self.takes_proposals:
             if proposals is not None:
                 raise ConfigError("proposals: this model finds its regions itself; leave them out")
             return None
         if proposals is None:
-            raise ConfigError("this model classifies regions that it is given; pass proposals, one array [n, 4] an image, in pixels")
+            raise ConfigError(
+                "this model classifies regions that it is given; pass proposals, one array [n, 4] an image, in pixels"
+            )
         proposals = list(proposals)
         if len(proposals) != len(images):
-            raise DataError(f"proposals: {len(proposals)} arrays for {len(images)} images; give one array [n, 4] an image, empty where it has none")
+            raise DataError(
+                f"proposals: {len(proposals)} arrays for {len(images)} images; give one array [n, 4] an image, empty"
+                " where it has none"
+            )
         return [checked(boxes, image.shape, name) for boxes, image, name in zip(proposals, images, names, strict=True)]
 
     def _run(self, images: np.ndarray, names: str, regions: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
-        """images uint8 [B, h, w, 3], and their normalised proposals, in the form that the signature takes; `names` for errors."""
+        """images uint8 [B, h, w, 3], and their normalised proposals, in the form that the signature takes; `names` for
+        errors."""
         count, fixed = len(images), self._spec.shape[0] if self._spec.shape.rank else None
         if fixed and count < fixed:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
@@ -159,16 +182,24 @@ class Predictor:
             outputs = self._signature(**inputs)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             height, width = images.shape[1:3]
-            reason = f"the model takes {self._spec.dtype.name} {self._spec.shape} ({' '.join(str(error).split())[:150]})"
-            raise DataError(f"{names}: {height} x {width} pixels, {reason}; resize or export without --input_shape") from error
+            reason = (
+                f"the model takes {self._spec.dtype.name} {self._spec.shape} ({' '.join(str(error).split())[:150]})"
+            )
+            raise DataError(
+                f"{names}: {height} x {width} pixels, {reason}; resize or export without --input_shape"
+            ) from error
         except tf.errors.ResourceExhaustedError as error:
             height, width = images.shape[1:3]
             reason = f"out of memory with {count} images of {height} x {width} pixels"
             more = "" if regions is None else f" and {inputs[PROPOSALS].shape[1]} proposals each"
-            raise ConfigError(f"{names}: {reason}{more}; lower --batch_size{more and ' or --max_proposals'} or scale them down") from error
+            raise ConfigError(
+                f"{names}: {reason}{more}; lower --batch_size{more and ' or --max_proposals'} or scale them down"
+            ) from error
         return {key: value.numpy()[:count] for key, value in outputs.items()}
 
-    def _result(self, outputs: dict[str, np.ndarray], row: int, shape: tuple[int, ...], min_score: float, max_boxes: int | None) -> Result:
+    def _result(
+        self, outputs: dict[str, np.ndarray], row: int, shape: tuple[int, ...], min_score: float, max_boxes: int | None
+    ) -> Result:
         scores = outputs["detection_scores"][row][: int(outputs["num_detections"][row])]
         keep = np.flatnonzero(scores >= min_score)[:max_boxes]
         ids = outputs["detection_classes"][row][keep].astype(np.int64)
@@ -178,9 +209,12 @@ class Predictor:
 
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
-    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was stopped among its renames."""
+    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was
+    stopped among its renames."""
     if not isinstance(path, str | os.PathLike):
-        raise ConfigError(f"--saved_model={path!r}: is no path; give the saved_model folder that export_saved_model.py wrote")
+        raise ConfigError(
+            f"--saved_model={path!r}: is no path; give the saved_model folder that export_saved_model.py wrote"
+        )
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
@@ -217,7 +251,10 @@ def _check_numbers(min_score: object, max_boxes: object, batch_size: object) -> 
         if value is None and name == "max_boxes":
             continue
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise DataError(f"{name} ({value!r}) must be a whole number of at least {least}{', or None for all' * (name == 'max_boxes')}")
+            raise DataError(
+                f"{name} ({value!r}) must be a whole number of at least"
+                f" {least}{', or None for all' * (name == 'max_boxes')}"
+            )
 
 
 def _same_size(arrays: Sequence[np.ndarray], limit: int) -> list[list[int]]:

@@ -38,7 +38,10 @@ def region_proposal_network(
     prefix = checkpoint_files.locate(checkpoint)
     message = config.prepare(pipeline_config, overrides, check_paths=False)
     if message.model.WhichOneof("model") != "faster_rcnn":
-        raise ConfigError(f"{pipeline_config}: model.{message.model.WhichOneof('model')} proposes no regions; use a config of model.faster_rcnn")
+        raise ConfigError(
+            f"{pipeline_config}: model.{message.model.WhichOneof('model')} proposes no regions; use a config of"
+            " model.faster_rcnn"
+        )
     # The second stage has nothing to say about where the first looks.
     changes = ["model.faster_rcnn.number_of_stages=1"]
     changes += [f"model.faster_rcnn.first_stage_max_proposals={max_proposals}"] if max_proposals else []

@@ -1,12 +1,15 @@
 """A frozen graph -> a folder that TensorFlow, TensorFlow Serving and `export.predictor` load.
 
-    <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in assets.extra
+    <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in
+    assets.extra
     <output_directory>/checkpoint/         the weights it was made of, by name
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
 
-Everything is written into a hidden folder of the target and put into place when it is complete: an export that fails, or is stopped, leaves the one
-before it in place. One that is killed among the renames leaves a marker, and readers refuse the folder until it is exported again.
+Everything is written into a hidden folder of the target and put into place when it is complete: an export that fails,
+    or is stopped, leaves the one
+before it in place. One that is killed among the renames leaves a marker, and readers refuse the folder until it is
+exported again.
 """
 
 from __future__ import annotations
@@ -31,14 +34,18 @@ from detection.types import Category
 LABEL_MAP = "label_map.pbtxt"
 _PARTIAL = ".exporting-"
 EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not read.
-# Bytes of a constant that is handed to the served function instead of lying in it: whoever loads, optimises or saves a function copies all that it
-# holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9 instead of 4.2 GB, and 2.4 instead of 17 seconds.) No
-# convolution has so many weights; those stay inside, where kernels know them for constants and keep them in an order of their own.
+# Bytes of a constant that is handed to the served function instead of lying in it: whoever loads, optimises or saves a
+# function copies all that it
+# holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9 instead of 4.2 GB, and 2.4
+# instead of 17 seconds.) No
+# convolution has so many weights; those stay inside, where kernels know them for constants and keep them in an order of
+# their own.
 LARGE = 16 << 20
 
 
 class _Served(tf.Module):
-    """What `tf.saved_model.load` gives back: callable with its inputs in order, as the TF2 exporter's models are with their one."""
+    """What `tf.saved_model.load` gives back: callable with its inputs in order, as the TF2 exporter's models are with
+    their one."""
 
     def __init__(self, frozen: FrozenGraph, large: Mapping[str, tf.Tensor], keys: Sequence[str]) -> None:
         """Args: large: tensors that the graph reads and does not hold, by their names in it."""
@@ -50,8 +57,12 @@ class _Served(tf.Module):
 
         imported = tf.compat.v1.wrap_function(add, [])
         tensor = imported.graph.get_tensor_by_name
-        pruned = imported.prune([tensor(fed.name) for fed in frozen.inputs], {name: tensor(f"{name}:0") for name in frozen.outputs})
-        signature = [tf.TensorSpec(fed.shape, fed.dtype, name=key) for fed, key in zip(frozen.inputs, keys, strict=True)]
+        pruned = imported.prune(
+            [tensor(fed.name) for fed in frozen.inputs], {name: tensor(f"{name}:0") for name in frozen.outputs}
+        )
+        signature = [
+            tf.TensorSpec(fed.shape, fed.dtype, name=key) for fed, key in zip(frozen.inputs, keys, strict=True)
+        ]
 
         @tf.function(input_signature=signature, autograph=False)
         def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -69,14 +80,21 @@ def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.Gra
 
 
 def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], categories: Iterable[Category], folder: Path) -> None:
-    """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its signature, in order."""
+    """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its
+    signature, in order."""
     graph, large = _split_off_large_constants(frozen.graph)
     light, values = set_aside(graph)
     module = _Served(frozen._replace(graph=light), large, keys)
     with _only_warnings():
-        # Bodies of loops, in which regions are pooled, still hold ops with gradients of their own, and those of frozen weights cannot be saved.
+        # Bodies of loops, in which regions are pooled, still hold ops with gradients of their own, and those of frozen
+        # weights cannot be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.__call__.get_concrete_function()}, options=options)
+        tf.saved_model.save(
+            module,
+            os.fspath(folder),
+            signatures={"serving_default": module.__call__.get_concrete_function()},
+            options=options,
+        )
         put_back(folder, values)
     extra = folder / EXTRA
     extra.mkdir()
@@ -100,9 +118,12 @@ def _only_warnings() -> Iterator[None]:
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
     """Lets `write` fill a hidden folder in `output_directory`, then puts what it wrote into place, entry by entry.
 
-    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry changes places with the one
-    before it, in one step where the file system can do that. While not all have, a marker lies there, which readers refuse (`files.unpublished`):
-    killed then, the folder may hold parts of two exports. Other files in `output_directory` stay. What killed exports left is removed.
+    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry
+        changes places with the one
+    before it, in one step where the file system can do that. While not all have, a marker lies there, which readers
+    refuse (`files.unpublished`):
+    killed then, the folder may hold parts of two exports. Other files in `output_directory` stay. What killed exports
+    left is removed.
 
     Raises:
         ConfigError: naming the folder, when it cannot be written; the export before it is in place.
@@ -122,7 +143,8 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
         raise
     except (OSError, tf.errors.OpError) as error:
         raise ConfigError(
-            f"--output_directory={output_directory}: cannot write the export: {files.reason(error)}; check the path and the free space"
+            f"--output_directory={output_directory}: cannot write the export: {files.reason(error)}; check the path and"
+            " the free space"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -7,14 +7,19 @@
 |---|---|---|
 | image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
 | float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
-| encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the resizer gives one size |
+| encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the
+resizer gives one size |
 
-A detector whose proposals are given takes a second input, `proposals`, float32 [B, P, 4]: normalised ymin, xmin, ymax, xmax of the image as sent,
+A detector whose proposals are given takes a second input, `proposals`, float32 [B, P, 4]: normalised ymin, xmin, ymax,
+xmax of the image as sent,
 best first, any P; rows without area are padding (`given_proposals`).
 
-Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D] (descending), detection_classes [B, D]
-(label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of the raw boxes), detection_multiclass_scores [B, D, K + 1],
-raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from num_detections on are padding.
+Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D]
+    (descending), detection_classes [B, D]
+(label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of the raw boxes),
+detection_multiclass_scores [B, D, K + 1],
+raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from num_detections on are
+padding.
 """
 
 from __future__ import annotations
@@ -40,7 +45,10 @@ NETWORK_INPUT = f"{MARKS}/network_input"
 NETWORK_OUTPUT = f"{MARKS}/network_output"
 TRUE_SHAPES = f"{MARKS}/true_shapes"
 PROPOSALS = f"{MARKS}/proposals"
-UNEQUAL = "this model keeps proportions, so the images of one batch must have one size after resizing; send others apart. Sizes:"
+UNEQUAL = (
+    "this model keeps proportions, so the images of one batch must have one size after resizing; send others apart."
+    " Sizes:"
+)
 
 
 class ServingInput(NamedTuple):
@@ -60,22 +68,34 @@ class ServingInput(NamedTuple):
         images = self.kind != "encoded_image_string_tensor"
         free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
         shape = free if self.shape is None else tuple(self.shape)
-        fits = len(shape) == len(free) and (not images or shape[-1] == 3) and all(size is None or size > 0 for size in shape)
+        fits = (
+            len(shape) == len(free)
+            and (not images or shape[-1] == 3)
+            and all(size is None or size > 0 for size in shape)
+        )
         if not fits:
             wanted = "batch,height,width,3" if images else "batch"
-            raise ConfigError(f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any")
+            raise ConfigError(
+                f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any"
+            )
         dtype = {"image_tensor": tf.uint8, "float_image_tensor": tf.float32}.get(self.kind, tf.string)
         return tf.TensorSpec(shape, dtype, name=self.key)
 
     def specs(self, detector: Any) -> list[tf.TensorSpec]:
-        """Of all inputs: the images, and proposals where the detector does not make its own. Raises ConfigError as `spec`."""
+        """Of all inputs: the images, and proposals where the detector does not make its own. Raises ConfigError as
+        `spec`."""
         images = self.spec()
         if not takes_proposals(detector):
             if self.num_proposals is not None:
-                raise ConfigError(f"--num_proposals={self.num_proposals}: this detector makes its own proposals; only model.fast_rcnn is given them")
+                raise ConfigError(
+                    f"--num_proposals={self.num_proposals}: this detector makes its own proposals; only model.fast_rcnn"
+                    " is given them"
+                )
             return [images]
         if self.num_proposals is not None and self.num_proposals < 1:
-            raise ConfigError(f"--num_proposals={self.num_proposals}: must be at least 1; without the flag any number is taken")
+            raise ConfigError(
+                f"--num_proposals={self.num_proposals}: must be at least 1; without the flag any number is taken"
+            )
         return [images, tf.TensorSpec([images.shape[0], self.num_proposals, 4], tf.float32, name=KEY)]
 
     def keys(self, detector: Any) -> list[str]:
@@ -89,13 +109,16 @@ def takes_proposals(detector: Any) -> bool:
 
 
 def parse_shape(sizes: Sequence[str] | None) -> tuple[int | None, ...] | None:
-    """Value of --input_shape: `1,480,640,3`, or -1 for a free side; None stays None. Raises ConfigError for what is no number."""
+    """Value of --input_shape: `1,480,640,3`, or -1 for a free side; None stays None. Raises ConfigError for what is no
+    number."""
     if not sizes:
         return None
     try:
         return tuple(None if int(size) == -1 else int(size) for size in sizes)
     except ValueError:
-        raise ConfigError(f"--input_shape={','.join(sizes)}: not numbers; e.g. 1,480,640,3, or -1 for a free side") from None
+        raise ConfigError(
+            f"--input_shape={','.join(sizes)}: not numbers; e.g. 1,480,640,3, or -1 for a free side"
+        ) from None
 
 
 def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> FrozenGraph:
@@ -143,7 +166,8 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
 
 
 def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
-    """What a client sends as the input of `spec` -> resized images; fails with a reason for what is none (`serving_checks`)."""
+    """What a client sends as the input of `spec` -> resized images; fails with a reason for what is none
+    (`serving_checks`)."""
     if spec.dtype != tf.string:
         return lambda images: resizer.batch(checked_images(images, spec))
 
@@ -167,10 +191,14 @@ def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], Imag
     def prepared_if_equal(strings: tf.Tensor) -> ImageBatch:
         strings = checked_strings(strings, spec)
         sizes = tf.TensorSpec([3], tf.int32), tf.TensorSpec([2], tf.int32)
-        flat_images, shapes, true_shapes = tf.map_fn(flat, strings, fn_output_signature=(tf.RaggedTensorSpec([None], tf.float32, 0), *sizes))
+        flat_images, shapes, true_shapes = tf.map_fn(
+            flat, strings, fn_output_signature=(tf.RaggedTensorSpec([None], tf.float32, 0), *sizes)
+        )
         equal = tf.debugging.Assert(tf.reduce_all(shapes == shapes[:1]), [UNEQUAL, shapes])
         with tf.control_dependencies([equal]):
-            images = tf.reshape(flat_images.flat_values, tf.concat([tf.shape(strings), tf.reduce_max(shapes, axis=0)], 0))
+            images = tf.reshape(
+                flat_images.flat_values, tf.concat([tf.shape(strings), tf.reduce_max(shapes, axis=0)], 0)
+            )
         images.set_shape([strings.shape[0], height, width, 3])
         return ImageBatch(images, true_shapes)
 

@@ -1,6 +1,7 @@
 """What a served model says of an input that it cannot use.
 
-A frozen graph can only fail with text, so the text says which input, what is wrong with it and what to send instead; without these checks an empty
+A frozen graph can only fail with text, so the text says which input, what is wrong with it and what to send instead;
+without these checks an empty
 batch fails somewhere in a convolution, and one image among many without its number.
 The checks compare shapes, and look at the first bytes of strings.
 """
@@ -25,7 +26,8 @@ _BASE64_STARTS = (b"/9j/", b"_9j_", b"iVBORw", b"R0lGOD", b"Qk", b"UklGR")
 
 
 def checked_images(images: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """`images` as they are, once they are known to have the rank, the channels and the fixed sizes of `spec`, and to be at least one.
+    """`images` as they are, once they are known to have the rank, the channels and the fixed sizes of `spec`, and to be
+    at least one.
 
     TensorFlow compares the dtype of an input with the signature, but not its shape.
     """

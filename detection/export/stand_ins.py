@@ -1,7 +1,9 @@
 """Weights out of the way while TensorFlow copies a graph about, and back into the file that it wrote.
 
-Making a function of a graph, tracing calls of it, giving it a signature and saving it each copy all that it holds, about forty times in all: of
-200 MB of weights that is ten seconds, and gigabytes. So each larger constant changes places with a stand-in of its type and shape that holds a single
+Making a function of a graph, tracing calls of it, giving it a signature and saving it each copy all that it holds,
+    about forty times in all: of
+200 MB of weights that is ten seconds, and gigabytes. So each larger constant changes places with a stand-in of its type
+and shape that holds a single
 number and a mark; the mark survives every copy, and tells in the saved file whose place it is.
 """
 
@@ -14,7 +16,8 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2, tensor_pb2, types
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
-SMALL = 4096  # bytes. What TensorFlow reads while it infers shapes, such as sizes and axes, is far smaller and stays where it is.
+# bytes. What TensorFlow reads while it infers shapes, such as sizes and axes, is far smaller and stays where it is.
+SMALL = 4096
 _MARK = "_stands_for"  # Attributes with an underscore belong to nobody in TensorFlow, and are kept.
 
 Values = list[tensor_pb2.TensorProto]
@@ -23,7 +26,8 @@ Values = list[tensor_pb2.TensorProto]
 def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
     """A copy of `graph` with stand-ins for its larger float constants, and what they stand for.
 
-    Functions that it calls stay as they are, since TensorFlow knows them by their names: a loop is handed the weights that its body uses.
+    Functions that it calls stay as they are, since TensorFlow knows them by their names: a loop is handed the weights
+        that its body uses.
     """
     light = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     values: Values = []
@@ -32,7 +36,8 @@ def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
 
 
 def put_back(folder: Path, values: Values) -> None:
-    """Gives the constants of the SavedModel in `folder` their values, and the folder a fingerprint of what it now holds.
+    """Gives the constants of the SavedModel in `folder` their values, and the folder a fingerprint of what it now
+    holds.
 
     Raises:
         ValueError: a value has no place there: TensorFlow dropped what stood for it.
@@ -47,7 +52,9 @@ def put_back(folder: Path, values: Values) -> None:
             node.attr["value"].tensor.CopyFrom(values[number])
             placed.add(number)
     if len(placed) != len(values):
-        raise ValueError(f"{path}: {len(values) - len(placed)} of {len(values)} constants were lost while it was written")
+        raise ValueError(
+            f"{path}: {len(values) - len(placed)} of {len(values)} constants were lost while it was written"
+        )
     path.write_bytes(saved.SerializeToString(deterministic=True))
     fingerprinting_utils.write_fingerprint(str(folder))
 
@@ -63,7 +70,9 @@ def _lightened(nodes: Iterable[node_def_pb2.NodeDef], values: Values) -> Iterato
             if name != "value":
                 stand_in.attr[name].CopyFrom(attr)
         # One number for all of the tensor is how TensorFlow writes what is constant.
-        stand_in.attr["value"].tensor.CopyFrom(tensor_pb2.TensorProto(dtype=value.dtype, tensor_shape=value.tensor_shape, float_val=[0.0]))
+        stand_in.attr["value"].tensor.CopyFrom(
+            tensor_pb2.TensorProto(dtype=value.dtype, tensor_shape=value.tensor_shape, float_val=[0.0])
+        )
         stand_in.attr[_MARK].i = len(values)
         values.append(value)
         yield stand_in

@@ -1,1 +1,2 @@
-"""One file a backbone, serving every meta-architecture: how images are scaled, where the network is cut, which maps SSD reads."""
+"""One file a backbone, serving every meta-architecture: how images are scaled, where the network is cut, which maps SSD
+reads."""

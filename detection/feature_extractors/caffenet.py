@@ -12,7 +12,8 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv2 with L2 normalisation (256 channels), conv5 (256), then up to four extra maps with the config's batch norm."""
+    """conv2 with L2 normalisation (256 channels), conv5 (256), then up to four extra maps with the config's batch
+    norm."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=caffenet.SCOPE,
@@ -32,4 +33,6 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(caffenet.training_defaults())
     body, tail = caffenet.blocks(hyperparams, depth), caffenet.tail(hyperparams, depth, options.whole_map)
-    return two_stage_parts.make(caffenet.SCOPE, body, tail, scaling.subtract_vgg_means, options, crop_size=caffenet.DESIGN.fc_kernel)
+    return two_stage_parts.make(
+        caffenet.SCOPE, body, tail, scaling.subtract_vgg_means, options, crop_size=caffenet.DESIGN.fc_kernel
+    )

@@ -1,4 +1,5 @@
-"""Inception-ResNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""Inception-ResNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage
+detectors cut it."""
 
 from __future__ import annotations
 
@@ -28,9 +29,11 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Aligned body up to `Repeat_1` (1088 channels) at stride 16 or 8; the tail halves crops of any size from 3 cells on, 17 at best (1536 channels).
+    """Aligned body up to `Repeat_1` (1088 channels) at stride 16 or 8; the tail halves crops of any size from 3 cells
+    on, 17 at best (1536 channels).
 
-    On the whole map the tail keeps the size and dilates instead. Its repeated block is called `Repeat`, as the reference's checkpoints know it.
+    On the whole map the tail keeps the size and dilates instead. Its repeated block is called `Repeat`, as the
+    reference's checkpoints know it.
     """
     two_stage_parts.check_stride(options, "Inception-ResNet v2", (8, 16))
     depth = depth_rule(options.depth_multiplier, options.min_depth)
@@ -38,7 +41,9 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     return two_stage_parts.make(
         scope=inception_resnet_v2.SCOPE,
         body=inception_resnet_v2.body(hyperparams, depth, output_stride=options.stride),
-        tail=inception_resnet_v2.tail(hyperparams, depth, repeat="Repeat", dense_from=options.stride if options.whole_map else None),
+        tail=inception_resnet_v2.tail(
+            hyperparams, depth, repeat="Repeat", dense_from=options.stride if options.whole_map else None
+        ),
         scale=scaling.to_unit_range,
         options=options,
     )

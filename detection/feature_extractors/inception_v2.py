@@ -1,4 +1,5 @@
-"""Inception v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""Inception v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
+it."""
 
 from __future__ import annotations
 
@@ -29,13 +30,16 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Mixed_4e` (576 channels), tail `Mixed_5a` to `Mixed_5c` (1024), which halves what it sees: 7x7 crops become 4x4.
+    """Body up to `Mixed_4e` (576 channels), tail `Mixed_5a` to `Mixed_5c` (1024), which halves what it sees: 7x7 crops
+    become 4x4.
 
     Batch norm has a gamma, unlike on ImageNet: the reference's checkpoints hold one.
     """
     two_stage_parts.check_stride(options, "Inception v2")
     defaults = inception_v2.training_defaults()
     defaults = dataclasses.replace(defaults, batch_norm=dataclasses.replace(defaults.batch_norm, scale=True))
-    blocks = inception_v2.blocks(options.base_hyperparams(defaults), depth_rule(options.depth_multiplier, options.min_depth))
+    blocks = inception_v2.blocks(
+        options.base_hyperparams(defaults), depth_rule(options.depth_multiplier, options.min_depth)
+    )
     cut = [block.name for block in blocks].index(LAST_OF_BODY) + 1
     return two_stage_parts.make(inception_v2.SCOPE, blocks[:cut], blocks[cut:], scaling.to_unit_range, options)

@@ -1,4 +1,5 @@
-"""Inception v3 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""Inception v3 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
+it."""
 
 from __future__ import annotations
 
@@ -27,10 +28,13 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Mixed_6e` (768 channels), padded SAME so that its map is aligned with the image; tail `Mixed_7a` to `Mixed_7c` (2048).
+    """Body up to `Mixed_6e` (768 channels), padded SAME so that its map is aligned with the image; tail `Mixed_7a` to
+    `Mixed_7c` (2048).
 
-    `Mixed_7a` halves what it sees. On crops it does so unpadded, as on ImageNet: no zeros stand where the image goes on, 17x17 become the 8x8 that
-    the modules behind it were trained on, and 7x7 become 3x3 with every cell read (of an even side, 14 to 6, the last row and column are not).
+    `Mixed_7a` halves what it sees. On crops it does so unpadded, as on ImageNet: no zeros stand where the image goes
+    on, 17x17 become the 8x8 that
+    the modules behind it were trained on, and 7x7 become 3x3 with every cell read (of an even side, 14 to 6, the last
+    row and column are not).
     On a whole map (R-FCN) it is padded SAME, so that its own map is aligned too.
     """
     two_stage_parts.check_stride(options, "Inception v3")

@@ -1,4 +1,5 @@
-"""MobileNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""MobileNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
+it."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Conv2d_11_pointwise` (512 channels) at stride 16, or 8 by atrous convolutions; tail from there (1024 channels).
+    """Body up to `Conv2d_11_pointwise` (512 channels) at stride 16, or 8 by atrous convolutions; tail from there (1024
+    channels).
 
     The tail halves crops; on the whole map it keeps the size and dilates instead.
     """

@@ -1,4 +1,5 @@
-"""MobileNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""MobileNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
+it."""
 
 from __future__ import annotations
 
@@ -16,11 +17,14 @@ LAST_OF_BODY = "expanded_conv_12"
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike in the classifier."""
+    """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike
+    in the classifier."""
     hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY))
     return ssd_maps.make(
         scope=mobilenet_v2.SCOPE,
-        network=mobilenet_v2.blocks(hyperparams, divisible_depth_rule(options.depth_multiplier, options.min_depth), options.padding),
+        network=mobilenet_v2.blocks(
+            hyperparams, divisible_depth_rule(options.depth_multiplier, options.min_depth), options.padding
+        ),
         sources=SSD_SOURCES,
         extra_depths=SSD_EXTRA_DEPTHS,
         depth=depth_rule(options.depth_multiplier, options.min_depth),
@@ -31,10 +35,13 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `expanded_conv_12`, the last bottleneck of stride 16, or 8 by atrous convolutions; tail from there (1280 channels).
+    """Body up to `expanded_conv_12`, the last bottleneck of stride 16, or 8 by atrous convolutions; tail from there
+    (1280 channels).
 
-    The cut lies between two blocks, where MobileNet v1 has it: in front of the layer that halves the map for the last time. A bottleneck has few
-    channels (96), so crops of it cost little. The tail halves crops; on the whole map it keeps the size and dilates instead.
+    The cut lies between two blocks, where MobileNet v1 has it: in front of the layer that halves the map for the last
+        time. A bottleneck has few
+    channels (96), so crops of it cost little. The tail halves crops; on the whole map it keeps the size and dilates
+    instead.
     """
     two_stage_parts.check_stride(options, "MobileNet v2", (8, 16))
     depth = divisible_depth_rule(options.depth_multiplier, options.min_depth)

@@ -1,4 +1,5 @@
-"""ResNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut it."""
+"""ResNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
+it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from detection.feature_extractors import two_stage as two_stage_parts
 from detection.networks import resnet_v1, scaling
 from detection.networks.depths import depth_rule
 
-# The topmost map and one of higher resolution (survey, section 3.1), strides 16 and 32: conv4_x before its last unit strides, and conv5_x.
+# The topmost map and one of higher resolution (survey, section 3.1), strides 16 and 32: conv4_x before its last unit
+# strides, and conv5_x.
 SSD_SOURCES = ("block3", "block4")
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 

@@ -1,7 +1,9 @@
 """SSD's pyramid over any network: maps taken from the network, then maps made by halving the last one again and again.
 
-Liu et al. 2016 (SSD), section 2.1; the survey (Huang et al. 2017), section 3.1: "additional feature maps ... decaying spatial resolution".
-Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named after the last layer of the network:
+Liu et al. 2016 (SSD), section 2.1; the survey (Huang et al. 2017), section 3.1: "additional feature maps ... decaying
+spatial resolution".
+Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named after the last layer of
+the network:
 
     <last>_1_Conv2d_<i>_1x1_<depth / 2>     <last>_2_Conv2d_<i>_3x3_s2_<depth>      i = index of the map
 """
@@ -70,9 +72,11 @@ def extra_blocks(
 
 
 class L2Norm(keras.layers.Layer):
-    """Every cell's features scaled to length `initial`, which is learnt per channel from there on (ParseNet; Liu et al. 2016, section 3.1).
+    """Every cell's features scaled to length `initial`, which is learnt per channel from there on (ParseNet; Liu et al.
+    2016, section 3.1).
 
-    Low maps of a network without batch norm are many times larger than high ones; one learning rate cannot serve both otherwise.
+    Low maps of a network without batch norm are many times larger than high ones; one learning rate cannot serve both
+    otherwise.
     """
 
     def __init__(self, name: str, initial: float = 20.0) -> None:
@@ -80,7 +84,9 @@ class L2Norm(keras.layers.Layer):
         self.initial = initial
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer=keras.initializers.Constant(self.initial))
+        self.scale = self.add_weight(
+            name="scale", shape=(shape[-1],), initializer=keras.initializers.Constant(self.initial)
+        )
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """float32 [B, h, w, c] -> the same shape."""

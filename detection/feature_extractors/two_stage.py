@@ -1,6 +1,8 @@
-"""A network in two parts, as the two-stage detectors need it: a body from the image to the map on which regions are proposed, a tail on regions.
+"""A network in two parts, as the two-stage detectors need it: a body from the image to the map on which regions are
+proposed, a tail on regions.
 
-Faster R-CNN (survey, section 2.2.2) runs the tail on every crop of the body's map, R-FCN (section 2.2.3) once on the whole map. Checkpoints know
+Faster R-CNN (survey, section 2.2.2) runs the tail on every crop of the body's map, R-FCN (section 2.2.3) once on the
+whole map. Checkpoints know
 the parts as `FirstStageFeatureExtractor/<network>/...` and `SecondStageFeatureExtractor/<network>/...`.
 """
 
@@ -18,17 +20,21 @@ from detection.networks.hyperparams import Hyperparams
 
 @dataclasses.dataclass(frozen=True)
 class TwoStageExtractorOptions:
-    """What a two-stage config says about its extractor, whatever the network. Fields are those of `FasterRcnnFeatureExtractor`."""
+    """What a two-stage config says about its extractor, whatever the network. Fields are those of
+    `FasterRcnnFeatureExtractor`."""
 
     stride: int = 16  # of the map on which regions are proposed, pixels
     train_batch_norm: bool = False
     hyperparams: Hyperparams | None = None  # instead of the network's own
     depth_multiplier: float = 1.0
     min_depth: int = 16
-    whole_map: bool = False  # the tail sees the whole map (R-FCN) and keeps its size where it can, not crops of a fixed size
+    whole_map: bool = (
+        False  # the tail sees the whole map (R-FCN) and keeps its size where it can, not crops of a fixed size
+    )
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
-        """Those of the network, given what it was trained with: without penalties, as the reference fine-tunes, unless the config says otherwise."""
+        """Those of the network, given what it was trained with: without penalties, as the reference fine-tunes, unless
+        the config says otherwise."""
         chosen = self.hyperparams or dataclasses.replace(defaults, regularizer=None)
         return chosen if self.train_batch_norm else chosen.frozen()
 
@@ -40,10 +46,17 @@ class Stage(keras.layers.Layer):
         name: `FirstStageFeatureExtractor` or `SecondStageFeatureExtractor`.
         scope: the network's name in checkpoints.
         blocks: the part's blocks, in order; the last one's output is the part's.
-        carried: blocks behind it that are never run: checkpoints of the reference hold them, so ours do too. They are not trained.
+        carried: blocks behind it that are never run: checkpoints of the reference hold them, so ours do too. They are
+            not trained.
     """
 
-    def __init__(self, name: str, scope: str, blocks: tuple[keras.layers.Layer, ...], carried: tuple[keras.layers.Layer, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        scope: str,
+        blocks: tuple[keras.layers.Layer, ...],
+        carried: tuple[keras.layers.Layer, ...] = (),
+    ) -> None:
         super().__init__(name=name, autocast=False)
         self.network = Blocks(scope, blocks)
         self.carried = Blocks(scope, carried) if carried else None
@@ -67,7 +80,8 @@ class TwoStageExtractor:
     """A network cut in two.
 
     Args:
-        body: scaled images float32 [B, H, W, 3] -> map float32 [B, h, w, c], which proposals are made on and regions are cropped from.
+        body: scaled images float32 [B, H, W, 3] -> map float32 [B, h, w, c], which proposals are made on and regions
+            are cropped from.
         tail: crops float32 [N, ch, cw, c] (or the whole map) -> features float32 [N, h', w', d].
         scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
         stride: of the map, pixels.
@@ -104,4 +118,6 @@ def check_stride(options: TwoStageExtractorOptions, network: str, allowed: tuple
     """Raises ValueError, in the words of the config, where the network has no map of the stride that is asked for."""
     if options.stride not in allowed:
         names = " or ".join(str(stride) for stride in allowed)
-        raise ValueError(f"first_stage_features_stride {options.stride} is not one that {network} can have; use {names}")
+        raise ValueError(
+            f"first_stage_features_stride {options.stride} is not one that {network} can have; use {names}"
+        )

@@ -1,4 +1,5 @@
-"""VGG16 as a feature extractor: SSD as Liu et al. have it, up to the extra maps, which follow the survey; two stages as Ren et al. have it."""
+"""VGG16 as a feature extractor: SSD as Liu et al. have it, up to the extra maps, which follow the survey; two stages as
+Ren et al. have it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv4_3 with L2 normalisation (512 channels), fc7 as an atrous convolution (1024), then up to four extra maps with the config's batch norm."""
+    """conv4_3 with L2 normalisation (512 channels), fc7 as an atrous convolution (1024), then up to four extra maps
+    with the config's batch norm."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(vgg.training_defaults())
     return ssd_maps.make(

@@ -12,7 +12,8 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv2 with L2 normalisation (256 channels), conv5 (512), then up to four extra maps with the config's batch norm."""
+    """conv2 with L2 normalisation (256 channels), conv5 (512), then up to four extra maps with the config's batch
+    norm."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=vgg_cnn_m.SCOPE,
@@ -32,4 +33,6 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(vgg_cnn_m.training_defaults())
     body, tail = vgg_cnn_m.blocks(hyperparams, depth), vgg_cnn_m.tail(hyperparams, depth, options.whole_map)
-    return two_stage_parts.make(vgg_cnn_m.SCOPE, body, tail, scaling.subtract_vgg_means, options, crop_size=vgg_cnn_m.DESIGN.fc_kernel)
+    return two_stage_parts.make(
+        vgg_cnn_m.SCOPE, body, tail, scaling.subtract_vgg_means, options, crop_size=vgg_cnn_m.DESIGN.fc_kernel
+    )

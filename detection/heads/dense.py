@@ -34,7 +34,8 @@ class PredictorOptions:
 class DensePredictor(keras.layers.Layer):
     """Box codes and class logits of one map.
 
-    Args of call: features float32 [B, h, w, c]. Returns codes float32 [B, h*w*a, code], logits float32 [B, h*w*a, K + 1], a anchors a cell; rows run
+    Args of call: features float32 [B, h, w, c]. Returns codes float32 [B, h*w*a, code], logits float32 [B, h*w*a, K +
+        1], a anchors a cell; rows run
     over the cells row by row, anchors fastest, as the anchor generators do.
     """
 
@@ -72,16 +73,23 @@ class DensePredictor(keras.layers.Layer):
 
 
 class DenseHead(keras.layers.Layer):
-    """One `DensePredictor` a map, their rows concatenated in map order. Called by `run`, so that the predictors stand at the root of a checkpoint."""
+    """One `DensePredictor` a map, their rows concatenated in map order. Called by `run`, so that the predictors stand
+    at the root of a checkpoint."""
 
-    def __init__(self, num_anchors: tuple[int, ...], num_logits: int, options: PredictorOptions, name: str = "BoxPredictor") -> None:
+    def __init__(
+        self, num_anchors: tuple[int, ...], num_logits: int, options: PredictorOptions, name: str = "BoxPredictor"
+    ) -> None:
         super().__init__(name=name, autocast=False)
         names = [name] if len(num_anchors) == 1 else [f"{name}_{i}" for i in range(len(num_anchors))]
-        self.predictors = tuple(DensePredictor(n, a, num_logits, options) for n, a in zip(names, num_anchors, strict=True))
+        self.predictors = tuple(
+            DensePredictor(n, a, num_logits, options) for n, a in zip(names, num_anchors, strict=True)
+        )
 
     def run(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """maps float32 [B, h, w, c] -> codes float32 [B, A, code], logits float32 [B, A, K + 1]."""
-        outputs = [predictor(features, training=training) for predictor, features in zip(self.predictors, maps, strict=True)]
+        outputs = [
+            predictor(features, training=training) for predictor, features in zip(self.predictors, maps, strict=True)
+        ]
         codes, logits = zip(*outputs, strict=True)
         return tf.concat(codes, axis=1), tf.concat(logits, axis=1)
 
@@ -91,7 +99,9 @@ def _prediction(name: str, filters: int, options: PredictorOptions, bias: object
     linear, size = options.hyperparams.linear(), options.kernel_size
     if not options.depthwise:
         return (Conv(name, filters, size, linear, bias_initializer=bias),)
-    return DepthwiseConv(f"{name}_depthwise", size, options.hyperparams), Conv(name, filters, 1, linear, bias_initializer=bias)
+    return DepthwiseConv(f"{name}_depthwise", size, options.hyperparams), Conv(
+        name, filters, 1, linear, bias_initializer=bias
+    )
 
 
 def _rows(x: tf.Tensor, columns: int) -> tf.Tensor:

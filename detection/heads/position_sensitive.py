@@ -1,7 +1,9 @@
-"""The head of R-FCN: maps of scores and boxes for every bin of a region, computed once for the whole image (Dai et al. 2016, section 2).
+"""The head of R-FCN: maps of scores and boxes for every bin of a region, computed once for the whole image (Dai et al.
+2016, section 2).
 
 features -> 1x1 to `depth` -> bins * (K + 1) class maps -> position-sensitive crop of each region -> K + 1 logits
-                           -> bins * K * 4 box maps     -> position-sensitive crop of each region -> K boxes of 4 codes each
+                           -> bins * K * 4 box maps     -> position-sensitive crop of each region -> K boxes of 4 codes
+                           each
 """
 
 from __future__ import annotations
@@ -31,13 +33,17 @@ class PositionSensitiveOptions:
 
 
 class PositionSensitiveHead(keras.layers.Layer):
-    """Class logits and class-specific boxes of regions from the map of the whole image, in two steps: maps once, then regions in any portions.
+    """Class logits and class-specific boxes of regions from the map of the whole image, in two steps: maps once, then
+    regions in any portions.
 
-    Args of call: features float32 [B, h, w, c]. Returns the maps of boxes, float32 [B, h, w, bins * K * code], and those of classes,
+    Args of call: features float32 [B, h, w, c]. Returns the maps of boxes, float32 [B, h, w, bins * K * code], and
+        those of classes,
     float32 [B, h, w, bins * (K + 1)].
     """
 
-    def __init__(self, num_classes: int, options: PositionSensitiveOptions, name: str = "SecondStageBoxPredictor") -> None:
+    def __init__(
+        self, num_classes: int, options: PositionSensitiveOptions, name: str = "SecondStageBoxPredictor"
+    ) -> None:
         super().__init__(name=name, autocast=False)
         self.num_classes, self.code_size, self.crop = num_classes, options.code_size, options.crop
         linear = options.hyperparams.linear()
@@ -53,7 +59,10 @@ class PositionSensitiveHead(keras.layers.Layer):
         reduced = self.reduce(features, training=training)
         return self.boxes(reduced, training=training), self.classes(reduced, training=training)
 
-    def regions(self, maps: tuple[tf.Tensor, tf.Tensor], boxes: tf.Tensor, image_shape: tuple) -> tuple[tf.Tensor, tf.Tensor]:
-        """Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1] of boxes float32 [B, P, 4], pixels; image_shape is the padded image's."""
+    def regions(
+        self, maps: tuple[tf.Tensor, tf.Tensor], boxes: tf.Tensor, image_shape: tuple
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1] of boxes float32 [B, P, 4], pixels;
+        image_shape is the padded image's."""
         codes, logits = (self.crop(each, boxes, image_shape) for each in maps)
         return tf.reshape(codes, [-1, self.num_classes, self.code_size]), logits

@@ -1,4 +1,5 @@
-"""Sigmoid cross entropy against a mixture of the target and the model's own opinion (Reed et al. 2014), for noisy labels:
+"""Sigmoid cross entropy against a mixture of the target and the model's own opinion (Reed et al. 2014), for noisy
+labels:
 
 t' = α t + (1 - α) q,    q = sigmoid(x) (soft), or 1 where sigmoid(x) > ½, else 0 (hard)
 """

@@ -1,4 +1,5 @@
-"""Per anchor, w (1 - GIoU); with the smallest box C around both boxes, GIoU = IoU - (|C| - |union|) / |C| (Rezatofighi et al. 2019)."""
+"""Per anchor, w (1 - GIoU); with the smallest box C around both boxes, GIoU = IoU - (|C| - |union|) / |C| (Rezatofighi
+et al. 2019)."""
 
 from __future__ import annotations
 

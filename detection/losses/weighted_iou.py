@@ -12,7 +12,9 @@ def intersection_and_union(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tuple[tf.Ten
     low = tf.maximum(boxes1[..., :2], boxes2[..., :2])
     high = tf.minimum(boxes1[..., 2:], boxes2[..., 2:])
     shared = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    area1, area2 = (tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1) for boxes in (boxes1, boxes2))
+    area1, area2 = (
+        tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1) for boxes in (boxes1, boxes2)
+    )
     return shared, area1 + area2 - shared
 
 
@@ -23,6 +25,7 @@ class WeightedIou:
     needs_boxes = True
 
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """predictions and targets: boxes float32 [B, A, 4], pixels; weights [B, A] -> [B, A]. Two empty boxes have IoU 0."""
+        """predictions and targets: boxes float32 [B, A, 4], pixels; weights [B, A] -> [B, A]. Two empty boxes have IoU
+        0."""
         shared, union = intersection_and_union(predictions, targets)
         return weights * (1.0 - tf.math.divide_no_nan(shared, union))

@@ -1,4 +1,5 @@
-"""Half the squared distance of box codes: per anchor, ½ Σ_i (w (p_i - t_i))²; the weight is squared too, as in the reference."""
+"""Half the squared distance of box codes: per anchor, ½ Σ_i (w (p_i - t_i))²; the weight is squared too, as in the
+reference."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Focal loss (Lin et al. 2017): sigmoid cross entropy times (1 - p_t)^γ, and times α for targets of 1, 1 - α for targets of 0.
+"""Focal loss (Lin et al. 2017): sigmoid cross entropy times (1 - p_t)^γ, and times α for targets of 1, 1 - α for
+targets of 0.
 
-p_t is the probability the logit gives to its target. 1 - p_t is computed as a sigmoid, not as a difference, and the power as
+p_t is the probability the logit gives to its target. 1 - p_t is computed as a sigmoid, not as a difference, and the
+power as
 e^(γ ln(1 - p_t)), so that neither the loss nor its gradient breaks down at extreme logits.
 """
 

@@ -20,5 +20,7 @@ class WeightedSmoothL1:
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """predictions and targets float32 [B, A, C], weights [B, A] -> [B, A]."""
         distance = tf.abs(predictions - targets)
-        inside = tf.minimum(distance, self.delta)  # the quadratic part; keeps x² from overflowing where the linear one holds
+        inside = tf.minimum(
+            distance, self.delta
+        )  # the quadratic part; keeps x² from overflowing where the linear one holds
         return weights * tf.reduce_sum(inside * (distance - 0.5 * inside), axis=-1)

@@ -1,6 +1,7 @@
 """Faster R-CNN (Ren et al. 2015; survey, section 2.2.2).
 
-proposals: a region proposal network, which is a dense head of one class on one map: trained by Equation 1 on a sampled minibatch
+proposals: a region proposal network, which is a dense head of one class on one map: trained by Equation 1 on a sampled
+    minibatch
 regions:   crop of each proposal -> tail of the network -> two sibling layers
 """
 
@@ -41,7 +42,8 @@ class RpnSettings:
 
 
 class RegionProposalNetwork(keras.layers.Layer):
-    """Slot 1 of Faster R-CNN and R-FCN: a 3x3 convolution, then objectness and box of every anchor (Ren et al. 2015, section 3.1).
+    """Slot 1 of Faster R-CNN and R-FCN: a 3x3 convolution, then objectness and box of every anchor (Ren et al. 2015,
+    section 3.1).
 
     Called by `run`, so that its layers stand at the root of a checkpoint (`Conv`, `FirstStageBoxPredictor`).
 
@@ -75,13 +77,17 @@ class RegionProposalNetwork(keras.layers.Layer):
         targets = settings.assigner(predictions.anchors, objects, num_classes=1)
         eligible = (targets.class_weights > 0) & (box_ops.area(predictions.anchors) > 0)
         drawn = tf.cast(settings.sampler(eligible, targets.matches >= 0, settings.minibatch), tf.float32)
-        share = drawn / (tf.maximum(tf.reduce_sum(drawn, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(drawn)[0], tf.float32))
+        share = drawn / (
+            tf.maximum(tf.reduce_sum(drawn, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(drawn)[0], tf.float32)
+        )
         targets = targets._replace(box_weights=targets.box_weights * share, class_weights=targets.class_weights * share)
 
         def decode(codes: tf.Tensor) -> tf.Tensor:
             return settings.assigner.box_coder.decode(codes, predictions.anchors)
 
-        localization, objectness = multibox_loss(settings.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode)
+        localization, objectness = multibox_loss(
+            settings.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode
+        )
         return {"Loss/RPNLoss/localization_loss": localization, "Loss/RPNLoss/objectness_loss": objectness}
 
     def build_weights(self, features: tf.Tensor) -> None:
@@ -89,17 +95,21 @@ class RegionProposalNetwork(keras.layers.Layer):
         self.predictor(self.conv(features))
 
     def _anchors(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tf.Tensor:
-        """float32 [A, 4], clipped to the padded images; in training [B, A, 4], all zero where they cross the border of their true image."""
+        """float32 [A, 4], clipped to the padded images; in training [B, A, 4], all zero where they cross the border of
+        their true image."""
         anchors = self.settings.anchors([box_ops.image_shape(features)], box_ops.image_shape(batch.images))
         if training and not self.settings.clip_anchors:
             windows = box_ops.image_windows(batch.true_shapes)[:, tf.newaxis]
-            inside = tf.reduce_all(anchors[:, :2] >= windows[..., :2], axis=-1) & tf.reduce_all(anchors[:, 2:] <= windows[..., 2:], axis=-1)
+            inside = tf.reduce_all(anchors[:, :2] >= windows[..., :2], axis=-1) & tf.reduce_all(
+                anchors[:, 2:] <= windows[..., 2:], axis=-1
+            )
             return tf.where(inside[..., tf.newaxis], anchors, 0.0)
         height, width = (tf.cast(side, tf.float32) for side in box_ops.image_shape(batch.images))
         return box_ops.clip(anchors, tf.stack([0.0, 0.0, height, width]))
 
     def _proposals(self, dense: DensePredictions, true_shapes: tf.Tensor) -> Proposals:
-        """Decoded anchors by objectness, suppressed and clipped. They are inputs to the second stage, not outputs to learn through."""
+        """Decoded anchors by objectness, suppressed and clipped. They are inputs to the second stage, not outputs to
+        learn through."""
         boxes = tf.stop_gradient(self.settings.assigner.box_coder.decode(dense.box_codes, dense.anchors))
         scores = tf.stop_gradient(tf.nn.softmax(dense.class_logits))[..., 1:]
         scores = tf.where((box_ops.area(dense.anchors) > 0)[..., tf.newaxis], scores, 0.0)
@@ -110,7 +120,8 @@ class RegionProposalNetwork(keras.layers.Layer):
 class CropRegions(keras.layers.Layer):
     """Slot 2 of Fast and Faster R-CNN: every proposal is cropped from the map and goes through the tail of the network.
 
-    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`, `SecondStageBoxPredictor`).
+    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`,
+    `SecondStageBoxPredictor`).
 
     Args:
         crop: an op of `ops.roi`.
@@ -119,11 +130,15 @@ class CropRegions(keras.layers.Layer):
         chunk: regions of an image at a time, where nothing is learnt.
     """
 
-    def __init__(self, *, crop: CropOp, tail: keras.layers.Layer, head: RegionHead, chunk: int = REGIONS_AT_A_TIME) -> None:
+    def __init__(
+        self, *, crop: CropOp, tail: keras.layers.Layer, head: RegionHead, chunk: int = REGIONS_AT_A_TIME
+    ) -> None:
         super().__init__(name="CropRegions", autocast=False)
         self.crop, self.tail, self.head, self.chunk = crop, tail, head, chunk
 
-    def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def run(
+        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
 
         def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,8 +1,10 @@
-"""The survey's Equation 1 summed over anchors, the one weighted sum of every stage (survey, section 2.2; "MultiBox" of Szegedy et al.):
+"""The survey's Equation 1 summed over anchors, the one weighted sum of every stage (survey, section 2.2; "MultiBox" of
+Szegedy et al.):
 
     L = sum_a [ alpha * w_loc(a) * l_loc(codes_a, target codes_a) + beta * w_cls(a) * l_cls(logits_a, target class_a) ]
 
-Anchors are SSD's, a region proposal network's, or the proposals of a second stage. What the sum is divided by differs and is the caller's.
+Anchors are SSD's, a region proposal network's, or the proposals of a second stage. What the sum is divided by differs
+and is the caller's.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from detection.types import Targets
 class LossTerms:
     """The two losses l_loc and l_cls, unreduced, their weights alpha and beta, and who picks the anchors that count."""
 
-    localization: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]  # with `needs_boxes`: compares boxes, not codes
+    localization: Callable[
+        [tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor
+    ]  # with `needs_boxes`: compares boxes, not codes
     classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     localization_weight: float = 1.0
     classification_weight: float = 1.0

@@ -1,7 +1,9 @@
-"""R-FCN (Dai et al. 2016; survey, section 2.2.3): Faster R-CNN with nearly all of the second stage done once for the whole map.
+"""R-FCN (Dai et al. 2016; survey, section 2.2.3): Faster R-CNN with nearly all of the second stage done once for the
+whole map.
 
 proposals: a region proposal network
-regions:   tail of the network on the whole map -> maps for every bin of a region -> position-sensitive crop of each proposal
+regions:   tail of the network on the whole map -> maps for every bin of a region -> position-sensitive crop of each
+    proposal
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from detection.ops.roi_chunks import REGIONS_AT_A_TIME, in_chunks
 class PositionSensitiveRegions(keras.layers.Layer):
     """Slot 2 of R-FCN.
 
-    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`, `SecondStageBoxPredictor`).
+    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`,
+    `SecondStageBoxPredictor`).
 
     Args:
         tail: the map -> features of the whole image.
@@ -25,11 +28,15 @@ class PositionSensitiveRegions(keras.layers.Layer):
         chunk: regions of an image at a time, where nothing is learnt.
     """
 
-    def __init__(self, *, tail: keras.layers.Layer, head: PositionSensitiveHead, chunk: int = REGIONS_AT_A_TIME) -> None:
+    def __init__(
+        self, *, tail: keras.layers.Layer, head: PositionSensitiveHead, chunk: int = REGIONS_AT_A_TIME
+    ) -> None:
         super().__init__(name="PositionSensitiveRegions", autocast=False)
         self.tail, self.head, self.chunk = tail, head, chunk
 
-    def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def run(
+        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K, 4], logits float32 [B, P, K + 1]."""
         maps = self.head(self.tail(features, training=training), training=training)
 

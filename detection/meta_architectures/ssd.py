@@ -23,7 +23,8 @@ from detection.types import DensePredictions, Detections, Groundtruth, ImageBatc
 
 
 class Ssd(keras.layers.Layer):
-    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints have them.
+    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints
+    have them.
 
     Args:
         num_classes: foreground classes K.
@@ -64,8 +65,11 @@ class Ssd(keras.layers.Layer):
         """Anchors a cell of each feature map."""
         return self.anchors.num_per_location
 
-    def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> DensePredictions:
-        """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without it."""
+    def predict(
+        self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False
+    ) -> DensePredictions:
+        """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without
+        it."""
         images = self._scale(batch)
         maps = self.extractor(images, training=training)
         codes, logits = self.head.run(maps, training=training)
@@ -76,7 +80,9 @@ class Ssd(keras.layers.Layer):
         """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
         targets = self.assigner(predictions.anchors, groundtruth, self.num_classes)
         decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
-        localization, classification = multibox_loss(self.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode)
+        localization, classification = multibox_loss(
+            self.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode
+        )
         if self.normalize_by_matches:
             matched = tf.maximum(tf.reduce_sum(targets.box_weights), 1.0)
             localization, classification = localization / matched, classification / matched
@@ -105,12 +111,14 @@ class Ssd(keras.layers.Layer):
         return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
     def build_weights(self) -> None:
-        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes four times as long."""
+        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes
+        four times as long."""
         if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
             self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 
     def _scale(self, batch: ImageBatch) -> tf.Tensor:
-        """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and pads)."""
+        """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and
+        pads)."""
         images = self.extractor.scale(batch.images)
         if self.pad_value is None:
             return images

@@ -1,8 +1,10 @@
-"""Box codes of every class with zero mean and unit variance (Girshick 2015, section 2.3: "we normalize the ground-truth regression targets").
+"""Box codes of every class with zero mean and unit variance (Girshick 2015, section 2.3: "we normalize the ground-truth
+regression targets").
 
     normalised = (code - mean[class]) / stddev[class]
 
-Mean and deviation are measured once, on the training data, and are variables: a checkpoint holds what its box layer was trained with.
+Mean and deviation are measured once, on the training data, and are variables: a checkpoint holds what its box layer was
+    trained with.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _FEWEST = 8  # codes of a class; fewer say nothing about its spread
 
 
 class TargetNormalization(keras.layers.Layer):
-    """Per-class statistics of box codes; mean 0 and deviation 1 until they are measured. Never called, so its variables stand at the root."""
+    """Per-class statistics of box codes; mean 0 and deviation 1 until they are measured. Never called, so its variables
+    stand at the root."""
 
     def __init__(self, num_classes: int, code_size: int = 4) -> None:
         super().__init__(name="TargetNormalization", autocast=False)
@@ -41,7 +44,8 @@ class TargetNormalization(keras.layers.Layer):
         return codes * self.statistics.stddev + self.statistics.mean
 
     def measure(self, examples: Iterable[Example], assign: Callable[[Example], Targets]) -> tf.Tensor:
-        """Sets the statistics from the matched boxes of `examples`; returns how many there were of each class, float32 [K].
+        """Sets the statistics from the matched boxes of `examples`; returns how many there were of each class, float32
+        [K].
 
         A class with too few of them, or a code that never varies, takes the statistics of all classes together.
         """
@@ -51,8 +55,14 @@ class TargetNormalization(keras.layers.Layer):
         @tf.function(autograph=False, reduce_retracing=True)
         def add(example: Example) -> None:
             targets = assign(example)
-            classes = targets.classes[..., 1:] * targets.box_weights[..., tf.newaxis]  # [B, P, K], a one in the matched class
-            for total, values in zip(sums, (tf.ones_like(targets.box_codes[..., :1]), targets.box_codes, tf.square(targets.box_codes)), strict=True):
+            classes = (
+                targets.classes[..., 1:] * targets.box_weights[..., tf.newaxis]
+            )  # [B, P, K], a one in the matched class
+            for total, values in zip(
+                sums,
+                (tf.ones_like(targets.box_codes[..., :1]), targets.box_codes, tf.square(targets.box_codes)),
+                strict=True,
+            ):
                 total.assign_add(tf.einsum("bpk,bpc->kc", classes, values))
 
         for example in examples:
@@ -67,7 +77,9 @@ class TargetNormalization(keras.layers.Layer):
             return mean, tf.sqrt(tf.maximum(tf.math.divide_no_nan(second, count) - tf.square(mean), 0.0))
 
         mean, stddev = moments(count, first, second)
-        all_mean, all_stddev = moments(*(tf.reduce_sum(total, axis=0, keepdims=True) for total in (count, first, second)))
+        all_mean, all_stddev = moments(
+            *(tf.reduce_sum(total, axis=0, keepdims=True) for total in (count, first, second))
+        )
         all_stddev = tf.where(all_stddev > 1e-3, all_stddev, 1.0)
         known = (count >= _FEWEST) & (stddev > 1e-3)
         self.statistics.mean.assign(tf.where(known, mean, all_mean))

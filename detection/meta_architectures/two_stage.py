@@ -5,11 +5,13 @@
     3. sample and assign them                        6. loss of the regions
                                                      7. decode, suppress per class, clip
 
-`fast_rcnn.py`, `faster_rcnn.py` and `rfcn.py` beside this file fill the slots; reading them side by side is the comparison of the three papers.
+`fast_rcnn.py`, `faster_rcnn.py` and `rfcn.py` beside this file fill the slots; reading them side by side is the
+comparison of the three papers.
 
 Step 6 is Equation 1 with the proposals as anchors. For image i with n_i proposals, of a batch of B:
 
-    L = sum_i 1 / (B max(n_i, 1)) sum_p [ alpha * 1[p is matched] * l_loc(codes of its class, target codes) + beta * l_cls(logits, class) ]
+    L = sum_i 1 / (B max(n_i, 1)) sum_p [ alpha * 1[p is matched] * l_loc(codes of its class, target codes) + beta *
+    l_cls(logits, class) ]
 """
 
 from __future__ import annotations
@@ -29,7 +31,16 @@ from detection.ops import boxes as box_ops
 from detection.ops.samplers import BalancedSampler
 from detection.ops.scores import PostProcessing
 from detection.ops.targets import TargetAssigner
-from detection.types import DensePredictions, Detections, Example, Groundtruth, ImageBatch, Proposals, RegionPredictions, Targets
+from detection.types import (
+    DensePredictions,
+    Detections,
+    Example,
+    Groundtruth,
+    ImageBatch,
+    Proposals,
+    RegionPredictions,
+    Targets,
+)
 
 
 class Proposer(Protocol):
@@ -37,7 +48,9 @@ class Proposer(Protocol):
 
     anchors_per_cell: tuple[int, ...]  # anchors a cell of the one map; empty where there are none
 
-    def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[DensePredictions | tuple[()], Proposals]:
+    def run(
+        self, features: tf.Tensor, batch: ImageBatch, training: bool
+    ) -> tuple[DensePredictions | tuple[()], Proposals]:
         """Proposals without gradient, and what the proposals' own loss needs (nothing where they are given)."""
 
     def loss(self, predictions: DensePredictions | tuple[()], groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
@@ -50,13 +63,16 @@ class Proposer(Protocol):
 class Regions(Protocol):
     """Slot 2: what is computed for a proposal."""
 
-    def run(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def run(
+        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ProposalSampler:
-    """Step 3 of training: `size` proposals an image, at most `positive_fraction` of them matched (Girshick 2015, section 2.3)."""
+    """Step 3 of training: `size` proposals an image, at most `positive_fraction` of them matched (Girshick 2015,
+    section 2.3)."""
 
     size: int
     positive_fraction: float
@@ -66,27 +82,36 @@ class ProposalSampler:
         """The drawn ones in their old order, P = size; padding where there were fewer.
 
         Raises:
-            ConfigError: fewer proposals are made than are to be drawn. Only training draws, so a trained detector may be run with fewer.
+            ConfigError: fewer proposals are made than are to be drawn. Only training draws, so a trained detector may
+                be run with fewer.
         """
         most = proposals.scores.shape[1]
         if most is not None and self.size > most:
-            raise ConfigError(f"{self.field} ({self.size}) exceeds first_stage_max_proposals ({most}): there are no more to draw from")
+            raise ConfigError(
+                f"{self.field} ({self.size}) exceeds first_stage_max_proposals ({most}): there are no more to draw from"
+            )
         valid = _valid(proposals)
-        drawn = BalancedSampler(self.positive_fraction)(valid & (targets.class_weights > 0), targets.matches >= 0, self.size)
+        drawn = BalancedSampler(self.positive_fraction)(
+            valid & (targets.class_weights > 0), targets.matches >= 0, self.size
+        )
         # A stable sort by "not drawn" brings the drawn ones to the front without disturbing their order.
         rows = tf.argsort(tf.cast(~drawn, tf.int32), axis=-1, stable=True)[:, : self.size]
         counts = tf.reduce_sum(tf.cast(drawn, tf.int32), axis=-1)
 
         def pick(values: tf.Tensor) -> tf.Tensor:
             picked = tf.gather(values, rows, batch_dims=1)
-            kept = tf.reshape(tf.sequence_mask(counts, tf.shape(rows)[1]), tf.concat([tf.shape(rows), [1] * (values.shape.rank - 2)], 0))
+            kept = tf.reshape(
+                tf.sequence_mask(counts, tf.shape(rows)[1]),
+                tf.concat([tf.shape(rows), [1] * (values.shape.rank - 2)], 0),
+            )
             return tf.where(kept, picked, tf.zeros([], picked.dtype))
 
         return Proposals(pick(proposals.boxes), pick(proposals.scores), counts), Targets(*map(pick, targets))
 
 
 class TwoStage(keras.layers.Layer):
-    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints have them.
+    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints
+    have them.
 
     Args:
         name: of the meta-architecture.
@@ -130,11 +155,15 @@ class TwoStage(keras.layers.Layer):
         """Anchors a cell of the one feature map; empty where proposals are given."""
         return self.proposer.anchors_per_cell
 
-    def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> RegionPredictions:
-        """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once, here."""
+    def predict(
+        self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False
+    ) -> RegionPredictions:
+        """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once,
+        here."""
         images = self.scale(batch.images)
         features = self.body(images, training=training)
-        # Sizes are read off the scaled images, so that all that follows depends on the image through them alone: served graphs are cut there.
+        # Sizes are read off the scaled images, so that all that follows depends on the image through them alone: served
+        # graphs are cut there.
         rpn, proposals = self.proposer.run(features, batch._replace(images=images), training)
         targets: Targets | tuple[()] = ()
         if groundtruth is not None and self.regions is not None:
@@ -160,7 +189,11 @@ class TwoStage(keras.layers.Layer):
         proposals = predictions.proposals
         if self.regions is None:
             return _as_detections(proposals, true_shapes)
-        codes = predictions.box_codes if self.normalization is None else self.normalization.restore_all(predictions.box_codes)
+        codes = (
+            predictions.box_codes
+            if self.normalization is None
+            else self.normalization.restore_all(predictions.box_codes)
+        )
         boxes = self.assigner.box_coder.decode(codes, proposals.boxes[:, :, tf.newaxis])
         scores = self.postprocessing.score_converter(predictions.class_logits)
         scores = tf.where(_valid(proposals)[..., tf.newaxis], scores, 0.0)
@@ -178,13 +211,18 @@ class TwoStage(keras.layers.Layer):
         )
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Fits the normalisation of box codes to the proposals and groundtruth of `examples`; returns the boxes seen of each class, float32 [K].
+        """Fits the normalisation of box codes to the proposals and groundtruth of `examples`; returns the boxes seen of
+        each class, float32 [K].
 
         Only for proposals that come with the images: others depend on what is yet to be learnt.
         """
 
         def assign(example: Example) -> Targets:
-            proposals = _with_groundtruth(example.batch.proposals, example.groundtruth) if self.add_groundtruth else example.batch.proposals
+            proposals = (
+                _with_groundtruth(example.batch.proposals, example.groundtruth)
+                if self.add_groundtruth
+                else example.batch.proposals
+            )
             return self.assigner(proposals.boxes, example.groundtruth, self.num_classes)
 
         return self.normalization.measure(examples, assign)
@@ -206,7 +244,9 @@ class TwoStage(keras.layers.Layer):
         if self.regions is not None:
             self.regions.run(features, tf.constant([[[0.0, 0.0, 64.0, 64.0]]]), (128, 128), False)
 
-    def _regions(self, features: tf.Tensor, proposals: Proposals, images: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _regions(
+        self, features: tf.Tensor, proposals: Proposals, images: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Step 4; nothing to be seen where there is no second stage."""
         if self.regions is None:
             rows = tf.shape(proposals.scores)
@@ -219,10 +259,14 @@ class TwoStage(keras.layers.Layer):
         if not targets:
             raise ValueError("these predictions were made without groundtruth: call predict(batch, groundtruth)")
         valid = tf.cast(_valid(proposals), tf.float32)
-        share = valid / (tf.maximum(tf.reduce_sum(valid, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(valid)[0], tf.float32))
+        share = valid / (
+            tf.maximum(tf.reduce_sum(valid, axis=1, keepdims=True), 1.0) * tf.cast(tf.shape(valid)[0], tf.float32)
+        )
         targets = targets._replace(box_weights=targets.box_weights * share, class_weights=targets.class_weights * share)
 
-        classes = tf.argmax(targets.classes[..., 1:], axis=-1, output_type=tf.int32)  # 0 where there is none, which then weighs nothing
+        classes = tf.argmax(
+            targets.classes[..., 1:], axis=-1, output_type=tf.int32
+        )  # 0 where there is none, which then weighs nothing
         normalization = self.normalization
         if normalization is not None:
             targets = targets._replace(box_codes=normalization.normalise(targets.box_codes, classes))
@@ -231,7 +275,9 @@ class TwoStage(keras.layers.Layer):
             codes = codes if normalization is None else normalization.restore(codes, classes)
             return self.assigner.box_coder.decode(codes, proposals.boxes)
 
-        return multibox_loss(self.loss_terms, _codes_of(classes, predictions.box_codes), predictions.class_logits, targets, decode)
+        return multibox_loss(
+            self.loss_terms, _codes_of(classes, predictions.box_codes), predictions.class_logits, targets, decode
+        )
 
 
 def _valid(proposals: Proposals) -> tf.Tensor:

@@ -1,10 +1,13 @@
-"""The family of AlexNet (Krizhevsky et al. 2012) as Caffe knows it: five convolutions, three max pools of 3x3 at stride 2, two normalisations across
+"""The family of AlexNet (Krizhevsky et al. 2012) as Caffe knows it: five convolutions, three max pools of 3x3 at stride
+2, two normalisations across
 channels, three fully connected layers. CaffeNet and VGG_CNN_M_1024 are two tables for the functions here.
 
 Two forms share the weights:
 
-    classifier  the borders that the network was trained with (often none); pools round up, so that every pixel lies in a window (Caffe's rule)
-    aligned     every convolution and pool has a border of half its kernel: cell i of a map of stride s is centred on pixel i * s, whatever the size
+    classifier  the borders that the network was trained with (often none); pools round up, so that every pixel lies in
+    a window (Caffe's rule)
+    aligned     every convolution and pool has a border of half its kernel: cell i of a map of stride s is centred on
+        pixel i * s, whatever the size
                 of the image, and a map has ceil(H / s) rows; so anchors, proposals and crops agree
 """
 
@@ -68,13 +71,17 @@ class BorderedConv(Conv):
     `weights` [kh, kw, in / groups, filters]; group g of the filters reads group g of the inputs.
     """
 
-    def __init__(self, name: str, filters: int, kernel: int, hyperparams: Hyperparams, stride: int, border: int, groups: int) -> None:
+    def __init__(
+        self, name: str, filters: int, kernel: int, hyperparams: Hyperparams, stride: int, border: int, groups: int
+    ) -> None:
         super().__init__(name, filters, kernel, hyperparams, stride=stride)
         self.border, self.groups = border, groups
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         if shape[-1] % self.groups or self.filters % self.groups:
-            raise ValueError(f"{self.name}: {self.groups} groups do not divide {shape[-1]} inputs and {self.filters} filters")
+            raise ValueError(
+                f"{self.name}: {self.groups} groups do not divide {shape[-1]} inputs and {self.filters} filters"
+            )
         self._add_kernel("weights", (*self.kernel_size, shape[-1] // self.groups, self.filters), regularize=True)
         self._add_bias(self.filters)
 
@@ -83,7 +90,8 @@ class BorderedConv(Conv):
         return x, [[0, 0], side, side, [0, 0]]
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: list[list[int]]) -> tf.Tensor:
-        """A convolution each group: TensorFlow's grouped one is no faster, and without oneDNN a CPU has no gradients for it."""
+        """A convolution each group: TensorFlow's grouped one is no faster, and without oneDNN a CPU has no gradients
+        for it."""
         if self.groups == 1:
             return super()._convolve(x, kernel, padding)
         pairs = zip(tf.split(x, self.groups, axis=3), tf.split(kernel, self.groups, axis=3), strict=True)
@@ -91,9 +99,11 @@ class BorderedConv(Conv):
 
 
 class BorderedMaxPool(keras.layers.Layer):
-    """Largest value of windows of 3x3 at stride 2. The first is centred on the first pixel (`aligned`), or begins there, and the last may stick out.
+    """Largest value of windows of 3x3 at stride 2. The first is centred on the first pixel (`aligned`), or begins
+    there, and the last may stick out.
 
-    SAME and VALID mean something else: SAME moves the first window with the parity of the size, VALID leaves an even last row out.
+    SAME and VALID mean something else: SAME moves the first window with the parity of the size, VALID leaves an even
+        last row out.
     """
 
     def __init__(self, name: str, aligned: bool) -> None:
@@ -105,7 +115,9 @@ class BorderedMaxPool(keras.layers.Layer):
         if height and width and height % 2 == width % 2 == int(self.aligned):
             return tf.nn.max_pool2d(x, 3, 2, "SAME")  # adds the same borders to maps of this parity, without a copy
         borders = [self._borders(x.shape[axis] or tf.shape(x)[axis]) for axis in (1, 2)]
-        padded = tf.pad(x, [(0, 0), *borders, (0, 0)], constant_values=x.dtype.min)  # XLA has no pool with explicit borders
+        padded = tf.pad(
+            x, [(0, 0), *borders, (0, 0)], constant_values=x.dtype.min
+        )  # XLA has no pool with explicit borders
         return tf.nn.max_pool2d(padded, 3, 2, "VALID")
 
     def _borders(self, size: int | tf.Tensor) -> tuple[int, int | tf.Tensor]:
@@ -114,7 +126,8 @@ class BorderedMaxPool(keras.layers.Layer):
 
 
 class LocalResponseNorm(keras.layers.Layer):
-    """x / (bias + alpha / 5 * sum of the squares of a channel and its two neighbours on either side) ** 0.75 (Krizhevsky et al. 2012, section 3.3).
+    """x / (bias + alpha / 5 * sum of the squares of a channel and its two neighbours on either side) ** 0.75
+    (Krizhevsky et al. 2012, section 3.3).
 
     The sum is a product with a band matrix, and s ** -0.75 is rsqrt(s) * sqrt(rsqrt(s)). Forward this takes as long as
     `tf.nn.local_response_normalization` on a CPU, with gradients half as long.
@@ -135,7 +148,8 @@ class LocalResponseNorm(keras.layers.Layer):
 
 
 def training_defaults() -> Hyperparams:
-    """Weight decay of the original networks; initial values as tf-slim has them for VGG16, not Caffe's Gaussians with biases above zero."""
+    """Weight decay of the original networks; initial values as tf-slim has them for VGG16, not Caffe's Gaussians with
+    biases above zero."""
     return Hyperparams(initializer=keras.initializers.GlorotUniform(), regularizer=l2_penalty(0.0005))
 
 
@@ -166,8 +180,11 @@ def blocks(
     return tuple(layers if last_pool else layers[:-1])
 
 
-def tail(design: Design, hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """`fc6` and `fc7` with dropout: a crop of `design.fc_kernel` cells a side becomes one cell, or (`whole_map`) a map keeps its size."""
+def tail(
+    design: Design, hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False
+) -> tuple[keras.layers.Layer, ...]:
+    """`fc6` and `fc7` with dropout: a crop of `design.fc_kernel` cells a side becomes one cell, or (`whole_map`) a map
+    keeps its size."""
     return fully_connected.tail(design.fc_kernel, design.fc_depths, hyperparams, depth, whole_map)
 
 

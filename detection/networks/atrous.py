@@ -1,11 +1,13 @@
-"""Atrous (dilated) convolution of stride 1 whose gradients every device has: TensorFlow's own exist on CPUs only where oneDNN is on.
+"""Atrous (dilated) convolution of stride 1 whose gradients every device has: TensorFlow's own exist on CPUs only where
+oneDNN is on.
 
     y[q] = sum_i x[q + i * rate - low] w[i]          i over the kernel, low: pixels of padding before the first one
 
     dx     = convolution of dy, dilated alike, with the kernel turned round
     dw[i]  = sum_q x[q + i * rate - low]^T dy[q], one matrix product for each i
 
-Space-to-batch, TensorFlow's other way, takes several times as long where the rate is not small against the map (rate 6 on 19 x 19).
+Space-to-batch, TensorFlow's other way, takes several times as long where the rate is not small against the map (rate 6
+on 19 x 19).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ def atrous_conv2d(x: tf.Tensor, kernel: tf.Tensor, rate: int, padding: str) -> t
     @tf.custom_gradient
     def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _gradient_of_input(dy, kernel, rate, padding), _gradient_of_kernel(x, dy, kernel.shape, rate, padding)
+            return _gradient_of_input(dy, kernel, rate, padding), _gradient_of_kernel(
+                x, dy, kernel.shape, rate, padding
+            )
 
         return tf.nn.conv2d(x, kernel, 1, padding, dilations=rate), gradients
 
@@ -40,11 +44,16 @@ def _pad(x: tf.Tensor, borders: Borders) -> tf.Tensor:
 def _gradient_of_input(dy: tf.Tensor, kernel: tf.Tensor, rate: int, padding: str) -> tf.Tensor:
     turned = tf.transpose(tf.reverse(kernel, axis=[0, 1]), [0, 1, 3, 2])
     spans = [(size - 1) * rate for size in kernel.shape[:2]]
-    borders = [(span - before, span - after) for span, (before, after) in zip(spans, _borders(kernel.shape, rate, padding), strict=True)]
+    borders = [
+        (span - before, span - after)
+        for span, (before, after) in zip(spans, _borders(kernel.shape, rate, padding), strict=True)
+    ]
     return tf.nn.conv2d(_pad(dy, tuple(borders)), turned, 1, "VALID", dilations=rate)
 
 
-def _gradient_of_kernel(x: tf.Tensor, dy: tf.Tensor, kernel_shape: tf.TensorShape, rate: int, padding: str) -> tf.Tensor:
+def _gradient_of_kernel(
+    x: tf.Tensor, dy: tf.Tensor, kernel_shape: tf.TensorShape, rate: int, padding: str
+) -> tf.Tensor:
     rows, columns, channels, filters = kernel_shape
     height, width = (dy.shape[axis] or tf.shape(dy)[axis] for axis in (1, 2))
     padded, dy = _pad(x, _borders(kernel_shape, rate, padding)), tf.reshape(dy, [-1, filters])

@@ -1,6 +1,8 @@
-"""How layers become a network: chains, branches, pools, and `Blocks`, the ordered tuple of named blocks that every network is.
+"""How layers become a network: chains, branches, pools, and `Blocks`, the ordered tuple of named blocks that every
+network is.
 
-Whatever stands in a tuple here is a layer called as `layer(x, training=...)`, x float32 [B, h, w, c]. The name of a layer is one segment of the
+Whatever stands in a tuple here is a layer called as `layer(x, training=...)`, x float32 [B, h, w, c]. The name of a
+layer is one segment of the
 checkpoint names of what it holds; layers without weights leave no trace there.
 """
 
@@ -40,7 +42,8 @@ class SpatialMean(keras.layers.Layer):
 
 
 class Dropout(keras.layers.Layer):
-    """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its dice are a variable, so that a resumed run repeats itself."""
+    """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its dice are a variable, so that a
+    resumed run repeats itself."""
 
     def __init__(self, name: str, keep: float) -> None:
         super().__init__(name=name, autocast=False)
@@ -54,7 +57,8 @@ class Dropout(keras.layers.Layer):
 class Chain(keras.layers.Layer):
     """Layers one after the other under one name.
 
-    Args of call: taps: names of layers whose outputs are wanted besides the last one; then the result is (output, {name: output of that layer}).
+    Args of call: taps: names of layers whose outputs are wanted besides the last one; then the result is (output,
+        {name: output of that layer}).
     """
 
     def __init__(self, name: str, layers: tuple[keras.layers.Layer, ...]) -> None:
@@ -64,7 +68,9 @@ class Chain(keras.layers.Layer):
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
 
-    def call(self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def call(
+        self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()
+    ) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
         tapped: dict[str, tf.Tensor] = {}
         for part in self.parts:
             x = part(x, training=training)
@@ -101,7 +107,8 @@ class Blocks(keras.layers.Layer):
         """Blocks build themselves when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, endpoints: tuple[str, ...] = (), training: bool = False) -> dict[str, tf.Tensor]:
-        """x float32 [B, h, w, c] -> {name: output} for `endpoints`, by default every block; stops after the last one wanted.
+        """x float32 [B, h, w, c] -> {name: output} for `endpoints`, by default every block; stops after the last one
+        wanted.
 
         An endpoint is the name of a block, or `block/layer` for a layer inside a block that has taps (`Chain`).
         """
@@ -118,4 +125,6 @@ class Blocks(keras.layers.Layer):
                 outputs[block.name] = x
             if len(outputs) == len(wanted):
                 return outputs
-        raise ValueError(f"{self.name} has no block {sorted(wanted - set(outputs))}; it has {[block.name for block in self.blocks]}")
+        raise ValueError(
+            f"{self.name} has no block {sorted(wanted - set(outputs))}; it has {[block.name for block in self.blocks]}"
+        )

@@ -1,6 +1,8 @@
-"""CaffeNet, the small network (S) of the Fast R-CNN paper: AlexNet (Krizhevsky et al. 2012) as Caffe released it, pools before the normalisations.
+"""CaffeNet, the small network (S) of the Fast R-CNN paper: AlexNet (Krizhevsky et al. 2012) as Caffe released it, pools
+before the normalisations.
 
-Published weights are Caffe's: kernels [out, in / groups, h, w] over BGR pixels. Turned to [h, w, in / groups, out], with the inputs of conv1 reversed
+Published weights are Caffe's: kernels [out, in / groups, h, w] over BGR pixels. Turned to [h, w, in / groups, out],
+with the inputs of conv1 reversed
 and fc6 read as [4096, 256, 6, 6], they are the variables here.
 """
 
@@ -35,9 +37,11 @@ training_defaults = alexnet.training_defaults
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `pool1`, `norm1`, `conv2`, `pool2`, `norm2`, `conv3`, `conv4`, `conv5` (stride 16, 256 channels) in the aligned form.
+    """`conv1`, `pool1`, `norm1`, `conv2`, `pool2`, `norm2`, `conv3`, `conv4`, `conv5` (stride 16, 256 channels) in the
+    aligned form.
 
-    Girshick's Fast R-CNN pads likewise (5 pixels at conv1, 1 at the pools); his pools round up, which on even sizes adds a cell beyond the image.
+    Girshick's Fast R-CNN pads likewise (5 pixels at conv1, 1 at the pools); his pools round up, which on even sizes
+    adds a cell beyond the image.
     """
     return alexnet.blocks(DESIGN, hyperparams, depth)
 
@@ -49,6 +53,10 @@ def tail(hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) ->
 
 CLASSIFIERS = {
     SCOPE: ClassifierSpec(
-        functools.partial(alexnet.classifier, DESIGN), scaling.subtract_vgg_means, image_size=227, num_logits=1000, background=False
+        functools.partial(alexnet.classifier, DESIGN),
+        scaling.subtract_vgg_means,
+        image_size=227,
+        num_logits=1000,
+        background=False,
     )
 }

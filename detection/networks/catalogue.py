@@ -5,7 +5,17 @@ from __future__ import annotations
 import difflib
 
 from detection.errors import ConfigError
-from detection.networks import caffenet, inception_resnet_v2, inception_v2, inception_v3, mobilenet_v1, mobilenet_v2, resnet_v1, vgg, vgg_cnn_m
+from detection.networks import (
+    caffenet,
+    inception_resnet_v2,
+    inception_v2,
+    inception_v3,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet_v1,
+    vgg,
+    vgg_cnn_m,
+)
 from detection.networks.classifier import ClassifierSpec
 
 CLASSIFIERS: dict[str, ClassifierSpec] = {

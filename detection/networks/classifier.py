@@ -1,4 +1,5 @@
-"""A network with the head that it had on ImageNet, so that its checkpoints can be checked: scaled images -> class logits."""
+"""A network with the head that it had on ImageNet, so that its checkpoints can be checked: scaled images -> class
+logits."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ class Classifier(keras.layers.Layer):
     Args:
         scope: the network's name in checkpoints.
         network: blocks whose last output feeds the head.
-        head: layers behind the network; the last one's output is the logits, float32 [B, classes] or [B, h, w, classes].
+        head: layers behind the network; the last one's output is the logits, float32 [B, classes] or [B, h, w,
+            classes].
         auxiliary: (name of a block, layer) of the second classifier that some networks had while they were trained.
     """
 
@@ -35,7 +37,8 @@ class Classifier(keras.layers.Layer):
         """The parts build themselves when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Scaled images float32 [B, H, W, 3] -> logits float32 [B, classes], and those of the auxiliary classifier, if there is one."""
+        """Scaled images float32 [B, H, W, 3] -> logits float32 [B, classes], and those of the auxiliary classifier, if
+        there is one."""
         x, side = images, None
         for block in self.network:
             x = block(x, training=training)

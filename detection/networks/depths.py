@@ -13,7 +13,8 @@ def depth_rule(multiplier: float, min_depth: int) -> DepthRule:
 
 
 def divisible(depth: float, minimum: int = 8) -> int:
-    """The multiple of eight nearest to `depth` (a half goes up), at least `minimum`; one more eight where that would be under 90 % of it."""
+    """The multiple of eight nearest to `depth` (a half goes up), at least `minimum`; one more eight where that would be
+    under 90 % of it."""
     rounded = max(minimum, int(depth + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * depth else rounded + 8
 

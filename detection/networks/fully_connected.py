@@ -1,6 +1,8 @@
-"""The fully connected layers of the networks of 2012 to 2014, held as convolutions, as tf-slim does: fc6 and fc7 with dropout behind each, and fc8.
+"""The fully connected layers of the networks of 2012 to 2014, held as convolutions, as tf-slim does: fc6 and fc7 with
+dropout behind each, and fc8.
 
-A kernel that covers its whole input gives one cell, and a detector that slides the same weights over a larger map gives a map.
+A kernel that covers its whole input gives one cell, and a detector that slides the same weights over a larger map gives
+a map.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ DROPOUT_KEEP = 0.5
 class FullyConnected(Conv):
     """A `Conv` that is one matrix product where its kernel covers its whole input.
 
-    On a CPU, TensorFlow's convolution of 300 crops to a cell each takes 1.3 (fc6 of VGG16) to 10 times (fc7) as long, with gradients 1.6 to 12 times.
+    On a CPU, TensorFlow's convolution of 300 crops to a cell each takes 1.3 (fc6 of VGG16) to 10 times (fc7) as long,
+    with gradients 1.6 to 12 times.
     """
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
@@ -30,7 +33,9 @@ class FullyConnected(Conv):
         return tf.reshape(y, [-1, 1, 1, self.filters])
 
 
-def tail(kernel: int, depths: tuple[int, int], hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) -> tuple[keras.layers.Layer, ...]:
+def tail(
+    kernel: int, depths: tuple[int, int], hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False
+) -> tuple[keras.layers.Layer, ...]:
     """`fc6`, `dropout6`, `fc7`, `dropout7`.
 
     Args:
@@ -38,7 +43,8 @@ def tail(kernel: int, depths: tuple[int, int], hyperparams: Hyperparams, depth: 
         depths: of fc6 and fc7 at depth multiplier 1.
         hyperparams: of both.
         depth: a table depth -> number of channels.
-        whole_map: fc6 slides over the map with a border of zeros, and the map keeps its size (R-FCN); else a crop of `kernel` cells becomes one.
+        whole_map: fc6 slides over the map with a border of zeros, and the map keeps its size (R-FCN); else a crop of
+            `kernel` cells becomes one.
     """
     return (
         FullyConnected("fc6", depth(depths[0]), kernel, hyperparams, padding="SAME" if whole_map else "VALID"),

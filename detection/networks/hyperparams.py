@@ -11,7 +11,8 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class BatchNormSettings:
-    """Batch normalisation of one layer; the defaults are the schema's, not a network's: every network states its own."""
+    """Batch normalisation of one layer; the defaults are the schema's, not a network's: every network states its
+    own."""
 
     decay: float = 0.999  # of the moving averages
     epsilon: float = 0.001
@@ -24,7 +25,8 @@ class BatchNormSettings:
 class Hyperparams:
     """Initialiser, regulariser, activation and normaliser that all convolutions of a part share.
 
-    `regularizer` maps a kernel to a scalar penalty. Without `batch_norm` a layer has `biases`; with it only if `force_bias`.
+    `regularizer` maps a kernel to a scalar penalty. Without `batch_norm` a layer has `biases`; with it only if
+    `force_bias`.
     """
 
     initializer: keras.initializers.Initializer
@@ -45,7 +47,9 @@ class Hyperparams:
 
     def frozen(self) -> Hyperparams:
         """The same with batch norm that uses its moving averages, and leaves them alone, in training too."""
-        return dataclasses.replace(self, batch_norm=self.batch_norm and dataclasses.replace(self.batch_norm, train=False))
+        return dataclasses.replace(
+            self, batch_norm=self.batch_norm and dataclasses.replace(self.batch_norm, train=False)
+        )
 
 
 def l2_penalty(weight: float) -> Callable[[tf.Tensor], tf.Tensor]:

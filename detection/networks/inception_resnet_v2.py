@@ -1,11 +1,15 @@
-"""Inception-ResNet v2 (Szegedy et al. 2016, Figures 3, 15 to 19): Inception modules whose scaled outputs are added to their inputs.
+"""Inception-ResNet v2 (Szegedy et al. 2016, Figures 3, 15 to 19): Inception modules whose scaled outputs are added to
+their inputs.
 
-    stem  ->  Mixed_5b  ->  Repeat: block35_1 ... 10  ->  Mixed_6a  ->  Repeat_1: block17_1 ... 20        (stride 16; "body")
-          ->  Mixed_7a  ->  Repeat_2: block8_1 ... 9  ->  Block8  ->  Conv2d_7b_1x1                       (stride 32; "tail")
+    stem  ->  Mixed_5b  ->  Repeat: block35_1 ... 10  ->  Mixed_6a  ->  Repeat_1: block17_1 ... 20        (stride 16;
+    "body")
+          ->  Mixed_7a  ->  Repeat_2: block8_1 ... 9  ->  Block8  ->  Conv2d_7b_1x1                       (stride 32;
+          "tail")
 
     residual:  y = relu(x + scale * Conv2d_1x1(branches(x)))        scale 0.17, 0.10, 0.20; 1 and no relu in Block8
 
-Block names are tf-slim's, whose endpoint PreAuxLogits is the output of `Repeat_1`. The published classifier pads most of its strided layers VALID, so
+Block names are tf-slim's, whose endpoint PreAuxLogits is the output of `Repeat_1`. The published classifier pads most
+of its strided layers VALID, so
 that its maps lose their border; aligned maps (SAME everywhere) are what detectors use.
 """
 
@@ -93,7 +97,8 @@ def training_defaults() -> Hyperparams:
 
 
 class ScaledConv(Conv):
-    """1x1 convolution with biases, its result times `scale`. The factor is on the weights, few beside the map; in a graph of constants it is gone."""
+    """1x1 convolution with biases, its result times `scale`. The factor is on the weights, few beside the map; in a
+    graph of constants it is gone."""
 
     def __init__(self, name: str, filters: int, hyperparams: Hyperparams, scale: float) -> None:
         super().__init__(name, filters, 1, hyperparams.linear())
@@ -107,7 +112,13 @@ class InceptionResidual(keras.layers.Layer):
     """y = activation(x + scale * projection(branches(x))): float32 [B, h, w, c] -> the same shape."""
 
     def __init__(
-        self, name: str, branches: tuple[keras.layers.Layer, ...], channels: int, scale: float, hyperparams: Hyperparams, activates: bool = True
+        self,
+        name: str,
+        branches: tuple[keras.layers.Layer, ...],
+        channels: int,
+        scale: float,
+        hyperparams: Hyperparams,
+        activates: bool = True,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.branches = tuple(branches)
@@ -124,7 +135,8 @@ class InceptionResidual(keras.layers.Layer):
 
 
 class AtrousMaxPool(keras.layers.Layer):
-    """Largest value of the 3x3 pixels of the map that lie `rate` apart around every pixel: first down the columns, then along the rows."""
+    """Largest value of the 3x3 pixels of the map that lie `rate` apart around every pixel: first down the columns, then
+    along the rows."""
 
     def __init__(self, name: str, rate: int) -> None:
         super().__init__(name=name, autocast=False)
@@ -134,7 +146,9 @@ class AtrousMaxPool(keras.layers.Layer):
         border = (self.rate, self.rate)
         x = tf.pad(x, [(0, 0), border, border, (0, 0)], constant_values=x.dtype.min)
         x = tf.maximum(tf.maximum(x[:, : -2 * self.rate], x[:, self.rate : -self.rate]), x[:, 2 * self.rate :])
-        return tf.maximum(tf.maximum(x[:, :, : -2 * self.rate], x[:, :, self.rate : -self.rate]), x[:, :, 2 * self.rate :])
+        return tf.maximum(
+            tf.maximum(x[:, :, : -2 * self.rate], x[:, :, self.rate : -self.rate]), x[:, :, 2 * self.rate :]
+        )
 
 
 class GlobalMean(keras.layers.Layer):
@@ -155,7 +169,9 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = False) ->
     return (*body(hyperparams, depth, aligned), *tail(hyperparams, depth, aligned))
 
 
-def body(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = True, output_stride: int = 16) -> tuple[keras.layers.Layer, ...]:
+def body(
+    hyperparams: Hyperparams, depth: DepthRule, aligned: bool = True, output_stride: int = 16
+) -> tuple[keras.layers.Layer, ...]:
     """The blocks up to and including `Repeat_1`.
 
     Args:
@@ -179,14 +195,19 @@ def body(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = True, outpu
 
 
 def tail(
-    hyperparams: Hyperparams, depth: DepthRule, aligned: bool = False, repeat: str = "Repeat_2", dense_from: int | None = None
+    hyperparams: Hyperparams,
+    depth: DepthRule,
+    aligned: bool = False,
+    repeat: str = "Repeat_2",
+    dense_from: int | None = None,
 ) -> tuple[keras.layers.Layer, ...]:
     """The blocks behind `Repeat_1`, which halve its map.
 
     Args:
         hyperparams, depth, aligned: as in `blocks`.
         repeat: name of the repeated block8; a tail that stands alone is called `Repeat` in the reference's checkpoints.
-        dense_from: the size of the map is kept instead, by atrous convolutions that assume `Repeat_1` at this output stride, 16 or 8. Then maps are
+        dense_from: the size of the map is kept instead, by atrous convolutions that assume `Repeat_1` at this output
+            stride, 16 or 8. Then maps are
             aligned in any case.
     """
     make = _Modules(hyperparams, depth, "SAME" if aligned or dense_from else "VALID")
@@ -213,7 +234,9 @@ class _Modules:
 
     def _conv(self, step: Step, stride: int = 1, rate: int = 1, padding: str = "SAME") -> Conv:
         name, depth, kernel = step
-        return Conv(name, self.depth(depth), kernel, self.hyper, stride=stride, rate=1 if kernel == 1 else rate, padding=padding)
+        return Conv(
+            name, self.depth(depth), kernel, self.hyper, stride=stride, rate=1 if kernel == 1 else rate, padding=padding
+        )
 
     def stem(self) -> tuple[keras.layers.Layer, ...]:
         """Stride 8, 192 channels."""
@@ -235,22 +258,35 @@ class _Modules:
 
     def reduction(self, name: str, branches: tuple[tuple[Step, ...], ...], stride: int, rate: int = 1) -> Branches:
         """Branches whose last layers stride."""
-        layers = [[self._conv(step, rate=rate) for step in steps] + [self._conv(last, stride, rate, self.padding)] for *steps, last in branches]
-        layers.append([MaxPool("MaxPool_1a_3x3", 3, stride, self.padding) if rate == 1 else AtrousMaxPool("MaxPool_1a_3x3", rate)])
+        layers = [
+            [self._conv(step, rate=rate) for step in steps] + [self._conv(last, stride, rate, self.padding)]
+            for *steps, last in branches
+        ]
+        layers.append(
+            [MaxPool("MaxPool_1a_3x3", 3, stride, self.padding) if rate == 1 else AtrousMaxPool("MaxPool_1a_3x3", rate)]
+        )
         return Branches(name, tuple(Chain(f"Branch_{i}", tuple(parts)) for i, parts in enumerate(layers)))
 
-    def residual(self, name: str, block: Repeated, channels: int, rate: int, activates: bool = True) -> InceptionResidual:
+    def residual(
+        self, name: str, block: Repeated, channels: int, rate: int, activates: bool = True
+    ) -> InceptionResidual:
         """One residual block of `channels` in and out."""
-        branches = tuple(Chain(f"Branch_{i}", tuple(self._conv(step, rate=rate) for step in branch)) for i, branch in enumerate(block.branches))
+        branches = tuple(
+            Chain(f"Branch_{i}", tuple(self._conv(step, rate=rate) for step in branch))
+            for i, branch in enumerate(block.branches)
+        )
         return InceptionResidual(name, branches, channels, block.scale, self.hyper, activates)
 
     def repeated(self, name: str, block_name: str, block: Repeated, channels: int, rate: int = 1) -> Chain:
         """`block.count` residual blocks."""
-        return Chain(name, tuple(self.residual(f"{block_name}_{i}", block, channels, rate) for i in range(1, block.count + 1)))
+        return Chain(
+            name, tuple(self.residual(f"{block_name}_{i}", block, channels, rate) for i in range(1, block.count + 1))
+        )
 
 
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
-    """With the second classifier on `Repeat_1` that the network had while it was trained, which fits images of 299 pixels only."""
+    """With the second classifier on `Repeat_1` that the network had while it was trained, which fits images of 299
+    pixels only."""
     hyper, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     auxiliary = (
         AvgPool("Conv2d_1a_3x3", 5, 3, "VALID"),
@@ -260,7 +296,13 @@ def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
         Dense("Logits", num_logits, hyper.linear()),
     )
     head = (GlobalMean(), Dropout("Dropout", DROPOUT_KEEP), Dense("Logits", num_logits, hyper.linear()))
-    return Classifier(SCOPE, blocks(hyper, depth), (Chain("Logits", head),), (LAST_OF_BODY, Chain("AuxLogits", auxiliary)))
+    return Classifier(
+        SCOPE, blocks(hyper, depth), (Chain("Logits", head),), (LAST_OF_BODY, Chain("AuxLogits", auxiliary))
+    )
 
 
-CLASSIFIERS = {"inception_resnet_v2": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=299, num_logits=1001, background=True)}
+CLASSIFIERS = {
+    "inception_resnet_v2": ClassifierSpec(
+        make=_classifier, scale=scaling.to_unit_range, image_size=299, num_logits=1001, background=True
+    )
+}

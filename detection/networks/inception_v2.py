@@ -1,8 +1,10 @@
-"""Inception v2 (Ioffe and Szegedy 2015, "Batch Normalization", Figure 5; as tf-slim has it): a separable stem, then ten Inception modules.
+"""Inception v2 (Ioffe and Szegedy 2015, "Batch Normalization", Figure 5; as tf-slim has it): a separable stem, then ten
+Inception modules.
 
     stem (stride 4)  ->  3b 3c (8)  ->  4a ... 4e (16)  ->  5a 5b 5c (32)
 
-A module joins four branches (1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pool, 1x1); 4a and 5a halve the map with strided 3x3 convolutions and a pool instead.
+A module joins four branches (1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pool, 1x1); 4a and 5a halve the map with strided 3x3
+convolutions and a pool instead.
 Block names are tf-slim's endpoints. Everything is padded SAME, so a map has ceil(size / stride) cells a side.
 """
 
@@ -55,7 +57,8 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, plain_stem: bool = False)
     Args:
         hyperparams: of every convolution; initialisers that tf-slim fixes per layer stay.
         depth: a table depth -> number of channels (`depth_rule`).
-        plain_stem: the separable stem has biases, and neither batch norm nor penalty, as in the ImageNet checkpoint (tf-slim's own scope does not
+        plain_stem: the separable stem has biases, and neither batch norm nor penalty, as in the ImageNet checkpoint
+            (tf-slim's own scope does not
             reach separable convolutions); otherwise it is made like all others, as the reference's detectors have it.
     """
     stem = dataclasses.replace(_drawn(hyperparams, STEM_STDDEV), regularize_depthwise=True)
@@ -108,7 +111,11 @@ class _Modules:
         (reduce_0, once), (reduce_1, twice) = row
         branches = (
             (self._reduce(reduce_0), self._conv3("Conv2d_1a_3x3", once, stride=2)),
-            (self._reduce(reduce_1), self._conv3("Conv2d_0b_3x3", twice), self._conv3("Conv2d_1a_3x3", twice, stride=2)),
+            (
+                self._reduce(reduce_1),
+                self._conv3("Conv2d_0b_3x3", twice),
+                self._conv3("Conv2d_1a_3x3", twice, stride=2),
+            ),
             (MaxPool("MaxPool_1a_3x3", 3, 2),),
         )
         return Branches(name, tuple(Chain(f"Branch_{i}", layers) for i, layers in enumerate(branches)))
@@ -120,4 +127,8 @@ def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
     return Classifier(SCOPE, blocks(hyper, depth, plain_stem=True), (Chain("Logits", head),))
 
 
-CLASSIFIERS = {"inception_v2": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True)}
+CLASSIFIERS = {
+    "inception_v2": ClassifierSpec(
+        make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True
+    )
+}

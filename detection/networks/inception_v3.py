@@ -1,13 +1,18 @@
-"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture", Table 1; as tf-slim has it): a stem of five convolutions, then
+"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture", Table 1; as tf-slim has it): a stem of
+five convolutions, then
 eleven Inception modules.
 
     stem (stride 8)  ->  5b 5c 5d (8)  ->  6a ... 6e (16)  ->  7a 7b 7c (32)
 
-5b to 5d are the paper's Figure 5 (with one 5x5), 6b to 6e its Figure 6 with 1x7 and 7x1 convolutions, 7b and 7c its Figure 7; 6a and 7a halve the map
-(Figure 10). Block names are tf-slim's endpoints, and so are the names inside, whims included: in 6a two layers called `1a_1x1` are 3x3.
+5b to 5d are the paper's Figure 5 (with one 5x5), 6b to 6e its Figure 6 with 1x7 and 7x1 convolutions, 7b and 7c its
+Figure 7; 6a and 7a halve the map
+(Figure 10). Block names are tf-slim's endpoints, and so are the names inside, whims included: in 6a two layers called
+`1a_1x1` are 3x3.
 
-The ImageNet network convolves its stem and its strided layers without padding: maps have 35, 17 and 8 cells a side at 299 pixels, and a border of the
-image has no cell of its own. Padded SAME instead, a map of stride s has ceil(size / s) cells that lie evenly over the image, as anchors and crops
+The ImageNet network convolves its stem and its strided layers without padding: maps have 35, 17 and 8 cells a side at
+    299 pixels, and a border of the
+image has no cell of its own. Padded SAME instead, a map of stride s has ceil(size / s) cells that lie evenly over the
+image, as anchors and crops
 assume; the weights are the same.
 """
 
@@ -27,7 +32,12 @@ from detection.networks.layers import Conv
 
 SCOPE = "InceptionV3"
 AFTER_POOL_5 = {"Mixed_5b": 32, "Mixed_5c": 64, "Mixed_5d": 64}  # depth of the 1x1 convolution behind the pool
-INNER_6 = {"Mixed_6b": 128, "Mixed_6c": 160, "Mixed_6d": 160, "Mixed_6e": 192}  # depth between the 1x7 and 7x1 convolutions
+INNER_6 = {
+    "Mixed_6b": 128,
+    "Mixed_6c": 160,
+    "Mixed_6d": 160,
+    "Mixed_6e": 192,
+}  # depth between the 1x7 and 7x1 convolutions
 # Names in the second branch, which tf-slim chose differently from module to module.
 SECOND_5 = {"Mixed_5c": ("Conv2d_0b_1x1", "Conv_1_0c_5x5")}
 SECOND_7 = {"Mixed_7b": "Conv2d_0b_3x1", "Mixed_7c": "Conv2d_0c_3x1"}
@@ -50,7 +60,8 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "VALID") -
     Args:
         hyperparams: of every convolution.
         depth: a table depth -> number of channels (`depth_rule`).
-        padding: of the stem and the strided layers: VALID as on ImageNet, or SAME for maps that are aligned with the image.
+        padding: of the stem and the strided layers: VALID as on ImageNet, or SAME for maps that are aligned with the
+            image.
     """
     make = _Modules(hyperparams, depth, padding)
     return (
@@ -75,7 +86,9 @@ class _Modules:
     def __init__(self, hyperparams: Hyperparams, depth: DepthRule, strided: str) -> None:
         self.hyper, self.depth, self.strided = hyperparams, depth, strided
 
-    def conv(self, name: str, filters: int, kernel: int | tuple[int, int], stride: int = 1, padding: str = "SAME") -> Conv:
+    def conv(
+        self, name: str, filters: int, kernel: int | tuple[int, int], stride: int = 1, padding: str = "SAME"
+    ) -> Conv:
         return Conv(name, self.depth(filters), kernel, self.hyper, stride=stride, padding=padding)
 
     def _halving(self, name: str, filters: int) -> Conv:
@@ -88,10 +101,13 @@ class _Modules:
         return (MaxPool("MaxPool_1a_3x3", 3, 2, self.strided),)
 
     def _sevens(self, inner: int, names: tuple[str, ...], last: int) -> tuple[Conv, ...]:
-        """A 1x1 convolution, then 1x7 and 7x1 ones as the ends of their names say; all have depth `inner` but the last."""
+        """A 1x1 convolution, then 1x7 and 7x1 ones as the ends of their names say; all have depth `inner` but the
+        last."""
         depths = (*[inner] * (len(names) - 1), last)
         shapes = {"1x7": (1, 7), "7x1": (7, 1)}
-        convolutions = (self.conv(name, filters, shapes[name[-3:]]) for name, filters in zip(names, depths, strict=True))
+        convolutions = (
+            self.conv(name, filters, shapes[name[-3:]]) for name, filters in zip(names, depths, strict=True)
+        )
         return self.conv("Conv2d_0a_1x1", inner, 1), *convolutions
 
     def module_5(self, name: str) -> Branches:
@@ -145,9 +161,12 @@ class _Modules:
 
 
 class _Forked(keras.layers.Layer):
-    """Layers one after the other, but the last two side by side, their outputs joined along the channels; all under one name."""
+    """Layers one after the other, but the last two side by side, their outputs joined along the channels; all under one
+    name."""
 
-    def __init__(self, name: str, trunk: tuple[keras.layers.Layer, ...], tines: tuple[keras.layers.Layer, keras.layers.Layer]) -> None:
+    def __init__(
+        self, name: str, trunk: tuple[keras.layers.Layer, ...], tines: tuple[keras.layers.Layer, keras.layers.Layer]
+    ) -> None:
         super().__init__(name=name, autocast=False)
         self.trunk, self.tines = tuple(trunk), tuple(tines)
 
@@ -162,13 +181,19 @@ class _Forked(keras.layers.Layer):
 
 def _branches(name: str, *branches: tuple[keras.layers.Layer, ...] | keras.layers.Layer) -> Branches:
     """Every branch a chain `Branch_<i>` of the layers given, or a layer of that name as it is."""
-    chains = (Chain(f"Branch_{i}", branch) if isinstance(branch, tuple) else branch for i, branch in enumerate(branches))
+    chains = (
+        Chain(f"Branch_{i}", branch) if isinstance(branch, tuple) else branch for i, branch in enumerate(branches)
+    )
     return Branches(name, tuple(chains))
 
 
 def _auxiliary(hyperparams: Hyperparams, depth: DepthRule, num_logits: int) -> Chain:
-    """The second classifier that the network had on `Mixed_6e` while it was trained (section 4); fits images of 299 pixels only."""
-    wide, last = (dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev)) for stddev in (0.01, 0.001))
+    """The second classifier that the network had on `Mixed_6e` while it was trained (section 4); fits images of 299
+    pixels only."""
+    wide, last = (
+        dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev))
+        for stddev in (0.01, 0.001)
+    )
     layers = (
         AvgPool("AvgPool_1a_5x5", 5, 3, "VALID"),
         Conv("Conv2d_1b_1x1", depth(128), 1, hyperparams),
@@ -181,7 +206,16 @@ def _auxiliary(hyperparams: Hyperparams, depth: DepthRule, num_logits: int) -> C
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
     hyper, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     head = (SpatialMean(), Dropout("Dropout_1b", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyper.linear()))
-    return Classifier(SCOPE, blocks(hyper, depth), (Chain("Logits", head),), auxiliary=("Mixed_6e", _auxiliary(hyper, depth, num_logits)))
+    return Classifier(
+        SCOPE,
+        blocks(hyper, depth),
+        (Chain("Logits", head),),
+        auxiliary=("Mixed_6e", _auxiliary(hyper, depth, num_logits)),
+    )
 
 
-CLASSIFIERS = {"inception_v3": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=299, num_logits=1001, background=True)}
+CLASSIFIERS = {
+    "inception_v3": ClassifierSpec(
+        make=_classifier, scale=scaling.to_unit_range, image_size=299, num_logits=1001, background=True
+    )
+}

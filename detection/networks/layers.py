@@ -1,11 +1,14 @@
-"""The layers with weights that every network here is made of. Their weights carry tf-slim's names, so a variable's path is its checkpoint name.
+"""The layers with weights that every network here is made of. Their weights carry tf-slim's names, so a variable's path
+is its checkpoint name.
 
-A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For serving, `fold = True` on
+A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For
+serving, `fold = True` on
 a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and add the rest as a bias:
 
     y = (conv(x, w) - mean) * s + beta,  s = gamma / sqrt(variance + epsilon)   =   conv(x, w * s) + (beta - mean * s)
 
-so that a frozen graph holds one convolution, one bias and one activation, which TensorFlow's CPU kernels run as a single op.
+so that a frozen graph holds one convolution, one bias and one activation, which TensorFlow's CPU kernels run as a
+single op.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
 class BatchNorm(keras.layers.Layer):
-    """Batch normalisation by TensorFlow's fused kernel (Keras's own layer is composed of small ops and costs up to half of a train step).
+    """Batch normalisation by TensorFlow's fused kernel (Keras's own layer is composed of small ops and costs up to half
+    of a train step).
 
-    Args of call: x float32 [B, h, w, c]; training: use batch statistics and move the averages. Moving variances take the unbiased batch variance.
+    Args of call: x float32 [B, h, w, c]; training: use batch statistics and move the averages. Moving variances take
+        the unbiased batch variance.
     """
 
     def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:
@@ -32,7 +37,13 @@ class BatchNorm(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones") if self.settings.scale else None
         self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros") if self.settings.center else None
         # Each replica moves its own averages and readers see their mean: no exchange between replicas within a step.
-        moving = {"shape": channels, "dtype": "float32", "trainable": False, "synchronization": "on_read", "aggregation": "mean"}
+        moving = {
+            "shape": channels,
+            "dtype": "float32",
+            "trainable": False,
+            "synchronization": "on_read",
+            "aggregation": "mean",
+        }
         self.moving_mean = keras.Variable("zeros", name="moving_mean", **moving)
         self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
 
@@ -89,14 +100,18 @@ class _Convolution(keras.layers.Layer):
     def _add_kernel(self, name: str, shape: tuple[int, ...], regularize: bool) -> None:
         hyper = self.hyperparams
         self.kernel = self.add_weight(
-            name=name, shape=shape, initializer=hyper.initializer.clone(), regularizer=hyper.regularizer if regularize else None
+            name=name,
+            shape=shape,
+            initializer=hyper.initializer.clone(),
+            regularizer=hyper.regularizer if regularize else None,
         )
 
     def _add_bias(self, channels: int) -> None:
         self.bias = _biases(self, channels) if self.hyperparams.has_bias else None
 
     def _padded(self, x: tf.Tensor) -> tuple[tf.Tensor, str]:
-        """EXPLICIT padding adds the same border whatever the input size (SAME puts an odd pixel last), then convolves VALID."""
+        """EXPLICIT padding adds the same border whatever the input size (SAME puts an odd pixel last), then convolves
+        VALID."""
         if self.padding != "EXPLICIT":
             return x, self.padding
         borders = [[0, 0]]
@@ -131,7 +146,8 @@ class _Convolution(keras.layers.Layer):
 class Conv(_Convolution):
     """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
 
-    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). x float32 [B, h, w, in] -> float32 [B, h', w', filters].
+    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). x float32 [B, h, w, in] -> float32 [B,
+    h', w', filters].
     """
 
     def __init__(
@@ -162,26 +178,44 @@ class DepthwiseConv(_Convolution):
     """Depthwise convolution: `depthwise_weights` [kh, kw, in, 1], then `biases` or `BatchNorm`, then the activation."""
 
     def __init__(
-        self, name: str, kernel: int | tuple[int, int], hyperparams: Hyperparams, stride: int = 1, rate: int = 1, padding: str = "SAME"
+        self,
+        name: str,
+        kernel: int | tuple[int, int],
+        hyperparams: Hyperparams,
+        stride: int = 1,
+        rate: int = 1,
+        padding: str = "SAME",
     ) -> None:
         super().__init__(name, kernel, stride, rate, padding, hyperparams)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        self._add_kernel("depthwise_weights", (*self.kernel_size, shape[-1], 1), regularize=self.hyperparams.regularize_depthwise)
+        self._add_kernel(
+            "depthwise_weights", (*self.kernel_size, shape[-1], 1), regularize=self.hyperparams.regularize_depthwise
+        )
         self._add_bias(shape[-1])
 
     def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
         return self.kernel * scale[:, tf.newaxis]
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
-        return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], padding, dilations=[self.rate, self.rate])
+        return tf.nn.depthwise_conv2d(
+            x, kernel, [1, self.stride, self.stride, 1], padding, dilations=[self.rate, self.rate]
+        )
 
 
 class SeparableConv(_Convolution):
-    """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m], `pointwise_weights` [1, 1, in * m, filters]."""
+    """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m],
+    `pointwise_weights` [1, 1, in * m, filters]."""
 
     def __init__(
-        self, name: str, filters: int, kernel: int, multiplier: int, hyperparams: Hyperparams, stride: int = 1, padding: str = "SAME"
+        self,
+        name: str,
+        filters: int,
+        kernel: int,
+        multiplier: int,
+        hyperparams: Hyperparams,
+        stride: int = 1,
+        padding: str = "SAME",
     ) -> None:
         super().__init__(name, kernel, stride, 1, padding, hyperparams)
         self.filters, self.multiplier = filters, multiplier
@@ -203,7 +237,8 @@ class SeparableConv(_Convolution):
 
 
 class Dense(keras.layers.Layer):
-    """Fully connected layer: `weights` [in, units] and `biases`, then the activation. x float32 [B, in] -> float32 [B, units]."""
+    """Fully connected layer: `weights` [in, units] and `biases`, then the activation. x float32 [B, in] -> float32 [B,
+    units]."""
 
     def __init__(self, name: str, units: int, hyperparams: Hyperparams, bias_initializer: object = "zeros") -> None:
         super().__init__(name=name, autocast=False)
@@ -212,7 +247,10 @@ class Dense(keras.layers.Layer):
     def build(self, shape: tuple[int | None, ...]) -> None:
         hyper = self.hyperparams
         self.kernel = self.add_weight(
-            name="weights", shape=(shape[-1], self.units), initializer=hyper.initializer.clone(), regularizer=hyper.regularizer
+            name="weights",
+            shape=(shape[-1], self.units),
+            initializer=hyper.initializer.clone(),
+            regularizer=hyper.regularizer,
         )
         self.bias = _biases(self, self.units)
 

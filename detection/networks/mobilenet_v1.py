@@ -1,4 +1,5 @@
-"""MobileNet v1 (Howard et al. 2017, Table 1): a strided convolution, then thirteen pairs of depthwise and pointwise convolution.
+"""MobileNet v1 (Howard et al. 2017, Table 1): a strided convolution, then thirteen pairs of depthwise and pointwise
+convolution.
 
 Block names are tf-slim's: `Conv2d_0`, `Conv2d_<n>_depthwise`, `Conv2d_<n>_pointwise`, n = 1 ... 13.
 """
@@ -38,7 +39,9 @@ def training_defaults() -> Hyperparams:
     )
 
 
-def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", output_stride: int = 32) -> tuple[keras.layers.Layer, ...]:
+def blocks(
+    hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", output_stride: int = 32
+) -> tuple[keras.layers.Layer, ...]:
     """The 27 layers up to and including `Conv2d_13_pointwise`.
 
     Args:
@@ -47,18 +50,30 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", ou
         padding: SAME or EXPLICIT, of the 3x3 convolutions.
         output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
     """
-    layers: list[keras.layers.Layer] = [Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=STEM_STRIDE, padding=padding)]
+    layers: list[keras.layers.Layer] = [
+        Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=STEM_STRIDE, padding=padding)
+    ]
     _, *plan = strides_and_rates([STEM_STRIDE, *(stride for stride, _ in PAIRS)], output_stride)
     for number, ((stride, rate), (_, filters)) in enumerate(zip(plan, PAIRS, strict=True), start=1):
-        layers.append(DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, rate=rate, padding=padding))
+        layers.append(
+            DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, rate=rate, padding=padding)
+        )
         layers.append(Conv(f"Conv2d_{number}_pointwise", depth(filters), 1, hyperparams))
     return tuple(layers)
 
 
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
     hyperparams = training_defaults()
-    head = (SpatialMean(), Dropout("Dropout_1b", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyperparams.linear()))
+    head = (
+        SpatialMean(),
+        Dropout("Dropout_1b", DROPOUT_KEEP),
+        Conv("Conv2d_1c_1x1", num_logits, 1, hyperparams.linear()),
+    )
     return Classifier(SCOPE, blocks(hyperparams, depth_rule(depth_multiplier, MIN_DEPTH)), (Chain("Logits", head),))
 
 
-CLASSIFIERS = {"mobilenet_v1": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True)}
+CLASSIFIERS = {
+    "mobilenet_v1": ClassifierSpec(
+        make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True
+    )
+}

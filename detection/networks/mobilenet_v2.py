@@ -1,9 +1,11 @@
-"""MobileNet v2 (Sandler et al. 2018, Table 2): a strided convolution, seventeen inverted residuals, a pointwise convolution.
+"""MobileNet v2 (Sandler et al. 2018, Table 2): a strided convolution, seventeen inverted residuals, a pointwise
+convolution.
 
     inverted residual:  y = project(depthwise(expand(x))), and + x where y has its shape
                         1x1 to six times the depth, 3x3 depthwise, 1x1 to a thin bottleneck without activation
 
-Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; in a residual `expand`, `depthwise` and
+Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; in a residual
+`expand`, `depthwise` and
 `project`.
 """
 
@@ -59,13 +61,22 @@ class InvertedResidual(keras.layers.Layer):
         name: of the block.
         inputs: channels of the input.
         filters: channels of the output.
-        inner: channels between, where the depthwise convolution runs; with as many as the input has there is no `expand`.
+        inner: channels between, where the depthwise convolution runs; with as many as the input has there is no
+            `expand`.
         hyperparams: of every convolution; `project` has no activation.
         stride, rate, padding: of the depthwise convolution.
     """
 
     def __init__(
-        self, name: str, inputs: int, filters: int, inner: int, hyperparams: Hyperparams, stride: int = 1, rate: int = 1, padding: str = "SAME"
+        self,
+        name: str,
+        inputs: int,
+        filters: int,
+        inner: int,
+        hyperparams: Hyperparams,
+        stride: int = 1,
+        rate: int = 1,
+        padding: str = "SAME",
     ) -> None:
         super().__init__(name=name, autocast=False)
         expand = (Conv("expand", inner, 1, hyperparams),) if inner > inputs else ()
@@ -77,7 +88,9 @@ class InvertedResidual(keras.layers.Layer):
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The convolutions build themselves when first called, inside this layer's scope."""
 
-    def call(self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def call(
+        self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()
+    ) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """As `Chain`: with `taps`, names of the block's convolutions, their outputs come too."""
         outputs: dict[str, tf.Tensor] = {}
         y = x
@@ -89,7 +102,11 @@ class InvertedResidual(keras.layers.Layer):
 
 
 def blocks(
-    hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", output_stride: int = 32, last_depth: float = LAST_DEPTH
+    hyperparams: Hyperparams,
+    depth: DepthRule,
+    padding: str = "SAME",
+    output_stride: int = 32,
+    last_depth: float = LAST_DEPTH,
 ) -> tuple[keras.layers.Layer, ...]:
     """The 19 blocks up to and including `Conv_1`.
 
@@ -114,9 +131,15 @@ def blocks(
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
     """A thinned classifier keeps `Conv_1` at its full depth (section 4 of the paper); a widened one does not."""
     hyperparams = training_defaults()
-    network = blocks(hyperparams, divisible_depth_rule(depth_multiplier), last_depth=LAST_DEPTH / min(depth_multiplier, 1.0))
+    network = blocks(
+        hyperparams, divisible_depth_rule(depth_multiplier), last_depth=LAST_DEPTH / min(depth_multiplier, 1.0)
+    )
     head = (SpatialMean(), Dropout("Dropout", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyperparams.linear()))
     return Classifier(SCOPE, network, (Chain("Logits", head),))
 
 
-CLASSIFIERS = {"mobilenet_v2": ClassifierSpec(make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True)}
+CLASSIFIERS = {
+    "mobilenet_v2": ClassifierSpec(
+        make=_classifier, scale=scaling.to_unit_range, image_size=224, num_logits=1001, background=True
+    )
+}

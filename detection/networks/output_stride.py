@@ -1,4 +1,5 @@
-"""Dense feature maps from strided networks (Chen et al. 2015, "DeepLab"; the survey, section 3.1): strides become rates."""
+"""Dense feature maps from strided networks (Chen et al. 2015, "DeepLab"; the survey, section 3.1): strides become
+rates."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ from collections.abc import Iterable
 
 
 def strides_and_rates(strides: Iterable[int], output_stride: int) -> tuple[tuple[int, int], ...]:
-    """(stride, rate) of every layer of a network whose layers have `strides`, so that its last map has the stride asked for.
+    """(stride, rate) of every layer of a network whose layers have `strides`, so that its last map has the stride asked
+    for.
 
-    Layers stride until the map has `output_stride`. From there on they keep its size, and a stride that is dropped multiplies the rates of the layers
+    Layers stride until the map has `output_stride`. From there on they keep its size, and a stride that is dropped
+    multiplies the rates of the layers
     behind it: every pixel that the strided network has is one of the dense map's, and equal.
 
     Raises:

@@ -1,13 +1,17 @@
-"""ResNet v1 of 50, 101 and 152 layers (He et al. 2015, Table 1), as tf-slim has it: a block's stride sits in its last unit.
+"""ResNet v1 of 50, 101 and 152 layers (He et al. 2015, Table 1), as tf-slim has it: a block's stride sits in its last
+unit.
 
     unit:  y = relu(shortcut(x) + conv3(conv2(conv1(x))))
 
 conv1 and conv3 are 1x1, conv2 is 3x3 and strides or dilates; conv3 and shortcut have no activation.
 
-Block names are tf-slim's: `conv1`, `pool1`, `block1` ... `block4`; below a block `unit_<n>/bottleneck_v1/{conv1, conv2, conv3, shortcut}`. Published
-checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that every strided map is a subsample of the dense one.
+Block names are tf-slim's: `conv1`, `pool1`, `block1` ... `block4`; below a block `unit_<n>/bottleneck_v1/{conv1, conv2,
+conv3, shortcut}`. Published
+checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that every strided map is a
+subsample of the dense one.
 
-Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later strides become rates of the
+Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later
+strides become rates of the
 convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the strided network computes.
 """
 
@@ -67,7 +71,8 @@ class Bottleneck(keras.layers.Layer):
     """The residual unit above. float32 [B, h, w, depth_in] -> float32 [B, ceil(h / stride), ceil(w / stride), depth].
 
     Args:
-        depth_in: channels of the input; where they are as many as the output's, the shortcut is the (subsampled) input itself.
+        depth_in: channels of the input; where they are as many as the output's, the shortcut is the (subsampled) input
+            itself.
         depth: channels of the output.
         base_depth: channels between the convolutions.
         stride: of the unit; a unit that strides does not dilate.
@@ -75,14 +80,18 @@ class Bottleneck(keras.layers.Layer):
         hyperparams: of every convolution; their activation follows conv1, conv2 and the sum.
     """
 
-    def __init__(self, depth_in: int, depth: int, base_depth: int, stride: int, rate: int, hyperparams: Hyperparams) -> None:
+    def __init__(
+        self, depth_in: int, depth: int, base_depth: int, stride: int, rate: int, hyperparams: Hyperparams
+    ) -> None:
         super().__init__(name="bottleneck_v1", autocast=False)
         linear = dataclasses.replace(hyperparams, activation=None)
         same = depth_in == depth
         self.shortcut = Subsample("shortcut", stride) if same else Conv("shortcut", depth, 1, linear, stride=stride)
         self.conv1 = Conv("conv1", base_depth, 1, hyperparams)
         # With stride 1 both paddings are the same numbers; SAME needs no op of its own.
-        self.conv2 = Conv("conv2", base_depth, 3, hyperparams, stride=stride, rate=rate, padding="SAME" if stride == 1 else "EXPLICIT")
+        self.conv2 = Conv(
+            "conv2", base_depth, 3, hyperparams, stride=stride, rate=rate, padding="SAME" if stride == 1 else "EXPLICIT"
+        )
         self.conv3 = Conv("conv3", depth, 1, linear)
         self.activation = hyperparams.activation
 
@@ -111,14 +120,17 @@ def blocks(
         depth: a table depth -> number of channels (`depth_rule`).
         units: of each block (`UNITS`).
         output_stride: of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
-        dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer `<block>_subsample` behind them
+        dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer
+            `<block>_subsample` behind them
             strides. The maps further on are the same numbers.
 
     Raises:
         ValueError: the network cannot have that output stride.
     """
     if output_stride not in (None, *OUTPUT_STRIDES):
-        raise ValueError(f"output stride {output_stride} is not one that ResNet v1 can have; use one of {OUTPUT_STRIDES}")
+        raise ValueError(
+            f"output stride {output_stride} is not one that ResNet v1 can have; use one of {OUTPUT_STRIDES}"
+        )
     layers = [Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"), MaxPool("pool1", 3, 2)]
     for number, (stride, rates) in enumerate(_strides_and_rates(units, output_stride), start=1):
         name = f"block{number}"
@@ -134,7 +146,8 @@ def last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...
 
 
 def _strides_and_rates(units: tuple[int, ...], output_stride: int | None) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """(stride of its last unit, rate of each unit) of every block: a stride that would lead beyond the output stride multiplies the later rates."""
+    """(stride of its last unit, rate of each unit) of every block: a stride that would lead beyond the output stride
+    multiplies the later rates."""
     reached, rate = STEM_STRIDE, 1
     for count, stride in zip(units, STRIDES, strict=True):
         if reached == output_stride:

@@ -1,11 +1,15 @@
-"""VGG16 (Simonyan and Zisserman 2015, Table 1, column D): five stages of 3x3 convolutions with a max pool of 2x2 behind each, then fc6, fc7, fc8.
+"""VGG16 (Simonyan and Zisserman 2015, Table 1, column D): five stages of 3x3 convolutions with a max pool of 2x2 behind
+each, then fc6, fc7, fc8.
 
-Block names are tf-slim's: `conv1` ... `conv5` (each a chain, `conv4/conv4_3`), `pool1` ... `pool5`, `fc6`, `dropout6`, `fc7`, `dropout7`. There is
+Block names are tf-slim's: `conv1` ... `conv5` (each a chain, `conv4/conv4_3`), `pool1` ... `pool5`, `fc6`, `dropout6`,
+`fc7`, `dropout7`. There is
 no batch norm. Three forms share the weights of the stages:
 
     classifier   pools leave an odd last row out, as tf-slim's do
-    two stages   pools keep it (Caffe's rounding, and that of every detector with VGG16): a map has ceil(H / stride) rows; fc6 and fc7 on crops
-    SSD          fc6 and fc7 as atrous convolutions over the map of stride 16, with a quarter of the channels; `decimate` makes their weights
+    two stages   pools keep it (Caffe's rounding, and that of every detector with VGG16): a map has ceil(H / stride)
+    rows; fc6 and fc7 on crops
+    SSD          fc6 and fc7 as atrous convolutions over the map of stride 16, with a quarter of the channels;
+    `decimate` makes their weights
 """
 
 from __future__ import annotations
@@ -38,7 +42,9 @@ def training_defaults() -> Hyperparams:
     return Hyperparams(initializer=keras.initializers.GlorotUniform(), regularizer=l2_penalty(0.0005))
 
 
-def blocks(hyperparams: Hyperparams, depth: DepthRule, last_pool: bool = False, pool_padding: str = "SAME") -> tuple[keras.layers.Layer, ...]:
+def blocks(
+    hyperparams: Hyperparams, depth: DepthRule, last_pool: bool = False, pool_padding: str = "SAME"
+) -> tuple[keras.layers.Layer, ...]:
     """`conv1`, `pool1`, ... `conv5` (stride 16), and `pool5` (stride 32) if asked for.
 
     Args:
@@ -60,9 +66,11 @@ def tail(hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) ->
 
 
 def atrous_tail(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`pool5` that keeps the map of stride 16, and `fc6` and `fc7` over it (Liu et al. 2016, section 3, after Chen et al. 2015: DeepLab).
+    """`pool5` that keeps the map of stride 16, and `fc6` and `fc7` over it (Liu et al. 2016, section 3, after Chen et
+    al. 2015: DeepLab).
 
-    Three taps, 6 cells of stride 16 apart, see what every third of fc6's seven taps saw on the map of stride 32. No dropout, as in that section.
+    Three taps, 6 cells of stride 16 apart, see what every third of fc6's seven taps saw on the map of stride 32. No
+    dropout, as in that section.
     """
     return (
         MaxPool("pool5", 3, 1),
@@ -78,19 +86,25 @@ def classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
     return Classifier(SCOPE, blocks(hyperparams, depth, last_pool=True, pool_padding="VALID"), head)
 
 
-CLASSIFIERS = {SCOPE: ClassifierSpec(classifier, scaling.subtract_vgg_means, image_size=224, num_logits=1000, background=False)}
+CLASSIFIERS = {
+    SCOPE: ClassifierSpec(classifier, scaling.subtract_vgg_means, image_size=224, num_logits=1000, background=False)
+}
 
 
 def can_decimate(name: str, source: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether `decimate` can make a variable of shape `target` from the checkpoint's array `name` of shape `source`: fc6 and fc7 of VGG16 only."""
+    """Whether `decimate` can make a variable of shape `target` from the checkpoint's array `name` of shape `source`:
+    fc6 and fc7 of VGG16 only."""
     return _decimation(name, tuple(source), tuple(target)) is not None
 
 
 def decimate(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights of the classifier's fc6 or fc7 -> those of the atrous form, by leaving out taps and channels (Liu et al. 2016, section 3).
+    """Weights of the classifier's fc6 or fc7 -> those of the atrous form, by leaving out taps and channels (Liu et al.
+    2016, section 3).
 
-    Of fc6's 7x7 taps every third stays, from the first to the last: 3x3. Of 4096 channels every fourth stays: 1024; so do the inputs of fc7 and the
-    biases. The steps follow from the two shapes, so that any depth multiplier works: `source // target` for channels, from the first one on.
+    Of fc6's 7x7 taps every third stays, from the first to the last: 3x3. Of 4096 channels every fourth stays: 1024; so
+    do the inputs of fc7 and the
+    biases. The steps follow from the two shapes, so that any depth multiplier works: `source // target` for channels,
+        from the first one on.
 
     Args:
         name: of the array in the checkpoint, `[.../]vgg_16/{fc6,fc7}/{weights,biases}`.

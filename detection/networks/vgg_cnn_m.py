@@ -1,4 +1,5 @@
-"""VGG_CNN_M_1024, the medium network (M) of the Fast R-CNN paper (Chatfield et al. 2014, Table 1, CNN-M with fc7 of 1024 channels).
+"""VGG_CNN_M_1024, the medium network (M) of the Fast R-CNN paper (Chatfield et al. 2014, Table 1, CNN-M with fc7 of
+1024 channels).
 
 Published weights are Caffe's; `caffenet.py` says how they are turned.
 """
@@ -34,21 +35,28 @@ training_defaults = alexnet.training_defaults
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `norm1`, `pool1`, `conv2`, `norm2`, `pool2`, `conv3`, `conv4`, `conv5` (stride 16, 512 channels) in the aligned form.
+    """`conv1`, `norm1`, `pool1`, `conv2`, `norm2`, `pool2`, `conv3`, `conv4`, `conv5` (stride 16, 512 channels) in the
+    aligned form.
 
-    Girshick's Fast R-CNN keeps the classifier's borders here, so that his cells are centred 17 pixels beyond the multiples of 16 and the last
+    Girshick's Fast R-CNN keeps the classifier's borders here, so that his cells are centred 17 pixels beyond the
+    multiples of 16 and the last
     ones are missing. The weights are the same; only what they see at the rim of the image differs.
     """
     return alexnet.blocks(DESIGN, hyperparams, depth)
 
 
 def tail(hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """`fc6` and `fc7` (1024 channels) with dropout: a crop of 6x6 cells becomes one cell, or (`whole_map`) a map keeps its size."""
+    """`fc6` and `fc7` (1024 channels) with dropout: a crop of 6x6 cells becomes one cell, or (`whole_map`) a map keeps
+    its size."""
     return alexnet.tail(DESIGN, hyperparams, depth, whole_map)
 
 
 CLASSIFIERS = {
     SCOPE: ClassifierSpec(
-        functools.partial(alexnet.classifier, DESIGN), scaling.subtract_vgg_means, image_size=224, num_logits=1000, background=False
+        functools.partial(alexnet.classifier, DESIGN),
+        scaling.subtract_vgg_means,
+        image_size=224,
+        num_logits=1000,
+        background=False,
     )
 }

@@ -1,9 +1,12 @@
 """Anchors: the same few box shapes at every cell of a grid laid over the image, in pixels, not clipped to it.
 
-A grid of h x w cells with stride (sy, sx) and offset (oy, ox) has the centres (i sy + oy, j sx + ox). A shape of scale s and aspect
-ratio r (width over height) on a base of bh x bw pixels is bh s / √r high and bw s √r wide. Order: map, row, column, shape.
+A grid of h x w cells with stride (sy, sx) and offset (oy, ox) has the centres (i sy + oy, j sx + ox). A shape of scale
+s and aspect
+ratio r (width over height) on a base of bh x bw pixels is bh s / √r high and bw s √r wide. Order: map, row, column,
+shape.
 
-Feature and image shapes may be Python ints or scalar integer tensors; where all are known, a graph holds the result as one constant.
+Feature and image shapes may be Python ints or scalar integer tensors; where all are known, a graph holds the result as
+one constant.
 """
 
 from __future__ import annotations
@@ -20,8 +23,11 @@ BoxShape = tuple[float, float]  # scale, aspect ratio
 
 
 def tile(feature_shape: Shape, shapes: Sequence[BoxShape], base: Shape, stride: Shape, offset: Shape) -> tf.Tensor:
-    """Boxes [h * w * S, 4] of S (scale, aspect ratio) shapes at each cell. base, stride and offset are (y, x) in pixels, numbers or tensors."""
-    unit_halves = tf.constant([[scale / math.sqrt(ratio) / 2.0, scale * math.sqrt(ratio) / 2.0] for scale, ratio in shapes])
+    """Boxes [h * w * S, 4] of S (scale, aspect ratio) shapes at each cell. base, stride and offset are (y, x) in
+    pixels, numbers or tensors."""
+    unit_halves = tf.constant(
+        [[scale / math.sqrt(ratio) / 2.0, scale * math.sqrt(ratio) / 2.0] for scale, ratio in shapes]
+    )
     halves = unit_halves * _pair(base)
     cells = tf.stack(tf.meshgrid(*[tf.range(size) for size in feature_shape], indexing="ij"), axis=-1)
     centres = tf.cast(cells, tf.float32) * _pair(stride) + _pair(offset)
@@ -33,7 +39,9 @@ def _pair(pair: Shape) -> tf.Tensor:
     return tf.stack([tf.cast(value, tf.float32) for value in pair])
 
 
-def _folded(compute: Callable[[list[Shape], Shape], tf.Tensor], feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
+def _folded(
+    compute: Callable[[list[Shape], Shape], tf.Tensor], feature_shapes: Sequence[Shape], image_shape: Shape
+) -> tf.Tensor:
     """compute(feature_shapes, image_shape), evaluated now and held as a constant where every size is known."""
     known_maps = [tuple(tf.get_static_value(size) for size in shape) for shape in feature_shapes]
     known_image = tuple(tf.get_static_value(size) for size in image_shape)
@@ -75,9 +83,11 @@ class SsdAnchors:
         reduce_boxes_in_lowest_layer: bool = True,
         **settings: object,
     ) -> SsdAnchors:
-        """Shapes by the rule: map i has every ratio at scale s_i and one box of scale √(s_i s_(i+1)); the scale after the last is 1.
+        """Shapes by the rule: map i has every ratio at scale s_i and one box of scale √(s_i s_(i+1)); the scale after
+        the last is 1.
 
-        `scales` replaces the even spacing. The first map may get three boxes only. A ratio of 0 leaves the interpolated box out.
+        `scales` replaces the even spacing. The first map may get three boxes only. A ratio of 0 leaves the interpolated
+        box out.
         """
         steps = max(num_layers - 1, 1)
         spaced = [min_scale + (max_scale - min_scale) * i / steps for i in range(num_layers)]
@@ -109,7 +119,11 @@ class SsdAnchors:
         base = (self.base_height * side, self.base_width * side)
         grids = []
         for layer, (rows, columns) in enumerate(feature_shapes):
-            stride = self.strides[layer] if self.strides else (height / tf.cast(rows, tf.float32), width / tf.cast(columns, tf.float32))
+            stride = (
+                self.strides[layer]
+                if self.strides
+                else (height / tf.cast(rows, tf.float32), width / tf.cast(columns, tf.float32))
+            )
             offset = self.offsets[layer] if self.offsets else (0.5 * stride[0], 0.5 * stride[1])
             grids.append(tile((rows, columns), self.shapes[layer], base, stride, offset))
         return tf.concat(grids, axis=0)
@@ -141,7 +155,8 @@ class GridAnchors:
 
 @dataclass(frozen=True)
 class MultiscaleAnchors:
-    """Anchors of a feature pyramid: level l has stride 2^l, base 2^l x anchor_scale and octave scales 2^(k / scales_per_octave).
+    """Anchors of a feature pyramid: level l has stride 2^l, base 2^l x anchor_scale and octave scales 2^(k /
+    scales_per_octave).
 
     The offset is half a stride along a side that the stride divides, otherwise 0.
     """
@@ -162,7 +177,11 @@ class MultiscaleAnchors:
         return _folded(self._tile_all, feature_shapes, image_shape)
 
     def _tile_all(self, feature_shapes: list[Shape], image_shape: Shape) -> tf.Tensor:
-        shapes = [(2.0 ** (k / self.scales_per_octave), ratio) for ratio in self.aspect_ratios for k in range(self.scales_per_octave)]
+        shapes = [
+            (2.0 ** (k / self.scales_per_octave), ratio)
+            for ratio in self.aspect_ratios
+            for k in range(self.scales_per_octave)
+        ]
         grids = []
         for level, feature_shape in enumerate(feature_shapes, self.min_level):
             stride, base = 2**level, 2**level * self.anchor_scale

@@ -4,7 +4,8 @@ With centre (y, x), height h, width w of a box and (ya, xa, ha, wa) of its ancho
 
     ty = sy (y - ya) / ha    tx = sx (x - xa) / wa    th = sh ln(h / ha)    tw = sw ln(w / wa)
 
-Sizes are enlarged by 1e-8 when encoding, so that an empty box gives a finite code. When decoding, ln(h / ha) is capped far above
+Sizes are enlarged by 1e-8 when encoding, so that an empty box gives a finite code. When decoding, ln(h / ha) is capped
+far above
 anything a detector means (a box 5e8 times its anchor), so that a wild code gives a finite box and a finite gradient.
 """
 
@@ -30,7 +31,8 @@ def _corners(y: tf.Tensor, x: tf.Tensor, height: tf.Tensor, width: tf.Tensor) ->
     corners = [y - height / 2.0, x - width / 2.0, y + height / 2.0, x + width / 2.0]
     if y.shape.rank < 3:
         return tf.stack(corners, axis=-1)
-    # Boxes of every class are tens of thousands: to transpose four rows takes CPUs half the time of interleaving them number by number.
+    # Boxes of every class are tens of thousands: to transpose four rows takes CPUs half the time of interleaving them
+    # number by number.
     rows = tf.reshape(tf.stack(corners), [4, -1])
     return tf.reshape(tf.transpose(rows), tf.concat([tf.shape(y), [4]], 0))
 

@@ -1,10 +1,13 @@
-"""Boxes `[ymin, xmin, ymax, xmax]`: areas, pairwise similarities, clipping, and the two conversions to and from normalised form.
+"""Boxes `[ymin, xmin, ymax, xmax]`: areas, pairwise similarities, clipping, and the two conversions to and from
+normalised form.
 
     intersection = max(0, min(ymax) - max(ymin)) * max(0, min(xmax) - max(xmin))
     iou = intersection / (area1 + area2 - intersection)        ioa = intersection / area2
 
-Pairwise functions take boxes1 [..., M, 4] and boxes2 [..., A, 4], whose leading dimensions broadcast, and give [..., M, A].
-A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based ones.
+Pairwise functions take boxes1 [..., M, 4] and boxes2 [..., A, 4], whose leading dimensions broadcast, and give [..., M,
+A].
+A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based
+ones.
 """
 
 from __future__ import annotations
@@ -82,7 +85,8 @@ def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
 
 
 def to_pixels(boxes: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
-    """Boxes [B, N, 4] normalised to the true images -> pixels; true_shapes int32 [B, 2] are heights and widths before padding."""
+    """Boxes [B, N, 4] normalised to the true images -> pixels; true_shapes int32 [B, 2] are heights and widths before
+    padding."""
     return boxes * _extent(true_shapes, boxes.dtype)
 
 

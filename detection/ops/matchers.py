@@ -1,8 +1,11 @@
 """Matchers: which groundtruth row each anchor (column) belongs to. Batched over leading dimensions.
 
-`matcher(similarity float32 [..., M, A], valid_rows bool [..., M]) -> int32 [..., A]`: a row number, UNMATCHED (-1: background) or
-IGNORED (-2: neither). A row of similarity -inf is padding and can never be matched; a column that has only such rows is unmatched.
-Rows that are not valid (groundtruth to be ignored) may still take the anchors that overlap them most, but have no right to one.
+`matcher(similarity float32 [..., M, A], valid_rows bool [..., M]) -> int32 [..., A]`: a row number, UNMATCHED (-1:
+background) or
+IGNORED (-2: neither). A row of similarity -inf is padding and can never be matched; a column that has only such rows is
+unmatched.
+Rows that are not valid (groundtruth to be ignored) may still take the anchors that overlap them most, but have no right
+to one.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ IGNORED = -2
 class ArgMaxMatcher:
     """Each column takes its most similar row, if similar enough.
 
-    similarity >= matched_threshold: the row; < unmatched_threshold: unmatched; between: ignored. With negatives_lower_than_unmatched
-    False, below is ignored and between is unmatched. Thresholds of None: always the row. With force_match_for_each_row, every valid
+    similarity >= matched_threshold: the row; < unmatched_threshold: unmatched; between: ignored. With
+    negatives_lower_than_unmatched
+    False, below is ignored and between is unmatched. Thresholds of None: always the row. With force_match_for_each_row,
+        every valid
     row also gets the column most similar to it, the first row winning where two want the same one.
     """
 
@@ -57,7 +62,8 @@ class ArgMaxMatcher:
 
 @dataclass(frozen=True)
 class BipartiteMatcher:
-    """Greedy one-to-one matching: again and again the most similar pair of a free valid row and a free column, until every valid
+    """Greedy one-to-one matching: again and again the most similar pair of a free valid row and a free column, until
+    every valid
     row has a column. All other columns are unmatched."""
 
     def __call__(self, similarity: tf.Tensor, valid_rows: tf.Tensor) -> tf.Tensor:
@@ -77,8 +83,13 @@ class BipartiteMatcher:
             row, column = best // num_columns, best % num_columns
             matches = tf.where(found & (column_numbers == column), row, matches)
             used = (row_numbers == row)[:, :, tf.newaxis] | (column_numbers == column)[:, tf.newaxis, :]
-            # A loop keeps the shapes it begins with; inference alone knows less after a round than before, e.g. of a batch of one.
-            return step + 1, tf.ensure_shape(tf.where(used, taken, free), shape_of_free), tf.ensure_shape(matches, shape_of_matches)
+            # A loop keeps the shapes it begins with; inference alone knows less after a round than before, e.g. of a
+            # batch of one.
+            return (
+                step + 1,
+                tf.ensure_shape(tf.where(used, taken, free), shape_of_free),
+                tf.ensure_shape(matches, shape_of_matches),
+            )
 
         most = tf.reduce_max(tf.reduce_sum(tf.cast(valid_rows, tf.int32), axis=-1))
         matches = tf.fill([tf.shape(free)[0], num_columns], UNMATCHED)

@@ -1,12 +1,19 @@
-"""Online hard example mining (Shrivastava et al. 2016; SSD, section 2.2): only the anchors that lose most enter the loss.
+"""Online hard example mining (Shrivastava et al. 2016; SSD, section 2.2): only the anchors that lose most enter the
+loss.
 
-Per image: rank the anchors by loss; suppress, in that order, boxes that overlap a kept one; keep at most num_hard_examples; then keep
-all remaining positives, the first n = max(min_negatives, int(ratio * positives)) remaining negatives, and what ranks before negative
-n + 1 without being either: ignored anchors, which are no negatives and so use up none of the n (the rule of the TF Object Detection API).
+Per image: rank the anchors by loss; suppress, in that order, boxes that overlap a kept one; keep at most
+    num_hard_examples; then keep
+all remaining positives, the first n = max(min_negatives, int(ratio * positives)) remaining negatives, and what ranks
+before negative
+n + 1 without being either: ignored anchors, which are no negatives and so use up none of the n (the rule of the TF
+Object Detection API).
 
-Full suppression compares every pair of boxes, 0.1 s for 24 images of 1917 anchors. But what survives among the first L ranks does not
-depend on the others. So it first runs on the ranks down to the last positive and to somewhat more negatives than the ratio can
-admit. That is the exact answer unless so many negatives were suppressed that the ratio rule runs out of them; then it is run in full.
+Full suppression compares every pair of boxes, 0.1 s for 24 images of 1917 anchors. But what survives among the first L
+ranks does not
+depend on the others. So it first runs on the ranks down to the last positive and to somewhat more negatives than the
+ratio can
+admit. That is the exact answer unless so many negatives were suppressed that the ratio rule runs out of them; then it
+is run in full.
 """
 
 from __future__ import annotations
@@ -22,7 +29,8 @@ from detection.ops.matchers import UNMATCHED
 
 @dataclass(frozen=True)
 class HardExampleMiner:
-    """num_hard_examples 0: no cap. max_negatives_per_positive 0: no ratio rule, every survivor stays. The two weights only rank."""
+    """num_hard_examples 0: no cap. max_negatives_per_positive 0: no ratio rule, every survivor stays. The two weights
+    only rank."""
 
     num_hard_examples: int = 64
     iou_threshold: float = 0.7
@@ -32,7 +40,9 @@ class HardExampleMiner:
     classification_weight: float = 1.0
     localization_weight: float = 1.0
 
-    def __call__(self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums of both losses over the kept anchors of all images, scalars; the gradient reaches kept losses only.
 
         Args:
@@ -44,7 +54,9 @@ class HardExampleMiner:
         kept = self.select(loc_losses, cls_losses, decoded_boxes, matches)
         return tf.reduce_sum(tf.where(kept, loc_losses, 0.0)), tf.reduce_sum(tf.where(kept, cls_losses, 0.0))
 
-    def select(self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor) -> tf.Tensor:
+    def select(
+        self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor
+    ) -> tf.Tensor:
         """bool [B, A], the anchors that are kept; arguments as in __call__."""
         losses = self._ranking_losses(tf.stop_gradient(loc_losses), tf.stop_gradient(cls_losses))
         order = suppression.order_by(losses)
@@ -88,12 +100,18 @@ class HardExampleMiner:
         enough = (depths == size) | (_count(kept & negative) > self._max_negatives(kept & positive))
         if self.num_hard_examples:
             enough |= _count(kept) >= self.num_hard_examples
-        kept = tf.cond(tf.reduce_all(enough), lambda: kept, lambda: self._survivors(boxes, tf.fill(tf.shape(depths), size)))
-        before_refused = tf.cumsum(tf.cast(kept & negative, tf.int32), axis=-1) <= self._max_negatives(kept & positive)[:, tf.newaxis]
+        kept = tf.cond(
+            tf.reduce_all(enough), lambda: kept, lambda: self._survivors(boxes, tf.fill(tf.shape(depths), size))
+        )
+        before_refused = (
+            tf.cumsum(tf.cast(kept & negative, tf.int32), axis=-1)
+            <= self._max_negatives(kept & positive)[:, tf.newaxis]
+        )
         return kept & (positive | before_refused)
 
     def _sufficient_depths(self, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
-        """int32 [B], ranks that hold all positives and, most likely, as many surviving negatives as may be kept; may exceed A."""
+        """int32 [B], ranks that hold all positives and, most likely, as many surviving negatives as may be kept; may
+        exceed A."""
         wanted = self._max_negatives(positive)
         wanted += wanted // 8 + 8
         last_positive = tf.reduce_max(tf.where(positive, tf.range(1, tf.shape(positive)[1] + 1), 0), axis=-1)

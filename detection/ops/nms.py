@@ -1,16 +1,22 @@
 """Per-class greedy non-maximum suppression, batched.
 
-    1. per class: boxes scoring above score_threshold, by descending score, each suppressing later ones with IoU > iou_threshold;
+    1. per class: boxes scoring above score_threshold, by descending score, each suppressing later ones with IoU >
+       iou_threshold;
        at most max_detections_per_class survive;
     2. all survivors: clipped to the image's window, empty ones dropped, the max_total_detections best kept.
 
 Suppression looks at unclipped boxes: clipping first would change about half of an SSD's detections.
 
-Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since only higher
-scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t above which lie a few pairs for
-each detection wanted; if an image had too few survivors for the result to be complete, at one of many more; and only then at score_threshold.
-Likewise it asks for somewhat more rows than are wanted, since empty ones go, and for all rows only if those did not suffice.
-Of very many pairs, the boxes that do not exceed t in any class are left out before: to read all scores once is faster than to suppress among them.
+Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since
+only higher
+scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t above which
+lie a few pairs for
+each detection wanted; if an image had too few survivors for the result to be complete, at one of many more; and only
+then at score_threshold.
+Likewise it asks for somewhat more rows than are wanted, since empty ones go, and for all rows only if those did not
+suffice.
+Of very many pairs, the boxes that do not exceed t in any class are left out before: to read all scores once is faster
+    than to suppress among them.
 """
 
 from __future__ import annotations
@@ -28,7 +34,9 @@ from detection.ops import nms_rows, suppression
 _FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
 _SAMPLE = 2048  # scores that say how high the best lie
 _FIRST_LOOK, _SECOND_LOOK = 8, 64  # pairs for each row that is wanted: most are suppressed
-_MANY_PAIRS = 2**19  # so many that those of hopeless boxes are left out first: suppression reads the scores of one class after the other
+_MANY_PAIRS = (
+    2**19
+)  # so many that those of hopeless boxes are left out first: suppression reads the scores of one class after the other
 
 
 class Kept(NamedTuple):
@@ -42,7 +50,8 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class MulticlassNms:
-    """The settings, and the run. With class_agnostic each box has one class, its best, and boxes of all classes suppress each other."""
+    """The settings, and the run. With class_agnostic each box has one class, its best, and boxes of all classes
+    suppress each other."""
 
     score_threshold: float = 0.0
     iou_threshold: float = 0.6
@@ -55,7 +64,8 @@ class MulticlassNms:
 
         Args:
             boxes: float32 [B, R, 4], pixels, or class-specific [B, R, K, 4].
-            scores: float32 [B, R, K], without background; rows at or below score_threshold are never detected (padding: 0).
+            scores: float32 [B, R, K], without background; rows at or below score_threshold are never detected (padding:
+                0).
             windows: float32 [B, 4], pixels, the true images.
         """
         return self._run(boxes, scores, windows)[0]
@@ -81,11 +91,15 @@ class MulticlassNms:
                 *chosen, self.max_detections_per_class, rows, self.iou_threshold, threshold, clip_boxes=False
             )
             classes = tf.cast(found.nmsed_classes, tf.int32)
-            kept, unclipped = self._finish(found.nmsed_boxes, found.nmsed_scores, classes, found.valid_detections, windows)
+            kept, unclipped = self._finish(
+                found.nmsed_boxes, found.nmsed_scores, classes, found.valid_detections, windows
+            )
             nothing_left = (threshold <= self.score_threshold) & (found.valid_detections < rows)
             return kept, unclipped, tf.reduce_all((kept.counts == wanted) | nothing_left)
 
-        def first_complete(looks: list[tuple[Callable[[], tf.Tensor | float], int | tf.Tensor, bool]]) -> tuple[Kept, tf.Tensor]:
+        def first_complete(
+            looks: list[tuple[Callable[[], tf.Tensor | float], int | tf.Tensor, bool]],
+        ) -> tuple[Kept, tf.Tensor]:
             (threshold, rows, choose), *others = looks
             *found, complete = run(threshold(), rows, choose)
             return tf.cond(complete, lambda: tuple(found), lambda: first_complete(others)) if others else tuple(found)
@@ -103,7 +117,8 @@ class MulticlassNms:
     def _promising(self, scores: tf.Tensor, wanted: int) -> tf.Tensor:
         """A threshold, scalar, that in every image about `wanted` scores exceed; at least score_threshold.
 
-        Of a sample, since ordering all scores would take longer than suppression. A little less than the score found: what ties there counts too,
+        Of a sample, since ordering all scores would take longer than suppression. A little less than the score found:
+            what ties there counts too,
         which is everything where a detector knows nothing yet.
         """
         pairs = tf.reshape(scores, [tf.shape(scores)[0], -1])
@@ -127,9 +142,13 @@ class MulticlassNms:
         size = tf.shape(boxes)[1]
         counts = tf.reduce_sum(tf.cast(positions < size, tf.int32), axis=-1)
         positions = tf.minimum(positions, size - 1)
-        return self._finish(*(tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes)), counts, windows)
+        return self._finish(
+            *(tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes)), counts, windows
+        )
 
-    def _finish(self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
+    def _finish(
+        self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor
+    ) -> tuple[Kept, tf.Tensor]:
         """Step 2 for survivors [B, S, ...] by descending score, of which the first counts [B] are real."""
         clipped = box_ops.clip(boxes, windows)
         ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
@@ -139,13 +158,17 @@ class MulticlassNms:
         rows = tf.math.top_k(tf.where(real, scores, -float("inf")), wanted).indices
         counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), self.max_total_detections)
         valid = tf.range(wanted) < counts[:, tf.newaxis]
-        clipped, boxes, scores, classes = (self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes))
+        clipped, boxes, scores, classes = (
+            self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes)
+        )
         return Kept(clipped, scores, classes, counts), boxes
 
     def _pick(self, values: tf.Tensor, rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """values [B, S, ...] at rows [B, at most D], zero where not valid and in the padding up to D."""
         picked = tf.gather(values, rows, batch_dims=1)
-        picked = tf.where(valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype))
+        picked = tf.where(
+            valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype)
+        )
         if picked.shape[1] == self.max_total_detections:
             return picked
         padding = [[0, 0], [0, self.max_total_detections - tf.shape(picked)[1]]] + [[0, 0]] * (picked.shape.rank - 2)
@@ -153,14 +176,16 @@ class MulticlassNms:
 
 
 def _exceeding(boxes: tf.Tensor, scores: tf.Tensor, threshold: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Those rows of boxes [B, R, Q, 4] and scores [B, R, K] that exceed the threshold in any class, in order; padding never does."""
+    """Those rows of boxes [B, R, Q, 4] and scores [B, R, K] that exceed the threshold in any class, in order; padding
+    never does."""
     rows, real = nms_rows.numbers_of(tf.reduce_max(scores, axis=-1) > threshold)
     chosen = tf.where(real[..., tf.newaxis], tf.gather(scores, rows, batch_dims=1), threshold)
     return tf.gather(boxes, rows, batch_dims=1), chosen
 
 
 def _stride(count: int | tf.Tensor) -> int | tf.Tensor:
-    """Distance of the sampled of so many pairs; where that is known, without a factor in common with them, lest one class or anchor alone be seen."""
+    """Distance of the sampled of so many pairs; where that is known, without a factor in common with them, lest one
+    class or anchor alone be seen."""
     stride = count // _SAMPLE
     if isinstance(stride, tf.Tensor):
         return tf.maximum(stride, 1)

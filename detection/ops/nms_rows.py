@@ -1,6 +1,7 @@
 """Which rows suppression's survivors came from: TensorFlow's combined op returns boxes and scores, not their numbers.
 
-A detection's row scores, in its best class, no less than the worst detection of its image: the few rows that do are all that have to be looked at.
+A detection's row scores, in its best class, no less than the worst detection of its image: the few rows that do are all
+that have to be looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Protocol
 import tensorflow as tf
 
 _LOOKED_AT = 8  # rows for each detection: where there are no more, all are looked at
-_AT_MOST = 64  # rows for each detection: where very many tie, as before anything is learnt, keys of all would fill the memory
+_AT_MOST = (
+    64  # rows for each detection: where very many tie, as before anything is learnt, keys of all would fill the memory
+)
 _ODD = 0x3C6EF35F  # spreads the bits of scores before those of coordinates are added
 _PAIRS = 2**18  # of row and detection, compared at a time when looking at keys did not find it
 
@@ -44,14 +47,17 @@ def rows_of(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.
 
 
 def numbers_of(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where each image has what is chosen, bool [B, R]: ascending numbers int32 [B, M], padded with 0, and which are none, bool [B, M].
+    """Where each image has what is chosen, bool [B, R]: ascending numbers int32 [B, M], padded with 0, and which are
+    none, bool [B, M].
 
     M is that of the image with most, at least 1.
     """
     counts = tf.math.count_nonzero(chosen, axis=-1, dtype=tf.int32)
     most = tf.minimum(tf.maximum(tf.reduce_max(counts), 1), tf.shape(chosen)[1])
     numbers = tf.cast(tf.where(chosen)[:, 1], tf.int32)
-    rows = tf.RaggedTensor.from_row_lengths(numbers, counts, validate=False).to_tensor(shape=tf.stack([tf.shape(chosen)[0], most]))
+    rows = tf.RaggedTensor.from_row_lengths(numbers, counts, validate=False).to_tensor(
+        shape=tf.stack([tf.shape(chosen)[0], most])
+    )
     rows.set_shape([chosen.shape[0], None])
     return rows, tf.range(most) < counts[:, tf.newaxis]
 
@@ -76,7 +82,9 @@ def _with_key(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: t
     """int32 [B, D], the first row that has the key of each detection, 0 where there is none."""
     if boxes.shape.rank == 3:
         same = tf.equal(_corner_bits(boxes)[:, tf.newaxis, :], _corner_bits(unclipped)[:, :, tf.newaxis])
-    else:  # two rows of a class hardly ever share it, be their scores the same; to compare boxes would be four times as many numbers
+    # two rows of a class hardly ever share it, be their scores the same; to compare boxes would be four times as many
+    # numbers
+    else:
         keys = tf.transpose(_mixed(scores, boxes[..., 0]), [0, 2, 1])
         sought = _mixed(kept.scores, unclipped[..., 0])
         same = tf.equal(tf.gather(keys, kept.classes, axis=1, batch_dims=1), sought[:, :, tf.newaxis])  # [B, D, R]
@@ -89,7 +97,9 @@ def _is_right(rows: tf.Tensor, kept: Survivors, unclipped: tf.Tensor, boxes: tf.
     """bool [B, D], whether rows [B, D] have the boxes and scores of the detections."""
     there = tf.stack([rows, kept.classes], axis=-1)
     own = tf.gather(boxes, rows, batch_dims=1) if boxes.shape.rank == 3 else tf.gather_nd(boxes, there, batch_dims=1)
-    return tf.equal(tf.gather_nd(scores, there, batch_dims=1), kept.scores) & tf.reduce_all(tf.equal(own, unclipped), axis=-1)
+    return tf.equal(tf.gather_nd(scores, there, batch_dims=1), kept.scores) & tf.reduce_all(
+        tf.equal(own, unclipped), axis=-1
+    )
 
 
 def _mixed(scores: tf.Tensor, ymin: tf.Tensor) -> tf.Tensor:
@@ -111,13 +121,18 @@ def _among_all(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: 
         places, right = _first(kept, unclipped, boxes[:, start : start + share], scores[:, start : start + share])
         return start + share, tf.where(right, tf.minimum(found, start + places), found)
 
-    _, found = tf.while_loop(lambda start, _: start < rows, look, (0, tf.fill(tf.shape(kept.scores), rows)), parallel_iterations=1)
+    _, found = tf.while_loop(
+        lambda start, _: start < rows, look, (0, tf.fill(tf.shape(kept.scores), rows)), parallel_iterations=1
+    )
     return tf.where(found < rows, found, 0)
 
 
 def _first(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The first of the rows that has both box and score of each detection, int32 [B, D], and whether there is one, bool [B, D]."""
+    """The first of the rows that has both box and score of each detection, int32 [B, D], and whether there is one, bool
+    [B, D]."""
     same = tf.equal(tf.gather(scores, kept.classes, axis=2, batch_dims=1), kept.scores[:, tf.newaxis, :])  # [B, R, D]
-    candidates = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else tf.gather(boxes, kept.classes, axis=2, batch_dims=1)
+    candidates = (
+        boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else tf.gather(boxes, kept.classes, axis=2, batch_dims=1)
+    )
     same &= tf.reduce_all(tf.equal(candidates, unclipped[:, tf.newaxis, :, :]), axis=-1)
     return tf.argmax(tf.cast(same, tf.uint8), axis=1, output_type=tf.int32), tf.reduce_any(same, axis=1)

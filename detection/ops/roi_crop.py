@@ -1,10 +1,15 @@
-"""Bilinear crops of boxes, with or without max pooling behind them: what Faster R-CNN gives to its second stage (survey, section 2.2.2).
+"""Bilinear crops of boxes, with or without max pooling behind them: what Faster R-CNN gives to its second stage
+(survey, section 2.2.2).
 
-    sample i of n along an axis lies at  lo + i (hi - lo) / (n - 1),   lo, hi = edge of the box / side of the image * (side of the map - 1)
+    sample i of n along an axis lies at  lo + i (hi - lo) / (n - 1),   lo, hi = edge of the box / side of the image *
+    (side of the map - 1)
 
-so the first and the last sample lie on the edges of the box, and the corners of the image on the centres of the map's corner cells. A single
-sample lies in the middle. A sample outside the map gives 0. That includes the last sample of a box that touches the bottom or the right border of
-the image: whether rounding puts it on the last cell or just beyond, where it gives 0, depends on the last bits of the box, here as in the reference.
+so the first and the last sample lie on the edges of the box, and the corners of the image on the centres of the map's
+corner cells. A single
+sample lies in the middle. A sample outside the map gives 0. That includes the last sample of a box that touches the
+bottom or the right border of
+the image: whether rounding puts it on the last cell or just beyond, where it gives 0, depends on the last bits of the
+    box, here as in the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +25,8 @@ ImageShape = tuple[int | tf.Tensor, int | tf.Tensor]
 
 
 def crop(features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, size: tuple[int, int]) -> tf.Tensor:
-    """Crops of `size` cells, float32 [B * P, *size, c], image by image; the gradient flows to the features, not to the boxes.
+    """Crops of `size` cells, float32 [B * P, *size, c], image by image; the gradient flows to the features, not to the
+    boxes.
 
     Args:
         features: float32 [B, h, w, c].
@@ -38,7 +44,8 @@ def crop(features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, size: t
 
 
 def _normalised(boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-    """Boxes over the padded input. In float64: a division by a constant becomes a multiplication in a graph, and in float32 that can miss 1."""
+    """Boxes over the padded input. In float64: a division by a constant becomes a multiplication in a graph, and in
+    float32 that can miss 1."""
     height, width = (tf.cast(side, tf.float64) for side in image_shape)
     return tf.cast(tf.cast(boxes, tf.float64) / tf.stack([height, width, height, width]), tf.float32)
 
@@ -47,7 +54,8 @@ def _normalised(boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
 class CropAndResize:
     """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none).
 
-    Where the regions of a batch are known to be more than `chunk`, so many are cropped at a time, and the gradient crops them again, since to keep
+    Where the regions of a batch are known to be more than `chunk`, so many are cropped at a time, and the gradient
+    crops them again, since to keep
     all crops takes 1.8 GiB for 2000 regions of 512 channels.
     """
 
@@ -58,7 +66,9 @@ class CropAndResize:
 
     def __post_init__(self) -> None:
         if not 1 <= self.pool_size <= self.crop_size or self.pool_stride < 1 or self.chunk < 1:
-            raise ValueError(f"{self}: pool_size must lie between 1 and crop_size, and pool_stride and chunk must be at least 1")
+            raise ValueError(
+                f"{self}: pool_size must lie between 1 and crop_size, and pool_stride and chunk must be at least 1"
+            )
 
     def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
         """float32 [B * P, s, s, c] with s = (crop_size - pool_size) // pool_stride + 1; arguments as of `crop`."""
@@ -74,7 +84,9 @@ class CropAndResize:
             def some(part: tf.Tensor) -> tuple[tf.Tensor]:
                 return (tf.reshape(self._pooled(maps, part, image_shape), [batch, part.shape[1], *sides]),)
 
-            return in_chunks(some, boxes, (sides,), share)[0], lambda upstream: self._gradient(maps, boxes, image_shape, upstream, share)
+            return in_chunks(some, boxes, (sides,), share)[0], lambda upstream: self._gradient(
+                maps, boxes, image_shape, upstream, share
+            )
 
         return tf.reshape(pool(features), [batch * count, *sides])
 
@@ -84,13 +96,19 @@ class CropAndResize:
             return crops
         return tf.nn.max_pool2d(crops, self.pool_size, self.pool_stride, "VALID")
 
-    def _gradient(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, upstream: tf.Tensor, share: int) -> tf.Tensor:
+    def _gradient(
+        self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, upstream: tf.Tensor, share: int
+    ) -> tf.Tensor:
         """float32 [B, h, w, c] for upstream float32 [B, P, s, s, c]."""
 
         def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(maps)
                 pooled = self._pooled(maps, boxes[:, start : start + share], image_shape)
-            return start + share, total + tape.gradient(pooled, maps, tf.reshape(upstream[:, start : start + share], tf.shape(pooled)))
+            return start + share, total + tape.gradient(
+                pooled, maps, tf.reshape(upstream[:, start : start + share], tf.shape(pooled))
+            )
 
-        return tf.while_loop(lambda start, _: start < boxes.shape[1], add, (0, tf.zeros_like(maps)), parallel_iterations=1)[1]
+        return tf.while_loop(
+            lambda start, _: start < boxes.shape[1], add, (0, tf.zeros_like(maps)), parallel_iterations=1
+        )[1]

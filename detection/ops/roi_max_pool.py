@@ -1,22 +1,31 @@
 """RoI max pooling (Girshick 2015, section 2.1) with the exact gradient (Eq. 4).
 
-    RoI on the map    rows a = round(ymin / stride) to round(ymax / stride), both included: s rows, at least one; columns alike
+    RoI on the map    rows a = round(ymin / stride) to round(ymax / stride), both included: s rows, at least one;
+    columns alike
     bin i of n        rows a + floor(i s / n) to a + ceil((i + 1) s / n), the last excluded, cut to the map
     y[r, i, j]        largest x in bin (i, j); 0 where no cell of the map is in it
-    dL/dx[k]          sum of dL/dy[r, i, j] over the outputs whose maximum is x[k], the first in row-major order of equal ones
+    dL/dx[k]          sum of dL/dy[r, i, j] over the outputs whose maximum is x[k], the first in row-major order of
+    equal ones
 
-Bit for bit what Caffe's RoIPooling layer and torchvision.ops.roi_pool compute: halves are rounded away from zero, and s / n is a float32.
+Bit for bit what Caffe's RoIPooling layer and torchvision.ops.roi_pool compute: halves are rounded away from zero, and s
+/ n is a float32.
 
-How. Let level (p, q) hold at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any size is covered by four such
-windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by doubling: each is the maximum of the one before and
-of the same shifted by half a window. With the map laid out as [h w, c] that shift is a slice of the first axis, which copies nothing; windows that
+How. Let level (p, q) hold at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any size
+is covered by four such
+windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by doubling: each is the
+    maximum of the one before and
+of the same shifted by half a window. With the map laid out as [h w, c] that shift is a slice of the first axis, which
+copies nothing; windows that
 run over the end of a row are built too, but no bin asks for them. Levels that no bin needs stay empty.
 
-The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower half is its position, so the
+The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower
+half is its position, so the
 smallest key belongs to the first of the largest. Nothing is kept between forward and backward.
 
-Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each thread of a CPU; besides, 4 times
-(backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are more RoIs than that. scripts/benchmark_roi.py measures it.
+Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each
+thread of a CPU; besides, 4 times
+(backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are more RoIs than that.
+scripts/benchmark_roi.py measures it.
 Not for XLA, which would have to know how many bins need which level.
 """
 
@@ -36,7 +45,8 @@ _LEVELS = 16  # Bins of up to 2^16 - 1 cells a side.
 
 @dataclass(frozen=True)
 class RoiMaxPool:
-    """Max pooling of each RoI to size x size bins, on maps with one cell every `stride` pixels; `chunk` RoIs are worked on at a time."""
+    """Max pooling of each RoI to size x size bins, on maps with one cell every `stride` pixels; `chunk` RoIs are worked
+    on at a time."""
 
     size: int
     stride: int
@@ -51,7 +61,8 @@ class RoiMaxPool:
 
         Args:
             features: float32 [B, h, w, c], c known.
-            boxes: float32 [B, P, 4], pixels of the padded input. One that is not finite gives zeros; all zeros (padding) are the first cell.
+            boxes: float32 [B, P, 4], pixels of the padded input. One that is not finite gives zeros; all zeros
+                (padding) are the first cell.
             image_shape: does not matter; other region ops need it.
         """
         boxes = tf.stop_gradient(boxes)
@@ -70,7 +81,9 @@ class RoiMaxPool:
 
         def image(number: int | tf.Tensor) -> tf.Tensor:
             flat = tf.reshape(maps[number], [-1, maps.shape[-1]])
-            return self._pool(flat, self._plan(boxes[number], maps), _Contest(tf.maximum, tf.identity, tf.constant(0.0)))
+            return self._pool(
+                flat, self._plan(boxes[number], maps), _Contest(tf.maximum, tf.identity, tf.constant(0.0))
+            )
 
         rows = None if boxes.shape[1] is None else boxes.shape[1] * self.size**2
         return _in_turn(image, _side(maps, 0), tf.TensorSpec([rows, maps.shape[-1]]))
@@ -81,7 +94,9 @@ class RoiMaxPool:
         by_image = tf.reshape(upstream, [_side(maps, 0), -1])
 
         def image(number: int | tf.Tensor) -> tf.Tensor:
-            contest = _Contest(tf.minimum, lambda keys: tf.cast(keys, tf.int32), size)  # The cast leaves the lower half: the position.
+            contest = _Contest(
+                tf.minimum, lambda keys: tf.cast(keys, tf.int32), size
+            )  # The cast leaves the lower half: the position.
             winners = self._pool(_keys(maps[number]), self._plan(boxes[number], maps), contest)
             return _sums(tf.reshape(winners, [-1]), by_image[number], size)[tf.newaxis]
 
@@ -94,7 +109,8 @@ class RoiMaxPool:
         height, width = _side(maps, 1), _side(maps, 2)
         rows, columns = self._bins(ymin, ymax, height), self._bins(xmin, xmax, width)
         cells = height * width
-        # Where a level of columns begins when all levels lie one behind the other: level q has 2^q - 1 windows less than there are cells.
+        # Where a level of columns begins when all levels lie one behind the other: level q has 2^q - 1 windows less
+        # than there are cells.
         level_starts = columns.level * (cells + 1) - tf.bitwise.left_shift(1, columns.level) + 1
         corners = [
             row[:, :, tf.newaxis] * width + (column + level_starts)[:, tf.newaxis, :]
@@ -103,20 +119,37 @@ class RoiMaxPool:
         ]
         empty = rows.empty[:, :, tf.newaxis] | columns.empty[:, tf.newaxis, :]
         level = tf.where(empty, _levels(height), rows.level[:, :, tf.newaxis])
-        return _Plan(tf.reshape(tf.stack(corners, axis=-1), [-1, 4]), tf.reshape(level, [-1]), rows.longest, columns.longest, height, width)
+        return _Plan(
+            tf.reshape(tf.stack(corners, axis=-1), [-1, 4]),
+            tf.reshape(level, [-1]),
+            rows.longest,
+            columns.longest,
+            height,
+            width,
+        )
 
     def _bins(self, low: tf.Tensor, high: tf.Tensor, side: int | tf.Tensor) -> _Bins:
         """The bins of RoIs with first and last cells low, high int32 [P]."""
-        # A product with the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's optimiser would turn a division in
-        # float32 into a product in float32, which is now and then a bit too large, and a bin would reach into the next cell.
-        step = tf.cast(tf.cast(tf.maximum(high - low + 1, 1), tf.float64) * (1.0 / self.size), tf.float32)[:, tf.newaxis]
+        # A product with the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's
+        # optimiser would turn a division in
+        # float32 into a product in float32, which is now and then a bit too large, and a bin would reach into the next
+        # cell.
+        step = tf.cast(tf.cast(tf.maximum(high - low + 1, 1), tf.float64) * (1.0 / self.size), tf.float32)[
+            :, tf.newaxis
+        ]
         number = tf.range(self.size, dtype=tf.float32)
         start = tf.clip_by_value(low[:, tf.newaxis] + tf.cast(tf.floor(number * step), tf.int32), 0, side)
         end = tf.clip_by_value(low[:, tf.newaxis] + tf.cast(tf.math.ceil((number + 1.0) * step), tf.int32), 0, side)
         length = end - start
         doublings = tf.constant([2**level for level in range(1, _levels(side))], tf.int32)
         level = tf.reduce_sum(tf.cast(length[..., tf.newaxis] >= doublings, tf.int32), axis=-1)
-        return _Bins(level, start, end - tf.bitwise.left_shift(1, level), length <= 0, tf.reduce_max(tf.pad(tf.reshape(length, [-1]), [[1, 0]])))
+        return _Bins(
+            level,
+            start,
+            end - tf.bitwise.left_shift(1, level),
+            length <= 0,
+            tf.reduce_max(tf.pad(tf.reshape(length, [-1]), [[1, 0]])),
+        )
 
     def _pool(self, values: tf.Tensor, plan: _Plan, contest: _Contest) -> tf.Tensor:
         """What wins in every bin, [P * size * size, c], as contest.read reads it, for values [h w, c]."""
@@ -126,11 +159,16 @@ class RoiMaxPool:
         chunks = max(-(-bins // most), 1) if isinstance(bins, int) else tf.maximum(-(-bins // most), 1)
         share = -(-bins // chunks)
         spare = chunks * share - bins  # Chunks are of one size; these have no cells.
-        corners, level = tf.pad(plan.corners, [[0, spare], [0, 0]]), tf.pad(plan.level, [[0, spare]], constant_values=len(windows))
+        corners, level = (
+            tf.pad(plan.corners, [[0, spare], [0, 0]]),
+            tf.pad(plan.level, [[0, spare]], constant_values=len(windows)),
+        )
 
         def some(number: int | tf.Tensor) -> tf.Tensor:
             start = number * share
-            return _winners(windows, tf.slice(corners, [start, 0], [share, 4]), tf.slice(level, [start], [share]), contest)
+            return _winners(
+                windows, tf.slice(corners, [start, 0], [share, 4]), tf.slice(level, [start], [share]), contest
+            )
 
         spec = tf.TensorSpec([share if isinstance(share, int) else None, values.shape[-1]], contest.missing.dtype)
         return _in_turn(some, chunks, spec)[:bins]
@@ -170,8 +208,11 @@ def _levels(side: int | tf.Tensor) -> int:
     return max(side.bit_length(), 1) if isinstance(side, int) else _LEVELS
 
 
-def _doubled(values: tf.Tensor, step: int | tf.Tensor, longest: tf.Tensor, count: int, best: Callable) -> list[tf.Tensor]:
-    """The winners of 1, 2, 4, ... values that lie `step` rows apart, by the row of the first; empty from windows longer than `longest` on."""
+def _doubled(
+    values: tf.Tensor, step: int | tf.Tensor, longest: tf.Tensor, count: int, best: Callable
+) -> list[tf.Tensor]:
+    """The winners of 1, 2, 4, ... values that lie `step` rows apart, by the row of the first; empty from windows longer
+    than `longest` on."""
     levels = [values]
     for level in range(1, count):
         previous, shift = levels[-1], step * 2 ** (level - 1)
@@ -181,7 +222,8 @@ def _doubled(values: tf.Tensor, step: int | tf.Tensor, longest: tf.Tensor, count
 
 
 def _winners(windows: list[tf.Tensor], corners: tf.Tensor, level: tf.Tensor, contest: _Contest) -> tf.Tensor:
-    """[N, c] for N bins, level by level: gathering from all levels at once would need them in one tensor, a copy of most of the memory used here."""
+    """[N, c] for N bins, level by level: gathering from all levels at once would need them in one tensor, a copy of
+    most of the memory used here."""
     groups = len(windows) + 1
     *needed, absent = tf.dynamic_partition(tf.range(tf.shape(level)[0]), level, groups)
     found = []
@@ -193,10 +235,13 @@ def _winners(windows: list[tf.Tensor], corners: tf.Tensor, level: tf.Tensor, con
 
 
 def _keys(image: tf.Tensor) -> tf.Tensor:
-    """int64 [h w, c], the smaller the larger the number of image float32 [h, w, c], and among equal numbers by position."""
+    """int64 [h w, c], the smaller the larger the number of image float32 [h, w, c], and among equal numbers by
+    position."""
     bits = tf.bitcast(image, tf.int32)
     magnitude = tf.bitwise.bitwise_and(bits, 2**31 - 1)
-    falling = tf.where(bits < 0, magnitude, -magnitude)  # Numbers of one sign are ordered as their bits are; both zeros become 0.
+    falling = tf.where(
+        bits < 0, magnitude, -magnitude
+    )  # Numbers of one sign are ordered as their bits are; both zeros become 0.
     positions = tf.reshape(tf.range(tf.size(image, tf.int64)), tf.shape(image))
     return tf.reshape(tf.cast(falling, tf.int64) * 2**32 + positions, [-1, image.shape[-1]])
 
@@ -209,11 +254,14 @@ def _sums(positions: tf.Tensor, values: tf.Tensor, size: tf.Tensor) -> tf.Tensor
 
 
 def _in_turn(part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """part(0) to part(count - 1), each like spec, one after the other so that memory is needed for one, joined along the first axis."""
+    """part(0) to part(count - 1), each like spec, one after the other so that memory is needed for one, joined along
+    the first axis."""
     if isinstance(count, int) and count == 1:
         return part(0)
     parts = tf.TensorArray(spec.dtype, count, element_shape=spec.shape)
-    _, parts = tf.while_loop(lambda i, _: i < count, lambda i, done: (i + 1, done.write(i, part(i))), (0, parts), parallel_iterations=1)
+    _, parts = tf.while_loop(
+        lambda i, _: i < count, lambda i, done: (i + 1, done.write(i, part(i))), (0, parts), parallel_iterations=1
+    )
     joined = parts.stack()
     return tf.reshape(joined, [-1, tf.shape(joined)[-1] if spec.shape[-1] is None else spec.shape[-1]])
 

@@ -1,9 +1,12 @@
-"""Position-sensitive pooling of R-FCN (Dai et al. 2016; survey, section 2.2.3): every part of a region looks at channels of its own.
+"""Position-sensitive pooling of R-FCN (Dai et al. 2016; survey, section 2.2.3): every part of a region looks at
+channels of its own.
 
     maps [h, w, n d], n = bins_h bins_w; bin k = (i, j) in row-major order owns the channels k d to (k + 1) d
-    out[d] = 1 / n  sum over k of the mean of its channels over part (i, j) of the box, which is cut into bins_h x bins_w equal parts
+    out[d] = 1 / n  sum over k of the mean of its channels over part (i, j) of the box, which is cut into bins_h x
+    bins_w equal parts
 
-Two ways to take that mean: of bilinear samples, as the TF Object Detection API does, or of the cells that the part covers, as the paper does.
+Two ways to take that mean: of bilinear samples, as the TF Object Detection API does, or of the cells that the part
+    covers, as the paper does.
 The order of channels is that of the former; the authors' Caffe layer has d outside and k inside.
 """
 
@@ -22,7 +25,8 @@ from detection.ops.roi_rounding import rounded
 class PositionSensitiveCrop:
     """Mean of crop_size samples over a box, spread evenly over bins (height, width).
 
-    A part is cropped as `roi_crop.crop` does it, to crop_size / bins samples. That is linear in the maps, but merging samples, or writing it as
+    A part is cropped as `roi_crop.crop` does it, to crop_size / bins samples. That is linear in the maps, but merging
+    samples, or writing it as
     matrix products, is slower than one crop a bin.
     """
 
@@ -30,7 +34,9 @@ class PositionSensitiveCrop:
     crop_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if min(self.bins) < 1 or any(side < 1 or side % parts for side, parts in zip(self.crop_size, self.bins, strict=True)):
+        if min(self.bins) < 1 or any(
+            side < 1 or side % parts for side, parts in zip(self.crop_size, self.bins, strict=True)
+        ):
             raise ValueError(f"{self}: bins must be at least 1, and crop_size a multiple of them")
 
     def __call__(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
@@ -55,9 +61,12 @@ class PositionSensitiveCrop:
 class PositionSensitiveAveragePool:
     """Mean over whole cells (R-FCN, equation 1 and the vote after it).
 
-    Part i of n covers the cells floor(a + i s / n) to ceil(a + (i + 1) s / n), the last excluded; a and s are the first edge and the side of the box,
-    rounded to pixels (halves away from zero, at least one pixel) and divided by the stride. Cells outside the map are left out, and a part without
-    cells gives 0. As the authors' Caffe layer, except that their boxes name the last pixel inside, to which they add 1, and ours the edge behind it.
+    Part i of n covers the cells floor(a + i s / n) to ceil(a + (i + 1) s / n), the last excluded; a and s are the first
+    edge and the side of the box,
+    rounded to pixels (halves away from zero, at least one pixel) and divided by the stride. Cells outside the map are
+    left out, and a part without
+    cells gives 0. As the authors' Caffe layer, except that their boxes name the last pixel inside, to which they add 1,
+    and ours the edge behind it.
     """
 
     bins: tuple[int, int]
@@ -68,7 +77,8 @@ class PositionSensitiveAveragePool:
             raise ValueError(f"{self}: bins and stride must be at least 1")
 
     def __call__(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-        """float32 [B * P, d]; a box that is not finite gives 0. Arguments and errors as of PositionSensitiveCrop; image_shape does not matter.
+        """float32 [B * P, d]; a box that is not finite gives 0. Arguments and errors as of PositionSensitiveCrop;
+        image_shape does not matter.
 
         A mean is a product with weights [P, h w], which also makes the gradient one matrix product.
         """
@@ -85,7 +95,8 @@ class PositionSensitiveAveragePool:
         return tf.reshape(pooled, [_product(boxes.shape[:2]), maps.shape[-1] // len(pairs)])
 
     def _weights(self, low: tf.Tensor, high: tf.Tensor, parts: int, side: int | tf.Tensor) -> list[tf.Tensor]:
-        """For each part float32 [B, P, side], 1 / number of its cells where they are, otherwise 0; low, high int32 [B, P].
+        """For each part float32 [B, P, side], 1 / number of its cells where they are, otherwise 0; low, high int32 [B,
+        P].
 
         In whole numbers: floor and ceiling of rounded quotients would now and then take in one more cell.
         """
@@ -108,7 +119,8 @@ def _channels(maps: tf.Tensor, bins: tuple[int, int]) -> list[tf.Tensor]:
 
 
 def _parts(boxes: tf.Tensor, bins: tuple[int, int]) -> Iterator[tf.Tensor]:
-    """Boxes [B, P, 4] of every bin. The edges of a box are met exactly: a bit beyond the border of the image, and a crop would hold zeros."""
+    """Boxes [B, P, 4] of every bin. The edges of a box are met exactly: a bit beyond the border of the image, and a
+    crop would hold zeros."""
     low, high = boxes[..., :2], boxes[..., 2:]
 
     def edges(i: int, j: int) -> tf.Tensor:

@@ -1,4 +1,5 @@
-"""Random minibatches of anchors with a bounded share of positives (Ren et al. 2015, section 3.1.3), as masks of static shape."""
+"""Random minibatches of anchors with a bounded share of positives (Ren et al. 2015, section 3.1.3), as masks of static
+shape."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ class BalancedSampler:
 
     positive_fraction: float
 
-    def __call__(self, eligible: tf.Tensor, positive: tf.Tensor, size: int | None, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def __call__(
+        self, eligible: tf.Tensor, positive: tf.Tensor, size: int | None, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """bool [B, A], the drawn anchors.
 
         Args:

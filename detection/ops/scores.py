@@ -13,7 +13,8 @@ from detection.ops.nms import MulticlassNms
 
 @dataclass(frozen=True)
 class ScoreConverter:
-    """scores = f(logits / logit_scale), over all K + 1 columns, background included: softmax runs across them, the others do not."""
+    """scores = f(logits / logit_scale), over all K + 1 columns, background included: softmax runs across them, the
+    others do not."""
 
     kind: Literal["identity", "sigmoid", "softmax"] = "identity"
     logit_scale: float = 1.0

@@ -1,10 +1,13 @@
 """Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
 
-    similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights = w_m
-                           unmatched:                      codes = 0, class = background, box weight 0, class weight w_negative
+    similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights =
+    w_m
+                           unmatched:                      codes = 0, class = background, box weight 0, class weight
+                               w_negative
                            ignored:                        codes = 0, class = background, both weights 0
 
-Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for nothing: neither
+Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for
+nothing: neither
 learnt nor punished. Padding rows can take no anchor.
 """
 
@@ -22,7 +25,8 @@ from detection.types import Groundtruth, Targets
 
 @dataclass(frozen=True)
 class TargetAssigner:
-    """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one at column 0."""
+    """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one
+    at column 0."""
 
     similarity: Similarity
     matcher: Matcher
@@ -36,7 +40,9 @@ class TargetAssigner:
         matches = self._match(anchors, groundtruth)
         matched = matches >= 0
         rows = tf.maximum(matches, 0)
-        boxes, classes, weights = (_gather(values, rows) for values in (groundtruth.boxes, groundtruth.classes, groundtruth.weights))
+        boxes, classes, weights = (
+            _gather(values, rows) for values in (groundtruth.boxes, groundtruth.classes, groundtruth.weights)
+        )
 
         codes = tf.where(matched[..., tf.newaxis], self.box_coder.encode(boxes, anchors), 0.0)
         box_weights = tf.where(matched, weights, 0.0)

@@ -18,10 +18,12 @@ _LARGEST = 4 << 20  # bytes of a config; the longest of the reference's have 10,
 
 
 def path(row: Row, results: Iterable[str | os.PathLike[str]]) -> Path | None:
-    """Where a row's config lies, or should: in the folder that it was read from, else in one of the results'; None where the row names none.
+    """Where a row's config lies, or should: in the folder that it was read from, else in one of the results'; None
+    where the row names none.
 
     Raises:
-        DataError: it lies outside the folder, by its path or by a link in it: rows come from files, and must not name those of somebody else.
+        DataError: it lies outside the folder, by its path or by a link in it: rows come from files, and must not name
+            those of somebody else.
     """
     folders = [Path(row.folder)] if row.folder else [file_of(one).parent for one in results]
     places = [inside(folder, row.config, f"row {row.id!r}: config") for folder in folders] if row.config else []
@@ -29,7 +31,8 @@ def path(row: Row, results: Iterable[str | os.PathLike[str]]) -> Path | None:
 
 
 def inside(folder: Path, name: str, field: str) -> Path:
-    """The file in `folder` that a row names. Raises DataError, beginning with the folder and `field`, where it would be another one."""
+    """The file in `folder` that a row names. Raises DataError, beginning with the folder and `field`, where it would be
+    another one."""
     place = folder / name
     try:
         is_inside = row_check.is_inside(name) and place.resolve().is_relative_to(folder.resolve())
@@ -57,15 +60,23 @@ def _text(place: Path) -> str:
         with place.open("rb") as stream:
             data = stream.read(_LARGEST + 1)
     except OSError as error:
-        raise ConfigError(f"{place}: cannot be read: {error.strerror or error}; check the file, which a row names as its config") from error
+        raise ConfigError(
+            f"{place}: cannot be read: {error.strerror or error}; check the file, which a row names as its config"
+        ) from error
     if len(data) > _LARGEST:
-        raise DataError(f"{place}: has more than {_LARGEST >> 20} MiB, so it is no pipeline config; correct the row that names it")
+        raise DataError(
+            f"{place}: has more than {_LARGEST >> 20} MiB, so it is no pipeline config; correct the row that names it"
+        )
     return data.decode("utf-8", "replace")
 
 
 def with_widths(rows: Iterable[Row], texts: Mapping[str, str]) -> list[Row]:
-    """Rows of networks that are thinner or wider than published say so on an axis, so that no figure or title passes them off as the whole ones."""
+    """Rows of networks that are thinner or wider than published say so on an axis, so that no figure or title passes
+    them off as the whole ones."""
     rows = list(rows)
     widths = {key: float(found[1]) for key, text in texts.items() if (found := _WIDTH.search(text))}
     thin = {row.key for row in rows if widths.get(row.key, 1.0) != 1.0 and WIDTH not in row.axes}
-    return [dataclasses.replace(row, axes={**row.axes, WIDTH: f"{widths[row.key]:g}"}) if row.key in thin else row for row in rows]
+    return [
+        dataclasses.replace(row, axes={**row.axes, WIDTH: f"{widths[row.key]:g}"}) if row.key in thin else row
+        for row in rows
+    ]

@@ -2,9 +2,11 @@
 
 | file | paper | shows |
 |---|---|---|
-| `fig2a_map_time_meta`, `fig2b_map_time_extractor` | Figure 2 | mAP against time, the optimality frontier and its critical points |
+| `fig2a_map_time_meta`, `fig2b_map_time_extractor` | Figure 2 | mAP against time, the optimality frontier and its
+critical points |
 | `fig3_memory_time` | Figure 3 | peak memory against time |
-| `fig4a_object_size` | Figure 4(a) | mAP of small, medium and large objects, by meta-architecture and extractor, low resolution |
+| `fig4a_object_size` | Figure 4(a) | mAP of small, medium and large objects, by meta-architecture and extractor, low
+resolution |
 | `fig4b_small_large` | Figure 4(b) | mAP of small against large objects, by resolution |
 | `fig5_top1` | Figure 5 | mAP against the extractor's accuracy on ImageNet, low resolution |
 | `fig6_proposals` | Figure 6 | the number of proposals against mAP and time, high resolution |
@@ -57,7 +59,9 @@ def draw(rows: Sequence[Row], folder: str | os.PathLike[str]) -> Drawn:
                 except NotDrawn as reason:
                     left_out[name] = str(reason)
         except OSError as error:
-            raise ConfigError(f"{folder}: cannot write figures: {error.strerror or error}; check the path and the space left") from error
+            raise ConfigError(
+                f"{folder}: cannot write figures: {error.strerror or error}; check the path and the space left"
+            ) from error
     return Drawn(paths, left_out)
 
 
@@ -81,7 +85,11 @@ def memory_time(rows: Sequence[Row]) -> Figure:
     log_axis(axes.xaxis, [point.cost for point in found])
     log_axis(axes.yaxis, [point.value for point in found])
     axes.set_xlabel(f"{TIME.axis}, median")
-    where = "of the accelerator" if any(number(point.row.benchmark, "device_mib") is not None for point in found) else "of the process"
+    where = (
+        "of the accelerator"
+        if any(number(point.row.benchmark, "device_mib") is not None for point in found)
+        else "of the process"
+    )
     axes.set_ylabel(f"{MEMORY.label} {where} [{MEMORY.unit}]")
     headline(made, "Memory against time", rows, [point.row for point in found])
     outer_legend(made, [point.row for point in found], colored_by_meta=False)
@@ -96,7 +104,14 @@ def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
     scatter(axes, found, colored_by_meta=colored_by_meta)
     on = frontier(found)
     if len(on) > 1:
-        axes.plot([point.cost for point in on], [point.value for point in on], color="#333333", linewidth=1.4, linestyle="--", zorder=1.5)
+        axes.plot(
+            [point.cost for point in on],
+            [point.value for point in on],
+            color="#333333",
+            linewidth=1.4,
+            linestyle="--",
+            zorder=1.5,
+        )
     log_axis(axes.xaxis, [point.cost for point in found])
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), high + 0.26 * (high - low))  # Room for words above the frontier.
@@ -105,7 +120,11 @@ def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
     by = "meta-architecture" if colored_by_meta else "feature extractor"
     headline(made, f"Accuracy against time, by {by}", rows, [point.row for point in found])
     outer_legend(made, [point.row for point in found], colored_by_meta=colored_by_meta, with_frontier=len(on) > 1)
-    annotate(axes, [(point.cost, point.value, f"{name}:\n{_short(point.row)}") for name, point in critical(on).named()], _obstacles(found, on))
+    annotate(
+        axes,
+        [(point.cost, point.value, f"{name}:\n{_short(point.row)}") for name, point in critical(on).named()],
+        _obstacles(found, on),
+    )
     return made
 
 

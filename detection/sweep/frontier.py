@@ -1,7 +1,10 @@
-"""The optimality frontier of a sweep, where more accuracy costs more time, and its three critical points (Huang et al. 2017, section 4.1).
+"""The optimality frontier of a sweep, where more accuracy costs more time, and its three critical points (Huang et al.
+2017, section 4.1).
 
-A configuration is on the frontier if no other is at least as good in both quantities and better in one. The elbow, the paper's "sweet spot", is the
-one that lies farthest above the straight line from the frontier's first point to its last, both axes scaled to [0, 1], time by its logarithm: where
+A configuration is on the frontier if no other is at least as good in both quantities and better in one. The elbow, the
+paper's "sweet spot", is the
+one that lies farthest above the straight line from the frontier's first point to its last, both axes scaled to [0, 1],
+time by its logarithm: where
 the slope falls below the average slope (Satopaa et al. 2011, "Finding a kneedle in a haystack").
 """
 
@@ -24,7 +27,8 @@ class Point(NamedTuple):
 
 
 class Critical(NamedTuple):
-    """The three points of a frontier worth a name; one may hold two names, and a frontier without a bend has no elbow."""
+    """The three points of a frontier worth a name; one may hold two names, and a frontier without a bend has no
+    elbow."""
 
     fastest: Point
     elbow: Point | None

@@ -1,7 +1,10 @@
-"""A grid file -> its configurations: what each is called, its pipeline config, whose weights it uses, and the key of what is run.
+"""A grid file -> its configurations: what each is called, its pipeline config, whose weights it uses, and the key of
+what is run.
 
-The axes multiply, in order; an axis applies where its conditions hold and one of its values may be used. Configurations that differ only on axes with
-`shares_weights` are one group: the config with the first value on each of those axes is trained, and all of the group are measured with its weights.
+The axes multiply, in order; an axis applies where its conditions hold and one of its values may be used. Configurations
+that differ only on axes with
+`shares_weights` are one group: the config with the first value on each of those axes is trained, and all of the group
+are measured with its weights.
 """
 
 from __future__ import annotations
@@ -44,7 +47,9 @@ class Configuration:
         return f"{self.trained_id}.{self.group[:8]}"
 
 
-def expand(sweep: SweepFile, settings: Sequence[str] = (), *, only: Sequence[str] = (), timing_only: bool = False) -> list[Configuration]:
+def expand(
+    sweep: SweepFile, settings: Sequence[str] = (), *, only: Sequence[str] = (), timing_only: bool = False
+) -> list[Configuration]:
     """All configurations of a grid, a group's behind each other.
 
     Args:
@@ -61,10 +66,13 @@ def expand(sweep: SweepFile, settings: Sequence[str] = (), *, only: Sequence[str
     for base in sweep.bases:
         for point in _points(sweep.axes, ((BASE, base.name),)):
             if not any(all(condition.holds(dict(point)) for condition in rule) for rule in sweep.leave_out):
-                # No two ids are the same: at the first axis where two points part, both have a value, and '-' is in no name.
+                # No two ids are the same: at the first axis where two points part, both have a value, and '-' is in no
+                # name.
                 one = _configuration(sweep, configs, base, point, timing_only)
                 found[one.id] = one
-    wanted = [one for one in found.values() if not only or any(fnmatch.fnmatchcase(one.id, pattern) for pattern in only)]
+    wanted = [
+        one for one in found.values() if not only or any(fnmatch.fnmatchcase(one.id, pattern) for pattern in only)
+    ]
     for pattern in only:
         if not fnmatch.filter(found, pattern):
             raise ConfigError(f"--only={pattern}: fits none of {len(found)} ids, such as {next(iter(found), 'none')}")
@@ -80,9 +88,11 @@ def groups(configurations: Iterable[Configuration]) -> list[list[Configuration]]
 
 
 def shard(configurations: Sequence[Configuration], part: str) -> list[Configuration]:
-    """Part `i/n` of a grid, i from 1: whole groups, so that weights are shared within a part; the parts together are the grid.
+    """Part `i/n` of a grid, i from 1: whole groups, so that weights are shared within a part; the parts together are
+    the grid.
 
-    Groups are dealt out in the order of their hashes: in that of the grid, every other one may be of the larger resolution.
+    Groups are dealt out in the order of their hashes: in that of the grid, every other one may be of the larger
+        resolution.
 
     Raises:
         ConfigError: `part` is not of that form.
@@ -91,7 +101,10 @@ def shard(configurations: Sequence[Configuration], part: str) -> list[Configurat
     number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= count:
         raise ConfigError(f"--shard={part}: expected part/parts, from 1/4 to 4/4 say")
-    dealt = {members[0].group for members in sorted(groups(configurations), key=lambda members: members[0].group)[number - 1 :: count]}
+    dealt = {
+        members[0].group
+        for members in sorted(groups(configurations), key=lambda members: members[0].group)[number - 1 :: count]
+    }
     return [one for one in configurations if one.group in dealt]
 
 
@@ -157,7 +170,11 @@ class _Configs:
             base = next(base for base in self._sweep.bases if base.name == point[0][1])
             return _override(config_files.load(base.config), (*base.settings, *self._sweep.settings))
         names = dict(point[:-1])
-        fitting = [override for override in self._values[point[-1]].overrides if all(condition.holds(names) for condition in override.when)]
+        fitting = [
+            override
+            for override in self._values[point[-1]].overrides
+            if all(condition.holds(names) for condition in override.when)
+        ]
         return _override(self._made_of(point[:-1]), [setting for override in fitting for setting in override.settings])
 
 
@@ -174,7 +191,11 @@ def _configuration(sweep: SweepFile, configs: _Configs, base: Base, point: _Poin
     weights, id_ = _weights(sweep, base, point, timing_only), _id(sweep.axes, point)
     training = dataclasses.asdict(sweep.training) if weights == TRAINED else None
     # How long a stage may take, and how often a training saves, change no row.
-    learnt = {"weights": weights, "seed": training and training["seed"], "deterministic": training and training["deterministic"]}
+    learnt = {
+        "weights": weights,
+        "seed": training and training["seed"],
+        "deterministic": training and training["deterministic"],
+    }
     measured = {
         "config": text,
         "evaluation": sweep.evaluation is not None and weights != RANDOM,
@@ -202,9 +223,14 @@ def _weights(sweep: SweepFile, base: Base, point: _Point, timing_only: bool) -> 
         try:
             return base.checkpoint.format_map(dict(point))
         except (KeyError, ValueError, IndexError) as error:
-            raise ConfigError(f"{base.place}: checkpoint ('{base.checkpoint}'): {error} is no axis of {_id(sweep.axes, point)}") from None
+            raise ConfigError(
+                f"{base.place}: checkpoint ('{base.checkpoint}'): {error} is no axis of {_id(sweep.axes, point)}"
+            ) from None
     if sweep.training is None:
-        raise ConfigError(f"{sweep.path}: base '{base.name}' has no weights; add training {{}}, give it a checkpoint, or use --timing_only")
+        raise ConfigError(
+            f"{sweep.path}: base '{base.name}' has no weights; add training {{}}, give it a checkpoint, or use"
+            " --timing_only"
+        )
     return TRAINED
 
 

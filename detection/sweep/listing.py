@@ -17,7 +17,11 @@ def table(configurations: Sequence[Configuration]) -> str:
 def summary(configurations: Sequence[Configuration]) -> str:
     """`252 configurations: 80 faster_rcnn, ...; 60 trainings`."""
     counts = Counter(one.facts.meta_architecture for one in configurations)
-    parts = [f"{len(configurations)} configurations: " + ", ".join(f"{count} {name}" for name, count in counts.items())] if counts else ["nothing"]
+    parts = (
+        [f"{len(configurations)} configurations: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
+        if counts
+        else ["nothing"]
+    )
     trainings = len(groups(one for one in configurations if one.weights == TRAINED))
     parts += [f"{trainings} trainings"] if trainings else []
     refused = sum(bool(one.refused) for one in configurations)

@@ -16,13 +16,15 @@ from detection.sweep.results import Row
 
 
 def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: bool = False) -> list[Row]:
-    """Writes `output`/results.jsonl, sorted by id, and the configs that it names; a key counts once a device, and one that is done before one that
+    """Writes `output`/results.jsonl, sorted by id, and the configs that it names; a key counts once a device, and one
+    that is done before one that
     failed. Rows that `output` holds already stay, as if it were the first of the parts.
 
     Trainings stay where they are: rows name them from there.
 
     Raises:
-        ConfigError: a part cannot be read, rows were timed on different devices (unless `mixed_devices`), or an id was run in two ways.
+        ConfigError: a part cannot be read, rows were timed on different devices (unless `mixed_devices`), or an id was
+            run in two ways.
         DataError: a line is no row.
     """
     if not parts:
@@ -33,13 +35,18 @@ def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: b
     _check_ids(found)
     devices = sorted({row.device for row in found} - {""})
     if len(devices) > 1 and not mixed_devices:
-        raise ConfigError(f"merge: times of {' and of '.join(devices)} cannot be compared; merge those of one device, or add --mixed_devices")
+        raise ConfigError(
+            f"merge: times of {' and of '.join(devices)} cannot be compared; merge those of one device, or add"
+            " --mixed_devices"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = [_moved(row, folder) for row in found]
         write_text(folder / results.FILE, "".join(f"{row.to_json()}\n" for row in rows))
     except OSError as error:
-        raise ConfigError(f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder") from None
+        raise ConfigError(
+            f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder"
+        ) from None
     return rows
 
 
@@ -47,8 +54,8 @@ def _check_ids(found: Sequence[Row]) -> None:
     for row, other in zip(found, found[1:], strict=False):
         if row.id == other.id and row.key != other.key:
             raise ConfigError(
-                f"merge: {row.id} was run with other settings in {row.folder} than in {other.folder}; merge parts of one grid, run alike, into a "
-                "folder that holds no other"
+                f"merge: {row.id} was run with other settings in {row.folder} than in {other.folder}; merge parts of"
+                " one grid, run alike, into a folder that holds no other"
             )
 
 
@@ -62,4 +69,6 @@ def _moved(row: Row, folder: Path) -> Row:
             shutil.copyfile(source, target)
     if not row.train or not row.train.get("model_dir"):
         return row
-    return dataclasses.replace(row, train={**row.train, "model_dir": os.path.relpath(home / row.train["model_dir"], folder)})
+    return dataclasses.replace(
+        row, train={**row.train, "model_dir": os.path.relpath(home / row.train["model_dir"], folder)}
+    )

@@ -1,4 +1,5 @@
-"""How long a sweep still takes: trainings at their own mean, rows at what all else took for a row, since one may take a hundred times the other."""
+"""How long a sweep still takes: trainings at their own mean, rows at what all else took for a row, since one may take a
+hundred times the other."""
 
 from __future__ import annotations
 
@@ -45,5 +46,7 @@ class Pace:
         """Seconds; what may run beside others counts a part."""
         if not self._rows:
             return None
-        taken = sum(sum(took) / (1 if kind == MEASURE else self._jobs) for kind, took in self._took.items() if kind != TRAIN)
+        taken = sum(
+            sum(took) / (1 if kind == MEASURE else self._jobs) for kind, took in self._took.items() if kind != TRAIN
+        )
         return taken / self._rows

@@ -1,6 +1,8 @@
-"""One self-contained HTML page of a sweep: scatter, limits that name the best configuration within them, table, failures. It loads nothing.
+"""One self-contained HTML page of a sweep: scatter, limits that name the best configuration within them, table,
+failures. It loads nothing.
 
-The rows are embedded as JSON, the looks and the code lie beside in `page_files/`. What the rows say is written as text, never as markup.
+The rows are embedded as JSON, the looks and the code lie beside in `page_files/`. What the rows say is written as text,
+never as markup.
 """
 
 from __future__ import annotations
@@ -22,12 +24,19 @@ _FILES = Path(__file__).parent / "page_files"
 _PARTS = ("preprocess", "first_stage", "second_stage", "postprocess")
 
 
-def write(rows: Sequence[Row], path: str | Path, *, results: Iterable[str | Path] = (), heading: str = "Speed, memory and accuracy") -> None:
+def write(
+    rows: Sequence[Row],
+    path: str | Path,
+    *,
+    results: Iterable[str | Path] = (),
+    heading: str = "Speed, memory and accuracy",
+) -> None:
     """Writes the page.
 
     Args:
         rows: of any devices; the page shows one at a time.
-        results: files or folders that the rows were read from, where their configs are looked for; a config that is not there is not shown.
+        results: files or folders that the rows were read from, where their configs are looked for; a config that is not
+            there is not shown.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -37,7 +46,9 @@ def write(rows: Sequence[Row], path: str | Path, *, results: Iterable[str | Path
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}; check the path and the space left") from error
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror or error}; check the path and the space left"
+        ) from error
 
 
 def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:
@@ -49,7 +60,9 @@ def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:
         "data": _embedded(_data(rows, texts)),
     }
     template = (_FILES / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)  # In one pass: what was put in is not looked at again.
+    return re.sub(
+        r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template
+    )  # In one pass: what was put in is not looked at again.
 
 
 def _data(rows: Sequence[Row], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -59,10 +72,16 @@ def _data(rows: Sequence[Row], texts: Mapping[str, str]) -> dict[str, Any]:
     return {
         "about": _about(done, failed),
         "devices": devices(done),
-        "quantities": [{"name": one.name, "label": one.label, "unit": one.unit, "less": one.less_is_better} for one in QUANTITIES.values()],
+        "quantities": [
+            {"name": one.name, "label": one.label, "unit": one.unit, "less": one.less_is_better}
+            for one in QUANTITIES.values()
+        ],
         "metas": METAS,
         "extractors": EXTRACTORS,
-        "looks": {name: {"color": look.color, "fill": look.fill} for name, look in ((name, plot_style.look(name)) for name in sorted(names))},
+        "looks": {
+            name: {"color": look.color, "fill": look.fill}
+            for name, look in ((name, plot_style.look(name)) for name in sorted(names))
+        },
         "rows": [_row(row, texts.get(row.key, "")) for row in sorted(done, key=_order)],
         "failed": failed,
     }
@@ -98,7 +117,10 @@ def _order(row: Row) -> tuple[int, int, str]:
 
 
 def _about(done: Sequence[Row], failed: Sequence[object]) -> str:
-    parts = [f"{len(done)} configuration{'s' * (len(done) != 1)}" + (f", {len(failed)} failed" if failed else ""), *devices(done)]
+    parts = [
+        f"{len(done)} configuration{'s' * (len(done) != 1)}" + (f", {len(failed)} failed" if failed else ""),
+        *devices(done),
+    ]
     for key, words in (("tensorflow", "TensorFlow {}"), ("batch", "batch {}"), ("precision", "{}")):
         values = {row.benchmark[key] for row in done if row.benchmark and isinstance(row.benchmark.get(key), str | int)}
         parts += [words.format(value) for value in values] if len(values) == 1 else []

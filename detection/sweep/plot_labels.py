@@ -1,4 +1,5 @@
-"""Words in figures that cover neither each other nor the points: the free place nearest to what they name is looked for."""
+"""Words in figures that cover neither each other nor the points: the free place nearest to what they name is looked
+for."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def annotate(
         offsets = _offsets(half / scale)
         boxes = [_box(center + offset * scale, half) for offset in offsets]
         costs = [
-            _cost(box, center, offset, pixels, taken, frame.extents, _MARKER * scale) + _CROSSED * bool(np.any(_inside(lines, box)))
+            _cost(box, center, offset, pixels, taken, frame.extents, _MARKER * scale)
+            + _CROSSED * bool(np.any(_inside(lines, box)))
             for box, offset in zip(boxes, offsets, strict=True)
         ]
         offset = offsets[int(np.argmin(costs))]
@@ -65,21 +67,33 @@ def annotate(
             fontsize=size,
             linespacing=1.15,
             zorder=6,
-            bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "#999999", "linewidth": 0.7, "alpha": 0.92},
+            bbox={
+                "boxstyle": "round,pad=0.25",
+                "facecolor": "white",
+                "edgecolor": "#999999",
+                "linewidth": 0.7,
+                "alpha": 0.92,
+            },
             arrowprops={"arrowstyle": "-", "color": "#333333", "linewidth": 0.9, "shrinkB": 6},
         )
     return taken
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves places on a line as little as needed for `gap` between neighbours, within [low, high] where that is wide enough; order is kept."""
+    """Moves places on a line as little as needed for `gap` between neighbours, within [low, high] where that is wide
+    enough; order is kept."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     gap = min(gap, (high - low) / max(len(positions) - 1, 1))
-    groups: list[list[float]] = []  # [sum of (place - offset in the group), members]: least squares within each run of touching places
+    groups: list[
+        list[float]
+    ] = []  # [sum of (place - offset in the group), members]: least squares within each run of touching places
     sizes: list[int] = []
     for index in order:
         groups.append([min(max(positions[index], low), high), 1])
-        while len(groups) > 1 and _start(groups[-2], gap, low, high) + groups[-2][1] * gap > _start(groups[-1], gap, low, high) + 1e-12:
+        while (
+            len(groups) > 1
+            and _start(groups[-2], gap, low, high) + groups[-2][1] * gap > _start(groups[-1], gap, low, high) + 1e-12
+        ):
             total, count = groups.pop()
             before, members = groups[-1]
             groups[-1] = [before + total - count * members * gap, members + count]
@@ -101,8 +115,12 @@ def _start(group: list[float], gap: float, low: float, high: float) -> float:
 
 
 def _offsets(half: np.ndarray) -> list[np.ndarray]:
-    """Centres of the words, in points from what is named, so that the box's edge lies about a radius away; nearest first."""
-    directions = [np.array([math.cos(2 * math.pi * step / _DIRECTIONS), math.sin(2 * math.pi * step / _DIRECTIONS)]) for step in range(_DIRECTIONS)]
+    """Centres of the words, in points from what is named, so that the box's edge lies about a radius away; nearest
+    first."""
+    directions = [
+        np.array([math.cos(2 * math.pi * step / _DIRECTIONS), math.sin(2 * math.pi * step / _DIRECTIONS)])
+        for step in range(_DIRECTIONS)
+    ]
     return [direction * (radius + half) for radius in _RADII for direction in directions]
 
 

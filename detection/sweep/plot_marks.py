@@ -36,15 +36,20 @@ def group(rows: Iterable[Row], key) -> dict[tuple, list[Row]]:
 
 def scatter(axes: Axes, found: Sequence[Point], *, colored_by_meta: bool) -> None:
     """One marker a configuration; those in front do not hide the others wholly."""
-    for (meta, extractor), rows in group((point.row for point in found), lambda row: (row.meta_architecture, row.feature_extractor)).items():
+    for (meta, extractor), rows in group(
+        (point.row for point in found), lambda row: (row.meta_architecture, row.feature_extractor)
+    ).items():
         ids = {row.id for row in rows}
         here = [point for point in found if point.row.id in ids]
         style = plot_style.meta_style(meta) if colored_by_meta else plot_style.scatter_style(meta, extractor)
         axes.plot([point.cost for point in here], [point.value for point in here], alpha=0.85, zorder=2, **style)
 
 
-def headline(made: Figure, text: str, rows: Sequence[Row], shown: Sequence[Row], remark: str = "", *, timed: bool = True) -> None:
-    """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are missing."""
+def headline(
+    made: Figure, text: str, rows: Sequence[Row], shown: Sequence[Row], remark: str = "", *, timed: bool = True
+) -> None:
+    """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are
+    missing."""
     parts = devices(shown) if timed else []
     for key, words in (("batch", "batch {}"), ("images", "{} images timed")) if timed else ():
         values = {number(row.benchmark, key) for row in shown} - {None}
@@ -60,13 +65,16 @@ def headline(made: Figure, text: str, rows: Sequence[Row], shown: Sequence[Row],
     lines = textwrap.wrap(" · ".join(parts), _CHARACTERS)
     height = made.get_figheight()
     room = 0.4 + 0.17 * len(lines)  # inches
-    made.get_layout_engine().set(rect=(0, 0, 1, 1 - room / height))  # The layout keeps no room for a second line of its own.
+    made.get_layout_engine().set(
+        rect=(0, 0, 1, 1 - room / height)
+    )  # The layout keeps no room for a second line of its own.
     made.text(0.012, 1 - 0.1 / height, text, fontsize=13, fontweight="bold", va="top")
     made.text(0.012, 1 - 0.36 / height, "\n".join(lines), fontsize=9, color="#555555", va="top")
 
 
 def log_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A logarithmic axis with plain numbers, enough of them to read values off; linear where a value is not positive."""
+    """A logarithmic axis with plain numbers, enough of them to read values off; linear where a value is not
+    positive."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = min(values), max(values)
@@ -90,5 +98,14 @@ def outer_legend(made: Figure, rows: Sequence[Row], *, colored_by_meta: bool, wi
     handles = plot_style.meta_handles(metas, colored=colored_by_meta)
     handles += [] if colored_by_meta else plot_style.extractor_handles(extractors)
     if with_frontier:
-        handles.append(plot_style.handle("optimality frontier", {"color": "#333333", "linewidth": 1.4, "linestyle": "--"}))
-    made.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, columnspacing=1.4, handletextpad=0.5)
+        handles.append(
+            plot_style.handle("optimality frontier", {"color": "#333333", "linewidth": 1.4, "linestyle": "--"})
+        )
+    made.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 5),
+        frameon=False,
+        columnspacing=1.4,
+        handletextpad=0.5,
+    )

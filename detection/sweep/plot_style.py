@@ -1,6 +1,8 @@
-"""How configurations look in every figure: one marker a meta-architecture, one colour and fill an extractor, fonts for the width of a README.
+"""How configurations look in every figure: one marker a meta-architecture, one colour and fill an extractor, fonts for
+the width of a README.
 
-The colours are Okabe and Ito's, which people with any of the usual colour deficiencies tell apart (Wong 2011, "Points of view: Color blindness").
+The colours are Okabe and Ito's, which people with any of the usual colour deficiencies tell apart (Wong 2011, "Points
+of view: Color blindness").
 Networks of one family share a colour and differ in fill, so that nothing hangs on colour alone.
 """
 
@@ -76,7 +78,8 @@ def ordered(names: set[str], known: dict[str, str]) -> list[str]:
 
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
-    """Within it figures are drawn and saved with these fonts; what the caller has set for its own figures stays as it is.
+    """Within it figures are drawn and saved with these fonts; what the caller has set for its own figures stays as it
+    is.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -91,8 +94,11 @@ def settings() -> Iterator[None]:
         yield
 
 
-def figure(rows: int = 1, columns: int = 1, *, width: float = 8.0, height: float = 5.0, **options: object) -> tuple[Figure, list[Axes]]:
-    """An empty figure of inches, 8 of which fill a README (1200 pixels: half that on a screen of usual density), drawn without a display."""
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 8.0, height: float = 5.0, **options: object
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure of inches, 8 of which fill a README (1200 pixels: half that on a screen of usual density), drawn
+    without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -127,7 +133,12 @@ def line_style(extractor: str, *, size: float = 7.0) -> dict[str, object]:
 
 def meta_style(meta: str, *, size: float = 7.0) -> dict[str, object]:
     """Where colour and marker are the meta-architecture's."""
-    return {"marker": META_MARKERS.get(meta, "h"), "markersize": size, "linestyle": "none", **_faces(META_COLORS.get(meta, GREY), "full")}
+    return {
+        "marker": META_MARKERS.get(meta, "h"),
+        "markersize": size,
+        "linestyle": "none",
+        **_faces(META_COLORS.get(meta, GREY), "full"),
+    }
 
 
 def handle(label: str, style: dict[str, object]) -> Line2D:
@@ -141,7 +152,10 @@ def meta_handles(metas: set[str], *, colored: bool) -> list[Line2D]:
     """Legend of the markers, in grey where colour stands for something else."""
     names = ordered(metas, METAS)
     grey = {"linestyle": "none", "markersize": 7.0, **_faces("#BBBBBB", "full")}
-    return [handle(METAS.get(name, name), meta_style(name) if colored else {**grey, "marker": META_MARKERS.get(name, "h")}) for name in names]
+    return [
+        handle(METAS.get(name, name), meta_style(name) if colored else {**grey, "marker": META_MARKERS.get(name, "h")})
+        for name in names
+    ]
 
 
 def extractor_handles(extractors: set[str], *, lines: bool = False) -> list[Line2D]:
@@ -157,4 +171,9 @@ def _faces(color: str, fill: str) -> dict[str, object]:
     faces: dict[str, object] = {"markeredgecolor": edge, "markeredgewidth": 1.5 if fill != "full" else 0.6}
     if fill == "none":
         return {**faces, "markerfacecolor": "white"}
-    return {**faces, "markerfacecolor": color, "fillstyle": fill, **({"markerfacecoloralt": "white"} if fill == "left" else {})}
+    return {
+        **faces,
+        "markerfacecolor": color,
+        "fillstyle": fill,
+        **({"markerfacecoloralt": "white"} if fill == "left" else {}),
+    }

@@ -1,4 +1,5 @@
-"""Stages as processes: started in a group of their own, watched, and ended as a group; whatever happens to one, there is an outcome."""
+"""Stages as processes: started in a group of their own, watched, and ended as a group; whatever happens to one, there
+is an outcome."""
 
 from __future__ import annotations
 
@@ -43,10 +44,13 @@ class Outcome:
 
 
 def surroundings(stage: Stage, jobs: int) -> dict[str, str]:
-    """Environment of a stage where `jobs` of them go on at a time: each has its part of memory and cores, what runs alone all of them.
+    """Environment of a stage where `jobs` of them go on at a time: each has its part of memory and cores, what runs
+    alone all of them.
 
-    Left to itself every process would have as many threads as there are cores; two trainings on two cores so did 5.8 and 1.9 steps a second, and do
-    7.4 and 2.2 with a thread each. What should come out bit for bit is not touched, since sums depend on how many threads share them.
+    Left to itself every process would have as many threads as there are cores; two trainings on two cores so did 5.8
+    and 1.9 steps a second, and do
+    7.4 and 2.2 with a thread each. What should come out bit for bit is not touched, since sums depend on how many
+    threads share them.
     """
     if jobs == 1:
         return {}
@@ -132,7 +136,9 @@ class Running:
         elif limit and now - self.started > limit and not self._ended_for:
             self._end(f"timed out: {self.stage.label} took more than {limit:g} seconds")
         elif self._memory_gib and not self._ended_for and (used := _resident_gib(self._process.pid)) > self._memory_gib:
-            self._end(f"out of memory: {self.stage.label} held {used:.2f} GiB, more than --memory_gib={self._memory_gib:g}")
+            self._end(
+                f"out of memory: {self.stage.label} held {used:.2f} GiB, more than --memory_gib={self._memory_gib:g}"
+            )
 
     def _end(self, reason: str) -> None:
         self._ended_for = reason
@@ -158,7 +164,9 @@ class Running:
 def check_memory_limit(memory_gib: float) -> None:
     """Raises ConfigError where a limit is asked for that cannot be held."""
     if memory_gib and not Path("/proc/self/statm").exists():
-        raise ConfigError(f"--memory_gib={memory_gib:g}: memory is watched through /proc, which this system lacks; leave the flag out")
+        raise ConfigError(
+            f"--memory_gib={memory_gib:g}: memory is watched through /proc, which this system lacks; leave the flag out"
+        )
 
 
 def _resident_gib(pid: int) -> float:
@@ -179,5 +187,7 @@ def kept(path: Path) -> dict[str, Any]:
             if not isinstance(values[name], dict | None):
                 raise ValueError(f"{name} is {json_text.shown(values[name])}, not an object")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); remove it, and the stages that it is of are done again") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); remove it, and the stages that it is of are done again"
+        ) from error
     return values

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 
 def by_proposals(rows: Sequence[Row]) -> Figure:
-    """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and the largest of its strides."""
-    chosen = [row for row in rows if row.done and row.proposals is not None and (TIME.read(row) is not None or MEAN_AP.read(row) is not None)]
+    """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and
+    the largest of its strides."""
+    chosen = [
+        row
+        for row in rows
+        if row.done and row.proposals is not None and (TIME.read(row) is not None or MEAN_AP.read(row) is not None)
+    ]
     highest = max((row.resolution for row in chosen), default=0)
     lines = {
-        key: of for key, of in group([row for row in chosen if row.resolution == highest], _line).items() if len({row.proposals for row in of}) > 1
+        key: of
+        for key, of in group([row for row in chosen if row.resolution == highest], _line).items()
+        if len({row.proposals for row in of}) > 1
     }
     coarsest: dict[tuple, int] = {}
     for meta, extractor, stride, _ in lines:
@@ -28,9 +35,15 @@ def by_proposals(rows: Sequence[Row]) -> Figure:
     lines = {key: of for key, of in lines.items() if key[2] == coarsest[key[:2]]}
     if not lines:
         raise NotDrawn("no two rows differ in the number of proposals alone")
-    quantities = [quantity for quantity in (MEAN_AP, TIME) if any(quantity.read(row) is not None for of in lines.values() for row in of)]
+    quantities = [
+        quantity
+        for quantity in (MEAN_AP, TIME)
+        if any(quantity.read(row) is not None for of in lines.values() for row in of)
+    ]
     metas = plot_style.ordered({meta for meta, *_ in lines}, METAS)
-    made, panels = plot_style.figure(len(quantities), len(metas), height=1.5 + 2.7 * len(quantities), sharex=True, sharey="row")
+    made, panels = plot_style.figure(
+        len(quantities), len(metas), height=1.5 + 2.7 * len(quantities), sharex=True, sharey="row"
+    )
     for index, axes in enumerate(panels):
         meta, quantity = metas[index % len(metas)], quantities[index // len(metas)]
         mine = {key: of for key, of in lines.items() if key[0] == meta}
@@ -49,7 +62,11 @@ def by_proposals(rows: Sequence[Row]) -> Figure:
         if quantity is TIME:
             log_axis(first.yaxis, [value for of in lines.values() for value in map(TIME.read, of) if value is not None])
         else:
-            first.set_ylim(0, 1.1 * max(value for of in lines.values() for value in map(MEAN_AP.read, of) if value is not None) or 1.0)
+            first.set_ylim(
+                0,
+                1.1 * max(value for of in lines.values() for value in map(MEAN_AP.read, of) if value is not None)
+                or 1.0,
+            )
     shown = [row for of in lines.values() for row in of]
     strides = "/".join(str(stride) for stride in sorted({row.stride for row in shown}))
     headline(

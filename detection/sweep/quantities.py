@@ -1,4 +1,5 @@
-"""What the rows of a sweep are compared by, with its label, unit and direction; and how a configuration is called in figures and tables."""
+"""What the rows of a sweep are compared by, with its label, unit and direction; and how a configuration is called in
+figures and tables."""
 
 from __future__ import annotations
 
@@ -47,7 +48,11 @@ def number(values: Mapping[str, Any] | None, *path: str) -> float | None:
     found: Any = values
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found) else None
+    return (
+        float(found)
+        if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+        else None
+    )
 
 
 def metric(tag: str) -> Callable[[Row], float | None]:
@@ -72,7 +77,8 @@ def memory(row: Row) -> float | None:
 
 
 def model_memory(row: Row) -> float | None:
-    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow loaded."""
+    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow
+    loaded."""
     device = number(row.benchmark, "device_mib")
     return number(row.benchmark, "model_host_mib") if device is None else device
 
@@ -96,11 +102,19 @@ QUANTITIES = {
         LARGE,
         Quantity("voc50", "PASCAL VOC mAP@.5", "", False, metric("PascalBoxes_Precision/mAP@0.5IOU")),
         TIME,
-        Quantity("cpu", "Processor time per image", "ms", True, lambda row: number(row.benchmark, "cpu_milliseconds", "end_to_end")),
+        Quantity(
+            "cpu",
+            "Processor time per image",
+            "ms",
+            True,
+            lambda row: number(row.benchmark, "cpu_milliseconds", "end_to_end"),
+        ),
         MEMORY,
         MODEL_MEMORY,
         Quantity("gflops", "Operations", "GFLOPs", True, lambda row: number(row.benchmark, "gflops")),
-        Quantity("parameters", "Parameters", "millions", True, lambda row: _millions(number(row.benchmark, "parameters"))),
+        Quantity(
+            "parameters", "Parameters", "millions", True, lambda row: _millions(number(row.benchmark, "parameters"))
+        ),
     )
 }
 
@@ -125,11 +139,14 @@ def title(row: Row) -> str:
 
 
 def other_axes(row: Row) -> dict[str, str]:
-    """What the axes say that the row's fields do not: an axis of its own, or a variant, as `extractor: mobilenet_v1_half`."""
+    """What the axes say that the row's fields do not: an axis of its own, or a variant, as `extractor:
+    mobilenet_v1_half`."""
     fields = (row.meta_architecture, row.feature_extractor, row.resolution, row.stride, row.proposals)
     own = {"base", "extractor", "feature_extractor", "resolution", "stride", "proposals"}
     said = {str(field) for field in fields}
-    return {str(axis): str(value) for axis, value in sorted(row.axes.items()) if axis not in own or str(value) not in said}
+    return {
+        str(axis): str(value) for axis, value in sorted(row.axes.items()) if axis not in own or str(value) not in said
+    }
 
 
 def devices(rows: Iterable[Row]) -> list[str]:
@@ -144,19 +161,29 @@ def of_one_device(rows: Iterable[Row], wanted: str = "") -> list[Row]:
         wanted: the device's name or a part of it, in any case; empty where the rows are expected to have one.
 
     Raises:
-        ConfigError: several devices and none, or several of them, wanted; none of that name. Rows left out are counted in a warning.
+        ConfigError: several devices and none, or several of them, wanted; none of that name. Rows left out are counted
+            in a warning.
     """
     rows = list(rows)
     present = devices(rows)
-    named = [name for name in present if wanted and name == wanted] or [name for name in present if wanted.casefold() in name.casefold()]
+    named = [name for name in present if wanted and name == wanted] or [
+        name for name in present if wanted.casefold() in name.casefold()
+    ]
     listed = "; ".join(name or "(no name)" for name in present)
     if wanted and present and not named:
-        raise ConfigError(f"--device={wanted}: no row was timed on it, but on: {listed}; name one of these, or run sweep.py there")
+        raise ConfigError(
+            f"--device={wanted}: no row was timed on it, but on: {listed}; name one of these, or run sweep.py there"
+        )
     if len(named) > 1:
-        raise ConfigError(f"--device={wanted}: times of different devices do not compare, and the rows have: {listed}; name one of these")
+        raise ConfigError(
+            f"--device={wanted}: times of different devices do not compare, and the rows have: {listed}; name one of"
+            " these"
+        )
     left_out = [row for row in rows if milliseconds(row) is not None and row.device not in named]
     if left_out:
-        logging.warning("%d rows are left out: timed on %s, not on %s", len(left_out), "; ".join(devices(left_out)), named[0])
+        logging.warning(
+            "%d rows are left out: timed on %s, not on %s", len(left_out), "; ".join(devices(left_out)), named[0]
+        )
     kept = [row for row in rows if milliseconds(row) is None or row.device in named]
     for name in ("batch", "precision", "tensorflow", "cpus"):
         values = sorted({str(row.benchmark.get(name)) for row in kept if row.benchmark})

@@ -1,6 +1,8 @@
-"""The survey's relations (Huang et al. 2017), computed from rows: what fewer proposals, half the resolution or half the stride do to time and mAP.
+"""The survey's relations (Huang et al. 2017), computed from rows: what fewer proposals, half the resolution or half the
+stride do to time and mAP.
 
-Each compares rows that differ in one thing alone. A relation whose rows are missing is listed without a number, not left out.
+Each compares rows that differ in one thing alone. A relation whose rows are missing is listed without a number, not
+left out.
 """
 
 from __future__ import annotations
@@ -42,13 +44,24 @@ def relations(rows: Iterable[Row]) -> list[Relation]:
     most = most_proposals(rows)
     few, fewest = [_proposals(most, 50)], [_proposals(most, 10)]
     table = [
-        _relation(f"Faster R-CNN Inception-ResNet v2, {most} to 50 proposals: time", "about 3 times faster", heavy, few, TIME, _times_faster),
+        _relation(
+            f"Faster R-CNN Inception-ResNet v2, {most} to 50 proposals: time",
+            "about 3 times faster",
+            heavy,
+            few,
+            TIME,
+            _times_faster,
+        ),
         _relation("the same: mAP kept", "96 %", heavy, few, MEAN_AP, _kept),
         _relation(f"the same, {most} to 10 proposals: mAP kept", "82 % (29 of 35.4)", heavy, fewest, MEAN_AP, _kept),
     ]
     for meta, words in (("faster_rcnn", "–"), ("rfcn", "minimal savings")):
         mine = _with(rows, meta=meta)
-        table.append(_relation(f"{METAS[meta]}, all extractors, {most} to 10 proposals: time", words, mine, fewest, TIME, _change))
+        table.append(
+            _relation(
+                f"{METAS[meta]}, all extractors, {most} to 10 proposals: time", words, mine, fewest, TIME, _change
+            )
+        )
     (said, smaller), finer = _smaller(rows), _halved(rows, "stride", 16)
     table += [
         _relation(f"{said}: time", "-27.4 %", rows, smaller, TIME, _change),
@@ -69,7 +82,8 @@ def most_proposals(rows: Iterable[Row]) -> int:
 
 
 def by_extractor(rows: Iterable[Row], fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
-    """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP kept)."""
+    """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP
+    kept)."""
     rows = [row for row in rows if row.done and row.proposals is not None]
     most, table = most_proposals(rows), []
     for meta in METAS:
@@ -91,7 +105,16 @@ def shares(rows: Iterable[Row]) -> list[Share]:
         after = [(part, whole) for part, whole in after if part is not None]
         if after:
             times, parts = [part for part, _ in after], [part / whole for part, whole in after]
-            found.append(Share(METAS.get(meta, meta), len(after), statistics.median(times), max(times), statistics.median(parts), max(parts)))
+            found.append(
+                Share(
+                    METAS.get(meta, meta),
+                    len(after),
+                    statistics.median(times),
+                    max(times),
+                    statistics.median(parts),
+                    max(parts),
+                )
+            )
     return found
 
 
@@ -102,12 +125,14 @@ def _after(row: Row) -> float | None:
 
 
 def loads(rows: Iterable[Row]) -> tuple[float, float] | None:
-    """Least and most processes that wanted to run while rows were timed, where they say: above the cores, times are too long."""
+    """Least and most processes that wanted to run while rows were timed, where they say: above the cores, times are too
+    long."""
     found = [load for load in (number(row.benchmark, "load_average") for row in rows) if load is not None]
     return (min(found), max(found)) if found else None
 
 
-# What is changed between the two rows of a pair: of each row what both have in common, and 0 for the first and 1 for the second; None of other rows.
+# What is changed between the two rows of a pair: of each row what both have in common, and 0 for the first and 1 for
+# the second; None of other rows.
 _Change = Callable[[Row], tuple[tuple, int] | None]
 
 
@@ -117,18 +142,27 @@ def _with(rows: Sequence[Row], *, meta: str | None = None, extractor: str | None
 
 def _rest(row: Row, *without: str) -> tuple:
     """All that tells configurations apart, but for some fields."""
-    names = [name for name in ("meta_architecture", "feature_extractor", "resolution", "stride", "proposals") if name not in without]
+    names = [
+        name
+        for name in ("meta_architecture", "feature_extractor", "resolution", "stride", "proposals")
+        if name not in without
+    ]
     return (*(getattr(row, name) for name in names), *other_axes(row).items())
 
 
 def _proposals(most: int, fewer: int) -> _Change:
-    return lambda row: (_rest(row, "proposals"), (most, fewer).index(row.proposals)) if row.proposals in (most, fewer) else None
+    return lambda row: (
+        (_rest(row, "proposals"), (most, fewer).index(row.proposals)) if row.proposals in (most, fewer) else None
+    )
 
 
 def _halved(rows: Sequence[Row], field: str, whole: int | None = None) -> list[_Change]:
-    """One for every value that also occurs halved; of 600, 300 and 150 the one in the middle is both a whole and a half."""
+    """One for every value that also occurs halved; of 600, 300 and 150 the one in the middle is both a whole and a
+    half."""
     values = {getattr(row, field) for row in rows}
-    wholes = sorted(value for value in values if value and value % 2 == 0 and value // 2 in values and whole in (None, value))
+    wholes = sorted(
+        value for value in values if value and value % 2 == 0 and value // 2 in values and whole in (None, value)
+    )
     return [_from_to(field, value, value // 2) for value in wholes]
 
 
@@ -138,12 +172,15 @@ def _from_to(field: str, first: int, second: int) -> _Change:
 
 
 def _smaller(rows: Sequence[Row]) -> tuple[str, list[_Change]]:
-    """Half the resolution, and how that is said; where no two resolutions are whole and half, the largest and the smallest."""
+    """Half the resolution, and how that is said; where no two resolutions are whole and half, the largest and the
+    smallest."""
     halves, values = _halved(rows, "resolution"), {row.resolution for row in rows if row.resolution}
     if halves or len(values) < 2:
         return "Half the resolution", halves
     first, second = max(values), min(values)
-    return f"{first} to {second} pixels, {second / first:.2f} times the resolution", [_from_to("resolution", first, second)]
+    return f"{first} to {second} pixels, {second / first:.2f} times the resolution", [
+        _from_to("resolution", first, second)
+    ]
 
 
 def _across_metas(row: Row) -> tuple[tuple, int] | None:
@@ -165,7 +202,14 @@ def _shares(pairs: Sequence[tuple[Row, Row]], quantity: Quantity) -> list[float]
     return [second / first for first, second in numbers if first and second is not None]
 
 
-def _relation(what: str, paper: str, rows: Sequence[Row], changes: Sequence[_Change], quantity: Quantity, words: Callable[[float], str]) -> Relation:
+def _relation(
+    what: str,
+    paper: str,
+    rows: Sequence[Row],
+    changes: Sequence[_Change],
+    quantity: Quantity,
+    words: Callable[[float], str],
+) -> Relation:
     found = [share for change in changes for share in _shares(_pairs(rows, change), quantity)]
     return Relation(what, paper, words(statistics.fmean(found)) if found else "–", len(found))
 

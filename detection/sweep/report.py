@@ -1,4 +1,5 @@
-"""What a sweep says, as a folder: `README.md` with the frontier and the survey's relations beside ours, figures, and the page `index.html`."""
+"""What a sweep says, as a folder: `README.md` with the frontier and the survey's relations beside ours, figures, and
+the page `index.html`."""
 
 from __future__ import annotations
 
@@ -13,12 +14,24 @@ from detection.files import write_text
 from detection.markdown import code, words
 from detection.sweep import config_texts, figures, page
 from detection.sweep.frontier import critical, frontier, points
-from detection.sweep.quantities import EXTRACTORS, METAS, TIME, devices, extractor_name, memory, meta_name, milliseconds, number
+from detection.sweep.quantities import (
+    EXTRACTORS,
+    METAS,
+    TIME,
+    devices,
+    extractor_name,
+    memory,
+    meta_name,
+    milliseconds,
+    number,
+)
 from detection.sweep.relations import by_extractor, loads, most_proposals, relations, shares
 from detection.sweep.results import Row
 
 CAPTIONS = {
-    "fig2a_map_time_meta": "mAP against time, by meta-architecture, with the optimality frontier and its critical points",
+    "fig2a_map_time_meta": (
+        "mAP against time, by meta-architecture, with the optimality frontier and its critical points"
+    ),
     "fig2b_map_time_extractor": "The same, by feature extractor",
     "fig3_memory_time": "Memory against time",
     "fig4a_object_size": "mAP by size of objects",
@@ -36,7 +49,12 @@ class Written(NamedTuple):
 
 
 def write(
-    rows: Sequence[Row], output: str | os.PathLike[str], *, results: Sequence[str] = (), command: str = "", heading: str = "A sweep"
+    rows: Sequence[Row],
+    output: str | os.PathLike[str],
+    *,
+    results: Sequence[str] = (),
+    command: str = "",
+    heading: str = "A sweep",
 ) -> Written:
     """Writes the report.
 
@@ -58,7 +76,9 @@ def write(
     try:
         write_text(folder / "README.md", text)
     except OSError as error:
-        raise ConfigError(f"--output={folder}: cannot be written: {error.strerror or error}; check the path and the space left") from error
+        raise ConfigError(
+            f"--output={folder}: cannot be written: {error.strerror or error}; check the path and the space left"
+        ) from error
     return Written([folder / "README.md", folder / "index.html", *drawn.paths], drawn.left_out)
 
 
@@ -73,14 +93,24 @@ def markdown(rows: Sequence[Row], drawn: figures.Drawn, *, command: str = "", he
         frontier_table(rows),
     ]
     pictures = {path.stem: path for path in drawn.paths if path.suffix == ".png"}
-    blocks += ["## Figures"] + [f"![{CAPTIONS[name]}](figures/{path.name})\n\n{CAPTIONS[name]}." for name, path in pictures.items()]
-    blocks += ["\n".join(f"- `{name}` is left out: {reason}" for name, reason in drawn.left_out.items())] if drawn.left_out else []
+    blocks += ["## Figures"] + [
+        f"![{CAPTIONS[name]}](figures/{path.name})\n\n{CAPTIONS[name]}." for name, path in pictures.items()
+    ]
+    blocks += (
+        ["\n".join(f"- `{name}` is left out: {reason}" for name, reason in drawn.left_out.items())]
+        if drawn.left_out
+        else []
+    )
     blocks += ["## The survey's relations", relations_table(rows)]
     blocks += [savings_table(rows)] if by_extractor(rows) else []
     blocks += ["## Post-processing", shares_table(rows)] if shares(rows) else []
     blocks += ["## Times", times_table(rows)] if any(milliseconds(row) for row in rows) else []
     failed = [row for row in rows if not row.done]
-    blocks += ["## Failed", _table(("configuration", "reason"), [(code(row.id), row.reason) for row in failed])] if failed else []
+    blocks += (
+        ["## Failed", _table(("configuration", "reason"), [(code(row.id), row.reason) for row in failed])]
+        if failed
+        else []
+    )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -102,19 +132,38 @@ def frontier_table(rows: Iterable[Row]) -> str:
         )
         costs = (_shown(memory(row)), _shown(number(row.benchmark, "gflops")))
         lines.append((f"{point.value:.3f}", *what, _shown(point.cost), *costs, names.get(row.id, ""), code(row.id)))
-    head = ("mAP", "meta-architecture", "feature extractor", "px", "stride", "proposals", "ms", "MiB", "GFLOPs", "", "id")
+    head = (
+        "mAP",
+        "meta-architecture",
+        "feature extractor",
+        "px",
+        "stride",
+        "proposals",
+        "ms",
+        "MiB",
+        "GFLOPs",
+        "",
+        "id",
+    )
     return _table(head, lines, right={0, 3, 4, 5, 6, 7, 8})
 
 
 def relations_table(rows: Iterable[Row]) -> str:
     """The paper's number beside ours; ours are means over pairs of rows that differ in nothing else."""
-    return _table(("relation", "paper", "here", "pairs"), [(one.what, one.paper, one.ours, one.pairs) for one in relations(rows)], right={3})
+    return _table(
+        ("relation", "paper", "here", "pairs"),
+        [(one.what, one.paper, one.ours, one.pairs) for one in relations(rows)],
+        right={3},
+    )
 
 
 def savings_table(rows: Iterable[Row]) -> str:
     """From the most to 50 proposals, extractor by extractor."""
     rows = list(rows)
-    shown = [(*line[:3], *("–" if share is None else f"{100 * share:.0f} %" for share in line[3:])) for line in by_extractor(rows)]
+    shown = [
+        (*line[:3], *("–" if share is None else f"{100 * share:.0f} %" for share in line[3:]))
+        for line in by_extractor(rows)
+    ]
     head = (f"{most_proposals(rows)} to 50 proposals", "feature extractor", "pairs", "of the time", "of the mAP")
     return _table(head, shown, right={2, 3, 4})
 
@@ -122,18 +171,30 @@ def savings_table(rows: Iterable[Row]) -> str:
 def shares_table(rows: Iterable[Row]) -> str:
     """The paper's NMS took about 40 ms and capped all detectors at 25 images a second."""
     lines = [
-        (one.meta, one.rows, _shown(one.median_milliseconds), _shown(one.worst_milliseconds), f"{one.median_share:.1%}", f"{one.worst_share:.1%}")
+        (
+            one.meta,
+            one.rows,
+            _shown(one.median_milliseconds),
+            _shown(one.worst_milliseconds),
+            f"{one.median_share:.1%}",
+            f"{one.worst_share:.1%}",
+        )
         for one in shares(rows)
     ]
     said = (
-        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a quarter of a second, "
-        "what both take alone.\n\n"
+        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a"
+        " quarter of a second, what both take alone.\n\n"
     )
-    return said + _table(("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"), lines, right={1, 2, 3, 4, 5})
+    return said + _table(
+        ("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"),
+        lines,
+        right={1, 2, 3, 4, 5},
+    )
 
 
 def times_table(rows: Iterable[Row]) -> str:
-    """Milliseconds with the most proposals and, of several strides, the largest: a line an extractor, a column a meta-architecture and resolution."""
+    """Milliseconds with the most proposals and, of several strides, the largest: a line an extractor, a column a
+    meta-architecture and resolution."""
     chosen: dict[tuple, Row] = {}
     for row in rows:
         if row.done and milliseconds(row) is not None:
@@ -142,15 +203,25 @@ def times_table(rows: Iterable[Row]) -> str:
             if before is None or (row.proposals or 0, row.stride) > (before.proposals or 0, before.stride):
                 chosen[key] = row
     metas, extractors = list(METAS), list(EXTRACTORS)
-    columns = sorted({key[:2] for key in chosen}, key=lambda key: (metas.index(key[0]) if key[0] in metas else len(metas), key))
-    names = sorted({key[2] for key in chosen}, key=lambda name: (extractors.index(name) if name in extractors else len(extractors), name))
+    columns = sorted(
+        {key[:2] for key in chosen}, key=lambda key: (metas.index(key[0]) if key[0] in metas else len(metas), key)
+    )
+    names = sorted(
+        {key[2] for key in chosen},
+        key=lambda name: (extractors.index(name) if name in extractors else len(extractors), name),
+    )
     head = (TIME.unit, *(f"{METAS.get(meta, meta)} {resolution}" for meta, resolution in columns))
     lines = [
-        (extractor_name(name), *(_shown(milliseconds(chosen[*column, name])) if (*column, name) in chosen else "" for column in columns))
+        (
+            extractor_name(name),
+            *(_shown(milliseconds(chosen[*column, name])) if (*column, name) in chosen else "" for column in columns),
+        )
         for name in names
     ]
     counts = sorted({row.proposals for row in chosen.values() if row.proposals is not None})
-    said = f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
+    said = (
+        f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
+    )
     return said + _table(head, lines, right=set(range(1, len(head))))
 
 
@@ -161,14 +232,22 @@ def _measured(rows: Sequence[Row]) -> str:
     counts = ", ".join(f"{count} {words(name)}" for name, count in kinds.items())
     sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
-        sentences.append(f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to end.")
+        sentences.append(
+            f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to"
+            " end."
+        )
     load = loads(done)
     if load:
-        sentences.append(f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (more than it has cores: times are too long).")
+        sentences.append(
+            f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (more than it has cores: times"
+            " are too long)."
+        )
     trainings = {row.train.get("weights_of") or row.id: row.train for row in done if row.train}
     steps = {int(train["steps"]) for train in trainings.values() if train.get("steps") is not None}
     if steps:
-        sentences.append(f"{len(trainings)} trainings of {min(steps)}{f' to {max(steps)}' if len(steps) > 1 else ''} steps.")
+        sentences.append(
+            f"{len(trainings)} trainings of {min(steps)}{f' to {max(steps)}' if len(steps) > 1 else ''} steps."
+        )
     evaluated = {row.images_evaluated for row in done if row.images_evaluated}
     if evaluated:
         sentences.append(f"mAP is COCO's, on {' or '.join(str(count) for count in sorted(evaluated))} images.")
@@ -181,8 +260,12 @@ def _how(rows: Sequence[Row]) -> str:
     images = "{} runs on one image of noise" if timed and all(one.get("noise") for one in timed) else "{} images"
     for key, form in (("batch", "batch {}"), ("images", images), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
         values = sorted({row.benchmark[key] for row in rows if row.benchmark and row.benchmark.get(key) is not None})
-        many = len(values) > 2 and not isinstance(values[0], str)  # Slow detectors are timed on as many images as the time allows.
-        parts += [form.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
+        many = len(values) > 2 and not isinstance(
+            values[0], str
+        )  # Slow detectors are timed on as many images as the time allows.
+        parts += (
+            [form.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
+        )
     has_weights = any(row.train or row.benchmark.get("checkpoint") for row in rows if row.benchmark)
     return ", ".join(parts if has_weights else [*parts, "random weights"])
 

@@ -1,8 +1,10 @@
 """Rows of a sweep, one configuration each, in `results.jsonl`: a JSON object a line, appended whole.
 
-    {"id": "faster_rcnn-resnet101-600-stride16-p300", "key": "9f2c...", "status": "done", ..., "metrics": {...}, "benchmark": {...}}
+    {"id": "faster_rcnn-resnet101-600-stride16-p300", "key": "9f2c...", "status": "done", ..., "metrics": {...},
+    "benchmark": {...}}
 
-A configuration that was tried again has two lines; the later one counts. Keys that this version does not know are kept in `Row.other`.
+A configuration that was tried again has two lines; the later one counts. Keys that this version does not know are kept
+in `Row.other`.
 """
 
 from __future__ import annotations
@@ -44,12 +46,18 @@ class Row:
     stride: int = 0  # of the map that regions are cut from; 0 for SSD, which has several maps
     proposals: int | None = None  # at test time; None for SSD
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # axis -> name of the value
-    train: Mapping[str, Any] | None = None  # steps, seconds, weights_of: id of the row whose training this one shares, or None
-    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)  # tag -> value, None: no number; empty: not evaluated
+    train: Mapping[str, Any] | None = (
+        None  # steps, seconds, weights_of: id of the row whose training this one shares, or None
+    )
+    metrics: Mapping[str, float | None] = dataclasses.field(
+        default_factory=dict
+    )  # tag -> value, None: no number; empty: not evaluated
     benchmark: Mapping[str, Any] | None = None  # a row of benchmark.py --json; None where nothing was timed
     images_evaluated: int = 0
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    folder: str = dataclasses.field(default="", compare=False)  # that it was read from, where its config lies; not in the file
+    folder: str = dataclasses.field(
+        default="", compare=False
+    )  # that it was read from, where its config lies; not in the file
 
     @property
     def done(self) -> bool:
@@ -73,7 +81,8 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str) -> Row:
-        """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type or out of range."""
+        """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type
+        or out of range."""
         values = json_text.parse(text, allow_nan=True)
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, found {json_text.shown(values)}")
@@ -87,25 +96,33 @@ class Row:
 
     def to_json(self) -> str:
         """One line, without its end."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("other", "folder")}
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("other", "folder")
+        }
         return json.dumps(row_check.without_nan({**values, **self.other}), allow_nan=False)
 
 
 def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Row]:
     """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
 
-    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that failed. What was timed on two
+    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that
+    failed. What was timed on two
     devices counts on both.
 
     Raises:
         ConfigError: a file cannot be read. DataError: `file:line: what is wrong` of all lines that are no rows.
             A last line that a killed process left half written is left out.
     """
-    return distinct(row for path in ([paths] if isinstance(paths, str | os.PathLike) else paths) for row in _read_one(Path(path)))
+    return distinct(
+        row for path in ([paths] if isinstance(paths, str | os.PathLike) else paths) for row in _read_one(Path(path))
+    )
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:
-    """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where no other of its key is done."""
+    """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where
+    no other of its key is done."""
     chosen: dict[tuple[str, str], Row] = {}
     for row in rows:
         place = (row.key, row.device)
@@ -145,7 +162,9 @@ def append(path: str | os.PathLike[str], row: Row) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise ConfigError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the path and the space left") from None
+        raise ConfigError(
+            f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the path and the space left"
+        ) from None
 
 
 def file_of(path: str | os.PathLike[str]) -> Path:
@@ -158,7 +177,9 @@ def _read_one(path: Path) -> list[Row]:
     try:
         lines = read_bytes(path).split(b"\n")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}") from None
+        raise ConfigError(
+            f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}"
+        ) from None
     rows: dict[tuple[str, str], Row] = {}
     wrong: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -172,13 +193,18 @@ def _read_one(path: Path) -> list[Row]:
             continue
         if row is None:
             continue
-        for place in [place for place in rows if place[0] == row.id and (place[1] == row.device or "" in (place[1], row.device))]:
+        for place in [
+            place for place in rows if place[0] == row.id and (place[1] == row.device or "" in (place[1], row.device))
+        ]:
             del rows[place]
         rows[row.id, row.device] = dataclasses.replace(row, folder=str(path.parent))
     if wrong:
         more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
         listed = f"; {path}:".join(wrong[:_REPORTED])
-        raise DataError(f"{path}:{listed}{more}; give a {FILE} of sweep.py, or remove the line{'s' * (len(wrong) > 1)}: nothing was changed")
+        raise DataError(
+            f"{path}:{listed}{more}; give a {FILE} of sweep.py, or remove the line{'s' * (len(wrong) > 1)}: nothing was"
+            " changed"
+        )
     return list(rows.values())
 
 
@@ -190,7 +216,8 @@ def _row(line: bytes) -> Row:
 
 
 def _end(path: Path, line: bytes, number: int) -> Row | None:
-    """What stands after the last line end: nothing, a row, or the beginning of one whose writer was killed and will write it again (None).
+    """What stands after the last line end: nothing, a row, or the beginning of one whose writer was killed and will
+    write it again (None).
 
     Raises:
         DataError: it is something else, such as a line that was not written here, which nobody may remove.
@@ -207,7 +234,8 @@ def _end(path: Path, line: bytes, number: int) -> Row | None:
 
 
 def _printable(value: Any) -> Any:
-    """Text in rows reaches terminals, tables and figures: what acts there instead of being shown is escaped, also in what lies inside a value."""
+    """Text in rows reaches terminals, tables and figures: what acts there instead of being shown is escaped, also in
+    what lies inside a value."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):

@@ -1,6 +1,8 @@
-"""What a row of a sweep may say, field by field: rows are read from files that others wrote, and what they say ends up in sums, figures and pages.
+"""What a row of a sweep may say, field by field: rows are read from files that others wrote, and what they say ends up
+in sums, figures and pages.
 
-A number that JSON does not know (NaN, Infinity, from older writers) was not measured, where one may be missing; nowhere else is it a number.
+A number that JSON does not know (NaN, Infinity, from older writers) was not measured, where one may be missing; nowhere
+else is it a number.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ STATUSES = ("done", "failed")
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """`field is VALUE; expected ...` for every field of a row that cannot be used; fields that are not known may hold anything."""
+    """`field is VALUE; expected ...` for every field of a row that cannot be used; fields that are not known may hold
+    anything."""
     for field in ("id", "key", "status"):
         if field not in values:
             yield f"expected a string as {field!r}, which is missing"
@@ -44,11 +47,17 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def is_inside(name: object) -> bool:
-    """Whether a path from data can only mean a file in the folder of the data (links aside): relative, without `..`, of any system's spelling."""
+    """Whether a path from data can only mean a file in the folder of the data (links aside): relative, without `..`, of
+    any system's spelling."""
     if not isinstance(name, str) or not json_text.is_text(name) or not name.isprintable() or len(name.encode()) > 4096:
         return False
     parts = re.split(r"[/\\]", name)
-    return ".." not in parts and bool(parts[0]) and not re.match(r"[A-Za-z]:", name) and all(len(part.encode()) <= 255 for part in parts)
+    return (
+        ".." not in parts
+        and bool(parts[0])
+        and not re.match(r"[A-Za-z]:", name)
+        and all(len(part.encode()) <= 255 for part in parts)
+    )
 
 
 def is_missing(value: object) -> bool:
@@ -128,10 +137,16 @@ _OBJECT = _or_null(lambda value: isinstance(value, dict), "an object")
 
 _FIELDS: dict[str, tuple[_Check, str]] = {
     "id": (_is_some_name, f"text of 1 to {_LONGEST_NAME} characters"),
-    "key": (lambda value: _is_some_name(value) and value.isprintable(), f"a string of 1 to {_LONGEST_NAME} printable characters"),
+    "key": (
+        lambda value: _is_some_name(value) and value.isprintable(),
+        f"a string of 1 to {_LONGEST_NAME} printable characters",
+    ),
     "status": (lambda value: value in STATUSES if isinstance(value, str) else False, " or ".join(map(repr, STATUSES))),
     "reason": (_is_text, "text"),
-    "config": (lambda value: value == "" or is_inside(value), "the path of a file in the folder of the results, relative and without '..'"),
+    "config": (
+        lambda value: value == "" or is_inside(value),
+        "the path of a file in the folder of the results, relative and without '..'",
+    ),
     "command": (_is_text, "text"),
     "meta_architecture": _NAME,
     "feature_extractor": _NAME,
@@ -144,7 +159,12 @@ _FIELDS: dict[str, tuple[_Check, str]] = {
     "benchmark": _OBJECT,
     "images_evaluated": _COUNT,
 }
-_TRAIN = {"steps": _or_null(*_COUNT), "seconds": _AMOUNT, "weights_of": _or_null(*_NAME), "model_dir": _or_null(_is_text, "text")}
+_TRAIN = {
+    "steps": _or_null(*_COUNT),
+    "seconds": _AMOUNT,
+    "weights_of": _or_null(*_NAME),
+    "model_dir": _or_null(_is_text, "text"),
+}
 _BENCHMARK = {
     "milliseconds": (_is_times, "an object of times, each an object of numbers or null"),
     "cpu_milliseconds": _or_null(_is_amounts, "an object of numbers"),
@@ -156,5 +176,17 @@ _BENCHMARK = {
     "cpus": _or_null(*_COUNT),
     "size": _or_null(_is_size, "a whole number or two"),
     "load_average": _AMOUNT,
-    **dict.fromkeys(("host_mib", "model_host_mib", "held_host_mib", "device_mib", "file_mib", "gflops", "parameters", "images_per_second"), _AMOUNT),
+    **dict.fromkeys(
+        (
+            "host_mib",
+            "model_host_mib",
+            "held_host_mib",
+            "device_mib",
+            "file_mib",
+            "gflops",
+            "parameters",
+            "images_per_second",
+        ),
+        _AMOUNT,
+    ),
 }

@@ -6,7 +6,8 @@
     output/logs/<id>.log           what its processes said
     output/.work/                  stages under way, and what finished ones of unfinished rows found
 
-One sweep at a time works in a folder: the operating system lets go of its lock when it dies, however it dies, and its stages end with it.
+One sweep at a time works in a folder: the operating system lets go of its lock when it dies, however it dies, and its
+    stages end with it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,11 @@ class Stopped(DetectionError):
 
 
 def run(
-    sweep: SweepFile, configurations: Sequence[Configuration], output: str | os.PathLike[str], options: Options, stream: TextIO | None = None
+    sweep: SweepFile,
+    configurations: Sequence[Configuration],
+    output: str | os.PathLike[str],
+    options: Options,
+    stream: TextIO | None = None,
 ) -> list[Row]:
     """Does what is not done yet, and returns the rows of `configurations` that are.
 
@@ -85,9 +90,13 @@ def _claimed(folder: Path) -> Iterator[None]:
         lock = filelock.FileLock(folder / ".sweep.lock")
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise ConfigError(f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder") from None
+        raise ConfigError(
+            f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder"
+        ) from None
     except OSError as error:
-        raise ConfigError(f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder") from None
+        raise ConfigError(
+            f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder"
+        ) from None
     try:
         yield
     finally:
@@ -95,7 +104,9 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 class _Sweep:
-    def __init__(self, sweep: SweepFile, configurations: Sequence[Configuration], folder: Path, options: Options, stream: TextIO) -> None:
+    def __init__(
+        self, sweep: SweepFile, configurations: Sequence[Configuration], folder: Path, options: Options, stream: TextIO
+    ) -> None:
         self._configurations, self._options, self._stream = configurations, options, stream
         self._benchmark = sweep.benchmark
         self._stages = Stages(sweep, folder)
@@ -121,7 +132,9 @@ class _Sweep:
         with self._signals():
             self._work_off([self._group(members) for members in groups(todo)])
         if self._signal:
-            raise Stopped(f"stopped by signal {self._signal} with {self._left()} left; the same command goes on", self._signal)
+            raise Stopped(
+                f"stopped by signal {self._signal} with {self._left()} left; the same command goes on", self._signal
+            )
         done = [self._rows[one.key] for one in self._configurations if one.key in self._rows]
         self._say(self._summary(done))
         return done
@@ -131,9 +144,12 @@ class _Sweep:
         return row is not None and (row.done or not self._options.retry_failed)
 
     def _look_for_files(self, todo: list[Configuration]) -> None:
-        """What configs and the grid name and is not there should not show after hours. Raises ConfigError, and DataError of images."""
+        """What configs and the grid name and is not there should not show after hours. Raises ConfigError, and
+        DataError of images."""
         if todo and self._benchmark is not None and self._benchmark.images:
-            from detection.export import image_files  # Brings TensorFlow, which a sweep without photographs does not need.
+            from detection.export import (
+                image_files,
+            )  # Brings TensorFlow, which a sweep without photographs does not need.
 
             image_files.find(self._benchmark.images)
         for one, *_ in groups(todo):
@@ -159,14 +175,19 @@ class _Sweep:
             outcome = yield stage
             self._trained += 1
             if not outcome.reason:
-                self._say(f"trained {buildable[0].trained_id}  [{self._trained}/{self._trainings} trainings]  {self._eta()}".rstrip())
+                done = f"[{self._trained}/{self._trainings} trainings]"
+                self._say(f"trained {buildable[0].trained_id}  {done}  {self._eta()}".rstrip())
             else:
                 for one in buildable:
                     self._add(one, Outcome({}, f"training: {outcome.reason}"))
                 return
         for one in buildable:
             outcome = None
-            for make in (self._stages.export, functools.partial(self._stages.measure, alone=self._options.jobs > 1), self._stages.evaluate):
+            for make in (
+                self._stages.export,
+                functools.partial(self._stages.measure, alone=self._options.jobs > 1),
+                self._stages.evaluate,
+            ):
                 if (outcome is None or not outcome.reason) and (stage := make(one)) is not None:
                     outcome = yield stage
             self._add(one, outcome or self._stages.found(one))
@@ -193,8 +214,8 @@ class _Sweep:
         if device and others and not self._options.mixed_devices:
             self._stages.clear(one)  # On the machine of the others it is to be timed again.
             raise ConfigError(
-                f"{self._file}: holds times of {sorted(others)[0]}, and this is {device}: they cannot be compared; use another --output, or "
-                "--mixed_devices"
+                f"{self._file}: holds times of {sorted(others)[0]}, and this is {device}: they cannot be compared; use"
+                " another --output, or --mixed_devices"
             )
 
     # All groups, some at a time.
@@ -213,7 +234,9 @@ class _Sweep:
                 self._fill(ready, waiting, len(running))
                 while (chosen := self._choose(ready, [process.stage for _, process in running])) is not None:
                     generator, stage = ready.pop(chosen)
-                    running.append((generator, Running(stage, self._options.memory_gib, surroundings(stage, self._options.jobs))))
+                    running.append(
+                        (generator, Running(stage, self._options.memory_gib, surroundings(stage, self._options.jobs)))
+                    )
                 if not running:
                     return
                 time.sleep(_POLL_SECONDS)
@@ -230,8 +253,11 @@ class _Sweep:
                 process.kill()
 
     def _fill(self, ready: list, waiting: Iterator[Generator], running: int) -> None:
-        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run alone, or wait for that."""
-        while sum(not stage.alone and stage.job["stage"] != EXPORT for _, stage in ready) + running < self._options.jobs:
+        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run
+        alone, or wait for that."""
+        while (
+            sum(not stage.alone and stage.job["stage"] != EXPORT for _, stage in ready) + running < self._options.jobs
+        ):
             generator = next(waiting, None) if self._options.jobs > 1 or not ready else None
             if generator is None:
                 return
@@ -244,7 +270,8 @@ class _Sweep:
     def _choose(self, ready: list, running: list[Stage]) -> int | None:
         """Index of the stage to start now.
 
-        Trainings come first. Exports are made a few at a time, as many as there are jobs, then timed one after the other: on one core each they take
+        Trainings come first. Exports are made a few at a time, as many as there are jobs, then timed one after the
+            other: on one core each they take
         longer than being timed does, and all of them at once would fill the disk.
         """
         if len(running) >= self._options.jobs or any(stage.alone for stage in running):
@@ -272,7 +299,9 @@ class _Sweep:
 
         # Python delivers signals to the main thread only; elsewhere they keep their meaning.
         numbers = STOPS if threading.current_thread() is threading.main_thread() else ()
-        before = {number: signal.signal(number, note) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
+        before = {
+            number: signal.signal(number, note) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             yield
         finally:
@@ -305,7 +334,10 @@ class _Sweep:
         left = len(self._configurations) - len(rows)
         over = f", {left} left: --time_budget is used up, the same command goes on" if left else ""
         retry = "; --retry_failed tries the failed ones again" if counts[FAILED] else ""
-        return f"{counts[DONE]} done, {counts[FAILED]} failed{over} in {duration(time.monotonic() - self._begun)}: {self._file}{retry}"
+        return (
+            f"{counts[DONE]} done, {counts[FAILED]} failed{over} in {duration(time.monotonic() - self._begun)}:"
+            f" {self._file}{retry}"
+        )
 
     def _say(self, text: str) -> None:
         self._stream.write(text + "\n")

@@ -51,7 +51,13 @@ class Stages:
             "checkpoint_every": settings.checkpoint_every,
             "deterministic": settings.deterministic,
         }
-        return Stage(job, self._folder / ".work" / one.model_name, self._log(one.trained_id), settings.time_limit, label=f"training {one.trained_id}")
+        return Stage(
+            job,
+            self._folder / ".work" / one.model_name,
+            self._log(one.trained_id),
+            settings.time_limit,
+            label=f"training {one.trained_id}",
+        )
 
     def export(self, one: Configuration) -> Stage | None:
         """The SavedModel that is timed; None where nothing is, or where it is there."""
@@ -79,7 +85,13 @@ class Stages:
 
     def _job(self, kind: str, one: Configuration, **more: object) -> dict:
         config = str(self._folder / self._config(one.id))
-        return {"stage": kind, "result": str(self._work(one) / "result.json"), "config": config, "checkpoint": self._checkpoint(one), **more}
+        return {
+            "stage": kind,
+            "result": str(self._work(one) / "result.json"),
+            "config": config,
+            "checkpoint": self._checkpoint(one),
+            **more,
+        }
 
     def found(self, one: Configuration) -> Outcome:
         """What is known already: stages of an earlier run, and the evaluation at the end of its own training."""
@@ -93,7 +105,9 @@ class Stages:
         values = {**self.found(one).values, **outcome.values}
         training = self._training(one).get("train") if one.weights == TRAINED else None
         shared = one.trained_id if one.trained_id != one.id else None
-        train = {**training, "weights_of": shared, "model_dir": str(Path("models") / one.model_name)} if training else None
+        train = (
+            {**training, "weights_of": shared, "model_dir": str(Path("models") / one.model_name)} if training else None
+        )
         return Row(
             id=one.id,
             key=one.key,
@@ -151,10 +165,15 @@ class Stages:
         """What trains its weights, as a person would; or what serves them, where they were given."""
         if one.weights not in (RANDOM, TRAINED):
             name = self._folder / self._config(one.id)
-            return f"export_saved_model.py --pipeline_config_path={name} --trained_checkpoint_prefix={one.weights} --output_directory=exported"
+            return (
+                f"export_saved_model.py --pipeline_config_path={name} --trained_checkpoint_prefix={one.weights}"
+                " --output_directory=exported"
+            )
         name, training = self._folder / self._config(one.trained_id), self._sweep.training
         flags = f" --seed={training.seed}{' --deterministic' * training.deterministic}" if training else ""
-        return f"model_main.py --pipeline_config_path={name} --model_dir={self._folder / 'models' / one.model_name}{flags}"
+        return (
+            f"model_main.py --pipeline_config_path={name} --model_dir={self._folder / 'models' / one.model_name}{flags}"
+        )
 
     def _config(self, name: str) -> str:
         return f"configs/{name}.config"

@@ -1,7 +1,10 @@
-"""One stage of one configuration, in a process of its own: `python -m detection.sweep.worker JOB.json`, started by `detection.sweep.process`.
+"""One stage of one configuration, in a process of its own: `python -m detection.sweep.worker JOB.json`, started by
+`detection.sweep.process`.
 
-What it found goes into the job's `result` file, each part as soon as it is known; of an error the reason. Standard input is a pipe that nobody
-writes to: it ends when the sweep dies, however it dies, and then this process ends too, so that nothing trains or measures that nobody waits for.
+What it found goes into the job's `result` file, each part as soon as it is known; of an error the reason. Standard
+input is a pipe that nobody
+writes to: it ends when the sweep dies, however it dies, and then this process ends too, so that nothing trains or
+    measures that nobody waits for.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ class Result:
 
 
 class Clock:
-    """How long a training has taken, over all the processes that worked on it; noted in its model_dir, for the next one."""
+    """How long a training has taken, over all the processes that worked on it; noted in its model_dir, for the next
+    one."""
 
     def __init__(self, model_dir: str | os.PathLike[str]) -> None:
         self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()
@@ -172,7 +176,10 @@ def _options(job: Job) -> Any:
 def _evaluated(pipeline: Any, metrics: dict[str, float]) -> dict[str, Any]:
     from detection.data.input import count_records
 
-    return {"metrics": {tag: float(value) for tag, value in metrics.items()}, "images": count_records(pipeline.eval_input)}
+    return {
+        "metrics": {tag: float(value) for tag, value in metrics.items()},
+        "images": count_records(pipeline.eval_input),
+    }
 
 
 def _live_as_long_as_the_sweep(clock: Clock | None) -> None:

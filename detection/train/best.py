@@ -1,4 +1,5 @@
-"""The checkpoint with the best value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for lack of a better one.
+"""The checkpoint with the best value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for
+lack of a better one.
 
 The best value is the highest; of a tag that begins with Loss/, the lowest.
 """
@@ -24,7 +25,11 @@ from detection.train.checkpoints import NAME, prefix_in
 _NEW = ".new"  # ends the name of a link that is being made
 _STATE = "checkpoint"  # names the checkpoint for TensorFlow's tools
 # Chosen where the user names none: the first of these that evaluation reports.
-DEFAULT_METRICS = ("DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU", "WeightedPascalBoxes_Precision/mAP@0.5IOU")
+DEFAULT_METRICS = (
+    "DetectionBoxes_Precision/mAP",
+    "PascalBoxes_Precision/mAP@0.5IOU",
+    "WeightedPascalBoxes_Precision/mAP@0.5IOU",
+)
 
 
 class Best:
@@ -34,11 +39,14 @@ class Best:
       model_dir: where `best` lies.
       metric: a tag; None takes the first of DEFAULT_METRICS that appears.
       patience: evaluations without a better value before `gives_up`; 0: never.
-      resumed_at: of a run that goes on, the last step whose evaluation is over: those after the best step and up to this one count for the
+      resumed_at: of a run that goes on, the last step whose evaluation is over: those after the best step and up to
+          this one count for the
         patience. None: a new run.
     """
 
-    def __init__(self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0, resumed_at: int | None = None) -> None:
+    def __init__(
+        self, model_dir: str | os.PathLike, metric: str | None = None, patience: int = 0, resumed_at: int | None = None
+    ) -> None:
         self.folder = Path(model_dir) / "best"
         self.metric, self._patience = metric, patience
         self.value: float | None = None
@@ -46,7 +54,9 @@ class Best:
         self._read()
         since = -1 if self.step is None else self.step
         evaluated = read_history(model_dir) if patience and resumed_at is not None else ()
-        self._without = sum(since < record["step"] <= resumed_at and self.metric in record["metrics"] for record in evaluated)
+        self._without = sum(
+            since < record["step"] <= resumed_at and self.metric in record["metrics"] for record in evaluated
+        )
 
     def offer(self, step: int, metrics: Mapping[str, float], prefix: str | os.PathLike | None) -> bool:
         """Takes an evaluation and keeps its checkpoint if the metric beats the best so far; true if so.
@@ -64,7 +74,10 @@ class Best:
         if self.metric is None:
             return False
         if self.metric not in metrics:
-            raise ConfigError(f"--best_metric {self.metric}: evaluation reports no such metric; it reports {', '.join(sorted(metrics))}")
+            raise ConfigError(
+                f"--best_metric {self.metric}: evaluation reports no such metric; it reports"
+                f" {', '.join(sorted(metrics))}"
+            )
         value = float(metrics[self.metric])
         if not self._is_better(value):
             self._without += 1
@@ -75,7 +88,9 @@ class Best:
         try:
             self._keep(Path(prefix), step, value)
         except OSError as error:
-            logging.error("%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, files.reason(error))
+            logging.error(
+                "%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, files.reason(error)
+            )
             return False
         self.value, self.step = value, step
         return True
@@ -104,7 +119,9 @@ class Best:
         path = self.folder / _STATE
         if not path.exists() or path.read_bytes() != state.encode():
             write_text(path, state)
-        for file in sorted(self.folder.glob(f"{NAME}-*"), key=lambda file: not file.name.endswith(INDEX)):  # As in a deletion, the index first.
+        for file in sorted(
+            self.folder.glob(f"{NAME}-*"), key=lambda file: not file.name.endswith(INDEX)
+        ):  # As in a deletion, the index first.
             if file.name not in (f"{name}{DATA}", f"{name}{INDEX}"):
                 file.unlink(missing_ok=True)
 
@@ -112,7 +129,11 @@ class Best:
         path = self.folder / "best.json"
         try:
             saved = json_text.read_object(path)
-            if not (json_text.is_text(saved.get("metric")) and json_text.is_number(saved.get("value")) and type(saved.get("step")) is int):
+            if not (
+                json_text.is_text(saved.get("metric"))
+                and json_text.is_number(saved.get("value"))
+                and type(saved.get("step")) is int
+            ):
                 raise ValueError("expected metric, value and step")
             if Path(f"{prefix_in(self.folder, int(saved['step']))}{INDEX}").exists():
                 self._keep_only(int(saved["step"]))
@@ -126,7 +147,8 @@ class Best:
 
 
 def _link(source: str, target: str) -> None:
-    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not possible."""
+    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not
+    possible."""
     temporary = f"{target}{_NEW}"
     Path(temporary).unlink(missing_ok=True)
     try:

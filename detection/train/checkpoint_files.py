@@ -1,7 +1,9 @@
 """One name-based TensorFlow checkpoint: `<prefix>.index` and `<prefix>.data-00000-of-00001`, holding {name: array}.
 
-Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are made in a hidden folder beside the target, flushed to
-the disk, and renamed, the index last; a checkpoint exists exactly when its index does. Reading checks TensorFlow's checksums, so a
+Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are made in a hidden folder
+    beside the target, flushed to
+the disk, and renamed, the index last; a checkpoint exists exactly when its index does. Reading checks TensorFlow's
+checksums, so a
 damaged file is found here and not in the weights.
 """
 
@@ -39,7 +41,8 @@ class Entry(NamedTuple):
 
 
 def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variable | np.ndarray]) -> None:
-    """Saves `tensors` under `prefix`, replacing what is there. After an error nothing is changed and nothing is left over.
+    """Saves `tensors` under `prefix`, replacing what is there. After an error nothing is changed and nothing is left
+    over.
 
     Raises:
       OSError: the disk is full, the folder cannot be written, a file is too large.
@@ -52,7 +55,9 @@ def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variab
         names = sorted(tensors)
         values = [tf.convert_to_tensor(tensors[name]) for name in names]
         with tf.device("CPU:0"):
-            tf.raw_ops.SaveV2(prefix=str(temporary), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)
+            tf.raw_ops.SaveV2(
+                prefix=str(temporary), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+            )
         for suffix in (DATA, INDEX):
             _flush(f"{temporary}{suffix}")
         for suffix in (DATA, INDEX):
@@ -69,9 +74,11 @@ def _flush(path: str) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> int:
-    """Deletes what killed processes left of unfinished saves; returns how many folders that were. Call it with the folder's lock held.
+    """Deletes what killed processes left of unfinished saves; returns how many folders that were. Call it with the
+    folder's lock held.
 
-    One whose data lay in place already, and whose index did not, is finished: both were complete before the first was renamed.
+    One whose data lay in place already, and whose index did not, is finished: both were complete before the first was
+        renamed.
     """
     leftovers = list(Path(folder).glob(f"{TEMPORARY}*"))
     for leftover in leftovers:
@@ -90,20 +97,29 @@ def delete(prefix: str | os.PathLike) -> None:
 
 
 def locate(path: str | os.PathLike) -> str:
-    """The prefix meant by `path`: a prefix, one of a checkpoint's files, a V1 file, or a folder (its latest checkpoint).
+    """The prefix meant by `path`: a prefix, one of a checkpoint's files, a V1 file, or a folder (its latest
+    checkpoint).
 
     Raises:
       UnreadableCheckpointError: there is no checkpoint.
     """
     path = os.fspath(path)
-    for folder in (path, os.path.dirname(path), os.path.dirname(os.path.dirname(path))):  # An export holds its checkpoint in a folder of its own.
+    for folder in (
+        path,
+        os.path.dirname(path),
+        os.path.dirname(os.path.dirname(path)),
+    ):  # An export holds its checkpoint in a folder of its own.
         if (unusable := files.unpublished(folder)) is not None:
             raise UnreadableCheckpointError(unusable)
     if os.path.isdir(path):
         latest = _named_by_state_file(path) or _newest_in(path)
         held = sorted(str(file).removesuffix(INDEX) for file in Path(path).glob(f"*{INDEX}"))
         if latest is None and len(held) != 1:
-            what = f"several checkpoints and none that is the latest; name one: {', '.join(held[:4])}" if held else "no checkpoint"
+            what = (
+                f"several checkpoints and none that is the latest; name one: {', '.join(held[:4])}"
+                if held
+                else "no checkpoint"
+            )
             raise UnreadableCheckpointError(f"{path}: the folder holds {what}")
         return latest or held[0]
     stem = path.split(".data-")[0].removesuffix(INDEX).removesuffix(".meta")
@@ -114,7 +130,13 @@ def locate(path: str | os.PathLike) -> str:
             return candidate
     folder = Path(path).parent
     nearby = sorted(str(found).removesuffix(INDEX) for found in folder.glob(f"*{INDEX}"))[:3] if folder.is_dir() else []
-    hint = f"; that folder holds {', '.join(nearby)}" if nearby else "; the folder does not exist" if not folder.is_dir() else ""
+    hint = (
+        f"; that folder holds {', '.join(nearby)}"
+        if nearby
+        else "; the folder does not exist"
+        if not folder.is_dir()
+        else ""
+    )
     raise UnreadableCheckpointError(f"{path}: no such checkpoint (looked for {stem}{INDEX}){hint}")
 
 
@@ -126,8 +148,13 @@ def _named_by_state_file(folder: str) -> str | None:
 
 
 def _newest_in(folder: str) -> str | None:
-    """Prefix of the checkpoint with the highest step, for a folder whose state file is absent, garbage, or names one that is gone."""
-    steps = {int(match[1]): str(file).removesuffix(INDEX) for file in Path(folder).glob(f"*{INDEX}") if (match := _STEP.search(file.name))}
+    """Prefix of the checkpoint with the highest step, for a folder whose state file is absent, garbage, or names one
+    that is gone."""
+    steps = {
+        int(match[1]): str(file).removesuffix(INDEX)
+        for file in Path(folder).glob(f"*{INDEX}")
+        if (match := _STEP.search(file.name))
+    }
     return steps[max(steps)] if steps else None
 
 
@@ -135,7 +162,8 @@ def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
     """Names, shapes and types of a checkpoint, without its values.
 
     Raises:
-      UnreadableCheckpointError: missing, damaged, or object-based (its names are then paths through Python objects, not variable names).
+      UnreadableCheckpointError: missing, damaged, or object-based (its names are then paths through Python objects, not
+          variable names).
     """
     prefix = os.fspath(prefix)
     with _readable(prefix):
@@ -144,8 +172,8 @@ def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
         found = {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
     if _OBJECT_GRAPH in found:
         raise UnreadableCheckpointError(
-            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be used: "
-            "those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
+            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be"
+            " used: those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
         )
     return found
 
@@ -164,7 +192,8 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
 
 
 class _readable:
-    """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the file."""
+    """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the
+    file."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -174,8 +203,12 @@ class _readable:
             raise UnreadableCheckpointError(f"{self._prefix}{INDEX}: the file is missing")
 
     def __exit__(self, kind, error, traceback) -> None:
-        if isinstance(error, (tf.errors.OpError, IndexError, ValueError, RuntimeError, OSError)) and not isinstance(error, ConfigError):
-            raise UnreadableCheckpointError(f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})") from error
+        if isinstance(error, (tf.errors.OpError, IndexError, ValueError, RuntimeError, OSError)) and not isinstance(
+            error, ConfigError
+        ):
+            raise UnreadableCheckpointError(
+                f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})"
+            ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,11 @@
 """The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, and which one a run resumes from.
 
-A run resumes from the newest one found by looking, not from the one that the small `checkpoint` text file names: a trainer that trusts the file
-starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a resumed run reads in it only which checkpoints rotate and
-when one was last kept for good. A folder given to `load_into` is another matter: there the file names the checkpoint, if it can.
+A run resumes from the newest one found by looking, not from the one that the small `checkpoint` text file names: a
+trainer that trusts the file
+starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a resumed run reads in it only which
+checkpoints rotate and
+when one was last kept for good. A folder given to `load_into` is another matter: there the file names the checkpoint,
+if it can.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ _PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
 
 
 class Checkpoints:
-    """The checkpoints of one folder; the newest `keep` stay, and besides one for every `keep_every_hours` of the run."""
+    """The checkpoints of one folder; the newest `keep` stay, and besides one for every `keep_every_hours` of the
+    run."""
 
     def __init__(self, folder: str | os.PathLike, keep: int = 5, keep_every_hours: float = 10_000.0) -> None:
         self.folder = Path(folder)
@@ -53,7 +57,8 @@ class Checkpoints:
         """Writes `model.ckpt-<step>`, then drops what is no longer kept.
 
         Args:
-          interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes with the next save, so that the
+          interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes
+              with the next save, so that the
             run ends with the checkpoints of one that was never stopped.
 
         Raises:
@@ -67,14 +72,20 @@ class Checkpoints:
         return prefix
 
     def finish_rotation(self, newest: int) -> None:
-        """What a killed run did not get to: drops what is no longer kept, and halves of deleted checkpoints. Call it with the folder's lock held.
+        """What a killed run did not get to: drops what is no longer kept, and halves of deleted checkpoints. Call it
+        with the folder's lock held.
 
         Args:
           newest: the step that the run goes on from.
         """
         for data in self.folder.glob(f"{NAME}-*{DATA}"):
             step = data.name[len(NAME) + 1 : -len(DATA)]
-            if step.isdecimal() and int(step) < newest and data.is_file() and not Path(f"{self.prefix(int(step))}{INDEX}").exists():
+            if (
+                step.isdecimal()
+                and int(step) < newest
+                and data.is_file()
+                and not Path(f"{self.prefix(int(step))}{INDEX}").exists()
+            ):
                 data.unlink(missing_ok=True)
         self._tidy(newest, whole=newest not in self._interim)
 
@@ -84,7 +95,9 @@ class Checkpoints:
                 tidy(newest=newest)
             except OSError as error:
                 logging.warning(
-                    "%s is saved, but the files beside it cannot be brought up to date (%s)", self.prefix(newest), files.explain(error) or error
+                    "%s is saved, but the files beside it cannot be brought up to date (%s)",
+                    self.prefix(newest),
+                    files.explain(error) or error,
                 )
 
     def _drop_interim(self, newest: int) -> None:
@@ -93,10 +106,12 @@ class Checkpoints:
         self._interim &= {newest}
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
-        """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what was passed over.
+        """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what
+        was passed over.
 
         Raises:
-          ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start from step 0.
+          ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start
+              from step 0.
         """
         bad: list[UnreadableCheckpointError] = []
         for step in reversed(self.steps()):
@@ -109,14 +124,21 @@ class Checkpoints:
                 logging.warning("%s; going back to %s (%d newer passed over)", bad[0], self.prefix(step), len(bad))
             return step, values
         if bad:
-            raise ConfigError(f"{bad[0]}; none of the {len(bad)} checkpoints of this model_dir can be read: move them away to start from step 0")
+            raise ConfigError(
+                f"{bad[0]}; none of the {len(bad)} checkpoints of this model_dir can be read: move them away to start"
+                " from step 0"
+            )
         headless = sorted(self.folder.glob(f"{NAME}-*{DATA}")) if self.folder.is_dir() else []
         if headless:
-            raise ConfigError(f"{headless[-1]}: its {INDEX} file is missing and no other checkpoint is left: move it away to start from step 0")
+            raise ConfigError(
+                f"{headless[-1]}: its {INDEX} file is missing and no other checkpoint is left: move it away to start"
+                " from step 0"
+            )
         foreign = sorted(self.folder.glob(f"ckpt-*{INDEX}")) if self.folder.is_dir() else []
         if foreign:
             raise ConfigError(
-                f"{foreign[-1]}: a checkpoint of another trainer (object-based, TensorFlow 2) cannot be resumed; use an empty model_dir"
+                f"{foreign[-1]}: a checkpoint of another trainer (object-based, TensorFlow 2) cannot be resumed; use an"
+                " empty model_dir"
             )
         return None
 
@@ -136,22 +158,30 @@ class Checkpoints:
         steps = [step for step in self.steps() if step not in self._preserved and step != newest] + [newest]
         lines = [f'model_checkpoint_path: "{NAME}-{newest}"']
         lines += [f'all_model_checkpoint_paths: "{NAME}-{step}"' for step in steps]
-        lines += [f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps]
+        lines += [
+            f"all_model_checkpoint_timestamps: {os.path.getmtime(f'{self.prefix(step)}{INDEX}')}" for step in steps
+        ]
         lines += [f"last_preserved_timestamp: {self._last_preserved}"]
         lines += [f"{_INTERIM}{step}" for step in sorted(self._interim)]
         write_text(self.folder / _STATE, "\n".join(lines) + "\n")
 
     def _read_state(self) -> None:
-        """Takes from the text file only what nothing else knows: which checkpoints are being rotated, and when one was last preserved."""
+        """Takes from the text file only what nothing else knows: which checkpoints are being rotated, and when one was
+        last preserved."""
         steps = self.steps()
         try:
             text = (self.folder / _STATE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             text = ""
-        listed = {int(step) for step in re.findall(rf'all_model_checkpoint_paths: "(?:.*/)?{re.escape(NAME)}-(\d+)"', text)}
+        listed = {
+            int(step) for step in re.findall(rf'all_model_checkpoint_paths: "(?:.*/)?{re.escape(NAME)}-(\d+)"', text)
+        }
         stamp = re.search(r"last_preserved_timestamp: ([0-9.e+]+)", text)
         if steps and not listed:
-            logging.warning("%s: cannot be used as written; the checkpoints beside it are found by their names", self.folder / _STATE)
+            logging.warning(
+                "%s: cannot be used as written; the checkpoints beside it are found by their names",
+                self.folder / _STATE,
+            )
             listed = set(steps[-self._keep :])
         # A checkpoint newer than the list was saved just before a kill; an older one that is not listed was preserved.
         self._preserved = {step for step in steps if step not in listed and step < max(listed)}
@@ -160,7 +190,9 @@ class Checkpoints:
             self._last_preserved = float(stamp[1]) if stamp else self._last_preserved
         except ValueError:
             logging.warning(
-                "%s: last_preserved_timestamp %r is no number; the clock of kept checkpoints starts again", self.folder / _STATE, stamp[1]
+                "%s: last_preserved_timestamp %r is no number; the clock of kept checkpoints starts again",
+                self.folder / _STATE,
+                stamp[1],
             )
 
 
@@ -179,7 +211,8 @@ def steps_in(folder: str | os.PathLike) -> list[int]:
 def by_name(detector) -> dict[str, tf.Variable]:
     """The detector's variables under their checkpoint names: their paths.
 
-    Random generators are numbered in the detector's order instead, since Keras numbers them by what else the process has made before.
+    Random generators are numbered in the detector's order instead, since Keras numbers them by what else the process
+    has made before.
     """
     named, generators = {}, 0
     for variable in detector.variables:
@@ -192,18 +225,21 @@ def by_name(detector) -> dict[str, tf.Variable]:
 
 
 def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False) -> int:
-    """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where there is one.
+    """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where
+    there is one.
 
     Args:
       detector: anything with `variables`, each with a `path`, a `shape` and `assign`.
       path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
-      allow_unused: only warn where weights in the model's scopes have no place, which tells the checkpoint of another network.
+      allow_unused: only warn where weights in the model's scopes have no place, which tells the checkpoint of another
+          network.
 
     Returns:
       The global step of the checkpoint; 0 if it has none.
 
     Raises:
-      ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another network. Nothing is assigned then.
+      ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another network. Nothing
+          is assigned then.
     """
     prefix = checkpoint_files.locate(path)
     found = checkpoint_files.entries(prefix)
@@ -225,8 +261,11 @@ def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, 
     return int(values[GLOBAL_STEP]) if step else 0
 
 
-def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]) -> None:
-    """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are not."""
+def check_fit(
+    prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]
+) -> None:
+    """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are
+    not."""
     missing = sorted(name for name in wanted if name not in found)
     why = names.cause(wanted, found, names.unused(wanted, found))
     advice = f"{why}; {_FIX}" if why else _FIX
@@ -239,11 +278,15 @@ def check_fit(prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], 
         more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
         if not why and (why := names.shape_cause({name: (found[name].shape, wanted[name]) for name in differ})):
             advice = f"{why}; {_FIX}"
-        raise ConfigError(f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the model{more}; {advice}")
+        raise ConfigError(
+            f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the"
+            f" model{more}; {advice}"
+        )
 
 
 def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collection[str], allow: bool) -> None:
-    """Raises ConfigError where the checkpoint has weights in the model's scopes that the model has no place for; warns if `allow`."""
+    """Raises ConfigError where the checkpoint has weights in the model's scopes that the model has no place for; warns
+    if `allow`."""
     left = names.unused(wanted, found)
     if not left:
         return
@@ -251,7 +294,8 @@ def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collec
     why = names.cause(wanted, found, left)
     if not allow:
         raise ConfigError(
-            f"{what}, so the checkpoint is of another network ({why}); {_FIX}, or leave them out by {names.ALLOW_UNUSED}"
+            f"{what}, so the checkpoint is of another network ({why}); {_FIX}, or leave them out by"
+            f" {names.ALLOW_UNUSED}"
         )
     logging.warning("%s and %s left out (%s)", what, "is" if len(left) == 1 else "are", why)
 

@@ -1,4 +1,5 @@
-"""Several processes that train together, as TF_CONFIG describes them to TensorFlow's strategies: not supported, and never ignored."""
+"""Several processes that train together, as TF_CONFIG describes them to TensorFlow's strategies: not supported, and
+never ignored."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from detection.errors import ConfigError
 
 
 def refuse(variable: str | None = None) -> None:
-    """Refuses to be one of several processes that train together: each would train alone, on all data, and write over the others' files.
+    """Refuses to be one of several processes that train together: each would train alone, on all data, and write over
+    the others' files.
 
     Args:
-        variable: what TF_CONFIG holds; None looks into the environment. A cluster of this process alone, as managed services set it, is no cluster.
+        variable: what TF_CONFIG holds; None looks into the environment. A cluster of this process alone, as managed
+            services set it, is no cluster.
 
     Raises:
         ConfigError: the variable names several processes, or is not what TensorFlow reads.
@@ -24,15 +27,20 @@ def refuse(variable: str | None = None) -> None:
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"TF_CONFIG ({text[:60]!r}): is not JSON ({str(error)[:80]}); correct it, or {remedy}") from None
+        raise ConfigError(
+            f"TF_CONFIG ({text[:60]!r}): is not JSON ({str(error)[:80]}); correct it, or {remedy}"
+        ) from None
     cluster = settings.get("cluster") or {} if isinstance(settings, dict) else None
     jobs = list(cluster.values()) if isinstance(cluster, dict) else [None]
     if not all(isinstance(job, list | dict) for job in jobs):
-        raise ConfigError(f'TF_CONFIG ({text[:60]!r}): is not of the form {{"cluster": {{"worker": ["host:port"]}}, "task": {{...}}}}; {remedy}')
+        raise ConfigError(
+            f'TF_CONFIG ({text[:60]!r}): is not of the form {{"cluster": {{"worker": ["host:port"]}}, "task":'
+            f" {{...}}}}; {remedy}"
+        )
     count = sum(map(len, jobs))
     if count > 1:
         parts = ", ".join(f"{len(job)} {str(name)[:20]}" for name, job in cluster.items())
         raise ConfigError(
-            f"TF_CONFIG names {count} processes ({parts}), and training or evaluating on several machines is not supported; {remedy}, with "
-            "--num_replicas for its GPUs"
+            f"TF_CONFIG names {count} processes ({parts}), and training or evaluating on several machines is not"
+            f" supported; {remedy}, with --num_replicas for its GPUs"
         )

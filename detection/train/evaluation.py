@@ -1,4 +1,5 @@
-"""Evaluating a pipeline's detector: between the steps of a training run, or of another process's checkpoints as they appear."""
+"""Evaluating a pipeline's detector: between the steps of a training run, or of another process's checkpoints as they
+appear."""
 
 from __future__ import annotations
 
@@ -31,15 +32,21 @@ _POLL_SECONDS = 5.0
 
 
 class Evaluation:
-    """Evaluates one detector as often as asked; detector and input are traced once. Results go to `<model_dir>/eval`."""
+    """Evaluates one detector as often as asked; detector and input are traced once. Results go to
+    `<model_dir>/eval`."""
 
-    def __init__(self, pipeline: Pipeline, detector, model_dir: Path, summaries: bool = True, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, detector, model_dir: Path, summaries: bool = True, stream: TextIO | None = None
+    ) -> None:
         self._pipeline, self._detector, self._model_dir, self._stream = pipeline, detector, model_dir, stream
         settings = pipeline.evaluate
         try:
             (model_dir / "eval").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make room") from error
+            raise ConfigError(
+                f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make"
+                " room"
+            ) from error
         self._remarks, self._told = Remarks(), set()
         self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
         self._evaluators = settings.evaluators(pipeline.eval_categories)
@@ -54,7 +61,8 @@ class Evaluation:
         """Tag -> value for the detector as it is, or as it is inside the context `weights` (moving averages).
 
         Raises:
-          DataError: the evaluation input holds no image, or one that cannot be read. ConfigError: the memory is too small for a batch.
+          DataError: the evaluation input holds no image, or one that cannot be read. ConfigError: the memory is too
+              small for a batch.
         """
         self.unwritten = []
         try:
@@ -111,13 +119,15 @@ def evaluate_checkpoints(
     allow_unused: bool = False,
     stream: TextIO | None = None,
 ) -> dict[str, float]:
-    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of the config's last
+    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of
+    the config's last
     step, or until none has appeared for `timeout` seconds.
 
     Args:
       checkpoint_dir: a folder another process trains in; with `run_once` also a checkpoint's prefix.
       model_dir: results go to its folder `eval`.
-      max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before that is an error;
+      max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before
+          that is an error;
         0: any number.
       allow_unused: as of `checkpoints.load_into`.
 
@@ -125,7 +135,8 @@ def evaluate_checkpoints(
       Tag -> value of the last evaluation.
 
     Raises:
-      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an unreadable one; the results of
+      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an
+          unreadable one; the results of
         the last evaluation could not be written.
     """
     cluster.refuse()
@@ -136,7 +147,9 @@ def evaluate_checkpoints(
     averages = pipeline.evaluate.use_moving_averages
     load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
     # A name that need not be there yet: what counts is the folder.
-    some = os.path.join(checkpoint_dir, checkpoints.NAME) if os.path.isdir(checkpoint_dir) else os.fspath(checkpoint_dir)
+    some = (
+        os.path.join(checkpoint_dir, checkpoints.NAME) if os.path.isdir(checkpoint_dir) else os.fspath(checkpoint_dir)
+    )
     if said := beside.differences(some, pipeline.text):
         logging.warning("--checkpoint_dir=%s: %s", os.fspath(checkpoint_dir), said)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
@@ -145,16 +158,25 @@ def evaluate_checkpoints(
         else:
             metrics = _follow(pipeline, load, evaluation, checkpoint_dir, timeout, max_retries)
         if evaluation.unwritten:
-            raise ConfigError(f"{evaluation.unwritten[0]}; make room, or choose another --model_dir, and evaluate again")
+            raise ConfigError(
+                f"{evaluation.unwritten[0]}; make room, or choose another --model_dir, and evaluate again"
+            )
         return metrics
 
 
 def _follow(
-    pipeline: Pipeline, load: Callable[[Path], int], evaluation: Evaluation, checkpoint_dir: str | os.PathLike, timeout: float, max_retries: int
+    pipeline: Pipeline,
+    load: Callable[[Path], int],
+    evaluation: Evaluation,
+    checkpoint_dir: str | os.PathLike,
+    timeout: float,
+    max_retries: int,
 ) -> dict[str, float]:
     """Evaluates checkpoints as they appear; see `evaluate_checkpoints`. `load` fills the detector from a checkpoint."""
     if not os.path.isdir(checkpoint_dir):
-        logging.warning("--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir)
+        logging.warning(
+            "--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir
+        )
     metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
     while time.monotonic() < deadline:
         steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
@@ -176,7 +198,7 @@ def _follow(
         time.sleep(min(_POLL_SECONDS, timeout))
     if seen is None:
         raise ConfigError(
-            f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g} seconds; "
-            "check the path, or raise --eval_timeout"
+            f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g}"
+            " seconds; check the path, or raise --eval_timeout"
         )
     return metrics

@@ -11,7 +11,9 @@ class Speed(NamedTuple):
     """Over some steps."""
 
     steps_per_second: float
-    wait_share: float  # of the time, 0 to 1. On an accelerator an upper bound: the device may be busy while the host waits
+    wait_share: (
+        float  # of the time, 0 to 1. On an accelerator an upper bound: the device may be busy while the host waits
+    )
 
 
 class Feed:
@@ -37,5 +39,6 @@ class Feed:
         return speed
 
     def restart_clock(self) -> None:
-        """Forgets what was measured: the time went into something that is no training (compiling, saving, an evaluation)."""
+        """Forgets what was measured: the time went into something that is no training (compiling, saving, an
+        evaluation)."""
         self._since, self._waited, self._steps = self._clock(), 0.0, 0

@@ -1,6 +1,8 @@
-"""Which variables learn, by the patterns of a config: that each pattern means something, and what stays as it is, in words.
+"""Which variables learn, by the patterns of a config: that each pattern means something, and what stays as it is, in
+words.
 
-A pattern that matches nothing is a typing error, or written for another network's names; the layers it was meant to hold would be trained.
+A pattern that matches nothing is a typing error, or written for another network's names; the layers it was meant to
+hold would be trained.
 """
 
 from __future__ import annotations
@@ -34,14 +36,15 @@ print("done")
 
 
 def check(settings: TrainSettings, names: Sequence[str]) -> None:
-    """Raises ConfigError for patterns that match none of `names`, the variables that could be trained, and where nothing is left to train."""
+    """Raises ConfigError for patterns that match none of `names`, the variables that could be trained, and where
+    nothing is left to train."""
     fields = {"update_trainable_variables": settings.trained, "freeze_variables": settings.frozen}
     slow = _slow([pattern for patterns in fields.values() for pattern in patterns], names)
     if slow is not None:
         field = next(field for field, patterns in fields.items() if slow in patterns)
         raise ConfigError(
-            f"train_config.{field} ({_shown(slow)}) is still being searched for in the names of variables after {_SEARCH_SECONDS} seconds; "
-            "write no repetition inside a repetition, as in (a+)+"
+            f"train_config.{field} ({_shown(slow)}) is still being searched for in the names of variables after"
+            f" {_SEARCH_SECONDS} seconds; write no repetition inside a repetition, as in (a+)+"
         )
     faults = [ConfigError(fault) for fault in _faults(settings, names)]
     if faults:
@@ -58,13 +61,18 @@ def summary(settings: TrainSettings, names: Sequence[str]) -> str:
 
 
 def _slow(patterns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first pattern whose search takes exponential time, which nothing in Python bounds: tried in a child process."""
+    """The first pattern whose search takes exponential time, which nothing in Python bounds: tried in a child
+    process."""
     tried = [pattern for pattern in patterns if len(_REPEATS.findall(pattern)) > 1]
     if not tried:
         return None
     task = json.dumps([tried, list(names), _SEARCH_SECONDS])
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", _SEARCH], input=task, capture_output=True, text=True, check=False)
-    return tried[int(done.stdout.split()[-1])] if done.returncode < 0 and done.stdout else None  # Ended by the signal of the limit.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _SEARCH], input=task, capture_output=True, text=True, check=False
+    )
+    return (
+        tried[int(done.stdout.split()[-1])] if done.returncode < 0 and done.stdout else None
+    )  # Ended by the signal of the limit.
 
 
 def _shown(pattern: str) -> str:
@@ -76,12 +84,15 @@ def _faults(settings: TrainSettings, names: Sequence[str]) -> Iterator[str]:
         for pattern in patterns:
             if not any(re.search(pattern, name) for name in names):
                 advice = _advice(pattern, names)
-                yield f"train_config.{field} ({_shown(pattern)}) matches none of the {len(names)} variables that can be trained; {advice}"
+                yield (
+                    f"train_config.{field} ({_shown(pattern)}) matches none of the {len(names)} variables that can be"
+                    f" trained; {advice}"
+                )
     learnt = [name for name in names if settings.learns(name)]
     if settings.bias_multiplier and learnt and not any(map(BIASES.match, learnt)):
         yield (
-            f"train_config.bias_grad_multiplier ({settings.bias_multiplier:g}) has nothing to multiply: none of the {len(learnt)} variables that are "
-            "trained is a bias; remove it"
+            f"train_config.bias_grad_multiplier ({settings.bias_multiplier:g}) has nothing to multiply: none of the"
+            f" {len(learnt)} variables that are trained is a bias; remove it"
         )
 
 
@@ -98,5 +109,7 @@ def _advice(pattern: str, names: Sequence[str]) -> str:
             whole = "/".join(parts[:end])
             for start in range(end):
                 scopes.setdefault("/".join(parts[start:end]).lower(), whole)
-    near = list(dict.fromkeys(scopes[found] for found in difflib.get_close_matches(plain[:200], scopes, n=3, cutoff=0.6)))
+    near = list(
+        dict.fromkeys(scopes[found] for found in difflib.get_close_matches(plain[:200], scopes, n=3, cutoff=0.6))
+    )
     return f"did you mean {' or '.join(near)}?" if near else f"they are called {', '.join(names[:_SHOWN])} and so on"

@@ -1,6 +1,7 @@
 """What a checkpoint holds, and what of it a config would start from, as text of 100 columns.
 
-Every array is read once, so that a cut or damaged file, and values that are not finite, are found here and not in training.
+Every array is read once, so that a cut or damaged file, and values that are not finite, are found here and not in
+training.
 """
 
 from __future__ import annotations
@@ -64,13 +65,21 @@ def inspect(request: Request) -> Inspection:
     model = _model(request) if request.config else None
     start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
     if not start.path:
-        raise ConfigError("nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint")
+        raise ConfigError(
+            "nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint"
+        )
     prefix = checkpoint_files.locate(start.path)
     found = checkpoint_files.entries(prefix)
     weights = {name: entry.shape for name, entry in found.items() if not names.is_bookkeeping(name, found)}
     facts = _facts(prefix, found, weights)
     column = max(len(subject) for subject, _ in facts)
-    lines = [prefix, *(f"  {subject:{column}}  {said}" for subject, said in facts), "", _HEADER, *_names(weights, request)]
+    lines = [
+        prefix,
+        *(f"  {subject:{column}}  {said}" for subject, said in facts),
+        "",
+        _HEADER,
+        *_names(weights, request),
+    ]
     if model is None:
         return Inspection(lines, "")
     matched = restore.match(model.shapes, found, start)
@@ -96,9 +105,15 @@ def _model(request: Request) -> _Model:
         detector.build_weights()
     except DetectionError as error:  # Builders know fields, not files.
         raise type(error)(f"{request.config}: {error}") from error
-    except (ValueError, MemoryError, tf.errors.OpError) as error:  # Sizes that only TensorFlow finds not to go together.
+    except (
+        ValueError,
+        MemoryError,
+        tf.errors.OpError,
+    ) as error:  # Sizes that only TensorFlow finds not to go together.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it") from error
+        raise ConfigError(
+            f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it"
+        ) from error
     shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
     return _Model(shapes, built.train.fine_tune if built.train else None)
 
@@ -118,7 +133,9 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
         beside[name.rpartition("/")[2]].append(name)
     steps = checkpoint_files.read(prefix, beside.pop(GLOBAL_STEP, []))
     averages = len(beside.pop(AVERAGE, []))
-    slots = ", ".join(f"{name} of {len(names)}" if len(names) > 1 else names[0] for name, names in sorted(beside.items()))
+    slots = ", ".join(
+        f"{name} of {len(names)}" if len(names) > 1 else names[0] for name, names in sorted(beside.items())
+    )
     types = ", ".join(sorted({found[name].dtype.name for name in weights}))
     faulty = _not_finite(prefix, found)
     facts = [
@@ -130,7 +147,12 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     if faulty:
         facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
     if averages:
-        facts.append(("averages", f"of {_many(averages, 'array', 'arrays')}; a restore leaves them and takes the values themselves"))
+        facts.append(
+            (
+                "averages",
+                f"of {_many(averages, 'array', 'arrays')}; a restore leaves them and takes the values themselves",
+            )
+        )
     return [*facts, ("also", slots)] if slots else facts
 
 
@@ -141,15 +163,31 @@ def _identity(network: recognise.Network | None, detector: recognise.Detector | 
         return
     words = ["an unknown network" if network is None else network.name]
     if network is not None:
-        words.append("widths of no depth multiplier" if network.depth_multiplier is None else f"depth multiplier {network.depth_multiplier:g}")
+        words.append(
+            "widths of no depth multiplier"
+            if network.depth_multiplier is None
+            else f"depth multiplier {network.depth_multiplier:g}"
+        )
     if detector is None:
-        yield "looks like", f"classifier {', '.join(words)}, {f'{network.num_logits} logits' if network.num_logits else 'without its head'}"
+        yield (
+            "looks like",
+            (
+                f"classifier {', '.join(words)},"
+                f" {f'{network.num_logits} logits' if network.num_logits else 'without its head'}"
+            ),
+        )
         return
-    counts = ((detector.num_classes, "class", "classes"), (detector.maps, "map", "maps"), (detector.anchors, "anchor a cell", "anchors a cell"))
+    counts = (
+        (detector.num_classes, "class", "classes"),
+        (detector.maps, "map", "maps"),
+        (detector.anchors, "anchor a cell", "anchors a cell"),
+    )
     words += [_many(number, *what) for number, *what in counts if number]
     yield "looks like", f"{detector.kind} over {', '.join(words)}"
     registry, prefix = (
-        (feature_extractor.SSD_EXTRACTORS, "ssd") if detector.kind == "SSD" else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
+        (feature_extractor.SSD_EXTRACTORS, "ssd")
+        if detector.kind == "SSD"
+        else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
     )
     name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
     if name in registry:
@@ -167,7 +205,8 @@ def _size(prefix: str) -> str:
 
 
 def _not_finite(prefix: str, found: Mapping[str, Entry]) -> list[str]:
-    """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged file."""
+    """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged
+    file."""
     faulty: list[str] = []
     for chunk in _chunks(found):
         values = checkpoint_files.read(prefix, chunk)
@@ -186,7 +225,9 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
     yield chunk
 
 
-def _use(report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request) -> Iterator[str]:
+def _use(
+    report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+) -> Iterator[str]:
     """The rows of the report that are not empty, each with what it is about."""
     for row, meaning in _ROWS.items():
         listed = getattr(report, row)
@@ -198,10 +239,14 @@ def _use(report: Report, shapes: Shapes, found: Mapping[str, Entry], start: Fine
         if row in ("mismatched", "adapted"):
             yield from _differences(listed, shapes, found, start, request.all_names)
         else:
-            yield from _names({name: found[name].shape if row == "unexpected" else shapes[name] for name in listed}, request)
+            yield from _names(
+                {name: found[name].shape if row == "unexpected" else shapes[name] for name in listed}, request
+            )
 
 
-def _differences(names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool) -> Iterator[str]:
+def _differences(
+    names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool
+) -> Iterator[str]:
     shown = names if all_names else names[:_DIFFERENCES]
     column = max(map(len, shown))
     for name in shown:

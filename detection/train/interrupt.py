@@ -13,7 +13,8 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") 
 
 
 class Interrupted(DetectionError):
-    """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say so."""
+    """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say
+    so."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -21,7 +22,8 @@ class Interrupted(DetectionError):
 
 
 class StopRequest:
-    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`. A second one acts as if this did not exist.
+    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`. A second one acts as if this did
+    not exist.
 
     What is ignored (under `nohup`, say) stays ignored.
     """
@@ -32,7 +34,8 @@ class StopRequest:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        # Python delivers signals to the main thread only; elsewhere (a notebook's worker, a test) they keep their meaning.
+        # Python delivers signals to the main thread only; elsewhere (a notebook's worker, a test) they keep their
+        # meaning.
         if threading.current_thread() is threading.main_thread():
             for number in STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -44,7 +47,8 @@ class StopRequest:
 
     @contextlib.contextmanager
     def at_once(self, message: str) -> Iterator[None]:
-        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be saved.
+        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be
+        saved.
 
         One that was noted before raises at entry.
         """

@@ -1,4 +1,5 @@
-"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step, or the end of the data.
+"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step, or the end
+of the data.
 
     model_dir/pipeline.config         the config as run
     model_dir/model.ckpt-<step>.*     checkpoints, and `checkpoint`, which names the newest for TensorFlow's tools
@@ -6,7 +7,8 @@
     model_dir/train/                  events: losses, learning rate, speed
     model_dir/eval/                   events, metrics.json, metrics.jsonl
 
-A run that is started again in its model_dir goes on where the last checkpoint was made; with a seed, on the same data in the same order.
+A run that is started again in its model_dir goes on where the last checkpoint was made; with a seed, on the same data
+in the same order.
 """
 
 from __future__ import annotations
@@ -72,14 +74,20 @@ def train(
       ConfigError, DataError, DivergedError, ModelDirInUseError, Interrupted: one line each; see detection.errors.
     """
     if pipeline.train is None or pipeline.train_input is None:
-        raise ConfigError(f"the config has no {'train_config' if pipeline.train is None else 'train_input_reader'}; training needs one")
+        raise ConfigError(
+            f"the config has no {'train_config' if pipeline.train is None else 'train_input_reader'}; training"
+            " needs one"
+        )
     cluster.refuse()
     options = RunOptions() if options is None else options
     settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
-    if isinstance(settings.optimizer.schedule, CosineDecay) and settings.optimizer.schedule.total_steps < settings.num_steps:
+    if (
+        isinstance(settings.optimizer.schedule, CosineDecay)
+        and settings.optimizer.schedule.total_steps < settings.num_steps
+    ):
         raise ConfigError(
-            f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps}) of "
-            "cosine_decay_learning_rate: from then on the learning rate would be 0; set total_steps to num_steps"
+            f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps})"
+            " of cosine_decay_learning_rate: from then on the learning rate would be 0; set total_steps to num_steps"
         )
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy
@@ -87,7 +95,9 @@ def train(
     try:
         with run_dir.claimed(model_dir) as folder:
             if options.skip_bad_records:
-                pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream)
+                pipeline = skipping.without_bad_records(
+                    pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream
+                )
             run = _Run(pipeline, folder, options, strategy, stream)
             try:
                 return run.to_the_end()
@@ -108,8 +118,21 @@ def train(
 class _Run:
     """One process's part of a training run."""
 
-    def __init__(self, pipeline: Pipeline, folder: Path, options: RunOptions, strategy: tf.distribute.Strategy, stream: TextIO | None) -> None:
-        self.pipeline, self.settings, self.folder, self.options, self.strategy = pipeline, pipeline.train, folder, options, strategy
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path,
+        options: RunOptions,
+        strategy: tf.distribute.Strategy,
+        stream: TextIO | None,
+    ) -> None:
+        self.pipeline, self.settings, self.folder, self.options, self.strategy = (
+            pipeline,
+            pipeline.train,
+            folder,
+            options,
+            strategy,
+        )
         self.stream = sys.stderr if stream is None else stream
         self.progress: Progress | None = None
         self.data_ended = False
@@ -119,7 +142,9 @@ class _Run:
             keras.utils.set_random_seed(options.seed)
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
         resumed = self.checkpoints.read_newest()
-        run_dir.settle_config(folder, pipeline.text, resumed is not None, options.allow_config_change, options.config_path)
+        run_dir.settle_config(
+            folder, pipeline.text, resumed is not None, options.allow_config_change, options.config_path
+        )
         with strategy.scope():
             self.detector = pipeline.make_detector()
             self.detector.build_weights()
@@ -131,7 +156,9 @@ class _Run:
             self._say(kept)
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
-        self.evaluation = Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
+        self.evaluation = (
+            Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
+        )
         if resumed is not None:
             self.checkpoints.finish_rotation(self.step_number)
         self.evaluation_due = self.evaluation is not None and run_dir.evaluation_is_due(folder, self.saved_step)
@@ -163,7 +190,10 @@ class _Run:
             if self.evaluation is not None and self.evaluation.last_step != self.step_number:
                 self._evaluate(stop)
             if self.evaluation is not None and self.evaluation.unwritten:
-                raise ConfigError(f"{self.evaluation.unwritten[0]}; the last checkpoint is {self._last_checkpoint()}; make room and start again")
+                raise ConfigError(
+                    f"{self.evaluation.unwritten[0]}; the last checkpoint is {self._last_checkpoint()}; make room and"
+                    " start again"
+                )
         self._say(self._stopped(self._reason()))
         return self.metrics or self.losses
 
@@ -175,7 +205,8 @@ class _Run:
             self.evaluation.close()
 
     def _restore(self, resumed: tuple[int, dict] | None) -> int:
-        """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on from."""
+        """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on
+        from."""
         if resumed is not None:
             step, values = resumed
             self.state.load(step, values, self.checkpoints.prefix(step), lenient=self.options.allow_config_change)
@@ -207,13 +238,21 @@ class _Run:
         self.examples = iterate(dataset, self.pipeline.train_input, remarks)
         self.feed = Feed(self.examples)
         self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
-        self.watch = LossesWatch(lambda: self.step.tags, self.options.max_nonfinite_steps, self.folder, self.strategy.experimental_local_results)
+        self.watch = LossesWatch(
+            lambda: self.step.tags,
+            self.options.max_nonfinite_steps,
+            self.folder,
+            self.strategy.experimental_local_results,
+        )
 
     def _measure_targets(self, dataset: tf.data.Dataset) -> None:
         """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
         batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
         counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Remarks()))
-        self._say(f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of {batches * self.settings.batch_size} images")
+        self._say(
+            f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of"
+            f" {batches * self.settings.batch_size} images"
+        )
 
     def _show_progress(self) -> Progress:
         total, every = self.settings.num_steps or None, self.options.progress_seconds
@@ -227,7 +266,8 @@ class _Run:
         except StopIteration:
             if self.step_number == 0:
                 raise ConfigError(
-                    f"{self._epochs()} give no whole batch of train_config.batch_size {self.settings.batch_size}; raise the one or lower the other"
+                    f"{self._epochs()} give no whole batch of train_config.batch_size {self.settings.batch_size}; raise"
+                    " the one or lower the other"
                 ) from None
             self.data_ended = True
             return
@@ -251,26 +291,37 @@ class _Run:
             self.losses = {tag: value for tag, value in values.items() if tag.startswith("Loss/")} or self.losses
             speed = self.feed.speed()
             if speed is not None:
-                values |= {"global_step/sec": speed.steps_per_second, "images/sec": speed.steps_per_second * self.settings.batch_size}
+                values |= {
+                    "global_step/sec": speed.steps_per_second,
+                    "images/sec": speed.steps_per_second * self.settings.batch_size,
+                }
                 values["input_wait_share"] = speed.wait_share
                 self.progress.update(0, **{"images/s": values["images/sec"], "input wait": f"{speed.wait_share:.1%}"})
             self.summaries.scalars(self.step_number, values)
 
     def _look(self) -> None:
-        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too long."""
+        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too
+        long."""
         latest = self.watch.look(self._last_checkpoint())
         if latest:
-            losses = {tag.removeprefix("Loss/").removesuffix("_loss"): value for tag, value in latest.items() if tag.startswith("Loss/")}
+            losses = {
+                tag.removeprefix("Loss/").removesuffix("_loss"): value
+                for tag, value in latest.items()
+                if tag.startswith("Loss/")
+            }
             self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
 
     def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
-        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends anyway."""
+        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends
+        anyway."""
         self._look()
         if self.saved_step == self.step_number or self.watch.streak:
             return
         if not self.state.is_finite():
             logging.warning(
-                "step %d: a weight is not finite, so no checkpoint is made; the last one is %s", self.step_number, self._last_checkpoint()
+                "step %d: a weight is not finite, so no checkpoint is made; the last one is %s",
+                self.step_number,
+                self._last_checkpoint(),
             )
             return
         try:
@@ -290,7 +341,10 @@ class _Run:
             self.metrics = self.evaluation.run(self.step_number, averages)
         saved = self.checkpoints.prefix(self.step_number) if self.saved_step == self.step_number else None
         if self.best.offer(self.step_number, self.metrics, saved):
-            self._say(f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in {self.best.folder}")
+            self._say(
+                f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in"
+                f" {self.best.folder}"
+            )
         run_dir.forget_evaluation(self.folder)
         self.evaluation_due = False
         if self.progress is not None:
@@ -301,7 +355,10 @@ class _Run:
             return False  # The last step is evaluated when all is saved.
         if self.options.evaluate_every:
             return self._is_due(self.options.evaluate_every)
-        return self._is_due(self.options.checkpoint_every) and self.evaluation.seconds_ago() >= self.pipeline.evaluate.interval_seconds
+        return (
+            self._is_due(self.options.checkpoint_every)
+            and self.evaluation.seconds_ago() >= self.pipeline.evaluate.interval_seconds
+        )
 
     def _is_done(self) -> bool:
         return self.data_ended or 0 < self.settings.num_steps <= self.step_number

@@ -1,7 +1,9 @@
 """Looks at the losses of past steps, without making the accelerator wait for every one of them.
 
-The compiled step leaves weights alone when its loss or gradient is not finite (in half precision a gradient can overflow while the loss is fine), so
-it is enough to look every few steps. One such step now and then (an odd image) is reported, counted and left out; several in a row mean that training
+The compiled step leaves weights alone when its loss or gradient is not finite (in half precision a gradient can
+overflow while the loss is fine), so
+it is enough to look every few steps. One such step now and then (an odd image) is reported, counted and left out;
+several in a row mean that training
 has diverged.
 """
 
@@ -38,7 +40,13 @@ class LossesWatch:
       local_ids: source ids of a step's example -> tensors with this host's part of them.
     """
 
-    def __init__(self, tags: Callable[[], tuple[str, ...]], limit: int, folder: Path, local_ids: Callable[[object], tuple[tf.Tensor, ...]]) -> None:
+    def __init__(
+        self,
+        tags: Callable[[], tuple[str, ...]],
+        limit: int,
+        folder: Path,
+        local_ids: Callable[[object], tuple[tf.Tensor, ...]],
+    ) -> None:
         self._tags, self._limit, self._folder, self._local_ids = tags, limit, folder, local_ids
         self._pending: list[tuple[int, StepResult, object]] = []
         self._good: list[np.ndarray] = []
@@ -68,7 +76,11 @@ class LossesWatch:
                 self._good.append(values)
                 self._bad.clear()
                 continue
-            ids = [value.decode("utf-8", "replace") for part in self._local_ids(source_ids) for value in part.numpy().tolist()]
+            ids = [
+                value.decode("utf-8", "replace")
+                for part in self._local_ids(source_ids)
+                for value in part.numpy().tolist()
+            ]
             self._bad.append(_Bad(step, latest, ids))
             self.total_skipped += 1
             if len(self._bad) >= self._limit:
@@ -92,7 +104,12 @@ class LossesWatch:
     def _diverge(self, last_checkpoint: str) -> None:
         first, record = self._bad[0], self._folder / "diverged.json"
         steps = [
-            {"step": bad.step, "values": {tag: repr(value) for tag, value in bad.values.items()}, "source_ids": bad.source_ids} for bad in self._bad
+            {
+                "step": bad.step,
+                "values": {tag: repr(value) for tag, value in bad.values.items()},
+                "source_ids": bad.source_ids,
+            }
+            for bad in self._bad
         ]
         try:
             write_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
@@ -100,9 +117,9 @@ class LossesWatch:
         except OSError as error:  # The divergence is what the user must hear of.
             where = f"{record} cannot be written: {files.reason(error)}"
         raise DivergedError(
-            f"step {first.step}: {_odd(first.values)}, nor in the {self._limit - 1} steps after it; learning rate "
-            f"{first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last checkpoint: "
-            f"{last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
+            f"step {first.step}: {_odd(first.values)}, nor in the {self._limit - 1} steps after it; learning rate"
+            f" {first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last"
+            f" checkpoint: {last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
         )
 
 

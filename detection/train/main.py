@@ -1,4 +1,5 @@
-"""What model_main.py does: a config file and its overrides become a pipeline, which is trained, or whose checkpoints are evaluated."""
+"""What model_main.py does: a config file and its overrides become a pipeline, which is trained, or whose checkpoints
+are evaluated."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ def run(
         pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)
         model_dir = os.path.join(model_dir, TRAINING_DATA)
     if options.skip_bad_records:
-        pipeline = skipping.without_bad_records(pipeline, Path(model_dir) / "eval", options.max_bad_records, sys.stderr, training=False)
+        pipeline = skipping.without_bad_records(
+            pipeline, Path(model_dir) / "eval", options.max_bad_records, sys.stderr, training=False
+        )
     return evaluate_checkpoints(
         pipeline,
         eval_only.checkpoint_dir,
@@ -86,14 +89,19 @@ def run(
 
 
 def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
-    """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must be there."""
-    return pipeline_builder.build(config_files.prepare(config_path, settings, check_paths=check_paths, training=check_paths))
+    """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must
+    be there."""
+    return pipeline_builder.build(
+        config_files.prepare(config_path, settings, check_paths=check_paths, training=check_paths)
+    )
 
 
 def split_settings(text: str) -> list[str]:
     """Settings of one flag, `a=1,b=[2,3]`, apart: at commas outside brackets that a name and `=` follow."""
     parts, end, inside = [], len(text), False
-    for position in range(len(text) - 1, -1, -1):  # From behind: a comma lies within brackets where the next bracket after it closes.
+    for position in range(
+        len(text) - 1, -1, -1
+    ):  # From behind: a comma lies within brackets where the next bracket after it closes.
         if text[position] in "[]{}":
             inside = text[position] in "]}"
         elif text[position] == "," and not inside and _NAMED.match(text, position + 1):
@@ -105,5 +113,7 @@ def split_settings(text: str) -> list[str]:
 def _on_training_data(pipeline: Pipeline, sample_1_of_n: int) -> Pipeline:
     if pipeline.train_input is None:
         raise ConfigError("--eval_training_data: the config has no train_input_reader")
-    options = dataclasses.replace(pipeline.train_input, shuffle=False, num_epochs=1, sample_1_of_n_examples=sample_1_of_n)
+    options = dataclasses.replace(
+        pipeline.train_input, shuffle=False, num_epochs=1, sample_1_of_n_examples=sample_1_of_n
+    )
     return dataclasses.replace(pipeline, eval_inputs=(options,))

@@ -1,4 +1,5 @@
-"""What to lower where the memory does not suffice: the batch size and the size of the images, by the fields that set them."""
+"""What to lower where the memory does not suffice: the batch size and the size of the images, by the fields that set
+them."""
 
 from __future__ import annotations
 

@@ -2,13 +2,18 @@
 
     RMSProp    rms <- decay rms + (1 - decay) g²;   mom <- momentum mom + rate g / sqrt(rms + epsilon);   w <- w - mom
     Momentum   acc <- momentum acc + g;                                                                w <- w - rate acc
-    Adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;   w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
+    Adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;   w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m /
+    (sqrt(v) + epsilon)
 
-They differ from Keras's: RMSProp's `rms` starts at one and epsilon (1.0 in the usual configs!) stands inside the root. Each rule is one fused
-TensorFlow kernel a variable, which reads and writes every array once: 128 variables with 6.8 million parameters take 8 ms on two cores, Keras's
-own RMSprop takes 30. A rule is a frozen description; its variables ("slots") live in `state.TrainState`, named as in TensorFlow 1 checkpoints.
+They differ from Keras's: RMSProp's `rms` starts at one and epsilon (1.0 in the usual configs!) stands inside the root.
+Each rule is one fused
+TensorFlow kernel a variable, which reads and writes every array once: 128 variables with 6.8 million parameters take 8
+    ms on two cores, Keras's
+own RMSprop takes 30. A rule is a frozen description; its variables ("slots") live in `state.TrainState`, named as in
+TensorFlow 1 checkpoints.
 
-The kernels write through resource handles. In the replica context of `tf.distribute` a mirrored variable's handle is that replica's copy; all
+The kernels write through resource handles. In the replica context of `tf.distribute` a mirrored variable's handle is
+that replica's copy; all
 replicas apply the same reduced gradient to equal copies, so the copies stay equal without further communication.
 """
 
@@ -37,7 +42,12 @@ class UpdateRule(Protocol):
     scalars: tuple[Slot, ...]  # shared by all variables
 
     def update(
-        self, variable: tf.Variable, slots: Sequence[tf.Variable], scalars: Sequence[tf.Variable], gradient: tf.Tensor, rate: tf.Tensor
+        self,
+        variable: tf.Variable,
+        slots: Sequence[tf.Variable],
+        scalars: Sequence[tf.Variable],
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
     ) -> None:
         """Moves `variable` and its `slots` in place; call it in replica context, inside a compiled function."""
 
@@ -57,9 +67,16 @@ class RmsProp:
     def update(self, variable, slots, scalars, gradient, rate) -> None:
         rms, mom = slots
         tf.raw_ops.ResourceApplyRMSProp(
-            var=variable.handle, ms=rms.handle, mom=mom.handle, grad=gradient,
-            lr=rate, rho=self.decay, momentum=self.momentum, epsilon=self.epsilon, use_locking=True,
-        )  # fmt: skip
+            var=variable.handle,
+            ms=rms.handle,
+            mom=mom.handle,
+            grad=gradient,
+            lr=rate,
+            rho=self.decay,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            use_locking=True,
+        )
 
     def finish(self, scalars) -> None:
         del scalars
@@ -75,7 +92,13 @@ class Momentum:
     def update(self, variable, slots, scalars, gradient, rate) -> None:
         (accumulator,) = slots
         tf.raw_ops.ResourceApplyMomentum(
-            var=variable.handle, accum=accumulator.handle, grad=gradient, lr=rate, momentum=self.momentum, use_locking=True, use_nesterov=False
+            var=variable.handle,
+            accum=accumulator.handle,
+            grad=gradient,
+            lr=rate,
+            momentum=self.momentum,
+            use_locking=True,
+            use_nesterov=False,
         )
 
     def finish(self, scalars) -> None:
@@ -99,9 +122,19 @@ class Adam:
         mean, variance = slots
         power1, power2 = scalars
         tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, m=mean.handle, v=variance.handle, grad=gradient, lr=rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
-            beta1_power=_read(power1), beta2_power=_read(power2), use_locking=True, use_nesterov=False,
-        )  # fmt: skip
+            var=variable.handle,
+            m=mean.handle,
+            v=variance.handle,
+            grad=gradient,
+            lr=rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            beta1_power=_read(power1),
+            beta2_power=_read(power2),
+            use_locking=True,
+            use_nesterov=False,
+        )
 
     def finish(self, scalars) -> None:
         for power, beta in zip(scalars, (self.beta1, self.beta2), strict=True):
@@ -114,7 +147,9 @@ def _read(variable: tf.Variable) -> tf.Tensor:
 
 def average(shadow: tf.Variable, variable: tf.Variable, decay: float) -> None:
     """shadow <- decay shadow + (1 - decay) variable, in place (the exponential moving average of a weight)."""
-    tf.raw_ops.ResourceApplyGradientDescent(var=shadow.handle, alpha=1.0 - decay, delta=_read(shadow) - _read(variable), use_locking=True)
+    tf.raw_ops.ResourceApplyGradientDescent(
+        var=shadow.handle, alpha=1.0 - decay, delta=_read(shadow) - _read(variable), use_locking=True
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from typing import NamedTuple
 Shapes = Mapping[str, tuple[int, ...]]
 WIDTH = 100  # columns
 _COLUMN = 44  # longer scopes push what follows them
-_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")  # 13 in Conv2d_13_depthwise, but not the digits of block1 or Mixed_3b
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])"
+)  # 13 in Conv2d_13_depthwise, but not the digits of block1 or Mixed_3b
 _NORM = {"gamma", "beta", "moving_mean", "moving_variance"}
 
 
@@ -37,7 +39,9 @@ def table(shapes: Shapes, levels: int = 2, indent: str = "  ") -> list[str]:
     """The tree as text: number of arrays, of numbers in them, scope, what it holds."""
     rows = lines(shapes, levels)
     names = [f"{'  ' * row.level}{row.scope}" for row in rows]
-    column = max((len(name) for row, name in zip(rows, names, strict=True) if row.details and len(name) <= _COLUMN), default=0)
+    column = max(
+        (len(name) for row, name in zip(rows, names, strict=True) if row.details and len(name) <= _COLUMN), default=0
+    )
     texts = []
     for row, name in zip(rows, names, strict=True):
         text = f"{indent}{len(row.shapes):5d} {count(row.shapes):11,d}  {name:{column}}  {row.details}".rstrip()
@@ -70,7 +74,8 @@ def _lines(scopes: Mapping[str, Shapes], level: int, levels: int) -> list[Line]:
 
 
 def _children(prefix: str, shapes: Shapes) -> dict[str, Shapes]:
-    """Arrays by the scope below `prefix` that they lie in; a scope with a single child and nothing else is taken together with it."""
+    """Arrays by the scope below `prefix` that they lie in; a scope with a single child and nothing else is taken
+    together with it."""
     children: dict[str, dict[str, tuple[int, ...]]] = collections.defaultdict(dict)
     for name, shape in shapes.items():
         children[prefix + _segment(name.removeprefix(prefix))][name] = shape

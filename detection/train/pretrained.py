@@ -1,4 +1,5 @@
-"""A published ImageNet classifier from its checkpoint: every variable found, or an error that names those that are not."""
+"""A published ImageNet classifier from its checkpoint: every variable found, or an error that names those that are
+not."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def load(
       allow_unused: only warn of what the network has no place for, heads that it lacks apart.
 
     Raises:
-      ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable or has more. The line
+      ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable or
+          has more. The line
         names it.
     """
     if network:
@@ -68,7 +70,9 @@ def load(
     if seen.num_logits is None:
         raise ConfigError(f"{prefix}: holds {name} without its head; classifying needs the logits' layer")
     if depth_multiplier is None and seen.depth_multiplier is None:
-        raise ConfigError(f"{prefix}: its widths are those of {name} at no depth multiplier that was tried; give --depth_multiplier")
+        raise ConfigError(
+            f"{prefix}: its widths are those of {name} at no depth multiplier that was tried; give --depth_multiplier"
+        )
     multiplier = seen.depth_multiplier if depth_multiplier is None else depth_multiplier
     spec = catalogue.CLASSIFIERS[name]
     classifier = spec.make(seen.num_logits, multiplier)

@@ -1,4 +1,5 @@
-"""What a checkpoint is of, as its names and shapes tell: which classifier, with how many logits; which detector, for how many classes."""
+"""What a checkpoint is of, as its names and shapes tell: which classifier, with how many logits; which detector, for
+how many classes."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 # Stands for the number of logits while shapes are compared; no layer of any network is that wide.
 _LOGITS = 7919
-# Share of shapes that must be equal: not all, since detectors thin fully connected layers (SSD over VGG-16) and have a least depth.
+# Share of shapes that must be equal: not all, since detectors thin fully connected layers (SSD over VGG-16) and have a
+# least depth.
 _ENOUGH = 0.7
 _PUBLISHED = (0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # multipliers
 _WIDE = 256  # channels from which on no least depth and little rounding is in a width
@@ -60,7 +62,8 @@ def network(found: Mapping[str, Entry]) -> Network | None:
 
 @functools.lru_cache(maxsize=64)
 def classifier_shapes(name: str, num_logits: int, depth_multiplier: float = 1.0) -> Shapes:
-    """The shapes of a classifier's variables by name. It is traced and dropped: nothing is computed, no memory is taken for weights.
+    """The shapes of a classifier's variables by name. It is traced and dropped: nothing is computed, no memory is taken
+    for weights.
 
     Raises:
         ConfigError: the catalogue has no such network.
@@ -99,8 +102,13 @@ def _same(expected: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _multipliers(full: Shapes, shapes: Shapes) -> Iterator[float]:
-    """What to try: 1; the shortest number that the widths can be rounded down from; the nearest published ones; the commonest ratio."""
-    widths = [(shapes[name][-1], shape[-1]) for name, shape in full.items() if name.endswith("weights") and shape[-1] != _LOGITS and shapes.get(name)]
+    """What to try: 1; the shortest number that the widths can be rounded down from; the nearest published ones; the
+    commonest ratio."""
+    widths = [
+        (shapes[name][-1], shape[-1])
+        for name, shape in full.items()
+        if name.endswith("weights") and shape[-1] != _LOGITS and shapes.get(name)
+    ]
     if not widths:
         return
     wide = [(width, base) for width, base in widths if base >= _WIDE] or widths
@@ -129,10 +137,13 @@ def detector(found: Mapping[str, Entry]) -> Detector | None:
 
 
 def _two_stage(found: Mapping[str, Entry], proposes: bool) -> Detector:
-    """R-FCN's class map has bins * (K + 1) channels and its location map bins * 4 K; the others' class layer has K + 1 units."""
+    """R-FCN's class map has bins * (K + 1) channels and its location map bins * 4 K; the others' class layer has K + 1
+    units."""
     rpn = _width(found, "FirstStageBoxPredictor/BoxEncodingPredictor")
     anchors = rpn // 4 if rpn else None
-    scores, locations = (_width(found, f"SecondStageBoxPredictor/{part}") for part in ("class_predictions", "refined_locations"))
+    scores, locations = (
+        _width(found, f"SecondStageBoxPredictor/{part}") for part in ("class_predictions", "refined_locations")
+    )
     if scores and locations:
         bins = scores - locations // 4
         return Detector("R-FCN", locations // 4 // bins if bins > 0 else None, None, anchors)
@@ -142,4 +153,11 @@ def _two_stage(found: Mapping[str, Entry], proposes: bool) -> Detector:
 
 def _width(found: Mapping[str, Entry], layer: str) -> int | None:
     """Number of outputs of a layer, or None."""
-    return next((found[name].shape[-1] for name in (f"{layer}/biases", f"{layer}/weights") if name in found and found[name].shape), None)
+    return next(
+        (
+            found[name].shape[-1]
+            for name in (f"{layer}/biases", f"{layer}/weights")
+            if name in found and found[name].shape
+        ),
+        None,
+    )

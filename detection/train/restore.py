@@ -4,14 +4,19 @@ The kinds are the config's `fine_tune_checkpoint_type`:
 
     classification  an ImageNet classifier of tf-slim: extractor variables lose their scope,
                     FeatureExtractor/MobilenetV1/Conv2d_0/weights <- MobilenetV1/Conv2d_0/weights
-    detection       a detector of this project or of the TensorFlow 1 zoo: extractor variables by their own name; everything of matching
+    detection       a detector of this project or of the TensorFlow 1 zoo: extractor variables by their own name;
+        everything of matching
                     name when load_all_detection_checkpoint_vars is set
     full            a detector: everything of matching name
 
-A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another number of
-classes); the report says so. Matching nothing at all is an error, and so is a checkpoint of another network: one whose batch norm has no
-place in the layers that take its kernels, or one with most of its arrays in another shape. One shape is made to fit: SSD has the fully
-connected layers of VGG16 as thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values are taken as they are,
+A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another
+number of
+classes); the report says so. Matching nothing at all is an error, and so is a checkpoint of another network: one whose
+batch norm has no
+place in the layers that take its kernels, or one with most of its arrays in another shape. One shape is made to fit:
+    SSD has the fully
+connected layers of VGG16 as thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values
+are taken as they are,
 not their moving averages, as the reference takes them.
 """
 
@@ -55,7 +60,9 @@ class Report(NamedTuple):
     def table(self) -> str:
         """One line a row: how many, which, and an example."""
         rows = [(what, getattr(self, field)) for field, what in MEANINGS.items() if field != "adapted" or self.adapted]
-        return "\n".join(f"  {len(listed):5d}  {what}{f', e.g. {listed[0]}' if listed else ''}" for what, listed in rows)
+        return "\n".join(
+            f"  {len(listed):5d}  {what}{f', e.g. {listed[0]}' if listed else ''}" for what, listed in rows
+        )
 
 
 MEANINGS = {
@@ -82,7 +89,9 @@ def source_name(name: str, kind: str, load_all: bool = False) -> str | None:
         if scope is None:
             return None
         inner = name.removeprefix(scope)
-        if scope.startswith("SecondStage"):  # The classifier counts the repeats of the whole network, a second stage its own.
+        if scope.startswith(
+            "SecondStage"
+        ):  # The classifier counts the repeats of the whole network, a second stage its own.
             inner = inner.replace("InceptionResnetV2/Repeat/", "InceptionResnetV2/Repeat_2/", 1)
         return inner
     return name if kind == "full" or load_all or scope is not None else None
@@ -120,10 +129,13 @@ def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
 
 
 def _thinned(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry]) -> dict[str, str]:
-    """The variables of SSD's fc6 and fc7 and their sources, if all of them are thinner than the classifier's; a part alone would mean nothing."""
+    """The variables of SSD's fc6 and fc7 and their sources, if all of them are thinner than the classifier's; a part
+    alone would mean nothing."""
     sources = {name: source for source in _THINNED if (name := f"FeatureExtractor/{source}") in shapes}
     fits = all(
-        source in found and found[source].shape != shapes[name] and vgg.can_decimate(source, found[source].shape, shapes[name])
+        source in found
+        and found[source].shape != shapes[name]
+        and vgg.can_decimate(source, found[source].shape, shapes[name])
         for name, source in sources.items()
     )
     return sources if fits else {}
@@ -137,7 +149,8 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune, *, allow_unus
       allow_unused: start from the checkpoint of another network too, with a warning.
 
     Raises:
-      ConfigError: no such checkpoint, unreadable, object-based, unknown kind, nothing in it fits, or it is of another network.
+      ConfigError: no such checkpoint, unreadable, object-based, unknown kind, nothing in it fits, or it is of another
+          network.
     """
     check_kind(start.kind)
     prefix = checkpoint_files.locate(start.path)
@@ -151,7 +164,9 @@ def restore(variables: Mapping[str, tf.Variable], start: FineTune, *, allow_unus
         raise ConfigError(f"{prefix}: {doubts.fault}{way_out}")
     values = checkpoint_files.read(prefix, set(sources.values()))
     for name, source in sources.items():
-        variables[name].assign(vgg.decimate(source, values[source], shapes[name]) if name in report.adapted else values[source])
+        variables[name].assign(
+            vgg.decimate(source, values[source], shapes[name]) if name in report.adapted else values[source]
+        )
     for row, listed in report._asdict().items():
         logging.debug("%s: %s", row, ", ".join(listed))
     for doubt in filter(None, (doubts.fault, doubts.remark)):
@@ -173,14 +188,17 @@ def examine(
 ) -> Doubts:
     """Whether the checkpoint's extractor is the model's. Heads are another matter: they are expected to differ.
 
-    Batch norm that was learnt with a kernel and is left out changes what the kernel computes, so that is a fault; biases and whole layers
+    Batch norm that was learnt with a kernel and is left out changes what the kernel computes, so that is a fault;
+    biases and whole layers
     that are left out may be what the config wants. Arguments as of `match`, whose result is `matched`.
     """
     if not matched.sources:
         return Doubts(nothing_fits(shapes, found, start), "")
     sources = {name: source for name in shapes if (source := source_name(name, start.kind, start.load_all))}
     wanted = {source for name, source in sources.items() if not is_optional(name)}
-    one_stage_of_two = any(name.startswith("First") for name in shapes) and not any(name.startswith("Second") for name in shapes)
+    one_stage_of_two = any(name.startswith("First") for name in shapes) and not any(
+        name.startswith("Second") for name in shapes
+    )
     left = names.unused_at_start(wanted, found, start.kind == "classification", whole=not one_stage_of_two)
     layers = {names.layer(source) for name, source in sources.items() if name.startswith(EXTRACTOR_SCOPES)}
     norms = [name for name in left if names.is_norm(name) and names.layer(name) in layers]
@@ -188,7 +206,10 @@ def examine(
     remark = f"{_no_place(others)}: {names.cause(wanted, found, others)}" if others else ""
     if norms:
         why = names.cause(wanted, found, norms)
-        fault = f"{_no_place(norms)}, though it takes the kernels they were trained with ({why}); use the checkpoint's network"
+        fault = (
+            f"{_no_place(norms)}, though it takes the kernels they were trained with ({why}); use the checkpoint's"
+            " network"
+        )
         return Doubts(fault, remark)
     return Doubts(_mostly_of_another_shape(shapes, found, sources, matched.report), remark)
 
@@ -205,9 +226,9 @@ def _mostly_of_another_shape(shapes, found: Mapping[str, Entry], sources: Mappin
         return ""
     name = differing[0]
     return (
-        f"{len(differing)} of the {len(differing) + len(taken)} variables of the extractor that it holds have another shape there, "
-        f"e.g. {name} is {list(found[sources[name]].shape)} there and {list(shapes[name])} in the model: "
-        "depth_multiplier or min_depth differs; use the checkpoint's"
+        f"{len(differing)} of the {len(differing) + len(taken)} variables of the extractor that it holds have another"
+        f" shape there, e.g. {name} is {list(found[sources[name]].shape)} there and {list(shapes[name])} in the model:"
+        " depth_multiplier or min_depth differs; use the checkpoint's"
     )
 
 
@@ -218,22 +239,31 @@ def check_kind(kind: str) -> None:
 
 def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], start: FineTune) -> str:
     """Why nothing was restored: what was looked for, what comes closest, and which other kind would have fitted."""
-    wanted = {name: source for name in shapes if (source := source_name(name, start.kind, start.load_all)) and not is_optional(name)}
+    wanted = {
+        name: source
+        for name in shapes
+        if (source := source_name(name, start.kind, start.load_all)) and not is_optional(name)
+    }
     mismatched = sorted(name for name, source in wanted.items() if source in found)
     if mismatched:
         name = mismatched[0]
         return (
-            f"nothing fits; all {len(mismatched)} names that match have another shape, e.g. {name} is {list(found[wanted[name]].shape)} there "
-            f"and {list(shapes[name])} in the model; is depth_multiplier the same?"
+            f"nothing fits; all {len(mismatched)} names that match have another shape, e.g. {name} is"
+            f" {list(found[wanted[name]].shape)} there and {list(shapes[name])} in the model; is depth_multiplier the"
+            " same?"
         )
     others = [kind for kind in KINDS if kind != start.kind and any(source_name(name, kind) in found for name in shapes)]
     if others:
         return (
-            f"no variable matches as '{start.kind}', but its names match as '{others[0]}'; set train_config.fine_tune_checkpoint_type: '{others[0]}'"
+            f"no variable matches as '{start.kind}', but its names match as '{others[0]}'; set"
+            f" train_config.fine_tune_checkpoint_type: '{others[0]}'"
         )
     example = min(wanted.values(), default="any extractor variable")
     close = difflib.get_close_matches(example, list(found), n=3, cutoff=0.3) or sorted(found)[:3]
-    return f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are {', '.join(close)}"
+    return (
+        f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are"
+        f" {', '.join(close)}"
+    )
 
 
 def _differing(mismatched: tuple[str, ...]) -> str:

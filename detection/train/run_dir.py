@@ -2,9 +2,11 @@
 
 .train.lock       held while a process trains; the operating system lets go of it when the process dies, however it dies
 .train.owner      who holds it, for the message that the next one gets
-pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the file the run was started with
+pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the
+file the run was started with
 .as_run.config    the same, which nobody edits; resuming with another one is refused
-.evaluation_due   the step of the last checkpoint, where its evaluation is not over: a run that is killed meanwhile makes up for it
+.evaluation_due   the step of the last checkpoint, where its evaluation is not over: a run that is killed meanwhile
+makes up for it
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ FREE_TO_CHANGE = (
 
 @contextlib.contextmanager
 def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
-    """Makes the folder, tries that it can be written, and holds it; removes what a killed process left of an unfinished save.
+    """Makes the folder, tries that it can be written, and holds it; removes what a killed process left of an unfinished
+    save.
 
     Raises:
       ConfigError: it cannot be made or written.
@@ -54,7 +57,8 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"--model_dir {folder}: cannot be written ({files.reason(error)}); choose another folder, make room, or correct its permissions"
+            f"--model_dir {folder}: cannot be written ({files.reason(error)}); choose another folder, make room, or"
+            " correct its permissions"
         ) from error
     lock, owner = filelock.FileLock(folder / ".train.lock"), folder / ".train.owner"
     try:
@@ -64,7 +68,9 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
             f"--model_dir {folder}: {_holder(owner)} is training in it; wait for it, stop it, or choose another folder"
         ) from error
     except NotImplementedError:
-        logging.warning("%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder)
+        logging.warning(
+            "%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder
+        )
     try:
         for part in (folder, folder / "eval", folder / "best"):
             files.remove_leftovers(part)
@@ -97,7 +103,8 @@ def forget_evaluation(model_dir: Path) -> None:
 
 
 def evaluation_is_due(model_dir: Path, step: int | None) -> bool:
-    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the end."""
+    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the
+    end."""
     try:
         return step is not None and int((model_dir / _DUE).read_text(encoding="ascii")) == step
     except (OSError, ValueError):
@@ -109,7 +116,8 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
 
     Args:
       source: the user's file. Where that is model_dir/pipeline.config, it is not written over.
-      text: the config in text form, as `config.to_text` prints it; empty: there is none to save (a pipeline made in Python).
+      text: the config in text form, as `config.to_text` prints it; empty: there is none to save (a pipeline made in
+          Python).
 
     Raises:
       ConfigError: a field differs that decides what is learnt; names the field and both values.
@@ -122,7 +130,10 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
         changes = differences(before.read_text(encoding="utf-8"), text)
         if changes and not allow_change:
             more = f" (and {len(changes) - 1} more changes)" if len(changes) > 1 else ""
-            raise ConfigError(f"{path}: {changes[0]}{more} since this model_dir was started; use another model_dir, or pass --allow_config_change")
+            raise ConfigError(
+                f"{path}: {changes[0]}{more} since this model_dir was started; use another model_dir, or pass"
+                " --allow_config_change"
+            )
         for change in changes:
             logging.warning("%s: %s", path, change)
     write_text(own, text)
@@ -133,7 +144,9 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
 def differences(old: str, new: str) -> list[str]:
     """`field was X, is now Y` for every field that differs and is not free to change."""
     before, after = flatten(old), flatten(new)
-    paths = [path for path in (before | after) if before.get(path) != after.get(path) and not path.startswith(FREE_TO_CHANGE)]
+    paths = [
+        path for path in before | after if before.get(path) != after.get(path) and not path.startswith(FREE_TO_CHANGE)
+    ]
     return [f"{path} was {before.get(path, 'not set')}, is now {after.get(path, 'not set')}" for path in paths]
 
 

@@ -90,7 +90,10 @@ class CosineDecay:
 
     def __post_init__(self) -> None:
         if self.warmup_steps + self.hold_steps >= self.total_steps:
-            raise ValueError(f"warmup_steps + hold_steps ({self.warmup_steps + self.hold_steps}) must be below total_steps ({self.total_steps})")
+            raise ValueError(
+                f"warmup_steps + hold_steps ({self.warmup_steps + self.hold_steps}) must be below total_steps"
+                f" ({self.total_steps})"
+            )
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         start = self.warmup_steps + self.hold_steps

@@ -35,7 +35,8 @@ class RunOptions:
     """How one run goes: what comes from the command line and does not change what is learnt."""
 
     checkpoint_every: int = 1000  # steps
-    evaluate_every: int = 0  # steps; 0: at checkpoints, no sooner than eval_interval_secs after the last one. The last step is always evaluated
+    # steps; 0: at checkpoints, no sooner than eval_interval_secs after the last one. The last step is always evaluated
+    evaluate_every: int = 0
     keep_checkpoints: int = 5
     log_every: int = 100  # steps between lines of summaries
     progress_seconds: float = 10.0  # between progress lines where the output is no terminal

@@ -1,8 +1,11 @@
-"""Training without the records that cannot be used: they are found before the first step, named once, and left out of every epoch.
+"""Training without the records that cannot be used: they are found before the first step, named once, and left out of
+every epoch.
 
-    model_dir/bad_records.json     which they are and why; read again when the run is resumed, unless the record files have changed
+    model_dir/bad_records.json     which they are and why; read again when the run is resumed, unless the record files
+    have changed
 
-What is left out is known before the run begins (`data.bad_records`), so that a resumed run takes the same records in the same order as one that was
+What is left out is known before the run begins (`data.bad_records`), so that a resumed run takes the same records in
+the same order as one that was
 never stopped.
 """
 
@@ -30,7 +33,9 @@ FAIL, SKIP = "fail", "skip"
 FILE = "bad_records.json"
 
 
-def without_bad_records(pipeline: Pipeline, folder: Path, limit: int, stream: TextIO | None = None, training: bool = True) -> Pipeline:
+def without_bad_records(
+    pipeline: Pipeline, folder: Path, limit: int, stream: TextIO | None = None, training: bool = True
+) -> Pipeline:
     """The pipeline, whose inputs leave out what cannot be used.
 
     Args:
@@ -50,7 +55,12 @@ def without_bad_records(pipeline: Pipeline, folder: Path, limit: int, stream: Te
         bad = known.get(key)
         if bad is None:
             bad = bad_records.find(paths, checker(options), options.field.partition(".")[0], stream)
-        found[key] = {"input": options.field, "records": sum(bad.counts.values()), "left_out": bad.lost, **bad.to_json()}
+        found[key] = {
+            "input": options.field,
+            "records": sum(bad.counts.values()),
+            "left_out": bad.lost,
+            **bad.to_json(),
+        }
         return dataclasses.replace(options, bad_records=bad)
 
     inputs = search(pipeline.train_input) if training and pipeline.train_input is not None else pipeline.train_input
@@ -59,7 +69,9 @@ def without_bad_records(pipeline: Pipeline, folder: Path, limit: int, stream: Te
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / FILE, json.dumps(found, indent=1) + "\n")
     except OSError as error:
-        raise ConfigError(f"{folder / FILE}: cannot be written ({error.strerror or error}); choose another --model_dir, or make room") from error
+        raise ConfigError(
+            f"{folder / FILE}: cannot be written ({error.strerror or error}); choose another --model_dir, or make room"
+        ) from error
     for options in (inputs, *evaluated[:1]):
         if options is not None and options.bad_records is not None:
             _tell(options, limit, folder / FILE)

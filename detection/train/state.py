@@ -1,4 +1,5 @@
-"""Every variable of a run, under its checkpoint name: the detector's, and what training adds (step, slots, moving averages)."""
+"""Every variable of a run, under its checkpoint name: the detector's, and what training adds (step, slots, moving
+averages)."""
 
 from __future__ import annotations
 
@@ -29,17 +30,24 @@ class TrainState:
 
     def __init__(self, detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
         self.detector = detector
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        self.step = tf.Variable(
+            0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
         chosen = [variable for variable in detector.trainable_variables if learns(variable.path)]
         if not chosen:
-            raise ConfigError("train_config: update_trainable_variables and freeze_variables leave nothing to train; loosen their patterns")
+            raise ConfigError(
+                "train_config: update_trainable_variables and freeze_variables leave nothing to train; loosen their"
+                " patterns"
+            )
         self.trained = [_native(variable) for variable in chosen]
         self.trained_names = [variable.path for variable in chosen]
         self.slots = [[_like(variable, slot.initial) for slot in optimizer.rule.slots] for variable in self.trained]
         self.scalars = [tf.Variable(slot.initial, trainable=False) for slot in optimizer.rule.scalars]
         self._slot_names = [slot.name for slot in optimizer.rule.slots]
         self._scalar_names = [slot.name for slot in optimizer.rule.scalars]
-        self.shadows = [] if optimizer.moving_average_decay is None else [_like(variable, None) for variable in self.trained]
+        self.shadows = (
+            [] if optimizer.moving_average_decay is None else [_like(variable, None) for variable in self.trained]
+        )
 
     def variables(self) -> dict[str, tf.Variable]:
         """All of them by checkpoint name."""
@@ -51,10 +59,13 @@ class TrainState:
         named = {GLOBAL_STEP: self.step, **dict(zip(self._scalar_names, self.scalars, strict=True))}
         for path, slots in zip(self.trained_names, self.slots, strict=True):
             named |= {f"{path}/{name}": slot for name, slot in zip(self._slot_names, slots, strict=True)}
-        return named | {f"{path}/{AVERAGE}": shadow for path, shadow in zip(self.trained_names, self.shadows, strict=False)}
+        return named | {
+            f"{path}/{AVERAGE}": shadow for path, shadow in zip(self.trained_names, self.shadows, strict=False)
+        }
 
     def start_averages(self) -> None:
-        """Sets the moving averages to the present weights; call it once the initial weights (fine-tuned ones, say) are in place."""
+        """Sets the moving averages to the present weights; call it once the initial weights (fine-tuned ones, say) are
+        in place."""
         for shadow, variable in zip(self.shadows, self.trained, strict=False):
             shadow.assign(variable)
 
@@ -62,20 +73,32 @@ class TrainState:
         """Continues from a checkpoint's values.
 
         Args:
-          lenient: accept a checkpoint of a changed optimiser; what it lacks of the training's own variables keeps its initial value.
+          lenient: accept a checkpoint of a changed optimiser; what it lacks of the training's own variables keeps its
+              initial value.
 
         Raises:
-          ConfigError: a variable is missing, has another shape, or the model has no place for it. Nothing is assigned then.
+          ConfigError: a variable is missing, has another shape, or the model has no place for it. Nothing is assigned
+              then.
         """
         variables, extras = self.variables(), self.extras()
         found = {name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()}
-        absent = {name for name in variables if name not in found and (checkpoints.is_optional(name) or (lenient and name in extras))}
-        checkpoints.check_fit(source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found)
-        unknown = sorted(name for name in values if not (name in variables or name.endswith(f"/{AVERAGE}") or checkpoints.is_optional(name)))
+        absent = {
+            name
+            for name in variables
+            if name not in found and (checkpoints.is_optional(name) or (lenient and name in extras))
+        }
+        checkpoints.check_fit(
+            source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found
+        )
+        unknown = sorted(
+            name
+            for name in values
+            if not (name in variables or name.endswith(f"/{AVERAGE}") or checkpoints.is_optional(name))
+        )
         if unknown and not lenient:
             raise ConfigError(
-                f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the pipeline.config of this "
-                "model_dir, or pass --allow_config_change to leave it out"
+                f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the"
+                " pipeline.config of this model_dir, or pass --allow_config_change to leave it out"
             )
         if left := names.unused(variables, found):
             logging.warning("%s: %s of it left out: %s", source, names.shown(left), names.cause(variables, found, left))
@@ -93,7 +116,11 @@ class TrainState:
 
     def is_finite(self) -> bool:
         """Whether every number that a checkpoint would hold is finite."""
-        sums = [tf.reduce_sum(tf.convert_to_tensor(variable) * 0.0) for variable in self.variables().values() if variable.dtype.is_floating]
+        sums = [
+            tf.reduce_sum(tf.convert_to_tensor(variable) * 0.0)
+            for variable in self.variables().values()
+            if variable.dtype.is_floating
+        ]
         return bool(np.isfinite(tf.add_n(sums).numpy()))
 
     def averaged(self) -> Averaged:
@@ -125,6 +152,7 @@ def _native(variable) -> tf.Variable:
 
 
 def _like(variable: tf.Variable, initial: float | None) -> tf.Variable:
-    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present value."""
+    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present
+    value."""
     value = tf.identity(variable) if initial is None else tf.fill(variable.shape, tf.cast(initial, variable.dtype))
     return tf.Variable(value, trainable=False)

@@ -1,15 +1,22 @@
 """One compiled training step: forward, backward, exchange of gradients, clipping, update.
 
-    replica:  predictions = predict(batch);  total = sum of losses + regularisation;  g = d total / d variables / replicas
-    all:      g <- sum over replicas (each replica's losses are normalised by its own share, so this is the mean);  loss likewise
+    replica:  predictions = predict(batch);  total = sum of losses + regularisation;  g = d total / d variables /
+        replicas
+    all:      g <- sum over replicas (each replica's losses are normalised by its own share, so this is the mean);  loss
+        likewise
     replica:  g <- g bias_multiplier, for biases;  n = |g| over all variables;  g <- g min(1, clip / n);  update
 
-A step whose loss or gradient is not finite changes nothing but the step counter: weights, slots and batch-norm averages stay as they
-were, decided inside the graph without asking the host. The host learns of it from the returned losses, whenever it looks.
+A step whose loss or gradient is not finite changes nothing but the step counter: weights, slots and batch-norm averages
+    stay as they
+were, decided inside the graph without asking the host. The host learns of it from the returned losses, whenever it
+looks.
 
-The function is traced once, against the input pipeline's element spec. One step is one call: entering a function of 350 variables takes about
-1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain nothing, and hold back signals and logs.
-Undoing costs nothing measurable: the choice between update and undo, and remembering the averages, stay below 1 ms a step.
+The function is traced once, against the input pipeline's element spec. One step is one call: entering a function of 350
+variables takes about
+1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain nothing, and hold back
+signals and logs.
+Undoing costs nothing measurable: the choice between update and undo, and remembering the averages, stay below 1 ms a
+    step.
 """
 
 from __future__ import annotations
@@ -37,7 +44,9 @@ class StepResult(NamedTuple):
 class TrainStep:
     """The compiled step, to be called with one distributed element of the input."""
 
-    def __init__(self, state: TrainState, settings: TrainSettings, strategy: tf.distribute.Strategy, element_spec: Example) -> None:
+    def __init__(
+        self, state: TrainState, settings: TrainSettings, strategy: tf.distribute.Strategy, element_spec: Example
+    ) -> None:
         self.tags: tuple[str, ...] = ()  # names of StepResult.values, known after the first call
         self.traces = 0
         self._state, self._settings, self._strategy = state, settings, strategy
@@ -59,7 +68,10 @@ class TrainStep:
         before = [_read(variable) for variable in self._averages]
         losses, gradients = self._gradients(example)
         *gradients, values = self._reduce([*gradients, tf.stack(list(losses.values()))])
-        gradients = [gradient * self._factors[index] if index in self._factors else gradient for index, gradient in enumerate(gradients)]
+        gradients = [
+            gradient * self._factors[index] if index in self._factors else gradient
+            for index, gradient in enumerate(gradients)
+        ]
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm) & tf.reduce_all(tf.math.is_finite(values))
         rate = settings.optimizer.schedule(_read(state.step))
@@ -93,11 +105,17 @@ class TrainStep:
             losses = dict(detector.loss(predictions, example.groundtruth))
             if self._settings.regularize:
                 losses[REGULARIZATION_LOSS] = detector.regularization_loss()
-            losses = {tag: tf.cast(loss, tf.float32) / self._strategy.num_replicas_in_sync for tag, loss in losses.items()}
+            losses = {
+                tag: tf.cast(loss, tf.float32) / self._strategy.num_replicas_in_sync for tag, loss in losses.items()
+            }
             total = tf.add_n(list(losses.values()))
         gradients = tape.gradient(total, variables)
-        # A variable no loss depends on (an extractor's unused block) gets zero, so that its slots and averages exist like the others'.
-        gradients = [tf.zeros_like(v) if g is None else tf.convert_to_tensor(g) for g, v in zip(gradients, variables, strict=True)]
+        # A variable no loss depends on (an extractor's unused block) gets zero, so that its slots and averages exist
+        # like the others'.
+        gradients = [
+            tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(gradients, variables, strict=True)
+        ]
         return {**losses, TOTAL_LOSS: total}, gradients
 
     def _reduce(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -10,7 +10,8 @@ from detection.errors import ConfigError
 def choose(num_replicas: int | None = None) -> tf.distribute.Strategy:
     """One replica on each accelerator, or `num_replicas` of them; without accelerators, one on the CPU.
 
-    A single replica runs without distribution machinery (the default strategy): the same numbers, and on a CPU about 2 ms a step less.
+    A single replica runs without distribution machinery (the default strategy): the same numbers, and on a CPU about 2
+    ms a step less.
 
     Raises:
       ConfigError: more replicas than devices.
@@ -20,7 +21,8 @@ def choose(num_replicas: int | None = None) -> tf.distribute.Strategy:
     wanted = num_replicas or max(len(accelerators), 1)
     if wanted > len(devices):
         raise ConfigError(
-            f"--num_replicas {wanted}: this machine has {len(devices)} device{'s' * (len(devices) > 1)} for it ({devices[0].name}, ...)"
+            f"--num_replicas {wanted}: this machine has {len(devices)} device{'s' * (len(devices) > 1)} for it"
+            f" ({devices[0].name}, ...)"
         )
     if wanted == 1:
         return tf.distribute.get_strategy()
@@ -31,4 +33,6 @@ def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
     """Raises ConfigError if a batch cannot be split evenly over the replicas."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise ConfigError(f"train_config.batch_size ({batch_size}) must be a multiple of the {replicas} replicas it is split over")
+        raise ConfigError(
+            f"train_config.batch_size ({batch_size}) must be a multiple of the {replicas} replicas it is split over"
+        )

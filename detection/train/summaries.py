@@ -15,10 +15,12 @@ from detection import files
 
 
 class Summaries:
-    """Writes to one folder; opens no file before the first number. A full disk costs one warning and the numbers, never the run.
+    """Writes to one folder; opens no file before the first number. A full disk costs one warning and the numbers, never
+    the run.
 
     Attributes:
-      writer: TensorBoard's, for those who write pictures; None where there is no TensorBoard, or summaries are switched off.
+      writer: TensorBoard's, for those who write pictures; None where there is no TensorBoard, or summaries are switched
+          off.
     """
 
     def __init__(self, folder: str | os.PathLike, enabled: bool = True) -> None:
@@ -31,7 +33,10 @@ class Summaries:
             except (OSError, tf.errors.OpError) as error:
                 self._give_up(error)
         elif enabled:
-            logging.warning("tensorboard is not installed (pip install tensorboard); scalars go to %s instead", self.folder / "scalars.jsonl")
+            logging.warning(
+                "tensorboard is not installed (pip install tensorboard); scalars go to %s instead",
+                self.folder / "scalars.jsonl",
+            )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values by tag."""

@@ -1,4 +1,5 @@
-"""The exported detector of the export tests, and a small one of every meta-architecture as config and as export, for the tests of this folder."""
+"""The exported detector of the export tests, and a small one of every meta-architecture as config and as export, for
+the tests of this folder."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def config_of(tmp_path_factory: pytest.TempPathFactory):
     def write(meta: str) -> str:
         path = folder / f"{meta}.config"
         kind = "ssd_mobilenet_v1" if meta == "ssd" else "faster_rcnn_mobilenet_v1"
-        path.write_text(getattr(_CONFIGS, meta)(_CONFIGS.Settings(kind, 64, 96, depth_multiplier=0.25)), encoding="utf-8")
+        path.write_text(
+            getattr(_CONFIGS, meta)(_CONFIGS.Settings(kind, 64, 96, depth_multiplier=0.25)), encoding="utf-8"
+        )
         return str(path)
 
     return write

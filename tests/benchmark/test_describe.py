@@ -18,7 +18,8 @@ def build(*settings: str):
 
 
 def test_the_published_network():
-    """SSD MobileNet v1 at 300 x 300 with 90 classes has 1917 anchors, 6.8 million parameters and 1.2 billion multiply-adds."""
+    """SSD MobileNet v1 at 300 x 300 with 90 classes has 1917 anchors, 6.8 million parameters and 1.2 billion
+    multiply-adds."""
     sizes = describe.anatomy(
         build(
             "fixed_shape_resizer={height: 300 width: 300}",
@@ -29,7 +30,9 @@ def test_the_published_network():
             "model.ssd.box_predictor.convolutional_box_predictor.kernel_size=1",
         )
     )
-    assert sizes.maps == ((19, 19, 3), (10, 10, 6), (5, 5, 6), (3, 3, 6), (2, 2, 6), (1, 1, 6)) and sizes.anchors == 1917
+    assert (
+        sizes.maps == ((19, 19, 3), (10, 10, 6), (5, 5, 6), (3, 3, 6), (2, 2, 6), (1, 1, 6)) and sizes.anchors == 1917
+    )
     assert (sizes.height, sizes.width, sizes.fixed) == (300, 300, True)
     assert sizes.trained + sizes.untrained == pytest.approx(6.84e6, rel=0.01)
     assert sizes.flops == pytest.approx(2.47e9, rel=0.01)

@@ -14,9 +14,16 @@ def concrete(function, *shapes):
 
 def test_convolutions():
     kernel, depthwise = tf.ones([3, 3, 8, 16]), tf.ones([3, 3, 8, 2])
-    assert count_flops(concrete(lambda x: tf.nn.conv2d(x, kernel, 2, "SAME"), [2, 10, 11, 8])) == 2 * (2 * 5 * 6 * 16) * (3 * 3 * 8)
-    assert count_flops(concrete(lambda x: tf.nn.conv2d(x, kernel, 1, "VALID"), [1, 10, 11, 8])) == 2 * (8 * 9 * 16) * (3 * 3 * 8)
-    assert count_flops(concrete(lambda x: tf.nn.depthwise_conv2d(x, depthwise, [1, 1, 1, 1], "SAME"), [1, 4, 4, 8])) == 2 * (4 * 4 * 16) * 9
+    assert count_flops(concrete(lambda x: tf.nn.conv2d(x, kernel, 2, "SAME"), [2, 10, 11, 8])) == 2 * (
+        2 * 5 * 6 * 16
+    ) * (3 * 3 * 8)
+    assert count_flops(concrete(lambda x: tf.nn.conv2d(x, kernel, 1, "VALID"), [1, 10, 11, 8])) == 2 * (8 * 9 * 16) * (
+        3 * 3 * 8
+    )
+    assert (
+        count_flops(concrete(lambda x: tf.nn.depthwise_conv2d(x, depthwise, [1, 1, 1, 1], "SAME"), [1, 4, 4, 8]))
+        == 2 * (4 * 4 * 16) * 9
+    )
     transposed = concrete(lambda x: tf.nn.conv2d_transpose(x, tf.ones([3, 3, 5, 8]), [1, 8, 8, 5], 2), [1, 4, 4, 8])
     assert count_flops(transposed) == 2 * (4 * 4 * 8) * 9 * 5
 
@@ -44,13 +51,19 @@ def test_free_sizes_are_refused():
 def test_against_the_profiler():
     separable = (tf.ones([3, 3, 8, 1]), tf.ones([1, 1, 8, 9]))
     function = concrete(lambda x: tf.nn.separable_conv2d(x, *separable, [1, 2, 2, 1], "SAME"), [1, 9, 9, 8])
-    options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()).with_empty_output().build()
+    options = (
+        tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
+        .with_empty_output()
+        .build()
+    )
     assert count_flops(function) == tf.compat.v1.profiler.profile(function.graph, options=options).total_float_ops
 
 
 def test_loops_count_as_often_as_they_go_round():
     def loop(rounds, x):
-        return tf.while_loop(lambda i, _: i < rounds, lambda i, y: (i + 1, tf.ensure_shape(y @ tf.ones([5, 5]), [3, 5])), (0, x))[1]
+        return tf.while_loop(
+            lambda i, _: i < rounds, lambda i, y: (i + 1, tf.ensure_shape(y @ tf.ones([5, 5]), [3, 5])), (0, x)
+        )[1]
 
     assert count_flops(concrete(lambda x: loop(4, x), [3, 5])) == 4 * 2 * 3 * 5 * 5
     with pytest.raises(ValueError, match="how often"):

@@ -13,7 +13,9 @@ from detection.errors import ConfigError, DataError
 
 def test_the_middle_of_the_longer_side_is_kept():
     """Left, middle and right third have a colour each: of 60 x 20, 20 x 20 is the middle third."""
-    image = np.repeat(np.repeat(np.array([10, 120, 250], np.uint8), 20)[np.newaxis, :, np.newaxis], 20, axis=0).repeat(3, axis=2)
+    image = np.repeat(np.repeat(np.array([10, 120, 250], np.uint8), 20)[np.newaxis, :, np.newaxis], 20, axis=0).repeat(
+        3, axis=2
+    )
     assert (inputs.square(image, 20) == 120).all()
     assert (inputs.square(image.transpose(1, 0, 2), 20) == 120).all()
     doubled = inputs.square(image, 40)
@@ -34,7 +36,9 @@ def test_files_are_read_no_more_than_runs(tmp_path):
 
 def test_noise_has_the_size_asked_for():
     assert [image.shape for image in inputs.images(inputs.Options(image_size=(30, 40)))] == [(30, 40, 3)]
-    assert [image.shape for image in inputs.images(inputs.Options(image_size=(30, 40), shorter_side=20))] == [(20, 20, 3)]
+    assert [image.shape for image in inputs.images(inputs.Options(image_size=(30, 40), shorter_side=20))] == [
+        (20, 20, 3)
+    ]
 
 
 def test_proposals_are_boxes_and_always_the_same():

@@ -27,7 +27,12 @@ QUICK = {"sizes": (64,), "runs": 2, "warmup": 1}
 def rows() -> list:
     """The smallest networks, every kind of row; run once."""
     options = networks.Options(
-        names=("mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn_mobilenet_v1"), baseline=True, train=True, train_batch=2, crops=3, **QUICK
+        names=("mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn_mobilenet_v1"),
+        baseline=True,
+        train=True,
+        train_batch=2,
+        crops=3,
+        **QUICK,
     )
     return list(networks.measure(options, io.StringIO()))
 
@@ -42,15 +47,24 @@ def test_every_kind_of_row(rows) -> None:
         ("faster_rcnn_mobilenet_v1", "tail", (3, 7, 7, 512)),
     ]
     for row in forward:
-        assert row.served.runs == row.plain.runs == row.peak.runs == 2 and row.served.low <= row.served.median <= row.served.high
+        assert (
+            row.served.runs == row.plain.runs == row.peak.runs == 2
+            and row.served.low <= row.served.median <= row.served.high
+        )
         assert 0 < row.peak_share < 1
     (step,) = [row for row in rows if isinstance(row, networks.TrainStep)]
-    assert (step.name, step.shape, step.ours.runs, step.theirs.runs) == ("mobilenet_v1", (2, 64, 64, 3), 2, 2) and step.speed > 0
+    assert (step.name, step.shape, step.ours.runs, step.theirs.runs) == (
+        "mobilenet_v1",
+        (2, 64, 64, 3),
+        2,
+        2,
+    ) and step.speed > 0
 
 
 @pytest.mark.slow
 def test_numbers_of_mobilenet(rows) -> None:
-    """3,206,976 weights (Howard et al. 2017, Table 8: 4.2 million with the head's 1.025) and two statistics a channel; 569 million multiply-adds with
+    """3,206,976 weights (Howard et al. 2017, Table 8: 4.2 million with the head's 1.025) and two statistics a channel;
+    569 million multiply-adds with
     the head at 224 pixels, and all of them go with the area."""
     network, ssd, body, tail = rows[:4]
     assert network.parameters == 3_206_976 + 2 * 10_944
@@ -67,9 +81,14 @@ def test_the_reference_does_the_same_work(rows) -> None:
 
 
 def test_an_alias_and_a_wrong_name() -> None:
-    assert [task.part for task in networks.tasks(networks.Options(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600)))] == ["ssd", "ssd"]
+    assert [
+        task.part for task in networks.tasks(networks.Options(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600)))
+    ] == ["ssd", "ssd"]
     with pytest.raises(
-        ConfigError, match="--networks=mobilenet_v9: not known; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
+        ConfigError,
+        match=(
+            "--networks=mobilenet_v9: not known; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
+        ),
     ):
         networks.tasks(networks.Options(names=("mobilenet_v1", "mobilenet_v9")))
 
@@ -77,7 +96,10 @@ def test_an_alias_and_a_wrong_name() -> None:
 def test_by_default_everything_is_measured_once() -> None:
     planned = networks.tasks(networks.Options(sizes=(300,), train=True))
     assert len(planned) == len(set(planned))
-    parts = {part: [task.name for task in planned if task.part == part] for part in ("network", "ssd", "body", "tail", "train")}
+    parts = {
+        part: [task.name for task in planned if task.part == part]
+        for part in ("network", "ssd", "body", "tail", "train")
+    }
     assert parts["network"] == list(networks.CLASSIFIERS) and parts["body"] == parts["tail"]
     assert "ssd_mobilenet_v1" in parts["ssd"] and "ssd_mobilenet_v1_keras" not in parts["ssd"]
     assert set(parts["train"]) == set(reference_networks.REFERENCES) - {"inception_v2"}
@@ -86,11 +108,24 @@ def test_by_default_everything_is_measured_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet_v1_50", "mobilenet_v2"])
 def test_a_reference_is_convolutions_biases_and_activations(name: str) -> None:
-    """Of both kinds one: nothing of batch norm is left, and biases are added by the op that TensorFlow fuses. Odd maps are no smaller than ours."""
+    """Of both kinds one: nothing of batch norm is left, and biases are added by the op that TensorFlow fuses. Odd maps
+    are no smaller than ours."""
     shape = (1, 76, 100, 3)
     source = reference_networks.frozen(name, shape)
     ops = [node.op for node in source.frozen.graph.node]
-    assert set(ops) <= {"Placeholder", "Const", "Conv2D", "DepthwiseConv2dNative", "BiasAdd", "Relu", "Relu6", "Pad", "MaxPool", "AddV2", "Identity"}
+    assert set(ops) <= {
+        "Placeholder",
+        "Const",
+        "Conv2D",
+        "DepthwiseConv2dNative",
+        "BiasAdd",
+        "Relu",
+        "Relu6",
+        "Pad",
+        "MaxPool",
+        "AddV2",
+        "Identity",
+    }
     assert ops.count("BiasAdd") == ops.count("Conv2D") + ops.count("DepthwiseConv2dNative")
     ours = networks._network(name)
     (expected,) = ours.forward(tf.zeros(shape))
@@ -127,7 +162,11 @@ def test_tables(rows) -> None:
     text, markdown = report.text(), report.text(markdown=True)
     for title in ("Networks without", "SSD extractors", "bodies", "tails", "Train steps"):
         assert title in text and f"### {title}" in markdown or title in ("bodies", "tails")
-    assert report.headline().startswith(report.device) and "GFLOP/s" in report.headline() and tf.__version__ in report.headline()
+    assert (
+        report.headline().startswith(report.device)
+        and "GFLOP/s" in report.headline()
+        and tf.__version__ in report.headline()
+    )
     lines = [line for line in markdown.splitlines() if line.startswith("| mobilenet_v1")]
     assert len(lines) == 2 and "keras.applications" in lines[0] and "64 x 64" in lines[0] and "2 x 64 x 64" in lines[1]
     tables = [line.count("|") for line in markdown.splitlines() if line.startswith("|")]
@@ -152,7 +191,9 @@ def test_a_row_by_hand() -> None:
     )
     cells = network_tables._forward(row)
     assert cells == ["n", "30 x 40", "1.23", "5.00", "25.0", "20.0 (19.0 to 22.0)", "250", "88%"]
-    assert network_tables._reference(row._replace(reference=Timing(42.0, 40.0, 44.0, 3, 41.0, 1.0), origin="tf_slim", speed=1.05)) == [
+    assert network_tables._reference(
+        row._replace(reference=Timing(42.0, 40.0, 44.0, 3, 41.0, 1.0), origin="tf_slim", speed=1.05)
+    ) == [
         "21.0 (20.0 to 22.0) tf_slim",
         "1.05",
     ]
@@ -160,7 +201,14 @@ def test_a_row_by_hand() -> None:
 
 @pytest.mark.slow
 def test_the_script(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark_networks.py"), "--networks=mobilenet_v1", "--sizes=32", "--runs=1", "--warmup=1"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "benchmark_networks.py"),
+        "--networks=mobilenet_v1",
+        "--sizes=32",
+        "--runs=1",
+        "--warmup=1",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
     run = {"capture_output": True, "text": True, "env": environment, "check": False}
     done = subprocess.run([*command, f"--json={tmp_path / 'n.json'}"], **run)

@@ -31,8 +31,12 @@ def test_scores_differ(config_of, meta):
     random_weights.draw(detector)
     assert meta == "ssd" or "run" not in vars(detector.regions)  # The second stage sees all its regions again.
     boxes = tf.constant(np.random.default_rng(0).uniform(0, 60, (1, 9, 2)), tf.float32)
-    given = Proposals(tf.concat([boxes, boxes + 30], -1), tf.ones([1, 9]), tf.constant([9])) if meta == "fast_rcnn" else ()
-    predictions = detector.predict(ImageBatch(tf.random.uniform([1, 96, 96, 3], maxval=255.0), tf.constant([[96, 96]]), given))
+    given = (
+        Proposals(tf.concat([boxes, boxes + 30], -1), tf.ones([1, 9]), tf.constant([9])) if meta == "fast_rcnn" else ()
+    )
+    predictions = detector.predict(
+        ImageBatch(tf.random.uniform([1, 96, 96, 3], maxval=255.0), tf.constant([[96, 96]]), given)
+    )
     raw = predictions.raw()
     for name in ("box_codes", "class_logits"):
         values = raw[name].numpy()

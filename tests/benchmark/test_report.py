@@ -27,7 +27,9 @@ def _row(median: float = 20.0, **changes) -> dict:
         "input": "uint8 [1, 300, 300, 3]",
         "network_input": [1, 300, 300, 3],
         "proposals_given": None,
-        "milliseconds": {part: {name: value / (1 if part == "end_to_end" else 4) for name, value in times.items()} for part in parts},
+        "milliseconds": {
+            part: {name: value / (1 if part == "end_to_end" else 4) for name, value in times.items()} for part in parts
+        },
         "cpu_milliseconds": {},
         "outside_network": 0.0312,
         "postprocess_share": 0.0456,
@@ -75,7 +77,10 @@ def test_one_row_in_full():
 
 
 def test_several_rows_side_by_side():
-    rows = [_row(), _row(30.0, config="b/rcnn.config", overrides=["model.faster_rcnn.first_stage_max_proposals=50"], gflops=None)]
+    rows = [
+        _row(),
+        _row(30.0, config="b/rcnn.config", overrides=["model.faster_rcnn.first_stage_max_proposals=50"], gflops=None),
+    ]
     lines = report.text(rows).splitlines()
     assert lines[0] == "Some CPU, 2 cores, TensorFlow 2.21.0, float32"
     (first,) = (line for line in lines if line.startswith("ssd "))
@@ -109,7 +114,9 @@ def test_devices_are_not_mixed_by_accident():
     here, there = _row(), _row(device="Some GPU")
     report.check_devices([here, here], "Some CPU, 2 cores", "x")
     for rows, device in (([here, there], None), ([there], "Some CPU, 2 cores")):
-        with pytest.raises(ConfigError, match="x: times on Some CPU, 2 cores and Some GPU do not compare.*--allow_mixed_devices"):
+        with pytest.raises(
+            ConfigError, match="x: times on Some CPU, 2 cores and Some GPU do not compare.*--allow_mixed_devices"
+        ):
             report.check_devices(rows, device, "x")
     text = report.text([here, there])
     assert "Some GPU, TensorFlow" in text and text.splitlines()[3].endswith("device")
@@ -137,7 +144,10 @@ def test_every_field_of_a_results_file_is_checked(tmp_path, field, value):
     path = tmp_path / "rows.jsonl"
     path.write_text(f"{json.dumps(_row())}\n{json.dumps(_row(**{field: value}))}\n{'[' * 100_000}\n")
     before = path.read_bytes()
-    with pytest.raises(DataError, match=rf"line 2: no row of a benchmark \('{field}' is .*line 3: no row of a benchmark \(lists or objects"):
+    with pytest.raises(
+        DataError,
+        match=rf"line 2: no row of a benchmark \('{field}' is .*line 3: no row of a benchmark \(lists or objects",
+    ):
         report.read(str(path))
     assert path.read_bytes() == before
 

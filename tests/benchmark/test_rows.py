@@ -27,7 +27,15 @@ def measured(exported) -> rows.Row:
 
 def test_numbers_make_sense(measured):
     times = measured["milliseconds"]
-    assert set(times) == {"end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network", "without_postprocess"}
+    assert set(times) == {
+        "end_to_end",
+        "preprocess",
+        "first_stage",
+        "second_stage",
+        "postprocess",
+        "network",
+        "without_postprocess",
+    }
     assert times["second_stage"] is None and times["first_stage"] == times["network"]
     for name in ("end_to_end", "preprocess", "postprocess", "network"):
         assert 0 < times[name]["low"] <= times[name]["median"] <= times[name]["high"]
@@ -35,8 +43,14 @@ def test_numbers_make_sense(measured):
     assert measured["outside_network"] < 1
     assert 0 <= measured["postprocess_share"] <= times["postprocess"]["median"] / times["end_to_end"]["median"]
     assert measured["images_per_second"] == pytest.approx(2000 / times["end_to_end"]["mean"])
-    assert measured["input"] == "uint8 [2, 60, 80, 3]" and measured["network_input"] == [2, 96, 96, 3] and measured["size"] == [60, 80]
-    assert measured["images"] == 10 and measured["batch"] == 2 and measured["noise"] and measured["distinct_images"] == 1
+    assert (
+        measured["input"] == "uint8 [2, 60, 80, 3]"
+        and measured["network_input"] == [2, 96, 96, 3]
+        and measured["size"] == [60, 80]
+    )
+    assert (
+        measured["images"] == 10 and measured["batch"] == 2 and measured["noise"] and measured["distinct_images"] == 1
+    )
     assert 100_000 < measured["parameters"] < 10_000_000 and 0.001 < measured["gflops"] < 1
     assert measured["host_mib"] > measured["model_host_mib"] > 0
     assert 0 < measured["detections"] <= 50 and measured["proposals_given"] is None
@@ -61,12 +75,17 @@ def test_slow_detectors_do_without_more_copies_of_their_graph(saved_model_of, mo
     assert row["postprocess_share"] == pytest.approx(times["postprocess"]["median"] / times["end_to_end"]["median"])
     assert row["gflops"] > 0.001 and "outside network" in report.text([row])
     one = rows.row_of_saved_model(saved_model_of("ssd"), FEW)["milliseconds"]  # Its network is its only stage.
-    assert one["second_stage"] is None and one["without_postprocess"] is not None and one["first_stage"] == one["network"]
+    assert (
+        one["second_stage"] is None and one["without_postprocess"] is not None and one["first_stage"] == one["network"]
+    )
 
 
 def test_more_proposals_are_more_work(config_of):
     config = config_of("faster_rcnn")
-    ten, twenty = (rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count)) for count in (10, 20))
+    ten, twenty = (
+        rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count))
+        for count in (10, 20)
+    )
     assert (ten["config"], ten["saved_model"], ten["checkpoint"]) == (config, "", None)
     assert ten["gflops"] < twenty["gflops"] < 2 * ten["gflops"] and ten["overrides"] == [f"{PROPOSALS}=10"]
     with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
@@ -74,8 +93,11 @@ def test_more_proposals_are_more_work(config_of):
 
 
 def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_model_of):
-    """Above some hundred proposals a loop works on a part of them at a time, of sizes that the exported graph does not tell."""
-    row = rows.row_of_config(config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=600))
+    """Above some hundred proposals a loop works on a part of them at a time, of sizes that the exported graph does not
+    tell."""
+    row = rows.row_of_config(
+        config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=600)
+    )
     assert row["gflops"] is None and row["not_counted"].startswith("anything: regions take turns")
     # Within 2 %: a loop holds some constants that are no weights.
     assert row["parameters"] == pytest.approx(ServedGraph(saved_model_of("fast_rcnn")).count_parameters(), rel=0.02)
@@ -84,7 +106,10 @@ def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_mod
 
 def test_squares_and_weights_of_a_checkpoint(trained, exported):
     options = Options(shorter_side=70, warmup=1, runs=1)
-    own, served = rows.row_of_config(trained.config, trained.checkpoint, options), rows.row_of_saved_model(str(exported), options)
+    own, served = (
+        rows.row_of_config(trained.config, trained.checkpoint, options),
+        rows.row_of_saved_model(str(exported), options),
+    )
     assert own["size"] == served["size"] == 70 and own["input"] == "uint8 [1, 70, 70, 3]"
     assert own["checkpoint"] == trained.checkpoint and own["parameters"] == served["parameters"]
     assert own["detections"] == served["detections"] and own["gflops"] == served["gflops"]
@@ -106,7 +131,8 @@ def test_mistakes_name_the_flag(exported, tmp_path, config_of):
 
 
 forgets_peaks = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists() or not sys.platform.startswith("linux"), reason="only Linux forgets peaks"
+    not Path("/proc/self/clear_refs").exists() or not sys.platform.startswith("linux"),
+    reason="only Linux forgets peaks",
 )
 
 
@@ -114,7 +140,10 @@ forgets_peaks = pytest.mark.skipif(
 def test_photographs_are_no_part_of_the_model(exported, tmp_path):
     for index in range(15):  # 9 MiB each, and as much again as it is fed.
         Image.new("RGB", (2000, 1500), (index, 0, 0)).save(tmp_path / f"{index:02}.jpg")
-    one, all_of_them = (rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path),), warmup=1, runs=runs)) for runs in (1, 15))
+    one, all_of_them = (
+        rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path),), warmup=1, runs=runs))
+        for runs in (1, 15)
+    )
     assert (one["distinct_images"], all_of_them["distinct_images"]) == (1, 15)
     assert all_of_them["model_host_mib"] < one["model_host_mib"] + 120
 

@@ -15,7 +15,10 @@ FEW = Options(image_size=(60, 80), warmup=1, runs=1)
 
 def test_targets():
     assert run.targets(["a", "b"], [], []) == (run.Target(saved_model="a"), run.Target(saved_model="b"))
-    assert run.targets([], ["c", "d"], ["x", "y"]) == (run.Target(config="c", checkpoint="x"), run.Target(config="d", checkpoint="y"))
+    assert run.targets([], ["c", "d"], ["x", "y"]) == (
+        run.Target(config="c", checkpoint="x"),
+        run.Target(config="d", checkpoint="y"),
+    )
     assert [target.max_proposals for target in run.targets([], ["c"], [], ["10", "50"])] == [10, 50]
     for arguments, words in (
         (([], ["c", "d"], ["x"]), "--checkpoint is given 1 times"),
@@ -29,7 +32,9 @@ def test_targets():
 def test_one_detector_writes_all_that_was_asked_for(saved_model_of, tmp_path):
     files = {name: str(tmp_path / name) for name in ("row.json", "rows.jsonl")}
     written: list[str] = []
-    request = run.Request((run.Target(saved_model=str(saved_model_of("ssd"))),), FEW, files["row.json"], files["rows.jsonl"])
+    request = run.Request(
+        (run.Target(saved_model=str(saved_model_of("ssd"))),), FEW, files["row.json"], files["rows.jsonl"]
+    )
     assert run.run(request, written.append) == 0
     assert json.loads((tmp_path / "row.json").read_text())["images"] == 1
     assert len(report.read(files["rows.jsonl"])) == 1 and "end to end" in written[0]
@@ -41,11 +46,48 @@ def test_devices_are_compared_before_anything_is_measured(tmp_path):
     path = tmp_path / "rows.jsonl"
     times = dict.fromkeys(("median", "low", "high", "mean", "std"), 1.0)
     parts = dict.fromkeys(("end_to_end", "preprocess", "first_stage", "second_stage", "postprocess", "network"), times)
-    row = {"saved_model": "", "config": "a.config", "checkpoint": None, "overrides": [], "batch": 1, "size": 300, "images": 20, "distinct_images": 1}
-    row |= {"noise": True, "warmup": 3, "input": "uint8 [1]", "network_input": [1, 300, 300, 3], "proposals_given": None, "milliseconds": parts}
-    row |= {"cpu_milliseconds": {}, "outside_network": 0.1, "postprocess_share": 0.1, "images_per_second": 200.0, "parameters": 5000, "gflops": 2.5}
-    row |= {"not_counted": "", "host_mib": 500.0, "model_host_mib": 100.0, "held_host_mib": 300.0, "device_mib": None, "file_mib": 12.5}
-    row |= {"device": "elsewhere", "cpus": 2, "load_average": 0.5, "tensorflow": "2.21.0", "precision": "float32", "detections": 20.0}
+    row = {
+        "saved_model": "",
+        "config": "a.config",
+        "checkpoint": None,
+        "overrides": [],
+        "batch": 1,
+        "size": 300,
+        "images": 20,
+        "distinct_images": 1,
+    }
+    row |= {
+        "noise": True,
+        "warmup": 3,
+        "input": "uint8 [1]",
+        "network_input": [1, 300, 300, 3],
+        "proposals_given": None,
+        "milliseconds": parts,
+    }
+    row |= {
+        "cpu_milliseconds": {},
+        "outside_network": 0.1,
+        "postprocess_share": 0.1,
+        "images_per_second": 200.0,
+        "parameters": 5000,
+        "gflops": 2.5,
+    }
+    row |= {
+        "not_counted": "",
+        "host_mib": 500.0,
+        "model_host_mib": 100.0,
+        "held_host_mib": 300.0,
+        "device_mib": None,
+        "file_mib": 12.5,
+    }
+    row |= {
+        "device": "elsewhere",
+        "cpus": 2,
+        "load_average": 0.5,
+        "tensorflow": "2.21.0",
+        "precision": "float32",
+        "detections": 20.0,
+    }
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     request = run.Request((run.Target(saved_model="absent"),), FEW, results=str(path))
     with pytest.raises(ConfigError, match="do not compare"):

@@ -77,7 +77,9 @@ def test_every_shape_of_the_network_is_known_for_counting(served):
 
 def test_parameters_are_those_of_training_less_batch_norm(served, exported):
     sizes = {name: np.prod(shape) for name, shape in tf.train.list_variables(str(exported / "checkpoint"))}
-    assert served.count_parameters() == sum(size for name, size in sizes.items() if name.endswith(("weights", "biases", "beta")))
+    assert served.count_parameters() == sum(
+        size for name, size in sizes.items() if name.endswith(("weights", "biases", "beta"))
+    )
 
 
 def test_strings_decode_in_preprocessing(exported_strings, served, image):
@@ -87,17 +89,23 @@ def test_strings_decode_in_preprocessing(exported_strings, served, image):
     np.testing.assert_allclose(entering, served.preprocess().run(image)[served.network_input], atol=1e-6)
 
 
-KEEPS_PROPORTIONS = ("model.faster_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } }",)
+KEEPS_PROPORTIONS = (
+    "model.faster_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } }",
+)
 
 
-@pytest.mark.parametrize(("meta", "overrides"), [("faster_rcnn", ()), ("rfcn", ()), ("fast_rcnn", ()), ("faster_rcnn", KEEPS_PROPORTIONS)])
+@pytest.mark.parametrize(
+    ("meta", "overrides"), [("faster_rcnn", ()), ("rfcn", ()), ("fast_rcnn", ()), ("faster_rcnn", KEEPS_PROPORTIONS)]
+)
 def test_two_stages_make_the_whole(saved_model_of, image, meta, overrides):
     served = ServedGraph(saved_model_of(meta, overrides))
     given = () if served.proposals_spec is None else (inputs.proposals(20, 1, served.proposals_spec),)
     values = (image[:1], *given)
     marks, outputs = _parts(served, *values)
     whole = served.serve(*values)
-    assert len(outputs) == len(whole) == 8 and marks[served.network_input].shape[1:3] == ((64, 90) if overrides else (64, 96))
+    assert len(outputs) == len(whole) == 8 and marks[served.network_input].shape[1:3] == (
+        (64, 90) if overrides else (64, 96)
+    )
     for value in outputs.values():
         assert any(value.shape == other.shape and np.allclose(value, other, atol=1e-5) for other in whole.values())
     network = served.network()

@@ -99,7 +99,9 @@ def test_one_interruption_of_a_short_function_does_not_count():
         calls["long"] += 1
         clock.work(3.0)()
 
-    rounds = interleave({"short": short, "long": long}, warmup=1, runs=1, clock=clock, cpu_clock=cpu, repeats={"short": 5})
+    rounds = interleave(
+        {"short": short, "long": long}, warmup=1, runs=1, clock=clock, cpu_clock=cpu, repeats={"short": 5}
+    )
     assert calls == {"short": 1 + 5, "long": 1 + 1}
     assert rounds.times["short"] == pytest.approx([2.0]) and rounds.times["long"] == pytest.approx([3000.0])
     assert rounds.cpu["short"] == pytest.approx([3.0])

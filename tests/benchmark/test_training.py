@@ -18,7 +18,9 @@ def config(tmp_path: Path) -> str:
     text = (Path(__file__).resolve().parents[1] / "export" / "tiny.config").read_text(encoding="utf-8")
     synthetic_set.make(tmp_path, {"train": 6}, 0, ((64, 64),), 0, True)
     text = text.replace("num_classes: 3", "num_classes: 4").replace("LABEL_MAP", str(tmp_path / "label_map.pbtxt"))
-    (tmp_path / "pipeline.config").write_text(text.replace("absent.record", str(tmp_path / "train.record-*")), encoding="utf-8")
+    (tmp_path / "pipeline.config").write_text(
+        text.replace("absent.record", str(tmp_path / "train.record-*")), encoding="utf-8"
+    )
     return str(tmp_path / "pipeline.config")
 
 
@@ -36,6 +38,8 @@ def test_steps_are_timed_and_nothing_is_written(config):
 
 def test_a_config_without_training_is_told_apart(config):
     text = Path(config).read_text(encoding="utf-8")
-    Path(config).write_text("\n".join(line for line in text.splitlines() if not line.startswith("train_config")), encoding="utf-8")
+    Path(config).write_text(
+        "\n".join(line for line in text.splitlines() if not line.startswith("train_config")), encoding="utf-8"
+    )
     with pytest.raises(ConfigError, match="train_config"):
         training.benchmark(config, [], warmup=1, steps=1)

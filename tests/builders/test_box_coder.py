@@ -19,7 +19,10 @@ def build(text):
     "text, expected",
     [
         ("faster_rcnn_box_coder {}", FasterRcnnBoxCoder()),
-        ("faster_rcnn_box_coder { y_scale: 1 x_scale: 2 height_scale: 3 width_scale: 4 }", FasterRcnnBoxCoder(1, 2, 3, 4)),
+        (
+            "faster_rcnn_box_coder { y_scale: 1 x_scale: 2 height_scale: 3 width_scale: 4 }",
+            FasterRcnnBoxCoder(1, 2, 3, 4),
+        ),
         ("mean_stddev_box_coder { stddev: 0.5 }", MeanStddevBoxCoder(0.5)),
         ("square_box_coder { y_scale: 1 x_scale: 2 length_scale: 3 }", SquareBoxCoder(1, 2, 3)),
         ("keypoint_box_coder { num_keypoints: 3 width_scale: 2 }", KeypointBoxCoder(3, width_scale=2)),

@@ -27,16 +27,17 @@ def test_an_empty_config_gives_the_defaults():
 
 
 def test_everything_is_carried_over():
-    settings = build(
-        """
-        metrics_set: "coco_detection_metrics" metrics_set: "pascal_voc_metrics" metrics_set: "pascal_voc_detection_metrics"
+    settings = build("""
+        metrics_set: "coco_detection_metrics" metrics_set: "pascal_voc_metrics" metrics_set:
+          "pascal_voc_detection_metrics"
         batch_size: 4 use_dummy_loss_in_eval: true use_moving_averages: true eval_interval_secs: 60
-        include_metrics_per_category: true all_metrics_per_category: true super_categories { key: "pet" value: "cat, dog" }
-        num_visualizations: 3 min_score_threshold: 0.25 max_num_boxes_to_visualize: 7 skip_scores: true skip_labels: true
+        include_metrics_per_category: true all_metrics_per_category: true super_categories { key: "pet" value: "cat,
+          dog" }
+        num_visualizations: 3 min_score_threshold: 0.25 max_num_boxes_to_visualize: 7 skip_scores: true skip_labels:
+          true
         visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "LightGreen"
         visualization_export_dir: "pictures" keep_image_id_for_visualization_export: true export_path: "found.json"
-        """
-    )
+        """)
     assert settings == EvalSettings(
         metrics=("coco_detection_metrics", "pascal_voc_detection_metrics"),
         batch_size=4,
@@ -71,12 +72,18 @@ def test_no_groundtruth_no_metrics_and_no_originals_no_pictures():
     ("text", "said"),
     [
         ('metrics_set: "coco_detection_metric"', "did you mean 'coco_detection_metrics'?"),
-        ('metrics_set: "oid_V2_detection_metrics"', "'oid_V2_detection_metrics' is not one of coco_detection_metrics, pascal_voc_detection_metrics,"),
+        (
+            'metrics_set: "oid_V2_detection_metrics"',
+            "'oid_V2_detection_metrics' is not one of coco_detection_metrics, pascal_voc_detection_metrics,",
+        ),
         ("min_score_threshold: 1.5", "eval_config.min_score_threshold (1.5)"),
         ("min_score_threshold: nan", "eval_config.min_score_threshold (nan)"),
         ("max_num_boxes_to_visualize: -1", "eval_config.max_num_boxes_to_visualize (-1)"),
         ("batch_size: 0", "eval_config.batch_size (0)"),
-        ('visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "blackish"', "groundtruth_box_visualization_color: 'blackish'"),
+        (
+            'visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "blackish"',
+            "groundtruth_box_visualization_color: 'blackish'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(text, said):

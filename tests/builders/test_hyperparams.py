@@ -17,17 +17,23 @@ NORMAL = "initializer { truncated_normal_initializer { stddev: 0.03 } } "
 
 
 def _build(text: str):
-    return hyperparams.build(text_format.Parse(text, hyperparams_pb2.Hyperparams()), "model.ssd.box_predictor.conv_hyperparams")
+    return hyperparams.build(
+        text_format.Parse(text, hyperparams_pb2.Hyperparams()), "model.ssd.box_predictor.conv_hyperparams"
+    )
 
 
 def test_defaults_are_the_schemas() -> None:
     built = _build(NORMAL)
     assert built.activation is tf.nn.relu and built.batch_norm is None and built.regularizer is None
     assert built.has_bias and not built.regularize_depthwise
-    assert _build(NORMAL + "batch_norm {}").batch_norm == BatchNormSettings(decay=np.float32(0.999), epsilon=np.float32(0.001))
+    assert _build(NORMAL + "batch_norm {}").batch_norm == BatchNormSettings(
+        decay=np.float32(0.999), epsilon=np.float32(0.001)
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [("NONE", 3.0), ("RELU", 3.0), ("RELU_6", 3.0), ("SWISH", 3 / (1 + np.exp(-3)))])
+@pytest.mark.parametrize(
+    ("name", "value"), [("NONE", 3.0), ("RELU", 3.0), ("RELU_6", 3.0), ("SWISH", 3 / (1 + np.exp(-3)))]
+)
 def test_activations(name: str, value: float) -> None:
     activation = _build(f"{NORMAL} activation: {name}").activation
     x = tf.constant([3.0, -1.0, 8.0])
@@ -39,8 +45,12 @@ def test_activations(name: str, value: float) -> None:
 
 def test_regularizers_are_slims() -> None:
     kernel = tf.constant([[1.0, -2.0]])
-    assert float(_build(NORMAL + "regularizer { l2_regularizer { weight: 0.1 } }").regularizer(kernel)) == pytest.approx(0.1 * 5 / 2)
-    assert float(_build(NORMAL + "regularizer { l1_regularizer { weight: 0.1 } }").regularizer(kernel)) == pytest.approx(0.1 * 3)
+    assert float(
+        _build(NORMAL + "regularizer { l2_regularizer { weight: 0.1 } }").regularizer(kernel)
+    ) == pytest.approx(0.1 * 5 / 2)
+    assert float(
+        _build(NORMAL + "regularizer { l1_regularizer { weight: 0.1 } }").regularizer(kernel)
+    ) == pytest.approx(0.1 * 3)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,8 @@ def test_initializers(text: str, kind: type) -> None:
 
 def test_batch_norm_and_bias() -> None:
     built = _build(
-        NORMAL + "batch_norm { decay: 0.9 epsilon: 0.01 center: false scale: true train: false } force_use_bias: true regularize_depthwise: true"
+        NORMAL + "batch_norm { decay: 0.9 epsilon: 0.01 center: false scale: true train: false } force_use_bias: true"
+        " regularize_depthwise: true"
     )
     norm = built.batch_norm
     assert (norm.center, norm.scale, norm.train) == (False, True, False)
@@ -77,8 +88,14 @@ def test_batch_norm_and_bias() -> None:
     ("text", "message"),
     [
         ("", r"conv_hyperparams\.initializer is not set"),
-        ("initializer { keras_initializer_by_name: 'nonesuch' }", r"keras_initializer_by_name: Keras has no initializer 'nonesuch'"),
-        (NORMAL + "group_norm {}", r"model\.ssd\.box_predictor\.conv_hyperparams\.group_norm is not supported; use batch_norm"),
+        (
+            "initializer { keras_initializer_by_name: 'nonesuch' }",
+            r"keras_initializer_by_name: Keras has no initializer 'nonesuch'",
+        ),
+        (
+            NORMAL + "group_norm {}",
+            r"model\.ssd\.box_predictor\.conv_hyperparams\.group_norm is not supported; use batch_norm",
+        ),
         (NORMAL + "sync_batch_norm {}", r"sync_batch_norm is not supported"),
     ],
 )

@@ -19,16 +19,27 @@ def build(text: str) -> resize.Resizer:
     ("text", "expected"),
     [
         ("fixed_shape_resizer {}", resize.FixedShapeResizer(height=300, width=300)),
-        ("fixed_shape_resizer { height: 9 width: 8 resize_method: AREA }", resize.FixedShapeResizer(height=9, width=8, method=resize.Method.AREA)),
+        (
+            "fixed_shape_resizer { height: 9 width: 8 resize_method: AREA }",
+            resize.FixedShapeResizer(height=9, width=8, method=resize.Method.AREA),
+        ),
         ("keep_aspect_ratio_resizer {}", resize.KeepAspectRatioResizer(min_dimension=600, max_dimension=1024)),
         (
-            "keep_aspect_ratio_resizer { pad_to_max_dimension: true per_channel_pad_value: [1, 2, 3] convert_to_grayscale: true }",
-            resize.KeepAspectRatioResizer(pad_to_max_dimension=True, pad_values=(1.0, 2.0, 3.0), convert_to_grayscale=True),
+            (
+                "keep_aspect_ratio_resizer { pad_to_max_dimension: true per_channel_pad_value: [1, 2, 3]"
+                " convert_to_grayscale: true }"
+            ),
+            resize.KeepAspectRatioResizer(
+                pad_to_max_dimension=True, pad_values=(1.0, 2.0, 3.0), convert_to_grayscale=True
+            ),
         ),
         ("identity_resizer {}", resize.IdentityResizer()),
         ("pad_to_multiple_resizer { multiple: 32 }", resize.PadToMultipleResizer(multiple=32)),
         ("conditional_shape_resizer {}", resize.ConditionalShapeResizer(threshold=300)),
-        ("conditional_shape_resizer { condition: SMALLER size_threshold: 9 }", resize.ConditionalShapeResizer(threshold=9, smaller=True)),
+        (
+            "conditional_shape_resizer { condition: SMALLER size_threshold: 9 }",
+            resize.ConditionalShapeResizer(threshold=9, smaller=True),
+        ),
     ],
 )
 def test_messages(text, expected):
@@ -40,7 +51,10 @@ def test_messages(text, expected):
     [
         ("", "model.ssd.image_resizer is empty"),
         ("fixed_shape_resizer { height: 0 }", "model.ssd.image_resizer.fixed_shape_resizer.height is 0"),
-        ("keep_aspect_ratio_resizer { min_dimension: 2000 }", "min_dimension (2000) must not exceed max_dimension (1024)"),
+        (
+            "keep_aspect_ratio_resizer { min_dimension: 2000 }",
+            "min_dimension (2000) must not exceed max_dimension (1024)",
+        ),
         ("keep_aspect_ratio_resizer { per_channel_pad_value: 1 }", "per_channel_pad_value has 1 values"),
         ("conditional_shape_resizer { condition: INVALID }", "condition is INVALID"),
         ("pad_to_multiple_resizer { multiple: -1 }", "multiple is -1"),

@@ -16,13 +16,18 @@ DATA = 'tf_record_input_reader { input_path: "a-*" input_path: "b" }'
 
 
 def build(text: str, num_classes: int = 3, is_training: bool = True, **settings) -> InputOptions:
-    return input_reader.build(text_format.Parse(text, input_reader_pb2.InputReader()), num_classes, is_training=is_training, **settings)
+    return input_reader.build(
+        text_format.Parse(text, input_reader_pb2.InputReader()), num_classes, is_training=is_training, **settings
+    )
 
 
 @pytest.fixture
 def map_path(tmp_path):
     path = tmp_path / "map.pbtxt"
-    path.write_text('item { name: "n1" id: 1 display_name: "cat" } item { name: "n3" id: 3 display_name: "dog" } item { name: "cat" id: 4 }')
+    path.write_text(
+        'item { name: "n1" id: 1 display_name: "cat" } item { name: "n3" id: 3 display_name: "dog" } item { name: "cat"'
+        " id: 4 }"
+    )
     return path
 
 
@@ -40,9 +45,17 @@ def test_defaults_are_those_of_the_message():
 
 
 def test_fields_arrive_and_evaluation_reads_once():
-    text = f"{DATA} shuffle: false shuffle_buffer_size: 7 num_epochs: 5 sample_1_of_n_examples: 4 num_readers: 2 max_number_of_boxes: 9"
+    text = (
+        f"{DATA} shuffle: false shuffle_buffer_size: 7 num_epochs: 5 sample_1_of_n_examples: 4 num_readers: 2"
+        " max_number_of_boxes: 9"
+    )
     training, evaluation = build(text), build(text, is_training=False, path="eval_input_reader[1]")
-    assert (training.shuffle, training.shuffle_buffer_size, training.sample_1_of_n_examples, training.num_readers) == (False, 7, 4, 2)
+    assert (training.shuffle, training.shuffle_buffer_size, training.sample_1_of_n_examples, training.num_readers) == (
+        False,
+        7,
+        4,
+        2,
+    )
     assert (training.num_epochs, evaluation.num_epochs, evaluation.max_number_of_boxes) == (5, 1, 9)
     assert evaluation.field == "eval_input_reader[1].tf_record_input_reader.input_path"
 

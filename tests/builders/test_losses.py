@@ -43,7 +43,10 @@ def test_defaults():
     ],
 )
 def test_localization(text, expected):
-    assert build(f"localization_loss {{ {text} }} classification_loss {{ weighted_sigmoid {{}} }}").localization == expected
+    assert (
+        build(f"localization_loss {{ {text} }} classification_loss {{ weighted_sigmoid {{}} }}").localization
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,18 +61,25 @@ def test_localization(text, expected):
     ],
 )
 def test_classification(text, expected):
-    assert build(f"localization_loss {{ l1_localization_loss {{}} }} classification_loss {{ {text} }}").classification == expected
+    assert (
+        build(f"localization_loss {{ l1_localization_loss {{}} }} classification_loss {{ {text} }}").classification
+        == expected
+    )
 
 
 def test_weights_miner_and_sampler():
     built = build(
         PLAIN
-        + """ classification_weight: 2 localization_weight: 0.5 random_example_sampler { positive_sample_fraction: 0.25 }
-        hard_example_miner { num_hard_examples: 3000 iou_threshold: 0.75 loss_type: CLASSIFICATION max_negatives_per_positive: 3
+        + """ classification_weight: 2 localization_weight: 0.5 random_example_sampler { positive_sample_fraction:
+          0.25 }
+        hard_example_miner { num_hard_examples: 3000 iou_threshold: 0.75 loss_type: CLASSIFICATION
+          max_negatives_per_positive: 3
                              min_negatives_per_image: 1 }"""
     )
     assert (built.classification_weight, built.localization_weight) == (2.0, 0.5)
-    assert built.miner == HardExampleMiner(3000, 0.75, "classification", 3, 1, classification_weight=2.0, localization_weight=0.5)
+    assert built.miner == HardExampleMiner(
+        3000, 0.75, "classification", 3, 1, classification_weight=2.0, localization_weight=0.5
+    )
     assert built.random_sampler == BalancedSampler(0.25)
 
 
@@ -83,21 +93,42 @@ def test_weights_miner_and_sampler():
             "localization_loss { weighted_l2 {} } classification_loss { weighted_dice_classification_loss {} }",
             r"weighted_dice_classification_loss is not supported",
         ),
-        ("localization_loss { weighted_l2 {} } classification_loss { weighted_softmax { logit_scale: 0 } }", r"weighted_softmax\.logit_scale \(0\)"),
-        ("localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { alpha: 2 } }", r"alpha \(2\) must be in \[0, 1\]"),
+        (
+            "localization_loss { weighted_l2 {} } classification_loss { weighted_softmax { logit_scale: 0 } }",
+            r"weighted_softmax\.logit_scale \(0\)",
+        ),
+        (
+            "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { alpha: 2 } }",
+            r"alpha \(2\) must be in \[0, 1\]",
+        ),
         (
             "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { gamma: -1 } }",
             r"gamma \(-1\) must be a finite number",
         ),
-        (PLAIN + "classification_weight: -1", r"loss\.classification_weight \(-1\) must be a finite number, at least 0"),
-        (PLAIN + "localization_weight: nan", r"loss\.localization_weight \(nan\)"),
-        (PLAIN + "hard_example_miner { iou_threshold: 1.5 }", r"loss\.hard_example_miner\.iou_threshold \(1\.5\) must be in \[0, 1\]"),
-        (PLAIN + "hard_example_miner { num_hard_examples: -1 }", r"num_hard_examples \(-1\)"),
-        (PLAIN + "random_example_sampler { positive_sample_fraction: 0 }", r"positive_sample_fraction \(0\) must be in \(0, 1\]"),
-        (PLAIN + "equalization_loss { weight: 1 }", r"equalization_loss\.weight \(1\) is not supported"),
-        (PLAIN + "expected_loss_weights: EXPECTED_SAMPLING", r"expected_loss_weights \(EXPECTED_SAMPLING\) is not supported"),
         (
-            "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} } hard_example_miner {}",
+            PLAIN + "classification_weight: -1",
+            r"loss\.classification_weight \(-1\) must be a finite number, at least 0",
+        ),
+        (PLAIN + "localization_weight: nan", r"loss\.localization_weight \(nan\)"),
+        (
+            PLAIN + "hard_example_miner { iou_threshold: 1.5 }",
+            r"loss\.hard_example_miner\.iou_threshold \(1\.5\) must be in \[0, 1\]",
+        ),
+        (PLAIN + "hard_example_miner { num_hard_examples: -1 }", r"num_hard_examples \(-1\)"),
+        (
+            PLAIN + "random_example_sampler { positive_sample_fraction: 0 }",
+            r"positive_sample_fraction \(0\) must be in \(0, 1\]",
+        ),
+        (PLAIN + "equalization_loss { weight: 1 }", r"equalization_loss\.weight \(1\) is not supported"),
+        (
+            PLAIN + "expected_loss_weights: EXPECTED_SAMPLING",
+            r"expected_loss_weights \(EXPECTED_SAMPLING\) is not supported",
+        ),
+        (
+            (
+                "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} }"
+                " hard_example_miner {}"
+            ),
             r"hard_example_miner cannot be used with classification_loss\.weighted_sigmoid_focal",
         ),
     ],

@@ -20,8 +20,10 @@ def build(text):
     [
         ("argmax_matcher {}", ArgMaxMatcher(0.5, 0.5, True, False)),
         (
-            "argmax_matcher { matched_threshold: 0.75 unmatched_threshold: 0.25 "
-            "negatives_lower_than_unmatched: false force_match_for_each_row: true }",
+            (
+                "argmax_matcher { matched_threshold: 0.75 unmatched_threshold: 0.25 "
+                "negatives_lower_than_unmatched: false force_match_for_each_row: true }"
+            ),
             ArgMaxMatcher(0.75, 0.25, False, True),
         ),
         ("argmax_matcher { ignore_thresholds: true matched_threshold: 0.25 }", ArgMaxMatcher(None, None)),
@@ -40,7 +42,10 @@ def test_builds(text, expected):
             "argmax_matcher { matched_threshold: 0.25 }",
             r"matcher\.argmax_matcher\.unmatched_threshold \(0\.5\) must not exceed matched_threshold \(0\.25\)",
         ),
-        ("argmax_matcher { negatives_lower_than_unmatched: false }", r"unmatched_threshold \(0\.5\) must be less than matched_threshold \(0\.5\)"),
+        (
+            "argmax_matcher { negatives_lower_than_unmatched: false }",
+            r"unmatched_threshold \(0\.5\) must be less than matched_threshold \(0\.5\)",
+        ),
         ("argmax_matcher { matched_threshold: nan }", r"matched_threshold \(nan\).*must be finite"),
     ],
 )

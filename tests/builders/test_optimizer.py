@@ -23,7 +23,10 @@ def _constant(name: str = "momentum_optimizer", more: str = "") -> str:
 
 @pytest.mark.parametrize("index", range(4))
 def test_schedules_equal_the_reference(shared, index):
-    units, arrays = json.loads((shared / "parity/units.json").read_text())["units"], np.load(shared / "parity/units.npz")
+    units, arrays = (
+        json.loads((shared / "parity/units.json").read_text())["units"],
+        np.load(shared / "parity/units.npz"),
+    )
     unit = f"lr_schedule_{index}_v0"
     schedule = builder.build_schedule(_parse(units[unit]["params"]["proto"], optimizer_pb2.LearningRate))
     rates = [schedule(tf.constant(step)).numpy() for step in arrays[f"{unit}.in.steps"]]
@@ -32,7 +35,10 @@ def test_schedules_equal_the_reference(shared, index):
 
 @pytest.mark.parametrize("index", range(3))
 def test_updates_equal_the_reference(shared, index):
-    units, arrays = json.loads((shared / "parity/units.json").read_text())["units"], np.load(shared / "parity/units.npz")
+    units, arrays = (
+        json.loads((shared / "parity/units.json").read_text())["units"],
+        np.load(shared / "parity/units.npz"),
+    )
     unit = f"optimizer_{index}_v0"
     settings = builder.build(_parse(units[unit]["params"]["proto"]))
     variable = tf.Variable(arrays[f"{unit}.in.start"])
@@ -46,16 +52,25 @@ def test_updates_equal_the_reference(shared, index):
 
 
 def test_every_rule_is_built_with_its_numbers():
-    rms = builder.build(_parse(_constant("rms_prop_optimizer", "momentum_optimizer_value: 0.8 decay: 0.7 epsilon: 0.5"))).rule
+    rms = builder.build(
+        _parse(_constant("rms_prop_optimizer", "momentum_optimizer_value: 0.8 decay: 0.7 epsilon: 0.5"))
+    ).rule
     assert isinstance(rms, optimizers.RmsProp)
     np.testing.assert_allclose([rms.momentum, rms.decay, rms.epsilon], [0.8, 0.7, 0.5], rtol=1e-6)
-    assert builder.build(_parse(_constant("momentum_optimizer", "momentum_optimizer_value: 0.5"))).rule == optimizers.Momentum(0.5)
+    assert builder.build(
+        _parse(_constant("momentum_optimizer", "momentum_optimizer_value: 0.5"))
+    ).rule == optimizers.Momentum(0.5)
     assert builder.build(_parse(_constant("adam_optimizer", "epsilon: 0.25"))).rule == optimizers.Adam(epsilon=0.25)
 
 
 @pytest.mark.parametrize(
     ("text", "read", "kept"),
-    [("", False, False), ("", True, True), ("use_moving_average: true", False, True), ("use_moving_average: false", False, False)],
+    [
+        ("", False, False),
+        ("", True, True),
+        ("use_moving_average: true", False, True),
+        ("use_moving_average: false", False, False),
+    ],
 )
 def test_shadows_are_kept_only_when_somebody_reads_them(text, read, kept):
     decay = builder.build(_parse(_constant() + text), averages_are_read=read).moving_average_decay
@@ -75,11 +90,20 @@ def test_averages_asked_for_but_switched_off_is_an_error():
         ("", "train_config.optimizer: no optimizer"),
         ("adam_optimizer {}", "train_config.optimizer.adam_optimizer.learning_rate: no learning rate"),
         (
-            "adam_optimizer { learning_rate { manual_step_learning_rate { schedule { step: 5 } schedule { step: 5 } } } }",
+            (
+                "adam_optimizer { learning_rate { manual_step_learning_rate { schedule { step: 5 } schedule { step: 5 }"
+                " } } }"
+            ),
             r"manual_step_learning_rate: boundaries \(5, 5\)",
         ),
-        ("adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: 10 } } }", "learning_rate: warmup_steps"),
-        ("adam_optimizer { learning_rate { exponential_decay_learning_rate { decay_steps: 0 } } }", "decay_steps must be above 0"),
+        (
+            "adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: 10 } } }",
+            "learning_rate: warmup_steps",
+        ),
+        (
+            "adam_optimizer { learning_rate { exponential_decay_learning_rate { decay_steps: 0 } } }",
+            "decay_steps must be above 0",
+        ),
     ],
 )
 def test_contradictions_name_the_field(text, message):

@@ -15,8 +15,10 @@ from detection.types import Category
 
 CONFIG = Path(__file__).resolve().parents[1] / "goldens" / "ssd_tiny.config"
 READERS = """
-train_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/a.record-*" }} label_map_path: "{folder}/map.pbtxt" }}
-eval_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/b.record-*" }} label_map_path: "{folder}/map.pbtxt" }}
+train_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/a.record-*" }} label_map_path:
+  "{folder}/map.pbtxt" }}
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/b.record-*" }} label_map_path:
+  "{folder}/map.pbtxt" }}
 eval_input_reader {{ tf_record_input_reader {{ input_path: "{folder}/c.record-*" }} }}
 eval_config {{ use_moving_averages: true metrics_set: "pascal_voc_detection_metrics" }}
 train_config {{
@@ -42,7 +44,9 @@ def test_everything_a_config_describes(tmp_path: Path) -> None:
     assert built.eval_input is built.eval_inputs[0] and built.eval_inputs[1].paths == (f"{tmp_path}/c.record-*",)
     assert built.evaluate.metrics == ("pascal_voc_detection_metrics",)
     assert built.resizer.static_shape == (64, 80)
-    assert text_format.Parse(built.text, pipeline_pb2.TrainEvalPipelineConfig()) == _message(READERS.format(folder=tmp_path))
+    assert text_format.Parse(built.text, pipeline_pb2.TrainEvalPipelineConfig()) == _message(
+        READERS.format(folder=tmp_path)
+    )
 
 
 def test_evaluation_calls_classes_as_its_own_label_map_does(tmp_path: Path) -> None:
@@ -54,7 +58,9 @@ def test_evaluation_calls_classes_as_its_own_label_map_does(tmp_path: Path) -> N
     assert built.eval_categories == built.categories == (Category(1, "/m/1", "cat"), Category(3, "/m/3"))
     message.eval_input_reader[0].label_map_path = str(tmp_path / "own.pbtxt")
     built = pipeline.build(message)
-    assert built.eval_categories == (Category(1, "chat"),) and built.categories[0].shown == "cat"  # The model has 4 classes.
+    assert (
+        built.eval_categories == (Category(1, "chat"),) and built.categories[0].shown == "cat"
+    )  # The model has 4 classes.
 
 
 def test_a_config_of_a_model_alone() -> None:
@@ -88,7 +94,11 @@ def test_other_models_are_refused_by_name() -> None:
 def test_a_wrong_extractor_is_answered_with_the_right_ones() -> None:
     message = ssd_pb2.SsdFeatureExtractor(type="ssd_mobilenetv1")
     with pytest.raises(
-        ConfigError, match=r"type: 'ssd_mobilenetv1' is not supported; did you mean 'ssd_mobilenet_v1'\? \(supported: .*ssd_mobilenet_v1_keras"
+        ConfigError,
+        match=(
+            r"type: 'ssd_mobilenetv1' is not supported; did you mean 'ssd_mobilenet_v1'\? \(supported:"
+            r" .*ssd_mobilenet_v1_keras"
+        ),
     ):
         feature_extractor.build_ssd(message, freeze_batch_norm=False)
 
@@ -98,7 +108,9 @@ def test_maps_and_anchors_must_agree(layers: int, anchor_layers: int, made: int)
     message = _message()
     message.model.ssd.feature_extractor.num_layers = layers
     message.model.ssd.anchor_generator.ssd_anchor_generator.num_layers = anchor_layers
-    words = rf"num_layers {layers}\) makes {made} feature maps, but .*ssd_anchor_generator has anchors for {anchor_layers};"
+    words = (
+        rf"num_layers {layers}\) makes {made} feature maps, but .*ssd_anchor_generator has anchors for {anchor_layers};"
+    )
     with pytest.raises(ConfigError, match=words):
         pipeline.build(message).make_detector()
 

@@ -22,10 +22,16 @@ def test_defaults():
 
 
 def test_every_option_counts():
-    built = build("""score_converter: SOFTMAX logit_scale: 2
-        batch_non_max_suppression { score_threshold: 0.25 iou_threshold: 0.5 max_detections_per_class: 10 max_total_detections: 20
-                                    use_class_agnostic_nms: true use_static_shapes: true change_coordinate_frame: false }""")
-    assert built == PostProcessing(MulticlassNms(0.25, 0.5, 10, 20, class_agnostic=True), ScoreConverter("softmax", 2.0))
+    built = build(
+        """score_converter: SOFTMAX logit_scale: 2
+        batch_non_max_suppression { score_threshold: 0.25 iou_threshold: 0.5 max_detections_per_class: 10
+          max_total_detections: 20
+                                    use_class_agnostic_nms: true use_static_shapes: true change_coordinate_frame:
+                                      false }"""
+    )
+    assert built == PostProcessing(
+        MulticlassNms(0.25, 0.5, 10, 20, class_agnostic=True), ScoreConverter("softmax", 2.0)
+    )
     assert build("score_converter: SIGMOID").score_converter == ScoreConverter("sigmoid")
 
 
@@ -34,13 +40,19 @@ def test_every_option_counts():
     [
         ("logit_scale: 0", r"post_processing\.logit_scale \(0\) must be positive"),
         ("calibration_config {}", r"calibration_config is not supported"),
-        ("batch_non_max_suppression { iou_threshold: 1.5 }", r"batch_non_max_suppression\.iou_threshold \(1\.5\) must be in \[0, 1\]"),
+        (
+            "batch_non_max_suppression { iou_threshold: 1.5 }",
+            r"batch_non_max_suppression\.iou_threshold \(1\.5\) must be in \[0, 1\]",
+        ),
         ("batch_non_max_suppression { score_threshold: nan }", r"score_threshold \(nan\) must be finite"),
         (
             "batch_non_max_suppression { max_detections_per_class: 200 }",
             r"max_detections_per_class \(200\) must not exceed max_total_detections \(100\)",
         ),
-        ("batch_non_max_suppression { max_detections_per_class: 0 }", r"max_detections_per_class \(0\) must be at least 1"),
+        (
+            "batch_non_max_suppression { max_detections_per_class: 0 }",
+            r"max_detections_per_class \(0\) must be at least 1",
+        ),
         ("batch_non_max_suppression { soft_nms_sigma: -1 }", r"soft_nms_sigma \(-1\) must not be negative"),
         ("batch_non_max_suppression { soft_nms_sigma: 0.5 }", r"soft_nms_sigma \(0\.5\) is not supported"),
         (

@@ -48,7 +48,10 @@ def test_every_step_runs_in_a_graph(step, with_proposals):
     proposals = SampleProposals(boxes, tf.constant([0.9, 0.4])) if with_proposals else ()
     sample = Sample(image, boxes, tf.constant([0, 1]), tf.ones([2]), flags, flags, tf.ones([2]), proposals)
     free = tf.nest.map_structure(
-        lambda field: tf.TensorSpec([None] * (field.shape.rank - 1) + [field.shape[-1]] if field.shape.rank > 1 else [None], field.dtype), sample
+        lambda field: tf.TensorSpec(
+            [None] * (field.shape.rank - 1) + [field.shape[-1]] if field.shape.rank > 1 else [None], field.dtype
+        ),
+        sample,
     )
     run = tf.function(operation, autograph=False, input_signature=[free, tf.TensorSpec([2], tf.int64)])
     for number in range(3):
@@ -76,7 +79,10 @@ def _check_proposals(after: Sample, moves_labels_alone: bool) -> None:
         ("random_distort_color { color_ordering: 1 }", color.random_distort_color, {"color_ordering": 1}),
         ("ssd_random_crop {}", crop.ssd_random_crop, {"crops": crop.SSD_CROPS}),
         (
-            "ssd_random_crop { operations { min_object_covered: 0.5 min_aspect_ratio: 0.5 max_aspect_ratio: 2 min_area: 0.25 max_area: 1 } }",
+            (
+                "ssd_random_crop { operations { min_object_covered: 0.5 min_aspect_ratio: 0.5 max_aspect_ratio: 2"
+                " min_area: 0.25 max_area: 1 } }"
+            ),
             crop.ssd_random_crop,
             {"crops": (crop.Crop(0.5, (0.5, 2.0), (0.25, 1.0), 0.0, True, 0.0),)},
         ),
@@ -91,7 +97,11 @@ def _check_proposals(after: Sample, moves_labels_alone: bool) -> None:
             pad.random_pad_image,
             {"min_image_size": (3, 4), "max_image_size": None, "pad_color": (1.0, 2.0, 3.0)},
         ),
-        ("random_jitter_boxes { ratio: 0.25 jitter_mode: SHRINK }", rows.random_jitter_boxes, {"ratio": 0.25, "mode": rows.Jitter.SHRINK}),
+        (
+            "random_jitter_boxes { ratio: 0.25 jitter_mode: SHRINK }",
+            rows.random_jitter_boxes,
+            {"ratio": 0.25, "mode": rows.Jitter.SHRINK},
+        ),
     ],
 )
 def test_fields_arrive(text, function, keywords):
@@ -105,9 +115,15 @@ def test_fields_arrive(text, function, keywords):
         ("", (f"{PATH} is empty", "random_horizontal_flip")),
         ("autoaugment_image {}", (f"{PATH}.autoaugment_image is not supported", "ssd_random_crop")),
         ("random_horizontal_flip { probability: 1.5 }", (f"{PATH}.random_horizontal_flip.probability is 1.5",)),
-        ("random_adjust_contrast { min_delta: 2 }", (f"{PATH}.random_adjust_contrast.min_delta (2) must not exceed max_delta (1.25)",)),
+        (
+            "random_adjust_contrast { min_delta: 2 }",
+            (f"{PATH}.random_adjust_contrast.min_delta (2) must not exceed max_delta (1.25)",),
+        ),
         ("random_distort_color { color_ordering: 2 }", ("color_ordering is 2",)),
-        ("ssd_random_crop { operations { max_area: 1 } }", (f"{PATH}.ssd_random_crop.operations[0]: 0 < min_aspect_ratio (0)",)),
+        (
+            "ssd_random_crop { operations { max_area: 1 } }",
+            (f"{PATH}.ssd_random_crop.operations[0]: 0 < min_aspect_ratio (0)",),
+        ),
         ("random_crop_image { max_area: 2 }", ("max_area is 2",)),
         ("random_crop_image { overlap_thresh: -1 }", ("overlap_thresh is -1",)),
         ("normalize_image {}", ("original_minval (0) must be less than original_maxval (0)",)),

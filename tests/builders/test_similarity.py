@@ -32,7 +32,10 @@ def test_builds(text, expected):
     "text, message",
     [
         ("", "similarity_calculator is empty; set one"),
-        ("thresholded_iou_similarity { iou_threshold: 1.5 }", r"thresholded_iou_similarity\.iou_threshold \(1\.5\) must be in \[0, 1\]"),
+        (
+            "thresholded_iou_similarity { iou_threshold: 1.5 }",
+            r"thresholded_iou_similarity\.iou_threshold \(1\.5\) must be in \[0, 1\]",
+        ),
     ],
 )
 def test_refuses(text, message):

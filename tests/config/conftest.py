@@ -31,10 +31,12 @@ model {{
     loss {{
       classification_loss {{ weighted_sigmoid {{}} }}
       localization_loss {{ weighted_smooth_l1 {{}} }}
-      hard_example_miner {{ num_hard_examples: 3000 iou_threshold: 0.99 loss_type: CLASSIFICATION max_negatives_per_positive: 3 }}
+      hard_example_miner {{ num_hard_examples: 3000 iou_threshold: 0.99 loss_type: CLASSIFICATION
+        max_negatives_per_positive: 3 }}
     }}
     post_processing {{
-      batch_non_max_suppression {{ score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 100 max_total_detections: 100 }}
+      batch_non_max_suppression {{ score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 100
+        max_total_detections: 100 }}
       score_converter: SIGMOID
     }}
   }}
@@ -44,7 +46,8 @@ train_config: {{
   num_steps: 100
   optimizer {{
     rms_prop_optimizer: {{
-      learning_rate: {{ exponential_decay_learning_rate {{ initial_learning_rate: 0.004 decay_steps: 800 decay_factor: 0.95 }} }}
+      learning_rate: {{ exponential_decay_learning_rate {{ initial_learning_rate: 0.004 decay_steps: 800 decay_factor:
+        0.95 }} }}
     }}
   }}
   data_augmentation_options {{ random_horizontal_flip {{}} }}

@@ -21,7 +21,10 @@ ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
         (f"{HYPERPARAMS}.batch_norm.epsilon=0.5", "batch_norm.epsilon ("),
         (f"{ANCHORS}.min_scale=0.3", f"{ANCHORS}.min_scale ("),
         (f"{ANCHORS}.aspect_ratios=[7.0]", f"{ANCHORS}.aspect_ratios (not the same list)"),
-        ("model.ssd.box_coder={ mean_stddev_box_coder {} }", "model.ssd.box_coder.mean_stddev_box_coder (not set there, set here)"),
+        (
+            "model.ssd.box_coder={ mean_stddev_box_coder {} }",
+            "model.ssd.box_coder.mean_stddev_box_coder (not set there, set here)",
+        ),
     ],
 )
 def test_fields_that_change_what_weights_compute_are_named(ssd, tmp_path, setting, said):

@@ -36,17 +36,50 @@ def test_a_model_alone_is_enough(ssd):
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("model={center_net {}}", "model.center_net is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn"),
-        ("model={experimental_model {}}", "model.experimental_model is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn"),
-        ("graph_rewriter={}", "graph_rewriter is not supported; remove it: weights are neither trained nor exported quantised"),
-        (f"{EXTRACTOR}.type=ssd_vgg19", f"{EXTRACTOR}.type ('ssd_vgg19') is not supported; use one of ssd_mobilenet_v1, "),
-        (f"{EXTRACTOR}.fpn={{}}", f"{EXTRACTOR}.fpn is not supported; remove it: maps are those of the network and the extra layers behind it"),
-        (f"{EXTRACTOR}.bifpn={{}}", f"{EXTRACTOR}.bifpn is not supported; remove it: maps are those of the network and the extra layers behind it"),
-        (f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm={{}}", f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm is not supported; use batch_norm"),
-        ("model.ssd.mask_head_config={}", "model.ssd.mask_head_config is not supported; remove it: only boxes are predicted"),
+        (
+            "model={center_net {}}",
+            "model.center_net is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn",
+        ),
+        (
+            "model={experimental_model {}}",
+            "model.experimental_model is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn",
+        ),
+        (
+            "graph_rewriter={}",
+            "graph_rewriter is not supported; remove it: weights are neither trained nor exported quantised",
+        ),
+        (
+            f"{EXTRACTOR}.type=ssd_vgg19",
+            f"{EXTRACTOR}.type ('ssd_vgg19') is not supported; use one of ssd_mobilenet_v1, ",
+        ),
+        (
+            f"{EXTRACTOR}.fpn={{}}",
+            (
+                f"{EXTRACTOR}.fpn is not supported; remove it: maps are those of the network and the extra layers"
+                " behind it"
+            ),
+        ),
+        (
+            f"{EXTRACTOR}.bifpn={{}}",
+            (
+                f"{EXTRACTOR}.bifpn is not supported; remove it: maps are those of the network and the extra layers"
+                " behind it"
+            ),
+        ),
+        (
+            f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm={{}}",
+            f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm is not supported; use batch_norm",
+        ),
+        (
+            "model.ssd.mask_head_config={}",
+            "model.ssd.mask_head_config is not supported; remove it: only boxes are predicted",
+        ),
         (
             "model.ssd.box_predictor={weight_shared_convolutional_box_predictor {}}",
-            "model.ssd.box_predictor.weight_shared_convolutional_box_predictor is not supported; use one of convolutional_box_predictor, ",
+            (
+                "model.ssd.box_predictor.weight_shared_convolutional_box_predictor is not supported; use one of"
+                " convolutional_box_predictor, "
+            ),
         ),
         (
             "model.ssd.box_coder={keypoint_box_coder {}}",
@@ -54,7 +87,10 @@ def test_a_model_alone_is_enough(ssd):
         ),
         (
             "model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
-            "model.ssd.loss.expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with hard_example_miner or random_example_sampler",
+            (
+                "model.ssd.loss.expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with"
+                " hard_example_miner or random_example_sampler"
+            ),
         ),
         (
             "model.ssd.loss.equalization_loss={weight: 1}",
@@ -62,9 +98,15 @@ def test_a_model_alone_is_enough(ssd):
         ),
         (
             "model.ssd.post_processing.calibration_config={}",
-            "model.ssd.post_processing.calibration_config is not supported; remove it: scores are exported as the score converter gives them",
+            (
+                "model.ssd.post_processing.calibration_config is not supported; remove it: scores are exported as the"
+                " score converter gives them"
+            ),
         ),
-        ("train_config.use_bfloat16=true", "train_config.use_bfloat16 (true) is not supported; remove it: training is in float32"),
+        (
+            "train_config.use_bfloat16=true",
+            "train_config.use_bfloat16 (true) is not supported; remove it: training is in float32",
+        ),
         (
             "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
             "eval_input_reader[0].input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
@@ -73,11 +115,20 @@ def test_a_model_alone_is_enough(ssd):
             "train_input_reader.load_instance_masks=true",
             "train_input_reader.load_instance_masks (true) is not supported; remove it: only boxes are read",
         ),
-        ("train_input_reader.keypoint_type_weight=[1,2]", "train_input_reader.keypoint_type_weight (2 values) is not supported; remove it"),
-        ("eval_config.metrics_set=[coco_mask_metrics]", "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection"),
+        (
+            "train_input_reader.keypoint_type_weight=[1,2]",
+            "train_input_reader.keypoint_type_weight (2 values) is not supported; remove it",
+        ),
+        (
+            "eval_config.metrics_set=[coco_mask_metrics]",
+            "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection",
+        ),
         (
             "train_config.data_augmentation_options+={autoaugment_image {}}",
-            "train_config.data_augmentation_options[2].autoaugment_image is not supported; use one of normalize_image, ",
+            (
+                "train_config.data_augmentation_options[2].autoaugment_image is not supported; use one of"
+                " normalize_image, "
+            ),
         ),
     ],
 )
@@ -86,12 +137,23 @@ def test_not_supported(ssd, setting, expected):
 
 
 def test_what_is_left_at_its_default_is_not_refused(ssd):
-    settings = ["model.ssd.add_background_class=true", "model.ssd.use_confidences_as_targets=false", "train_config.use_bfloat16=false"]
+    settings = [
+        "model.ssd.add_background_class=true",
+        "model.ssd.use_confidences_as_targets=false",
+        "train_config.use_bfloat16=false",
+    ]
     assert config.check(config.override(ssd, settings), check_paths=False) == []
 
 
 def test_without_effect(ssd):
-    changed = config.override(ssd, ["train_config.startup_delay_steps=0", "train_input_reader.queue_capacity=9", "train_config.sync_replicas=false"])
+    changed = config.override(
+        ssd,
+        [
+            "train_config.startup_delay_steps=0",
+            "train_input_reader.queue_capacity=9",
+            "train_config.sync_replicas=false",
+        ],
+    )
     assert config.check(changed, "my.config", check_paths=False) == [
         "my.config: train_config.startup_delay_steps (0) has no effect: replicas are always synchronous",
         "my.config: train_input_reader.queue_capacity (9) has no effect: reading and batching tune themselves",
@@ -104,21 +166,39 @@ def test_without_effect(ssd):
         ("model.ssd.num_classes=0", "model.ssd.num_classes (0) must be at least 1"),
         ("model.ssd.negative_class_weight=-inf", "model.ssd.negative_class_weight (-inf) must be a finite number"),
         (f"{ANCHORS}.scales=[0.1,nan]", f"{ANCHORS}.scales (nan) must be a finite number"),
-        ("learning_rate=nan", f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (nan) must be a finite number"),
-        ("learning_rate=-0.1", f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (-0.1) must be at least 0"),
-        (f"{RATE}.exponential_decay_learning_rate.decay_steps=0", f"{RATE}.exponential_decay_learning_rate.decay_steps (0) must be at least 1"),
+        (
+            "learning_rate=nan",
+            f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (nan) must be a finite number",
+        ),
+        (
+            "learning_rate=-0.1",
+            f"{RATE}.exponential_decay_learning_rate.initial_learning_rate (-0.1) must be at least 0",
+        ),
+        (
+            f"{RATE}.exponential_decay_learning_rate.decay_steps=0",
+            f"{RATE}.exponential_decay_learning_rate.decay_steps (0) must be at least 1",
+        ),
         (
             f"{RATE}.manual_step_learning_rate={{schedule {{step: 9}} schedule {{step: 9}}}}",
             f"{RATE}.manual_step_learning_rate.schedule[1].step (9) must be more than the one before it (9)",
         ),
-        (f"{RATE}.manual_step_learning_rate={{schedule {{}}}}", f"{RATE}.manual_step_learning_rate.schedule[0].step (0) must be at least 1"),
+        (
+            f"{RATE}.manual_step_learning_rate={{schedule {{}}}}",
+            f"{RATE}.manual_step_learning_rate.schedule[0].step (0) must be at least 1",
+        ),
         (
             f"{RATE}.manual_step_learning_rate={{warmup: true}}",
-            f"{RATE}.manual_step_learning_rate.schedule is empty, so there is nothing to warm up to; list steps, or remove warmup",
+            (
+                f"{RATE}.manual_step_learning_rate.schedule is empty, so there is nothing to warm up to; list steps, or"
+                " remove warmup"
+            ),
         ),
         (
             f"{RATE}.cosine_decay_learning_rate={{total_steps: 5}}",
-            f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be more than warmup_steps + hold_base_rate_steps (10000)",
+            (
+                f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be more than warmup_steps +"
+                " hold_base_rate_steps (10000)"
+            ),
         ),
         (
             f"{RATE}.cosine_decay_learning_rate={{warmup_learning_rate: 1}}",
@@ -126,31 +206,64 @@ def test_without_effect(ssd):
         ),
         (
             f"{RATE}.cosine_decay_learning_rate={{total_steps: 6 warmup_steps: 3 hold_base_rate_steps: 3}}",
-            f"{RATE}.cosine_decay_learning_rate.total_steps (6) must be more than warmup_steps + hold_base_rate_steps (6)",
+            (
+                f"{RATE}.cosine_decay_learning_rate.total_steps (6) must be more than warmup_steps +"
+                " hold_base_rate_steps (6)"
+            ),
         ),
-        ("train_config.optimizer.rms_prop_optimizer.decay=1", "train_config.optimizer.rms_prop_optimizer.decay (1) must be in [0, 1)"),
-        ("train_config.optimizer.moving_average_decay=1.5", "train_config.optimizer.moving_average_decay (1.5) must be in [0, 1)"),
+        (
+            "train_config.optimizer.rms_prop_optimizer.decay=1",
+            "train_config.optimizer.rms_prop_optimizer.decay (1) must be in [0, 1)",
+        ),
+        (
+            "train_config.optimizer.moving_average_decay=1.5",
+            "train_config.optimizer.moving_average_decay (1.5) must be in [0, 1)",
+        ),
         ("train_config.batch_size=0", "train_config.batch_size (0) must be at least 1"),
         ("train_config.gradient_clipping_by_norm=-1", "train_config.gradient_clipping_by_norm (-1) must be at least 0"),
         ("train_config.freeze_variables=[a, (]", "train_config.freeze_variables[1] ('(') is no regular expression: "),
         (f"{EXTRACTOR}.depth_multiplier=0", f"{EXTRACTOR}.depth_multiplier (0) must be more than 0"),
-        (f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay=1.2", f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay (1.2) must be in [0, 1]"),
-        (f"{EXTRACTOR}.conv_hyperparams=none", f"{EXTRACTOR}.conv_hyperparams is not set; add conv_hyperparams {{ initializer {{ ... }} }}"),
-        (f"{EXTRACTOR}={{conv_hyperparams {{}}}}", f"{EXTRACTOR}.type is not set; set it, for example to 'ssd_mobilenet_v1'"),
+        (
+            f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay=1.2",
+            f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay (1.2) must be in [0, 1]",
+        ),
+        (
+            f"{EXTRACTOR}.conv_hyperparams=none",
+            f"{EXTRACTOR}.conv_hyperparams is not set; add conv_hyperparams {{ initializer {{ ... }} }}",
+        ),
+        (
+            f"{EXTRACTOR}={{conv_hyperparams {{}}}}",
+            f"{EXTRACTOR}.type is not set; set it, for example to 'ssd_mobilenet_v1'",
+        ),
         (
             f"{EXTRACTOR}.num_layers=5",
             f"{ANCHORS}.num_layers (6) differs from feature_extractor.num_layers (5); every map needs its anchors",
         ),
         (f"{PREDICTOR}.dropout_keep_probability=0", f"{PREDICTOR}.dropout_keep_probability (0) must be in (0, 1]"),
-        (f"{PREDICTOR}.box_code_size=5", f"{PREDICTOR}.box_code_size (5) must be 4, as box_coder is faster_rcnn_box_coder"),
-        ("model.ssd.box_coder={square_box_coder {}}", f"{PREDICTOR}.box_code_size (4) must be 3, as box_coder is square_box_coder"),
-        ("model.ssd.box_coder.faster_rcnn_box_coder.x_scale=0", "model.ssd.box_coder.faster_rcnn_box_coder.x_scale (0) must be more than 0"),
+        (
+            f"{PREDICTOR}.box_code_size=5",
+            f"{PREDICTOR}.box_code_size (5) must be 4, as box_coder is faster_rcnn_box_coder",
+        ),
+        (
+            "model.ssd.box_coder={square_box_coder {}}",
+            f"{PREDICTOR}.box_code_size (4) must be 3, as box_coder is square_box_coder",
+        ),
+        (
+            "model.ssd.box_coder.faster_rcnn_box_coder.x_scale=0",
+            "model.ssd.box_coder.faster_rcnn_box_coder.x_scale (0) must be more than 0",
+        ),
         (f"{ANCHORS}.scales=[0.1, 0.2]", f"{ANCHORS}.scales has 2 values for num_layers 6; list one a layer"),
         (f"{ANCHORS}.min_scale=0.96", f"{ANCHORS}.min_scale (0.96) must not exceed max_scale (0.95)"),
-        (f"{ANCHORS}.height_stride=[1, 1, 1, 1, 1, 1]", f"{ANCHORS}: height_stride and width_stride go together; list both"),
+        (
+            f"{ANCHORS}.height_stride=[1, 1, 1, 1, 1, 1]",
+            f"{ANCHORS}: height_stride and width_stride go together; list both",
+        ),
         (
             "model.ssd.anchor_generator={grid_anchor_generator {scales: 1}}",
-            "model.ssd.anchor_generator.grid_anchor_generator.aspect_ratios is empty, which leaves no anchors; list some",
+            (
+                "model.ssd.anchor_generator.grid_anchor_generator.aspect_ratios is empty, which leaves no anchors; list"
+                " some"
+            ),
         ),
         (
             "model.ssd.matcher.argmax_matcher.unmatched_threshold=0.6",
@@ -163,18 +276,30 @@ def test_without_effect(ssd):
         ("model.ssd.matcher=none", "model.ssd.matcher is not set; add matcher { argmax_matcher { ... } }"),
         ("model.ssd.matcher={}", "model.ssd.matcher is empty; set argmax_matcher, bipartite_matcher"),
         ("model=none", "model is not set; add model { faster_rcnn { ... } }"),
-        ("train_config.optimizer=none", "train_config.optimizer is not set; add optimizer { rms_prop_optimizer { ... } }"),
+        (
+            "train_config.optimizer=none",
+            "train_config.optimizer is not set; add optimizer { rms_prop_optimizer { ... } }",
+        ),
         (
             "train_config.optimizer={adam_optimizer {}}",
-            "train_config.optimizer.adam_optimizer.learning_rate is not set; add learning_rate { constant_learning_rate { ... } }",
+            (
+                "train_config.optimizer.adam_optimizer.learning_rate is not set; add learning_rate {"
+                " constant_learning_rate { ... } }"
+            ),
         ),
         (
             "model.ssd.loss.classification_loss={weighted_sigmoid_focal {}}",
-            "model.ssd.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself; remove one of the two",
+            (
+                "model.ssd.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples"
+                " itself; remove one of the two"
+            ),
         ),
         (
             "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class=101",
-            "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class (101) must not exceed max_total_detections (100)",
+            (
+                "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class (101) must not exceed"
+                " max_total_detections (100)"
+            ),
         ),
         (
             "model.ssd.post_processing.batch_non_max_suppression.iou_threshold=1.5",
@@ -190,21 +315,33 @@ def test_without_effect(ssd):
         ),
         (
             "model.ssd.image_resizer={keep_aspect_ratio_resizer {per_channel_pad_value: 1}}",
-            "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a channel, or none",
+            (
+                "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a"
+                " channel, or none"
+            ),
         ),
         (
             "model.ssd.image_resizer={keep_aspect_ratio_resizer {min_dimension: 2000}}",
-            "model.ssd.image_resizer.keep_aspect_ratio_resizer.min_dimension (2000) must not exceed max_dimension (1024)",
+            (
+                "model.ssd.image_resizer.keep_aspect_ratio_resizer.min_dimension (2000) must not exceed max_dimension"
+                " (1024)"
+            ),
         ),
         (
             "train_config.data_augmentation_options[0].random_horizontal_flip.probability=2",
             "train_config.data_augmentation_options[0].random_horizontal_flip.probability (2) must be in [0, 1]",
         ),
-        ("train_config.data_augmentation_options+={}", "train_config.data_augmentation_options[2] is empty; set one of normalize_image, "),
+        (
+            "train_config.data_augmentation_options+={}",
+            "train_config.data_augmentation_options[2] is empty; set one of normalize_image, ",
+        ),
         ("train_input_reader.max_number_of_boxes=0", "train_input_reader.max_number_of_boxes (0) must be at least 1"),
         (
             "train_input_reader.sample_from_datasets_weights=[1, 2]",
-            "train_input_reader.sample_from_datasets_weights has 2 values for 1 of tf_record_input_reader.input_path; give one a path",
+            (
+                "train_input_reader.sample_from_datasets_weights has 2 values for 1 of"
+                " tf_record_input_reader.input_path; give one a path"
+            ),
         ),
         ("eval_config.min_score_threshold=1.5", "eval_config.min_score_threshold (1.5) must be in [0, 1]"),
     ],
@@ -217,7 +354,9 @@ def test_no_anchors(ssd):
     assert fault(ssd, f"{ANCHORS}.aspect_ratios=[]", f"{ANCHORS}.interpolated_scale_aspect_ratio=0").startswith(
         f"{ANCHORS}.aspect_ratios is empty, which leaves no anchors"
     )
-    assert config.check(config.override(ssd, [f"{ANCHORS}.aspect_ratios=[]"]), check_paths=False) == []  # One interpolated anchor a cell.
+    assert (
+        config.check(config.override(ssd, [f"{ANCHORS}.aspect_ratios=[]"]), check_paths=False) == []
+    )  # One interpolated anchor a cell.
 
 
 def test_thresholds_that_are_ignored_may_be_anything(ssd):
@@ -237,7 +376,9 @@ def test_extractors_whose_network_conv_hyperparams_make(ssd, extractor, value, s
     assert config.check(config.override(ssd, [*given, f"{field}=true"]), check_paths=False) == []
 
 
-@pytest.mark.parametrize("extractor", ["ssd_mobilenet_v1", "ssd_mobilenet_v2_keras", "ssd_resnet101", "ssd_vgg16", "ssd_inception_resnet_v2"])
+@pytest.mark.parametrize(
+    "extractor", ["ssd_mobilenet_v1", "ssd_mobilenet_v2_keras", "ssd_resnet101", "ssd_vgg16", "ssd_inception_resnet_v2"]
+)
 def test_the_other_extractors_have_hyperparameters_of_their_own(ssd, extractor):
     assert config.check(config.override(ssd, [f"{EXTRACTOR}.type={extractor}"]), check_paths=False) == []
 
@@ -257,7 +398,11 @@ def test_rules_speak_of_fields_that_exist(ssd):
     from google.protobuf import descriptor_pool
 
     pool = descriptor_pool.Default()
-    for table, names in ((ranges.RANGES, list), (ranges.REQUIRED, list), (ranges.ORDERED, lambda pairs: [name for pair in pairs for name in pair])):
+    for table, names in (
+        (ranges.RANGES, list),
+        (ranges.REQUIRED, list),
+        (ranges.ORDERED, lambda pairs: [name for pair in pairs for name in pair]),
+    ):
         for message, fields in table.items():
             known = pool.FindMessageTypeByName(f"object_detection.protos.{message}").fields_by_name
             assert set(names(fields)) <= set(known), message
@@ -277,7 +422,10 @@ def test_intervals():
     assert rules.short(4294967295) == "4294967295" and rules.short(0.30000001) == "0.3"
 
 
-_LATE = "schedule: 2 of 2 steps of the schedule, from 900000 on, are not before train_config.num_steps (200000) and never reached"
+_LATE = (
+    "schedule: 2 of 2 steps of the schedule, from 900000 on, are not before train_config.num_steps (200000) and never"
+    " reached"
+)
 
 
 def test_sample_configs(shared):
@@ -292,17 +440,27 @@ def test_sample_configs(shared):
         "ssd_mobilenet_v1_coco.config: eval_config.num_examples (8000)",
         "ssd_mobilenet_v1_coco.config: eval_config.max_evals (10)",
     ]
-    others = {name: [warning for warning in warnings if "eval_config" not in warning] for name, warnings in verdicts.items()}
+    others = {
+        name: [warning for warning in warnings if "eval_config" not in warning] for name, warnings in verdicts.items()
+    }
     late = {name for name, warnings in others.items() if any(_LATE in warning for warning in warnings)}
-    assert late == {"faster_rcnn_inception_resnet_v2_atrous_coco", "faster_rcnn_inception_v2_coco", "rfcn_resnet101_coco"}
-    assert len(others) == 6 and not any(_LATE not in warning for warnings in others.values() for warning in warnings), others
+    assert late == {
+        "faster_rcnn_inception_resnet_v2_atrous_coco",
+        "faster_rcnn_inception_v2_coco",
+        "rfcn_resnet101_coco",
+    }
+    assert len(others) == 6 and not any(_LATE not in warning for warnings in others.values() for warning in warnings), (
+        others
+    )
 
 
 TWO_STAGE = """
-model={faster_rcnn { num_classes: 3 image_resizer { fixed_shape_resizer { height: 64 width: 64 } } feature_extractor { type: 'faster_rcnn_resnet50' }
+model={faster_rcnn { num_classes: 3 image_resizer { fixed_shape_resizer { height: 64 width: 64 } } feature_extractor {
+  type: 'faster_rcnn_resnet50' }
 first_stage_anchor_generator { grid_anchor_generator { scales: 1 aspect_ratios: 1 } }
 first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { } } }
-initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2 second_stage_box_predictor { mask_rcnn_box_predictor { fc_hyperparams {
+initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2 second_stage_box_predictor { mask_rcnn_box_predictor {
+  fc_hyperparams {
 initializer { truncated_normal_initializer { } } } } } } }
 """.replace("\n", " ")
 
@@ -311,27 +469,57 @@ initializer { truncated_normal_initializer { } } } } } } }
     ("setting", "expected"),
     [
         ("number_of_stages=3", "number_of_stages (3) must be in [1, 2]"),
-        ("image_resizer.fixed_shape_resizer.width=32", "image_resizer.fixed_shape_resizer is 64 x 32; the extractors need at least 33 x 33"),
-        ("feature_extractor.type=faster_rcnn_nas", "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, "),
+        (
+            "image_resizer.fixed_shape_resizer.width=32",
+            "image_resizer.fixed_shape_resizer is 64 x 32; the extractors need at least 33 x 33",
+        ),
+        (
+            "feature_extractor.type=faster_rcnn_nas",
+            "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, ",
+        ),
         (
             "feature_extractor.first_stage_features_stride=8",
-            "first_stage_anchor_generator.grid_anchor_generator.height_stride (16) differs from feature_extractor.first_stage_features_stride (8)",
+            (
+                "first_stage_anchor_generator.grid_anchor_generator.height_stride (16) differs from"
+                " feature_extractor.first_stage_features_stride (8)"
+            ),
         ),
         ("first_stage_anchor_generator=none", "first_stage_anchor_generator is not set; regions are proposed with it"),
-        ("second_stage_box_predictor=none", "second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN"),
-        ("initial_crop_size=0", "initial_crop_size is not set, so regions cannot be cropped; the usual values are 14, 2 and 2"),
+        (
+            "second_stage_box_predictor=none",
+            "second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN",
+        ),
+        (
+            "initial_crop_size=0",
+            "initial_crop_size is not set, so regions cannot be cropped; the usual values are 14, 2 and 2",
+        ),
         ("maxpool_kernel_size=15", "maxpool_kernel_size (15) must not exceed initial_crop_size (14)"),
-        ("second_stage_background_iou=0.5", "second_stage_background_iou (0.5) must be below second_stage_matched_iou (0.5)"),
+        (
+            "second_stage_background_iou=0.5",
+            "second_stage_background_iou (0.5) must be below second_stage_matched_iou (0.5)",
+        ),
         ("second_stage_normalize_targets=true", "second_stage_normalize_targets is for model.fast_rcnn"),
         (
-            "second_stage_box_predictor={rfcn_box_predictor {conv_hyperparams {initializer {truncated_normal_initializer {}}} crop_height: 10}}",
-            "second_stage_box_predictor.rfcn_box_predictor.crop_height (10) must be a multiple of num_spatial_bins_height (3)",
+            (
+                "second_stage_box_predictor={rfcn_box_predictor {conv_hyperparams {initializer"
+                " {truncated_normal_initializer {}}} crop_height: 10}}"
+            ),
+            (
+                "second_stage_box_predictor.rfcn_box_predictor.crop_height (10) must be a multiple of"
+                " num_spatial_bins_height (3)"
+            ),
         ),
         ("context_config={}", "context_config is not supported; remove it: every image is looked at by itself"),
-        ("feature_extractor.fpn={}", "feature_extractor.fpn is not supported; remove it: regions are proposed on one map of the network"),
+        (
+            "feature_extractor.fpn={}",
+            "feature_extractor.fpn is not supported; remove it: regions are proposed on one map of the network",
+        ),
         (
             "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks=true",
-            "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks (true) is not supported; remove it: only boxes are predicted",
+            (
+                "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks (true) is not supported;"
+                " remove it: only boxes are predicted"
+            ),
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""Every field of the schema, set to all kinds of values in a good config of each meta-architecture: the check says yes, or what is wrong in its own
+"""Every field of the schema, set to all kinds of values in a good config of each meta-architecture: the check says yes,
+or what is wrong in its own
 words, and never fails itself."""
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def two_stage(name: str, rest: str) -> str:
     return _TWO_STAGE % {"model": model, "head": _HEADS[name], "initializer": _INITIALIZER} + rest
 
 
-def trails(descriptor: Descriptor, trail: tuple[FieldDescriptor, ...], seen: set[str]) -> Iterator[tuple[FieldDescriptor, ...]]:
+def trails(
+    descriptor: Descriptor, trail: tuple[FieldDescriptor, ...], seen: set[str]
+) -> Iterator[tuple[FieldDescriptor, ...]]:
     """A way from the root to each field of the schema, one for every field of every message."""
     for field in descriptor.fields:
         yield (*trail, field)
@@ -120,18 +123,22 @@ def test_the_check_says_yes_or_what_is_wrong(name, config_text):
 
 
 def test_a_message_without_effect_is_a_warning(config_text):
-    """As configs of Mask R-CNN have it, with boxes alone: `conv_hyperparams` is of its masks, and what it lacks does not matter either."""
+    """As configs of Mask R-CNN have it, with boxes alone: `conv_hyperparams` is of its masks, and what it lacks does
+    not matter either."""
     good = text.parse(two_stage("faster_rcnn", config_text[config_text.index("train_config") :]), Config(), "my.config")
     head = good.model.faster_rcnn.second_stage_box_predictor.mask_rcnn_box_predictor
     head.conv_hyperparams.SetInParent()
     assert config.check(good, "my.config", check_paths=False) == [
-        "my.config: model.faster_rcnn.second_stage_box_predictor.mask_rcnn_box_predictor.conv_hyperparams has no effect: it belongs to masks, which "
-        "are not predicted"
+        "my.config: model.faster_rcnn.second_stage_box_predictor.mask_rcnn_box_predictor.conv_hyperparams has no"
+        " effect: it belongs to masks, which are not predicted"
     ]
 
 
 def test_all_problems_are_told_at_once(ssd):
-    bad = config.override(ssd, ["model.ssd.num_classes=0", "train_config.use_bfloat16=true", "train_config.batch_size=0", "learning_rate=nan"])
+    bad = config.override(
+        ssd,
+        ["model.ssd.num_classes=0", "train_config.use_bfloat16=true", "train_config.batch_size=0", "learning_rate=nan"],
+    )
     with pytest.raises(DetectionError) as error:
         config.check(bad, "my.config", check_paths=False)
     assert str(error.value).endswith("(and 3 more problems)")

@@ -14,7 +14,8 @@ TWO_STAGE = """model { %s {
 } }"""
 SSD = """model { ssd {
   image_resizer { fixed_shape_resizer { height: 300 width: 400 } } feature_extractor { type: "ssd_mobilenet_v1" }
-  loss { localization_loss { weighted_smooth_l1 { } } classification_loss { weighted_sigmoid { } } localization_weight: 3 classification_weight: 0.5 }
+  loss { localization_loss { weighted_smooth_l1 { } } classification_loss { weighted_sigmoid { } }
+    localization_weight: 3 classification_weight: 0.5 }
 } }"""
 
 
@@ -31,7 +32,12 @@ def of(config: str) -> dict[str, str]:
     ],
 )
 def test_two_stage(kind, predictor, name):
-    expected = {"meta_architecture": name, "feature_extractor": "resnet101", "resolution": "300-512", "output_stride": "8"}
+    expected = {
+        "meta_architecture": name,
+        "feature_extractor": "resnet101",
+        "resolution": "300-512",
+        "output_stride": "8",
+    }
     assert of(TWO_STAGE % (kind, predictor)) == {**expected, "loss_ratio": "2:1", "location_loss": "smooth_l1"}
 
 

@@ -47,12 +47,17 @@ def test_every_part_alone_is_seen_to_be_binary(tmp_path, ssd):
 
 
 def test_position_behind_a_byte_order_mark(tmp_path):
-    assert fault(tmp_path / "a.config", b"\xef\xbb\xbfmodel { x: 1 }").startswith("FILE:1:9: unknown field 'x' in DetectionModel")
+    assert fault(tmp_path / "a.config", b"\xef\xbb\xbfmodel { x: 1 }").startswith(
+        "FILE:1:9: unknown field 'x' in DetectionModel"
+    )
 
 
 def test_what_cannot_be_read(tmp_path):
     (tmp_path / "real.config").write_text("model {}")
-    with pytest.raises(ConfigError, match=r"other\.config: cannot read the config: No such file or directory; did you mean one of .*real\.config"):
+    with pytest.raises(
+        ConfigError,
+        match=r"other\.config: cannot read the config: No such file or directory; did you mean one of .*real\.config",
+    ):
         config.load(tmp_path / "other.config")
     with pytest.raises(ConfigError, match="cannot read the config: Is a directory"):
         config.load(tmp_path)
@@ -70,7 +75,8 @@ def test_what_is_no_config(tmp_path):
     assert "neither a text nor a binary" in fault(path, b"\x00\xff\xd8")
     assert fault(path, b"model \x07 { }" + b" " * 20).startswith("FILE:1:7: expected '{', found '\\x07'")
     assert (
-        fault(path, b"item { name: 'dog' id: 1 }") == "FILE:1:1: unknown field 'item' in TrainEvalPipelineConfig; its fields are model, "
+        fault(path, b"item { name: 'dog' id: 1 }")
+        == "FILE:1:1: unknown field 'item' in TrainEvalPipelineConfig; its fields are model, "
         "train_config, train_input_reader, eval_config, eval_input_reader, graph_rewriter"
     )
 
@@ -78,13 +84,17 @@ def test_what_is_no_config(tmp_path):
 def test_a_file_of_another_kind_is_not_read(tmp_path):
     with (tmp_path / "weights.data").open("wb") as file:
         file.truncate(1 << 33)
-    with pytest.raises(ConfigError, match="8,589,934,592 bytes; a pipeline config has a few thousand, so this is another file"):
+    with pytest.raises(
+        ConfigError, match="8,589,934,592 bytes; a pipeline config has a few thousand, so this is another file"
+    ):
         config.load(tmp_path / "weights.data")
 
 
 def test_binary_of_another_message(tmp_path):
     assert "holds field number 9, which TrainEvalPipelineConfig does not have" in fault(tmp_path / "a.pb", b"\x48\x01")
-    assert "model.ssd holds field number 99, which Ssd does not have" in fault(tmp_path / "a.pb", b"\x0a\x05\x12\x03\x98\x06\x01")
+    assert "model.ssd holds field number 99, which Ssd does not have" in fault(
+        tmp_path / "a.pb", b"\x0a\x05\x12\x03\x98\x06\x01"
+    )
 
 
 def test_save(tmp_path, ssd):
@@ -104,10 +114,15 @@ def test_floats_are_written_as_one_writes_them(ssd):
 
 def test_reading_and_checking_needs_no_tensorflow(tmp_path, config_text):
     (tmp_path / "a.config").write_text(config_text)
-    code = "import sys; from detection import config; config.check(config.load('a.config'), 'a.config', False); print('tensorflow' in sys.modules)"
+    code = (
+        "import sys; from detection import config; config.check(config.load('a.config'), 'a.config', False);"
+        " print('tensorflow' in sys.modules)"
+    )
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 

@@ -1,4 +1,5 @@
-"""Whatever a config file or a setting holds, what comes out is a config or an error in the project's words, in a time that grows with its length."""
+"""Whatever a config file or a setting holds, what comes out is a config or an error in the project's words, in a time
+that grows with its length."""
 
 from __future__ import annotations
 
@@ -19,14 +20,45 @@ from detection.train.main import split_settings
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
 OLD = """
-model { ssd { min_num_negative_samples: 3 desired_negative_sampling_ratio: 1.0 feature_extractor { batch_norm_trainable: true } } }
+model { ssd { min_num_negative_samples: 3 desired_negative_sampling_ratio: 1.0
+  feature_extractor { batch_norm_trainable: true } } }
 train_input_reader { prefetch_buffer_size: 4 }
 train_config { data_augmentation_options { random_pad_image { min_image_height: 600.0 } }
   data_augmentation_options { ssd_random_crop_pad_fixed_aspect_ratio { operations { min_padded_size_ratio: 1.0 } } } }
 """
-PIECES = ["{", "}", "[", "]", ":", ",", '"', "'", "\\", "#", "<", ">", "\n", " ", "\0", "\ufeff", "9" * 400, "1.e300", "nan", "-", "0x",
-          "[a.b/c]", "ssd", "[type.googleapis.com/x.Y] { }", "é", ";", "=", "1e400", "first_stage_only: true",
-          "min_image_height: 1.0e200 ", "model {" * 70]  # fmt: skip
+PIECES = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    '"',
+    "'",
+    "\\",
+    "#",
+    "<",
+    ">",
+    "\n",
+    " ",
+    "\0",
+    "\ufeff",
+    "9" * 400,
+    "1.e300",
+    "nan",
+    "-",
+    "0x",
+    "[a.b/c]",
+    "ssd",
+    "[type.googleapis.com/x.Y] { }",
+    "é",
+    ";",
+    "=",
+    "1e400",
+    "first_stage_only: true",
+    "min_image_height: 1.0e200 ",
+    "model {" * 70,
+]
 
 
 LONG = 100_000  # characters: what is quadratic takes minutes, what is cubic days
@@ -86,14 +118,20 @@ def test_damaged_files(kind, config_text, ssd, tmp_path):
     ("text", "expected"),
     [
         ("model { ssd { num_classes: " + "9" * 400 + " } }", "num_classes in Ssd takes a whole number from "),
-        ("train_config { gradient_clipping_by_norm: " + "9" * 400 + " }", "train_config.gradient_clipping_by_norm (inf) must be a finite number"),
+        (
+            "train_config { gradient_clipping_by_norm: " + "9" * 400 + " }",
+            "train_config.gradient_clipping_by_norm (inf) must be a finite number",
+        ),
         ("model {" * 5000, "unknown field 'model' in DetectionModel"),
         ("a {" * 5000, "unknown field 'a' in TrainEvalPipelineConfig"),
         ("m" * 50_000, "unknown field 'mmmmmmmmmm"),
         ("[some.extension]: 3", "has no extensions here"),
         ("[type.googleapis.com/some.Type] { a: 1 }", "has no extensions here"),
         ("model { ssd { \0 } }", "neither a text nor a binary TrainEvalPipelineConfig"),
-        ("train_config { data_augmentation_options { random_pad_image { min_image_height: 1.e300 } } }", "takes a whole number"),
+        (
+            "train_config { data_augmentation_options { random_pad_image { min_image_height: 1.e300 } } }",
+            "takes a whole number",
+        ),
         ("train_config { freeze_variables: '" + "(" * 20_000 + "' }", "is no regular expression: "),
         ("train_config { freeze_variables: 'a{99999999999999999999}' }", "is no regular expression: "),
         ("model { faster_rcnn { first_stage_only: true [", "expected identifier"),
@@ -108,7 +146,21 @@ def test_texts(text, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "unit", ["{", "[", '"', '"\\', "a ", "x: 1\n", "model < ", "#", "prefetch_buffer_size: 4 ", "[a.b]: 1 ", "é", "model { ssd { "]
+    "unit",
+    [
+        "{",
+        "[",
+        '"',
+        '"\\',
+        "a ",
+        "x: 1\n",
+        "model < ",
+        "#",
+        "prefetch_buffer_size: 4 ",
+        "[a.b]: 1 ",
+        "é",
+        "model { ssd { ",
+    ],
 )
 def test_the_time_grows_with_the_length_of_a_text(unit, tmp_path):
     (tmp_path / "my.config").write_text("train_input_reader { " * (unit[0] == "p") + unit * (LONG // len(unit)))
@@ -120,7 +172,16 @@ def test_the_time_grows_with_the_length_of_a_text(unit, tmp_path):
 @pytest.mark.parametrize(
     "setting",
     [
-        *(" " * LONG, "a" * LONG, "a." * LONG, "a[." * LONG, "=" * LONG, "\n" * LONG, "a=" + " " * LONG, "a" + " " * LONG + "+=1"),
+        *(
+            " " * LONG,
+            "a" * LONG,
+            "a." * LONG,
+            "a[." * LONG,
+            "=" * LONG,
+            "\n" * LONG,
+            "a=" + " " * LONG,
+            "a" + " " * LONG + "+=1",
+        ),
         "model.ssd.num_classes=" + "9" * LONG,
         "model.ssd." * (LONG // 10),
         "train_config.freeze_variables=[" + " " * LONG + "]",
@@ -145,12 +206,16 @@ def test_long_lists_of_settings():
 
 
 def test_items_of_lists():
-    changed = config.override(Config(), ["train_config.freeze_variables=[a, 'b, c' , \"d\\\"e\", f g,]"])
+    changed = config.override(Config(), ['train_config.freeze_variables=[a, \'b, c\' , "d\\"e", f g,]'])
     assert list(changed.train_config.freeze_variables) == ["a", "b, c", 'd"e', "f g"]
 
 
 def test_what_is_no_file(tmp_path, monkeypatch):
-    for path, reason in ((str(tmp_path), "Is a directory"), ("/dev/zero", "is a device or socket"), ("/dev/null", "is a device or socket")):
+    for path, reason in (
+        (str(tmp_path), "Is a directory"),
+        ("/dev/zero", "is a device or socket"),
+        ("/dev/null", "is a device or socket"),
+    ):
         with pytest.raises(ConfigError, match=reason):
             config.load(path)
     with pytest.raises(ConfigError, match="not a file name"):

@@ -54,8 +54,13 @@ def test_binary_form_and_byte_order_mark(tmp_path):
     message = string_int_label_map_pb2.StringIntLabelMap()
     message.item.add(name="dog", id=2)
     message.item.add(name="cat", id=1)
-    assert label_map.load(write(tmp_path, message.SerializeToString())).categories == (Category(1, "cat"), Category(2, "dog"))
-    assert label_map.load(write(tmp_path, b"\xef\xbb\xbf" + b'item { name: "caf\xc3\xa9" id: 1 }')).ids_by_name == {"café": 1}
+    assert label_map.load(write(tmp_path, message.SerializeToString())).categories == (
+        Category(1, "cat"),
+        Category(2, "dog"),
+    )
+    assert label_map.load(write(tmp_path, b"\xef\xbb\xbf" + b'item { name: "caf\xc3\xa9" id: 1 }')).ids_by_name == {
+        "café": 1
+    }
 
 
 def test_background_is_accepted_and_left_out(tmp_path):
@@ -70,7 +75,9 @@ def test_item_with_only_a_display_name(tmp_path):
     assert loaded.ids_by_name == loaded.ids_by_display_name == {"dog": 1}
 
 
-@pytest.mark.parametrize("items", [SPARSE, 'item { name: "dog" id: 2 display_name: "dog" } item { display_name: "Katze ☃" id: 1 }'])
+@pytest.mark.parametrize(
+    "items", [SPARSE, 'item { name: "dog" id: 2 display_name: "dog" } item { display_name: "Katze ☃" id: 1 }']
+)
 def test_what_is_written_is_what_was_read(tmp_path, items):
     """Name and display_name keep their places, whether an item has one or both."""
     categories = label_map.load(write(tmp_path, items)).categories
@@ -89,7 +96,13 @@ def test_all_faults_at_once_each_with_its_line(tmp_path):
     with pytest.raises(DataError) as error:
         label_map.load(write(tmp_path, faulty))
     said = "\n".join(error.value.lines())
-    for line, reason in {2: "reserved for 'background'", 3: "no name", 4: "no id", 5: "already has id 1", 6: "already taken by 'dog'"}.items():
+    for line, reason in {
+        2: "reserved for 'background'",
+        3: "no name",
+        4: "no id",
+        5: "already has id 1",
+        6: "already taken by 'dog'",
+    }.items():
         assert f"label_map.pbtxt:{line}: item" in said and reason in said
     assert ":7: item 'yak' (id -2): negative id" in said and said.count("\n") == 5
     with pytest.raises(DataError, match="has no id.*20 more problems") as error:
@@ -98,13 +111,17 @@ def test_all_faults_at_once_each_with_its_line(tmp_path):
 
 
 def test_two_classes_may_share_a_display_name(tmp_path, caplog):
-    loaded = label_map.load(write(tmp_path, 'item { name: "a" id: 2 display_name: "cell" } item { name: "b" id: 1 display_name: "cell" }'))
+    loaded = label_map.load(
+        write(tmp_path, 'item { name: "a" id: 2 display_name: "cell" } item { name: "b" id: 1 display_name: "cell" }')
+    )
     assert loaded.categories == (Category(1, "b", "cell"), Category(2, "a", "cell"))
     assert loaded.text_ids()["cell"] == 1 and "display_name 'cell' is also that of id 2" in caplog.text
 
 
 def test_repeated_item_is_kept_once(tmp_path):
-    assert label_map.load(write(tmp_path, 'item { name: "dog" id: 1 } item { name: "dog" id: 1 }')).categories == (Category(1, "dog"),)
+    assert label_map.load(write(tmp_path, 'item { name: "dog" id: 1 } item { name: "dog" id: 1 }')).categories == (
+        Category(1, "dog"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,8 +141,16 @@ def test_repeated_item_is_kept_once(tmp_path):
         ('item { name: "dog" id: -1 }', ":1:", ["negative id"]),
         ('item { name: "dog" }', ":1:", ["has no id"]),
         ("item { id: 3 }", ":1:", ["has no name"]),
-        ('item { name: "dog" id: 1 }\nitem { name: "cat" id: 1 }', ":2:", ["id 1 is already taken by 'dog'", "label_map.pbtxt:1"]),
-        ('item { name: "dog" id: 1 }\nitem { name: "dog" id: 2 }', ":2:", ["'dog' already has id 1", "label_map.pbtxt:1"]),
+        (
+            'item { name: "dog" id: 1 }\nitem { name: "cat" id: 1 }',
+            ":2:",
+            ["id 1 is already taken by 'dog'", "label_map.pbtxt:1"],
+        ),
+        (
+            'item { name: "dog" id: 1 }\nitem { name: "dog" id: 2 }',
+            ":2:",
+            ["'dog' already has id 1", "label_map.pbtxt:1"],
+        ),
         ("", "", ["holds no classes"]),
         ('item { name: "background" id: 0 }', "", ["holds no classes"]),
         (b"\xff\xfe\x00\x01", "", ["not UTF-8"]),
@@ -181,7 +206,10 @@ def test_generated_names():
 
 def test_loads_without_tensorflow():
     code = "import sys; import detection.config.label_map; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).resolve().parents[2]).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).resolve().parents[2]).returncode
+        == 0
+    )
 
 
 def test_existing_label_maps(shared):

@@ -33,20 +33,33 @@ def warnings(caplog):
 def test_first_stage_only(written, stages, warnings):
     loaded = parse(f"model {{ faster_rcnn {{\n first_stage_only: {written} num_classes: 3 }} }}")
     assert loaded.model.faster_rcnn.number_of_stages == stages and loaded.model.faster_rcnn.num_classes == 3
-    assert warnings() == [f"old.config:2:2: first_stage_only is called number_of_stages now: read as number_of_stages: {stages}"]
+    assert warnings() == [
+        f"old.config:2:2: first_stage_only is called number_of_stages now: read as number_of_stages: {stages}"
+    ]
 
 
 def test_places_stay_those_of_the_file():
     faster = "model { faster_rcnn { %s } }"
-    assert fault(faster % "first_stage_only:\n true first_stage_atrous_rate: x").startswith("old.config:2:32: first_stage_atrous_rate")
+    assert fault(faster % "first_stage_only:\n true first_stage_atrous_rate: x").startswith(
+        "old.config:2:32: first_stage_atrous_rate"
+    )
     assert fault(faster % "first_stage_only: maybe").startswith("old.config:1:23: unknown field 'first_stage_only'")
-    assert fault(faster % "first_stage_only: true number_of_stages: 2").startswith("old.config:1:46: number_of_stages is given twice")
-    assert fault("model { ssd { feature_extractor { batch_norm_trainable: true } num_clases: 1 } }").startswith("old.config:1:64: unknown field")
+    assert fault(faster % "first_stage_only: true number_of_stages: 2").startswith(
+        "old.config:1:46: number_of_stages is given twice"
+    )
+    assert fault("model { ssd { feature_extractor { batch_norm_trainable: true } num_clases: 1 } }").startswith(
+        "old.config:1:64: unknown field"
+    )
 
 
 def test_batch_norm_trainable_is_ignored(warnings):
-    loaded = parse("model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false use_depthwise: true } } }")
-    assert loaded == text_format.Parse("model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' use_depthwise: true } } }", type(loaded)())
+    loaded = parse(
+        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false use_depthwise: true"
+        " } } }"
+    )
+    assert loaded == text_format.Parse(
+        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' use_depthwise: true } } }", type(loaded)()
+    )
     assert warnings()[0].startswith("old.config:1:60: batch_norm_trainable is ignored")
     assert "unknown field" in fault("model { ssd { batch_norm_trainable: false } }")  # Only where it once was.
     # FasterRcnnFeatureExtractor has a field of this name today.
@@ -55,27 +68,41 @@ def test_batch_norm_trainable_is_ignored(warnings):
 
 
 def test_whole_numbers_that_were_floats():
-    content = "train_config { data_augmentation_options { random_pad_image { min_image_height: 600.0 max_image_width: 7 } } "
+    content = (
+        "train_config { data_augmentation_options { random_pad_image { min_image_height: 600.0 max_image_width: 7 } } "
+    )
     content += "data_augmentation_options { random_resize_method { target_height: 300. target_width: 3e2 } } }"
     with pytest.raises(ConfigError, match="target_width in RandomResizeMethod takes a whole number, not 3e2"):
         parse(content)
     steps = parse(content.replace("3e2", "300.0")).train_config.data_augmentation_options
     assert (steps[0].random_pad_image.min_image_height, steps[0].random_pad_image.max_image_width) == (600, 7)
     assert (steps[1].random_resize_method.target_height, steps[1].random_resize_method.target_width) == (300, 300)
-    assert fault(content.replace("600.0", "600.5")).endswith("min_image_height in RandomPadImage takes a whole number, not 600.5")
+    assert fault(content.replace("600.0", "600.5")).endswith(
+        "min_image_height in RandomPadImage takes a whole number, not 600.5"
+    )
     assert fault("model { ssd { num_classes: 3.0 } }").endswith("takes a whole number, not 3.0")
 
 
 def test_moved_from_ssd_to_loss(warnings):
     loaded = parse(
-        "model { ssd { use_expected_classification_loss_under_sampling: true min_num_negative_samples: 5.0\n desired_negative_sampling_ratio: 2"
-        " weight_regression_loss_by_score: false loss { classification_weight: 2.0 } } }"
+        "model { ssd { use_expected_classification_loss_under_sampling: true min_num_negative_samples: 5.0\n"
+        " desired_negative_sampling_ratio: 2 weight_regression_loss_by_score: false loss { classification_weight: 2.0"
+        " } } }"
     )
     loss = loaded.model.ssd.loss
     assert loss.expected_loss_weights == losses_pb2.Loss.EXPECTED_SAMPLING
-    assert (loss.min_num_negative_samples, loss.desired_negative_sampling_ratio, loss.classification_weight) == (5.0, 2.0, 2.0)
-    assert "old.config:1:69: min_num_negative_samples of Ssd has moved: read as model.ssd.loss.min_num_negative_samples" in warnings()
-    assert fault("model {\n ssd { min_num_negative_samples: x } }").startswith("old.config:2:8: min_num_negative_samples in Loss takes a number")
+    assert (loss.min_num_negative_samples, loss.desired_negative_sampling_ratio, loss.classification_weight) == (
+        5.0,
+        2.0,
+        2.0,
+    )
+    assert (
+        "old.config:1:69: min_num_negative_samples of Ssd has moved: read as model.ssd.loss.min_num_negative_samples"
+        in warnings()
+    )
+    assert fault("model {\n ssd { min_num_negative_samples: x } }").startswith(
+        "old.config:2:8: min_num_negative_samples in Loss takes a number"
+    )
     both = "model { ssd { min_num_negative_samples: 5 loss { min_num_negative_samples: %s } } }"
     assert parse(both % 5).model.ssd.loss.min_num_negative_samples == 5
     assert "contradicts model.ssd.loss.min_num_negative_samples" in fault(both % 6)
@@ -84,8 +111,9 @@ def test_moved_from_ssd_to_loss(warnings):
 def test_moved_from_operation_to_crop():
     loaded = parse(
         "train_config { data_augmentation_options { random_horizontal_flip {} } data_augmentation_options {"
-        " ssd_random_crop_pad_fixed_aspect_ratio { operations { min_area: 0.1 min_padded_size_ratio: [1.0, 1.0] max_padded_size_ratio: 2 "
-        "max_padded_size_ratio: 2 } operations { min_padded_size_ratio: [1.0, 1.0] } aspect_ratio: 1.5 } } }"
+        " ssd_random_crop_pad_fixed_aspect_ratio { operations { min_area: 0.1 min_padded_size_ratio: [1.0, 1.0]"
+        " max_padded_size_ratio: 2 max_padded_size_ratio: 2 } operations { min_padded_size_ratio: [1.0, 1.0] }"
+        " aspect_ratio: 1.5 } } }"
     )
     crop = loaded.train_config.data_augmentation_options[1].ssd_random_crop_pad_fixed_aspect_ratio
     assert list(crop.min_padded_size_ratio) == [1.0, 1.0] and list(crop.max_padded_size_ratio) == [2.0, 2.0]
@@ -93,10 +121,14 @@ def test_moved_from_operation_to_crop():
 
 
 def test_what_changed_the_meaning_is_refused():
-    assert fault("model { ssd { weight_regression_loss_by_score: true } }") == (
-        "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it left the schema in 2018 and has no successor; remove it"
+    assert (
+        fault("model { ssd { weight_regression_loss_by_score: true } }")
+        == "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it left the schema in 2018 and has"
+        " no successor; remove it"
     )
-    assert "it left the schema in 2018; remove it" in fault("model { ssd { box_predictor { convolutional_box_predictor { mask_head { a: 1 } } } } }")
+    assert "it left the schema in 2018; remove it" in fault(
+        "model { ssd { box_predictor { convolutional_box_predictor { mask_head { a: 1 } } } } }"
+    )
     calibration = "model { ssd { post_processing { calibration_config { label_sigmoid_calibrations { } } } } }"
     assert "use class_id_sigmoid_calibrations" in fault(calibration)
 

@@ -43,7 +43,9 @@ def test_scalars(ssd):
     assert changed.model.ssd.negative_class_weight == pytest.approx(1e-3)
     assert changed.model.ssd.post_processing.score_converter == 2
     assert changed.train_config.fine_tune_checkpoint == "weights/a b=c.ckpt"
-    assert changed.train_config.fine_tune_checkpoint_type == "'det' \"ection\""  # Not closed by the quote it begins with: taken as it is.
+    assert (
+        changed.train_config.fine_tune_checkpoint_type == "'det' \"ection\""
+    )  # Not closed by the quote it begins with: taken as it is.
     assert changed.eval_config.HasField("export_path") and changed.train_config.num_steps == 10000
 
 
@@ -82,7 +84,10 @@ def test_messages(ssd):
         ],
     )
     optimizer = changed.train_config.optimizer
-    assert optimizer.WhichOneof("optimizer") == "momentum_optimizer" and optimizer.momentum_optimizer.momentum_optimizer_value == 0.5
+    assert (
+        optimizer.WhichOneof("optimizer") == "momentum_optimizer"
+        and optimizer.momentum_optimizer.momentum_optimizer_value == 0.5
+    )
     assert optimizer.momentum_optimizer.learning_rate.constant_learning_rate.learning_rate == 0.5
     assert not changed.model.ssd.loss.HasField("hard_example_miner")
     assert changed.model.ssd.similarity_calculator.WhichOneof("region_similarity") == "ioa_similarity"
@@ -90,14 +95,18 @@ def test_messages(ssd):
     assert steps == ["random_rotation90", "ssd_random_crop", "random_vertical_flip"]
     assert [reader.label_map_path for reader in changed.eval_input_reader] == ["other.pbtxt"]
     assert dict(changed.eval_config.super_categories) == {"animal.big": "cow,horse"}
-    assert len(config.override(ssd, ["train_config.data_augmentation_options=[]"]).train_config.data_augmentation_options) == 0
+    assert (
+        len(config.override(ssd, ["train_config.data_augmentation_options=[]"]).train_config.data_augmentation_options)
+        == 0
+    )
     two = config.override(ssd, ["train_config.data_augmentation_options=[{random_rotation90 {}}, {rgb_to_gray {}}]"])
     assert len(two.train_config.data_augmentation_options) == 2
 
 
 def test_creates_what_is_not_there():
     changed = config.override(
-        pipeline_pb2.TrainEvalPipelineConfig(), ["model.ssd.num_classes=2", "eval_input_reader.tf_record_input_reader.input_path+=a"]
+        pipeline_pb2.TrainEvalPipelineConfig(),
+        ["model.ssd.num_classes=2", "eval_input_reader.tf_record_input_reader.input_path+=a"],
     )
     expected = "model { ssd { num_classes: 2 } } eval_input_reader { tf_record_input_reader { input_path: 'a' } }"
     assert changed == text_format.Parse(expected, pipeline_pb2.TrainEvalPipelineConfig())
@@ -114,7 +123,10 @@ def test_creates_what_is_not_there():
         ("train_config.batch_size=-1", "batch_size in TrainConfig takes a whole number from 0 to 4294967295, not -1"),
         (
             "model.ssd.post_processing.score_converter=SIGMOD",
-            "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)",
+            (
+                "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY,"
+                " SIGMOID, SOFTMAX)"
+            ),
         ),
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
         ("=3", "expected path=value, as in model.ssd.num_classes=3"),
@@ -133,16 +145,25 @@ def test_creates_what_is_not_there():
             "model.faster_rcnn.num_classes=3",
             "the config has ssd where this names faster_rcnn; to replace it, first set faster_rcnn={...} as a whole",
         ),
-        ("model.ssd.matcher={argmax_macher {}}", "unknown field 'argmax_macher' in Matcher; did you mean 'argmax_matcher'?"),
+        (
+            "model.ssd.matcher={argmax_macher {}}",
+            "unknown field 'argmax_macher' in Matcher; did you mean 'argmax_matcher'?",
+        ),
         (
             "model.ssd.matcher=argmax_matcher",
-            "matcher takes a block, matcher { ... } (message Matcher), not argmax_matcher; write matcher={...}, or matcher=none to remove it",
+            (
+                "matcher takes a block, matcher { ... } (message Matcher), not argmax_matcher; write matcher={...}, or"
+                " matcher=none to remove it"
+            ),
         ),
         (
             "model.ssd.matcher={} num_classes: 3",
             "matcher takes a block, matcher { ... } (message Matcher), and more follows it; use one setting a field",
         ),
-        ("eval_config.super_categories=cat", "super_categories is a map; set one entry, as in super_categories[key]=value"),
+        (
+            "eval_config.super_categories=cat",
+            "super_categories is a map; set one entry, as in super_categories[key]=value",
+        ),
         ("batch_sise=3", "unknown setting 'batch_sise'; did you mean 'batch_size'?"),
         ("shuffle=true", "shuffle may mean train_input_reader.shuffle, eval_input_reader[0].shuffle; write which"),
         ("momentum=1", "unknown setting 'momentum'; did you mean 'momentum_optimizer'?"),
@@ -160,5 +181,9 @@ def test_faults_call_the_flag_by_its_name(ssd):
 def test_a_path_may_begin_in_the_middle(ssd):
     changed = config.override(ssd, ["num_steps=5", "rms_prop_optimizer.epsilon=0.5"])
     assert changed.train_config.num_steps == 5 and changed.train_config.optimizer.rms_prop_optimizer.epsilon == 0.5
-    assert "may mean model.ssd.post_processing.batch_non_max_suppression.iou_threshold, model.ssd.loss" in fault(ssd, "iou_threshold=0.7")
-    assert config.override(ssd, ["fixed_shape_resizer.height=64"]).model.ssd.image_resizer.fixed_shape_resizer.height == 64
+    assert "may mean model.ssd.post_processing.batch_non_max_suppression.iou_threshold, model.ssd.loss" in fault(
+        ssd, "iou_threshold=0.7"
+    )
+    assert (
+        config.override(ssd, ["fixed_shape_resizer.height=64"]).model.ssd.image_resizer.fixed_shape_resizer.height == 64
+    )

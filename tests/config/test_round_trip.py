@@ -1,4 +1,5 @@
-"""Random configs survive writing and reading; random settings do what they say; random text raises our error or nothing."""
+"""Random configs survive writing and reading; random settings do what they say; random text raises our error or
+nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SETTINGS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 BOUNDS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
@@ -42,7 +45,9 @@ def configs(draw, descriptor: Descriptor = Config.DESCRIPTOR, depth: int = 6):
     """A message with a few fields of each kind set, a oneof's only once."""
     message = message_factory.GetMessageClass(descriptor)()
     fields = [field for field in descriptor.fields if not is_map(field) and (depth or not is_message(field))]
-    for field in draw(st.lists(st.sampled_from(fields), max_size=4, unique_by=lambda field: field.name)) if fields else []:
+    for field in (
+        draw(st.lists(st.sampled_from(fields), max_size=4, unique_by=lambda field: field.name)) if fields else []
+    ):
         if field.containing_oneof is not None and message.WhichOneof(field.containing_oneof.name):
             continue
         count = draw(st.integers(1, 2)) if field.is_repeated else 1
@@ -110,15 +115,50 @@ def test_checking_raises_only_our_errors(message, data):
 
 
 FRAGMENTS = st.sampled_from(
-    ["model", "ssd", "num_classes", "train_config", "batch_size", "first_stage_only", "faster_rcnn", "{", "}", "<", ">", "[", "]", ":", ",", ";"]
-    + ["1", "-1", "1.5", "true", "'a'", '"', "'", "\\", "#", "\n", " ", "min_num_negative_samples", "loss", "SIGMOID", "metrics_set", "eval_config"]
+    [
+        "model",
+        "ssd",
+        "num_classes",
+        "train_config",
+        "batch_size",
+        "first_stage_only",
+        "faster_rcnn",
+        "{",
+        "}",
+        "<",
+        ">",
+        "[",
+        "]",
+        ":",
+        ",",
+        ";",
+    ]
+    + [
+        "1",
+        "-1",
+        "1.5",
+        "true",
+        "'a'",
+        '"',
+        "'",
+        "\\",
+        "#",
+        "\n",
+        " ",
+        "min_num_negative_samples",
+        "loss",
+        "SIGMOID",
+        "metrics_set",
+        "eval_config",
+    ]
 )
 
 
 @SETTINGS
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map(" ".join))
 def test_any_text(content):
-    """Either protobuf's parser takes it too, or the error is ours and points inside the text; what is older than the schema may load besides."""
+    """Either protobuf's parser takes it too, or the error is ours and points inside the text; what is older than the
+    schema may load besides."""
     try:
         text.parse(content, Config(), "a.config")
     except ConfigError as error:
@@ -152,6 +192,8 @@ def test_any_setting(setting):
 
 def test_not_a_number_is_parsed_and_then_refused(ssd):
     changed = config.override(ssd, ["learning_rate=nan"])
-    assert math.isnan(changed.train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate.initial_learning_rate)
+    assert math.isnan(
+        changed.train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate.initial_learning_rate
+    )
     with pytest.raises(ConfigError, match="must be a finite number"):
         config.check(changed, check_paths=False)

@@ -15,7 +15,10 @@ RATE = "train_config.optimizer.rms_prop_optimizer.learning_rate"
 
 def check(message, *settings: str, training: bool = True) -> list[str]:
     changed = config.override(message, ["train_config.num_steps=1000", *settings])
-    return [line.removeprefix("my.config: ") for line in config.check(changed, "my.config", check_paths=False, training=training)]
+    return [
+        line.removeprefix("my.config: ")
+        for line in config.check(changed, "my.config", check_paths=False, training=training)
+    ]
 
 
 def fault(message, *settings: str) -> str:
@@ -25,17 +28,24 @@ def fault(message, *settings: str) -> str:
     return line.removeprefix("my.config: ")
 
 
-COSINE = f"{RATE}.cosine_decay_learning_rate={{learning_rate_base: 0.1 total_steps: %d warmup_steps: %d warmup_learning_rate: 0.01}}"
-DECAY = f"{RATE}.exponential_decay_learning_rate={{initial_learning_rate: 0.1 decay_steps: %d decay_factor: %g burnin_steps: %d min_learning_rate: "
+COSINE = (
+    f"{RATE}.cosine_decay_learning_rate={{learning_rate_base: 0.1 total_steps: %d warmup_steps: %d"
+    " warmup_learning_rate: 0.01}"
+)
+DECAY = (
+    f"{RATE}.exponential_decay_learning_rate={{initial_learning_rate: 0.1 decay_steps: %d decay_factor: %g"
+    " burnin_steps: %d min_learning_rate: "
+)
 DECAY += "%g}"
 MANUAL = f"{RATE}.manual_step_learning_rate={{initial_learning_rate: 0.1 schedule {{step: %d learning_rate: 0.01}} "
 MANUAL += "schedule {step: %d learning_rate: %g}}"
 
 
 def test_a_cosine_that_ends_first_is_refused(ssd):
-    assert fault(ssd, COSINE % (999, 10)) == (
-        f"{RATE}.cosine_decay_learning_rate.total_steps (999) is less than train_config.num_steps (1000): from then on the learning rate would be 0; "
-        "set total_steps to 1000"
+    assert (
+        fault(ssd, COSINE % (999, 10))
+        == f"{RATE}.cosine_decay_learning_rate.total_steps (999) is less than train_config.num_steps (1000): from then"
+        " on the learning rate would be 0; set total_steps to 1000"
     )
     assert check(ssd, COSINE % (1000, 10)) == check(ssd, COSINE % (5000, 10)) == []
     assert check(ssd, COSINE % (999, 10), training=False) == []  # An exporter does not mind.
@@ -43,15 +53,23 @@ def test_a_cosine_that_ends_first_is_refused(ssd):
 
 def test_a_cosine_without_an_end_of_training_is_a_warning(ssd):
     (warning,) = check(ssd, COSINE % (999, 10), "train_config.num_steps=0")
-    assert warning.startswith(f"{RATE}.cosine_decay_learning_rate.total_steps (999): from then on the learning rate is 0, and train_config.")
+    assert warning.startswith(
+        f"{RATE}.cosine_decay_learning_rate.total_steps (999): from then on the learning rate is 0, and train_config."
+    )
 
 
 def test_an_exponential_decay_to_nothing_is_refused(ssd):
-    assert fault(ssd, DECAY % (10, 0.1, 0, 0)) == (
-        f"{RATE}.exponential_decay_learning_rate.decay_steps (10) and decay_factor (0.1) bring the learning rate to 0 at step 371, before "
-        "train_config.num_steps (1000); raise decay_steps, or set min_learning_rate"
+    assert (
+        fault(ssd, DECAY % (10, 0.1, 0, 0))
+        == f"{RATE}.exponential_decay_learning_rate.decay_steps (10) and decay_factor (0.1) bring the learning rate to"
+        " 0 at step 371, before train_config.num_steps (1000); raise decay_steps, or set min_learning_rate"
     )
-    assert check(ssd, DECAY % (10, 0.1, 0, 0.001)) == check(ssd, DECAY % (100, 0.1, 0, 0)) == check(ssd, DECAY % (10, 1, 0, 0)) == []
+    assert (
+        check(ssd, DECAY % (10, 0.1, 0, 0.001))
+        == check(ssd, DECAY % (100, 0.1, 0, 0))
+        == check(ssd, DECAY % (10, 1, 0, 0))
+        == []
+    )
     assert check(ssd, DECAY % (10, 0.1, 700, 0)) == []
 
 
@@ -65,12 +83,33 @@ def test_where_it_says_a_decay_vanishes_it_does(ssd):
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (COSINE % (5000, 1000), "cosine_decay_learning_rate.warmup_steps (1000) is not less than train_config.num_steps (1000): training ends"),
-        (DECAY % (10, 0.9, 1000, 0), "exponential_decay_learning_rate.burnin_steps (1000) is not less than train_config.num_steps (1000): "),
-        (MANUAL % (500, 1000, 0.001), "manual_step_learning_rate.schedule: 1 of 2 steps of the schedule, from 1000 on, is not before "),
-        (MANUAL % (9000, 12000, 0.001), "manual_step_learning_rate.schedule: 2 of 2 steps of the schedule, from 9000 on, are not before "),
-        (MANUAL % (500, 800, 0), "manual_step_learning_rate.schedule: the learning rate is 0 from step 800 on: nothing more is learnt"),
-        (f"{RATE}.constant_learning_rate={{learning_rate: 0}}", "constant_learning_rate.learning_rate is 0: nothing is learnt"),
+        (
+            COSINE % (5000, 1000),
+            (
+                "cosine_decay_learning_rate.warmup_steps (1000) is not less than train_config.num_steps (1000):"
+                " training ends"
+            ),
+        ),
+        (
+            DECAY % (10, 0.9, 1000, 0),
+            "exponential_decay_learning_rate.burnin_steps (1000) is not less than train_config.num_steps (1000): ",
+        ),
+        (
+            MANUAL % (500, 1000, 0.001),
+            "manual_step_learning_rate.schedule: 1 of 2 steps of the schedule, from 1000 on, is not before ",
+        ),
+        (
+            MANUAL % (9000, 12000, 0.001),
+            "manual_step_learning_rate.schedule: 2 of 2 steps of the schedule, from 9000 on, are not before ",
+        ),
+        (
+            MANUAL % (500, 800, 0),
+            "manual_step_learning_rate.schedule: the learning rate is 0 from step 800 on: nothing more is learnt",
+        ),
+        (
+            f"{RATE}.constant_learning_rate={{learning_rate: 0}}",
+            "constant_learning_rate.learning_rate is 0: nothing is learnt",
+        ),
     ],
 )
 def test_what_is_never_reached_or_meant_is_a_warning(ssd, setting, expected):
@@ -79,5 +118,10 @@ def test_what_is_never_reached_or_meant_is_a_warning(ssd, setting, expected):
 
 
 def test_usual_schedules_have_no_warning(ssd):
-    for setting in (COSINE % (1000, 100), DECAY % (800, 0.95, 0, 0), DECAY % (800720, 0.95, 0, 0), MANUAL % (500, 800, 0.001)):
+    for setting in (
+        COSINE % (1000, 100),
+        DECAY % (800, 0.95, 0, 0),
+        DECAY % (800720, 0.95, 0, 0),
+        MANUAL % (500, 800, 0.001),
+    ):
         assert check(ssd, setting) == []

@@ -1,4 +1,5 @@
-"""The schema is the TF Object Detection API's, number for number, so that files which exist load; and names are found by their neighbours."""
+"""The schema is the TF Object Detection API's, number for number, so that files which exist load; and names are found
+by their neighbours."""
 
 from __future__ import annotations
 
@@ -17,13 +18,20 @@ from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
 PACKAGE = "object_detection.protos"
 OUR_FILES = {"sweep"}  # schema files of this project alone
 OURS = 1001  # fields of this project have numbers from here up
-TYPES = {getattr(FieldDescriptor, name): name.removeprefix("TYPE_").lower() for name in dir(FieldDescriptor) if name.startswith("TYPE_")}
+TYPES = {
+    getattr(FieldDescriptor, name): name.removeprefix("TYPE_").lower()
+    for name in dir(FieldDescriptor)
+    if name.startswith("TYPE_")
+}
 
 
 def files() -> dict[str, FileDescriptor]:
     """Every compiled schema file by its name without folder and suffix."""
     modules = sorted(Path(detection.protos.__file__).parent.glob("*_pb2.py"))
-    return {path.stem.removesuffix("_pb2"): importlib.import_module(f"detection.protos.{path.stem}").DESCRIPTOR for path in modules}
+    return {
+        path.stem.removesuffix("_pb2"): importlib.import_module(f"detection.protos.{path.stem}").DESCRIPTOR
+        for path in modules
+    }
 
 
 def type_name(field: FieldDescriptor) -> str:
@@ -36,7 +44,13 @@ def facts(field: FieldDescriptor) -> tuple:
     default = field.default_value if field.has_default_value else None
     if default is not None and field.enum_type is not None:
         default = field.enum_type.values_by_number[default].name
-    return (field.number, type_name(field), field.is_repeated, default, field.containing_oneof.name if field.containing_oneof else None)
+    return (
+        field.number,
+        type_name(field),
+        field.is_repeated,
+        default,
+        field.containing_oneof.name if field.containing_oneof else None,
+    )
 
 
 def enums(found: dict[str, EnumDescriptor]) -> dict[str, dict[str, int]]:
@@ -65,7 +79,9 @@ def test_a_few_facts():
     assert config.train_config.optimizer.use_moving_average and config.eval_config.max_num_boxes_to_visualize == 20
     assert config.DESCRIPTOR.full_name == f"{PACKAGE}.TrainEvalPipelineConfig" and config.DESCRIPTOR.is_extendable
     assert config.model.ssd.post_processing.batch_non_max_suppression.iou_threshold == pytest.approx(0.6)
-    assert enums(config.model.ssd.post_processing.DESCRIPTOR.enum_types_by_name) == {"ScoreConverter": {"IDENTITY": 0, "SIGMOID": 1, "SOFTMAX": 2}}
+    assert enums(config.model.ssd.post_processing.DESCRIPTOR.enum_types_by_name) == {
+        "ScoreConverter": {"IDENTITY": 0, "SIGMOID": 1, "SOFTMAX": 2}
+    }
 
 
 def test_our_addition():
@@ -91,7 +107,9 @@ def test_equals_the_reference_schema(shared):
     for name, stated in reference.items():
         file = ours[Path(name).stem]
         assert file.package == stated["package"] == PACKAGE
-        assert {Path(item).stem for item in stated["imports"]} == {Path(item.name).stem for item in file.dependencies}, name
+        assert {Path(item).stem for item in stated["imports"]} == {
+            Path(item.name).stem for item in file.dependencies
+        }, name
         assert enums(file.enum_types_by_name) == stated["enums"]
         found = {descriptor.full_name.removeprefix(f"{PACKAGE}."): descriptor for descriptor in all_messages(file)}
         assert set(found) == set(stated["messages"]), name
@@ -121,16 +139,29 @@ def compare(message: str, descriptor: Descriptor, expected: dict) -> None:
 
 
 def all_messages(container: FileDescriptor | Descriptor) -> list[Descriptor]:
-    nested = container.message_types_by_name if isinstance(container, FileDescriptor) else container.nested_types_by_name
+    nested = (
+        container.message_types_by_name if isinstance(container, FileDescriptor) else container.nested_types_by_name
+    )
     return [*nested.values(), *(inner for descriptor in nested.values() for inner in all_messages(descriptor))]
 
 
 def test_names_by_their_neighbours():
     descriptor = ssd_pb2.Ssd.DESCRIPTOR
     root = pipeline_pb2.TrainEvalPipelineConfig.DESCRIPTOR
-    assert schema.unknown_field("num_clases", descriptor, root) == "unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"
-    assert schema.unknown_field("num_steps", descriptor, root) == "unknown field 'num_steps' in Ssd; 'num_steps' belongs to train_config"
+    assert (
+        schema.unknown_field("num_clases", descriptor, root)
+        == "unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"
+    )
+    assert (
+        schema.unknown_field("num_steps", descriptor, root)
+        == "unknown field 'num_steps' in Ssd; 'num_steps' belongs to train_config"
+    )
     assert schema.did_you_mean("sigmoid", ["SIGMOID", "SOFTMAX"]) == "; did you mean 'SIGMOID'?"
-    empty = descriptor.fields_by_name["similarity_calculator"].message_type.fields_by_name["iou_similarity"].message_type
-    assert schema.unknown_field("zzz", empty, root) == "unknown field 'zzz' in IouSimilarity, which has no fields; remove it"
+    empty = (
+        descriptor.fields_by_name["similarity_calculator"].message_type.fields_by_name["iou_similarity"].message_type
+    )
+    assert (
+        schema.unknown_field("zzz", empty, root)
+        == "unknown field 'zzz' in IouSimilarity, which has no fields; remove it"
+    )
     assert list(schema.paths_to("num_steps", root)) == ["train_config"]

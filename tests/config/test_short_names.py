@@ -11,7 +11,9 @@ from detection.protos import input_reader_pb2, pipeline_pb2
 
 
 def with_schedule(ssd, schedule: str):
-    return config.override(ssd, [f"train_config.optimizer.momentum_optimizer={{learning_rate {{{schedule}}}}}", "learning_rate=0.1"])
+    return config.override(
+        ssd, [f"train_config.optimizer.momentum_optimizer={{learning_rate {{{schedule}}}}}", "learning_rate=0.1"]
+    )
 
 
 def rate(changed):
@@ -22,21 +24,40 @@ def test_learning_rate(ssd):
     changed = config.override(ssd, ["learning_rate=0.1"])
     schedule = changed.train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate
     assert schedule.initial_learning_rate == pytest.approx(0.1) and schedule.decay_factor == pytest.approx(0.95)
-    assert rate(with_schedule(ssd, "constant_learning_rate {}")).constant_learning_rate.learning_rate == pytest.approx(0.1)
+    assert rate(with_schedule(ssd, "constant_learning_rate {}")).constant_learning_rate.learning_rate == pytest.approx(
+        0.1
+    )
     manual = rate(
-        with_schedule(ssd, "manual_step_learning_rate { initial_learning_rate: 0.2 schedule { step: 1 learning_rate: 0.02 } }")
+        with_schedule(
+            ssd, "manual_step_learning_rate { initial_learning_rate: 0.2 schedule { step: 1 learning_rate: 0.02 } }"
+        )
     ).manual_step_learning_rate
     assert (manual.initial_learning_rate, manual.schedule[0].learning_rate) == pytest.approx((0.1, 0.01))
-    cosine = rate(with_schedule(ssd, "cosine_decay_learning_rate { learning_rate_base: 0.2 warmup_learning_rate: 0.02 }")).cosine_decay_learning_rate
+    cosine = rate(
+        with_schedule(ssd, "cosine_decay_learning_rate { learning_rate_base: 0.2 warmup_learning_rate: 0.02 }")
+    ).cosine_decay_learning_rate
     assert (cosine.learning_rate_base, cosine.warmup_learning_rate) == pytest.approx((0.1, 0.01))
-    from_zero = rate(with_schedule(ssd, "manual_step_learning_rate { initial_learning_rate: 0 schedule { step: 1 learning_rate: 0.02 } }"))
+    from_zero = rate(
+        with_schedule(
+            ssd, "manual_step_learning_rate { initial_learning_rate: 0 schedule { step: 1 learning_rate: 0.02 } }"
+        )
+    )
     assert from_zero.manual_step_learning_rate.schedule[0].learning_rate == pytest.approx(0.02)
 
 
 def test_training(ssd):
-    changed = config.override(ssd, ["batch_size=9", "train_steps=11", "num_classes=5", "momentum_optimizer_value=0.5", "use_bfloat16=true"])
-    assert (changed.train_config.batch_size, changed.train_config.num_steps, changed.model.ssd.num_classes) == (9, 11, 5)
-    assert changed.train_config.optimizer.rms_prop_optimizer.momentum_optimizer_value == 0.5 and changed.train_config.use_bfloat16
+    changed = config.override(
+        ssd, ["batch_size=9", "train_steps=11", "num_classes=5", "momentum_optimizer_value=0.5", "use_bfloat16=true"]
+    )
+    assert (changed.train_config.batch_size, changed.train_config.num_steps, changed.model.ssd.num_classes) == (
+        9,
+        11,
+        5,
+    )
+    assert (
+        changed.train_config.optimizer.rms_prop_optimizer.momentum_optimizer_value == 0.5
+        and changed.train_config.use_bfloat16
+    )
 
 
 def test_data(ssd):
@@ -71,10 +92,13 @@ def test_losses(ssd):
     loss = config.override(ssd, ["classification_localization_weight_ratio=4"]).model.ssd.loss
     assert (loss.classification_weight, loss.localization_weight) == (4, 1)
     focal = config.override(
-        ssd, ["model.ssd.loss.classification_loss.weighted_sigmoid_focal={}", "focal_loss_gamma=3", "focal_loss_alpha=0.5"]
+        ssd,
+        ["model.ssd.loss.classification_loss.weighted_sigmoid_focal={}", "focal_loss_gamma=3", "focal_loss_alpha=0.5"],
     ).model.ssd.loss.classification_loss.weighted_sigmoid_focal
     assert (focal.gamma, focal.alpha) == (3, 0.5)
-    two_stage = config.override(pipeline_pb2.TrainEvalPipelineConfig(), ["model.faster_rcnn={}", "classification_localization_weight_ratio=4"])
+    two_stage = config.override(
+        pipeline_pb2.TrainEvalPipelineConfig(), ["model.faster_rcnn={}", "classification_localization_weight_ratio=4"]
+    )
     assert two_stage.model.faster_rcnn.first_stage_objectness_loss_weight == 4
     assert two_stage.model.faster_rcnn.second_stage_classification_loss_weight == 4
 
@@ -92,7 +116,9 @@ def test_faults(ssd, setting, expected):
     assert str(error.value).startswith(f"--set {setting}: {expected}")
 
 
-@pytest.mark.parametrize("name", sorted(set(SHORT_NAMES) - {"batch_size", "label_map_path", "train_input_path", "append_train_input_path"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(SHORT_NAMES) - {"batch_size", "label_map_path", "train_input_path", "append_train_input_path"})
+)
 def test_on_an_empty_config_only_our_errors_escape(name):
     try:
         config.override(pipeline_pb2.TrainEvalPipelineConfig(), [f"{name}=1"])

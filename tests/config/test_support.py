@@ -16,8 +16,14 @@ from detection.evaluate.settings import METRICS_SETS
 from detection.protos import pipeline_pb2
 from detection.train import restore
 
-# Never written out in a builder: what is left when all its alternatives are not chosen, the only value there is, names put together.
-READ_OTHERWISE = {"Hyperparams.op", "BoxCoder.square_box_coder", "LearningRate.cosine_decay_learning_rate", "Optimizer.adam_optimizer"}
+# Never written out in a builder: what is left when all its alternatives are not chosen, the only value there is, names
+# put together.
+READ_OTHERWISE = {
+    "Hyperparams.op",
+    "BoxCoder.square_box_coder",
+    "LearningRate.cosine_decay_learning_rate",
+    "Optimizer.adam_optimizer",
+}
 READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "max") for side in ("height", "width")}
 
 
@@ -69,7 +75,9 @@ def test_builders_read_what_is_honoured():
                 words.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words.add(node.value)
-    unread = {f"{message}.{field}" for message, fields in support.HONOURED.items() for field in fields if field not in words}
+    unread = {
+        f"{message}.{field}" for message, fields in support.HONOURED.items() for field in fields if field not in words
+    }
     assert unread <= READ_OTHERWISE
 
 

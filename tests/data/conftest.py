@@ -16,7 +16,8 @@ CATEGORIES = (Category(1, "cat"), Category(3, "dog"))
 
 
 def encode(**features: object) -> bytes:
-    """A serialized tf.Example; `__` in a name stands for `/`, None leaves a key out. Lists of str, int or float decide the type."""
+    """A serialized tf.Example; `__` in a name stands for `/`, None leaves a key out. Lists of str, int or float decide
+    the type."""
     message = tf.train.Example()
     for key, value in features.items():
         if value is None:
@@ -51,7 +52,10 @@ def example(boxes=((0.1, 0.2, 0.5, 0.6),), height: int = 20, width: int = 30, **
         "image__width": width,
         "image__source_id": "7",
         "image__filename": "seven.png",
-        **{f"image__object__bbox__{side}": boxes[:, column] for column, side in enumerate(("ymin", "xmin", "ymax", "xmax"))},
+        **{
+            f"image__object__bbox__{side}": boxes[:, column]
+            for column, side in enumerate(("ymin", "xmin", "ymax", "xmax"))
+        },
         "image__object__class__label": [1] * len(boxes),
     }
     return encode(**{**features, **changes})
@@ -90,7 +94,10 @@ def numbered(write, example, options):
     def make(*sizes: int, **changes: object) -> InputOptions:
         paths, start = [], 0
         for number, size in enumerate(sizes):
-            records = [example(image__source_id=str(index), boxes=[(0.1, 0.2, 0.5, 0.6), (0, 0, 1, 1)]) for index in range(start, start + size)]
+            records = [
+                example(image__source_id=str(index), boxes=[(0.1, 0.2, 0.5, 0.6), (0, 0, 1, 1)])
+                for index in range(start, start + size)
+            ]
             paths.append(write(*records, name=f"part-{number}.record"))
             start += size
         return options(*paths, **changes)

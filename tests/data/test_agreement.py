@@ -1,6 +1,7 @@
 """Validation and training say the same of a record: one row a kind of fault, each through both.
 
-Validation may be stricter where training does not look (STRICTER), never the other way round: a data set that validation calls good trains.
+Validation may be stricter where training does not look (STRICTER), never the other way round: a data set that
+validation calls good trains.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ SMALL, LARGE = np.float32(TOLERANCE), np.float32(1 + TOLERANCE)
 
 def image(kind: str, **settings) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(stream, kind, **settings)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(
+        stream, kind, **settings
+    )
     return stream.getvalue()
 
 
@@ -142,7 +145,9 @@ def test_validation_and_training_agree(training, classes, example, row):
     serialized = example(**changes)
     refused = training("a.record", 4, serialized)
     faults = [fault for fault in check_record("a.record", 4, serialized, classes, MAX_PIXELS).faults if fault.bad]
-    assert (refused is None, not faults) == {ACCEPTED: (True, True), REFUSED: (False, False), STRICTER: (True, False)}[expected], (refused, faults)
+    assert (refused is None, not faults) == {ACCEPTED: (True, True), REFUSED: (False, False), STRICTER: (True, False)}[
+        expected
+    ], (refused, faults)
 
 
 def test_what_is_no_example(training, classes):
@@ -159,4 +164,3 @@ def test_a_name_that_would_act_on_a_terminal_is_shown_as_text(training, classes,
     report.faults = check_record("a.record", 4, serialized, classes, MAX_PIXELS).faults
     lines = [reason, *report.lines(), str(DataError(str(report.bad[0])))]
     assert report.bad and all(line.isprintable() for line in lines) and "\\x1b[2J" in "".join(lines), lines
-

@@ -1,4 +1,5 @@
-"""Records that cannot be used, found before a run begins: what is left out, what damaged shards still give, and that nothing else changes."""
+"""Records that cannot be used, found before a run begins: what is left out, what damaged shards still give, and that
+nothing else changes."""
 
 from __future__ import annotations
 
@@ -30,13 +31,19 @@ def read(options) -> list[str]:
 def trained(options, batches: int, start: int = 0) -> list[str]:
     """Source ids of the batches of a shuffled training."""
     dataset = train_dataset(options, (), RESIZER, 2, 7, start_step=start).take(batches)
-    return [source_id.decode() for example in iterate(dataset, options) for source_id in example.info.source_ids.numpy()]
+    return [
+        source_id.decode() for example in iterate(dataset, options) for source_id in example.info.source_ids.numpy()
+    ]
 
 
 @pytest.fixture(scope="module")
 def check():
     """Whether training can use a record; traced once."""
-    settings = {"categories": (Category(1, "cat"), Category(3, "dog")), "text_ids": (("cat", 1), ("dog", 3)), "label_source": "pets.pbtxt"}
+    settings = {
+        "categories": (Category(1, "cat"), Category(3, "dog")),
+        "text_ids": (("cat", 1), ("dog", 3)),
+        "label_source": "pets.pbtxt",
+    }
     return checker(InputOptions(paths=(), **settings))
 
 
@@ -66,7 +73,13 @@ def shard(write, example):
 
     def make(count: int, changed: dict[int, dict] | None = None, name: str = "a.record") -> str:
         changed = changed or {}
-        return write(*(example(**{"image__source_id": f"{name[0]}{number}"} | changed.get(number, {})) for number in range(count)), name=name)
+        return write(
+            *(
+                example(**{"image__source_id": f"{name[0]}{number}"} | changed.get(number, {}))
+                for number in range(count)
+            ),
+            name=name,
+        )
 
     return make
 
@@ -91,7 +104,11 @@ def test_one_bad_record_is_left_out_and_named(shard, options, without, case):
 def test_good_shards_are_read_as_ever(shard, options, without):
     settings = options(shard(5), shard(4, name="b.record"))
     tolerant = without(settings)
-    assert tolerant.bad_records.found == () and tolerant.bad_records.lost == 0 and trained(tolerant, 12) == trained(settings, 12)
+    assert (
+        tolerant.bad_records.found == ()
+        and tolerant.bad_records.lost == 0
+        and trained(tolerant, 12) == trained(settings, 12)
+    )
 
 
 def flipped(path: str, place: int) -> None:
@@ -111,7 +128,10 @@ def test_a_flipped_bit_costs_its_record_alone(shard, options, without, within, r
     flipped(path, (places[2] if within < 0 else places[1]) + within)
     settings = without(options(path, shuffle=False))
     (bad,) = settings.bad_records.found
-    assert (bad.number, bad.records) == (2, records) and f"bytes {places[1]} to {places[2]} cannot be read" in bad.reason
+    assert (bad.number, bad.records) == (
+        2,
+        records,
+    ) and f"bytes {places[1]} to {places[2]} cannot be read" in bad.reason
     assert read(settings) == ["a0", "a1", "a3", "a4"] and count_records(settings) == 4
 
 
@@ -129,7 +149,9 @@ def test_a_shard_that_is_cut(shard, options, without, left):
 def test_a_cut_between_records_is_counted_by_the_manifest(shard, options, without, tmp_path):
     path = shard(4, name="a-00000-of-00001")
     Path(path).write_bytes(Path(path).read_bytes()[: ends(path)[1]])
-    (tmp_path / "a.manifest.json").write_text(json.dumps({"shards": [{"name": "a-00000-of-00001", "records": 4, "bytes": 10**6, "sha256": ""}]}))
+    (tmp_path / "a.manifest.json").write_text(
+        json.dumps({"shards": [{"name": "a-00000-of-00001", "records": 4, "bytes": 10**6, "sha256": ""}]})
+    )
     settings = without(options(path))
     (bad,) = settings.bad_records.found
     assert settings.bad_records.lost == 2 and "2 records are lost" in bad.reason and len(read(settings)) == 2
@@ -140,7 +162,11 @@ def test_several_places_in_several_shards(shard, options, without):
     flipped(one, ends(one)[0] + 30)
     flipped(two, ends(two)[1] + 30)
     settings = without(options(one, two))
-    assert [(Path(bad.path).name, bad.number) for bad in settings.bad_records.found] == [("a.record", 1), ("a.record", 4), ("b.record", 2)]
+    assert [(Path(bad.path).name, bad.number) for bad in settings.bad_records.found] == [
+        ("a.record", 1),
+        ("a.record", 4),
+        ("b.record", 2),
+    ]
     left = ["a0", "a2", "a3", "a5", "b0", "b1"]
     dataset = iterate(eval_dataset(settings, RESIZER, 1), settings)
     assert read(settings) == [example.info.source_ids.numpy()[0].decode() for example in dataset] == left

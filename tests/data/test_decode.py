@@ -27,8 +27,14 @@ def decode(serialized, texts=TEXTS, ids=(1, 3), num_classes=0, drop=False, remar
 
 def fault(serialized, **settings) -> str:
     """The one line, as raised from within a tf.data pipeline."""
-    decoder = Decoder(LabelLookup(settings.pop("texts", TEXTS), settings.pop("ids", (1, 3)), settings.pop("num_classes", 0)), Remarks(), "pets.pbtxt")
-    records = tf.data.Dataset.from_tensors(Record(tf.constant("/data/a.record"), tf.constant(4, tf.int64), tf.constant(serialized)))
+    decoder = Decoder(
+        LabelLookup(settings.pop("texts", TEXTS), settings.pop("ids", (1, 3)), settings.pop("num_classes", 0)),
+        Remarks(),
+        "pets.pbtxt",
+    )
+    records = tf.data.Dataset.from_tensors(
+        Record(tf.constant("/data/a.record"), tf.constant(4, tf.int64), tf.constant(serialized))
+    )
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         next(iter(records.map(lambda record: decoder(record))))
     error = find(raised.value)
@@ -76,26 +82,43 @@ def test_record_without_boxes(example):
     assert sample.boxes.shape == (0, 4) and sample.areas.shape == (0,)
 
 
-@pytest.mark.parametrize(("source_id", "filename", "expected"), [("7", "x", b"7"), ("", "x.jpg", b"x.jpg"), (None, None, b"a.record:4")])
+@pytest.mark.parametrize(
+    ("source_id", "filename", "expected"), [("7", "x", b"7"), ("", "x.jpg", b"x.jpg"), (None, None, b"a.record:4")]
+)
 def test_source_id_falls_back_to_something_stable(example, source_id, filename, expected):
     _, info = decode(example(image__source_id=source_id, image__filename=filename))
     assert info.source_id == expected
 
 
 def test_a_text_is_looked_up_and_the_larger_id_wins(example):
-    serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 3, 3])
+    serialized = example(
+        boxes=[(0, 0, 0.5, 0.5)] * 3,
+        image__object__class__text=["dog", "Hund", "both"],
+        image__object__class__label=[3, 3, 3],
+    )
     sample, _ = decode(serialized)
     np.testing.assert_array_equal(sample.classes, [2, 2, 2])
-    sample, _ = decode(example(boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 3]))
+    sample, _ = decode(
+        example(
+            boxes=[(0, 0, 0.5, 0.5)] * 2, image__object__class__text=["", "dog"], image__object__class__label=[1, 3]
+        )
+    )
     np.testing.assert_array_equal(sample.classes, [0, 2])  # no text for a box: its number counts
     sample, _ = decode(example(image__object__class__text=["dog"], image__object__class__label=None))
     np.testing.assert_array_equal(sample.classes, [2])
 
 
 def test_a_text_and_a_number_that_mean_two_classes_are_an_error(example):
-    serialized = example(boxes=[(0, 0, 0.5, 0.5)] * 3, image__object__class__text=["dog", "Hund", "both"], image__object__class__label=[3, 1, 3])
+    serialized = example(
+        boxes=[(0, 0, 0.5, 0.5)] * 3,
+        image__object__class__text=["dog", "Hund", "both"],
+        image__object__class__label=[3, 1, 3],
+    )
     line = fault(serialized)
-    assert "/data/a.record, record 4: image/object/class of box 1: text 'Hund' has id 3, label is 1; pets.pbtxt gives them two ids" in line
+    assert (
+        "/data/a.record, record 4: image/object/class of box 1: text 'Hund' has id 3, label is 1; pets.pbtxt gives them"
+        " two ids" in line
+    )
     sample, _ = decode(serialized, texts=())
     np.testing.assert_array_equal(sample.classes, [2, 0, 2])  # no label map: the number counts
 
@@ -134,7 +157,10 @@ def test_boxes_are_clipped_or_dropped_and_counted(example):
         ({"boxes": [(-0.2, 0.0, 0.5, 0.5)]}, ("image/object/bbox 0 ", "far outside")),
         ({"image__object__area": [float("nan")]}, ("image/object/area of box 0 is nan", "finite number")),
         ({"image__object__area": [-1.0]}, ("image/object/area of box 0 is -1.0",)),
-        ({"boxes": [(0, 0, 1, 1)] * 2, "image__object__weight": [1.0, -2.0]}, ("image/object/weight of box 1 is -2.0", "0 or higher")),
+        (
+            {"boxes": [(0, 0, 1, 1)] * 2, "image__object__weight": [1.0, -2.0]},
+            ("image/object/weight of box 1 is -2.0", "0 or higher"),
+        ),
         ({"image__object__weight": [float("inf")]}, ("image/object/weight of box 0 is inf",)),
         ({"image__height": 30, "image__width": 20}, ("image/height, image/width", "[30 20]", "[20 30]")),
         ({"image__encoded": None}, ("image/encoded is empty",)),
@@ -212,7 +238,10 @@ def test_headers_state_the_size(picture, format):
 
 
 def test_headers_of_nothing():
-    assert [image_header.measure(tf.constant(data))[0].numpy() for data in (b"", b"\x89PN", b"text of some length, no image")] == [0, 0, 0]
+    assert [
+        image_header.measure(tf.constant(data))[0].numpy()
+        for data in (b"", b"\x89PN", b"text of some length, no image")
+    ] == [0, 0, 0]
 
 
 def test_one_pixel(example):
@@ -223,5 +252,7 @@ def test_one_pixel(example):
 def test_the_first_record_of_a_remark_is_the_first_in_the_shard():
     remarks = Remarks()
     for index in (10, 9):
-        remarks.note(Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")), {"clipped": tf.constant(1)})
+        remarks.note(
+            Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")), {"clipped": tf.constant(1)}
+        )
     assert remarks.totals()["clipped"] == (2, 2, "a:b\nc:9")

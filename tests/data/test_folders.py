@@ -91,11 +91,22 @@ def test_what_is_no_file(folder):
 def test_a_name_through_a_link_is_found_where_it_is_asked_for(folder):
     (folder / "again").symlink_to("sub")
     index = FolderIndex(folder, IMAGE_EXTENSIONS)
-    assert index.by_name("again/b.JPG") == "again/b.JPG" and index.by_name("again/none.jpg") is None and index.by_name("../root/a.jpg") is None
+    assert (
+        index.by_name("again/b.JPG") == "again/b.JPG"
+        and index.by_name("again/none.jpg") is None
+        and index.by_name("../root/a.jpg") is None
+    )
 
 
 @pytest.mark.parametrize(
-    "name", [".ipynb_checkpoints/a-checkpoint.jpg", "__MACOSX/a.jpg", "sub/@eaDir/b.jpg/THUMB.jpg", "$RECYCLE.BIN/e.jpg", "._a.jpg"]
+    "name",
+    [
+        ".ipynb_checkpoints/a-checkpoint.jpg",
+        "__MACOSX/a.jpg",
+        "sub/@eaDir/b.jpg/THUMB.jpg",
+        "$RECYCLE.BIN/e.jpg",
+        "._a.jpg",
+    ],
 )
 def test_what_other_programs_put_beside_data_is_no_part_of_it(folder, name):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)

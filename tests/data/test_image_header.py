@@ -1,4 +1,5 @@
-"""Headers: the two readers (Python's and the graph's) say what the decoder will do, and refuse what would cost too much before it is decoded."""
+"""Headers: the two readers (Python's and the graph's) say what the decoder will do, and refuse what would cost too much
+before it is decoded."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ IMAGES = {
     "CMYK JPEG": save(noise().convert("CMYK"), "JPEG"),
     "progressive JPEG": save(noise(), "JPEG", progressive=True),
     "JPEG with restart markers": save(noise(), "JPEG", restart_marker_blocks=1),
-    "JPEG with EXIF and a comment": save(noise(), "JPEG", exif=b"Exif\0\0" + b"\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03" * 3, comment=b"\xff\xda"),
+    "JPEG with EXIF and a comment": save(
+        noise(), "JPEG", exif=b"Exif\0\0" + b"\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03" * 3, comment=b"\xff\xda"
+    ),
     "PNG": save(noise(), "PNG"),
     "PNG of 16 bits": save(Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)), "PNG"),
     "BMP": save(noise(), "BMP"),
@@ -75,7 +78,8 @@ def test_both_readers_say_the_size_that_is_decoded(name):
     assert header.pixels >= header.width * header.height and image_header.refusal(header) is None
 
 
-# What libjpeg reads though it is odd; a reader that gives up at it, or finds another frame header, would let a bomb pass.
+# What libjpeg reads though it is odd; a reader that gives up at it, or finds another frame header, would let a bomb
+# pass.
 BODY = IMAGES["JPEG"][20:]  # behind SOI and the 18 bytes of APP0
 ODD = {
     "APP0 of length 0": b"\xff\xd8\xff\xe0\0\0" + BODY,
@@ -88,7 +92,9 @@ ODD = {
     "fill bytes": b"\xff\xd8" + b"\xff" * 50 + BODY,
     "rubbish between segments": b"\xff\xd8\xff\xe0\0\2rubbish\0\xff\0more" + BODY,
     "markers without a length": b"\xff\xd8\xff\x01\xff\xd3" + BODY,
-    "another frame header inside a comment": b"\xff\xd8\xff\xfe\0\x15\xff\xc0\0\x11\x08\0\x01\0\x01\x03" + b"\0" * 9 + BODY,
+    "another frame header inside a comment": (
+        b"\xff\xd8\xff\xfe\0\x15\xff\xc0\0\x11\x08\0\x01\0\x01\x03" + b"\0" * 9 + BODY
+    ),
     "a frame header inside EXIF": b"\xff\xd8\xff\xe1\0\x15\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03" + b"\0" * 9 + BODY,
     "number of lines defined before": b"\xff\xd8\xff\xdc\0\4\0\1" + BODY,
 }
@@ -98,7 +104,11 @@ ODD = {
 def test_odd_jpegs_are_read_as_the_decoder_reads_them(name):
     assert image_header.read(ODD[name])[1:3] == (WIDTH, HEIGHT) and in_graph(ODD[name])[0] == WIDTH * HEIGHT
     assert image_decode.decode(ODD[name]).shape == (HEIGHT, WIDTH, 3)
-    bomb = jpeg_of(20_000, 20_000, ODD[name]) if "inside" not in name else b"\xff\xd8" + ODD[name][2:-len(BODY)] + jpeg_of(20_000, 20_000)[20:]
+    bomb = (
+        jpeg_of(20_000, 20_000, ODD[name])
+        if "inside" not in name
+        else b"\xff\xd8" + ODD[name][2 : -len(BODY)] + jpeg_of(20_000, 20_000)[20:]
+    )
     with pytest.raises(UndecodableImage, match="20000x20000") as caught:
         image_decode.decode(bomb)
     assert caught.value.too_large and in_graph(bomb)[0] == 4e8
@@ -140,7 +150,9 @@ def gif(canvas: tuple[int, int], *frames: tuple[int, int]) -> bytes:
 
 
 def webp(chunk: bytes, body: bytes) -> bytes:
-    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + chunk + struct.pack("<I", len(body)) + body + b"\0" * 20
+    return (
+        b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + chunk + struct.pack("<I", len(body)) + body + b"\0" * 20
+    )
 
 
 SCAN = IMAGES["progressive JPEG"][IMAGES["progressive JPEG"].rfind(b"\xff\xda") : -2]
@@ -155,7 +167,10 @@ BOMBS = {
     "lossless WebP": (webp(b"VP8L", b"\x2f" + struct.pack("<I", 15_999 | 15_999 << 14)), "16000x16000"),
     "extended WebP": (webp(b"VP8X", b"\0\0\0\0" + (49_999).to_bytes(3, "little") * 2), "50000x50000"),
     "progressive JPEG": (jpeg_of(30_000, 30_000, IMAGES["progressive JPEG"]), "30000x30000"),
-    "JPEG of many scans": (jpeg_of(10_000, 9_999, IMAGES["progressive JPEG"][:-2]) + SCAN * 15 + b"\xff\xd9", "so many scans of 10000x9999"),
+    "JPEG of many scans": (
+        jpeg_of(10_000, 9_999, IMAGES["progressive JPEG"][:-2]) + SCAN * 15 + b"\xff\xd9",
+        "so many scans of 10000x9999",
+    ),
 }
 
 
@@ -182,7 +197,9 @@ def test_damaged_headers_are_read_alike_and_never_say_less_than_is_decoded(seed)
     for _ in range(150):
         data = bytearray(IMAGES[draw.choice(list(IMAGES))])
         for _ in range(draw.randint(1, 3)):
-            data[draw.randrange(min(len(data), draw.choice([40, 200, 700])))] = draw.choice([0, 1, 255, 0xD8, draw.randrange(256)])
+            data[draw.randrange(min(len(data), draw.choice([40, 200, 700])))] = draw.choice(
+                [0, 1, 255, 0xD8, draw.randrange(256)]
+            )
         damaged = bytes(data[: draw.randrange(len(data)) if draw.random() < 0.3 else len(data)])
         found, (pixels, effort) = in_graph(damaged), in_python(damaged)
         assert found in (None, (pixels, effort))
@@ -222,11 +239,14 @@ def test_how_much_of_a_cut_jpeg_is_there(settings):
     for share in (0.2, 0.5, 0.9):
         recovered = image_decode.recover(data[: int(share * len(data))])
         lines = round(recovered.part * 160)
-        assert (recovered.pixels[: lines - 1] == whole[: lines - 1]).all() and share - 0.25 < recovered.part < share + 0.1
+        assert (
+            recovered.pixels[: lines - 1] == whole[: lines - 1]
+        ).all() and share - 0.25 < recovered.part < share + 0.1
 
 
 def test_nothing_asks_for_tensorflows_recovery_or_changes_pillow():
-    """Settings of Pillow and filters of warnings belong to the process, not to a function that other threads may be in too."""
+    """Settings of Pillow and filters of warnings belong to the process, not to a function that other threads may be in
+    too."""
     import ast
     from pathlib import Path
 

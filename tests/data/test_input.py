@@ -1,4 +1,5 @@
-"""Whole pipelines: what their elements hold, and that they run wherever training runs. Their order: test_input_order.py."""
+"""Whole pipelines: what their elements hold, and that they run wherever training runs. Their order:
+test_input_order.py."""
 
 from __future__ import annotations
 
@@ -60,20 +61,28 @@ def test_more_boxes_than_room_are_cut_and_counted_in_training(write, example, op
     groundtruth = next(iter(train_dataset(settings, (), RESIZER, 3, seed=0, remarks=remarks))).groundtruth
     assert groundtruth.counts.numpy().tolist() == [5, 5, 1] and groundtruth.weights.numpy()[0].tolist() == [1] * 5
     assert remarks.totals()["cut"][:2] == (7, 2)
-    assert remarks.lines()["cut"] == (
-        f"7 boxes beyond max_number_of_boxes dropped, in 2 records (e.g. {settings.paths[0]}:0); "
+    assert (
+        remarks.lines()["cut"]
+        == f"7 boxes beyond max_number_of_boxes dropped, in 2 records (e.g. {settings.paths[0]}:0); "
         "set the input reader's max_number_of_boxes to 9 or more to learn from all"
     )
 
 
 def test_evaluation_takes_all_boxes(write, example, options, caplog):
     """Groundtruth that is cut makes right detections wrong."""
-    settings = options(write(example(boxes=many_boxes(8)), example()), field="eval_input_reader[0].tf_record_input_reader.input_path")
+    settings = options(
+        write(example(boxes=many_boxes(8)), example()), field="eval_input_reader[0].tf_record_input_reader.input_path"
+    )
     remarks = Remarks()
     with caplog.at_level("WARNING", logger="absl"):
         groundtruth = next(iter(eval_dataset(settings, RESIZER, 2, remarks=remarks))).groundtruth
-    assert groundtruth.counts.numpy().tolist() == [8, 1] and groundtruth.boxes.shape == (2, 8, 4) and not remarks.lines()
-    assert "eval_input_reader[0].max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them" in caplog.text
+    assert (
+        groundtruth.counts.numpy().tolist() == [8, 1] and groundtruth.boxes.shape == (2, 8, 4) and not remarks.lines()
+    )
+    assert (
+        "eval_input_reader[0].max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them"
+        in caplog.text
+    )
     assert eval_dataset(options(write(example())), RESIZER, 1).element_spec.groundtruth.boxes.shape[1] == 5
 
 
@@ -95,10 +104,16 @@ def test_images_without_boxes_and_with_crowds_only(write, example, options):
     assert groundtruth.counts.numpy().tolist() == [0, 1]
     assert groundtruth.weights.numpy().sum() == 0 and groundtruth.is_crowd.numpy()[1, 0]
     for example_ in train_dataset(settings, AUGMENTATIONS, RESIZER, 2, seed=0).take(10):
-        assert np.isfinite(example_.batch.images.numpy()).all() and np.isfinite(example_.groundtruth.boxes.numpy()).all()
+        assert (
+            np.isfinite(example_.batch.images.numpy()).all() and np.isfinite(example_.groundtruth.boxes.numpy()).all()
+        )
 
 
-RESIZERS_OF_MANY_SIZES = [IdentityResizer(), KeepAspectRatioResizer(min_dimension=10, max_dimension=16), PadToMultipleResizer(multiple=8)]
+RESIZERS_OF_MANY_SIZES = [
+    IdentityResizer(),
+    KeepAspectRatioResizer(min_dimension=10, max_dimension=16),
+    PadToMultipleResizer(multiple=8),
+]
 
 
 @pytest.mark.parametrize("resizer", RESIZERS_OF_MANY_SIZES[:2])
@@ -128,15 +143,24 @@ def test_evaluation_never_pads_images_to_each_other(write, example, options, res
                 np.testing.assert_array_equal(together[row], apart[0])
     assert ids(eval_dataset(settings, resizer, 2)) == ids(batches), "the same batches every time"
     spec = eval_dataset(settings, resizer, 2).element_spec
-    assert spec.batch.images.shape.as_list() == [None, None, None, 3] and spec.groundtruth.boxes.shape.as_list() == [None, 5, 4]
+    assert spec.batch.images.shape.as_list() == [None, None, None, 3] and spec.groundtruth.boxes.shape.as_list() == [
+        None,
+        5,
+        4,
+    ]
 
 
 def test_images_of_very_many_sizes_do_not_pile_up(write, example, options):
-    """No size occurs twice: no batch fills up, and still each comes before all are read. Four batches of two are looked at together."""
-    settings = options(write(*(example(height=10 + number, width=20, image__source_id=str(number)) for number in range(20))))
+    """No size occurs twice: no batch fills up, and still each comes before all are read. Four batches of two are looked
+    at together."""
+    settings = options(
+        write(*(example(height=10 + number, width=20, image__source_id=str(number)) for number in range(20)))
+    )
     order = [number for numbers in ids(eval_dataset(settings, IdentityResizer(), 2)) for number in numbers]
     assert sorted(order) == list(range(20))
-    assert [sorted(order[start : start + 8]) for start in range(0, 20, 8)] == [list(range(start, min(start + 8, 20))) for start in range(0, 20, 8)]
+    assert [sorted(order[start : start + 8]) for start in range(0, 20, 8)] == [
+        list(range(start, min(start + 8, 20))) for start in range(0, 20, 8)
+    ]
 
 
 @pytest.mark.parametrize("resizer", [RESIZER, KeepAspectRatioResizer(min_dimension=10, max_dimension=16)])
@@ -153,7 +177,9 @@ def test_dataset_works_under_a_distribution_strategy(numbered):
     with strategy.scope():
         dataset = train_dataset(settings, (), RESIZER, 4, seed=0)
     distributed = strategy.experimental_distribute_dataset(dataset)
-    found = [example.info.source_ids.numpy() for example, _ in zip(iterate(distributed, settings), range(4), strict=False)]
+    found = [
+        example.info.source_ids.numpy() for example, _ in zip(iterate(distributed, settings), range(4), strict=False)
+    ]
     assert [[int(i) for i in batch] for batch in found] == ids(dataset, 4)
 
 
@@ -161,7 +187,9 @@ def test_errors_reach_through_a_distribution_strategy(write, example, options):
     settings = options(write(example(boxes=[(5.0, 5.0, 9.0, 9.0)])))
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
     with pytest.raises(DataError, match="data.record, record 0: image/object/bbox"):
-        next(iterate(strategy.experimental_distribute_dataset(train_dataset(settings, (), RESIZER, 1, seed=0)), settings))
+        next(
+            iterate(strategy.experimental_distribute_dataset(train_dataset(settings, (), RESIZER, 1, seed=0)), settings)
+        )
 
 
 def test_augmentations_run_in_order_with_their_own_seeds(write, example, options):

@@ -49,7 +49,10 @@ def test_1_of_n_in_training(numbered):
 
 
 def elements(settings, batches, **how):
-    return [tf.nest.map_structure(lambda t: t.numpy(), e) for e in train_dataset(settings, AUGMENTATIONS, RESIZER, 4, **how).take(batches)]
+    return [
+        tf.nest.map_structure(lambda t: t.numpy(), e)
+        for e in train_dataset(settings, AUGMENTATIONS, RESIZER, 4, **how).take(batches)
+    ]
 
 
 def same(first, second) -> bool:
@@ -72,9 +75,13 @@ def test_no_seed_is_a_new_order_every_time(numbered):
 def test_workers_share_the_stream(numbered):
     settings = numbered(7, 6)
     whole = flat(ids(train_dataset(settings, (), RESIZER, 4, seed=1), 6))
-    parts = [flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=worker, workers=2), 6)) for worker in (0, 1)]
+    parts = [
+        flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=worker, workers=2), 6)) for worker in (0, 1)
+    ]
     assert flat(zip(*parts, strict=True)) == whole
-    assert flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=1, workers=2, start_step=4), 2)) == parts[1][8:]
+    assert (
+        flat(ids(train_dataset(settings, (), RESIZER, 2, seed=1, worker=1, workers=2, start_step=4), 2)) == parts[1][8:]
+    )
 
 
 def test_weights_mix_data_sets_and_resume(numbered):
@@ -89,7 +96,10 @@ def test_cached_images_go_through_the_same_pipeline(numbered):
     settings = numbered(7, 5, cache=True)
     whole = elements(settings, 9, seed=3)
     stream = [int(source_id) for element in whole for source_id in element.info.source_ids]
-    assert all(sorted(stream[start : start + 12]) == list(range(12)) for start in (0, 12, 24)) and stream[:12] != stream[12:24]
+    assert (
+        all(sorted(stream[start : start + 12]) == list(range(12)) for start in (0, 12, 24))
+        and stream[:12] != stream[12:24]
+    )
     assert same(whole[4:], elements(settings, 5, seed=3, start_step=4))
     plain = elements(dataclasses.replace(settings, cache=False), 9, seed=3)
     assert sum(element.groundtruth.areas.sum() for element in whole) > 0 and len(plain) == len(whole)
@@ -108,7 +118,8 @@ def test_the_cache_decodes_once(write, example, options):
 
 @pytest.mark.parametrize("global_seed", [0, 2**31 - 1, 5])
 def test_a_global_seed_does_no_harm(numbered, global_seed):
-    """TensorFlow takes both numbers for zero, and a shuffle whose own seed is a tensor then failed: `--seed=0` trained nothing."""
+    """TensorFlow takes both numbers for zero, and a shuffle whose own seed is a tensor then failed: `--seed=0` trained
+    nothing."""
     tf.random.set_seed(global_seed)
     try:
         stream = flat(ids(train_dataset(numbered(7, 5), (), RESIZER, 4, seed=0), 3))

@@ -1,4 +1,5 @@
-"""Validation of proposals: what training would refuse is a fault, what it would put right is a note, each by shard, record and image."""
+"""Validation of proposals: what training would refuse is a fault, what it would put right is a note, each by shard,
+record and image."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ CASES = {
 def beside(path, identity: str, boxes, scores, size=(20, 30)) -> str:
     boxes = np.asarray(boxes, float).reshape(-1, 4) * [20, 30, 20, 30]
     sizes = None if size is None else np.array([size])
-    proposal_files.write(path, [ProposalFile("", (identity,), np.array([0, len(boxes)]), boxes, np.asarray(scores), sizes)])
+    proposal_files.write(
+        path, [ProposalFile("", (identity,), np.array([0, len(boxes)]), boxes, np.asarray(scores), sizes)]
+    )
     return str(path)
 
 
@@ -60,7 +63,9 @@ def test_faults_of_whole_entries(write, example, tmp_path):
     other = validate_records([path], proposals=[beside(tmp_path / "a.npz", "7", [GOOD], [1.0])]).faults
     assert [(fault.kind, fault.bad) for fault in other if "proposal" in fault.kind] == [("proposal_missing", True)]
     assert "record 1 (8)" in str(other[-1]) and "no entry for '8' (file 'seven.png')" in str(other[-1])
-    (by_name,) = validate_records([write(example())], proposals=[beside(tmp_path / "b.npz", "seven", [GOOD], [1.0], (10, 15))]).faults
+    (by_name,) = validate_records(
+        [write(example())], proposals=[beside(tmp_path / "b.npz", "seven", [GOOD], [1.0], (10, 15))]
+    ).faults
     assert by_name.kind == "proposal_size" and "is of an image of 15x10 pixels, this one has 30x20" in by_name.value
     (none,) = validate_records([write(example())], proposals=[beside(tmp_path / "c.npz", "7", [], [])]).faults
     assert none.kind == "proposal_none" and not none.bad

@@ -22,7 +22,9 @@ BOXES = np.array([[1, 2, 3, 4], [0, 0, 5, 5.5], [2, 2, 4, 8]], np.float32)
 SCORES = np.array([0.5, 0.25, 0.75], np.float32)
 
 
-def proposals(path="p.npz", ids=("a.jpg", "b.jpg", "c"), offsets=(0, 2, 2, 3), boxes=BOXES, scores=SCORES, sizes=None) -> ProposalFile:
+def proposals(
+    path="p.npz", ids=("a.jpg", "b.jpg", "c"), offsets=(0, 2, 2, 3), boxes=BOXES, scores=SCORES, sizes=None
+) -> ProposalFile:
     return ProposalFile(str(path), ids, np.array(offsets, np.int64), boxes, scores, sizes)
 
 
@@ -39,8 +41,15 @@ def test_npz_comes_back_and_is_mapped(tmp_path, sizes):
     found = read(path)
     assert same(found, proposals(sizes=sizes)) and isinstance(found.boxes, np.memmap) and found.starts is not None
     raw = path.read_bytes()
-    assert raw[found.starts[0] :][: BOXES.nbytes] == BOXES.tobytes() and raw[found.starts[1] :][: SCORES.nbytes] == SCORES.tobytes()
-    assert found.of(0)[0].tolist() == BOXES[:2].tolist() and found.of(1)[0].shape == (0, 4) and found.of(2)[1].tolist() == [0.75]
+    assert (
+        raw[found.starts[0] :][: BOXES.nbytes] == BOXES.tobytes()
+        and raw[found.starts[1] :][: SCORES.nbytes] == SCORES.tobytes()
+    )
+    assert (
+        found.of(0)[0].tolist() == BOXES[:2].tolist()
+        and found.of(1)[0].shape == (0, 4)
+        and found.of(2)[1].tolist() == [0.75]
+    )
     with np.load(path) as archive:  # numpy itself reads it too
         assert str(archive["settings"]) == "{}" and archive["ids"].tolist() == ["a.jpg", "b.jpg", "c"]
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
@@ -50,7 +59,9 @@ def test_parts_are_joined_to_the_same_bytes(tmp_path):
     one = proposals(sizes=np.ones([3, 2], np.int32))
     parts = [
         proposals(ids=("a.jpg",), offsets=(0, 2), boxes=BOXES[:2], scores=SCORES[:2], sizes=np.ones([1, 2], np.int32)),
-        proposals(ids=("b.jpg", "c"), offsets=(0, 0, 1), boxes=BOXES[2:], scores=SCORES[2:], sizes=np.ones([2, 2], np.int32)),
+        proposals(
+            ids=("b.jpg", "c"), offsets=(0, 0, 1), boxes=BOXES[2:], scores=SCORES[2:], sizes=np.ones([2, 2], np.int32)
+        ),
     ]
     write(tmp_path / "one.npz", [one])
     write(tmp_path / "parts.npz", parts)
@@ -58,13 +69,24 @@ def test_parts_are_joined_to_the_same_bytes(tmp_path):
 
 
 def test_npz_of_others_is_read_into_memory(tmp_path):
-    arrays = {"ids": np.array(["1"]), "offsets": np.array([0, 1]), "boxes": np.array([[0.0, 1, 2, 3]]), "scores": np.array([1.0])}
+    arrays = {
+        "ids": np.array(["1"]),
+        "offsets": np.array([0, 1]),
+        "boxes": np.array([[0.0, 1, 2, 3]]),
+        "scores": np.array([1.0]),
+    }
     np.savez_compressed(tmp_path / "c.npz", **arrays)
     found = read(tmp_path / "c.npz")
     assert found.starts is None and found.boxes.tolist() == [[0, 1, 2, 3]] and found.boxes.dtype == np.float32
     np.savez(tmp_path / "d.npz", **arrays)  # float64 lies otherwise in the file than in memory
     assert read(tmp_path / "d.npz").starts is None
-    np.savez(tmp_path / "e.npz", ids=np.array(["1", "2"]), offsets=[0, 0, 0], boxes=np.zeros([0, 4], np.float32), scores=np.zeros([0], np.float32))
+    np.savez(
+        tmp_path / "e.npz",
+        ids=np.array(["1", "2"]),
+        offsets=[0, 0, 0],
+        boxes=np.zeros([0, 4], np.float32),
+        scores=np.zeros([0], np.float32),
+    )
     assert read(tmp_path / "e.npz").of(1)[0].shape == (0, 4)
 
 
@@ -77,7 +99,15 @@ def test_json_of_coco_results(tmp_path):
 
 def test_json_of_lists(tmp_path):
     path = tmp_path / "r.json"
-    path.write_text(json.dumps({"a": [[2, 1, 2, 2, 0.5], {"bbox": [0, 0, 5.5, 5], "score": 0.25}], "b": [], "c": [[2, 2, 6, 2], [1, 1, 1, 1]]}))
+    path.write_text(
+        json.dumps(
+            {
+                "a": [[2, 1, 2, 2, 0.5], {"bbox": [0, 0, 5.5, 5], "score": 0.25}],
+                "b": [],
+                "c": [[2, 2, 6, 2], [1, 1, 1, 1]],
+            }
+        )
+    )
     found = read(path)
     assert found.ids == ("a", "b", "c") and found.offsets.tolist() == [0, 2, 2, 4]
     np.testing.assert_array_equal(found.boxes[:3], BOXES)
@@ -123,7 +153,10 @@ def cells(values: list) -> np.ndarray:
 def mat(tmp_path, **options) -> bytes:
     """A file as scipy writes it: two images, of two boxes and of one."""
     io = pytest.importorskip("scipy.io")
-    content = {"images": cells(["a", "bé"]), "boxes": cells([np.array([[1.0, 2, 3, 4], [1, 1, 5, 5]]), np.array([[7, 8, 9, 10]], np.uint8)])}
+    content = {
+        "images": cells(["a", "bé"]),
+        "boxes": cells([np.array([[1.0, 2, 3, 4], [1, 1, 5, 5]]), np.array([[7, 8, 9, 10]], np.uint8)]),
+    }
     io.savemat(tmp_path / "made.mat", {"other": np.zeros([3, 3]), **content}, **options)
     return (tmp_path / "made.mat").read_bytes()
 
@@ -135,11 +168,19 @@ def test_mat_is_read_as_scipy_reads_it(tmp_path, compressed):
     boxes = [np.arange(1, 9).reshape(2, 4).astype(kind) for kind in kinds] + [np.zeros([0, 4]), np.zeros([0, 0])]
     names = [f"{number:06d}" for number in range(len(boxes))]
     names[0] = "with blanks and ünïcode"
-    io.savemat(tmp_path / "kinds.mat", {"images": cells(names), "boxes": cells(boxes), "text": "x", "s": {"a": 1}}, do_compression=compressed)
+    io.savemat(
+        tmp_path / "kinds.mat",
+        {"images": cells(names), "boxes": cells(boxes), "text": "x", "s": {"a": 1}},
+        do_compression=compressed,
+    )
     found, held = mat_files.read((tmp_path / "kinds.mat").read_bytes(), ("images", "boxes"))
     theirs = io.loadmat(tmp_path / "kinds.mat")
     assert held == ("images", "boxes", "text", "s")
-    assert [cell.text for cell in found["images"].cells] == [str(cell[0, 0][0]) for cell in theirs["images"][:, np.newaxis]] == names
+    assert (
+        [cell.text for cell in found["images"].cells]
+        == [str(cell[0, 0][0]) for cell in theirs["images"][:, np.newaxis]]
+        == names
+    )
     for cell, other in zip(found["boxes"].cells, theirs["boxes"][:, 0], strict=True):
         assert cell.numbers.shape == other.shape and cell.numbers.tolist() == other.tolist()
 
@@ -151,7 +192,13 @@ def test_mat_of_the_other_byte_order(tmp_path):
         return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
 
     def matrix(kind: int, shape: tuple[int, int], name: bytes, *parts: bytes) -> bytes:
-        return element(14, element(6, struct.pack(">II", kind, 0)) + element(5, struct.pack(">ii", *shape)) + element(1, name) + b"".join(parts))
+        return element(
+            14,
+            element(6, struct.pack(">II", kind, 0))
+            + element(5, struct.pack(">ii", *shape))
+            + element(1, name)
+            + b"".join(parts),
+        )
 
     name = matrix(4, (1, 3), b"", element(4, "7é9".encode("utf-16-be")))
     box = matrix(6, (1, 4), b"", element(3, struct.pack(">4h", 1, 2, 30, 400)))
@@ -172,7 +219,11 @@ def test_damaged_mat_is_refused_or_read(tmp_path, compressed):
     """Any byte changed to any of four others, and the file cut anywhere: an error that names the file, or proposals."""
     whole = mat(tmp_path, do_compression=compressed)
     path, refused = tmp_path / "p.mat", 0
-    damaged = [whole[:place] + bytes([value]) + whole[place + 1 :] for place in range(120, len(whole), 3) for value in (0, 1, 14, 255)]
+    damaged = [
+        whole[:place] + bytes([value]) + whole[place + 1 :]
+        for place in range(120, len(whole), 3)
+        for value in (0, 1, 14, 255)
+    ]
     for data in [*damaged, *(whole[:end] for end in range(0, len(whole), 7))]:
         path.write_bytes(data)
         try:
@@ -215,7 +266,9 @@ def test_packed_bombs_are_not_unpacked(tmp_path, monkeypatch):
     packed = zlib.compress(matrix + struct.pack("<II", 1, 5) + b"boxes\0\0\0" + bytes(1 << 26))
     head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     (tmp_path / "bomb.mat").write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
-    np.savez_compressed(tmp_path / "bomb.npz", ids=["a"], offsets=[0, 1 << 21], boxes=np.zeros([1 << 21, 4]), scores=np.zeros(1 << 21))
+    np.savez_compressed(
+        tmp_path / "bomb.npz", ids=["a"], offsets=[0, 1 << 21], boxes=np.zeros([1 << 21, 4]), scores=np.zeros(1 << 21)
+    )
     for name, part in (("bomb.mat", "takes more than"), ("bomb.npz", "would take 80 MiB")):
         tracemalloc.start()
         with pytest.raises(DataError, match=part):
@@ -254,9 +307,15 @@ NPZ = {
         ({"boxes": npy(plain("<M8", (1, 4)), bytes(32))}, "values of type '<M8'"),
         ({"boxes": npy(plain("<c8", (1, 4)), bytes(32))}, "values of type '<c8'"),
         ({"boxes": npy(plain("<U4", (1,)), bytes(16))}, "'boxes' has <U4 values; expected numbers"),
-        ({"boxes": npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4,), }", bytes(16))}, "no header of a plain array"),
+        (
+            {"boxes": npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4,), }", bytes(16))},
+            "no header of a plain array",
+        ),
         ({"boxes": npy("(" * 3000)}, "no header of a plain array"),
-        ({"boxes": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4), \x00\n\t'", bytes(16))}, "no header of a plain array"),
+        (
+            {"boxes": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4), \x00\n\t'", bytes(16))},
+            "no header of a plain array",
+        ),
         ({"boxes": b"\x93NUMPY"}, "'boxes' is no array of numpy"),
         ({"boxes": b"GIF89a" + bytes(20)}, "'boxes' is no array of numpy"),
         ({"ids": npy(plain("<U0", (1,)))}, "values of type '<U0'"),
@@ -310,7 +369,9 @@ def test_damaged_npz_is_refused_or_read(tmp_path, compressed):
     if compressed:
         np.savez_compressed(tmp_path / "made.npz", ids=["a", "b"], offsets=[0, 1, 3], boxes=BOXES, scores=SCORES)
     whole, path, refused = (tmp_path / "made.npz").read_bytes(), tmp_path / "p.npz", 0
-    damaged = [whole[:place] + bytes([value]) + whole[place + 1 :] for place in range(0, len(whole), 3) for value in (0, 255)]
+    damaged = [
+        whole[:place] + bytes([value]) + whole[place + 1 :] for place in range(0, len(whole), 3) for value in (0, 255)
+    ]
     for data in [*damaged, *(whole[:end] for end in range(0, len(whole), 7))]:
         path.write_bytes(data)
         try:

@@ -1,4 +1,5 @@
-"""Methods of proposing: each finds a thing that is plainly there, the same each time, in pixels of the image as given."""
+"""Methods of proposing: each finds a thing that is plainly there, the same each time, in pixels of the image as
+given."""
 
 from __future__ import annotations
 
@@ -25,23 +26,24 @@ def picture() -> np.ndarray:
 
 
 def forest(path) -> str:
-    """A model of edges as OpenCV reads it: one tree that asks whether the gradient in the middle of a patch is large, and then sees an edge there."""
+    """A model of edges as OpenCV reads it: one tree that asks whether the gradient in the middle of a patch is large,
+    and then sees an edge there."""
     middle, patch, inner = 8, 32, 16
     magnitude = 3 * (patch // 2) ** 2 + middle * (patch // 2) + middle  # behind three channels of colour
     edge = [row * inner + column for row in (7, 8) for column in (7, 8)] * 16  # what repeats counts more
-    path.write_text(
-        f"""%YAML:1.0
+    path.write_text(f"""%YAML:1.0
 ---
-options: {{ stride: 2, shrinkNumber: 2, patchSize: {patch}, patchInnerSize: {inner}, numberOfGradientOrientations: 4, gradientSmoothingRadius: 0,
-  regFeatureSmoothingRadius: 2, ssFeatureSmoothingRadius: 8, gradientNormalizationRadius: 4, selfsimilarityGridSize: 5, numberOfTrees: 1,
+options: {{ stride: 2, shrinkNumber: 2, patchSize: {patch}, patchInnerSize: {inner}, numberOfGradientOrientations: 4,
+  gradientSmoothingRadius: 0,
+  regFeatureSmoothingRadius: 2, ssFeatureSmoothingRadius: 8, gradientNormalizationRadius: 4, selfsimilarityGridSize:
+    5, numberOfTrees: 1,
   numberOfTreesToEvaluate: 1 }}
 childs: [ [ 2, 0, 0 ] ]
 featureIds: [ [ {magnitude}, 0, 0 ] ]
 thresholds: [ [ 0.9, 0., 0. ] ]
 edgeBoundaries: [ [ 0, 0, 0, {len(edge)} ] ]
 edgeBins: [ {edge} ]
-"""
-    )
+""")
     return str(path)
 
 
@@ -56,7 +58,11 @@ def settings_of(method: str, tmp_path, **changes) -> ProposalSettings:
 def test_finds_the_thing_and_only_boxes_of_the_image(method, picture, tmp_path):
     found = build(settings_of(method, tmp_path))(picture)
     assert found.boxes.dtype == found.scores.dtype == np.float32 and len(found.boxes) == len(found.scores) > 10
-    assert (found.boxes >= 0).all() and (found.boxes <= [200, 300, 200, 300]).all() and (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    assert (
+        (found.boxes >= 0).all()
+        and (found.boxes <= [200, 300, 200, 300]).all()
+        and (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    )
     assert (np.diff(found.scores) <= 0).all() and len(np.unique(found.boxes, axis=0)) == len(found.boxes)
     assert best_ious(THING, found.boxes)[0, -1] > 0.6
     if method in ("selective_search_fast", "selective_search_quality"):
@@ -83,7 +89,9 @@ def test_large_images_are_searched_small(method, picture, tmp_path):
     large = picture.repeat(3, axis=0).repeat(3, axis=1)
     found = build(settings_of(method, tmp_path, max_image_side=300))(large)
     assert found.boxes.max() > 500 and best_ious(THING * 3, found.boxes)[0, -1] > 0.6
-    assert np.minimum(*(found.boxes[:, 2:] - found.boxes[:, :2]).T).min() >= 10 * 3 - 1e-3  # min_side counts where it is searched
+    assert (
+        np.minimum(*(found.boxes[:, 2:] - found.boxes[:, :2]).T).min() >= 10 * 3 - 1e-3
+    )  # min_side counts where it is searched
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "rpn"])
@@ -110,7 +118,11 @@ def test_grid_is_as_dense_as_asked_and_covers_every_box(size):
 def test_tidy():
     boxes = np.array([[0, 0, 5, 5], [1, 1, 9, 9], [0, 0, 5, 5], [3, 3, 3, 8], [-1, 2, 4, 30], [20, 20, 30, 30]])
     found = tidy(boxes, np.array([0.1, 0.5, 0.3, 0.9, 0.5, 0.9]), (10, 12))
-    assert found.boxes.tolist() == [[0, 2, 4, 12], [1, 1, 9, 9], [0, 0, 5, 5]] and found.scores.tolist() == pytest.approx([0.5, 0.5, 0.3])
+    assert found.boxes.tolist() == [
+        [0, 2, 4, 12],
+        [1, 1, 9, 9],
+        [0, 0, 5, 5],
+    ] and found.scores.tolist() == pytest.approx([0.5, 0.5, 0.3])
     assert len(tidy(boxes, np.zeros(6), (10, 12), 2).boxes) == 2
     assert tidy(boxes[:0], np.zeros(0), (10, 12)).boxes.shape == (0, 4)
 
@@ -123,7 +135,9 @@ def test_unknown_method():
 @pytest.mark.parametrize("method", NEEDS_OPENCV)
 def test_without_opencv_contrib_the_extra_is_named(method, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ConfigError, match=rf"--method={method} needs .* is not installed; .* pip install 'detection\[proposals\]'"):
+    with pytest.raises(
+        ConfigError, match=rf"--method={method} needs .* is not installed; .* pip install 'detection\[proposals\]'"
+    ):
         build(ProposalSettings(method=method))
     monkeypatch.setitem(sys.modules, "cv2", types.ModuleType("cv2"))
     with pytest.raises(ConfigError, match="without its contributed modules"):

@@ -1,4 +1,5 @@
-"""Proposals of whole data sets: kept, gone on with, put together to the same bytes; and what the report says of them."""
+"""Proposals of whole data sets: kept, gone on with, put together to the same bytes; and what the report says of
+them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ GRID = ProposalSettings(method="grid", grid_boxes=300)
 @pytest.fixture
 def records(write, example) -> Records:
     """Five images of 20 x 30 to 24 x 30 in two shards."""
-    made = [example(height=20 + number, image__source_id=f"id {number}", image__filename=f"{number}.png") for number in range(5)]
+    made = [
+        example(height=20 + number, image__source_id=f"id {number}", image__filename=f"{number}.png")
+        for number in range(5)
+    ]
     write(*made[:3], name="a.record")
     return Records((str(write(*made[3:], name="b.record")).replace("b.record", "*.record"),))
 
@@ -50,7 +54,9 @@ def test_the_file_is_what_a_reader_reads(records, tmp_path, options):
     made = proposal_run.make(records, build(GRID), GRID, tmp_path / "out" / "p.npz")
     assert made.new_images == 5 and len(made.report.counts) == 5
     found = proposal_files.read(made.path)
-    assert found.ids == tuple(f"id {number}" for number in range(5)) and found.sizes.tolist() == [[20 + number, 30] for number in range(5)]
+    assert found.ids == tuple(f"id {number}" for number in range(5)) and found.sizes.tolist() == [
+        [20 + number, 30] for number in range(5)
+    ]
     settings = options(*records.patterns, max_number_of_proposals=10, proposals_paths=(made.path,))
     batch = next(iter(eval_dataset(settings, FixedShapeResizer(height=40, width=60), 5))).batch
     np.testing.assert_allclose(batch.proposals.boxes[0], found.of(0)[0][:10] * 2, rtol=1e-5)
@@ -87,7 +93,9 @@ def test_what_is_there_is_not_made_again(records, tmp_path):
     again = proposal_run.make(records, never, GRID, output)
     assert again.new_images == 0 and again.report == first.report
     other = ProposalSettings(method="grid", grid_boxes=200)
-    with pytest.raises(ConfigError, match=r"p.npz: is there already and was made with grid_boxes 300, not 200; pass --overwrite"):
+    with pytest.raises(
+        ConfigError, match=r"p.npz: is there already and was made with grid_boxes 300, not 200; pass --overwrite"
+    ):
         proposal_run.make(records, never, other, output)
     with pytest.raises(ConfigError, match="was made with limit 0, not 2"):
         proposal_run.make(records, never, GRID, output, limit=2)
@@ -109,7 +117,10 @@ def test_parts_of_another_job_are_not_used(records, tmp_path, monkeypatch):
 
 
 def test_one_process_at_a_time(records, tmp_path):
-    with filelock.FileLock(tmp_path / ".p.npz.lock"), pytest.raises(ConfigError, match="p.npz: another process is making it"):
+    with (
+        filelock.FileLock(tmp_path / ".p.npz.lock"),
+        pytest.raises(ConfigError, match="p.npz: another process is making it"),
+    ):
         proposal_run.make(records, build(GRID), GRID, tmp_path / "p.npz")
 
 
@@ -175,7 +186,11 @@ def test_report_by_hand():
     """Two objects: one met by the second proposal with IoU 1, one by the third with IoU 0.6."""
     boxes = np.array([[50, 50, 60, 60], [0, 0, 10, 10], [20, 20, 30, 26]], np.float32)
     found = ProposalFile("p.npz", ("a", "b", "c"), np.array([0, 3, 3, 3]), boxes, np.array([3, 2, 1], np.float32))
-    objects = {"a": np.array([[0, 0, 10, 10], [20, 20, 30, 30]]), "b": np.array([[0, 0, 5, 5]]), "elsewhere": np.array([[0, 0, 5, 5]])}
+    objects = {
+        "a": np.array([[0, 0, 10, 10], [20, 20, 30, 30]]),
+        "b": np.array([[0, 0, 5, 5]]),
+        "elsewhere": np.array([[0, 0, 5, 5]]),
+    }
     result = report(found, objects)
     assert result.counts == (3, 0, 0) and result.objects == 3
     assert result.rows[-1].best is None and result.rows[-1].recalls == pytest.approx((2 / 3, 1 / 3))
@@ -185,8 +200,11 @@ def test_report_by_hand():
     assert "3 images, 3 proposals; an image: least 0, median 0, mean 1, most 3; 2 images without any" in text
     assert "of 3 objects" in text and f"{'all':>6}       0.667       0.333" in text
     assert json.loads(json.dumps(result.to_dict()))["found"][0] == {
-        "best": 100, "recall@0.5": pytest.approx(2 / 3), "recall@0.7": pytest.approx(1 / 3), "mean_best_iou": pytest.approx(1.6 / 3),
-    }  # fmt: skip
+        "best": 100,
+        "recall@0.5": pytest.approx(2 / 3),
+        "recall@0.7": pytest.approx(1 / 3),
+        "mean_best_iou": pytest.approx(1.6 / 3),
+    }
 
 
 def test_crowds_and_difficult_objects_are_not_looked_for(write, example, tmp_path):

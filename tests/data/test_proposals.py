@@ -1,4 +1,5 @@
-"""Proposals through whole pipelines, from records and from files: what arrives, what is put right, what stops with the record's name."""
+"""Proposals through whole pipelines, from records and from files: what arrives, what is put right, what stops with the
+record's name."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def in_record(boxes=GOOD, scores=SCORES, **changes) -> dict:
 
 @pytest.fixture
 def source(tmp_path, write, example, options):
-    """source(kind, {id: (normalised boxes, scores)}, ...) -> options of a reader that gives them, out of its records or beside them."""
+    """source(kind, {id: (normalised boxes, scores)}, ...) -> options of a reader that gives them, out of its records or
+    beside them."""
 
     def make(kind: str, entries: dict, names: tuple = (), most: int = 5, **changes):
         identities = list(entries)
@@ -49,13 +51,23 @@ def source(tmp_path, write, example, options):
             lists = [np.asarray(boxes, float).reshape(-1, 4) * [20, 30, 20, 30] for boxes, _ in entries.values()]
             offsets = np.cumsum([0, *map(len, lists)])
             scores = np.concatenate([np.asarray(scores, float) for _, scores in entries.values()])
-            flat = ProposalFile("", tuple(identities), offsets, np.concatenate(lists), scores, np.array([[20, 30]] * len(lists)))
+            flat = ProposalFile(
+                "", tuple(identities), offsets, np.concatenate(lists), scores, np.array([[20, 30]] * len(lists))
+            )
             file = tmp_path / f"beside.{kind}"
             if kind == "npz":
                 proposal_files.write(file, [flat])
             else:
-                file.write_text(json.dumps({identity: [[b[1], b[0], b[3] - b[1], b[2] - b[0], s] for b, s in zip(*flat.of(number), strict=True)]
-                                            for number, identity in enumerate(identities)}))  # fmt: skip
+                file.write_text(
+                    json.dumps(
+                        {
+                            identity: [
+                                [b[1], b[0], b[3] - b[1], b[2] - b[0], s] for b, s in zip(*flat.of(number), strict=True)
+                            ]
+                            for number, identity in enumerate(identities)
+                        }
+                    )
+                )
             beside = {"proposals_paths": (str(file),), "proposals_field": "train_input_reader.proposals_path"}
         return options(path, max_number_of_proposals=most, **{**beside, **changes})
 
@@ -71,9 +83,15 @@ KINDS = pytest.mark.parametrize("kind", ["records", "npz", "json"])
 
 @KINDS
 def test_sorted_in_pixels_and_padded(source, kind):
-    dataset = train_dataset(source(kind, {"7": (GOOD, SCORES), "8": (GOOD[:1], [0.5])}, most=5, shuffle=False), (), RESIZER, 2, seed=0)
+    dataset = train_dataset(
+        source(kind, {"7": (GOOD, SCORES), "8": (GOOD[:1], [0.5])}, most=5, shuffle=False), (), RESIZER, 2, seed=0
+    )
     spec = dataset.element_spec.batch.proposals
-    assert spec.boxes.shape.as_list() == [2, 5, 4] and spec.scores.shape.as_list() == [2, 5] and spec.counts.shape.as_list() == [2]
+    assert (
+        spec.boxes.shape.as_list() == [2, 5, 4]
+        and spec.scores.shape.as_list() == [2, 5]
+        and spec.counts.shape.as_list() == [2]
+    )
     batch, _, info = next(iter(dataset))
     assert info.source_ids.numpy().tolist() == [b"7", b"8"] and batch.proposals.counts.numpy().tolist() == [3, 1]
     np.testing.assert_allclose(batch.proposals.boxes[0], [*PIXELS[BEST_FIRST], [0] * 4, [0] * 4], rtol=1e-5)
@@ -88,7 +106,9 @@ def test_the_best_are_kept_and_equal_ones_once(source, kind):
     found = first(source(kind, {"7": (boxes, scores)}, most=5)).batch.proposals
     assert found.counts.numpy().tolist() == [4]
     np.testing.assert_allclose(found.scores[0], [0.75, 0.5, 0.5, 0.25, 0])
-    np.testing.assert_allclose(found.boxes[0, :4], [PIXELS[1], PIXELS[2], [0, 0, 20, 30], PIXELS[0]], rtol=1e-5)  # of equal scores, as given
+    np.testing.assert_allclose(
+        found.boxes[0, :4], [PIXELS[1], PIXELS[2], [0, 0, 20, 30], PIXELS[0]], rtol=1e-5
+    )  # of equal scores, as given
     fewer = first(source(kind, {"7": (boxes, scores)}, most=2)).batch.proposals
     assert fewer.counts.numpy().tolist() == [2]
     np.testing.assert_allclose(fewer.boxes[0], [PIXELS[1], PIXELS[2]], rtol=1e-5)
@@ -126,7 +146,11 @@ def test_image_without_proposals_is_counted(source, kind):
     remarks = Remarks()
     settings = source(kind, {"7": ([], []), "8": (GOOD, SCORES)})
     found = first(settings, remarks, batch_size=2).batch.proposals
-    assert found.counts.numpy().tolist() == [0, 3] and not found.boxes[0].numpy().any() and not found.scores[0].numpy().any()
+    assert (
+        found.counts.numpy().tolist() == [0, 3]
+        and not found.boxes[0].numpy().any()
+        and not found.scores[0].numpy().any()
+    )
     assert remarks.totals()["proposals_absent"][:2] == (1, 1)
     for element in train_dataset(settings, (random_horizontal_flip, random_crop_image), RESIZER, 2, seed=0).take(4):
         assert np.isfinite(element.batch.proposals.boxes.numpy()).all()
@@ -151,7 +175,11 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
     if kind == "json" and "finite" in part:  # JSON has no such numbers, so the file is refused before any record is.
         assert line.startswith(f"{settings.proposals_paths[0]}: is no JSON (") and "is no JSON number" in line, line
         return
-    field = "image/proposal/bbox" if kind == "records" else f"train_input_reader.proposals_path ({settings.proposals_paths[0]})"
+    field = (
+        "image/proposal/bbox"
+        if kind == "records"
+        else f"train_input_reader.proposals_path ({settings.proposals_paths[0]})"
+    )
     assert "set.record, record 1: " in line and f"{field} {part}" in line and "\n" not in line and ";" in line, line
 
 
@@ -161,7 +189,10 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
         ({"image__proposal__score": [0.5]}, "image/proposal/score has 1 values for 3 proposals"),
         ({KEYS[2]: [0.5, 0.6]}, "image/proposal/bbox/ymax has 2 values for 3 proposals"),
         ({KEYS[0]: None}, "image/proposal/bbox/* are absent"),
-        (dict.fromkeys([*KEYS, "image__proposal__score"]), "image/proposal/bbox/* are absent, but max_number_of_proposals asks for them; write them"),
+        (
+            dict.fromkeys([*KEYS, "image__proposal__score"]),
+            "image/proposal/bbox/* are absent, but max_number_of_proposals asks for them; write them",
+        ),
         ({key: [5, 6, 7] for key in KEYS}, "is not a usable tf.Example"),
     ],
 )
@@ -187,8 +218,8 @@ def test_file_of_other_images_is_an_error(source, tmp_path):
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     assert (
-        "set.record, record 1: train_input_reader.proposals_path holds 2 images, such as '6', 'x', but none for image '7' (file 'seven.png'); "
-        in line
+        "set.record, record 1: train_input_reader.proposals_path holds 2 images, such as '6', 'x', but none for image"
+        " '7' (file 'seven.png'); " in line
     )
 
 
@@ -197,12 +228,18 @@ def test_file_of_images_of_another_size_is_an_error(source, tmp_path):
     other = proposal_files.read(settings.proposals_paths[0])
     proposal_files.write(settings.proposals_paths[0], [other._replace(sizes=np.array([[10, 15]]))])
     with pytest.raises(
-        DataError, match=r"record 0: train_input_reader.proposals_path \(.*beside.npz\) is of an image of \[10 15\], but .* \[20 30\]"
+        DataError,
+        match=(
+            r"record 0: train_input_reader.proposals_path \(.*beside.npz\) is of an image of \[10 15\], but .* \[20"
+            r" 30\]"
+        ),
     ):
         first(settings)
     without = tmp_path / "without.npz"  # a file that does not say its sizes is found out by boxes beyond the edges
     proposal_files.write(without, [other._replace(boxes=np.array(other.boxes) * 2, sizes=None)])
-    with pytest.raises(DataError, match="lies far outside the image .*; the proposals are of another image, or of one of another size"):
+    with pytest.raises(
+        DataError, match="lies far outside the image .*; the proposals are of another image, or of one of another size"
+    ):
         first(source("npz", {"7": (GOOD, SCORES)}, proposals_paths=(str(without),)))
 
 
@@ -210,10 +247,19 @@ def test_several_files_and_formats_together(source, tmp_path):
     settings = source("npz", {"6": (GOOD, SCORES), "7": (GOOD[:1], [0.5])})
     whole = proposal_files.read(settings.proposals_paths[0])
     proposal_files.write(
-        tmp_path / "six.npz", [whole._replace(ids=("6",), offsets=np.array([0, 3]), boxes=whole.boxes[:3], scores=whole.scores[:3], sizes=None)]
+        tmp_path / "six.npz",
+        [
+            whole._replace(
+                ids=("6",), offsets=np.array([0, 3]), boxes=whole.boxes[:3], scores=whole.scores[:3], sizes=None
+            )
+        ],
     )
     (tmp_path / "seven.json").write_text(json.dumps([{"image_id": 7, "bbox": [6, 2, 12, 8], "score": 0.5}]))
-    settings = source("npz", {"6": (GOOD, SCORES), "7": ([], [])}, proposals_paths=(str(tmp_path / "six.npz"), str(tmp_path / "seven.*")))
+    settings = source(
+        "npz",
+        {"6": (GOOD, SCORES), "7": ([], [])},
+        proposals_paths=(str(tmp_path / "six.npz"), str(tmp_path / "seven.*")),
+    )
     found = first(settings, batch_size=2).batch.proposals
     assert found.counts.numpy().tolist() == [3, 1]
     np.testing.assert_allclose(found.boxes[1, 0], PIXELS[0], rtol=1e-5)
@@ -221,20 +267,25 @@ def test_several_files_and_formats_together(source, tmp_path):
 
 def test_padded_images_keep_proposals_inside_the_true_image(source):
     settings = source("npz", {"7": (GOOD, SCORES)})
-    batch = first(settings, resizer=KeepAspectRatioResizer(min_dimension=40, max_dimension=60, pad_to_max_dimension=True)).batch
+    batch = first(
+        settings, resizer=KeepAspectRatioResizer(min_dimension=40, max_dimension=60, pad_to_max_dimension=True)
+    ).batch
     assert batch.images.shape == (1, 60, 60, 3) and batch.true_shapes.numpy().tolist() == [[40, 60]]
     np.testing.assert_allclose(batch.proposals.boxes[0, :3], PIXELS[BEST_FIRST], rtol=1e-5)
 
 
 @KINDS
 def test_proposals_follow_the_image(source, kind):
-    """A proposal that lies on the only box lies on it after every change too; crops drop those of which nothing is left."""
+    """A proposal that lies on the only box lies on it after every change too; crops drop those of which nothing is
+    left."""
     on_box = [[0.1, 0.2, 0.5, 0.6]]
     far = [[0.9, 0.9, 1, 1], [0, 0, 0.05, 0.05]]
     settings = source(kind, {"7": (on_box + far, [0.9, 0.8, 0.7])})
     crop = Crop(min_object_covered=1.0, area_range=(0.1, 0.5))
     lost = 0
-    for element in train_dataset(settings, (random_horizontal_flip, lambda *given: random_crop_image(*given, crop)), RESIZER, 1, seed=3).take(12):
+    for element in train_dataset(
+        settings, (random_horizontal_flip, lambda *given: random_crop_image(*given, crop)), RESIZER, 1, seed=3
+    ).take(12):
         found, count = element.batch.proposals, int(element.batch.proposals.counts[0])
         np.testing.assert_allclose(found.boxes[0, 0], element.groundtruth.boxes[0, 0], atol=1e-3)
         inside = found.boxes.numpy()[0, :count]

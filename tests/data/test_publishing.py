@@ -55,10 +55,16 @@ def contents(pattern: str) -> set[bytes] | None:
     try:
         paths = list_shards([pattern], "input_path")
     except DataError as error:
-        assert "convert again with --overwrite" in str(error) or "delete it" in str(error) or "two sets" in str(error), error
+        assert (
+            "convert again with --overwrite" in str(error) or "delete it" in str(error) or "two sets" in str(error)
+        ), error
         return None
     assert sum(map(count_records, paths)) == 4
-    found = [tf.train.Example.FromString(data) for path in paths for data in tf.data.TFRecordDataset(path).as_numpy_iterator()]
+    found = [
+        tf.train.Example.FromString(data)
+        for path in paths
+        for data in tf.data.TFRecordDataset(path).as_numpy_iterator()
+    ]
     return {example.features.feature["image/encoded"].bytes_list.value[0] for example in found}
 
 
@@ -108,7 +114,9 @@ def test_two_sets_under_one_name_are_reported(tmp_path):
         for index in range(total):
             with tf.io.TFRecordWriter(str(records.shard_path(tmp_path / "coco", index, total))) as writer:
                 writer.write(b"x")
-    with pytest.raises(DataError, match=r"coco-\*-of-00004 and .*coco-\*-of-00008 are two sets of shards under one name") as caught:
+    with pytest.raises(
+        DataError, match=r"coco-\*-of-00004 and .*coco-\*-of-00008 are two sets of shards under one name"
+    ) as caught:
         list_shards([f"{tmp_path}/coco-*"], "train_input_reader.input_path")
     assert str(caught.value).startswith("train_input_reader.input_path")
     assert len(list_shards([f"{tmp_path}/coco-*-of-00008"], "input_path")) == 8
@@ -120,7 +128,10 @@ def test_a_shard_of_another_set_than_the_manifests_is_reported(tmp_path):
     assert publish(prefix, *NEW)
     with tf.io.TFRecordWriter(str(records.shard_path(prefix, 0, 1))) as writer:
         writer.write(b"x")
-    with pytest.raises(DataError, match=r"train.record-00000-of-00001: is not of the set in .*manifest.json .*left over from another; delete it"):
+    with pytest.raises(
+        DataError,
+        match=r"train.record-00000-of-00001: is not of the set in .*manifest.json .*left over from another; delete it",
+    ):
         list_shards([f"{prefix}-00000-of-00001"], "input_path")
 
 

@@ -37,7 +37,9 @@ def test_good_records_arrive(write, options, example):
 
 
 def test_missing_files_name_the_field(options, tmp_path):
-    text = line(options(str(tmp_path / "none-*"), field="train_input_reader.tf_record_input_reader.input_path"), ConfigError)
+    text = line(
+        options(str(tmp_path / "none-*"), field="train_input_reader.tf_record_input_reader.input_path"), ConfigError
+    )
     assert "train_input_reader.tf_record_input_reader.input_path" in text and "none-*" in text
     with pytest.raises(ConfigError, match="input_path"):
         train_dataset(options(str(tmp_path / "none-*")), (), RESIZER, 1, 0)
@@ -75,7 +77,12 @@ def test_cut_short(write, options, example):
     path = Path(write(example(), example()))
     path.write_bytes(path.read_bytes()[:-10])
     text = line(options(str(path)))
-    assert "data.record, record 1" in text and "cut short" in text and "truncated record at" in text and "validate_records.py" in text
+    assert (
+        "data.record, record 1" in text
+        and "cut short" in text
+        and "truncated record at" in text
+        and "validate_records.py" in text
+    )
     with pytest.raises(DataError, match="data.record, record 1: cut short"):
         count_records(str(path))
 
@@ -108,7 +115,9 @@ def test_undecodable_images_name_the_record(write, options, example, encoded, pa
 
 def test_truncated_jpeg(write, options, example, picture):
     encoded = tf.io.encode_jpeg(picture(64, 64)).numpy()
-    text = line(options(write(example(), example(height=64, width=64, image__encoded=encoded[: len(encoded) * 6 // 10]))))
+    text = line(
+        options(write(example(), example(height=64, width=64, image__encoded=encoded[: len(encoded) * 6 // 10])))
+    )
     assert "data.record, record 1: image/encoded" in text and "JPEG" in text
 
 
@@ -119,7 +128,10 @@ def test_not_an_example_and_wrong_types(write, options, example):
 
 
 def test_first_bad_record_in_a_training_stream(write, options, example):
-    first, second = write(*[example()] * 5, name="a.record"), write(*[example()] * 3, example(boxes=[(5.0, 5.0, 9.0, 9.0)]), name="b.record")
+    first, second = (
+        write(*[example()] * 5, name="a.record"),
+        write(*[example()] * 3, example(boxes=[(5.0, 5.0, 9.0, 9.0)]), name="b.record"),
+    )
     settings = options(first, second)
     with pytest.raises(DataError, match="b.record, record 3.*normalised"):
         for number, _ in enumerate(iterate(train_dataset(settings, (), RESIZER, 2, 0), settings)):
@@ -175,7 +187,9 @@ def test_cut_between_records_is_seen_by_the_manifest(options, example, write, tm
     one, two = (Path(write(*[example()] * count, name=f"{count}.tmp")).read_bytes() for count in (1, 2))
     shard = tmp_path / "train-00000-of-00001"
     shard.write_bytes(one)
-    (tmp_path / "train.manifest.json").write_text(json.dumps({"shards": [{"name": shard.name, "records": 2, "bytes": len(two)}]}))
+    (tmp_path / "train.manifest.json").write_text(
+        json.dumps({"shards": [{"name": shard.name, "records": 2, "bytes": len(two)}]})
+    )
     text = line(options(str(tmp_path / "train*")))
     assert "train-00000-of-00001" in text and f"{len(one)} bytes" in text and str(len(two)) in text
     shard.write_bytes(two)

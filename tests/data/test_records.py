@@ -35,11 +35,16 @@ def names(folder) -> list[str]:
 
 def test_round_robin_over_named_shards(tmp_path):
     write(tmp_path / "new" / "train.record", 5, 3)
-    assert names(tmp_path / "new") == [*(f"train.record-0000{index}-of-00003" for index in range(3)), "train.record.manifest.json"]
+    assert names(tmp_path / "new") == [
+        *(f"train.record-0000{index}-of-00003" for index in range(3)),
+        "train.record.manifest.json",
+    ]
     ids = []
     for index in range(3):
         shard = records.shard_path(tmp_path / "new" / "train.record", index, 3)
-        examples = [tf.train.Example.FromString(data) for data in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()]
+        examples = [
+            tf.train.Example.FromString(data) for data in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+        ]
         ids.append([example.features.feature["image/source_id"].bytes_list.value[0] for example in examples])
     assert ids == [[b"0", b"3"], [b"1", b"4"], [b"2"]]
 
@@ -48,11 +53,17 @@ def test_manifest_tells_counts_and_checksums(tmp_path):
     prefix = tmp_path / "train.record"
     write(prefix, 5, 2)
     manifest = json.loads(records.manifest_path(prefix).read_text())
-    assert (manifest["records"], manifest["boxes"], manifest["classes"]) == (5, 4, [{"id": 2, "name": "dog", "boxes": 4}])
+    assert (manifest["records"], manifest["boxes"], manifest["classes"]) == (
+        5,
+        4,
+        [{"id": 2, "name": "dog", "boxes": 4}],
+    )
     for shard in manifest["shards"]:
         data = (tmp_path / shard["name"]).read_bytes()
         assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
-    assert records.read_manifest(records.shard_path(prefix, 1, 2))["shards"]["train.record-00001-of-00002"]["records"] == 2
+    assert (
+        records.read_manifest(records.shard_path(prefix, 1, 2))["shards"]["train.record-00001-of-00002"]["records"] == 2
+    )
     assert records.read_manifest(tmp_path / "other.record-00000-of-00001") is None
     assert records.read_manifest(tmp_path / "other.tfrecord") is None
 

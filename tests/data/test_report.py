@@ -18,7 +18,9 @@ def box(label: int = 1, text: str = "dog", area: float = 10.0, **more: bool) -> 
     return RecordBox(0, 0, 1, 1, label, text, area, **more)
 
 
-@pytest.mark.parametrize(("area", "size"), [(0, "small"), (1023.9, "small"), (1024, "medium"), (9215.9, "medium"), (9216, "large")])
+@pytest.mark.parametrize(
+    ("area", "size"), [(0, "small"), (1023.9, "small"), (1024, "medium"), (9215.9, "medium"), (9216, "large")]
+)
 def test_coco_sizes(area, size):
     assert size_of(area) == size
 
@@ -48,7 +50,10 @@ def test_many_classes_are_cut_to_the_most_frequent():
     report.declare({label: f"class {label}" for label in range(1, 101)})
     report.add(image(box(label=77, text="class 77")))
     lines = list(report.lines())
-    assert any(line.split()[:3] == ["77", "class", "77"] for line in lines) and "  (the 40 most frequent of 100 classes; 99 have no box)" in lines
+    assert (
+        any(line.split()[:3] == ["77", "class", "77"] for line in lines)
+        and "  (the 40 most frequent of 100 classes; 99 have no box)" in lines
+    )
 
 
 def test_faults_are_grouped_bad_ones_first_and_cut():
@@ -59,7 +64,10 @@ def test_faults_are_grouped_bad_ones_first_and_cut():
     lines = list(report.lines())
     start = lines.index(f"  wrong: {KINDS['box_inverted'].meaning}: 8")
     assert lines[start + 1] == "    0.xml: object 1 (box left out)" and lines[start + 6] == "    ... and 3 more"
-    assert lines[start + 7 :] == [f"  note: {KINDS['box_clipped'].meaning}: 1", "    a.xml: object 1: (1, 2, 3, 4) (clipped)"]
+    assert lines[start + 7 :] == [
+        f"  note: {KINDS['box_clipped'].meaning}: 1",
+        "    a.xml: object 1: (1, 2, 3, 4) (clipped)",
+    ]
     assert len(report.bad) == 7
 
 
@@ -70,6 +78,8 @@ def test_json_holds_every_fault(tmp_path):
     report.save(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text())
     assert len(content["faults"]) == 30 and content["fault_counts"] == {"box_inverted": 30}
-    assert content["classes"] == [{"id": 1, "name": "dog", "images": 1, "boxes": 1, "small": 1, "medium": 0, "large": 0}]
+    assert content["classes"] == [
+        {"id": 1, "name": "dog", "images": 1, "boxes": 1, "small": 1, "medium": 0, "large": 0}
+    ]
     assert content["images"]["width"] == [20, 20] and content["boxes"]["small"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

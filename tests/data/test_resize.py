@@ -71,7 +71,9 @@ def test_keep_aspect_ratio_sizes(size, expected):
 
 
 def test_keep_aspect_ratio_pads_to_the_bottom_right():
-    resizer = KeepAspectRatioResizer(min_dimension=6, max_dimension=8, pad_to_max_dimension=True, pad_values=(1.0, 2.0, 3.0))
+    resizer = KeepAspectRatioResizer(
+        min_dimension=6, max_dimension=8, pad_to_max_dimension=True, pad_values=(1.0, 2.0, 3.0)
+    )
     assert resizer.static_shape == (8, 8) and resizer.pads
     image, true_shape = resizer(tf.fill([3, 4, 3], tf.constant(9, tf.uint8)))
     assert true_shape.numpy().tolist() == [6, 8]
@@ -105,7 +107,11 @@ def test_grayscale_keeps_three_channels(picture):
 
 
 @pytest.mark.parametrize(
-    "resizer", [FixedShapeResizer(height=9, width=8), KeepAspectRatioResizer(min_dimension=7, max_dimension=9, pad_to_max_dimension=True)]
+    "resizer",
+    [
+        FixedShapeResizer(height=9, width=8),
+        KeepAspectRatioResizer(min_dimension=7, max_dimension=9, pad_to_max_dimension=True),
+    ],
 )
 def test_batches_equal_single_images_and_shapes_are_static(picture, resizer):
     images = tf.stack([picture(), picture()[::-1]])
@@ -123,12 +129,15 @@ def test_batches_equal_single_images_and_shapes_are_static(picture, resizer):
 
 def test_sizes_equal_the_reference(shared):
     units = np.load(shared / "parity" / "units.npz")
-    for size, expected in zip(units["keep_aspect_ratio_sizes_v0.in.sizes"], units["keep_aspect_ratio_sizes_v0.out.sizes"], strict=True):
+    for size, expected in zip(
+        units["keep_aspect_ratio_sizes_v0.in.sizes"], units["keep_aspect_ratio_sizes_v0.out.sizes"], strict=True
+    ):
         assert KeepAspectRatioResizer()(tf.zeros([*size, 3], tf.uint8))[1].numpy().tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
-    ("model", "resizer"), [("ssd_mobilenet_v1_coco", FixedShapeResizer()), ("faster_rcnn_inception_v2_coco", KeepAspectRatioResizer())]
+    ("model", "resizer"),
+    [("ssd_mobilenet_v1_coco", FixedShapeResizer()), ("faster_rcnn_inception_v2_coco", KeepAspectRatioResizer())],
 )
 def test_pixels_equal_the_reference(shared, model, resizer, monkeypatch):
     monkeypatch.syspath_prepend(str(shared / "parity"))

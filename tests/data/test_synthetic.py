@@ -1,4 +1,5 @@
-"""Drawn scenes: the same every time, with boxes that fit what was drawn, and a data set that converts without a remark."""
+"""Drawn scenes: the same every time, with boxes that fit what was drawn, and a data set that converts without a
+remark."""
 
 from __future__ import annotations
 
@@ -16,11 +17,17 @@ from detection.errors import DataError
 
 
 def digests(folder) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_scenes_depend_on_seed_and_index_only():
-    one, again, other, next_one = (synthetic.draw((160, 120), seed, index) for seed, index in ((0, 3), (0, 3), (1, 3), (0, 4)))
+    one, again, other, next_one = (
+        synthetic.draw((160, 120), seed, index) for seed, index in ((0, 3), (0, 3), (1, 3), (0, 4))
+    )
     assert one.objects == again.objects and np.array_equal(one.image, again.image)
     assert one.objects != other.objects and one.objects != next_one.objects
 
@@ -56,11 +63,17 @@ def test_boxes_fit_the_mask(monkeypatch):
 
 def test_data_set_is_complete_and_reproducible(tmp_path):
     told = io.StringIO()
-    reports = synthetic_set.make(tmp_path / "a", {"train": 5, "val": 2}, 3, sizes=((96, 64), (64, 96)), seed=1, out=told)
+    reports = synthetic_set.make(
+        tmp_path / "a", {"train": 5, "val": 2}, 3, sizes=((96, 64), (64, 96)), seed=1, out=told
+    )
     assert {split: report.images for split, report in reports.items()} == {"train": 5, "val": 2}
     assert not any(report.faults for report in reports.values())
-    assert [category.name for category in label_map.load(tmp_path / "a" / "label_map.pbtxt").categories] == list(synthetic.SHAPES)
-    assert sorted(path.name for path in (tmp_path / "a" / "test_images").iterdir()) == [f"test_0000{number}.jpg" for number in range(3)]
+    assert [category.name for category in label_map.load(tmp_path / "a" / "label_map.pbtxt").categories] == list(
+        synthetic.SHAPES
+    )
+    assert sorted(path.name for path in (tmp_path / "a" / "test_images").iterdir()) == [
+        f"test_0000{number}.jpg" for number in range(3)
+    ]
     assert Image.open(tmp_path / "a" / "test_images" / "test_00000.jpg").size == (64, 96)
     assert str(tmp_path / "a" / "test_images") in told.getvalue()
     synthetic_set.make(tmp_path / "b", {"train": 5, "val": 2}, 3, sizes=((96, 64), (64, 96)), seed=1)
@@ -75,7 +88,11 @@ def test_a_second_run_replaces_the_first_and_nothing_else(tmp_path):
     synthetic_set.make(tmp_path, {"train": 3, "val": 1}, 2, sizes=((64, 64),))
     (tmp_path / "test_images" / "mine.jpg").write_bytes(b"")
     synthetic_set.make(tmp_path, {"train": 2, "val": 1}, 1, sizes=((64, 64),), records=False)
-    assert sorted(path.name for path in (tmp_path / "voc" / "JPEGImages").iterdir()) == ["train_00000.jpg", "train_00001.jpg", "val_00000.jpg"]
+    assert sorted(path.name for path in (tmp_path / "voc" / "JPEGImages").iterdir()) == [
+        "train_00000.jpg",
+        "train_00001.jpg",
+        "val_00000.jpg",
+    ]
     assert sorted(path.name for path in (tmp_path / "test_images").iterdir()) == ["mine.jpg", "test_00000.jpg"]
 
 

@@ -1,4 +1,5 @@
-"""Validation of records: each fault is made here, in a shard of its own, and must be named by shard, record and field."""
+"""Validation of records: each fault is made here, in a shard of its own, and must be named by shard, record and
+field."""
 
 from __future__ import annotations
 
@@ -39,7 +40,13 @@ def example(number: int = 0, **changes: object) -> bytes:
     message = tf.train.Example()
     for key, values in fields.items():
         if values:
-            kind = "bytes_list" if isinstance(values[0], bytes) else "int64_list" if isinstance(values[0], int) else "float_list"
+            kind = (
+                "bytes_list"
+                if isinstance(values[0], bytes)
+                else "int64_list"
+                if isinstance(values[0], int)
+                else "float_list"
+            )
             getattr(message.features.feature[key], kind).value.extend(values)
     return message.SerializeToString()
 
@@ -64,7 +71,11 @@ def kinds(report) -> list[str]:
 
 
 def test_good_records_are_counted(tmp_path, classes):
-    shard(tmp_path, example(0), example(1, **{"image/object/class/text": [b"cat", b"/m/2"], "image/object/class/label": None}))
+    shard(
+        tmp_path,
+        example(0),
+        example(1, **{"image/object/class/text": [b"cat", b"/m/2"], "image/object/class/label": None}),
+    )
     progress = io.StringIO()
     report = validate_records([str(tmp_path / "*.tfrecord")], classes, progress_to=progress, use_display_name=True)
     assert not report.faults and (report.images, report.boxes, report.found_images) == (2, 4, 2)
@@ -101,7 +112,11 @@ BOX = "image/object/bbox/"
         ({"image/object/weight": [-1.0, 0.0]}, "number_unusable", ["image/object/weight of box 0", "-1"]),
         ({BOX + "ymax": [5.0, 6.0]}, "box_not_normalised", ["values up to 6"]),
         ({"image/object/class/text": [b"dog", b"wolf"]}, "class_unknown", ["box 1", "'wolf'", "map.pbtxt"]),
-        ({"image/object/class/text": None, "image/object/class/label": [3, 4]}, "class_unknown", ["box 1", "label 4", "map.pbtxt"]),
+        (
+            {"image/object/class/text": None, "image/object/class/label": [3, 4]},
+            "class_unknown",
+            ["box 1", "label 4", "map.pbtxt"],
+        ),
         ({"image/object/class/text": None, "image/object/class/label": None}, "class_missing", ["absent for 2 boxes"]),
         ({"image/object/class/label": [3, 2]}, "class_disagrees", ["box 1", "'dog'", "label 2"]),
     ],
@@ -117,7 +132,11 @@ def test_each_fault_names_shard_record_field_and_value(tmp_path, classes, change
 
 
 def test_image_of_another_type(tmp_path):
-    path = shard(tmp_path, example(**{"image/encoded": [b"BM" + b"\0" * 3]}), example(1, **{"image/encoded": [_gif()], "image/format": [b"gif"]}))
+    path = shard(
+        tmp_path,
+        example(**{"image/encoded": [b"BM" + b"\0" * 3]}),
+        example(1, **{"image/encoded": [_gif()], "image/format": [b"gif"]}),
+    )
     report = validate_records([path])
     assert kinds(report) == ["image_unreadable", "format_differs"] and "neither JPEG nor PNG" in report.faults[1].value
 
@@ -136,7 +155,12 @@ def test_what_is_no_example(tmp_path):
 
 
 def test_without_label_map_texts_must_agree_with_each_other(tmp_path):
-    path = shard(tmp_path, example(0), example(1, **{"image/object/class/label": [3, 4]}), example(2, **{"image/object/class/label": [0, 3]}))
+    path = shard(
+        tmp_path,
+        example(0),
+        example(1, **{"image/object/class/label": [3, 4]}),
+        example(2, **{"image/object/class/label": [0, 3]}),
+    )
     report = validate_records([path])
     assert kinds(report) == ["class_disagrees", "class_unknown"]
     assert "record 1 (id 1)" in str(report.faults[0]) and "labels start at 1" in str(report.faults[1])
@@ -149,9 +173,16 @@ def test_texts_and_labels_that_disagree_are_refused(tmp_path, classes):
 
 
 def test_repeated_source_id_names_both_places(tmp_path):
-    first, second = shard(tmp_path, example(0), name="a.tfrecord"), shard(tmp_path, example(1), example(0), name="b.tfrecord")
+    first, second = (
+        shard(tmp_path, example(0), name="a.tfrecord"),
+        shard(tmp_path, example(1), example(0), name="b.tfrecord"),
+    )
     (fault,) = validate_records([first, second]).faults
-    assert fault.kind == "duplicate_id" and f"{second}: record 1 (id 0)" in str(fault) and f"{first} record 0" in str(fault)
+    assert (
+        fault.kind == "duplicate_id"
+        and f"{second}: record 1 (id 0)" in str(fault)
+        and f"{first} record 0" in str(fault)
+    )
 
 
 def test_cut_within_a_record(tmp_path):
@@ -161,7 +192,12 @@ def test_cut_within_a_record(tmp_path):
         stream.write(data[:-30])
     report = validate_records([path])
     (fault,) = report.faults
-    assert fault.kind == "shard_unreadable" and f"{path}: record 2" in str(fault) and "at byte" in fault.value and report.images == 2
+    assert (
+        fault.kind == "shard_unreadable"
+        and f"{path}: record 2" in str(fault)
+        and "at byte" in fault.value
+        and report.images == 2
+    )
 
 
 def test_flipped_bit(tmp_path):
@@ -171,7 +207,11 @@ def test_flipped_bit(tmp_path):
     with open(path, "wb") as stream:
         stream.write(data)
     report = validate_records([path])
-    assert kinds(report) == ["shard_unreadable"] and "record 1" in str(report.faults[0]) and "this record is lost" in str(report.faults[0])
+    assert (
+        kinds(report) == ["shard_unreadable"]
+        and "record 1" in str(report.faults[0])
+        and "this record is lost" in str(report.faults[0])
+    )
     assert report.images == 2, "the records before it and behind it"
 
 
@@ -184,7 +224,11 @@ def test_cut_within_the_header_of_a_record(tmp_path, left):
         with open(path, "wb") as stream:
             stream.write(whole[: start + left])
         (fault,) = validate_records([path]).bad
-        assert fault.kind == "shard_unreadable" and path in str(fault) and (f"record 1: cut at byte {start}" in str(fault)) == bool(before)
+        assert (
+            fault.kind == "shard_unreadable"
+            and path in str(fault)
+            and (f"record 1: cut at byte {start}" in str(fault)) == bool(before)
+        )
 
 
 def test_no_records_at_all_are_bad_and_one_empty_file_among_others_is_noted(tmp_path):
@@ -198,7 +242,10 @@ def test_no_records_at_all_are_bad_and_one_empty_file_among_others_is_noted(tmp_
     ("data", "says"),
     [
         (b"hello, I am text " * 9, "text: 'hello"),
-        (gzip.compress(b"xy", mtime=0), "gunzip"),  # The bytes are in the test's name, on which processes must agree: no time of day.
+        (
+            gzip.compress(b"xy", mtime=0),
+            "gunzip",
+        ),  # The bytes are in the test's name, on which processes must agree: no time of day.
         (b"\x89PNG" * 9, "PNG"),
     ],
 )
@@ -228,7 +275,11 @@ def test_manifest_finds_a_shard_cut_between_records(tmp_path):
     with open(first, "r+b") as stream:
         stream.truncate(length // 2)
     (fault,) = validate_records([first]).faults
-    assert fault.kind == "shard_differs" and "1 records can be read, its manifest says 2" in fault.value and first in str(fault)
+    assert (
+        fault.kind == "shard_differs"
+        and "1 records can be read, its manifest says 2" in fault.value
+        and first in str(fault)
+    )
 
 
 def test_manifest_finds_missing_and_changed_shards(tmp_path):
@@ -237,7 +288,9 @@ def test_manifest_finds_missing_and_changed_shards(tmp_path):
     shard(tmp_path, example(5), example(6), name="train.record-00000-of-00002")
     report = validate_records([first])
     assert kinds(report) == ["shard_differs", "shard_differs"]
-    assert "train.record-00001-of-00002: does not exist" in str(report.faults[0]) and "not those that were written" in str(report.faults[1])
+    assert "train.record-00001-of-00002: does not exist" in str(
+        report.faults[0]
+    ) and "not those that were written" in str(report.faults[1])
 
 
 def test_broken_manifest(tmp_path):
@@ -260,7 +313,11 @@ def test_nothing_to_read(tmp_path):
 def test_shards_that_their_numbers_say_there_should_be(tmp_path):
     first = shard(tmp_path, example(), name="a.record-00000-of-00003")
     (fault,) = validate_records([first], workers=1).faults
-    assert fault.kind == "shard_missing" and fault.bad and "a.record-00001-of-00003 and 1 others of 3 shards are not there" in fault.value
+    assert (
+        fault.kind == "shard_missing"
+        and fault.bad
+        and "a.record-00001-of-00003 and 1 others of 3 shards are not there" in fault.value
+    )
     for number in (1, 2):
         shard(tmp_path, example(number), name=f"a.record-{number:05d}-of-00003")
     assert not validate_records([first], workers=1).faults  # A part of a whole set may be looked at alone.

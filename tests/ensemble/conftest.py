@@ -26,14 +26,17 @@ def other_run(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pipeline.config").write_text(Path(trained.config).read_text(encoding="utf-8"), encoding="utf-8")
     random = np.random.default_rng(6)
     weights = {name: np.asarray(value) for name, value in checkpoints.by_name(trained.detector).items()}
-    weights = {name: (value * random.uniform(0.8, 1.2, value.shape)).astype(value.dtype) for name, value in weights.items()}
+    weights = {
+        name: (value * random.uniform(0.8, 1.2, value.shape)).astype(value.dtype) for name, value in weights.items()
+    }
     checkpoints.Checkpoints(folder).save(9, {**weights, checkpoints.GLOBAL_STEP: np.int64(9)})
     return folder
 
 
 @pytest.fixture(scope="session")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Name -> record file: `val` and `test`, three pictures each of two sizes, with a bright rectangle as their only object."""
+    """Name -> record file: `val` and `test`, three pictures each of two sizes, with a bright rectangle as their only
+    object."""
     import tensorflow as tf
 
     from detection.data.records import RecordBox, RecordImage, to_example

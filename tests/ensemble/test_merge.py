@@ -25,10 +25,13 @@ def found(*rows: tuple) -> ImageDetections:
 
 
 def rows(detections: ImageDetections) -> list[tuple]:
-    return [(*box, score, class_) for box, score, class_ in zip(*(column.tolist() for column in detections), strict=True)]
+    return [
+        (*box, score, class_) for box, score, class_ in zip(*(column.tolist() for column in detections), strict=True)
+    ]
 
 
-# Box A of the first and B of the second overlap by 80 of 120 pixels (IoU 2/3); C stands alone, and so does D, of another class where A is.
+# Box A of the first and B of the second overlap by 80 of 120 pixels (IoU 2/3); C stands alone, and so does D, of
+# another class where A is.
 A, B, C, D = (0, 0, 10, 10, 0.8, 0), (0, 2, 10, 12, 0.4, 0), (50, 50, 60, 60, 0.6, 0), (0, 0, 10, 10, 0.5, 1)
 FIRST, SECOND = Source(found(A, D)), Source(found(B, C))
 
@@ -67,12 +70,16 @@ def test_of_one_model_only_its_best_box_in_a_group_counts():
 def test_a_crop_that_did_not_see_the_place_does_not_count():
     """C lies outside what the first source saw, so only the second one's score counts there; A lies inside both."""
     window = np.array([-np.inf, -np.inf, 40.0, 40.0])
-    merged = merge.merge([FIRST._replace(window=window), SECOND], MergeSettings(nms_iou=0.5, voting_iou=0.0, scores="mean"))
+    merged = merge.merge(
+        [FIRST._replace(window=window), SECOND], MergeSettings(nms_iou=0.5, voting_iou=0.0, scores="mean")
+    )
     assert sorted(rows(merged)) == [(*D[:4], 0.25, 1), (*A[:4], pytest.approx(0.6), 0), C]
 
 
 def test_the_best_are_kept():
-    assert rows(merge.merge([FIRST, SECOND], MergeSettings(nms_iou=0.5, voting_iou=0.0, scores="max", max_detections=2))) == [A, C]
+    assert rows(
+        merge.merge([FIRST, SECOND], MergeSettings(nms_iou=0.5, voting_iou=0.0, scores="max", max_detections=2))
+    ) == [A, C]
 
 
 def test_nothing_found():
@@ -82,7 +89,8 @@ def test_nothing_found():
 
 
 def test_who_suppressed_whom():
-    """The second would suppress the third, but is suppressed itself, so the third is kept, and suppresses the fourth before the others can."""
+    """The second would suppress the third, but is suppressed itself, so the third is kept, and suppresses the fourth
+    before the others can."""
     overlaps = np.array([[1, 0.7, 0.1, 0.0], [0.7, 1, 0.7, 0.7], [0.1, 0.7, 1, 0.7], [0.0, 0.7, 0.7, 1]])
     assert merge.suppress(overlaps, 0.5).tolist() == [0, 0, 2, 2]
     assert merge.suppress(overlaps, 0.7).tolist() == [0, 1, 2, 3]
@@ -119,7 +127,8 @@ def test_the_order_of_the_models_never_matters(members, how, random):
 @given(models, merging)
 @settings(max_examples=50, deadline=None)
 def test_merged_boxes_lie_within_those_they_are_made_of(members, how):
-    """Each is in the hull of the boxes of its class, and kept ones of a class do not overlap more than NMS allows (before they move by voting)."""
+    """Each is in the hull of the boxes of its class, and kept ones of a class do not overlap more than NMS allows
+    (before they move by voting)."""
     merged = merge.merge([Source(member) for member in members], how)
     everything = ImageDetections(*(np.concatenate(columns) for columns in zip(*members, strict=True)))
     for box, score, class_ in zip(*merged, strict=True):
@@ -136,17 +145,23 @@ def test_merged_boxes_lie_within_those_they_are_made_of(members, how):
 @given(detections, st.sampled_from([0.3, 0.5, 0.6]))
 @settings(max_examples=30, deadline=None)
 def test_one_model_alone_is_what_nms_leaves_of_it(single, iou):
-    """Plain merging is the detectors' own suppression; and what has been through it is left alone by every way of merging.
+    """Plain merging is the detectors' own suppression; and what has been through it is left alone by every way of
+    merging.
 
-    Boxes are whole numbers up to 32, so float32 and float64 agree on every IoU but those on the threshold: 0.3 and 0.6 are no floats, and 0.5 is one.
+    Boxes are whole numbers up to 32, so float32 and float64 agree on every IoU but those on the threshold: 0.3 and 0.6
+        are no floats, and 0.5 is one.
     """
-    single = ImageDetections(*(column[np.unique(single.scores, return_index=True)[1]] for column in single))  # the op breaks ties its own way
+    single = ImageDetections(
+        *(column[np.unique(single.scores, return_index=True)[1]] for column in single)
+    )  # the op breaks ties its own way
     scores = np.zeros([1, len(single.scores), 3], np.float32)
     scores[0, np.arange(len(single.scores)), single.classes] = single.scores
     overlaps = pairwise_iou(single.boxes, single.boxes)
     if len(single.scores) == 0 or (np.abs(overlaps - iou) < 1e-6).any():
         return
-    kept = MulticlassNms(iou_threshold=iou)(tf.constant(single.boxes[None], tf.float32), tf.constant(scores), tf.constant([[0.0, 0.0, 99.0, 99.0]]))
+    kept = MulticlassNms(iou_threshold=iou)(
+        tf.constant(single.boxes[None], tf.float32), tf.constant(scores), tf.constant([[0.0, 0.0, 99.0, 99.0]])
+    )
     merged = merge.merge([Source(single)], MergeSettings(iou, 0.0, "mean"))
     count = int(kept.counts[0])
     assert len(merged.scores) == count
@@ -182,6 +197,10 @@ def test_mistakes_are_named(values, message):
 
 def test_the_grid_leaves_out_what_makes_no_sense():
     ways = merge.grid([0.5, 0.7], [0.0, 0.6], ["mean"], 50)
-    assert [(way.nms_iou, way.voting_iou, way.max_detections) for way in ways] == [(0.5, 0.0, 50), (0.5, 0.6, 50), (0.7, 0.0, 50)]
+    assert [(way.nms_iou, way.voting_iou, way.max_detections) for way in ways] == [
+        (0.5, 0.0, 50),
+        (0.5, 0.6, 50),
+        (0.7, 0.0, 50),
+    ]
     with pytest.raises(ConfigError, match="lies below"):
         merge.grid([0.7], [0.6], ["mean"], 50)

@@ -27,7 +27,9 @@ def tree(tmp_path, monkeypatch):
 
 
 def test_exports_runs_and_checkpoints(tree):
-    found = models.find(["one/exported", "mine=two/exported/saved_model", "run", "run/best"], ["known=val.npz,test.json"])
+    found = models.find(
+        ["one/exported", "mine=two/exported/saved_model", "run", "run/best"], ["known=val.npz,test.json"]
+    )
     assert [(model.name, model.path, model.config) for model in found] == [
         ("best", "run/best/model.ckpt-100", "run/pipeline.config"),
         ("known", "", ""),

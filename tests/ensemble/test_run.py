@@ -54,7 +54,8 @@ def inputs(records) -> dict[str, EvaluationInput]:
 
 @pytest.fixture
 def known(records, inputs, tmp_path) -> dict:
-    """Options for four models of which detections are known on both inputs: the first is perfect but for jitter, the others miss more and more."""
+    """Options for four models of which detections are known on both inputs: the first is perfect but for jitter, the
+    others miss more and more."""
     (tmp_path / "label_map.pbtxt").write_text(LABELS)
     arguments = []
     for number, miss in enumerate((0.0, 0.2, 0.4, 0.6)):
@@ -75,7 +76,9 @@ def known(records, inputs, tmp_path) -> dict:
 @pytest.fixture
 def opened(monkeypatch, inputs) -> None:
     """Runs find their inputs open already."""
-    monkeypatch.setattr(run, "_inputs", lambda first, last: tuple(inputs[Path(one.paths[0]).stem] for one in (first, last)))
+    monkeypatch.setattr(
+        run, "_inputs", lambda first, last: tuple(inputs[Path(one.paths[0]).stem] for one in (first, last))
+    )
 
 
 def test_the_evaluation_input_is_what_evaluation_sees(records, inputs):
@@ -105,7 +108,9 @@ def test_rows_and_choices(known):
     assert "diverse" not in rows, "with one category all models are parallel"
     assert content["inputs"][0]["images"] == 3 and content["inputs"][1]["paths"] == known["input"]
     (question,) = content["comparisons"]
-    assert question["difference"] == pytest.approx(rows["most accurate"]["metrics"][AP] - rows["best single model"]["metrics"][AP])
+    assert question["difference"] == pytest.approx(
+        rows["most accurate"]["metrics"][AP] - rows["best single model"]["metrics"][AP]
+    )
     assert question["low"] <= question["high"]
 
 
@@ -160,19 +165,31 @@ def test_models_of_another_label_map_are_refused(known, opened, inputs, tmp_path
     monkeypatch.setitem(inputs["val"].names, 1, {"circle", "disc"})
     for name in ("circle", "disc", "category_1"):
         choose(name)
-    with pytest.raises(ConfigError, match="--stored=m2=.*2-val.npz: its class 1 is 'square', that of the evaluation input 'circle' or 'disc'; give"):
+    with pytest.raises(
+        ConfigError,
+        match="--stored=m2=.*2-val.npz: its class 1 is 'square', that of the evaluation input 'circle' or 'disc'; give",
+    ):
         choose("square")
 
 
 def test_a_threshold_of_ones_own(known, opened):
-    """One category makes all models parallel: any threshold of 1 or less leaves one model, and none above leaves any out."""
+    """One category makes all models parallel: any threshold of 1 or less leaves one model, and none above leaves any
+    out."""
     done = run.run(run.Options(**known, k=2, max_similarity=0.9), io.StringIO())
-    assert [(one.name, len(one.members)) for one in done.sets] == [("best single model", 1), ("most accurate", 2), ("diverse", 1)]
-    assert [one.name for one in run.run(run.Options(**known, k=2, max_similarity=1.1), io.StringIO()).sets] == ["best single model", "most accurate"]
+    assert [(one.name, len(one.members)) for one in done.sets] == [
+        ("best single model", 1),
+        ("most accurate", 2),
+        ("diverse", 1),
+    ]
+    assert [one.name for one in run.run(run.Options(**known, k=2, max_similarity=1.1), io.StringIO()).sets] == [
+        "best single model",
+        "most accurate",
+    ]
 
 
 def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained, records, tmp_path, monkeypatch):
-    """Through the SavedModel as in evaluation; the second time from the file; anew when the file is damaged or of something else."""
+    """Through the SavedModel as in evaluation; the second time from the file; anew when the file is damaged or of
+    something else."""
     from detection.data.input import eval_dataset
 
     options = InputOptions(paths=(records["val"],), categories=trained.pipeline.categories, num_classes=3)
@@ -183,10 +200,18 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
 
     path = str(tmp_path / "evaluated.npz")
     settings = EvalSettings(losses=False, export_path=path)
-    evaluate(trained.detector, eval_dataset(options, trained.pipeline.resizer, 1), (), (), settings=settings, stream=io.StringIO())
+    evaluate(
+        trained.detector,
+        eval_dataset(options, trained.pipeline.resizer, 1),
+        (),
+        (),
+        settings=settings,
+        stream=io.StringIO(),
+    )
     for ours, theirs in zip(found, stored.read(path).aligned(images.sizes), strict=True):
         assert len(ours.scores) == len(theirs.scores) > 0
-        # The served graph has batch norm folded, so last bits differ, and with them the order of near ties: compared by score.
+        # The served graph has batch norm folded, so last bits differ, and with them the order of near ties: compared by
+        # score.
         np.testing.assert_allclose(np.sort(ours.scores), np.sort(theirs.scores), atol=1e-4)
 
     kept = tmp_path / "detections" / "tiny" / "val-full.npz"
@@ -205,9 +230,19 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
 @pytest.mark.slow
 def test_the_script_merges_two_detectors_with_crops(exported, other_run, trained, records, tmp_path):
     """As people run it: an export and a training run; again, it runs no model."""
-    arguments = [f"--models=first={exported},second={other_run}", f"--label_map_path={trained.folder / 'label_map.pbtxt'}"]
+    arguments = [
+        f"--models=first={exported},second={other_run}",
+        f"--label_map_path={trained.folder / 'label_map.pbtxt'}",
+    ]
     arguments += [f"--select_input={records['val']}", f"--input={records['test']}", f"--output_dir={tmp_path / 'out'}"]
-    command = [sys.executable, str(ROOT / "scripts" / "ensemble.py"), *arguments, "--k=2", "--multicrop=full,flip", "--draws=5"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "ensemble.py"),
+        *arguments,
+        "--k=2",
+        "--multicrop=full,flip",
+        "--draws=5",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,8 @@ import numpy as np
 
 from detection.ensemble import select
 
-# Four models, two categories. a and b are almost parallel, c lies 45 degrees from a, d is the worst and perpendicular to a.
+# Four models, two categories. a and b are almost parallel, c lies 45 degrees from a, d is the worst and perpendicular
+# to a.
 VECTORS = np.array([[0.8, 0.0], [0.78, 0.01], [0.5, 0.5], [0.0, 0.3]])
 PRECISION = VECTORS.mean(axis=1).tolist()  # 0.4, 0.395, 0.5, 0.15
 
@@ -65,6 +66,8 @@ def test_sets_come_by_falling_threshold_each_once():
     precision, similarity = vectors.mean(axis=1).tolist(), select.cosine_similarity(vectors)
     choices = select.diverse_sets(precision, similarity, 3)
     assert len(choices) > 2
-    assert [choice.max_similarity for choice in choices] == sorted((choice.max_similarity for choice in choices), reverse=True)
+    assert [choice.max_similarity for choice in choices] == sorted(
+        (choice.max_similarity for choice in choices), reverse=True
+    )
     assert len({frozenset(choice.members) for choice in choices}) == len(choices)
     assert frozenset(select.most_accurate(precision, 3)) not in {frozenset(choice.members) for choice in choices}

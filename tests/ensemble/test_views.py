@@ -18,7 +18,9 @@ def bright(image: np.ndarray) -> ImageDetections:
     ys, xs = np.nonzero((image == 255).all(axis=2))
     if not len(ys):
         return ImageDetections(np.zeros([0, 4]), np.zeros(0), np.zeros(0, np.int64))
-    return ImageDetections(np.array([[ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]], np.float64), np.array([0.9]), np.array([0]))
+    return ImageDetections(
+        np.array([[ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]], np.float64), np.array([0.9]), np.array([0])
+    )
 
 
 def test_the_list_of_views():
@@ -59,7 +61,8 @@ def test_pixels_by_hand():
 
 
 def test_boxes_by_hand():
-    """In the lower right crop of 6 x 12 pixels, which begins at (4, 8): a box at (1, 2) to (5, 6) is at (5, 10) to (9, 14) of the image."""
+    """In the lower right crop of 6 x 12 pixels, which begins at (4, 8): a box at (1, 2) to (5, 6) is at (5, 10) to (9,
+    14) of the image."""
     crop = View("", 0.6, (1, 1))
     found = ImageDetections(np.array([[1.0, 2, 5, 6]]), np.array([0.5]), np.array([2]))
     assert crop.back(found, 10, 20).boxes.tolist() == [[5, 10, 9, 14]]
@@ -69,7 +72,8 @@ def test_boxes_by_hand():
 
 
 def test_boxes_at_inner_borders_are_parts_of_something():
-    """The crop begins at (4, 8) and ends with the image: boxes at its upper or left border go, those at the image's own stay."""
+    """The crop begins at (4, 8) and ends with the image: boxes at its upper or left border go, those at the image's own
+    stay."""
     crop = View("", 0.6, (1, 1))
     rows = np.array([[0.0, 2, 5, 6], [1, 0.1, 5, 6], [1, 2, 6, 12], [1, 2, 7, 13]])
     back = crop.back(ImageDetections(rows, np.arange(4) / 4, np.zeros(4, int)), 10, 20)
@@ -78,14 +82,17 @@ def test_boxes_at_inner_borders_are_parts_of_something():
 
 
 def test_boxes_on_the_canvas_go():
-    found = ImageDetections(np.array([[0.0, 0, 4, 9], [5, 10, 15, 30], [2, 8, 7, 20]]), np.array([0.9, 0.8, 0.7]), np.zeros(3, int))
+    found = ImageDetections(
+        np.array([[0.0, 0, 4, 9], [5, 10, 15, 30], [2, 8, 7, 20]]), np.array([0.9, 0.8, 0.7]), np.zeros(3, int)
+    )
     back = View("", 2.0).back(found, 10, 20)
     assert back.boxes.tolist() == [[0, 0, 10, 20], [0, 0, 2, 10]]
 
 
 @pytest.mark.parametrize("size", [(60, 80), (61, 83), (37, 200)])
 def test_every_view_puts_back_exactly_what_it_saw(size):
-    """Whatever crops and mirrors do, a rectangle that is whole in a view comes back to the pixel; one that is not does not come back at all."""
+    """Whatever crops and mirrors do, a rectangle that is whole in a view comes back to the pixel; one that is not does
+    not come back at all."""
     random, seen = np.random.default_rng(1), 0
     for _ in range(20):
         image = random.integers(0, 200, (*size, 3)).astype(np.uint8)

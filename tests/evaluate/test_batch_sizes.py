@@ -22,7 +22,9 @@ from detection.evaluate.voc import PascalVocEvaluator
 from detection.protos import pipeline_pb2
 from detection.types import Category
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -34,7 +36,9 @@ KEEPS_PROPORTIONS = "keep_aspect_ratio_resizer { min_dimension: 48 max_dimension
 def records(tmp_path_factory) -> InputOptions:
     folder = tmp_path_factory.mktemp("shapes")
     synthetic_set.make(folder, {"val": 9}, 0, sizes=((80, 60), (60, 80), (70, 70), (80, 60)))
-    return InputOptions(paths=(str(folder / "val.record-*"),), categories=CATEGORIES, num_classes=4, max_number_of_boxes=20)
+    return InputOptions(
+        paths=(str(folder / "val.record-*"),), categories=CATEGORIES, num_classes=4, max_number_of_boxes=20
+    )
 
 
 def detector_of(meta: str, type_: str):
@@ -63,13 +67,16 @@ def measured(detector, step: EvalStep, dataset) -> tuple[dict[str, tuple], dict[
             found[id_] = scores[row].numpy(), boxes[row].numpy()
     evaluators = [CocoEvaluator(CATEGORIES, fast=False), PascalVocEvaluator(CATEGORIES, iou_threshold=0.2)]
     settings = EvalSettings(losses=False, num_visualizations=0)
-    return found, evaluate(detector, dataset, evaluators, CATEGORIES, settings=settings, eval_step=step, stream=io.StringIO())
+    return found, evaluate(
+        detector, dataset, evaluators, CATEGORIES, settings=settings, eval_step=step, stream=io.StringIO()
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("meta", "type_"), [("ssd", "ssd_mobilenet_v1"), ("faster_rcnn", "faster_rcnn_mobilenet_v1")])
 def test_batches_of_five_give_the_numbers_of_batches_of_one(records, meta, type_):
-    """And padding the images to each other would not: the border of what is image, and what lies behind it, changes a network's maps."""
+    """And padding the images to each other would not: the border of what is image, and what lies behind it, changes a
+    network's maps."""
     detector, resizer = detector_of(meta, type_)
     step = EvalStep(detector, losses=False)
     alone, metrics = measured(detector, step, eval_dataset(records, resizer, 1))
@@ -77,7 +84,9 @@ def test_batches_of_five_give_the_numbers_of_batches_of_one(records, meta, type_
     assert sorted(alone) == sorted(together) and len(alone) == 9
     for id_, (scores, boxes) in alone.items():
         np.testing.assert_allclose(together[id_][0], scores, atol=1e-5)
-        clear = np.concatenate([[True], -np.diff(scores) > 1e-4]) & np.concatenate([-np.diff(scores) > 1e-4, [True]])  # the others may swap places
+        clear = np.concatenate([[True], -np.diff(scores) > 1e-4]) & np.concatenate(
+            [-np.diff(scores) > 1e-4, [True]]
+        )  # the others may swap places
         np.testing.assert_allclose(together[id_][1][clear], boxes[clear], atol=1e-4)
     assert metrics_of_five == pytest.approx(metrics, abs=1e-4)
     padded, _ = measured(detector, step, eval_dataset(records, resizer, 1).unbatch().padded_batch(5))
@@ -85,7 +94,8 @@ def test_batches_of_five_give_the_numbers_of_batches_of_one(records, meta, type_
 
 
 def test_padding_of_an_image_for_itself_is_part_of_its_evaluation(records):
-    """A resizer that pads to a multiple gives several sizes too; each image has the padding it has alone, and equal padded sizes go together."""
+    """A resizer that pads to a multiple gives several sizes too; each image has the padding it has alone, and equal
+    padded sizes go together."""
     sizes = {}
     for batch_size in (1, 5):
         for example in eval_dataset(records, PadToMultipleResizer(multiple=64), batch_size):
@@ -99,5 +109,6 @@ def test_resizers_of_one_size_are_batched_as_ever(records):
     dataset = eval_dataset(records, FixedShapeResizer(height=32, width=32), 4)
     assert [len(example.info.source_ids) for example in dataset] == [4, 4, 1]
     assert [id_ for example in dataset for id_ in example.info.source_ids.numpy()] == [
-        example.info.source_ids[0].numpy() for example in eval_dataset(records, FixedShapeResizer(height=32, width=32), 1)
+        example.info.source_ids[0].numpy()
+        for example in eval_dataset(records, FixedShapeResizer(height=32, width=32), 1)
     ]

@@ -1,4 +1,5 @@
-"""Classifying images: the square that is looked at, names of classes with and without a background, accuracy against a truth file."""
+"""Classifying images: the square that is looked at, names of classes with and without a background, accuracy against a
+truth file."""
 
 from __future__ import annotations
 
@@ -15,10 +16,14 @@ from detection.networks.classifier import Classifier, ClassifierSpec
 
 def _brightness(num_logits: int = 3, depth_multiplier: float = 1.0) -> Classifier:
     """Logit c is the brightness of channel c: a classifier whose answers are known."""
-    return Classifier("Channels", (tf.keras.layers.Lambda(lambda x: x, name="all"),), (tf.keras.layers.GlobalAveragePooling2D(),))
+    return Classifier(
+        "Channels", (tf.keras.layers.Lambda(lambda x: x, name="all"),), (tf.keras.layers.GlobalAveragePooling2D(),)
+    )
 
 
-SPEC = ClassifierSpec(make=_brightness, scale=lambda images: images / 255.0, image_size=8, num_logits=3, background=False)
+SPEC = ClassifierSpec(
+    make=_brightness, scale=lambda images: images / 255.0, image_size=8, num_logits=3, background=False
+)
 
 
 def _run(images: dict[str, np.ndarray | DataError], **options) -> tuple[list[Result], list[str]]:
@@ -30,18 +35,25 @@ def _run(images: dict[str, np.ndarray | DataError], **options) -> tuple[list[Res
         return images[path]
 
     classifier = SPEC.make(3, 1.0)
-    return list(classify.classify(classifier, SPEC, list(images), read, Options(**options), bad.append)), [str(error) for error in bad]
+    return list(classify.classify(classifier, SPEC, list(images), read, Options(**options), bad.append)), [
+        str(error) for error in bad
+    ]
 
 
 def _plain(red: int, green: int, blue: int, size: tuple[int, int] = (10, 12)) -> np.ndarray:
     return np.broadcast_to(np.array([red, green, blue], np.uint8), (*size, 3))
 
 
-@pytest.mark.parametrize(("shape", "top", "left", "side"), [((100, 140), 6, 26, 88), ((64, 64), 4, 4, 56), ((9, 7), 1, 0, 6), ((1, 1), 0, 0, 1)])
+@pytest.mark.parametrize(
+    ("shape", "top", "left", "side"),
+    [((100, 140), 6, 26, 88), ((64, 64), 4, 4, 56), ((9, 7), 1, 0, 6), ((1, 1), 0, 0, 1)],
+)
 def test_the_square_is_central_and_seven_eighths_of_the_shorter_side(shape, top, left, side):
     """At its own size nothing is resampled."""
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(classify.central_square(image, 0.875, side), image[top : top + side, left : left + side].astype("f4"))
+    np.testing.assert_array_equal(
+        classify.central_square(image, 0.875, side), image[top : top + side, left : left + side].astype("f4")
+    )
 
 
 def test_resampling_is_that_of_tensorflow_1():
@@ -51,7 +63,12 @@ def test_resampling_is_that_of_tensorflow_1():
 
 
 def test_probabilities_of_every_readable_image_in_order():
-    images = {"r": _plain(255, 0, 0), "bad": DataError("bad: is no image"), "g": _plain(0, 255, 0, (30, 9)), "b": _plain(0, 0, 255)}
+    images = {
+        "r": _plain(255, 0, 0),
+        "bad": DataError("bad: is no image"),
+        "g": _plain(0, 255, 0, (30, 9)),
+        "b": _plain(0, 0, 255),
+    }
     results, bad = _run(images, batch_size=2)
     assert [(result.path, int(result.ranking()[0])) for result in results] == [("r", 0), ("g", 1), ("b", 2)]
     assert bad == ["bad: is no image"]
@@ -66,7 +83,11 @@ def test_the_middle_decides():
     image = np.zeros((100, 300, 3), np.uint8)
     image[:, :100, 0], image[:, 100:200, 1], image[:, 200:, 2] = 255, 255, 255
     (result,), _ = _run({"x": image})
-    assert classify.lines(result, Classes(3, False, ("red", "green", "blue")), top=2) == ["x", "   57.6%  1 green", "   21.2%  0 red"]
+    assert classify.lines(result, Classes(3, False, ("red", "green", "blue")), top=2) == [
+        "x",
+        "   57.6%  1 green",
+        "   21.2%  0 red",
+    ]
 
 
 def _labels(tmp_path, *labels: str) -> str:
@@ -137,7 +158,10 @@ def test_truth_that_is_not_there(tmp_path):
 def test_accuracy_counts_images_with_a_known_class():
     """Ten classes and a background; the true class is first, third, sixth; the fourth image is in no truth file."""
     probabilities = np.linspace(0.3, 0.01, 11, dtype=np.float32)  # logit 0, the background, is the likeliest
-    results = [Result(path, np.roll(probabilities, 1 if path == "a/first" else 0)) for path in ("a/first", "b/third", "sixth", "other")]
+    results = [
+        Result(path, np.roll(probabilities, 1 if path == "a/first" else 0))
+        for path in ("a/first", "b/third", "sixth", "other")
+    ]
     truth = {"a/first": 0, "third": 1, "sixth": 4}
     counted = classify.accuracy(results, truth, Classes(11, True))
     assert counted == Accuracy(images=3, first=1, among_five=2)

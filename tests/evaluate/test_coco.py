@@ -16,8 +16,14 @@ from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.types import Category
 
 CATEGORIES = (Category(1, "cat"), Category(2, "dog"), Category(5, "owl"), Category(9, "yak"))
-STANDARD = [f"DetectionBoxes_Precision/{tag}" for tag in ("mAP", "mAP@.50IOU", "mAP@.75IOU", "mAP (small)", "mAP (medium)", "mAP (large)")]
-STANDARD += [f"DetectionBoxes_Recall/{tag}" for tag in ("AR@1", "AR@10", "AR@100", "AR@100 (small)", "AR@100 (medium)", "AR@100 (large)")]
+STANDARD = [
+    f"DetectionBoxes_Precision/{tag}"
+    for tag in ("mAP", "mAP@.50IOU", "mAP@.75IOU", "mAP (small)", "mAP (medium)", "mAP (large)")
+]
+STANDARD += [
+    f"DetectionBoxes_Recall/{tag}"
+    for tag in ("AR@1", "AR@10", "AR@100", "AR@100 (small)", "AR@100 (medium)", "AR@100 (large)")
+]
 
 
 def truth(boxes, classes, crowd=None, areas=None) -> ImageGroundtruth:
@@ -29,7 +35,9 @@ def truth(boxes, classes, crowd=None, areas=None) -> ImageGroundtruth:
 
 
 def found(boxes, scores, classes) -> ImageDetections:
-    return ImageDetections(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(classes, np.int32))
+    return ImageDetections(
+        np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(classes, np.int32)
+    )
 
 
 def random_images(seed: int, images: int) -> list[tuple[str, ImageGroundtruth, ImageDetections]]:
@@ -52,14 +60,25 @@ def random_images(seed: int, images: int) -> list[tuple[str, ImageGroundtruth, I
 
 def reference(images) -> tuple[np.ndarray, COCOeval]:
     """What pycocotools prints for these images when it is fed the way its own examples do."""
-    xywh = lambda box: [float(box[1]), float(box[0]), float(box[3]) - float(box[1]), float(box[2]) - float(box[0])]  # noqa: E731
+
+    def xywh(box):
+        return [float(box[1]), float(box[0]), float(box[3]) - float(box[1]), float(box[2]) - float(box[0])]
+
     objects, results = [], []
     for id_, groundtruth, detections in images:
         for box, class_, crowd, _, area in zip(*groundtruth, strict=True):
-            item = {"image_id": int(id_), "category_id": int(class_) + 1, "bbox": xywh(box), "area": float(area), "iscrowd": int(crowd)}
+            item = {
+                "image_id": int(id_),
+                "category_id": int(class_) + 1,
+                "bbox": xywh(box),
+                "area": float(area),
+                "iscrowd": int(crowd),
+            }
             objects.append({**item, "id": len(objects) + 1})
         for box, score, class_ in zip(*detections, strict=True):
-            results.append({"image_id": int(id_), "category_id": int(class_) + 1, "bbox": xywh(box), "score": float(score)})
+            results.append(
+                {"image_id": int(id_), "category_id": int(class_) + 1, "bbox": xywh(box), "score": float(score)}
+            )
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {
@@ -144,7 +163,9 @@ def test_half_found_by_hand():
 def test_crowds_absorb_detections():
     evaluator = CocoEvaluator(CATEGORIES)
     objects = truth([[0, 0, 50, 50], [100, 100, 300, 300]], [0, 0], crowd=[False, True])
-    evaluator.add("a", objects, found([[0, 0, 50, 50], [110, 110, 150, 150], [200, 200, 250, 250]], [0.5, 0.9, 0.8], [0, 0, 0]))
+    evaluator.add(
+        "a", objects, found([[0, 0, 50, 50], [110, 110, 150, 150], [200, 200, 250, 250]], [0.5, 0.9, 0.8], [0, 0, 0])
+    )
     assert evaluator.result()["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 
@@ -161,7 +182,10 @@ def test_false_detections_on_images_without_objects_cost_precision():
     assert evaluator.result()["DetectionBoxes_Precision/mAP"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("fast", [False, pytest.param(True, marks=pytest.mark.skipif(not importlib.util.find_spec("hotcoco"), reason="no hotcoco"))])
+@pytest.mark.parametrize(
+    "fast",
+    [False, pytest.param(True, marks=pytest.mark.skipif(not importlib.util.find_spec("hotcoco"), reason="no hotcoco"))],
+)
 def test_nothing_detected_scores_zero_and_nothing_to_detect_minus_one(fast):
     evaluator = CocoEvaluator(CATEGORIES, fast=fast)
     assert set(evaluator.result().values()) == {-1.0}
@@ -174,7 +198,9 @@ def test_nothing_detected_scores_zero_and_nothing_to_detect_minus_one(fast):
 
 def test_classes_outside_the_categories_are_left_out():
     evaluator = CocoEvaluator(CATEGORIES)
-    evaluator.add("a", truth([[0, 0, 50, 50], [0, 0, 9, 9]], [0, 2]), found([[0, 0, 50, 50], [0, 0, 9, 9]], [0.5, 0.9], [0, 3]))
+    evaluator.add(
+        "a", truth([[0, 0, 50, 50], [0, 0, 9, 9]], [0, 2]), found([[0, 0, 50, 50], [0, 0, 9, 9]], [0.5, 0.9], [0, 3])
+    )
     assert evaluator.result()["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 
@@ -189,7 +215,9 @@ def test_the_order_of_images_does_not_matter_even_with_equal_scores():
 
 
 def test_super_categories_average_their_members_with_groundtruth():
-    evaluator = CocoEvaluator(CATEGORIES, super_categories={"pet": ("cat", "dog"), "wild": ("owl", "yak"), "none": ("yak",)})
+    evaluator = CocoEvaluator(
+        CATEGORIES, super_categories={"pet": ("cat", "dog"), "wild": ("owl", "yak"), "none": ("yak",)}
+    )
     objects = truth([[0, 0, 50, 50], [60, 60, 99, 99], [100, 0, 150, 50]], [0, 1, 4])
     evaluator.add("a", objects, found([[0, 0, 50, 50], [100, 0, 150, 50]], [0.9, 0.8], [0, 4]))
     result = evaluator.result()
@@ -197,7 +225,9 @@ def test_super_categories_average_their_members_with_groundtruth():
     assert result["DetectionBoxes_PerformanceBySuperCategory/wild"] == pytest.approx(1.0)
     assert result["DetectionBoxes_PerformanceBySuperCategory/none"] == -1.0
     named = (Category(1, "/m/1", "cat"), Category(2, "dog"), Category(5, "/m/5", "owl"))
-    evaluator = CocoEvaluator(named, per_category_tags=True, super_categories={"pet": ("/m/1", "dog"), "wild": ("owl",)})
+    evaluator = CocoEvaluator(
+        named, per_category_tags=True, super_categories={"pet": ("/m/1", "dog"), "wild": ("owl",)}
+    )
     evaluator.add("a", objects, found([[0, 0, 50, 50], [100, 0, 150, 50]], [0.9, 0.8], [0, 4]))
     by_either_name = evaluator.result()
     for name in ("pet", "wild"):

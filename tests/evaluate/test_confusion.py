@@ -27,10 +27,13 @@ def cell(k: int) -> list[int]:
 
 
 def test_by_hand():
-    # Cats at 0, 1, 2, a dog at 3. Found: cat 0; dog on cat 1; nothing on 2; dog 3; a cat at 9, where nothing is; an unsure cat on 2.
+    # Cats at 0, 1, 2, a dog at 3. Found: cat 0; dog on cat 1; nothing on 2; dog 3; a cat at 9, where nothing is; an
+    # unsure cat on 2.
     evaluator = ConfusionEvaluator(CATEGORIES)
     objects = truth([cell(0), cell(1), cell(2), cell(3)], [0, 0, 0, 2])
-    evaluator.add("a", objects, found([cell(0), cell(1), cell(3), cell(9), cell(2)], [0.9, 0.8, 0.7, 0.6, 0.4], [0, 2, 2, 0, 0]))
+    evaluator.add(
+        "a", objects, found([cell(0), cell(1), cell(3), cell(9), cell(2)], [0.9, 0.8, 0.7, 0.6, 0.4], [0, 2, 2, 0, 0])
+    )
     assert evaluator.names == ["cat", "dog"]
     np.testing.assert_array_equal(evaluator.matrix, [[1, 1, 1], [0, 1, 0], [1, 0, 0]])
     result = evaluator.result()
@@ -51,7 +54,11 @@ def test_threshold_is_in_the_tag_and_included():
 
 def test_difficult_objects_excuse_detections():
     evaluator = ConfusionEvaluator(CATEGORIES)
-    evaluator.add("a", truth([cell(0), cell(1)], [0, 0], [False, True]), found([cell(0), cell(1), cell(1)], [0.9, 0.8, 0.7], [0, 0, 2]))
+    evaluator.add(
+        "a",
+        truth([cell(0), cell(1)], [0, 0], [False, True]),
+        found([cell(0), cell(1), cell(1)], [0.9, 0.8, 0.7], [0, 0, 2]),
+    )
     np.testing.assert_array_equal(evaluator.matrix, [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
 
 

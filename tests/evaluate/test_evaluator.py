@@ -22,21 +22,28 @@ def evaluators() -> list[type]:
     found = set()
     for module in pkgutil.iter_modules(detection.evaluate.__path__, "detection.evaluate."):
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if all(hasattr(kind, verb) for verb in ("clear", "add", "result", "per_category")) and kind is not Evaluator:
+            if (
+                all(hasattr(kind, verb) for verb in ("clear", "add", "result", "per_category"))
+                and kind is not Evaluator
+            ):
                 found.add(kind)
     return sorted(found, key=lambda kind: kind.__name__)
 
 
 each = pytest.mark.parametrize("kind", evaluators())
 BOXES = np.array([[10.0, 10, 40, 50], [60, 60, 99, 90], [0, 0, 20, 20]])
-NOTHING_THERE = ImageGroundtruth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
+NOTHING_THERE = ImageGroundtruth(
+    np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0)
+)
 NOTHING_FOUND = ImageDetections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
 def image(scores=(0.9, 0.8, 0.7), shift=0.0) -> tuple[ImageGroundtruth, ImageDetections]:
     classes = np.array([0, 2, 2])
     nothing = np.zeros(3, bool)
-    return ImageGroundtruth(BOXES, classes, nothing, nothing, np.full(3, 900.0)), ImageDetections(BOXES + shift, np.array(scores), classes)
+    return ImageGroundtruth(BOXES, classes, nothing, nothing, np.full(3, 900.0)), ImageDetections(
+        BOXES + shift, np.array(scores), classes
+    )
 
 
 def test_all_are_found():
@@ -114,6 +121,10 @@ def test_arguments_are_not_changed(kind):
 
 
 def test_repeated_names_are_told_apart():
-    assert category_names((Category(1, "cell"), Category(2, "cell"), Category(3, "dish"))) == {0: "cell (id 1)", 1: "cell (id 2)", 2: "dish"}
+    assert category_names((Category(1, "cell"), Category(2, "cell"), Category(3, "dish"))) == {
+        0: "cell (id 1)",
+        1: "cell (id 2)",
+        2: "dish",
+    }
     shown = category_names((Category(1, "/m/1", "cell"), Category(2, "cell"), Category(3, "/m/3", "dish\x1b[2J")))
     assert shown == {0: "cell (id 1)", 1: "cell (id 2)", 2: r"dish\x1b[2J"}

@@ -68,7 +68,15 @@ def test_names_are_made_unique_and_told(monkeypatch):
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
     names = ImageNames()
-    assert [names.unique(id_) for id_ in ("a", "", "a", "b", "a", "", "a#2")] == ["a", "image-2", "a#2", "b", "a#3", "image-6", "a#2#2"]
+    assert [names.unique(id_) for id_ in ("a", "", "a", "b", "a", "", "a#2")] == [
+        "a",
+        "image-2",
+        "a#2",
+        "b",
+        "a#3",
+        "image-6",
+        "a#2#2",
+    ]
     names.warn()
     assert len(said) == 2 and "empty in 2" in said[0] and "3 evaluated records repeat" in said[1] and "'a'" in said[1]
     said.clear()
@@ -77,7 +85,8 @@ def test_names_are_made_unique_and_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("original", "size", "scale"), [((200, 400), (200, 400), 1.0), ((3000, 6000), (512, 1024), 1024 / 6000), ((1, 1), (1, 1), 1.0)]
+    ("original", "size", "scale"),
+    [((200, 400), (200, 400), 1.0), ((3000, 6000), (512, 1024), 1024 / 6000), ((1, 1), (1, 1), 1.0)],
 )
 def test_pictures_have_the_proportions_of_the_original(original, size, scale):
     batch = example(original=(original, (50, 50)))

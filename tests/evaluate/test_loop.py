@@ -45,7 +45,9 @@ class ChannelDetector:
         for axis in (1, 2):
             lit = tf.reduce_max(bright, axis=3 - axis)  # [B, side, 3]
             edges.append(tf.cast(tf.argmax(lit, axis=1), tf.float32))
-            edges.append(tf.cast(tf.shape(lit)[1], tf.float32) - tf.cast(tf.argmax(tf.reverse(lit, [1]), axis=1), tf.float32))
+            edges.append(
+                tf.cast(tf.shape(lit)[1], tf.float32) - tf.cast(tf.argmax(tf.reverse(lit, [1]), axis=1), tf.float32)
+            )
         ymin, ymax, xmin, xmax = edges
         return Predictions(tf.stack([ymin, xmin, ymax, xmax], axis=-1), tf.reduce_max(batch.images, axis=[1, 2]))
 
@@ -78,7 +80,9 @@ def example(image, classes, boxes, source_id, true_shape=(SIDE, SIDE), original=
     rows = 4
 
     def padded(values, shape, kind):
-        return np.concatenate([np.asarray(values, kind).reshape(-1, *shape), np.zeros((rows - len(classes), *shape), kind)])
+        return np.concatenate(
+            [np.asarray(values, kind).reshape(-1, *shape), np.zeros((rows - len(classes), *shape), kind)]
+        )
 
     crowd = padded([False] * len(classes) if crowd is None else crowd, (), bool)
     groundtruth = Groundtruth(
@@ -112,11 +116,19 @@ def three_images() -> list[Example]:
 
 
 def run(examples, detector=None, batch_size=2, settings=None, **options):
-    settings = settings or EvalSettings(metrics=("coco_detection_metrics", "pascal_voc_detection_metrics"), per_category_tags=True)
+    settings = settings or EvalSettings(
+        metrics=("coco_detection_metrics", "pascal_voc_detection_metrics"), per_category_tags=True
+    )
     stream = io.StringIO()
     evaluators = settings.evaluators(CATEGORIES)
     metrics = evaluate(
-        detector or ChannelDetector(), dataset(examples, batch_size), evaluators, CATEGORIES, settings=settings, stream=stream, **options
+        detector or ChannelDetector(),
+        dataset(examples, batch_size),
+        evaluators,
+        CATEGORIES,
+        settings=settings,
+        stream=stream,
+        **options,
     )
     return metrics, stream.getvalue()
 
@@ -132,7 +144,11 @@ def test_metrics_losses_and_tables():
     assert metrics["Loss/regularization_loss"] == pytest.approx(0.5)
     assert metrics["Loss/total_loss"] == pytest.approx(6.5)
     assert "evaluate  3/3" in run(three_images(), total=3)[1]
-    assert "step 7: 3 images, 3 boxes" in shown and "VOC AP50" in shown and "(1 category without groundtruth left out)" in shown
+    assert (
+        "step 7: 3 images, 3 boxes" in shown
+        and "VOC AP50" in shown
+        and "(1 category without groundtruth left out)" in shown
+    )
     red = next(line for line in shown.splitlines() if line.split()[:1] == ["red"])
     assert red.split()[:2] == ["red", "2"]
     assert "PerformanceByCategory" not in shown
@@ -141,8 +157,12 @@ def test_metrics_losses_and_tables():
 def test_one_trace_whatever_the_size_of_the_last_batch_and_the_number_of_evaluations():
     detector = ChannelDetector()
     step = EvalStep(detector)
-    assert run(three_images(), detector, eval_step=step)[0]["DetectionBoxes_PerformanceByCategory/mAP/green"] == pytest.approx(1.0)
-    detector.threshold.assign(220.0)  # The green square, 200 bright, has no box any more; a graph with old weights would not know.
+    assert run(three_images(), detector, eval_step=step)[0][
+        "DetectionBoxes_PerformanceByCategory/mAP/green"
+    ] == pytest.approx(1.0)
+    detector.threshold.assign(
+        220.0
+    )  # The green square, 200 bright, has no box any more; a graph with old weights would not know.
     assert run(three_images(), detector, eval_step=step)[0]["DetectionBoxes_PerformanceByCategory/mAP/green"] == 0.0
     assert detector.traces == 1
 
@@ -172,7 +192,10 @@ def test_losses_can_be_left_out_and_groundtruth_ignored(tmp_path):
 
 def test_detections_are_exported_in_pixels_with_label_ids(tmp_path):
     path = tmp_path / "found.json"
-    run(three_images()[:1] + [example(draw([(1, GREEN, 200)]), [], [], "no number")], settings=EvalSettings(export_path=str(path)))
+    run(
+        three_images()[:1] + [example(draw([(1, GREEN, 200)]), [], [], "no number")],
+        settings=EvalSettings(export_path=str(path)),
+    )
     entries = json.loads(path.read_text())
     assert [(entry["image_id"], entry["category_id"]) for entry in entries] == [(1, 1), (1, 2), ("no number", 2)]
     assert entries[0]["bbox"] == [32.0, 16.0, 64.0, 48.0] and entries[0]["score"] == pytest.approx(1.0)
@@ -190,14 +213,19 @@ def test_detections_are_exported_compactly_with_the_sizes_of_all_images(tmp_path
 def test_files_summaries_and_pictures(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "eval"))
     settings = EvalSettings(
-        num_visualizations=2, visualization_export_dir=str(tmp_path / "pictures"), name_visualizations_by_image=True, style=Style(min_score=0.9)
+        num_visualizations=2,
+        visualization_export_dir=str(tmp_path / "pictures"),
+        name_visualizations_by_image=True,
+        style=Style(min_score=0.9),
     )
     examples = three_images()
     examples[1] = examples[1]._replace(info=examples[1].info._replace(source_ids=np.bytes_("../../b c")))
     metrics, _ = run(examples, step=30, model_dir=tmp_path, writer=writer, settings=settings)
     assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == {"step": 30, "metrics": metrics}
     events = EventAccumulator(str(tmp_path / "eval")).Reload()
-    assert set(events.Tags()["tensors"]) == set(metrics) | {f"Detections_Left_Groundtruth_Right/{number}" for number in (0, 1)}
+    assert set(events.Tags()["tensors"]) == set(metrics) | {
+        f"Detections_Left_Groundtruth_Right/{number}" for number in (0, 1)
+    }
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == ["export-.._.._b_c.png", "export-1.png"]
     width, height = Image.open(tmp_path / "pictures" / "export-1.png").size
@@ -216,12 +244,20 @@ def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
     full.append(files.partial(tmp_path / "found.json"))
     for path in full:
         path.symlink_to("/dev/full")
-    settings = EvalSettings(num_visualizations=2, visualization_export_dir=str(pictures), export_path=str(tmp_path / "found.json"))
+    settings = EvalSettings(
+        num_visualizations=2, visualization_export_dir=str(pictures), export_path=str(tmp_path / "found.json")
+    )
     metrics, shown = run(three_images(), step=30, model_dir=tmp_path, writer=writer, settings=settings)
     assert metrics["DetectionBoxes_Precision/mAP"] > 0 and "step 30: 3 images" in shown
     warnings = [record.getMessage() for record in caplog.records if "cannot be written" in record.getMessage()]
     for what in (f"pictures in {pictures}", str(tmp_path / "found.json"), f"the metrics in {evaluation}"):
-        assert sum(f"step 30: {what} cannot be written (no space left on device); going on" in warning for warning in warnings) == 1, warnings
+        assert (
+            sum(
+                f"step 30: {what} cannot be written (no space left on device); going on" in warning
+                for warning in warnings
+            )
+            == 1
+        ), warnings
     assert not (evaluation / "metrics.json").exists() and not (tmp_path / "found.json").exists()
 
 
@@ -238,7 +274,9 @@ def test_crowds_and_classes_outside_the_categories():
     settings = EvalSettings()
     stream = io.StringIO()
     few = CATEGORIES[:1]
-    metrics = evaluate(ChannelDetector(), dataset(three_images()[:1]), settings.evaluators(few), few, settings=settings, stream=stream)
+    metrics = evaluate(
+        ChannelDetector(), dataset(three_images()[:1]), settings.evaluators(few), few, settings=settings, stream=stream
+    )
     assert metrics["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 

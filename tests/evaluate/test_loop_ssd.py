@@ -33,16 +33,19 @@ ssd {
     }
   }
   box_coder { faster_rcnn_box_coder { y_scale: 10 x_scale: 10 height_scale: 5 width_scale: 5 } }
-  matcher { argmax_matcher { matched_threshold: 0.5 unmatched_threshold: 0.5 negatives_lower_than_unmatched: true force_match_for_each_row: true } }
+  matcher { argmax_matcher { matched_threshold: 0.5 unmatched_threshold: 0.5 negatives_lower_than_unmatched: true
+    force_match_for_each_row: true } }
   similarity_calculator { iou_similarity {} }
   box_predictor {
     convolutional_box_predictor {
-      conv_hyperparams { regularizer { l2_regularizer { weight: 0.00004 } } initializer { truncated_normal_initializer { stddev: 0.03 } } }
+      conv_hyperparams { regularizer { l2_regularizer { weight: 0.00004 } } initializer { truncated_normal_initializer
+        { stddev: 0.03 } } }
     }
   }
   anchor_generator { ssd_anchor_generator { aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5 } }
   post_processing {
-    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 20 max_total_detections: 20 }
+    batch_non_max_suppression { score_threshold: 1e-8 iou_threshold: 0.6 max_detections_per_class: 20
+      max_total_detections: 20 }
     score_converter: SIGMOID
   }
   loss {
@@ -68,7 +71,15 @@ def test_an_untrained_ssd_is_evaluated(tmp_path):
     nothing = np.zeros((images, rows), bool)
     example = Example(
         ImageBatch(rng.uniform(0, 255, (images, 96, 96, 3)).astype(np.float32), np.full((images, 2), 96, np.int32)),
-        Groundtruth(boxes, np.zeros((images, rows), np.int32), weights, np.ones(images, np.int32), nothing, nothing, weights * 2000),
+        Groundtruth(
+            boxes,
+            np.zeros((images, rows), np.int32),
+            weights,
+            np.ones(images, np.int32),
+            nothing,
+            nothing,
+            weights * 2000,
+        ),
         ImageInfo(np.array([f"{number}".encode() for number in range(images)]), np.full((images, 2), 192, np.int32)),
     )
     settings = EvalSettings(num_visualizations=1, style=Style(min_score=0.0), export_path=str(tmp_path / "found.json"))
@@ -86,5 +97,12 @@ def test_an_untrained_ssd_is_evaluated(tmp_path):
     parts = sum(metrics[f"Loss/{part}_loss"] for part in ("localization", "classification", "regularization"))
     assert metrics["Loss/total_loss"] == pytest.approx(parts, rel=1e-5)
     entries = json.loads((tmp_path / "found.json").read_text())
-    assert entries and {entry["category_id"] for entry in entries} <= {1, 2} and {entry["image_id"] for entry in entries} <= set(range(images))
-    assert all(0 <= x and 0 <= y and x + width <= 192.1 and y + height <= 192.1 for x, y, width, height in (entry["bbox"] for entry in entries))
+    assert (
+        entries
+        and {entry["category_id"] for entry in entries} <= {1, 2}
+        and {entry["image_id"] for entry in entries} <= set(range(images))
+    )
+    assert all(
+        0 <= x and 0 <= y and x + width <= 192.1 and y + height <= 192.1
+        for x, y, width, height in (entry["bbox"] for entry in entries)
+    )

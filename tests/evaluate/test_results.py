@@ -29,7 +29,10 @@ def test_metrics_json_holds_the_latest_and_jsonl_one_line_a_step(tmp_path):
 def test_a_step_evaluated_again_replaces_its_line(tmp_path):
     for step, value in ((100, 0.1), (200, 0.2), (100, 0.3)):
         results.write_metrics(tmp_path, step, {"a": value})
-    assert [(entry["step"], entry["metrics"]["a"]) for entry in results.read_history(tmp_path)] == [(100, 0.3), (200, 0.2)]
+    assert [(entry["step"], entry["metrics"]["a"]) for entry in results.read_history(tmp_path)] == [
+        (100, 0.3),
+        (200, 0.2),
+    ]
     assert json.loads((tmp_path / "eval" / "metrics.json").read_text())["step"] == 100
 
 
@@ -50,7 +53,9 @@ def test_no_history_without_a_file(tmp_path):
 def test_summaries_reach_tensorboard(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path))
     picture = np.zeros((8, 12, 3), np.uint8)
-    results.write_summaries(writer, 7, {"DetectionBoxes_Precision/mAP@.50IOU": 0.5, "DetectionBoxes_Precision/mAP (small)": -1.0}, [picture])
+    results.write_summaries(
+        writer, 7, {"DetectionBoxes_Precision/mAP@.50IOU": 0.5, "DetectionBoxes_Precision/mAP (small)": -1.0}, [picture]
+    )
     events = EventAccumulator(str(tmp_path)).Reload()
     event = events.Tensors("DetectionBoxes_Precision/mAP@.50IOU")[0]
     assert event.step == 7 and tf.make_ndarray(event.tensor_proto) == 0.5
@@ -73,7 +78,12 @@ def test_coco_results_file(tmp_path):
 @pytest.mark.parametrize(
     "line",
     ["nonsense", "[1]"]
-    + ['{"step": 1.5, "metrics": {}}', '{"step": "1", "metrics": {}}', '{"step": 1e999, "metrics": {}}', '{"step": 1, "metrics": [1]}']
+    + [
+        '{"step": 1.5, "metrics": {}}',
+        '{"step": "1", "metrics": {}}',
+        '{"step": 1e999, "metrics": {}}',
+        '{"step": 1, "metrics": [1]}',
+    ]
     + ['{"step": 1, "metrics": {"a": "b"}}', '{"step": 1, "metrics": {"a": ' + "9" * 400 + "}}"]
     + ["[" * 100_000, '{"step": -1, "metrics": {}}'],
 )

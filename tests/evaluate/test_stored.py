@@ -60,15 +60,27 @@ def test_detections_of_other_images_are_refused(path, images, message):
 
 
 def test_coco_results_name_only_images_with_detections(tmp_path):
-    """As evaluation wrote them before, rounded to 0.01 pixel; numbers, and names without .jpg as of detect.py, find their images."""
+    """As evaluation wrote them before, rounded to 0.01 pixel; numbers, and names without .jpg as of detect.py, find
+    their images."""
     stored.write(tmp_path / "found.json", stored.collect(IMAGES))
-    assert json.loads((tmp_path / "found.json").read_text())[0] == {"image_id": 7, "category_id": 1, "bbox": [2.0, 1.0, 38.0, 29.25], "score": 0.875}
-    for detections, expected in zip(stored.read(tmp_path / "found.json").aligned(SIZES), (FIRST, NOTHING, LAST), strict=True):
+    assert json.loads((tmp_path / "found.json").read_text())[0] == {
+        "image_id": 7,
+        "category_id": 1,
+        "bbox": [2.0, 1.0, 38.0, 29.25],
+        "score": 0.875,
+    }
+    for detections, expected in zip(
+        stored.read(tmp_path / "found.json").aligned(SIZES), (FIRST, NOTHING, LAST), strict=True
+    ):
         np.testing.assert_allclose(detections.boxes, expected.boxes, atol=0.01)
         np.testing.assert_allclose(detections.scores, expected.scores, atol=1e-6)
         np.testing.assert_array_equal(detections.classes, expected.classes)
-    results.write_detections(tmp_path / "named.json", results.coco_results("street", FIRST) + results.coco_results("0009", LAST))
-    named = stored.read(tmp_path / "named.json").aligned({"street.jpg": (50, 60), "0009.png": (30, 30), "other": (5, 5)})
+    results.write_detections(
+        tmp_path / "named.json", results.coco_results("street", FIRST) + results.coco_results("0009", LAST)
+    )
+    named = stored.read(tmp_path / "named.json").aligned(
+        {"street.jpg": (50, 60), "0009.png": (30, 30), "other": (5, 5)}
+    )
     assert [len(one.scores) for one in named] == [2, 1, 0]
 
 
@@ -93,8 +105,16 @@ def test_results_that_were_cut_by_score_are_told(tmp_path, caplog):
         ("a.json", b'{"annotations": []}', "expected a list of detections, found dict"),
         ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 1}]', "an entry has no 'score'"),
         ("a.json", b'[{"image_id": 1, "bbox": [1, 2], "category_id": 1, "score": 0.5}]', "no COCO results file"),
-        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 0, "score": 0.5}]', "category_id is 0, not a whole number"),
-        ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]', "NaN is no JSON number"),
+        (
+            "a.json",
+            b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 0, "score": 0.5}]',
+            "category_id is 0, not a whole number",
+        ),
+        (
+            "a.json",
+            b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]',
+            "NaN is no JSON number",
+        ),
         ("a.csv", b"", "stored detections are .npz or .json files"),
     ],
 )
@@ -107,7 +127,10 @@ def test_other_files_are_refused_in_one_line(tmp_path, name, content, message):
         stored.read(tmp_path / "absent.npz")
 
 
-@pytest.mark.parametrize(("field", "value"), [("offsets", [0, 2, 2, 2]), ("offsets", [0, 3, 2, 3]), ("ids", ["7", "7", "9"]), ("sizes", [[1, 2]])])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("offsets", [0, 2, 2, 2]), ("offsets", [0, 3, 2, 3]), ("ids", ["7", "7", "9"]), ("sizes", [[1, 2]])],
+)
 def test_arrays_that_do_not_fit_each_other_are_refused(path, tmp_path, field, value):
     with np.load(path) as archive:
         arrays = dict(archive)

@@ -15,7 +15,10 @@ def test_overall_aligns_numbers_and_writes_minus_one_as_a_dash():
 
 
 def test_categories_with_groundtruth_in_order_and_the_others_counted():
-    text = table.by_category({"cat": 3, "yak": 0, "ox": 1200}, [PerCategory("AP", {"cat": 0.25, "ox": 1.0}), PerCategory("AP50", {"cat": 0.5})])
+    text = table.by_category(
+        {"cat": 3, "yak": 0, "ox": 1200},
+        [PerCategory("AP", {"cat": 0.25, "ox": 1.0}), PerCategory("AP50", {"cat": 0.5})],
+    )
     assert text.splitlines() == [
         "  category    boxes       AP     AP50",
         "  cat             3   0.2500   0.5000",

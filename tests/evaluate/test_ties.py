@@ -24,11 +24,15 @@ EVALUATORS = {
 def truth(boxes, classes) -> ImageGroundtruth:
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     nothing = np.zeros(len(boxes), bool)
-    return ImageGroundtruth(boxes, np.asarray(classes, np.int64), nothing, nothing, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+    return ImageGroundtruth(
+        boxes, np.asarray(classes, np.int64), nothing, nothing, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    )
 
 
 def found(boxes, scores, classes) -> ImageDetections:
-    return ImageDetections(np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64), np.asarray(classes, np.int64))
+    return ImageDetections(
+        np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64), np.asarray(classes, np.int64)
+    )
 
 
 def images_with_ties(names: list[str]) -> list[tuple[str, ImageGroundtruth, ImageDetections]]:
@@ -64,7 +68,10 @@ def test_the_order_of_images_is_no_matter(kind):
     images = images_with_ties(NAMES)
     expected = result(kind, images)
     for seed in range(4):
-        assert result(kind, [images[number] for number in np.random.default_rng(seed).permutation(len(images))]) == expected
+        assert (
+            result(kind, [images[number] for number in np.random.default_rng(seed).permutation(len(images))])
+            == expected
+        )
 
 
 @pytest.mark.parametrize("kind", ["voc", "weighted voc", "confusion"])
@@ -72,11 +79,15 @@ def test_the_order_of_detections_in_an_image_is_no_matter(kind):
     images = images_with_ties(NAMES)
     expected = result(kind, images)
     for seed in range(4):
-        assert result(kind, [(name, objects, shuffled(detections, seed)) for name, objects, detections in images]) == expected
+        assert (
+            result(kind, [(name, objects, shuffled(detections, seed)) for name, objects, detections in images])
+            == expected
+        )
 
 
 def test_coco_keeps_the_order_of_detections_in_an_image_as_pycocotools_does():
-    """A good and a poor box of one object and one score: at IoU 0.5 both match, and the one listed first takes it, so at 0.75 AP tells them apart."""
+    """A good and a poor box of one object and one score: at IoU 0.5 both match, and the one listed first takes it, so
+    at 0.75 AP tells them apart."""
     objects = truth([[0, 0, 100, 100]], [0])
     good, poor = [0, 0, 100, 100], [0, 0, 100, 60]
     first = result("coco", [("1", objects, found([good, poor], [0.5, 0.5], [0, 0]))])
@@ -85,18 +96,35 @@ def test_coco_keeps_the_order_of_detections_in_an_image_as_pycocotools_does():
     assert second["DetectionBoxes_Precision/mAP@.75IOU"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("kind", "tag"), [("voc", "PascalBoxes_Precision/mAP@0.5IOU"), ("coco", "DetectionBoxes_Precision/mAP@.50IOU")])
+@pytest.mark.parametrize(
+    ("kind", "tag"), [("voc", "PascalBoxes_Precision/mAP@0.5IOU"), ("coco", "DetectionBoxes_Precision/mAP@.50IOU")]
+)
 def test_by_hand(kind, tag):
-    """One true and one false detection of one score: the image whose id comes first is ranked first, 9 before 10, numbers before names."""
+    """One true and one false detection of one score: the image whose id comes first is ranked first, 9 before 10,
+    numbers before names."""
     objects, nothing = truth([[0, 0, 50, 50]], [0]), truth([], [])
     detection = found([[0, 0, 50, 50]], [0.5], [0])
     for first, second in [("9", "10"), ("10", "a"), ("B", "a"), ("2", "11")]:
-        assert result(kind, [(second, nothing, detection), (first, objects, detection)])[tag] == pytest.approx(1.0), "true one first"
-        assert result(kind, [(second, objects, detection), (first, nothing, detection)])[tag] == pytest.approx(0.5), "false one first"
+        assert result(kind, [(second, nothing, detection), (first, objects, detection)])[tag] == pytest.approx(1.0), (
+            "true one first"
+        )
+        assert result(kind, [(second, objects, detection), (first, nothing, detection)])[tag] == pytest.approx(0.5), (
+            "false one first"
+        )
 
 
 def test_ids_are_ranked_by_number_then_by_text():
-    assert sorted(["b", "10", "a", "9", "", "007", "7", "²", "B"], key=image_rank) == ["007", "7", "9", "10", "", "B", "a", "b", "²"]
+    assert sorted(["b", "10", "a", "9", "", "007", "7", "²", "B"], key=image_rank) == [
+        "007",
+        "7",
+        "9",
+        "10",
+        "",
+        "B",
+        "a",
+        "b",
+        "²",
+    ]
 
 
 def test_detections_are_ranked_by_score_class_and_box():
@@ -112,7 +140,9 @@ def test_stored_detections_give_the_same_numbers_in_whatever_order_they_were_sto
     inside = [(name, objects, found(np.clip(d.boxes, 0, 400), d.scores, d.classes)) for name, objects, d in images]
     expected = None
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
-        stored.write(tmp_path / "d.npz", stored.collect([(inside[n][0], (400, 400), inside[n][2]) for n in order], CATEGORIES))
+        stored.write(
+            tmp_path / "d.npz", stored.collect([(inside[n][0], (400, 400), inside[n][2]) for n in order], CATEGORIES)
+        )
         again = stored.read(tmp_path / "d.npz").aligned(sizes)
         numbers = result(kind, [(name, objects, d) for (name, objects, _), d in zip(inside, again, strict=True)])
         expected = expected or numbers

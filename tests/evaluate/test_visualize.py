@@ -9,7 +9,15 @@ from PIL import Image
 from detection.evaluate.drawing import draw_boxes, ink_on, shorten
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.fonts import font_for
-from detection.evaluate.visualize import Style, color_of, draw_detections, draw_groundtruth, enlarge, mosaic, side_by_side
+from detection.evaluate.visualize import (
+    Style,
+    color_of,
+    draw_detections,
+    draw_groundtruth,
+    enlarge,
+    mosaic,
+    side_by_side,
+)
 
 GREY = np.full((240, 320, 3), 128, np.uint8)
 NAMES = {0: "cell", 1: "Grüße", 2: "細胞"}
@@ -21,7 +29,9 @@ def found(boxes, scores, classes) -> ImageDetections:
 
 def truth(boxes, classes, crowd) -> ImageGroundtruth:
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    return ImageGroundtruth(boxes, np.asarray(classes, int), np.asarray(crowd, bool), np.zeros(len(boxes), bool), np.zeros(len(boxes)))
+    return ImageGroundtruth(
+        boxes, np.asarray(classes, int), np.asarray(crowd, bool), np.zeros(len(boxes), bool), np.zeros(len(boxes))
+    )
 
 
 def near(picture: np.ndarray, color: tuple[int, int, int], tolerance: int = 40) -> np.ndarray:
@@ -45,7 +55,11 @@ def test_score_and_number_of_boxes_are_limited_to_the_best():
     boxes = [[20, 20, 60, 60], [100, 20, 140, 60], [180, 20, 220, 60]]
     detections = found(boxes, [0.6, 0.9, 0.3], [0, 1, 2])
     all_but_weak = draw_detections(GREY, detections, NAMES)
-    assert near(all_but_weak, color_of(0), 10).any() and near(all_but_weak, color_of(1), 10).any() and not near(all_but_weak, color_of(2), 10).any()
+    assert (
+        near(all_but_weak, color_of(0), 10).any()
+        and near(all_but_weak, color_of(1), 10).any()
+        and not near(all_but_weak, color_of(2), 10).any()
+    )
     best = draw_detections(GREY, detections, NAMES, Style(max_boxes=1))
     assert near(best, color_of(1), 10).any() and not near(best, color_of(0), 10).any()
     np.testing.assert_array_equal(draw_detections(GREY, detections, NAMES, Style(max_boxes=0)), GREY)
@@ -69,7 +83,9 @@ def test_tiny_and_narrow_images(shape):
     assert max(sheet.shape[:2]) >= 320
 
 
-@pytest.mark.parametrize("box", [[-50, -50, 1000, 1000], [300, 400, 500, 600], [50, 50, 50, 50], [50, 50, 50.2, 90], [-30, -30, -10, -10]])
+@pytest.mark.parametrize(
+    "box", [[-50, -50, 1000, 1000], [300, 400, 500, 600], [50, 50, 50, 50], [50, 50, 50.2, 90], [-30, -30, -10, -10]]
+)
 def test_boxes_outside_and_empty(box):
     assert draw_detections(GREY, found([box], [0.9], [0]), NAMES).shape == GREY.shape
 
@@ -110,9 +126,17 @@ def test_mosaic_places_pictures_in_reading_order():
     sheet = mosaic(pictures, columns=2)
     gap = 4
     assert sheet.shape == (3 * 44 + gap, 2 * 64 + gap, 3)
-    assert sheet[gap + 20, gap + 30, 0] == 10 and sheet[gap + 20, gap + 64 + 30, 0] == 60 and sheet[gap + 44 + 20, gap + 30, 0] == 110
+    assert (
+        sheet[gap + 20, gap + 30, 0] == 10
+        and sheet[gap + 20, gap + 64 + 30, 0] == 60
+        and sheet[gap + 44 + 20, gap + 30, 0] == 110
+    )
     assert (sheet[gap + 2 * 44 : gap + 2 * 44 + 40, gap + 64 :] == 255).all()
-    mixed = mosaic([GREY, np.zeros((500, 20, 3), np.uint8)], cell=(100, 100), captions=["first", "a very long caption that cannot fit " * 3])
+    mixed = mosaic(
+        [GREY, np.zeros((500, 20, 3), np.uint8)],
+        cell=(100, 100),
+        captions=["first", "a very long caption that cannot fit " * 3],
+    )
     assert mixed.shape[1] < 250
     assert mosaic([GREY]).shape[0] >= 240
 

@@ -11,7 +11,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
-from detection.evaluate.voc import PascalVocEvaluator, average_precision, eleven_point_precision, pairwise_iou, precision_recall
+from detection.evaluate.voc import (
+    PascalVocEvaluator,
+    average_precision,
+    eleven_point_precision,
+    pairwise_iou,
+    precision_recall,
+)
 from detection.types import Category
 
 CATEGORIES = (Category(1, "cat"), Category(2, "dog"), Category(4, "owl"))
@@ -22,15 +28,20 @@ ELEVEN = "PascalBoxes_Precision/mAP@0.5IOU (11 points)"
 def truth(boxes, classes, difficult=None) -> ImageGroundtruth:
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     difficult = np.zeros(len(boxes), bool) if difficult is None else np.asarray(difficult)
-    return ImageGroundtruth(boxes, np.asarray(classes, np.int32), np.zeros(len(boxes), bool), difficult, np.ones(len(boxes), np.float32))
+    return ImageGroundtruth(
+        boxes, np.asarray(classes, np.int32), np.zeros(len(boxes), bool), difficult, np.ones(len(boxes), np.float32)
+    )
 
 
 def found(boxes, scores, classes) -> ImageDetections:
-    return ImageDetections(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(classes, np.int32))
+    return ImageDetections(
+        np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(classes, np.int32)
+    )
 
 
 def random_images(seed: int, images: int, apart: bool) -> list[tuple[str, ImageGroundtruth, ImageDetections]]:
-    """Objects in a grid of cells (`apart`: no detection can touch two), or anywhere; detections shifted, doubled and invented."""
+    """Objects in a grid of cells (`apart`: no detection can touch two), or anywhere; detections shifted, doubled and
+    invented."""
     rng = np.random.default_rng(seed)
     out = []
     for number in range(images):
@@ -43,7 +54,9 @@ def random_images(seed: int, images: int, apart: bool) -> list[tuple[str, ImageG
         copies = rng.integers(0, 3, count)
         shifted = np.repeat(boxes, copies, axis=0) + rng.normal(0, 3, (copies.sum(), 4))
         labels = np.where(rng.random(copies.sum()) < 0.15, 1, np.repeat(classes, copies))
-        scores = rng.permutation(1000)[: copies.sum()] / 1000 + number / 1e6  # all different: ties have no defined order
+        scores = (
+            rng.permutation(1000)[: copies.sum()] / 1000 + number / 1e6
+        )  # all different: ties have no defined order
         difficult = np.zeros(count, bool) if apart else rng.random(count) < 0.2
         out.append((str(number), truth(boxes, classes, difficult), found(shifted, scores, labels)))
     return out
@@ -61,7 +74,10 @@ def slow_average_precision(images, class_: int, threshold: float) -> tuple[float
     total = sum(int(np.sum((g.classes == class_) & ~g.difficult)) for _, g, _ in images)
     if not total:
         return None
-    ranked = sorted(((float(d.scores[i]), n, i) for n, (_, _, d) in enumerate(images) for i in np.flatnonzero(d.classes == class_)), reverse=True)
+    ranked = sorted(
+        ((float(d.scores[i]), n, i) for n, (_, _, d) in enumerate(images) for i in np.flatnonzero(d.classes == class_)),
+        reverse=True,
+    )
     taken: set[tuple[int, int]] = set()
     hits = misses = 0
     curve = []
@@ -102,14 +118,20 @@ def test_equals_the_slow_loop(seed, threshold):
     slow = {category.name: slow_average_precision(images, category.id - 1, threshold) for category in CATEGORIES}
     for name, (area, points) in slow.items():
         assert result[f"PascalBoxes_PerformanceByCategory/AP@{threshold}IOU/{name}"] == pytest.approx(area, abs=1e-12)
-        assert result[f"PascalBoxes_PerformanceByCategory/AP@{threshold}IOU (11 points)/{name}"] == pytest.approx(points, abs=1e-12)
-    assert result[f"PascalBoxes_Precision/mAP@{threshold}IOU"] == pytest.approx(np.mean([area for area, _ in slow.values()]))
+        assert result[f"PascalBoxes_PerformanceByCategory/AP@{threshold}IOU (11 points)/{name}"] == pytest.approx(
+            points, abs=1e-12
+        )
+    assert result[f"PascalBoxes_Precision/mAP@{threshold}IOU"] == pytest.approx(
+        np.mean([area for area, _ in slow.values()])
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_pycocotools_at_half_overlap(seed):
-    """Where no detection overlaps two objects both definitions match alike. What is left is how they integrate: COCO samples the same
-    monotone curve at 101 recalls. Sampled there, ours is equal to the last digits; the area itself differs by at most the curve's
+    """Where no detection overlaps two objects both definitions match alike. What is left is how they integrate: COCO
+    samples the same
+    monotone curve at 101 recalls. Sampled there, ours is equal to the last digits; the area itself differs by at most
+    the curve's
     total fall, at most 1, times one sampling step, 0.01."""
     images = random_images(seed, 60, apart=True)
     result = evaluate(images)
@@ -119,7 +141,15 @@ def test_agrees_with_pycocotools_at_half_overlap(seed):
         for b, c in zip(g.boxes, g.classes, strict=True)
     ]
     results = [
-        {"id": 0, "image_id": int(n) + 1, "category_id": int(c) + 1, "bbox": xywh(b), "area": 1.0, "iscrowd": 0, "score": float(s)}
+        {
+            "id": 0,
+            "image_id": int(n) + 1,
+            "category_id": int(c) + 1,
+            "bbox": xywh(b),
+            "area": 1.0,
+            "iscrowd": 0,
+            "score": float(s),
+        }
         for n, _, d in images
         for b, s, c in zip(d.boxes, d.scores, d.classes, strict=True)
     ]
@@ -156,14 +186,20 @@ def curve_at(images, class_: int, recalls: np.ndarray) -> np.ndarray:
         evaluator.add(*image)
     own = np.concatenate(evaluator._classes) == class_
     objects = sum(int(np.sum(g.classes == class_)) for _, g, _ in images)
-    precision, recall = precision_recall(np.concatenate(evaluator._scores)[own], np.concatenate(evaluator._true)[own], objects)
+    precision, recall = precision_recall(
+        np.concatenate(evaluator._scores)[own], np.concatenate(evaluator._true)[own], objects
+    )
     return np.array([np.max(precision[recall >= r], initial=0.0) for r in recalls])
 
 
 def test_by_hand():
     # Ranked: true, false, true of 3 objects: precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3.
     images = [
-        ("a", truth([[0, 0, 10, 10], [20, 20, 30, 30]], [0, 0]), found([[0, 0, 10, 10], [50, 50, 60, 60]], [0.9, 0.8], [0, 0])),
+        (
+            "a",
+            truth([[0, 0, 10, 10], [20, 20, 30, 30]], [0, 0]),
+            found([[0, 0, 10, 10], [50, 50, 60, 60]], [0.9, 0.8], [0, 0]),
+        ),
         ("b", truth([[0, 0, 10, 10]], [0]), found([[0, 0, 10, 11]], [0.7], [0])),
     ]
     result = evaluate(images)
@@ -212,7 +248,9 @@ def test_nothing_found_nothing_there_and_unknown_classes():
     assert evaluate([]) == {MEAN: -1.0, ELEVEN: -1.0}
     assert evaluate([("a", truth([], []), found([], [], []))])[MEAN] == -1.0
     assert evaluate([("a", truth([[0, 0, 10, 10]], [0]), found([], [], []))])[MEAN] == 0.0
-    unknown = [("a", truth([[0, 0, 10, 10], [0, 0, 5, 5]], [0, 2]), found([[0, 0, 10, 10], [0, 0, 5, 5]], [0.5, 0.9], [0, 2]))]
+    unknown = [
+        ("a", truth([[0, 0, 10, 10], [0, 0, 5, 5]], [0, 2]), found([[0, 0, 10, 10], [0, 0, 5, 5]], [0.5, 0.9], [0, 2]))
+    ]
     assert evaluate(unknown)[MEAN] == 1.0
     assert evaluate(unknown, weighted=True)["WeightedPascalBoxes_Precision/mAP@0.5IOU"] == 1.0
 

@@ -1,4 +1,5 @@
-"""Small detectors with random weights, exported once for all tests of this folder: an SSD, and a Fast R-CNN whose proposals are given."""
+"""Small detectors with random weights, exported once for all tests of this folder: an SSD, and a Fast R-CNN whose
+proposals are given."""
 
 from __future__ import annotations
 
@@ -16,25 +17,35 @@ LABEL_MAP = (
     'item { id: 2 name: "square \\"of\\" ☃" }\n'
     'item { id: 3 name: "star" display_name: "star" }\n'
 )
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
 # Images keep their proportions and are padded to a square: where a proposal lies in it depends on both.
-RESIZER = "model.fast_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 pad_to_max_dimension: true } }"
+RESIZER = (
+    "model.fast_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96"
+    " pad_to_max_dimension: true } }"
+)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """`config` and `checkpoint` paths of a detector whose every variable is random, and the `detector` and `pipeline` themselves."""
+    """`config` and `checkpoint` paths of a detector whose every variable is random, and the `detector` and `pipeline`
+    themselves."""
     return _trained(tmp_path_factory.mktemp("trained"), CONFIG)
 
 
 @pytest.fixture(scope="session")
 def fast_rcnn(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The same of a Fast R-CNN."""
-    settings = detector_configs.Settings("faster_rcnn_mobilenet_v1", 96, 96, 3, depth_multiplier=0.25, override_base=True)
-    training = CONFIG[CONFIG.index("train_config") :].replace("tf_record_input_reader", "proposals_path: 'absent.npz' tf_record_input_reader")
+    settings = detector_configs.Settings(
+        "faster_rcnn_mobilenet_v1", 96, 96, 3, depth_multiplier=0.25, override_base=True
+    )
+    training = CONFIG[CONFIG.index("train_config") :].replace(
+        "tf_record_input_reader", "proposals_path: 'absent.npz' tf_record_input_reader"
+    )
     return _trained(tmp_path_factory.mktemp("fast_rcnn"), detector_configs.fast_rcnn(settings) + training, [RESIZER])
 
 
@@ -46,13 +57,17 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
     from detection.train import checkpoints
 
     (folder / "label_map.pbtxt").write_text(LABEL_MAP, encoding="utf-8")
-    (folder / "pipeline.config").write_text(text.replace("LABEL_MAP", str(folder / "label_map.pbtxt")), encoding="utf-8")
+    (folder / "pipeline.config").write_text(
+        text.replace("LABEL_MAP", str(folder / "label_map.pbtxt")), encoding="utf-8"
+    )
     message = config.load(folder / "pipeline.config")
     if overrides:
         message = config.override(message, overrides)
         config.save(message, folder / "pipeline.config")
     pipeline = pipeline_builder.build(message)
-    keras.utils.set_random_seed(5)  # Folders of tests share exports, but each has a detector of its own: they must be the same.
+    keras.utils.set_random_seed(
+        5
+    )  # Folders of tests share exports, but each has a detector of its own: they must be the same.
     detector = pipeline.make_detector()
     detector.build_weights()
     random = np.random.default_rng(5)
@@ -68,7 +83,11 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
     kept = checkpoints.Checkpoints(folder)
     kept.save(7, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(7)})
     return SimpleNamespace(
-        folder=folder, config=str(folder / "pipeline.config"), checkpoint=str(folder / "model.ckpt-7"), detector=detector, pipeline=pipeline
+        folder=folder,
+        config=str(folder / "pipeline.config"),
+        checkpoint=str(folder / "model.ckpt-7"),
+        detector=detector,
+        pipeline=pipeline,
     )
 
 
@@ -90,8 +109,11 @@ def exported_fast_rcnn(request: pytest.FixtureRequest, tmp_path_factory: pytest.
     return export_once(request, tmp_path_factory, "image_tensor", "fast_rcnn")
 
 
-def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kind: str, source: str = "trained") -> Path:
-    """The export of one input type, made by whichever folder's tests need it first; `source` is the fixture of what is exported."""
+def export_once(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kind: str, source: str = "trained"
+) -> Path:
+    """The export of one input type, made by whichever folder's tests need it first; `source` is the fixture of what is
+    exported."""
     from detection.export import exporter
     from detection.export.serving import ServingInput
 
@@ -99,5 +121,7 @@ def export_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     if not folder.exists():
         made = request.getfixturevalue(source)
         exporter.export(made.config, made.checkpoint, str(folder), ServingInput(kind))
-        folder.with_name(f"{kind}.config").write_bytes(Path(made.config).read_bytes())  # Whose export it is: other folders' tests look at it too.
+        folder.with_name(f"{kind}.config").write_bytes(
+            Path(made.config).read_bytes()
+        )  # Whose export it is: other folders' tests look at it too.
     return folder

@@ -13,7 +13,9 @@ def _graph(function, *specs):
 
 def _run(graph, source, target, value):
     imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
-    return imported.prune(imported.graph.get_tensor_by_name(source), imported.graph.get_tensor_by_name(target))(value).numpy()
+    return imported.prune(imported.graph.get_tensor_by_name(source), imported.graph.get_tensor_by_name(target))(
+        value
+    ).numpy()
 
 
 def test_split_names_nodes_outputs_and_control_inputs():
@@ -23,7 +25,9 @@ def test_split_names_nodes_outputs_and_control_inputs():
 
 
 def test_a_product_of_constants_becomes_one_constant():
-    graph, source, target = _graph(lambda x: x * (tf.constant([1.0, 2.0]) * tf.constant([3.0, 5.0])), tf.TensorSpec([None, 2]))
+    graph, source, target = _graph(
+        lambda x: x * (tf.constant([1.0, 2.0]) * tf.constant([3.0, 5.0])), tf.TensorSpec([None, 2])
+    )
     folded = fold_constants(graph, [source, target])
     assert [node.op for node in folded.node].count("Const") == 1
     assert [node.op for node in folded.node].count("Mul") == 1
@@ -31,7 +35,9 @@ def test_a_product_of_constants_becomes_one_constant():
 
 
 def test_shapes_and_random_numbers_of_the_input_are_left():
-    graph, source, target = _graph(lambda x: x + tf.random.uniform([2]) * 0 + tf.cast(tf.shape(x)[0], tf.float32), tf.TensorSpec([None, 2]))
+    graph, source, target = _graph(
+        lambda x: x + tf.random.uniform([2]) * 0 + tf.cast(tf.shape(x)[0], tf.float32), tf.TensorSpec([None, 2])
+    )
     folded = fold_constants(graph, [source, target])
     assert {"RandomUniform", "Shape"} <= {node.op for node in folded.node}
     np.testing.assert_array_equal(_run(folded, source, target, tf.zeros([3, 2])), np.full([3, 2], 3.0))
@@ -64,5 +70,7 @@ def test_a_weight_behind_identities_is_used_as_it_is():
 
     graph, source, target = _graph(function, tf.TensorSpec([2]))
     folded = fold_constants(graph, [source, target])
-    assert [node.name for node in folded.node if node.op == "Const"] == [node.name for node in graph.node if node.op == "Const"]
+    assert [node.name for node in folded.node if node.op == "Const"] == [
+        node.name for node in graph.node if node.op == "Const"
+    ]
     np.testing.assert_array_equal(_run(folded, source, target, tf.constant([1.0, 2.0])), [4.0, 9.0])

@@ -1,4 +1,5 @@
-"""From config and checkpoint to folder: overrides, averaged weights, images that keep their proportions, TF1's input name; and what goes wrong."""
+"""From config and checkpoint to folder: overrides, averaged weights, images that keep their proportions, TF1's input
+name; and what goes wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def varied(trained, tmp_path_factory) -> Path:
     kept.folder.mkdir()
     stray = {STRAY: np.zeros(4, np.float32)}
     kept.save(9, {**checkpoints.by_name(trained.detector), **averages, **stray, "global_step": np.int64(9)})
-    overrides = ["eval_config.use_moving_averages=true", "model.ssd.post_processing.batch_non_max_suppression.max_total_detections=30"]
+    overrides = [
+        "eval_config.use_moving_averages=true",
+        "model.ssd.post_processing.batch_non_max_suppression.max_total_detections=30",
+    ]
     given = (trained.config, str(folder / "model_dir"), str(folder / "out"), STRINGS, overrides, KEEP_ASPECT)
     made = exporter.export(*given, allow_unused_checkpoint_variables=True)
     assert made.step == 9 and "step 9" in made.summary()
@@ -42,13 +46,19 @@ def varied(trained, tmp_path_factory) -> Path:
 
 def test_tf1_clients_find_their_input(varied):
     serve = tf.saved_model.load(str(varied / "saved_model")).signatures["serving_default"]
-    assert serve(inputs=tf.stack([tf.io.encode_png(np.zeros((40, 60, 3), np.uint8))]))["detection_boxes"].shape == (1, 30, 4)
+    assert serve(inputs=tf.stack([tf.io.encode_png(np.zeros((40, 60, 3), np.uint8))]))["detection_boxes"].shape == (
+        1,
+        30,
+        4,
+    )
 
 
 def test_a_checkpoint_of_another_network_is_exported_on_request_only(varied, trained, tmp_path):
     """All that the model wants is in it, and a layer that the model does not have."""
     checkpoint = varied.parent / "model_dir"
-    with pytest.raises(ConfigError, match=rf"model.ckpt-9: {STRAY} has no place in the model.*--allow_unused_checkpoint_variables"):
+    with pytest.raises(
+        ConfigError, match=rf"model.ckpt-9: {STRAY} has no place in the model.*--allow_unused_checkpoint_variables"
+    ):
         exporter.export(trained.config, str(checkpoint), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     assert STRAY not in tf.train.load_checkpoint(str(varied / "checkpoint")).get_variable_to_shape_map()
@@ -72,13 +82,18 @@ def test_images_keep_their_proportions_and_boxes_stay_in_them(varied):
     predictor = Predictor.load(varied)
     for height, width in ((40, 60), (200, 60), (64, 64)):
         (result,) = predictor.detect(np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8))
-        assert len(result.boxes) and (result.boxes >= 0).all() and (result.boxes <= [height, width, height, width]).all()
+        assert (
+            len(result.boxes) and (result.boxes >= 0).all() and (result.boxes <= [height, width, height, width]).all()
+        )
 
 
 def test_several_images_of_several_sizes_are_each_what_they_are_alone(varied):
     """Those of one size go through together; none is padded to another."""
     predictor, random = Predictor.load(varied), np.random.default_rng(1)
-    images = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((40, 60), (200, 60), (40, 60), (64, 64), (200, 60))]
+    images = [
+        random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        for height, width in ((40, 60), (200, 60), (40, 60), (64, 64), (200, 60))
+    ]
     for together, image in zip(predictor.detect(images), images, strict=True):
         (alone,) = predictor.detect(image)
         np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
@@ -87,7 +102,9 @@ def test_several_images_of_several_sizes_are_each_what_they_are_alone(varied):
 
 def test_strings_of_unequal_sizes_are_refused_in_words(varied):
     resizer = pipeline_builder.build(config.load(varied / "pipeline.config")).resizer
-    prepare = tf.function(preparation(STRINGS.spec(), resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    prepare = tf.function(
+        preparation(STRINGS.spec(), resizer), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
     images = [np.random.default_rng(1).integers(0, 256, (40, width, 3), dtype=np.uint8) for width in (60, 60, 50)]
     strings = [tf.io.encode_png(image) for image in images]
     batch, expected = prepare(tf.stack(strings[:2])), resizer.batch(tf.stack(images[:2]))
@@ -101,7 +118,9 @@ def test_strings_of_unequal_sizes_are_refused_in_words(varied):
 
 def test_a_checkpoint_of_another_model_is_refused_and_nothing_written(trained, tmp_path):
     with pytest.raises(ConfigError, match="BoxPredictor_0/ClassPredictor/.*checkpoint"):
-        exporter.export(trained.config, trained.checkpoint, str(tmp_path / "out"), overrides=["model.ssd.num_classes=4"])
+        exporter.export(
+            trained.config, trained.checkpoint, str(tmp_path / "out"), overrides=["model.ssd.num_classes=4"]
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -114,7 +133,10 @@ def test_a_checkpoint_of_another_model_is_refused_and_nothing_written(trained, t
     ],
 )
 def test_wrong_arguments_are_named(trained, tmp_path, config_path, checkpoint, text, message):
-    config_path, checkpoint = config_path.replace("CONFIG", trained.config), checkpoint.replace("CHECKPOINT", trained.checkpoint)
+    config_path, checkpoint = (
+        config_path.replace("CONFIG", trained.config),
+        checkpoint.replace("CHECKPOINT", trained.checkpoint),
+    )
     with pytest.raises((ConfigError, DataError), match=message):
         exporter.export(config_path, checkpoint, str(tmp_path / "out"), override_text=text)
 
@@ -122,10 +144,17 @@ def test_wrong_arguments_are_named(trained, tmp_path, config_path, checkpoint, t
 def test_a_model_is_exported_where_its_label_map_is_not(trained, tmp_path, caplog):
     moved = "train_input_reader.label_map_path=/nowhere/map.pbtxt"
     exporter.export(
-        trained.config, trained.checkpoint, str(tmp_path / "out"), overrides=[moved, moved.replace("train_input_reader", "eval_input_reader[0]")]
+        trained.config,
+        trained.checkpoint,
+        str(tmp_path / "out"),
+        overrides=[moved, moved.replace("train_input_reader", "eval_input_reader[0]")],
     )
     assert "label_map_path /nowhere/map.pbtxt: no such file" in caplog.text
-    assert [category.name for category in Predictor.load(tmp_path / "out").categories] == ["category_1", "category_2", "category_3"]
+    assert [category.name for category in Predictor.load(tmp_path / "out").categories] == [
+        "category_1",
+        "category_2",
+        "category_3",
+    ]
 
 
 def test_after_data_was_read_in_the_same_process_nothing_is_said(trained, tmp_path, capfd):

@@ -1,4 +1,5 @@
-"""A served Fast R-CNN, whose proposals come with the images: against the detector it was made of, for every input, in Python and from files."""
+"""A served Fast R-CNN, whose proposals come with the images: against the detector it was made of, for every input, in
+Python and from files."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from detection.export.proposal_sources import Wanted
 from detection.export.serving import NETWORK_OUTPUT, PROPOSALS, ServingInput, outputs, serving_graph
 from detection.types import Proposals
 
-# As for the other served detectors: folding rounds kernels once more, and what follows are contractions of logits in the tens.
+# As for the other served detectors: folding rounds kernels once more, and what follows are contractions of logits in
+# the tens.
 TOLERANCE = 1e-4
 
 
@@ -47,7 +49,9 @@ def _direct(made, images: np.ndarray, normalised: list[np.ndarray]) -> dict[str,
     counts = np.array([len(given) for given in normalised], np.int32)
     given = Proposals(tf.constant(boxes), tf.zeros(boxes.shape[:2]), tf.constant(counts))
     predictions = made.detector.predict(batch._replace(proposals=given))
-    return {key: value.numpy() for key, value in outputs(made.detector.postprocess(predictions, batch.true_shapes)).items()}
+    return {
+        key: value.numpy() for key, value in outputs(made.detector.postprocess(predictions, batch.true_shapes)).items()
+    }
 
 
 def _serve(exported, **inputs) -> dict[str, np.ndarray]:
@@ -74,7 +78,9 @@ def test_the_signature_has_a_second_input(exported_fast_rcnn):
     }
     image, boxes = _image(50, 70)[np.newaxis], _normalised(3)[np.newaxis]
     called = loaded(tf.constant(image), tf.constant(boxes))  # in the order of the signature
-    np.testing.assert_array_equal(called["detection_scores"], _serve(exported_fast_rcnn, input_tensor=image, proposals=boxes)["detection_scores"])
+    np.testing.assert_array_equal(
+        called["detection_scores"], _serve(exported_fast_rcnn, input_tensor=image, proposals=boxes)["detection_scores"]
+    )
 
 
 def test_served_equals_the_detector(exported_fast_rcnn, fast_rcnn):
@@ -87,7 +93,9 @@ def test_served_equals_the_detector(exported_fast_rcnn, fast_rcnn):
     served = _serve(exported_fast_rcnn, input_tensor=images, proposals=sent)
     assert served["raw_detection_scores"].shape == (2, 16, 4) and served["detection_boxes"].shape == (2, 50, 4)
     _assert_same(served, _direct(fast_rcnn, images, regions), 12)
-    assert served["raw_detection_scores"][:, :9].std(axis=1).max() > 100 * TOLERANCE  # the regions differ by more than what is allowed
+    assert (
+        served["raw_detection_scores"][:, :9].std(axis=1).max() > 100 * TOLERANCE
+    )  # the regions differ by more than what is allowed
 
 
 def test_other_regions_give_other_detections_and_none_give_none(exported_fast_rcnn):
@@ -103,26 +111,35 @@ def test_other_regions_give_other_detections_and_none_give_none(exported_fast_rc
 def test_every_kind_of_input_takes_proposals(fast_rcnn, exported_fast_rcnn, tmp_path):
     shape = ServingInput("float_image_tensor", "inputs", (2, 50, 90, 3), num_proposals=8)
     exporter.export(fast_rcnn.config, fast_rcnn.checkpoint, str(tmp_path / "fixed"), shape)
-    exporter.export(fast_rcnn.config, fast_rcnn.checkpoint, str(tmp_path / "strings"), ServingInput("encoded_image_string_tensor"))
+    exporter.export(
+        fast_rcnn.config, fast_rcnn.checkpoint, str(tmp_path / "strings"), ServingInput("encoded_image_string_tensor")
+    )
     images, regions = [_image(50, 90, seed) for seed in (1, 2)], np.stack([_normalised(8, seed) for seed in (1, 2)])
     expected = _serve(exported_fast_rcnn, input_tensor=np.stack(images), proposals=regions)["raw_detection_scores"]
     fixed = _serve(tmp_path / "fixed", inputs=tf.cast(images, tf.float32), proposals=regions)["raw_detection_scores"]
     np.testing.assert_allclose(fixed, expected, atol=TOLERANCE)
 
-    images[1] = _image(120, 40)  # strings may be of any sizes: each image has its own proportions, and proposals in them
+    images[1] = _image(
+        120, 40
+    )  # strings may be of any sizes: each image has its own proportions, and proposals in them
     strings = tf.stack([tf.io.encode_png(image) for image in images])
     found = _serve(tmp_path / "strings", input_tensor=strings, proposals=regions)["raw_detection_scores"]
     np.testing.assert_allclose(found[0], expected[0], atol=TOLERANCE)
-    alone = _serve(exported_fast_rcnn, input_tensor=images[1][np.newaxis], proposals=regions[1:])["raw_detection_scores"]
+    alone = _serve(exported_fast_rcnn, input_tensor=images[1][np.newaxis], proposals=regions[1:])[
+        "raw_detection_scores"
+    ]
     np.testing.assert_allclose(found[1:], alone, atol=TOLERANCE)
 
-    # In Python all of them are used alike: more than a fixed number are cut to the best, fewer images than a fixed batch are filled up.
+    # In Python all of them are used alike: more than a fixed number are cut to the best, fewer images than a fixed
+    # batch are filled up.
     boxes = [_pixels(images[0], 8, 1)]
     reference = Predictor.load(exported_fast_rcnn).detect(images[:1], proposals=boxes)[0]
     for folder in ("fixed", "strings"):
         predictor = Predictor.load(tmp_path / folder)
         for more in (boxes, [np.concatenate([boxes[0], _pixels(images[0], 5, 9)])] if folder == "fixed" else boxes):
-            np.testing.assert_allclose(predictor.detect(images[:1], proposals=more)[0].scores, reference.scores, atol=TOLERANCE)
+            np.testing.assert_allclose(
+                predictor.detect(images[:1], proposals=more)[0].scores, reference.scores, atol=TOLERANCE
+            )
 
 
 def test_all_that_enters_the_network_is_marked(fast_rcnn):
@@ -135,7 +152,9 @@ def test_all_that_enters_the_network_is_marked(fast_rcnn):
     enter = imported.prune([tensor(fed.name) for fed in frozen.inputs], tensor(f"{PROPOSALS}:0"))
     boxes = enter(tf.zeros([1, 50, 90, 3], tf.uint8), tf.constant([[[0, 0, 0, 0], [0.5, 0.5, 1, 1]]], tf.float32))
     np.testing.assert_array_equal(boxes, [[[26.5, 48, 53, 96], [0, 0, 0, 0]]])  # 50 x 90 becomes 53 x 96 of 96 x 96
-    network = imported.prune([tensor("served/network_input:0"), tensor(f"{PROPOSALS}:0")], {name: tensor(name) for name in marks})
+    network = imported.prune(
+        [tensor("served/network_input:0"), tensor(f"{PROPOSALS}:0")], {name: tensor(name) for name in marks}
+    )
     made = network(tf.zeros([1, 96, 96, 3]), boxes)
     np.testing.assert_array_equal(made[f"{NETWORK_OUTPUT}/proposal_counts:0"], [1])
     np.testing.assert_array_equal(made[f"{NETWORK_OUTPUT}/proposal_boxes:0"], boxes)
@@ -159,7 +178,9 @@ def predictor(exported_fast_rcnn) -> Predictor:
 def test_images_of_any_sizes_with_any_numbers_of_proposals(predictor, fast_rcnn):
     images = [_image(60, 80, 1), _image(90, 50, 2), _image(60, 80, 3), _image(60, 80, 4)]
     counts = (7, 11, 20, 0)
-    results = predictor.detect(images, proposals=[_pixels(image, count, count) for image, count in zip(images, counts, strict=True)])
+    results = predictor.detect(
+        images, proposals=[_pixels(image, count, count) for image, count in zip(images, counts, strict=True)]
+    )
     for image, count, result in zip(images[:3], counts, results, strict=False):
         direct = _direct(fast_rcnn, image[np.newaxis], [_normalised(count, count)])
         number = int(direct["num_detections"][0])
@@ -200,7 +221,9 @@ def test_out_of_memory_says_how_many_there_were(exported_fast_rcnn, monkeypatch)
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr(predictor, "_signature", exhausted)
-    with pytest.raises(ConfigError, match="60 x 80 pixels and 18 proposals each; lower --batch_size or --max_proposals"):
+    with pytest.raises(
+        ConfigError, match="60 x 80 pixels and 18 proposals each; lower --batch_size or --max_proposals"
+    ):
         predictor.detect(image, proposals=_pixels(image, 17))
 
 
@@ -221,7 +244,9 @@ def _write(path, ids: list[str], boxes: list[np.ndarray], sizes: list[tuple[int,
     """Scores rise with the row, so the file is not in the order in which it is used."""
     scores = np.concatenate([np.linspace(0, 1, len(rows)) for rows in boxes])
     offsets = np.cumsum([0, *map(len, boxes)])
-    proposal_files.write(path, [ProposalFile("", tuple(ids), offsets, np.concatenate(boxes), scores, np.array(sizes) if sizes else None)])
+    proposal_files.write(
+        path, [ProposalFile("", tuple(ids), offsets, np.concatenate(boxes), scores, np.array(sizes) if sizes else None)]
+    )
     return str(path)
 
 
@@ -237,8 +262,12 @@ def test_proposals_in_files_are_found_by_name_and_the_best_are_used(predictor, p
     file = _write(tmp_path / "set.npz", list(ids), boxes, [(60, 80), (90, 50)])
     report, rows = _annotate(predictor, photos, tmp_path, paths=(file,), max_proposals=5)
     assert report.bad == () and report.images == 2
-    best = predictor.detect(photos, max_boxes=4, proposals=[rows[:3:-1] for rows in boxes])  # the last five, the last first
-    np.testing.assert_allclose([row["score"] for row in rows], np.concatenate([result.scores for result in best]), atol=1e-5)
+    best = predictor.detect(
+        photos, max_boxes=4, proposals=[rows[:3:-1] for rows in boxes]
+    )  # the last five, the last first
+    np.testing.assert_allclose(
+        [row["score"] for row in rows], np.concatenate([result.scores for result in best]), atol=1e-5
+    )
 
 
 def test_images_that_a_file_does_not_hold_or_holds_otherwise_are_named_and_the_others_used(predictor, photos, tmp_path):
@@ -247,12 +276,16 @@ def test_images_that_a_file_does_not_hold_or_holds_otherwise_are_named_and_the_o
     report, rows = _annotate(predictor, photos, tmp_path, paths=(other,))
     assert report.images == 1 and {row["file_name"] for row in rows} == {photos[0]}
     assert report.bad == (
-        f"{photos[1]}: --proposals_path: {other} holds 2 images, such as 'a.png', 'c.jpg', but none for this one; "
-        "make proposals for it, or use --proposal_method",
+        (
+            f"{photos[1]}: --proposals_path: {other} holds 2 images, such as 'a.png', 'c.jpg', but none for this one; "
+            "make proposals for it, or use --proposal_method"
+        ),
     )
     smaller = _write(tmp_path / "smaller.npz", ["a.png", "b.jpg"], boxes, [(60, 80), (45, 25)])
     report, _ = _annotate(predictor, photos, tmp_path, paths=(smaller,))
-    assert report.bad == (f"{photos[1]}: has 90 x 50 pixels, but its proposals in {smaller} are of an image of 45 x 25; make them again",)
+    assert report.bad == (
+        f"{photos[1]}: has 90 x 50 pixels, but its proposals in {smaller} are of an image of 45 x 25; make them again",
+    )
     unsized = _write(tmp_path / "unsized.npz", ["a.png", "b.jpg"], [boxes[0], boxes[1] * 3])
     report, rows = _annotate(predictor, photos, tmp_path, paths=(unsized,))
     assert report.images == 1 and {row["file_name"] for row in rows} == {photos[0]}
@@ -268,7 +301,10 @@ def test_a_method_makes_them_image_by_image(predictor, photos, tmp_path):
     ("wanted", "message"),
     [
         ({}, r"this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal_method="),
-        ({"paths": ("a.npz",), "method": "grid"}, "--proposals_path=a.npz and --proposal_method=grid: proposals come from one of them"),
+        (
+            {"paths": ("a.npz",), "method": "grid"},
+            "--proposals_path=a.npz and --proposal_method=grid: proposals come from one of them",
+        ),
         ({"paths": ("absent.npz",)}, "--proposals_path 'absent.npz' matches no file"),
         ({"method": "edge_boxes"}, "--proposal_method=edge_boxes needs OpenCV"),
         ({"method": "rpn"}, "--proposal_method=rpn is unknown"),
@@ -281,5 +317,7 @@ def test_what_is_missing_is_a_flag_and_told_before_anything_is_written(predictor
 
 
 def test_other_detectors_want_none(exported, photos, tmp_path):
-    with pytest.raises(ConfigError, match="--proposal_method=grid: this detector finds its regions itself; leave the flag out"):
+    with pytest.raises(
+        ConfigError, match="--proposal_method=grid: this detector finds its regions itself; leave the flag out"
+    ):
         _annotate(Predictor.load(exported), photos, tmp_path, method="grid")

@@ -1,4 +1,5 @@
-"""The whole life of a Fast R-CNN on drawn shapes, with proposals in the records and beside them: trained, evaluated, exported, and served as it was
+"""The whole life of a Fast R-CNN on drawn shapes, with proposals in the records and beside them: trained, evaluated,
+exported, and served as it was
 evaluated."""
 
 from __future__ import annotations
@@ -19,23 +20,31 @@ from detection.data.proposal_images import Records
 from detection.train import checkpoints
 from detection.train.settings import RunOptions
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
 STEPS, PROPOSALS = 3, 40
-# Of probabilities: folded batch norm sums in another order, and what follows smoothly keeps float32's precision behind so many layers.
+# Of probabilities: folded batch norm sums in another order, and what follows smoothly keeps float32's precision behind
+# so many layers.
 TOLERANCE = 1e-5
-DECAY = 0.2  # of batch norm's averages, which know the images after so few steps: else whatever is seen vanishes before the last layer
+# of batch norm's averages, which know the images after so few steps: else whatever is seen vanishes before the last
+# layer
+DECAY = 0.2
 TRAINING = """
 train_config {{
   batch_size: 4
-  optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.002 }} }} }} use_moving_average: false }}
+  optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.002 }} }} }}
+    use_moving_average: false }}
 }}
-train_input_reader {{ tf_record_input_reader {{ input_path: "{records}/train.record-*" }} label_map_path: "{files}/label_map.pbtxt"
+train_input_reader {{ tf_record_input_reader {{ input_path: "{records}/train.record-*" }} label_map_path:
+  "{files}/label_map.pbtxt"
   max_number_of_proposals: {most} }}
 eval_config {{ metrics_set: "coco_detection_metrics" batch_size: 1 num_visualizations: 0 }}
-eval_input_reader {{ tf_record_input_reader {{ input_path: "{files}/val.record-*" }} label_map_path: "{files}/label_map.pbtxt"
+eval_input_reader {{ tf_record_input_reader {{ input_path: "{files}/val.record-*" }} label_map_path:
+  "{files}/label_map.pbtxt"
   proposals_path: "{files}/val.npz" max_number_of_proposals: {most} }}
 """
 # Images of 60 x 80 and 80 x 60 become 96 x 128 and 128 x 96 of 128 x 128.
@@ -43,7 +52,8 @@ RESIZER = "keep_aspect_ratio_resizer { min_dimension: 96 max_dimension: 128 pad_
 CROPS = "initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2"
 AS_IN_THE_PAPER = """
 roi_max_pool: true initial_crop_size: 7 maxpool_kernel_size: 1 maxpool_stride: 1
-second_stage_matched_iou: 0.5 second_stage_background_iou: 0.1 second_stage_add_groundtruth: true second_stage_normalize_targets: true
+second_stage_matched_iou: 0.5 second_stage_background_iou: 0.1 second_stage_add_groundtruth: true
+  second_stage_normalize_targets: true
 """
 SIDES = ("ymin", "xmin", "ymax", "xmax")
 
@@ -80,8 +90,14 @@ def _into_records(folder: Path, target: Path) -> None:
 
 def _config(shapes: Path, in_records: Path) -> str:
     """Training reads proposals out of its records, evaluation files beside its own."""
-    settings = detector_configs.Settings("faster_rcnn_mobilenet_v1", 96, 128, 4, depth_multiplier=0.25, override_base=True, decay=DECAY)
-    text = detector_configs.fast_rcnn(settings).replace("fixed_shape_resizer { height: 96 width: 128 }", RESIZER).replace(CROPS, AS_IN_THE_PAPER)
+    settings = detector_configs.Settings(
+        "faster_rcnn_mobilenet_v1", 96, 128, 4, depth_multiplier=0.25, override_base=True, decay=DECAY
+    )
+    text = (
+        detector_configs.fast_rcnn(settings)
+        .replace("fixed_shape_resizer { height: 96 width: 128 }", RESIZER)
+        .replace(CROPS, AS_IN_THE_PAPER)
+    )
     assert RESIZER in text and AS_IN_THE_PAPER in text
     return text + TRAINING.format(records=in_records, files=shapes, most=PROPOSALS)
 
@@ -93,7 +109,9 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
     path.write_text(_config(shapes, tmp_path), encoding="utf-8")
     pipeline = detection.load_pipeline(path)
     _assert_equal_inputs(pipeline, tmp_path)
-    metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1, config_path=str(path)))
+    metrics = detection.run_training(
+        pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1, config_path=str(path))
+    )
     assert 0 <= metrics["DetectionBoxes_Precision/mAP"] <= 1
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(tmp_path / "exported"))
     _assert_served_as_evaluated(pipeline, model_dir, tmp_path / "exported", shapes)
@@ -102,14 +120,17 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
 def _assert_equal_inputs(pipeline, in_records: Path) -> None:
     """Evaluation would read the same proposals out of records as it reads from files."""
     same = dataclasses.replace(pipeline.eval_input, paths=(f"{in_records}/val.record-*",), proposals_paths=())
-    for ours, theirs in zip(*(eval_dataset(options, pipeline.resizer, 1) for options in (pipeline.eval_input, same)), strict=True):
+    for ours, theirs in zip(
+        *(eval_dataset(options, pipeline.resizer, 1) for options in (pipeline.eval_input, same)), strict=True
+    ):
         assert int(ours.batch.proposals.counts[0]) == int(theirs.batch.proposals.counts[0]) > 10
         # A coordinate is divided by the image's side in one type or another before it is a float.
         np.testing.assert_allclose(ours.batch.proposals.boxes, theirs.batch.proposals.boxes, atol=1e-4)
 
 
 def _assert_served_as_evaluated(pipeline, model_dir: Path, exported: Path, shapes: Path) -> None:
-    """The path of proposals from records or files through the input pipeline, and from a client through the served graph, end in the same boxes."""
+    """The path of proposals from records or files through the input pipeline, and from a client through the served
+    graph, end in the same boxes."""
     detector, predictor = pipeline.make_detector(), detection.load_model(exported)
     detector.build_weights()
     assert checkpoints.load_into(detector, model_dir) == STEPS

@@ -14,9 +14,17 @@ from detection.networks.layers import Conv, DepthwiseConv
 
 
 def _network(padding: str = "SAME") -> Blocks:
-    hyper = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.3, seed=7), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+    hyper = Hyperparams(
+        keras.initializers.TruncatedNormal(stddev=0.3, seed=7),
+        activation=tf.nn.relu6,
+        batch_norm=BatchNormSettings(scale=True),
+    )
     plain = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.3, seed=8), activation=None)
-    layers = (Conv("first", 8, 3, hyper, stride=2, padding=padding), DepthwiseConv("second", 3, hyper, padding=padding), Conv("third", 4, 1, plain))
+    layers = (
+        Conv("first", 8, 3, hyper, stride=2, padding=padding),
+        DepthwiseConv("second", 3, hyper, padding=padding),
+        Conv("third", 4, 1, plain),
+    )
     network = Blocks("net", layers)
     network(tf.zeros([1, 16, 16, 3]))
     random = np.random.default_rng(3)
@@ -59,7 +67,8 @@ def test_nothing_of_batch_norm_or_variables_is_left_and_the_layers_are_as_before
     assert batch_norms(frozen.graph) == []
     assert variables(frozen.graph) == []
     ops = [node.op for node in frozen.graph.node]
-    # conv, bias, activation; depthwise, bias, activation; conv, bias, and the output's own activation: each parameter is one constant, and 0.5.
+    # conv, bias, activation; depthwise, bias, activation; conv, bias, and the output's own activation: each parameter
+    # is one constant, and 0.5.
     assert ops.count("Const") == 7
     assert ops.count("BiasAdd") == 3
     assert "Mul" not in ops and "Rsqrt" not in ops
@@ -68,7 +77,9 @@ def test_nothing_of_batch_norm_or_variables_is_left_and_the_layers_are_as_before
 
 def test_unfolded_graphs_are_told_apart():
     network = _network()
-    function = tf.function(lambda x: ({"out": network(x)["third"]}, {}), autograph=False).get_concrete_function(tf.TensorSpec([1, 16, 16, 3]))
+    function = tf.function(lambda x: ({"out": network(x)["third"]}, {}), autograph=False).get_concrete_function(
+        tf.TensorSpec([1, 16, 16, 3])
+    )
     assert len(batch_norms(freeze(function).graph)) == 2
 
 
@@ -86,7 +97,8 @@ def test_the_batch_stays_free():
 
 
 def test_an_atrous_convolution_leaves_its_gradients_behind(tmp_path):
-    """They are made by `tf.custom_gradient`: frozen they cannot be saved, and would stand between the convolution and its bias."""
+    """They are made by `tf.custom_gradient`: frozen they cannot be saved, and would stand between the convolution and
+    its bias."""
     hyper = Hyperparams(keras.initializers.GlorotUniform(), activation=None)
     plain, atrous = (Blocks("net", (Conv("third", 4, 3, hyper, rate=rate),)) for rate in (1, 2))
     images = tf.random.stateless_uniform([1, 16, 16, 3], [1, 2])
@@ -100,7 +112,8 @@ def test_an_atrous_convolution_leaves_its_gradients_behind(tmp_path):
 
 
 def test_loops_are_saved_without_the_gradients_of_their_bodies(tmp_path):
-    """As the second stage of a detector, which pools its regions in parts: a SavedModel does not take a gradient in the body of a frozen loop."""
+    """As the second stage of a detector, which pools its regions in parts: a SavedModel does not take a gradient in the
+    body of a frozen loop."""
 
     @tf.custom_gradient
     def twice(x):
@@ -114,9 +127,13 @@ def test_loops_are_saved_without_the_gradients_of_their_bodies(tmp_path):
         return {"out": tf.while_loop(lambda number, _: number < 2, step, [tf.constant(0), x])[1]}, {}
 
     frozen = freeze(tf.function(serve, autograph=False).get_concrete_function(tf.TensorSpec([None], name="x")))
-    assert any("_gradient_op_type" in node.attr for function in frozen.graph.library.function for node in function.node_def)
+    assert any(
+        "_gradient_op_type" in node.attr for function in frozen.graph.library.function for node in function.node_def
+    )
     write_saved_model(frozen, ["x"], [], tmp_path / "saved_model")
-    np.testing.assert_array_equal(tf.saved_model.load(str(tmp_path / "saved_model"))(tf.constant([1.0, 3.0]))["out"], [25, 75])
+    np.testing.assert_array_equal(
+        tf.saved_model.load(str(tmp_path / "saved_model"))(tf.constant([1.0, 3.0]))["out"], [25, 75]
+    )
 
 
 def test_what_tensorflow_runs_is_one_op_a_layer():
@@ -137,5 +154,7 @@ def _ops_that_run(frozen) -> list[str]:
     with graph.as_default():
         tf.graph_util.import_graph_def(frozen.graph, name="")
     with tf.compat.v1.Session(graph=graph) as session:
-        session.run("out:0", {frozen.input: np.zeros([1, 16, 16, 3], np.float32)}, options=options, run_metadata=metadata)
+        session.run(
+            "out:0", {frozen.input: np.zeros([1, 16, 16, 3], np.float32)}, options=options, run_metadata=metadata
+        )
     return [node.op for partition in metadata.partition_graphs for node in partition.node]

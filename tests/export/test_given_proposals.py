@@ -31,7 +31,10 @@ def _entered(batch: ImageBatch, boxes) -> tuple[np.ndarray, ...]:
     run = tf.function(with_proposals, autograph=False)
     spec = tf.TensorSpec([None, None, 4])
     specs = ImageBatch(tf.TensorSpec([None, *batch.images.shape[1:]]), tf.TensorSpec([None, 2], tf.int32))
-    return tuple(value.numpy() for value in run.get_concrete_function(specs, spec)(*batch[:2], tf.constant(boxes, tf.float32)).proposals)
+    return tuple(
+        value.numpy()
+        for value in run.get_concrete_function(specs, spec)(*batch[:2], tf.constant(boxes, tf.float32)).proposals
+    )
 
 
 def test_boxes_land_in_the_image_and_not_in_its_padding():
@@ -48,9 +51,13 @@ def test_rows_without_area_are_padding_wherever_they_stand_and_the_others_keep_t
     outside = [-0.1, 0.2, 0.0, 0.6]  # nothing of it is left in the image
     nothing = [0.0, 0.0, 0.0, 0.0]
     batch = _batch(64, 64, 3)  # becomes 40 x 40
-    boxes, scores, counts = _entered(batch, [[nothing, first, empty, second], [second, first, nothing, outside], [nothing] * 4])
+    boxes, scores, counts = _entered(
+        batch, [[nothing, first, empty, second], [second, first, nothing, outside], [nothing] * 4]
+    )
     np.testing.assert_array_equal(counts, [2, 2, 0])
-    expected = np.array([[first, second, nothing, nothing], [second, first, nothing, nothing], [nothing] * 4], np.float32) * 40
+    expected = (
+        np.array([[first, second, nothing, nothing], [second, first, nothing, nothing], [nothing] * 4], np.float32) * 40
+    )
     np.testing.assert_array_equal(boxes, expected)
     np.testing.assert_array_equal(scores, [[1, 0.5, 0, 0], [1, 0.5, 0, 0], [0, 0, 0, 0]])
 
@@ -106,10 +113,13 @@ def test_served_proposals_are_those_of_training(case, resizer):
     height, width, boxes = case
     batch = resizer.batch(tf.zeros([1, height, width, 3], tf.uint8))
     served = with_proposals(batch, tf.constant(packed([checked(boxes, (height, width, 3), "x")]))).proposals
-    normalised = np.clip(boxes / np.array([height, width] * 2, np.float32), 0, 1)  # what `data.proposals` makes of a file
+    normalised = np.clip(
+        boxes / np.array([height, width] * 2, np.float32), 0, 1
+    )  # what `data.proposals` makes of a file
     sample = SampleProposals(tf.constant(normalised), tf.zeros([len(boxes)]))
     trained = given_with_data.to_batch(sample, batch.true_shapes[0], served.boxes.shape[1])
-    # Sides that differ by less than float32's spacing in pixels may close: such slivers are boxes in one and padding in the other.
+    # Sides that differ by less than float32's spacing in pixels may close: such slivers are boxes in one and padding in
+    # the other.
     sides = (normalised[:, 2:] - normalised[:, :2]).min(axis=1)
     if not ((sides > 0) & (sides < 1e-6)).any():
         assert int(served.counts[0]) == int(trained.counts)

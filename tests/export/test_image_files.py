@@ -12,7 +12,8 @@ from detection.export.image_files import find, read
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images in a folder and below it, names with blanks, brackets and letters of other scripts, and a file that is none."""
+    """Images in a folder and below it, names with blanks, brackets and letters of other scripts, and a file that is
+    none."""
     (tmp_path / "below").mkdir()
     for name in ("b.png", "a.JPG", "with space.png", "[1].png", "below/größe.png"):
         Image.new("RGB", (6, 4), (10, 20, 30)).save(tmp_path / name, format="PNG")

@@ -1,4 +1,5 @@
-"""A served SSD MobileNet v1 against what the TF Object Detection API computes with the same weights on the same images."""
+"""A served SSD MobileNet v1 against what the TF Object Detection API computes with the same weights on the same
+images."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ def test_results_are_pixels_of_each_image_with_names(predictor, exported):
         assert len(result.boxes) == len(result.scores) == len(result.class_ids) == len(result.class_names) == count
         height, width = image.shape[:2]
         np.testing.assert_allclose(result.scores, raw["detection_scores"][:count], atol=1e-5)
-        np.testing.assert_allclose(result.boxes[0], raw["detection_boxes"][0] * [height, width, height, width], atol=1e-2)
+        np.testing.assert_allclose(
+            result.boxes[0], raw["detection_boxes"][0] * [height, width, height, width], atol=1e-2
+        )
         assert result.class_names[0] == {1: "circle", 2: 'square "of" ☃', 3: "star"}[int(result.class_ids[0])]
 
 
@@ -74,7 +76,9 @@ def test_out_of_memory_says_what_to_lower(exported, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr(predictor, "_signature", exhausted)
-    with pytest.raises(ConfigError, match="image 0, image 1: out of memory with 2 images of 60 x 120 pixels; lower --batch_size"):
+    with pytest.raises(
+        ConfigError, match="image 0, image 1: out of memory with 2 images of 60 x 120 pixels; lower --batch_size"
+    ):
         predictor.detect([_image(60, 120)] * 2)
 
 
@@ -124,7 +128,12 @@ def test_many_images_in_one_array(predictor, tmp_path):
     (tmp_path / "x.png").write_bytes(_encoded(array))
     (expected,) = predictor.detect(array)
     stack = np.stack([array, array])
-    for many in (stack, tf.constant(stack), np.array([str(tmp_path / "x.png")] * 2), tf.constant([_encoded(array)] * 2)):
+    for many in (
+        stack,
+        tf.constant(stack),
+        np.array([str(tmp_path / "x.png")] * 2),
+        tf.constant([_encoded(array)] * 2),
+    ):
         results = predictor.detect(many)
         assert len(results) == 2
         for result in results:
@@ -133,7 +142,11 @@ def test_many_images_in_one_array(predictor, tmp_path):
 
 def test_pictures_of_other_modes_are_read_as_their_files_are(predictor, tmp_path):
     gray = _image(60, 120)[..., 0]
-    pictures = [Image.fromarray(gray), Image.fromarray(_image(60, 120)).quantize(16), Image.fromarray(gray.astype(np.uint16) * 257)]
+    pictures = [
+        Image.fromarray(gray),
+        Image.fromarray(_image(60, 120)).quantize(16),
+        Image.fromarray(gray.astype(np.uint16) * 257),
+    ]
     for number, picture in enumerate(pictures):
         picture.save(tmp_path / f"{number}.png")
         (by_path,), (by_picture,) = predictor.detect(tmp_path / f"{number}.png"), predictor.detect(picture)
@@ -154,7 +167,10 @@ def _generator_of_nothing_good():
         (object(), "images: a value of type object is no image; give a path"),
         ({"a": 1}, "images: a value of type dict is no image; give a path"),
         ({"a.jpg"}, "images: a value of type set is no image; give a path"),
-        (io.BytesIO(b"x"), "images: an open file (BytesIO; give its bytes, .read(), or its path) is no image; give a path"),
+        (
+            io.BytesIO(b"x"),
+            "images: an open file (BytesIO; give its bytes, .read(), or its path) is no image; give a path",
+        ),
         ([_image(5, 5), None], "image 1: None is no image; give a path"),
         ([[1, 2], [3, 4]], "image 0: a value of type list is no image; give a path"),
         (_generator_of_nothing_good(), "image 1: None is no image; give a path"),
@@ -166,19 +182,28 @@ def _generator_of_nothing_good():
         (b"", "image 0: is empty; give the bytes of an image file"),
         (b"nonsense", "image 0: is no image; give JPEG, PNG, GIF, BMP or WebP"),
         (_encoded(_image(9, 9))[:60], "image 0: is a damaged PNG file"),
-        (_image(5, 5).astype(np.float32) / 255, "image 0: float32 [5, 5, 3] holds fractions of 1; multiply by 255 and round, then convert to uint8"),
+        (
+            _image(5, 5).astype(np.float32) / 255,
+            "image 0: float32 [5, 5, 3] holds fractions of 1; multiply by 255 and round, then convert to uint8",
+        ),
         (_image(5, 5).astype(np.float32), "image 0: float32 [5, 5, 3] is not uint8; round and convert it"),
         (_image(5, 5).astype(np.int64), "image 0: int64 [5, 5, 3] is not uint8; convert it, image.astype(np.uint8)"),
         (tf.zeros([5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
         (tf.zeros([1, 5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
         (_image(5, 5)[..., 0], "image 0: uint8 [5, 5] has no channels; repeat gray three times"),
-        (np.zeros((5, 5, 4), np.uint8), "image 0: uint8 [5, 5, 4] has four channels; leave out the last, image[..., :3]"),
+        (
+            np.zeros((5, 5, 4), np.uint8),
+            "image 0: uint8 [5, 5, 4] has four channels; leave out the last, image[..., :3]",
+        ),
         (np.zeros((3, 5, 6), np.uint8), "image 0: uint8 [3, 5, 6] has its channels first; move them to the end"),
         ([np.zeros((2, 5, 5, 3), np.uint8)], "image 0: uint8 [2, 5, 5, 3] are many images; give uint8 "),
         (np.zeros((0, 5, 3), np.uint8), "image 0: uint8 [0, 5, 3]; give uint8 [height, width, 3]"),
         (np.zeros((1, 1, 5, 5, 3), np.uint8), "image 0: uint8 [1, 1, 5, 5, 3]; give uint8 "),
         (np.uint8(3), "image 0: uint8 []; give uint8 "),
-        (np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)), "image 0: uint8 [20000, 20000, 3] has 400,000,000 pixels, more than the"),
+        (
+            np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)),
+            "image 0: uint8 [20000, 20000, 3] has 400,000,000 pixels, more than the",
+        ),
         (types.SimpleNamespace(shape=(3,), dtype="x", __array__=None), "images: "),
         ("/dev/zero", "/dev/zero: is a device or pipe, not a file; give its bytes"),
         (Image.new("F", (5, 5)), "image 0: a PIL image of mode F has no fixed range of values; scale it to 0 to 255"),
@@ -218,7 +243,9 @@ def test_other_arguments(predictor, argument, expected):
     assert str(error.value) == expected
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((5, 5, 3), "float32"), ((5, 5), "uint8"), ((5, 5, 4), "uint8"), ((0, 5, 3), "uint8")])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((5, 5, 3), "float32"), ((5, 5), "uint8"), ((5, 5, 4), "uint8"), ((0, 5, 3), "uint8")]
+)
 def test_arrays_that_are_no_image_are_told_apart(predictor, shape, dtype):
     with pytest.raises(DataError, match=r"image 1: .*; give uint8 \[height, width, 3\]"):
         predictor.detect([_image(5, 5), np.zeros(shape, dtype)])

@@ -43,7 +43,9 @@ def test_an_entry_without_boxes_is_none_and_an_absent_one_an_error(tmp_path):
     nothing, absent = FromFiles((_file(tmp_path, {"a": []}),), 10)(["a.jpg", "b.jpg"], [IMAGE, IMAGE])
     assert nothing.shape == (0, 4)
     assert (
-        isinstance(absent, DataError) and str(absent).startswith("b.jpg: --proposals_path: ") and "such as 'a', but none for this one" in str(absent)
+        isinstance(absent, DataError)
+        and str(absent).startswith("b.jpg: --proposals_path: ")
+        and "such as 'a', but none for this one" in str(absent)
     )
 
 
@@ -75,7 +77,10 @@ def test_an_image_that_cannot_be_searched_is_named_and_the_others_are_not_held_u
 
 def test_without_opencv_the_flag_and_the_extra_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ConfigError, match=r"--proposal_method=selective_search_fast needs OpenCV contrib.*pip install 'detection\[proposals\]'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"--proposal_method=selective_search_fast needs OpenCV contrib.*pip install 'detection\[proposals\]'",
+    ):
         build(Wanted(method="selective_search_fast"), True)
 
 

@@ -22,7 +22,12 @@ from detection.types import Category
 
 
 def test_everything_lies_where_clients_look(exported, trained):
-    assert sorted(path.name for path in exported.iterdir()) == ["checkpoint", "label_map.pbtxt", "pipeline.config", "saved_model"]
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "checkpoint",
+        "label_map.pbtxt",
+        "pipeline.config",
+        "saved_model",
+    ]
     categories = (Category(1, "/m/01x3z", "circle"), Category(2, 'square "of" ☃'), Category(3, "star", "star"))
     assert Predictor.load(exported).categories == categories
     for path in (exported / "label_map.pbtxt", exported / "saved_model" / "assets.extra" / "label_map.pbtxt"):
@@ -39,7 +44,9 @@ def test_the_saved_model_holds_no_variable_and_no_batch_norm(exported):
     (meta_graph,) = proto.meta_graphs
     assert list(meta_graph.meta_info_def.tags) == ["serve"]
     graph = meta_graph.graph_def
-    ops = {node.op for node in graph.node} | {node.op for function in graph.library.function for node in function.node_def}
+    ops = {node.op for node in graph.node} | {
+        node.op for function in graph.library.function for node in function.node_def
+    }
     assert not ops & {"VarHandleOp", "ReadVariableOp", "FusedBatchNormV3", "PyFunc", "EagerPyFunc"}
 
 
@@ -49,7 +56,9 @@ def test_large_constants_stand_beside_the_functions(exported, trained, tmp_path,
     exporter.export(trained.config, trained.checkpoint, str(tmp_path))
     proto = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model" / "saved_model.pb").read_bytes())
     graph = proto.meta_graphs[0].graph_def
-    inside = [node.ByteSize() for function in graph.library.function for node in function.node_def if node.op == "Const"]
+    inside = [
+        node.ByteSize() for function in graph.library.function for node in function.node_def if node.op == "Const"
+    ]
     outside = [node.ByteSize() for node in graph.node if node.op == "Const"]
     assert max(inside) <= 5000 < max(outside)
     images = tf.constant(np.random.default_rng(1).integers(0, 256, (2, 80, 100, 3), np.uint8))
@@ -97,7 +106,11 @@ def test_a_second_export_replaces_the_first_and_leaves_other_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "disk full; in a long\nstory")]
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "disk full; in a long\nstory"),
+    ],
 )
 def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
     target = tmp_path / "export"
@@ -110,7 +123,11 @@ def test_a_full_disk_leaves_the_old_export_and_says_so(tmp_path, error):
     with pytest.raises(ConfigError) as raised:
         write_atomically(target, fail)
     message = str(raised.value)
-    assert str(target) in message and ("no space left on device" in message or "disk full" in message) and "\n" not in message
+    assert (
+        str(target) in message
+        and ("no space left on device" in message or "disk full" in message)
+        and "\n" not in message
+    )
     assert (target / "saved_model" / "x").read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
     assert [path.name for path in target.iterdir()] == ["saved_model"]

@@ -11,7 +11,8 @@ from detection.errors import ConfigError
 from detection.export.serving import INPUT_KEYS, ServingInput, outputs, parse_shape, preparation
 from detection.types import Detections
 
-# Folding rounds each kernel entry once more (relative 6e-8); over some 40 layers the logits of these random networks, which reach tens,
+# Folding rounds each kernel entry once more (relative 6e-8); over some 40 layers the logits of these random networks,
+# which reach tens,
 # move by about 1e-5. Scores and normalised boxes are contractions of them, so 1e-4 leaves a factor of ten.
 TOLERANCE = 1e-4
 KEYS = {
@@ -55,7 +56,10 @@ def test_signature_names_types_and_free_sizes(exported):
 def test_served_equals_the_detector(exported, trained, batch):
     images = _images(batch)
     loaded = tf.saved_model.load(str(exported / "saved_model"))
-    served = {key: value.numpy() for key, value in loaded.signatures["serving_default"](input_tensor=tf.constant(images)).items()}
+    served = {
+        key: value.numpy()
+        for key, value in loaded.signatures["serving_default"](input_tensor=tf.constant(images)).items()
+    }
     direct = _direct(trained, images)
     for key, value in served.items():
         assert value.shape == direct[key].shape
@@ -63,7 +67,10 @@ def test_served_equals_the_detector(exported, trained, batch):
     for key in ("raw_detection_boxes", "raw_detection_scores", "detection_scores", "num_detections"):
         np.testing.assert_allclose(served[key], direct[key], atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
     # Scores that differ by less than the tolerance may swap rows; away from ties the rows agree one by one.
-    clear = np.minimum(-np.diff(direct["detection_scores"], prepend=2.0), -np.diff(direct["detection_scores"], append=-1.0)) > 2 * TOLERANCE
+    clear = (
+        np.minimum(-np.diff(direct["detection_scores"], prepend=2.0), -np.diff(direct["detection_scores"], append=-1.0))
+        > 2 * TOLERANCE
+    )
     assert clear.sum() > 10 * batch
     np.testing.assert_allclose(served["detection_boxes"][clear], direct["detection_boxes"][clear], atol=TOLERANCE)
     np.testing.assert_array_equal(served["detection_classes"][clear], direct["detection_classes"][clear])
@@ -77,7 +84,9 @@ def test_served_equals_the_detector(exported, trained, batch):
 
 
 def test_detections_have_label_ids_normalised_boxes_and_falling_scores(exported):
-    found = tf.saved_model.load(str(exported / "saved_model"))(tf.constant(_images(2)))  # As clients of the TF2 exporter call it.
+    found = tf.saved_model.load(str(exported / "saved_model"))(
+        tf.constant(_images(2))
+    )  # As clients of the TF2 exporter call it.
     assert set(np.unique(found["detection_classes"])) <= {1.0, 2.0, 3.0}
     assert found["detection_boxes"].numpy().min() >= 0 and found["detection_boxes"].numpy().max() <= 1
     assert (np.diff(found["detection_scores"].numpy()) <= 0).all()
@@ -94,16 +103,25 @@ def test_an_image_alone_and_in_a_batch_gives_the_same(exported):
 
 def test_strings_of_any_sizes_and_formats_equal_the_images(exported, exported_strings):
     large, small = _images(1)[0], _images(1, 40, 50)[0]
-    strings = [tf.io.encode_png(large), tf.io.encode_bmp(small) if hasattr(tf.io, "encode_bmp") else tf.io.encode_png(small)]
-    found = tf.saved_model.load(str(exported_strings / "saved_model")).signatures["serving_default"](input_tensor=tf.stack(strings))
+    strings = [
+        tf.io.encode_png(large),
+        tf.io.encode_bmp(small) if hasattr(tf.io, "encode_bmp") else tf.io.encode_png(small),
+    ]
+    found = tf.saved_model.load(str(exported_strings / "saved_model")).signatures["serving_default"](
+        input_tensor=tf.stack(strings)
+    )
     images = tf.saved_model.load(str(exported / "saved_model"))
     for row, image in enumerate((large, small)):
-        np.testing.assert_allclose(found["raw_detection_scores"][row], images(tf.constant(image[None]))["raw_detection_scores"][0], atol=1e-5)
+        np.testing.assert_allclose(
+            found["raw_detection_scores"][row], images(tf.constant(image[None]))["raw_detection_scores"][0], atol=1e-5
+        )
 
 
 def test_a_string_that_is_no_image_fails_with_a_reason(exported_strings):
     serve = tf.saved_model.load(str(exported_strings / "saved_model")).signatures["serving_default"]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"input_tensor: not a JPEG, PNG.*\[0\] \[bm90IGFuIGltYWdl\]"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"input_tensor: not a JPEG, PNG.*\[0\] \[bm90IGFuIGltYWdl\]"
+    ):
         serve(input_tensor=tf.constant(["bm90IGFuIGltYWdl"]))  # base64 that nobody decoded
 
 
@@ -115,7 +133,11 @@ def test_a_wrong_type_fails_naming_the_input_and_the_type(exported):
 
 def test_padding_has_class_one_score_and_box_zero():
     one = tf.constant([[[0.1, 0.1, 0.5, 0.5], [9.0, 9.0, 9.0, 9.0]]])
-    made = outputs(Detections(one, tf.constant([[0.5, 0.0]]), tf.constant([[2, -1]]), tf.constant([1]), one, one, tf.constant([[0, 0]])))
+    made = outputs(
+        Detections(
+            one, tf.constant([[0.5, 0.0]]), tf.constant([[2, -1]]), tf.constant([1]), one, one, tf.constant([[0, 0]])
+        )
+    )
     np.testing.assert_array_equal(made["detection_classes"], [[3.0, 1.0]])
     np.testing.assert_array_equal(made["num_detections"], [1.0])
 
@@ -123,7 +145,9 @@ def test_padding_has_class_one_score_and_box_zero():
 @pytest.mark.parametrize("key", INPUT_KEYS)
 def test_input_specs(key):
     assert ServingInput("image_tensor", key).spec() == tf.TensorSpec([None, None, None, 3], tf.uint8, key)
-    assert ServingInput("float_image_tensor", key, (1, 60, 80, 3)).spec() == tf.TensorSpec([1, 60, 80, 3], tf.float32, key)
+    assert ServingInput("float_image_tensor", key, (1, 60, 80, 3)).spec() == tf.TensorSpec(
+        [1, 60, 80, 3], tf.float32, key
+    )
     assert ServingInput("encoded_image_string_tensor", key, (4,)).spec() == tf.TensorSpec([4], tf.string, key)
 
 
@@ -151,7 +175,9 @@ def test_shapes_from_the_command_line():
         parse_shape(["1", "x"])
 
 
-@pytest.mark.parametrize("resizer", [FixedShapeResizer(height=8, width=8), KeepAspectRatioResizer(min_dimension=8, max_dimension=16)])
+@pytest.mark.parametrize(
+    "resizer", [FixedShapeResizer(height=8, width=8), KeepAspectRatioResizer(min_dimension=8, max_dimension=16)]
+)
 def test_encoded_images_are_measured_before_they_are_decoded(resizer):
     """A few bytes of a client's must not become gigabytes on the server."""
     spec = tf.TensorSpec([None], tf.string)

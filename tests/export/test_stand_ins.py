@@ -56,7 +56,9 @@ def test_the_file_holds_what_was_frozen_and_computes_it(tmp_path):
     assert b"_stands_for" not in proto.SerializeToString()
     x = np.full([1, 64], 7.0, np.float32)
     found = tf.saved_model.load(str(tmp_path / "saved"))(tf.constant(x))
-    np.testing.assert_allclose(found["out"], np.tanh(np.tanh((x @ outer + 0.5) @ inner) @ inner), atol=1e-4)  # sums of 64 float32 products
+    np.testing.assert_allclose(
+        found["out"], np.tanh(np.tanh((x @ outer + 0.5) @ inner) @ inner), atol=1e-4
+    )  # sums of 64 float32 products
     assert int(found["row"]) == order[7]
 
 

@@ -40,7 +40,8 @@ class Outcome(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The line of the error, without `error: `, of several (a config's problems come all at once) the first; nothing may follow them."""
+        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
+        nothing may follow them."""
         lines = [line for line in self.err.splitlines() if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         assert errors and lines[-len(errors) :] == [f"error: {error}" for error in errors], self.err

@@ -1,4 +1,5 @@
-"""Hostile and contradictory annotations in conversion: refused or left out by file, entry and value; never followed, never expanded."""
+"""Hostile and contradictory annotations in conversion: refused or left out by file, entry and value; never followed,
+never expanded."""
 
 from __future__ import annotations
 
@@ -33,8 +34,12 @@ def voc(folder: Path, annotations: dict[str, str]) -> Path:
 LAUGHS = "".join(f'<!ENTITY a{number} "{f"&a{number - 1};" * 10 if number else "ha" * 50}">' for number in range(12))
 HOSTILE = {
     "entity bomb": f"<!DOCTYPE annotation [{LAUGHS}]><annotation><filename>&a11;</filename>{BOX}</annotation>",
-    "quadratic": f'<!DOCTYPE a [<!ENTITY x "{"y" * 100_000}">]><annotation><folder>{"&x;" * 10_000}</folder>{BOX}</annotation>',
-    "external": f'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename>{BOX}</annotation>',
+    "quadratic": (
+        f'<!DOCTYPE a [<!ENTITY x "{"y" * 100_000}">]><annotation><folder>{"&x;" * 10_000}</folder>{BOX}</annotation>'
+    ),
+    "external": (
+        f'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename>{BOX}</annotation>'
+    ),
 }
 
 

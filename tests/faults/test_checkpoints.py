@@ -1,4 +1,5 @@
-"""Faults of checkpoints and of the folder they lie in: what a run that is started again does, and with which exit code it refuses."""
+"""Faults of checkpoints and of the folder they lie in: what a run that is started again does, and with which exit code
+it refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ QUICK = RunOptions(checkpoint_every=2, log_every=100, seed=5, summaries=False)
 
 
 def train(pipeline, folder: Path, steps: int = 4, **options: object) -> str:
-    """Returns what was said. A run that has made its steps already is restored and checked, and makes none, which would take longer."""
+    """Returns what was said. A run that has made its steps already is restored and checked, and makes none, which would
+    take longer."""
     stream = io.StringIO()
     loop.train(pipeline, folder, options=dataclasses.replace(QUICK, **options), num_steps=steps, stream=stream)
     return stream.getvalue()

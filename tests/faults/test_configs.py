@@ -1,4 +1,5 @@
-"""Faults of configs and settings, found before anything is opened: exit code 2, one line with file, place or field, value, and what to write."""
+"""Faults of configs and settings, found before anything is opened: exit code 2, one line with file, place or field,
+value, and what to write."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def test_an_enum_lists_what_is_allowed(error, config, holds):
     holds(
         line,
         f"{config}:",
-        "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID, SOFTMAX)",
+        "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID,"
+        " SOFTMAX)",
     )
 
 

@@ -1,4 +1,5 @@
-"""One fault has one exit code, whichever command meets it: what is missing, or cannot be written, is 2, what is there and cannot be used is 3."""
+"""One fault has one exit code, whichever command meets it: what is missing, or cannot be written, is 2, what is there
+and cannot be used is 3."""
 
 from __future__ import annotations
 

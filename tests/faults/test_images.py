@@ -1,4 +1,5 @@
-"""Image files of every unpleasant kind: in conversion by file name and policy, in records by shard and record, in detection by path."""
+"""Image files of every unpleasant kind: in conversion by file name and policy, in records by shard and record, in
+detection by path."""
 
 from __future__ import annotations
 
@@ -162,7 +163,8 @@ def test_training_sees_three_channels_of_the_stored_pixels(decode, example):
 
 
 def test_every_image_is_decoded_to_three_dimensions():
-    """Row 10: decode_jpeg makes four dimensions of a WebP file, decode_image does of an animation unless it is told not to."""
+    """Row 10: decode_jpeg makes four dimensions of a WebP file, decode_image does of an animation unless it is told not
+    to."""
     calls = []
     for path in Path(detection.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

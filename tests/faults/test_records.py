@@ -1,4 +1,5 @@
-"""Faults of records: validation finds all of them, training stops at the first, and both name shard, record, field, value and what to do."""
+"""Faults of records: validation finds all of them, training stops at the first, and both name shard, record, field,
+value and what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def label_map(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory, options_of) -> Callable[..., list]:
-    """read(record, ...): what training reads from a shard that holds these records. One pipeline, traced once, reads every one of them."""
+    """read(record, ...): what training reads from a shard that holds these records. One pipeline, traced once, reads
+    every one of them."""
     path = tmp_path_factory.mktemp("shards") / "data.record"
     write_shard(path, b"")
     settings = options_of(str(path), label_source="label_map_path (pets.pbtxt)")
@@ -73,7 +75,8 @@ def options_of() -> Callable:
 
 BOX = "image/object/bbox"
 TWO = [(0.1, 0.2, 0.5, 0.6)] * 2
-# Row -> what is changed in a good record with two boxes, the field or box that both must name, and the value that both must show.
+# Row -> what is changed in a good record with two boxes, the field or box that both must name, and the value that both
+# must show.
 UNUSABLE = {
     "16-height": ({"image__height": 21}, "image/height, image/width", ("21", "20")),
     "16-rotated": ({"image__height": 30, "image__width": 20}, "image/height, image/width", ("30", "20")),
@@ -164,7 +167,8 @@ def test_text_and_label_that_disagree(command, tmp_path, label_map, example, hol
 def test_what_can_be_put_right_is_put_right_and_counted(
     command, tmp_path, label_map, example, holds, options_of, caplog
 ):
-    """Rows 19, 20, 24: training says once how many boxes of how many records it dropped, clipped or left out, and in which."""
+    """Rows 19, 20, 24: training says once how many boxes of how many records it dropped, clipped or left out, and in
+    which."""
     empty, outside = (
         example(boxes=[TWO[0], (0.1, 0.2, 0.1, 0.6)]),
         example(boxes=[(-0.05, 0.2, 0.5, 1.04), TWO[0]], image__source_id="8"),
@@ -240,10 +244,13 @@ def make_voc(folder: Path, boxes: dict[str, list[tuple[int, int, int, int]]]) ->
         Image.new("RGB", (40, 60), (9, 99, 199)).save(root / "JPEGImages" / f"{name}.jpg")
         tags = ("xmin", "ymin", "xmax", "ymax")
         objects = "".join(
-            f"<object><name>cat</name><bndbox>{''.join(f'<{tag}>{value}</{tag}>' for tag, value in zip(tags, box, strict=True))}</bndbox></object>"
+            "<object><name>cat</name><bndbox>"
+            + "".join(f"<{tag}>{value}</{tag}>" for tag, value in zip(tags, box, strict=True))
+            + "</bndbox></object>"
             for box in corners
         )
-        text = f"<annotation><filename>{name}.jpg</filename><size><width>40</width><height>60</height></size>{objects}</annotation>"
+        size = "<size><width>40</width><height>60</height></size>"
+        text = f"<annotation><filename>{name}.jpg</filename>{size}{objects}</annotation>"
         (root / "Annotations" / f"{name}.xml").write_text(text)
     return root
 
@@ -274,7 +281,9 @@ def test_a_damaged_shard_is_named_with_record_and_offset(command, tmp_path, exam
     holds(done.error, shard, f"record {first}", "at byte", "convert again")
     with pytest.raises(DataError) as raised:
         read(content=shard.read_bytes())
-        read.open()  # TensorFlow takes a file that ends within a header for a whole one, so that is looked for before anything is read.
+        # TensorFlow takes a file that ends within a header for a whole one, so that is looked for before anything is
+        # read.
+        read.open()
     assert raised.value.exit_code == 3
     holds(str(raised.value), f"{read.path}, record {first}", "validate_records.py")
 

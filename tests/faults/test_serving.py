@@ -1,4 +1,5 @@
-"""Faults of what clients send to a served model, whose only way to answer is the text of an error; and of what `detect.py` is given."""
+"""Faults of what clients send to a served model, whose only way to answer is the text of an error; and of what
+`detect.py` is given."""
 
 from __future__ import annotations
 
@@ -66,7 +67,10 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
         ([], "input_tensor: the batch is empty"),
         (
             [PNG, b""],
-            "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch, and how it starts:] [1]",
+            (
+                "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch,"
+                " and how it starts:] [1]"
+            ),
         ),
         ([PNG, PNG, b"hello"], "and how it starts:] [2] [hello]"),
         (
@@ -78,7 +82,10 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
         ([tf.io.encode_jpeg(IMAGE).numpy()[:-30]], "Invalid JPEG data"),
         (
             [BOMB],
-            "the image is too large (at most 100000000 pixels are decoded); pixels and work by its header:] [2500000000]",
+            (
+                "the image is too large (at most 100000000 pixels are decoded); pixels and work by its header:]"
+                " [2500000000]"
+            ),
         ),
         ([PNG[:20]], "header does not say how large it is; its bytes:] [20]"),
         ([PNG, b"\xff\xfe\0\x1b[31m"], "and how it starts:] [1] [\ufffd\ufffd\ufffd\ufffd[31m]"),
@@ -101,7 +108,8 @@ def test_strings_that_a_served_model_refuses(exported_strings, holds, strings, s
 
 
 def test_what_a_served_model_takes(exported, exported_strings):
-    """Row 13: one pixel is an image; row 64: strings of several sizes make one batch where the resizer gives one size."""
+    """Row 13: one pixel is an image; row 64: strings of several sizes make one batch where the resizer gives one
+    size."""
     found = [serve(exported, tf.zeros([2, 1, 1, 3], tf.uint8)), serve(exported_strings, tf.constant([PNG, SMALL]))]
     for outputs in found:
         assert all(np.isfinite(value.numpy()).all() for value in outputs.values())
@@ -153,9 +161,10 @@ def test_in_python_the_image_is_named_and_the_code_is_3(exported, tmp_path, hold
         assert raised.value.exit_code == 3
         holds(str(raised.value), *parts)
     assert predictor.detect([]) == []
-    assert [len(result.boxes) > 0 for result in predictor.detect([IMAGE, IMAGE[:20]])] == [True, True], (
-        "mixed sizes are no fault here"
-    )
+    assert [len(result.boxes) > 0 for result in predictor.detect([IMAGE, IMAGE[:20]])] == [
+        True,
+        True,
+    ], "mixed sizes are no fault here"
     (pixel,) = predictor.detect(np.zeros((1, 1, 3), np.uint8))
     assert np.isfinite(pixel.boxes).all() and np.isfinite(pixel.scores).all()
 

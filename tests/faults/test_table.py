@@ -1,4 +1,5 @@
-"""docs/faults.md: every row is there, and every test that it names exists. Read from the sources; nothing is collected or run."""
+"""docs/faults.md: every row is there, and every test that it names exists. Read from the sources; nothing is collected
+or run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Faults that show while a model learns: losses and gradients that are not finite, images with nothing to learn, too little memory or software."""
+"""Faults that show while a model learns: losses and gradients that are not finite, images with nothing to learn, too
+little memory or software."""
 
 from __future__ import annotations
 
@@ -43,8 +44,9 @@ class Half(tiny.TinyDetector):
         )  # of the loss by the codes, which goes back through the cast: float16 ends at 65504
         return {
             **losses,
-            "Loss/localization_loss": losses["Loss/localization_loss"]
-            + slope * tf.reduce_sum(tf.cast(codes, tf.float32)),
+            "Loss/localization_loss": (
+                losses["Loss/localization_loss"] + slope * tf.reduce_sum(tf.cast(codes, tf.float32))
+            ),
         }
 
 
@@ -86,7 +88,8 @@ def test_a_gradient_that_overflows_in_half_precision_is_left_out_and_counted(tmp
     holds(warnings[1], "this update is left out (2 so far); images: ", name)
     holds(
         stream.getvalue(),
-        "stopped at the last step, 2 updates left out because a loss or gradient was not finite; the last checkpoint is",
+        "stopped at the last step, 2 updates left out because a loss or gradient was not finite; the last"
+        " checkpoint is",
     )
     saved = checkpoint_files.read(tmp_path / "run" / "model.ckpt-24")
     assert (
@@ -114,7 +117,8 @@ def test_gradients_that_overflow_again_and_again_end_the_run_with_4(tmp_path, ho
 
 
 def test_too_little_memory_for_an_evaluation(tmp_path, holds):
-    """Row 62: an allocation that no machine can make. The batch of an evaluation is another field than that of training."""
+    """Row 62: an allocation that no machine can make. The batch of an evaluation is another field than that of
+    training."""
 
     class Greedy(tiny.TinyDetector):
         def postprocess(self, predictions, true_shapes):
@@ -147,7 +151,8 @@ def test_a_pipeline_made_in_python_has_no_fields_to_name():
     )
     assert (
         str(error)
-        == "step 3: out of memory with train_config.batch_size 8; lower it, or the sizes of the image_resizer (OOM when allocating)"
+        == "step 3: out of memory with train_config.batch_size 8; lower it, or the sizes of the image_resizer (OOM when"
+        " allocating)"
     )
 
 

@@ -1,7 +1,10 @@
-"""What every feature extractor promises, in one place: walks the registries and the folder, so that a new one is found and held to it.
+"""What every feature extractor promises, in one place: walks the registries and the folder, so that a new one is found
+and held to it.
 
-Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also alone, body and tail on crops,
-and the other form of the tail, on the whole map. Networks are thin and images small: what is tested does not depend on size.
+Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also
+alone, body and tail on crops,
+and the other form of the tail, on the whole map. Networks are thin and images small: what is tested does not depend on
+    size.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
 from detection.train import checkpoint_files, checkpoints
 from detection.types import Groundtruth, ImageBatch, Proposals
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -58,9 +63,16 @@ class Subject:
         carried: paths of variables that are there for the sake of checkpoints alone.
     """
 
-    def __init__(self, layers: tuple[keras.layers.Layer, ...], forward: Callable[..., dict[str, tf.Tensor]], inputs: tf.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        layers: tuple[keras.layers.Layer, ...],
+        forward: Callable[..., dict[str, tf.Tensor]],
+        inputs: tf.Tensor | None = None,
+    ) -> None:
         self.layers, self.forward, self.carried = layers, forward, set()
-        self.inputs = tf.random.stateless_uniform([BATCH, HEIGHT, WIDTH, 3], [1, 2], 0, 255) if inputs is None else inputs
+        self.inputs = (
+            tf.random.stateless_uniform([BATCH, HEIGHT, WIDTH, 3], [1, 2], 0, 255) if inputs is None else inputs
+        )
         self.forward(self.inputs[:1], training=False)
 
     @property
@@ -74,14 +86,17 @@ class Subject:
     @property
     def statistics(self) -> list[keras.Variable]:
         """Of the batch norms that run."""
-        return [variable for variable in self.variables if "/moving_" in variable.path and variable.path not in self.carried]
+        return [
+            variable for variable in self.variables if "/moving_" in variable.path and variable.path not in self.carried
+        ]
 
     @property
     def norms(self) -> list[BatchNorm]:
         return [layer for top in self.layers for layer in top._flatten_layers() if isinstance(layer, BatchNorm)]
 
     def settle(self) -> None:
-        """Statistics of the images themselves, and every other number off its initial value: nothing explodes or vanishes, and no two are equal."""
+        """Statistics of the images themselves, and every other number off its initial value: nothing explodes or
+        vanishes, and no two are equal."""
         random = np.random.default_rng(0)
         for variable in self.trainable:
             if variable.path.endswith(("gamma", "beta", "biases")):
@@ -101,7 +116,9 @@ class Subject:
 def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
     """A whole detector, built as from a config file."""
     template, _ = detector_configs.TEMPLATES[meta]
-    settings = detector_configs.Settings(type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm)
+    settings = detector_configs.Settings(
+        type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm
+    )
     message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
     resizer = image_resizer.build(model.settings(message).image_resizer, "image_resizer")
     detector = model.build(message, resizer)
@@ -119,7 +136,9 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
 
 
 def _extractor(type_: str, train_batch_norm: bool, whole_map: bool = False) -> TwoStageExtractor:
-    options = TwoStageExtractorOptions(depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map)
+    options = TwoStageExtractorOptions(
+        depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map
+    )
     return feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
 
 
@@ -149,7 +168,9 @@ def _whole_map(type_: str, train_batch_norm: bool) -> Subject:
 def _make(meta: str, type_: str, train_batch_norm: bool) -> Subject:
     """The same weights every time and in every order of the tests."""
     if meta == WHOLE_MAP:
-        subject(PARTS, type_)  # needed on the way: if it were made then, it would leave another seed than if it is there
+        subject(
+            PARTS, type_
+        )  # needed on the way: if it were made then, it would leave another seed than if it is there
     keras.utils.set_random_seed(zlib.crc32(f"{meta} {type_} {train_batch_norm}".encode()))
     if meta in detector_configs.TEMPLATES:
         return _detector(meta, type_, train_batch_norm)
@@ -183,8 +204,16 @@ def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
     return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
 
 
-CASES = [(meta, type_) for meta, (_, registry) in detector_configs.TEMPLATES.items() for type_ in detector_configs.distinct(registry)]
-CASES += [(meta, type_) for meta in (PARTS, WHOLE_MAP) for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)]
+CASES = [
+    (meta, type_)
+    for meta, (_, registry) in detector_configs.TEMPLATES.items()
+    for type_ in detector_configs.distinct(registry)
+]
+CASES += [
+    (meta, type_)
+    for meta in (PARTS, WHOLE_MAP)
+    for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
+]
 every = pytest.mark.parametrize(("meta", "type_"), CASES)
 QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
 
@@ -193,7 +222,9 @@ def _once_a_factory() -> list:
     """Those of the cases that differ in more than the number of layers; slow, where they have many."""
     chosen = {type_ for registry in REGISTRIES.values() for type_ in detector_configs.smallest(registry)}
     marks = {type_: [] if any(word in type_ for word in QUICK_TO_COMPILE) else [pytest.mark.slow] for type_ in chosen}
-    return [pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for meta, type_ in CASES if type_ in chosen]
+    return [
+        pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for meta, type_ in CASES if type_ in chosen
+    ]
 
 
 def _modules() -> list[ModuleType]:
@@ -219,7 +250,10 @@ def test_every_factory_of_the_folder_is_found_by_a_type() -> None:
         assert function in led_to, f"no type leads to {function.__module__}.{function.__name__}"
     for registry, known in REGISTRIES.items():
         for type_, factory in known.items():
-            assert (registry, detector_configs.leads_to(factory)[0]) in _factories(), f"{type_} is made outside of detection/feature_extractors"
+            assert (
+                registry,
+                detector_configs.leads_to(factory)[0],
+            ) in _factories(), f"{type_} is made outside of detection/feature_extractors"
 
 
 def test_every_meta_architecture_is_tested() -> None:
@@ -237,13 +271,17 @@ def test_an_alias_is_the_same_network(registry: str) -> None:
     for type_ in known:
         if type_.endswith("_keras"):
             plain = type_.removesuffix("_keras")
-            assert plain in known and detector_configs.leads_to(known[plain]) == detector_configs.leads_to(known[type_]), type_
+            assert plain in known and detector_configs.leads_to(known[plain]) == detector_configs.leads_to(
+                known[type_]
+            ), type_
 
 
 def test_a_wrong_type_is_answered_with_the_right_ones() -> None:
     with pytest.raises(ConfigError) as ssd:
         feature_extractor.build_ssd(ssd_pb2.SsdFeatureExtractor(type="ssd_mobilenet_v11"), False)
-    assert "did you mean 'ssd_mobilenet_v1'" in str(ssd.value) and all(type_ in str(ssd.value) for type_ in feature_extractor.SSD_EXTRACTORS)
+    assert "did you mean 'ssd_mobilenet_v1'" in str(ssd.value) and all(
+        type_ in str(ssd.value) for type_ in feature_extractor.SSD_EXTRACTORS
+    )
     message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type="faster_rcnn_mobilenet", first_stage_features_stride=16)
     with pytest.raises(ConfigError) as two_stage:
         feature_extractor.build_two_stage(message, False, "model.faster_rcnn.feature_extractor")
@@ -267,11 +305,17 @@ def test_names(meta: str, type_: str) -> None:
     if meta == "ssd":
         extractor = made.layers[0].extractor
         paths = [variable.path for variable in extractor.variables]
-        scopes = {f"FeatureExtractor/{extractor.network.name}/", *(f"FeatureExtractor/{norm.name}/" for norm in extractor.norms)}
+        scopes = {
+            f"FeatureExtractor/{extractor.network.name}/",
+            *(f"FeatureExtractor/{norm.name}/" for norm in extractor.norms),
+        }
         network = extractor.network.name
     elif meta in (PARTS, WHOLE_MAP):
         network = made.layers[0].network.name
-        scopes = {f"{stage}StageFeatureExtractor/{network}/" for stage in (("First", "Second") if meta == PARTS else ("Second",))}
+        scopes = {
+            f"{stage}StageFeatureExtractor/{network}/"
+            for stage in (("First", "Second") if meta == PARTS else ("Second",))
+        }
     else:
         network, scopes = None, {"FirstStage", "SecondStage", "Conv/"}
     assert [path for path in paths if not path.startswith(tuple(scopes))] == []
@@ -320,7 +364,9 @@ def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
         made.forward(made.inputs, training=False)
         assert moved(made, before) == set()
         made.forward(made.inputs, training=True)
-        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == {variable.path for variable in made.statistics}
+        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == {
+            variable.path for variable in made.statistics
+        }
 
 
 @every
@@ -356,7 +402,9 @@ def test_served_form(meta: str, type_: str) -> None:
         count = sum(stack.enter_context(folded(layer)) for layer in made.layers)
         assert count == len(made.norms)
         spec = tf.TensorSpec([None, *made.inputs.shape[1:]])
-        served = tf.function(lambda images: made.forward(images, training=False), autograph=False).get_concrete_function(spec)
+        served = tf.function(
+            lambda images: made.forward(images, training=False), autograph=False
+        ).get_concrete_function(spec)
     assert [op.name for op in served.graph.get_operations() if op.type.startswith("FusedBatchNorm")] == []
     for name, tensor in served.structured_outputs.items():
         assert tensor.shape[1:].is_fully_defined(), f"{name}: {tensor.shape}"
@@ -365,7 +413,8 @@ def test_served_form(meta: str, type_: str) -> None:
 
 def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
     for name, value in expected.items():
-        # float32 sums in another order, through up to 200 layers and batch norms over a few cells: parts in 1e3 of the largest value. It is 1.9e-3 at
+        # float32 sums in another order, through up to 200 layers and batch norms over a few cells: parts in 1e3 of the
+        # largest value. It is 1.9e-3 at
         # most for the weights that are drawn here; other draws of a ResNet-152 have shown 1.8e-2.
         # A statistic left out or folded twice moves values by parts in 10.
         tolerance = 1e-2 * float(tf.reduce_max(tf.abs(value)))
@@ -397,12 +446,16 @@ def test_every_stride_that_is_accepted_is_that_of_the_map(type_: str) -> None:
     accepted = []
     for stride in (8, 16, 32):
         try:
-            extractor = feature_extractor.TWO_STAGE_EXTRACTORS[type_](TwoStageExtractorOptions(stride=stride, depth_multiplier=0.125, min_depth=8))
+            extractor = feature_extractor.TWO_STAGE_EXTRACTORS[type_](
+                TwoStageExtractorOptions(stride=stride, depth_multiplier=0.125, min_depth=8)
+            )
         except ValueError:
             continue
         accepted.append(stride)
         if stride != 16:  # that one is tested above
-            assert tuple(extractor.body(tf.zeros([1, HEIGHT, WIDTH, 3])).shape[1:3]) == _divided((HEIGHT, WIDTH), stride)
+            assert tuple(extractor.body(tf.zeros([1, HEIGHT, WIDTH, 3])).shape[1:3]) == _divided(
+                (HEIGHT, WIDTH), stride
+            )
         assert extractor.stride == stride
     assert 16 in accepted
 
@@ -423,7 +476,8 @@ def test_compiles_under_xla(meta: str, type_: str) -> None:
 @pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
 @pytest.mark.parametrize("meta", detector_configs.TWO_STAGE)
 def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
-    """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections inside the image."""
+    """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections
+    inside the image."""
     template, _ = detector_configs.TWO_STAGE[meta]
     settings = detector_configs.Settings(type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8)
     message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
@@ -431,9 +485,16 @@ def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
     detector.build_weights()
     boxes = tf.constant([[[8.0, 8.0, 60.0, 70.0], [30.0, 60.0, 90.0, 120.0]]] * 2)
     groundtruth = Groundtruth(
-        boxes, *(tf.constant(row) for row in ([[0, 2]] * 2, [[1.0, 1.0]] * 2, [2] * 2)), *[tf.zeros([2, 2], tf.bool)] * 2, boxes[..., 0]
+        boxes,
+        *(tf.constant(row) for row in ([[0, 2]] * 2, [[1.0, 1.0]] * 2, [2] * 2)),
+        *[tf.zeros([2, 2], tf.bool)] * 2,
+        boxes[..., 0],
     )
-    given = Proposals(tf.repeat(boxes, 12, axis=1) + tf.random.stateless_uniform([2, 24, 4], [1, 3], -6, 6), tf.ones([2, 24]), tf.constant([24, 20]))
+    given = Proposals(
+        tf.repeat(boxes, 12, axis=1) + tf.random.stateless_uniform([2, 24, 4], [1, 3], -6, 6),
+        tf.ones([2, 24]),
+        tf.constant([24, 20]),
+    )
     images = tf.random.stateless_uniform([2, HEIGHT, WIDTH, 3], [1, 2], 0, 255)
     batch = ImageBatch(images, tf.constant([[HEIGHT, WIDTH]] * 2), given if meta == "fast_rcnn" else ())
     with tf.GradientTape() as tape:
@@ -442,8 +503,14 @@ def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
         total = tf.add_n(list(losses.values()))
     gradients = tape.gradient(total, [variable.value for variable in detector.trainable_variables])
     assert all(np.isfinite(loss) for loss in losses.values()), losses
-    unreached = [v.path for v, gradient in zip(detector.trainable_variables, gradients, strict=True) if gradient is None]
+    unreached = [
+        v.path for v, gradient in zip(detector.trainable_variables, gradients, strict=True) if gradient is None
+    ]
     assert unreached == [] and all(np.all(np.isfinite(gradient)) for gradient in gradients)
     assert predictions.class_logits.shape == (2, 16, settings.num_classes + 1)
     detections = detector.postprocess(detector.predict(batch), batch.true_shapes)
-    assert detections.boxes.shape == (2, 50, 4) and 0 <= detections.boxes.numpy().min() and detections.boxes.numpy().max() <= 1 + 1e-6
+    assert (
+        detections.boxes.shape == (2, 50, 4)
+        and 0 <= detections.boxes.numpy().min()
+        and detections.boxes.numpy().max() <= 1 + 1e-6
+    )

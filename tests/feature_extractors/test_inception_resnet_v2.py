@@ -1,4 +1,5 @@
-"""Inception-ResNet v2 as an extractor: names and shapes of the reference's checkpoints, sizes of maps, crops of any size, whole maps."""
+"""Inception-ResNet v2 as an extractor: names and shapes of the reference's checkpoints, sizes of maps, crops of any
+size, whole maps."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from detection.feature_extractors.ssd_maps import SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
-HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+HYPER = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 THIN = {"depth_multiplier": 0.05, "min_depth": 4}
 
 
@@ -58,7 +61,9 @@ def test_the_tail_keeps_the_size_of_a_whole_map(stride: int) -> None:
     assert extractor.tail(features).shape[1:3] == features.shape[1:3]
     crops = _two_stage(stride=stride)
     crops.tail(features)
-    assert {(v.path, tuple(v.shape)) for v in crops.tail.weights} == {(v.path, tuple(v.shape)) for v in extractor.tail.weights}
+    assert {(v.path, tuple(v.shape)) for v in crops.tail.weights} == {
+        (v.path, tuple(v.shape)) for v in extractor.tail.weights
+    }
 
 
 def test_a_stride_that_it_cannot_have_is_refused() -> None:
@@ -89,7 +94,11 @@ def test_penalties_only_if_the_config_has_them() -> None:
 def test_names_and_shapes_equal_the_reference(shared) -> None:
     with open(shared / "reference/odapi_vars/faster_rcnn_inception_resnet_v2_atrous_coco.tsv") as lines:
         rows = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t")}
-    expected = {name: shape for name, shape in rows.items() if name.startswith(("FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"))}
+    expected = {
+        name: shape
+        for name, shape in rows.items()
+        if name.startswith(("FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"))
+    }
     extractor = _two_stage(stride=8, depth_multiplier=1.0, min_depth=16)
     assert extractor.body(tf.zeros([1, 33, 33, 3])).shape[3] == 1088
     assert extractor.tail(tf.zeros([1, 7, 7, 1088])).shape.as_list() == [1, 3, 3, 1536]

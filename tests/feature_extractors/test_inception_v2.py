@@ -23,14 +23,19 @@ from detection.networks.depths import depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 
 FROM_CONFIG = Hyperparams(
-    keras.initializers.TruncatedNormal(stddev=0.1), l2_penalty(0.01), tf.nn.relu6, BatchNormSettings(decay=0.9, epsilon=0.001, scale=True)
+    keras.initializers.TruncatedNormal(stddev=0.1),
+    l2_penalty(0.01),
+    tf.nn.relu6,
+    BatchNormSettings(decay=0.9, epsilon=0.001, scale=True),
 )
 MODEL = "faster_rcnn_inception_v2_coco"
 
 
 def _rows(path: Path, *prefixes: str) -> dict[str, list[int]]:
     with open(path) as lines:
-        return {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name.startswith(prefixes)}
+        return {
+            name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name.startswith(prefixes)
+        }
 
 
 def _thin(**options: object) -> TwoStageExtractor:
@@ -40,7 +45,14 @@ def _thin(**options: object) -> TwoStageExtractor:
 def test_ssd_maps() -> None:
     extractor = inception_v2.ssd(SsdExtractorOptions(FROM_CONFIG, depth_multiplier=0.25))
     maps = extractor(tf.zeros([1, 300, 300, 3]))
-    assert [tuple(m.shape[1:]) for m in maps] == [(19, 19, 144), (10, 10, 256), (5, 5, 128), (3, 3, 64), (2, 2, 64), (1, 1, 32)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (19, 19, 144),
+        (10, 10, 256),
+        (5, 5, 128),
+        (3, 3, 64),
+        (2, 2, 64),
+        (1, 1, 32),
+    ]
 
 
 @pytest.mark.parametrize("override", [False, True])
@@ -73,7 +85,11 @@ def test_two_stages_are_the_network() -> None:
     random = np.random.default_rng(0)
     values = {}
     for variable in (*extractor.body.variables, *extractor.tail.variables):
-        variable.assign(random.uniform(0.5, 1, variable.shape) if "BatchNorm" in variable.path else random.normal(size=variable.shape) * 0.1)
+        variable.assign(
+            random.uniform(0.5, 1, variable.shape)
+            if "BatchNorm" in variable.path
+            else random.normal(size=variable.shape) * 0.1
+        )
         values[variable.path.partition("/")[2]] = variable.numpy()
     for variable in whole.variables:
         variable.assign(values[variable.path])
@@ -90,9 +106,16 @@ def test_two_stage_batch_norm_is_frozen_unless_it_is_to_be_trained() -> None:
         parts = (extractor.body, extractor.tail)
         before = {v.path: v.numpy() for part in parts for v in part.non_trainable_variables}
         extractor.tail(extractor.body(images, training=True), training=True)
-        moved = {v.path for part in parts for v in part.non_trainable_variables if not np.array_equal(v.numpy(), before[v.path])}
+        moved = {
+            v.path
+            for part in parts
+            for v in part.non_trainable_variables
+            if not np.array_equal(v.numpy(), before[v.path])
+        }
         assert moved == (set(before) if train else set()) and len(before) == 2 * 69
-        assert not extractor.body.losses and not extractor.tail.losses  # fine-tuned without penalties, as by the reference
+        assert (
+            not extractor.body.losses and not extractor.tail.losses
+        )  # fine-tuned without penalties, as by the reference
 
 
 def test_two_stage_gradients_reach_every_weight() -> None:
@@ -103,7 +126,9 @@ def test_two_stage_gradients_reach_every_weight() -> None:
         loss = tf.reduce_sum(features * tf.random.stateless_normal(features.shape, [1, 2]))
     variables = [*extractor.body.trainable_variables, *extractor.tail.trainable_variables]
     gradients = tape.gradient(loss, [v.value for v in variables])
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 def test_other_strides_are_refused() -> None:
@@ -126,7 +151,9 @@ def _full_width() -> TwoStageExtractor:
 
 def test_two_stage_names_and_shapes_equal_the_reference(shared: Path) -> None:
     extractor = _full_width()
-    expected = _rows(shared / f"reference/odapi_vars/{MODEL}.tsv", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
+    expected = _rows(
+        shared / f"reference/odapi_vars/{MODEL}.tsv", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"
+    )
     assert {v.path: list(v.shape) for v in (*extractor.body.variables, *extractor.tail.variables)} == expected
 
 
@@ -140,7 +167,8 @@ def _module(path: Path) -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["a", "b"])
 def test_features_equal_the_reference(shared: Path, case: str) -> None:
-    """The map that proposals are made on, and the features of every twentieth stored proposal, with tolerances of the data's own."""
+    """The map that proposals are made on, and the features of every twentieth stored proposal, with tolerances of the
+    data's own."""
     folder = shared / "parity"
     entry = json.loads((folder / "manifest.json").read_text())["models"][MODEL]["cases"][case]
     rules, compare = _module(folder / "deterministic.py"), _module(folder / "compare.py")
@@ -154,7 +182,10 @@ def test_features_equal_the_reference(shared: Path, case: str) -> None:
     boxes = stored["proposal_boxes_normalized"][0, ::20]
     crops = tf.image.crop_and_resize(features, boxes, np.zeros(len(boxes), "i4"), [14, 14])
     regions = extractor.tail(tf.nn.max_pool2d(crops, 2, 2, "SAME"))
-    outputs = {"rpn_features_to_crop_sample": features[:, ::5, ::5, ::32], "box_classifier_features_sample": regions[..., ::64]}
+    outputs = {
+        "rpn_features_to_crop_sample": features[:, ::5, ::5, ::32],
+        "box_classifier_features_sample": regions[..., ::64],
+    }
     rows = compare.compare(stored, entry, outputs)
     assert [name for name, *_ in rows][:2] == list(outputs)
     assert [row for row in rows if not row[3]] == []

@@ -20,7 +20,10 @@ from detection.networks.depths import depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 
 FROM_CONFIG = Hyperparams(
-    keras.initializers.TruncatedNormal(stddev=0.1), l2_penalty(0.01), tf.nn.relu6, BatchNormSettings(decay=0.9, epsilon=0.001, scale=True)
+    keras.initializers.TruncatedNormal(stddev=0.1),
+    l2_penalty(0.01),
+    tf.nn.relu6,
+    BatchNormSettings(decay=0.9, epsilon=0.001, scale=True),
 )
 
 
@@ -32,7 +35,11 @@ def _set(extractor: TwoStageExtractor, whole: Blocks) -> None:
     """Random values for both, the same by name."""
     random, values = np.random.default_rng(0), {}
     for variable in (*extractor.body.variables, *extractor.tail.variables):
-        variable.assign(random.uniform(0.5, 1, variable.shape) if "BatchNorm" in variable.path else random.normal(size=variable.shape) * 0.1)
+        variable.assign(
+            random.uniform(0.5, 1, variable.shape)
+            if "BatchNorm" in variable.path
+            else random.normal(size=variable.shape) * 0.1
+        )
         values[variable.path.partition("/")[2]] = variable.numpy()
     for variable in whole.variables:
         variable.assign(values[variable.path])
@@ -41,7 +48,14 @@ def _set(extractor: TwoStageExtractor, whole: Blocks) -> None:
 def test_ssd_maps() -> None:
     extractor = inception_v3.ssd(SsdExtractorOptions(FROM_CONFIG, depth_multiplier=0.125, min_depth=8))
     maps = extractor(tf.zeros([1, 300, 300, 3]))
-    assert [tuple(m.shape[1:]) for m in maps] == [(35, 35, 36), (17, 17, 96), (8, 8, 256), (4, 4, 64), (2, 2, 32), (1, 1, 16)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (35, 35, 36),
+        (17, 17, 96),
+        (8, 8, 256),
+        (4, 4, 64),
+        (2, 2, 32),
+        (1, 1, 16),
+    ]
 
 
 @pytest.mark.parametrize("override", [False, True])
@@ -68,7 +82,10 @@ def test_two_stages_on_a_whole_map_are_the_aligned_network() -> None:
     extractor = _thin(whole_map=True)
     images = tf.random.stateless_uniform([2, 97, 128, 3], [1, 2], -1, 1)
     extractor.tail(extractor.body(images))
-    whole = Blocks(network.SCOPE, network.blocks(extractor.body.network.blocks[0].hyperparams, depth_rule(0.125, 8), padding="SAME"))
+    whole = Blocks(
+        network.SCOPE,
+        network.blocks(extractor.body.network.blocks[0].hyperparams, depth_rule(0.125, 8), padding="SAME"),
+    )
     whole(images)
     _set(extractor, whole)
     expected = whole(images, endpoints=("Mixed_7c",))["Mixed_7c"].numpy()
@@ -109,9 +126,16 @@ def test_two_stage_batch_norm_is_frozen_unless_it_is_to_be_trained() -> None:
         parts = (extractor.body, extractor.tail)
         before = {v.path: v.numpy() for part in parts for v in part.non_trainable_variables}
         extractor.tail(extractor.body(images, training=True), training=True)
-        moved = {v.path for part in parts for v in part.non_trainable_variables if not np.array_equal(v.numpy(), before[v.path])}
+        moved = {
+            v.path
+            for part in parts
+            for v in part.non_trainable_variables
+            if not np.array_equal(v.numpy(), before[v.path])
+        }
         assert moved == (set(before) if train else set()) and len(before) == 2 * 94
-        assert not extractor.body.losses and not extractor.tail.losses  # fine-tuned without penalties, as by the reference
+        assert (
+            not extractor.body.losses and not extractor.tail.losses
+        )  # fine-tuned without penalties, as by the reference
 
 
 def test_two_stage_gradients_reach_every_weight() -> None:
@@ -122,7 +146,9 @@ def test_two_stage_gradients_reach_every_weight() -> None:
         loss = tf.reduce_sum(features * tf.random.stateless_normal(features.shape, [1, 2]))
     variables = [*extractor.body.trainable_variables, *extractor.tail.trainable_variables]
     gradients = tape.gradient(loss, [v.value for v in variables])
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 def test_other_strides_are_refused() -> None:

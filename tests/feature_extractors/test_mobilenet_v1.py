@@ -1,4 +1,5 @@
-"""MobileNet v1 as a two-stage extractor: where it is cut, its strides, its tail on crops and on whole maps. (SSD: test_ssd_maps.py)"""
+"""MobileNet v1 as a two-stage extractor: where it is cut, its strides, its tail on crops and on whole maps. (SSD:
+test_ssd_maps.py)"""
 
 from __future__ import annotations
 
@@ -24,12 +25,19 @@ def test_body_and_tail(stride: int, sizes: list[int]) -> None:
 def test_the_two_parts_hold_the_network() -> None:
     extractor = _two_stage()
     extractor.tail(extractor.body(tf.zeros([1, 64, 64, 3])))
-    body, tail = ([v.path for v in stage.weights if v.path.endswith("eights")] for stage in (extractor.body, extractor.tail))
+    body, tail = (
+        [v.path for v in stage.weights if v.path.endswith("eights")] for stage in (extractor.body, extractor.tail)
+    )
     assert body[0] == "FirstStageFeatureExtractor/MobilenetV1/Conv2d_0/weights"
     assert body[-1] == "FirstStageFeatureExtractor/MobilenetV1/Conv2d_11_pointwise/weights"
     assert tail == [
         f"SecondStageFeatureExtractor/MobilenetV1/Conv2d_{name}"
-        for name in ("12_depthwise/depthwise_weights", "12_pointwise/weights", "13_depthwise/depthwise_weights", "13_pointwise/weights")
+        for name in (
+            "12_depthwise/depthwise_weights",
+            "12_pointwise/weights",
+            "13_depthwise/depthwise_weights",
+            "13_pointwise/weights",
+        )
     ]
 
 
@@ -69,6 +77,8 @@ def test_batch_norm_and_penalties() -> None:
         extractor.body(images)
         before = [v.numpy() for v in extractor.body.non_trainable_variables]
         extractor.body(images, training=True)
-        changed = [not np.array_equal(v, old) for v, old in zip(extractor.body.non_trainable_variables, before, strict=True)]
+        changed = [
+            not np.array_equal(v, old) for v, old in zip(extractor.body.non_trainable_variables, before, strict=True)
+        ]
         assert changed == [moves] * len(changed) and changed
         assert not [v.path for v in extractor.body.weights if v.regularizer is not None]

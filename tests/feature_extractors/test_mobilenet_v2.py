@@ -1,4 +1,5 @@
-"""MobileNet v2 as an extractor: names and shapes of the reference's checkpoint, depths of thinned networks, SSDLite, body and tail."""
+"""MobileNet v2 as an extractor: names and shapes of the reference's checkpoint, depths of thinned networks, SSDLite,
+body and tail."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatur
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
-HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+HYPER = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 
 
 def _ssd(size: int = 300, **options: object) -> tuple[SsdFeatureExtractor, list[list[int]]]:
@@ -57,7 +60,10 @@ def test_ssdlite_extra_layers() -> None:
 def test_explicit_padding_reaches_every_strided_layer() -> None:
     """It pads both sides of an even map, where SAME pads one: every map differs, sizes stay."""
     images = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2], -1, 1)
-    same, explicit = (mobilenet_v2.ssd(SsdExtractorOptions(HYPER, depth_multiplier=0.35, explicit_padding=value)) for value in (False, True))
+    same, explicit = (
+        mobilenet_v2.ssd(SsdExtractorOptions(HYPER, depth_multiplier=0.35, explicit_padding=value))
+        for value in (False, True)
+    )
     same(images), explicit(images)
     for ours, theirs in zip(explicit.weights, same.weights, strict=True):
         ours.assign(theirs)
@@ -69,7 +75,8 @@ def test_explicit_padding_reaches_every_strided_layer() -> None:
 
 
 def test_hyperparams_of_network_and_extra_layers() -> None:
-    """The network keeps its own unless told otherwise, but moves its averages as slowly as the reference does for detection."""
+    """The network keeps its own unless told otherwise, but moves its averages as slowly as the reference does for
+    detection."""
     own, _ = _ssd(64, depth_multiplier=0.1)
     stem, extra = own.network.blocks[0].hyperparams, own.extra.blocks[0].hyperparams
     assert stem.batch_norm.decay == 0.9997 and stem.regularizer is not None and extra is HYPER
@@ -92,7 +99,9 @@ def test_the_tail_keeps_the_size_of_a_whole_map(stride: int) -> None:
     assert extractor.tail(features).shape[1:3] == features.shape[1:3]
     crops = _two_stage(stride=stride)
     crops.tail(features)
-    assert {(v.path, tuple(v.shape)) for v in crops.tail.weights} == {(v.path, tuple(v.shape)) for v in extractor.tail.weights}
+    assert {(v.path, tuple(v.shape)) for v in crops.tail.weights} == {
+        (v.path, tuple(v.shape)) for v in extractor.tail.weights
+    }
 
 
 def test_a_stride_that_it_cannot_have_is_refused() -> None:
@@ -107,7 +116,9 @@ def test_batch_norm_is_frozen_unless_the_config_trains_it() -> None:
         extractor.body(images)
         before = [v.numpy() for v in extractor.body.non_trainable_variables]
         extractor.body(images, training=True)
-        changed = [not np.array_equal(v, old) for v, old in zip(extractor.body.non_trainable_variables, before, strict=True)]
+        changed = [
+            not np.array_equal(v, old) for v, old in zip(extractor.body.non_trainable_variables, before, strict=True)
+        ]
         assert changed == [moves] * len(changed) and changed
 
 

@@ -1,4 +1,5 @@
-"""ResNet v1 as SSD and the two-stage detectors use it: maps, names, the block that is only carried, and the reference's own features."""
+"""ResNet v1 as SSD and the two-stage detectors use it: maps, names, the block that is only carried, and the reference's
+own features."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def _two_stage(
     size: tuple[int, int] = (64, 80), layers: int = 50, multiplier: float = 0.125, **options: object
 ) -> tuple[TwoStageExtractor, tf.Tensor]:
     """An extractor whose variables exist, and its map of a random image."""
-    extractor = resnet_v1.two_stage(TwoStageExtractorOptions(depth_multiplier=multiplier, min_depth=8, **options), layers)
+    extractor = resnet_v1.two_stage(
+        TwoStageExtractorOptions(depth_multiplier=multiplier, min_depth=8, **options), layers
+    )
     features = extractor.body(_images(size))
     extractor.tail(features)
     return extractor, features
@@ -43,14 +46,23 @@ def _shapes(*parts: keras.layers.Layer) -> dict[str, list[int]]:
     return {variable.path: list(variable.shape) for part in parts for variable in part.variables}
 
 
-def _ssd(size: tuple[int, int], layers: int = 50, **options: object) -> tuple[SsdFeatureExtractor, tuple[tf.Tensor, ...]]:
+def _ssd(
+    size: tuple[int, int], layers: int = 50, **options: object
+) -> tuple[SsdFeatureExtractor, tuple[tf.Tensor, ...]]:
     extractor = resnet_v1.ssd(SsdExtractorOptions(HYPER, **options), layers)
     return extractor, extractor(_images(size))
 
 
 def test_six_maps_of_a_300_pixel_image() -> None:
     extractor, maps = _ssd((300, 300), depth_multiplier=0.25)
-    assert [tuple(m.shape[1:]) for m in maps] == [(19, 19, 256), (10, 10, 512), (5, 5, 128), (3, 3, 64), (2, 2, 64), (1, 1, 32)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (19, 19, 256),
+        (10, 10, 512),
+        (5, 5, 128),
+        (3, 3, 64),
+        (2, 2, 64),
+        (1, 1, 32),
+    ]
     paths = set(_shapes(extractor))
     assert "FeatureExtractor/resnet_v1_50/block4_1_Conv2d_2_1x1_64/weights" in paths
     assert "FeatureExtractor/resnet_v1_50/block4_2_Conv2d_5_3x3_s2_32/BatchNorm/moving_mean" in paths
@@ -65,11 +77,16 @@ def test_full_depths() -> None:
 def test_ssd_reads_the_network_as_it_is(size: tuple[int, int]) -> None:
     """The lower map is what the two-stage detectors see at stride 16, the upper one is the network's own end."""
     extractor, maps = _ssd(size, depth_multiplier=0.25)
-    blocks = (network.blocks(network.training_defaults(), lambda depth: depth // 4, network.UNITS[50], stride) for stride in (16, None))
+    blocks = (
+        network.blocks(network.training_defaults(), lambda depth: depth // 4, network.UNITS[50], stride)
+        for stride in (16, None)
+    )
     dense, plain = (Blocks("resnet_v1_50", layers) for layers in blocks)
     for part, block, expected in ((dense, "block3", maps[0]), (plain, "block4", maps[1])):
         part(_images(size))
-        weights = {variable.path.removeprefix("FeatureExtractor/"): variable.numpy() for variable in extractor.variables}
+        weights = {
+            variable.path.removeprefix("FeatureExtractor/"): variable.numpy() for variable in extractor.variables
+        }
         for variable in part.variables:
             variable.assign(weights[variable.path])
         ours = part(_images(size), endpoints=(block,))[block].numpy()
@@ -81,10 +98,14 @@ def test_ssd_gradients_reach_every_weight() -> None:
     extractor, _ = _ssd((192, 192), depth_multiplier=0.125, min_depth=8)
     with tf.GradientTape() as tape:
         maps = extractor(_images((192, 192), count=3), training=True)
-        loss = tf.add_n([tf.reduce_sum(tf.sin(m) * tf.random.stateless_normal(m.shape, [n, 7])) for n, m in enumerate(maps)])
+        loss = tf.add_n(
+            [tf.reduce_sum(tf.sin(m) * tf.random.stateless_normal(m.shape, [n, 7])) for n, m in enumerate(maps)]
+        )
     variables = extractor.trainable_variables
     gradients = tape.gradient(loss, [variable.value for variable in variables])
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(16, (4, 5)), (8, (8, 10))])
@@ -113,10 +134,18 @@ def test_the_tail_does_not_dilate() -> None:
 @pytest.mark.parametrize("stride", [8, 16])
 def test_the_carried_block_is_there_and_never_runs(stride: int) -> None:
     extractor, _ = _two_stage(stride=stride)
-    names = {path.removeprefix("FirstStageFeatureExtractor/resnet_v1_50/"): shape for path, shape in _shapes(extractor.body).items()}
-    tail = {path.removeprefix("SecondStageFeatureExtractor/resnet_v1_50/"): shape for path, shape in _shapes(extractor.tail).items()}
+    names = {
+        path.removeprefix("FirstStageFeatureExtractor/resnet_v1_50/"): shape
+        for path, shape in _shapes(extractor.body).items()
+    }
+    tail = {
+        path.removeprefix("SecondStageFeatureExtractor/resnet_v1_50/"): shape
+        for path, shape in _shapes(extractor.tail).items()
+    }
     assert {path: shape for path, shape in names.items() if path.startswith("block4/")} == tail
-    assert len([path for path in tail if "/moving_" not in path]) == 30  # with weights or gamma or beta of ten convolutions
+    assert (
+        len([path for path in tail if "/moving_" not in path]) == 30
+    )  # with weights or gamma or beta of ten convolutions
     assert [variable.path for variable in extractor.body.trainable_variables if "/block4/" in variable.path] == []
     before = extractor.body(_images((64, 64)))
     for variable in extractor.body.carried.variables:
@@ -135,13 +164,17 @@ def test_gradients_reach_every_trained_weight_of_body_and_tail(stride: int) -> N
     variables = [*extractor.body.trainable_variables, *extractor.tail.trainable_variables]
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     assert len(variables) == 3 * (1 + 3 * 16 + 4)
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 @pytest.mark.parametrize("train", [False, True])
 def test_batch_norm_is_frozen_unless_the_config_trains_it(train: bool) -> None:
     extractor, features = _two_stage(train_batch_norm=train)
-    moving = [v for part in (extractor.body, extractor.tail) for v in part.non_trainable_variables if "/moving_" in v.path]
+    moving = [
+        v for part in (extractor.body, extractor.tail) for v in part.non_trainable_variables if "/moving_" in v.path
+    ]
     running = [v for v in moving if "First" not in v.path or "/block4/" not in v.path]
     before = {v.path: v.numpy() for v in moving}
     extractor.tail(extractor.body(_images((64, 64)), training=True), training=True)
@@ -171,7 +204,11 @@ def resnet_101() -> TwoStageExtractor:
 @pytest.mark.parametrize("model", ["faster_rcnn_resnet101_coco", "rfcn_resnet101_coco"])
 def test_names_and_shapes_equal_the_reference(shared, resnet_101: TwoStageExtractor, model: str) -> None:
     with open(shared / f"reference/odapi_vars/{model}.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if "StageFeatureExtractor/" in name}
+        expected = {
+            name: json.loads(shape)
+            for name, shape, _ in csv.reader(lines, delimiter="\t")
+            if "StageFeatureExtractor/" in name
+        }
     assert _shapes(resnet_101.body, resnet_101.tail) == expected
 
 
@@ -183,7 +220,9 @@ def test_features_equal_the_reference(shared, resnet_101: TwoStageExtractor) -> 
     rules = _module(folder / "deterministic.py")
     for variable in (*resnet_101.body.variables, *resnet_101.tail.variables):
         variable.assign(rules.weight(variable.path, tuple(variable.shape)))
-    resizer = image_resizer.build(config.load(shared / entry["config"]).model.faster_rcnn.image_resizer, "image_resizer")
+    resizer = image_resizer.build(
+        config.load(shared / entry["config"]).model.faster_rcnn.image_resizer, "image_resizer"
+    )
     for case in entry["cases"].values():
         images = np.stack([rules.image(seed, case["height"], case["width"]) for seed in case["seeds"]])
         features = resnet_101.body(resnet_101.scale(resizer.batch(tf.constant(images)).images))
@@ -193,7 +232,9 @@ def test_features_equal_the_reference(shared, resnet_101: TwoStageExtractor) -> 
         }
         reference = np.load(folder / case["file"])
         for key, values in ours.items():
-            np.testing.assert_allclose(values, reference[key], rtol=1e-4, atol=case["keys"][key]["fair_atol"], err_msg=key)
+            np.testing.assert_allclose(
+                values, reference[key], rtol=1e-4, atol=case["keys"][key]["fair_atol"], err_msg=key
+            )
 
 
 def _module(path: Path) -> ModuleType:

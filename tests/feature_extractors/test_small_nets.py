@@ -16,9 +16,14 @@ from detection.feature_extractors.two_stage import TwoStageExtractorOptions
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm
 
-HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+HYPER = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 THIN = SsdExtractorOptions(HYPER, depth_multiplier=1 / 8, min_depth=8)
-NETS = {"caffenet": (caffenet, 256, 4096), "vgg_cnn_m_1024": (vgg_cnn_m, 512, 1024)}  # scope -> (file, depth of conv5, depth of fc7)
+NETS = {
+    "caffenet": (caffenet, 256, 4096),
+    "vgg_cnn_m_1024": (vgg_cnn_m, 512, 1024),
+}  # scope -> (file, depth of conv5, depth of fc7)
 nets = pytest.mark.parametrize("scope", NETS)
 
 
@@ -49,7 +54,9 @@ def test_the_network_has_batch_norm_only_if_the_config_overrides_it(scope: str) 
     """Also in grouped convolutions, where it can be folded like everywhere."""
     net, *_ = NETS[scope]
     for frozen in (False, True):
-        extractor = net.ssd(dataclasses.replace(THIN, hyperparams=HYPER.frozen() if frozen else HYPER, freeze_batch_norm=frozen))
+        extractor = net.ssd(
+            dataclasses.replace(THIN, hyperparams=HYPER.frozen() if frozen else HYPER, freeze_batch_norm=frozen)
+        )
         extractor(tf.zeros([1, 64, 64, 3]), training=True)
         assert not [layer for layer in extractor.network._flatten_layers() if isinstance(layer, BatchNorm)]
     overridden = net.ssd(dataclasses.replace(THIN, override_base=True))
@@ -98,7 +105,9 @@ def test_gradients_reach_every_weight_under_xla_too(scope: str) -> None:
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.square(extractor.tail(extractor.body(images))))
-        return tape.gradient(loss, [v.value for part in (extractor.body, extractor.tail) for v in part.trainable_variables])
+        return tape.gradient(
+            loss, [v.value for part in (extractor.body, extractor.tail) for v in part.trainable_variables]
+        )
 
     plain, compiled = tf.function(gradients)(), tf.function(gradients, jit_compile=True)()
     assert len(plain) == 14

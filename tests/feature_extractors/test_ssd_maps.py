@@ -11,7 +11,9 @@ from detection.feature_extractors import mobilenet_v1
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
-HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+HYPER = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 
 
 def _maps(size: tuple[int, int] = (300, 300), **options: object):
@@ -21,13 +23,22 @@ def _maps(size: tuple[int, int] = (300, 300), **options: object):
 
 def test_six_maps_of_a_300_pixel_image() -> None:
     extractor, maps = _maps(depth_multiplier=0.5)
-    assert [tuple(m.shape[1:]) for m in maps] == [(19, 19, 256), (10, 10, 512), (5, 5, 256), (3, 3, 128), (2, 2, 128), (1, 1, 64)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (19, 19, 256),
+        (10, 10, 512),
+        (5, 5, 256),
+        (3, 3, 128),
+        (2, 2, 128),
+        (1, 1, 64),
+    ]
     paths = {v.path for v in extractor.variables}
     assert "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_1_Conv2d_2_1x1_128/weights" in paths
     assert "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_2_Conv2d_5_3x3_s2_64/BatchNorm/moving_mean" in paths
 
 
-@pytest.mark.parametrize(("count", "shapes"), [(1, [(19, 19)]), (2, [(19, 19), (10, 10)]), (3, [(19, 19), (10, 10), (5, 5)])])
+@pytest.mark.parametrize(
+    ("count", "shapes"), [(1, [(19, 19)]), (2, [(19, 19), (10, 10)]), (3, [(19, 19), (10, 10), (5, 5)])]
+)
 def test_fewer_maps(count: int, shapes: list[tuple[int, int]]) -> None:
     _, maps = _maps(num_maps=count, depth_multiplier=0.25)
     assert [tuple(m.shape[1:3]) for m in maps] == shapes
@@ -47,7 +58,8 @@ def test_depthwise_extra_layers() -> None:
 
 
 def test_explicit_padding_reads_the_border_alike_on_both_sides() -> None:
-    """On an even side SAME pads nothing before the first pixel; explicit padding pads one, so the stem's first row sees one pixel row less."""
+    """On an even side SAME pads nothing before the first pixel; explicit padding pads one, so the stem's first row sees
+    one pixel row less."""
     same, _ = _maps((64, 64), depth_multiplier=0.25)
     explicit, maps = _maps((64, 64), depth_multiplier=0.25, explicit_padding=True)
     for ours, theirs in zip(explicit.variables, same.variables, strict=True):
@@ -76,7 +88,10 @@ def test_pad_to_multiple_is_zeros_at_the_bottom_and_right() -> None:
 def test_base_hyperparams() -> None:
     """Without override the network keeps its own; frozen batch norm moves no statistics anywhere."""
     own, _ = _maps((64, 64), depth_multiplier=0.25)
-    assert own.network.blocks[0].hyperparams.regularizer is not None and own.extra.blocks[0].hyperparams.regularizer is None
+    assert (
+        own.network.blocks[0].hyperparams.regularizer is not None
+        and own.extra.blocks[0].hyperparams.regularizer is None
+    )
     overridden, _ = _maps((64, 64), depth_multiplier=0.25, override_base=True)
     assert overridden.network.blocks[0].hyperparams.regularizer is None
     extractor = mobilenet_v1.ssd(SsdExtractorOptions(HYPER.frozen(), depth_multiplier=0.25, freeze_batch_norm=True))

@@ -1,4 +1,5 @@
-"""VGG16 as an extractor: the maps of SSD as Liu et al. have them, the cut of the two-stage detectors as Ren et al. have it."""
+"""VGG16 as an extractor: the maps of SSD as Liu et al. have them, the cut of the two-stage detectors as Ren et al. have
+it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from detection.networks import vgg
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm
 
-HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
+HYPER = Hyperparams(
+    keras.initializers.TruncatedNormal(stddev=0.1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+)
 THIN = SsdExtractorOptions(HYPER, depth_multiplier=1 / 8, min_depth=8)
 
 
@@ -29,7 +32,14 @@ def test_six_maps_of_a_300_pixel_image() -> None:
     """38, 19, 10, 5, 3: as in the paper; 2, where its last layer, without padding, has 1."""
     extractor = vgg16.ssd(SsdExtractorOptions(HYPER, depth_multiplier=1 / 4))
     maps = extractor(tf.zeros([1, 300, 300, 3]))
-    assert [tuple(m.shape[1:]) for m in maps] == [(38, 38, 128), (19, 19, 256), (10, 10, 128), (5, 5, 64), (3, 3, 64), (2, 2, 64)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (38, 38, 128),
+        (19, 19, 256),
+        (10, 10, 128),
+        (5, 5, 64),
+        (3, 3, 64),
+        (2, 2, 64),
+    ]
 
 
 def test_names_and_shapes() -> None:
@@ -55,14 +65,18 @@ def test_the_first_map_is_conv4_3_of_length_20_at_every_cell() -> None:
     np.testing.assert_allclose(tf.norm(first, axis=3), np.full((2, 7, 9), 20), rtol=1e-5)
     stage = extractor.network(images, endpoints=("conv4", "conv4/conv4_3"))
     np.testing.assert_array_equal(stage["conv4"], stage["conv4/conv4_3"])
-    np.testing.assert_allclose(first, 20 * stage["conv4"] / tf.norm(stage["conv4"], axis=3, keepdims=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        first, 20 * stage["conv4"] / tf.norm(stage["conv4"], axis=3, keepdims=True), rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_array_equal(second, extractor.network(images, endpoints=("fc7",))["fc7"])
 
 
 def test_the_network_has_batch_norm_only_if_the_config_overrides_it() -> None:
     """Its own layers have biases; frozen batch norm leaves what has none alone."""
     for frozen in (False, True):
-        extractor = vgg16.ssd(dataclasses.replace(THIN, hyperparams=HYPER.frozen() if frozen else HYPER, freeze_batch_norm=frozen))
+        extractor = vgg16.ssd(
+            dataclasses.replace(THIN, hyperparams=HYPER.frozen() if frozen else HYPER, freeze_batch_norm=frozen)
+        )
         extractor(tf.zeros([1, 64, 64, 3]), training=True)
         assert norms(extractor.network) == [] and len(norms(extractor.extra)) == 8
     overridden = vgg16.ssd(dataclasses.replace(THIN, override_base=True))
@@ -81,7 +95,9 @@ def test_ssd_trains_without_dropout() -> None:
 
 def test_images_lose_their_mean() -> None:
     for extractor in (vgg16.ssd(THIN), vgg16.two_stage(TwoStageExtractorOptions(depth_multiplier=1 / 8))):
-        np.testing.assert_allclose(extractor.scale(tf.constant([[[[123.68, 116.78, 103.94]]]])), np.zeros((1, 1, 1, 3)), atol=1e-5)
+        np.testing.assert_allclose(
+            extractor.scale(tf.constant([[[[123.68, 116.78, 103.94]]]])), np.zeros((1, 1, 1, 3)), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("whole_map", [False, True])
@@ -98,7 +114,9 @@ def test_two_stages(whole_map: bool) -> None:
     assert shapes["SecondStageFeatureExtractor/vgg_16/fc7/weights"] == (1, 1, 512, 512)
     assert not np.array_equal(extractor.tail(regions, training=True), extractor.tail(regions))
     np.testing.assert_array_equal(extractor.tail(regions), extractor.tail(regions))
-    np.testing.assert_array_equal(extractor.body(tf.ones([1, 40, 40, 3]), training=True), extractor.body(tf.ones([1, 40, 40, 3])))
+    np.testing.assert_array_equal(
+        extractor.body(tf.ones([1, 40, 40, 3]), training=True), extractor.body(tf.ones([1, 40, 40, 3]))
+    )
 
 
 def test_two_stages_are_the_classifier_cut_in_two() -> None:

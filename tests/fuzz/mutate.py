@@ -1,4 +1,5 @@
-"""Damaged inputs: what a small corpus becomes by flipped bits, cuts, splices, repeated tokens, extreme numbers and deep nesting. Repeatable."""
+"""Damaged inputs: what a small corpus becomes by flipped bits, cuts, splices, repeated tokens, extreme numbers and deep
+nesting. Repeatable."""
 
 from __future__ import annotations
 
@@ -9,11 +10,56 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_NUMBERS = [b"0", b"-1", b"1", b"255", b"256", b"65535", b"65536", b"2147483647", b"2147483648", b"-2147483649", b"4294967296"]
-_NUMBERS += [b"9223372036854775807", b"9223372036854775808", b"18446744073709551616", b"1e308", b"-1e309", b"1e-320", b"0.0", b"-0.0", b"nan"]
-_NUMBERS += [b"inf", b"NaN", b"-Infinity", b"1e99999", b"9" * 400, b"9" * 5000, b"0x7f", b"1_0", b"true", b"null", b'"1"', b"[]", b"{}", b""]
-_WORDS = [struct.pack(f"<{kind}", value) for kind, value in (("H", 0xFFFF), ("I", 0xFFFFFFFF), ("I", 0x7FFFFFFF), ("I", 0x80000000), ("I", 0))]
-_WORDS += [word[::-1] for word in _WORDS] + [struct.pack("<q", -1), struct.pack("<q", 2**62), struct.pack("<f", float("nan")), b"\x80" * 10 + b"\x01"]
+_NUMBERS = [
+    b"0",
+    b"-1",
+    b"1",
+    b"255",
+    b"256",
+    b"65535",
+    b"65536",
+    b"2147483647",
+    b"2147483648",
+    b"-2147483649",
+    b"4294967296",
+]
+_NUMBERS += [
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"18446744073709551616",
+    b"1e308",
+    b"-1e309",
+    b"1e-320",
+    b"0.0",
+    b"-0.0",
+    b"nan",
+]
+_NUMBERS += [
+    b"inf",
+    b"NaN",
+    b"-Infinity",
+    b"1e99999",
+    b"9" * 400,
+    b"9" * 5000,
+    b"0x7f",
+    b"1_0",
+    b"true",
+    b"null",
+    b'"1"',
+    b"[]",
+    b"{}",
+    b"",
+]
+_WORDS = [
+    struct.pack(f"<{kind}", value)
+    for kind, value in (("H", 0xFFFF), ("I", 0xFFFFFFFF), ("I", 0x7FFFFFFF), ("I", 0x80000000), ("I", 0))
+]
+_WORDS += [word[::-1] for word in _WORDS] + [
+    struct.pack("<q", -1),
+    struct.pack("<q", 2**62),
+    struct.pack("<f", float("nan")),
+    b"\x80" * 10 + b"\x01",
+]
 _BYTES = [
     b"\0",
     b"\xff",
@@ -125,12 +171,39 @@ def _swap(data: bytes, dice: random.Random, material: Material) -> bytes:
 def _nest(data: bytes, dice: random.Random, material: Material) -> bytes:
     if not material.nests:
         return _repeat(data, dice, material)
-    (begin, end), depth, start = dice.choice(material.nests), dice.choice((2, 30, 101, 1000, 20_000)), _place(data, dice)
+    (begin, end), depth, start = (
+        dice.choice(material.nests),
+        dice.choice((2, 30, 101, 1000, 20_000)),
+        _place(data, dice),
+    )
     depth = min(depth, _LONGEST // (2 * len(begin + end)))
     stop = start if dice.random() < 0.5 else _place(data, dice)
-    return data[:start] + begin * depth + data[start : max(start, stop)] + end * (depth if dice.random() < 0.7 else 0) + data[max(start, stop) :]
+    return (
+        data[:start]
+        + begin * depth
+        + data[start : max(start, stop)]
+        + end * (depth if dice.random() < 0.7 else 0)
+        + data[max(start, stop) :]
+    )
 
 
 _MUTATIONS: list[Callable[[bytes, random.Random, Material], bytes]] = [
-    *(_flip, _flip, _set, _set, _word, _cut, _cut, _repeat, _splice, _number, _number, _number, _token, _token, _swap, _nest)
+    *(
+        _flip,
+        _flip,
+        _set,
+        _set,
+        _word,
+        _cut,
+        _cut,
+        _repeat,
+        _splice,
+        _number,
+        _number,
+        _number,
+        _token,
+        _token,
+        _swap,
+        _nest,
+    )
 ]

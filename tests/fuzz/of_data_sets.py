@@ -16,10 +16,28 @@ from detection.errors import ConfigError, DataError
 
 def _voc() -> Material:
     box = b"<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>12</xmax><ymax>15.5</ymax></bndbox>"
-    thing = b"<object><name>cat</name><pose>Left</pose><truncated>0</truncated><difficult>1</difficult>" + box + b"</object>"
-    whole = b"<annotation><folder>x</folder><filename>a.jpg</filename><size><width>24</width><height>17</height><depth>3</depth></size>" + thing
+    thing = (
+        b"<object><name>cat</name><pose>Left</pose><truncated>0</truncated><difficult>1</difficult>"
+        + box
+        + b"</object>"
+    )
+    whole = (
+        b"<annotation><folder>x</folder><filename>a.jpg</filename><size><width>24</width><height>17</height><depth>3</depth></size>"
+        + thing
+    )
     corpus = [whole + thing + b"</annotation>", b'<?xml version="1.0" encoding="utf-8"?>\n' + whole + b"</annotation>"]
-    tokens = [b"<object>", b"</object>", b"<name>", b"</name>", b"<bndbox>", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"<![CDATA[", b"]]>", b"&#0;"]
+    tokens = [
+        b"<object>",
+        b"</object>",
+        b"<name>",
+        b"</name>",
+        b"<bndbox>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+        b"&b;",
+        b"<![CDATA[",
+        b"]]>",
+        b"&#0;",
+    ]
     tokens += [
         b'<?xml version="1.0" encoding="utf-16"?>',
         b'<?xml version="1.0" encoding="nope"?>',
@@ -48,7 +66,9 @@ def _prepare_converter(annotated: Callable[[Path, bytes], object]) -> Callable[[
             try:
                 found = annotated(folder, data)
                 if zlib.crc32(data) % 50 == 0:
-                    converter.convert(found, converter.Options(output=str(folder / "out" / "x.record"), overwrite=True, workers=1))
+                    converter.convert(
+                        found, converter.Options(output=str(folder / "out" / "x.record"), overwrite=True, workers=1)
+                    )
                     return "converted"
                 images = list(found.images)
             except (DataError, ConfigError) as error:
@@ -70,14 +90,36 @@ def _annotated_voc(folder: Path, data: bytes) -> object:
 
 
 def _coco() -> Material:
-    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 12], "area": 120, "iscrowd": 0, "segmentation": [[1, 2, 11, 2, 11, 14]]}
+    box = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [1, 2, 10, 12],
+        "area": 120,
+        "iscrowd": 0,
+        "segmentation": [[1, 2, 11, 2, 11, 14]],
+    }
     content = {
-        "images": [{"id": 1, "file_name": "a.jpg", "width": 24, "height": 17}, {"id": "2", "file_name": "b.png", "width": 24, "height": 17}],
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 24, "height": 17},
+            {"id": "2", "file_name": "b.png", "width": 24, "height": 17},
+        ],
         "categories": [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 90, "name": "dog"}],
         "annotations": [box, {**box, "id": 2, "image_id": "2", "category_id": 90, "iscrowd": 1}],
     }
     keys = [
-        json.dumps(key).encode() for key in ("images", "annotations", "categories", "bbox", "id", "image_id", "file_name", "segmentation", "area")
+        json.dumps(key).encode()
+        for key in (
+            "images",
+            "annotations",
+            "categories",
+            "bbox",
+            "id",
+            "image_id",
+            "file_name",
+            "segmentation",
+            "area",
+        )
     ]
     tokens = [
         *keys,

@@ -57,11 +57,24 @@ def _mats() -> Material:
         return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
 
     def matrix(kind: int, shape: tuple[int, int], name: bytes, *parts: bytes) -> bytes:
-        return element(14, element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<ii", *shape)) + element(1, name) + b"".join(parts))
+        return element(
+            14,
+            element(6, struct.pack("<II", kind, 0))
+            + element(5, struct.pack("<ii", *shape))
+            + element(1, name)
+            + b"".join(parts),
+        )
 
     names = [matrix(4, (1, 1), b"", element(4, b"a\0")), matrix(4, (1, 2), b"", element(16, b"bc"))]
-    boxes = [matrix(6, (1, 4), b"", element(9, struct.pack("<4d", 1, 2, 3, 4))), matrix(9, (2, 4), b"", element(2, bytes(range(1, 9))))]
-    variables = [matrix(1, (1, 2), b"images", *names), matrix(1, (2, 1), b"boxes", *boxes), matrix(6, (1, 1), b"other", element(2, b"\x05"))]
+    boxes = [
+        matrix(6, (1, 4), b"", element(9, struct.pack("<4d", 1, 2, 3, 4))),
+        matrix(9, (2, 4), b"", element(2, bytes(range(1, 9)))),
+    ]
+    variables = [
+        matrix(1, (1, 2), b"images", *names),
+        matrix(1, (2, 1), b"boxes", *boxes),
+        matrix(6, (1, 1), b"other", element(2, b"\x05")),
+    ]
     head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     packed = b"".join(struct.pack("<II", 15, len(data)) + data for data in map(zlib.compress, variables))
     tokens = [struct.pack("<I", kind) for kind in range(1, 19)] + [
@@ -76,7 +89,10 @@ def _mats() -> Material:
 
 
 def _json_proposals() -> Material:
-    entries = [{"image_id": 7, "bbox": [1, 2, 3.5, 4], "score": 0.5}, {"image_id": "b.jpg", "bbox": [0, 0, 1, 1], "score": 1, "category_id": 1}]
+    entries = [
+        {"image_id": 7, "bbox": [1, 2, 3.5, 4], "score": 0.5},
+        {"image_id": "b.jpg", "bbox": [0, 0, 1, 1], "score": 1, "category_id": 1},
+    ]
     lists = {"a": [[1, 2, 3, 4], [1, 2, 3, 4, 0.5]], "b": [], "c": [{"bbox": [1, 2, 3, 4], "score": 0.1}]}
     tokens = [
         b'"image_id"',
@@ -94,13 +110,22 @@ def _json_proposals() -> Material:
         b'"a":',
         b"\xef\xbb\xbf",
     ]
-    return Material([json.dumps(entries).encode(), json.dumps(lists).encode(), json.dumps(entries, indent=1).encode("utf-16")], tokens, BRACES)
+    return Material(
+        [json.dumps(entries).encode(), json.dumps(lists).encode(), json.dumps(entries, indent=1).encode("utf-16")],
+        tokens,
+        BRACES,
+    )
 
 
 def _json_detections() -> Material:
-    entries = [{"image_id": number, "category_id": number + 1, "bbox": [1, 2, 3.5, 4], "score": 0.5} for number in (1, 7)]
+    entries = [
+        {"image_id": number, "category_id": number + 1, "bbox": [1, 2, 3.5, 4], "score": 0.5} for number in (1, 7)
+    ]
     return _json_proposals()._replace(
-        corpus=[json.dumps([*entries, {**entries[0], "image_id": "b.jpg"}]).encode(), json.dumps(entries, indent=1).encode()]
+        corpus=[
+            json.dumps([*entries, {**entries[0], "image_id": "b.jpg"}]).encode(),
+            json.dumps(entries, indent=1).encode(),
+        ]
     )
 
 
@@ -113,7 +138,11 @@ def _read_detections(path: str) -> None:
 
 
 def _stored_detections() -> Material:
-    categories = {"category_ids": np.array([1, 2]), "category_names": np.array(["a", "b"]), "notes": np.array('{"a": 1}')}
+    categories = {
+        "category_ids": np.array([1, 2]),
+        "category_names": np.array(["a", "b"]),
+        "notes": np.array('{"a": 1}'),
+    }
     return _npz_material(**_ARRAYS, classes=np.array([0, 1, 1], np.int32), **categories)
 
 

@@ -30,10 +30,19 @@ def _jpegs() -> Material:
 
     exif = Image.Exif()
     exif[0x112] = 6
-    corpus = [picture("JPEG", exif=exif), picture("JPEG", "L"), picture("JPEG", "CMYK"), picture("JPEG", progressive=True, quality=40)]
-    corpus += [picture("JPEG", size=(64, 64), restart_marker_blocks=1), picture("JPEG", subsampling=0, comment=b"x" * 40)]
+    corpus = [
+        picture("JPEG", exif=exif),
+        picture("JPEG", "L"),
+        picture("JPEG", "CMYK"),
+        picture("JPEG", progressive=True, quality=40),
+    ]
+    corpus += [
+        picture("JPEG", size=(64, 64), restart_marker_blocks=1),
+        picture("JPEG", subsampling=0, comment=b"x" * 40),
+    ]
     markers = [
-        b"\xff" + bytes([code]) for code in (0xC0, 0xC1, 0xC2, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE, 0xFF, 0)
+        b"\xff" + bytes([code])
+        for code in (0xC0, 0xC1, 0xC2, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE, 0xFF, 0)
     ]
     return Material(corpus, [*markers, b"JFIF\0", b"Exif\0\0", b"Adobe", b"\0\x02", b"\xff\xff", b"\xff\xd9\xff\xd8"])
 
@@ -43,13 +52,34 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _pngs() -> Material:
-    corpus = [picture("PNG"), picture("PNG", "L"), picture("PNG", "P"), picture("PNG", "RGBA"), picture("PNG", "1"), picture("PNG", "I;16")]
-    # The last is just allowed: decoding so much takes a second, so that it is a token, and not a part of every fourth input.
+    corpus = [
+        picture("PNG"),
+        picture("PNG", "L"),
+        picture("PNG", "P"),
+        picture("PNG", "RGBA"),
+        picture("PNG", "1"),
+        picture("PNG", "I;16"),
+    ]
+    # The last is just allowed: decoding so much takes a second, so that it is a token, and not a part of every fourth
+    # input.
     sizes = ((1 << 30, 1), (30_000, 30_000), (0, 5), (2**31 - 1, 2**31 - 1), (9999, 9999))
     heads = [_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)) for size in sizes]
-    corpus += [b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"") for head in heads[:-1]]
+    corpus += [
+        b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"")
+        for head in heads[:-1]
+    ]
     text = _chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 20)))
-    tokens = [*heads, text, _chunk(b"tRNS", b"\0" * 3), _chunk(b"PLTE", bytes(9)), _chunk(b"IEND", b""), b"IDAT", b"iCCP", b"acTL", b"eXIf"]
+    tokens = [
+        *heads,
+        text,
+        _chunk(b"tRNS", b"\0" * 3),
+        _chunk(b"PLTE", bytes(9)),
+        _chunk(b"IEND", b""),
+        b"IDAT",
+        b"iCCP",
+        b"acTL",
+        b"eXIf",
+    ]
     return Material([*corpus, corpus[0][:33] + text + corpus[0][33:]], tokens)
 
 
@@ -59,7 +89,10 @@ def _gifs() -> Material:
     frames = [Image.new("P", (9, 7), color) for color in (1, 2, 3)]
     stream = io.BytesIO()
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
-    return Material([picture("GIF"), stream.getvalue()], [b"GIF87a", b"GIF89a", b"!\xf9\x04", b"!\xff\x0b", b",", b";", b"\xff\xff\xff\xff"])
+    return Material(
+        [picture("GIF"), stream.getvalue()],
+        [b"GIF87a", b"GIF89a", b"!\xf9\x04", b"!\xff\x0b", b",", b";", b"\xff\xff\xff\xff"],
+    )
 
 
 def _bmps() -> Material:
@@ -72,8 +105,27 @@ def _bmps() -> Material:
 def _webps() -> Material:
     from PIL import features
 
-    corpus = [picture("WEBP"), picture("WEBP", lossless=True), picture("WEBP", "RGBA")] if features.check("webp") else [b"RIFF\x1a\0\0\0WEBPVP8L"]
-    return Material(corpus, [b"RIFF", b"WEBP", b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF", b"\xff\xff\xff", b"\x9d\x01\x2a"])
+    corpus = (
+        [picture("WEBP"), picture("WEBP", lossless=True), picture("WEBP", "RGBA")]
+        if features.check("webp")
+        else [b"RIFF\x1a\0\0\0WEBPVP8L"]
+    )
+    return Material(
+        corpus,
+        [
+            b"RIFF",
+            b"WEBP",
+            b"VP8 ",
+            b"VP8L",
+            b"VP8X",
+            b"ALPH",
+            b"ANIM",
+            b"ANMF",
+            b"EXIF",
+            b"\xff\xff\xff",
+            b"\x9d\x01\x2a",
+        ],
+    )
 
 
 def _prepare_image(folder: Path) -> Callable[[bytes], str]:

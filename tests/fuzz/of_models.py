@@ -29,7 +29,12 @@ def make_saved_model(folder: Path) -> None:
             count = tf.shape(input_tensor)[0]
             ones = tf.ones([count, 2]) * self.scale
             boxes = tf.tile(tf.reshape(tf.stack([ones, ones, ones, ones], axis=2), [count, 2, 4]), [1, 1, 1])
-            return {"detection_boxes": boxes, "detection_scores": ones, "detection_classes": ones, "num_detections": tf.fill([count], 2.0)}
+            return {
+                "detection_boxes": boxes,
+                "detection_scores": ones,
+                "detection_classes": ones,
+                "num_detections": tf.fill([count], 2.0),
+            }
 
     made = Detector()
     tf.saved_model.save(made, str(folder), signatures={"serving_default": made.serve})
@@ -47,9 +52,15 @@ def _saved_models() -> Material:
         process.join()
         if process.exitcode:
             raise RuntimeError("the SavedModel of the corpus could not be made")
-        files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+        files = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()
+        }
     names = [name for name in files if name != "fingerprint.pb"]
-    corpus = [name.encode() + b"\n" + files[name] for name in names] + [b"saved_model.pb\n" + files["saved_model.pb"]] * 2
+    corpus = [name.encode() + b"\n" + files[name] for name in names] + [
+        b"saved_model.pb\n" + files["saved_model.pb"]
+    ] * 2
     tokens = [
         b"serving_default",
         b"detection_boxes",
@@ -60,7 +71,9 @@ def _saved_models() -> Material:
         b"Const",
         b"dtype",
     ]
-    return Material([b"ALL\n" + json.dumps({name: data.hex() for name, data in files.items()}).encode(), *corpus], tokens)
+    return Material(
+        [b"ALL\n" + json.dumps({name: data.hex() for name, data in files.items()}).encode(), *corpus], tokens
+    )
 
 
 def _prepare_saved_model(folder: Path) -> Callable[[bytes], str]:

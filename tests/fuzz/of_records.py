@@ -50,10 +50,34 @@ def _example(**more: object) -> bytes:
 
 def _examples() -> Material:
     corpus = [_example(), _example(area=(1.0, 2.0)), _example(weight=(1.0, 0.5)), _example()[:-5]]
-    keys = [b"bbox/ymin", b"bbox/xmin", b"bbox/ymax", b"bbox/xmax", b"class/text", b"class/label", b"is_crowd", b"difficult", b"area", b"weight"]
-    tokens = [b"image/object/" + key for key in keys] + [b"image/encoded", b"image/height", b"image/width", b"image/source_id", b"image/filename"]
+    keys = [
+        b"bbox/ymin",
+        b"bbox/xmin",
+        b"bbox/ymax",
+        b"bbox/xmax",
+        b"class/text",
+        b"class/label",
+        b"is_crowd",
+        b"difficult",
+        b"area",
+        b"weight",
+    ]
+    tokens = [b"image/object/" + key for key in keys] + [
+        b"image/encoded",
+        b"image/height",
+        b"image/width",
+        b"image/source_id",
+        b"image/filename",
+    ]
     return Material(
-        corpus, [*tokens, b"\x12\x0a\x0a\x08", b"\x1a\x03\x0a\x01\x02", b"\x0a\x00", struct.pack("<4f", 2, float("nan"), -1, float("inf"))]
+        corpus,
+        [
+            *tokens,
+            b"\x12\x0a\x0a\x08",
+            b"\x1a\x03\x0a\x01\x02",
+            b"\x0a\x00",
+            struct.pack("<4f", 2, float("nan"), -1, float("inf")),
+        ],
     )
 
 
@@ -144,11 +168,15 @@ def _record_files() -> Material:
 
     small = [b"\n\x00", b"", b"abc" * 30]
     corpus = [_framed(small), _framed([_example()]), _framed(small[:1] * 20), gzip.compress(_framed(small), mtime=0)]
-    return Material(corpus, [_framed([b""]), _framed(small[:1]), struct.pack("<Q", 2**63), struct.pack("<Q", 2**62), _framed([b""])[:12]])
+    return Material(
+        corpus,
+        [_framed([b""]), _framed(small[:1]), struct.pack("<Q", 2**63), struct.pack("<Q", 2**62), _framed([b""])[:12]],
+    )
 
 
 def _prepare_records(folder: Path) -> Callable[[bytes], str]:
-    """The checks before a training, its reading, and, of some inputs, the search for what is wrong, which takes thirty times as long."""
+    """The checks before a training, its reading, and, of some inputs, the search for what is wrong, which takes thirty
+    times as long."""
     import tensorflow as tf
 
     from detection.data import shards
@@ -163,7 +191,11 @@ def _prepare_records(folder: Path) -> Callable[[bytes], str]:
         try:
             count(tf.constant(found))
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
-            known = shards.find_corruption([found]) if zlib.crc32(Path(path).read_bytes()) % 50 == 0 else DataError(f"{path}: {error.message}")
+            known = (
+                shards.find_corruption([found])
+                if zlib.crc32(Path(path).read_bytes()) % 50 == 0
+                else DataError(f"{path}: {error.message}")
+            )
             raise known from error
 
     return reading("a.record", read)(folder)

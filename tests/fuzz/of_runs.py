@@ -11,7 +11,9 @@ from reading import BRACES, TEXT, Reader, reading
 
 
 def _rows() -> Material:
-    times = {part: {"median": 5.0, "low": 4.5, "high": 6.0} for part in ("end_to_end", "preprocess", "first_stage")} | {"second_stage": None}
+    times = {part: {"median": 5.0, "low": 4.5, "high": 6.0} for part in ("end_to_end", "preprocess", "first_stage")} | {
+        "second_stage": None
+    }
     timed = {
         "device": "a CPU",
         "milliseconds": times,
@@ -22,7 +24,14 @@ def _rows() -> Material:
         "images": 20,
         "tensorflow": "2.21.0",
     }
-    row = {"id": "ssd-a-300", "key": "k1", "status": "done", "reason": "", "config": "configs/a.config", "command": "model_main.py --x=1"}
+    row = {
+        "id": "ssd-a-300",
+        "key": "k1",
+        "status": "done",
+        "reason": "",
+        "config": "configs/a.config",
+        "command": "model_main.py --x=1",
+    }
     row |= {
         "meta_architecture": "ssd",
         "feature_extractor": "resnet50",
@@ -36,8 +45,25 @@ def _rows() -> Material:
         "metrics": {"DetectionBoxes_Precision/mAP": 0.5, "Loss/x": 1.5},
     }
     row |= {"benchmark": timed, "images_evaluated": 72, "exporting": {"seconds": 1}}
-    other = {**row, "id": "b", "key": "k2", "meta_architecture": "faster_rcnn", "feature_extractor": "inception_v2", "proposals": 50, "stride": 16}
-    failed = {**row, "id": "c", "key": "k3", "status": "failed", "reason": "out of memory", "benchmark": None, "metrics": {}, "train": None}
+    other = {
+        **row,
+        "id": "b",
+        "key": "k2",
+        "meta_architecture": "faster_rcnn",
+        "feature_extractor": "inception_v2",
+        "proposals": 50,
+        "stride": 16,
+    }
+    failed = {
+        **row,
+        "id": "c",
+        "key": "k3",
+        "status": "failed",
+        "reason": "out of memory",
+        "benchmark": None,
+        "metrics": {},
+        "train": None,
+    }
     lines = [json.dumps(one).encode() for one in (row, other, failed)]
     tokens = [json.dumps(name).encode() for name in (*row, *timed, "end_to_end", "median")]
     tokens += [
@@ -64,7 +90,13 @@ def _read_rows(path: str) -> None:
     rows = config_texts.with_widths(rows, config_texts.read(rows, [path]))
     text = page.page(rows, {}, "fuzz")
     assert text.count("<script") == text.count("</script>") == 2, "a row got out of its script element"
-    for table in (report.frontier_table, report.relations_table, report.savings_table, report.shares_table, report.times_table):
+    for table in (
+        report.frontier_table,
+        report.relations_table,
+        report.savings_table,
+        report.shares_table,
+        report.times_table,
+    ):
         table(rows)
     for row in rows:
         results.Row.from_json(row.to_json())
@@ -72,14 +104,50 @@ def _read_rows(path: str) -> None:
 
 def _benchmarks() -> Material:
     times = {"median": 5.0, "low": 4.5, "high": 6.0, "mean": 5.0, "std": 0.5}
-    parts = {part: times for part in ("end_to_end", "preprocess", "first_stage", "postprocess", "network")} | {"second_stage": None}
-    row = {"saved_model": "", "config": "a.config", "checkpoint": None, "overrides": ["a.b=1"], "batch": 1, "size": 300, "images": 20}
-    row |= {"distinct_images": 1, "noise": True, "warmup": 3, "input": "uint8 [1]", "network_input": [1, 300, 300, 3], "proposals_given": None}
-    row |= {"milliseconds": parts, "outside_network": 0.1, "images_per_second": 200.0, "parameters": 5000, "gflops": 2.5, "not_counted": "crops"}
-    row |= {"host_mib": 500.5, "model_host_mib": 100.0, "held_host_mib": 300.0, "device_mib": None, "file_mib": 12.5, "device": "a CPU", "cpus": 2}
+    parts = {part: times for part in ("end_to_end", "preprocess", "first_stage", "postprocess", "network")} | {
+        "second_stage": None
+    }
+    row = {
+        "saved_model": "",
+        "config": "a.config",
+        "checkpoint": None,
+        "overrides": ["a.b=1"],
+        "batch": 1,
+        "size": 300,
+        "images": 20,
+    }
+    row |= {
+        "distinct_images": 1,
+        "noise": True,
+        "warmup": 3,
+        "input": "uint8 [1]",
+        "network_input": [1, 300, 300, 3],
+        "proposals_given": None,
+    }
+    row |= {
+        "milliseconds": parts,
+        "outside_network": 0.1,
+        "images_per_second": 200.0,
+        "parameters": 5000,
+        "gflops": 2.5,
+        "not_counted": "crops",
+    }
+    row |= {
+        "host_mib": 500.5,
+        "model_host_mib": 100.0,
+        "held_host_mib": 300.0,
+        "device_mib": None,
+        "file_mib": 12.5,
+        "device": "a CPU",
+        "cpus": 2,
+    }
     row |= {"load_average": 0.5, "tensorflow": "2.21.0", "precision": "float32", "detections": 20.0}
     line = json.dumps(row).encode()
-    return Material([line + b"\n", line + b"\n" + line], [json.dumps(name).encode() for name in row] + [b"null", b"NaN", b"[]", b"{}"], BRACES)
+    return Material(
+        [line + b"\n", line + b"\n" + line],
+        [json.dumps(name).encode() for name in row] + [b"null", b"NaN", b"[]", b"{}"],
+        BRACES,
+    )
 
 
 def _read_benchmarks(path: str) -> None:
@@ -92,7 +160,9 @@ def _read_benchmarks(path: str) -> None:
 
 def _metrics() -> Material:
     lines = [json.dumps({"step": step, "metrics": {"a": 0.5, "Loss/x": None}}).encode() for step in (1, 20, 300)]
-    return Material([b"\n".join(lines) + b"\n"], [b'"step"', b'"metrics"', b"null", b"NaN", b"[]", b"{}", b"\n"], BRACES)
+    return Material(
+        [b"\n".join(lines) + b"\n"], [b'"step"', b'"metrics"', b"null", b"NaN", b"[]", b"{}", b"\n"], BRACES
+    )
 
 
 def _read_metrics(path: str) -> None:

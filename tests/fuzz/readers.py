@@ -1,4 +1,5 @@
-"""Every reader of files of others, each with a corpus made here, the words of its format, and the errors that are documented of it."""
+"""Every reader of files of others, each with a corpus made here, the words of its format, and the errors that are
+documented of it."""
 
 from __future__ import annotations
 

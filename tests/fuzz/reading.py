@@ -1,6 +1,7 @@
 """What a reader under test is, and how one that takes a single file is run.
 
-A reader's `prepare` runs in a process of its own and returns a function from bytes to the name of what came out. Whatever else that function
+A reader's `prepare` runs in a process of its own and returns a function from bytes to the name of what came out.
+Whatever else that function
 raises than the project's own errors is a failure.
 """
 
@@ -44,7 +45,8 @@ def reading(
             except errors as error:
                 if path.name not in str(error) or len(str(error)) > LONGEST:
                     raise AssertionError(
-                        f"an error that does not name its file, or is of {len(str(error))} characters: {str(error)[:500]}"
+                        f"an error that does not name its file, or is of {len(str(error))} characters:"
+                        f" {str(error)[:500]}"
                     ) from error
                 return type(error).__name__
             return "read"

@@ -1,11 +1,15 @@
-"""Feeds damaged files to every reader and counts what comes out: only documented errors may, in bounded time and memory.
+"""Feeds damaged files to every reader and counts what comes out: only documented errors may, in bounded time and
+memory.
 
-    bash scripts/fuzz.sh                                                  the full run: 100,000 inputs a reader of text, 10,000 of images and models
+    bash scripts/fuzz.sh                                                  the full run: 100,000 inputs a reader of text,
+    10,000 of images and models
     bash scripts/fuzz.sh --inputs=1000 --seed=7 --readers=coco,jpeg       so many of some
-    bash scripts/fuzz.sh --seconds=600                                    as many as fit into ten minutes, shared evenly among the readers
+    bash scripts/fuzz.sh --seconds=600                                    as many as fit into ten minutes, shared evenly
+    among the readers
     bash scripts/fuzz.sh --readers=jpeg --reproduce=fuzz_failures/jpeg-17.bin
 
-Equal seeds give equal inputs. Inputs that failed are kept in --failures, each with its traceback and the command that runs it again.
+Equal seeds give equal inputs. Inputs that failed are kept in --failures, each with its traceback and the command that
+runs it again.
 """
 
 from __future__ import annotations
@@ -18,7 +22,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-for name, value in {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}.items():
+for name, value in {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}.items():
     os.environ.setdefault(name, value)
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
@@ -28,7 +37,9 @@ _KEPT = 3  # inputs of one kind of failure at one place
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="another seed, other inputs")
-    parser.add_argument("--inputs", type=int, default=0, help="inputs a reader; 0: 100,000 of text, 10,000 of images and models")
+    parser.add_argument(
+        "--inputs", type=int, default=0, help="inputs a reader; 0: 100,000 of text, 10,000 of images and models"
+    )
     parser.add_argument("--seconds", type=float, default=0, help="at most so long in all; 0: as long as it takes")
     parser.add_argument("--readers", default="", help="some of the readers, separated by commas")
     parser.add_argument("--jobs", type=int, default=1, help="readers at a time")
@@ -70,8 +81,14 @@ def main(argv: list[str] | None = None) -> int:
     with ThreadPoolExecutor(given.jobs) as pool:
         for name, done in pool.map(one, names):
             failed += len(done.failures)
-            came = ", ".join(f"{outcome} {count}" for outcome, count in sorted(done.outcomes.items(), key=lambda item: -item[1]))
-            print(f"{name:20}{done.inputs:>9}{len(done.failures):>8}{done.inputs / max(done.seconds, 1e-9):>10.0f}  {came}", flush=True)
+            came = ", ".join(
+                f"{outcome} {count}" for outcome, count in sorted(done.outcomes.items(), key=lambda item: -item[1])
+            )
+            print(
+                f"{name:20}{done.inputs:>9}{len(done.failures):>8}{done.inputs / max(done.seconds, 1e-9):>10.0f} "
+                f" {came}",
+                flush=True,
+            )
             _keep(name, done.failures, materials[name], given.seed, Path(given.failures))
     print(f"{failed} failures" + (f"; see {given.failures}" if failed else ""))
     return 1 if failed else 0

@@ -39,12 +39,17 @@ def test_equal_seeds_make_equal_inputs():
     inputs = [mutate.make(material, f"1:x:{number}") for number in range(300)]
     assert inputs == [mutate.make(material, f"1:x:{number}") for number in range(300)]
     assert len(set(inputs)) > 250 and inputs != [mutate.make(material, f"2:x:{number}") for number in range(300)]
-    assert max(map(len, inputs)) <= 300_000 and any(b"[" * 30 in data for data in inputs) and any(b"9" * 400 in data for data in inputs)
+    assert (
+        max(map(len, inputs)) <= 300_000
+        and any(b"[" * 30 in data for data in inputs)
+        and any(b"9" * 400 in data for data in inputs)
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_what_fails_is_attributed_to_its_input(monkeypatch, batch):
-    """Among twenty inputs one raises, one dies, one leaves, one hangs and one takes memory; all others are counted, each once."""
+    """Among twenty inputs one raises, one dies, one leaves, one hangs and one takes memory; all others are counted,
+    each once."""
     monkeypatch.setattr(workers, "_BATCH", batch)
     monkeypatch.setattr(workers, "_CPU_SECONDS", 0.5)
     monkeypatch.setattr(workers, "_GROWTH", 64 << 20)
@@ -75,7 +80,9 @@ def test_what_fails_is_attributed_to_its_input(monkeypatch, batch):
         (12, "stuck"),
         (15, "memory"),
     ]
-    assert done.inputs == 20 and done.outcomes["even"] == 8 and done.outcomes["odd"] == 7 and done.outcomes.total() == 20
+    assert (
+        done.inputs == 20 and done.outcomes["even"] == 8 and done.outcomes["odd"] == 7 and done.outcomes.total() == 20
+    )
 
 
 def test_a_run_ends_when_its_time_is_over():

@@ -1,4 +1,5 @@
-"""Inputs run in forked processes with limits; a process that dies, hangs or grows is attributed to its input, and the next goes on behind it."""
+"""Inputs run in forked processes with limits; a process that dies, hangs or grows is attributed to its input, and the
+next goes on behind it."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def run_range(prepare: Callable[[Path], Run], start: int, end: int, deadline: fl
     return Done(outcomes, failures, place - start, time.monotonic() - begun)
 
 
-def _process(prepare: Callable[[Path], Run], start: int, end: int, deadline: float) -> Iterator[tuple[int, dict[str, int], list[Failure]] | Failure]:
+def _process(
+    prepare: Callable[[Path], Run], start: int, end: int, deadline: float
+) -> Iterator[tuple[int, dict[str, int], list[Failure]] | Failure]:
     """Reports of one process, (first input not yet run, outcomes, failures); a failure is what it died of."""
     shared = mmap.mmap(-1, _TICK.size)
     _TICK.pack_into(shared, 0, -1, 0.0, 0.0)
@@ -99,7 +102,9 @@ def _process(prepare: Callable[[Path], Run], start: int, end: int, deadline: flo
         number, *_ = _TICK.unpack_from(shared, 0)
         if status and reported < end:
             said = (folder / "stderr").read_text(errors="replace")[-2000:] if (folder / "stderr").exists() else ""
-            why = killed_for or (f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}")
+            why = killed_for or (
+                f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+            )
             if number < reported:
                 raise RuntimeError(f"a process died before its first input: {why}\n{said}")
             # What it had run since its last report is run again, up to the one it died of.
@@ -182,7 +187,11 @@ def _described(error: Exception) -> tuple[str, str, str]:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/detection/" in frame.filename]
     frame = frames[-1] if frames else traceback.extract_tb(error.__traceback__)[-1]
     text = "".join(traceback.format_exception(error))
-    return type(error).__name__, f"{Path(frame.filename).name}:{frame.name}", text if len(text) < 6000 else f"{text[:2000]}\n...\n{text[-4000:]}"
+    return (
+        type(error).__name__,
+        f"{Path(frame.filename).name}:{frame.name}",
+        text if len(text) < 6000 else f"{text[:2000]}\n...\n{text[-4000:]}",
+    )
 
 
 def keep(folder: Path, reader: str, failure: Failure, data: bytes) -> Path:
@@ -191,5 +200,7 @@ def keep(folder: Path, reader: str, failure: Failure, data: bytes) -> Path:
         folder.mkdir(parents=True)
     path = folder / f"{reader}-{failure.number}.bin"
     path.write_bytes(data)
-    path.with_suffix(".txt").write_text(json.dumps(failure._replace(detail="")._asdict()) + "\n" + failure.detail, encoding="utf-8", errors="replace")
+    path.with_suffix(".txt").write_text(
+        json.dumps(failure._replace(detail="")._asdict()) + "\n" + failure.detail, encoding="utf-8", errors="replace"
+    )
     return path

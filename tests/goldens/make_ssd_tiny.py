@@ -1,8 +1,10 @@
-"""Writes ssd_tiny.json: what SSD computes on weights and images made by rule. Run after a change that is meant to change numbers:
+"""Writes ssd_tiny.json: what SSD computes on weights and images made by rule. Run after a change that is meant to
+change numbers:
 
     python tests/goldens/make_ssd_tiny.py
 
-The stored file was made by the revision that agreed with the reference implementation on all arrays of tests/meta_architectures/test_ssd_parity.py.
+The stored file was made by the revision that agreed with the reference implementation on all arrays of
+tests/meta_architectures/test_ssd_parity.py.
 """
 
 from __future__ import annotations
@@ -86,4 +88,9 @@ def compute(detector) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps({name: np.asarray(value).astype("f8").round(6).tolist() for name, value in compute(make_detector()).items()}) + "\n")
+    FILE.write_text(
+        json.dumps(
+            {name: np.asarray(value).astype("f8").round(6).tolist() for name, value in compute(make_detector()).items()}
+        )
+        + "\n"
+    )

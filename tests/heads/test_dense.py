@@ -12,8 +12,15 @@ import tensorflow as tf
 from detection.heads.dense import DenseHead, PredictorOptions
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
-HYPER = Hyperparams(keras.initializers.RandomNormal(stddev=0.5, seed=1), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True))
-MAPS = tuple(tf.constant(np.random.default_rng(i).normal(size=(2, side, side + 1, 8)), tf.float32) for i, side in enumerate((3, 2)))
+HYPER = Hyperparams(
+    keras.initializers.RandomNormal(stddev=0.5, seed=1),
+    activation=tf.nn.relu6,
+    batch_norm=BatchNormSettings(scale=True),
+)
+MAPS = tuple(
+    tf.constant(np.random.default_rng(i).normal(size=(2, side, side + 1, 8)), tf.float32)
+    for i, side in enumerate((3, 2))
+)
 
 
 def _run(training: bool = False, **options: object) -> tuple[DenseHead, tf.Tensor, tf.Tensor]:
@@ -32,8 +39,14 @@ def test_rows_run_over_cells_then_anchors() -> None:
 def test_names() -> None:
     head, _, _ = _run(layers_before=1, min_depth=0, max_depth=6, depthwise=True, kernel_size=3)
     paths = {v.path for v in head.variables}
-    assert {"BoxPredictor_0/Conv2d_0_1x1_6/weights", "BoxPredictor_1/ClassPredictor_depthwise/depthwise_weights"} <= paths
-    assert {"BoxPredictor_0/BoxEncodingPredictor/biases", "BoxPredictor_0/BoxEncodingPredictor_depthwise/BatchNorm/gamma"} <= paths
+    assert {
+        "BoxPredictor_0/Conv2d_0_1x1_6/weights",
+        "BoxPredictor_1/ClassPredictor_depthwise/depthwise_weights",
+    } <= paths
+    assert {
+        "BoxPredictor_0/BoxEncodingPredictor/biases",
+        "BoxPredictor_0/BoxEncodingPredictor_depthwise/BatchNorm/gamma",
+    } <= paths
     assert "BoxPredictor_0/BoxEncodingPredictor/BatchNorm/gamma" not in paths
     single = DenseHead((2,), 5, PredictorOptions(HYPER))
     single.run(MAPS[:1])

@@ -1,4 +1,5 @@
-"""Commands run in children of a process that has imported TensorFlow, which are killed: at a moment, or at one of their own file operations.
+"""Commands run in children of a process that has imported TensorFlow, which are killed: at a moment, or at one of their
+own file operations.
 
 The parent imports everything and runs no operation, so that a child starts in milliseconds and has threads of its own.
 """
@@ -17,11 +18,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-_OPERATIONS = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "fsync")  # of the module os, by which all of Python moves files
+_OPERATIONS = (
+    "replace",
+    "rename",
+    "unlink",
+    "remove",
+    "rmdir",
+    "mkdir",
+    "link",
+    "fsync",
+)  # of the module os, by which all of Python moves files
 
 
 class At(NamedTuple):
-    """When a child kills itself: before or after its n-th file operation inside `folder`, from 1; 0: never, it only counts them."""
+    """When a child kills itself: before or after its n-th file operation inside `folder`, from 1; 0: never, it only
+    counts them."""
 
     folder: Path
     operation: int = 0
@@ -50,8 +61,15 @@ def command(words: Sequence[str]) -> Callable[[], int]:
     return call
 
 
-def run(call: Callable[[], int | None], log: Path, kill_after: float | None = None, at: At | None = None, number: int = signal.SIGKILL) -> Ended:
-    """Runs `call` in a child with a session of its own, ended by `number` after so many seconds; what it starts dies with it."""
+def run(
+    call: Callable[[], int | None],
+    log: Path,
+    kill_after: float | None = None,
+    at: At | None = None,
+    number: int = signal.SIGKILL,
+) -> Ended:
+    """Runs `call` in a child with a session of its own, ended by `number` after so many seconds; what it starts dies
+    with it."""
     started = time.monotonic()
     log.unlink(missing_ok=True)
     child = start(call, log, at)
@@ -64,7 +82,9 @@ def run(call: Callable[[], int | None], log: Path, kill_after: float | None = No
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    return Ended(code, time.monotonic() - started, log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
+    return Ended(
+        code, time.monotonic() - started, log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    )
 
 
 def start(call: Callable[[], int | None], log: Path, at: At | None = None, stdin: int | None = None) -> int:
@@ -104,7 +124,8 @@ def _has_ended(child: int) -> bool:
 
 
 def _watch(at: At) -> None:
-    """Counts this process's file operations in the file `<folder>.operations`, and kills it at the one that is asked for."""
+    """Counts this process's file operations in the file `<folder>.operations`, and kills it at the one that is asked
+    for."""
     import tensorflow as tf
 
     from detection import files

@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
-"""Kills training, evaluation, export, conversion and sweeps, hundreds of times, and looks at what lies there after each kill and in the end.
+"""Kills training, evaluation, export, conversion and sweeps, hundreds of times, and looks at what lies there after each
+kill and in the end.
 
-    python tests/kill/kill.py --kills=220 --operations=80 --seed=1 --command=all --work=/tmp/kills --markdown=docs/kills.md
+    python tests/kill/kill.py --kills=220 --operations=80 --seed=1 --command=all --work=/tmp/kills
+    --markdown=docs/kills.md
 
---kills are SIGKILLs at moments drawn uniformly over the time that the command takes; --operations are SIGKILLs just before or after a file
-operation of the command (rename, unlink, mkdir, fsync, link, a save), evenly over all that it makes. After each, every reader is tried on what lies
-there: it must refuse it by name, or find what some run without a kill wrote. Then the command is run again, and killed again, up to
---chain times; then to its end, which must leave the same files: weights bit for bit, optimiser, averages, metrics, best, records, rows.
+--kills are SIGKILLs at moments drawn uniformly over the time that the command takes; --operations are SIGKILLs just
+before or after a file
+operation of the command (rename, unlink, mkdir, fsync, link, a save), evenly over all that it makes. After each, every
+reader is tried on what lies
+there: it must refuse it by name, or find what some run without a kill wrote. Then the command is run again, and killed
+    again, up to
+--chain times; then to its end, which must leave the same files: weights bit for bit, optimiser, averages, metrics,
+best, records, rows.
 """
 
 from __future__ import annotations
@@ -30,7 +36,13 @@ import forks  # noqa: E402
 import work  # noqa: E402
 
 # Of the kills at moments, and of those at file operations.
-SHARES = {"convert": (0.34, 0.25), "export": (0.2, 0.25), "evaluate": (0.18, 0.125), "train": (0.23, 0.3), "sweep": (0.05, 0.075)}
+SHARES = {
+    "convert": (0.34, 0.25),
+    "export": (0.2, 0.25),
+    "evaluate": (0.18, 0.125),
+    "train": (0.23, 0.3),
+    "sweep": (0.05, 0.075),
+}
 
 
 class Killer:
@@ -62,7 +74,8 @@ class Killer:
             self._finish()
 
     def at_operations(self, kills: int) -> None:
-        """Kills before and after file operations, evenly over them; several in a row of one folder, which have fewer left each time."""
+        """Kills before and after file operations, evenly over them; several in a row of one folder, which have fewer
+        left each time."""
         places = [(number, after) for number in range(1, self.operations + 1) for after in (False, True)]
         self._chooser.shuffle(places)
         while self.counts["operations"] < kills and len(self.faults) < 20:
@@ -76,7 +89,10 @@ class Killer:
                     self._expect(ended)
                     break
                 self.counts["operations"] += 1
-                where = f"{'after' if after else 'before'} operation {Path(f'{self.folder}.operations').read_text().splitlines()[-1]}"
+                where = (
+                    f"{'after' if after else 'before'} operation"
+                    f" {Path(f'{self.folder}.operations').read_text().splitlines()[-1]}"
+                )
                 self._look(where)
             self._finish(where)
 
@@ -85,7 +101,9 @@ class Killer:
         self.work.begin(self.name, self.folder)
         return self.folder
 
-    def _run(self, folder: Path, kill_after: float | None = None, at: bool = False, operation: int = 0, after: bool = False) -> forks.Ended:
+    def _run(
+        self, folder: Path, kill_after: float | None = None, at: bool = False, operation: int = 0, after: bool = False
+    ) -> forks.Ended:
         call = self.work.call(self.work.words(self.name, folder))
         ended = forks.run(call, Path(f"{folder}.log"), kill_after, forks.At(folder, operation, after) if at else None)
         work.end_of(folder, self.name)
@@ -146,7 +164,16 @@ def main() -> int:
         killer = Killer(done, name, random.Random(f"{asked.seed} {name}"), asked.chain)
         killer.at_operations(round(operations * asked.operations))
         killer.at_moments(round(moments * asked.kills))
-        rows.append((name, killer.seconds, killer.counts["moments"], killer.operations, killer.counts["operations"], len(killer.faults)))
+        rows.append(
+            (
+                name,
+                killer.seconds,
+                killer.counts["moments"],
+                killer.operations,
+                killer.counts["operations"],
+                len(killer.faults),
+            )
+        )
         faults += killer.faults
         print(json.dumps(rows[-1]), f"in {time.monotonic() - begun:.0f} s", flush=True)
         if asked.markdown:
@@ -177,8 +204,14 @@ def import_everything(name: str) -> None:
 
 def write(path: Path, rows: list[tuple], faults: list[str], seconds: float) -> None:
     """The table of docs/kills.md."""
-    lines = ["| command | seconds, not killed | kills at a moment | file operations | kills at one | faults |", "|---|---|---|---|---|---|"]
-    lines += [f"| {name} | {took:.1f} | {moments} | {operations} | {at} | {bad} |" for name, took, moments, operations, at, bad in rows]
+    lines = [
+        "| command | seconds, not killed | kills at a moment | file operations | kills at one | faults |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {took:.1f} | {moments} | {operations} | {at} | {bad} |"
+        for name, took, moments, operations, at, bad in rows
+    ]
     total = [sum(row[column] for row in rows) for column in (2, 4, 5)]
     lines += [f"| all | | {total[0]} | | {total[1]} | {total[2]} |", "", f"In {seconds / 60:.0f} minutes."]
     path.write_text("\n".join([*lines, *(f"- {fault}" for fault in faults)]) + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""kill -9 at file operations, and what is left; a few here, hundreds with `pytest -m long tests/kill` or tests/kill/kill.py."""
+"""kill -9 at file operations, and what is left; a few here, hundreds with `pytest -m long tests/kill` or
+tests/kill/kill.py."""
 
 from __future__ import annotations
 

@@ -24,27 +24,33 @@ model { ssd {
   num_classes: 4
   image_resizer { fixed_shape_resizer { height: 40 width: 40 } }
   feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2 override_base_feature_extractor_hyperparams: true
-    conv_hyperparams { batch_norm { decay: 0.9 scale: true } initializer { truncated_normal_initializer { stddev: 0.1 } } }
+    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
+      override_base_feature_extractor_hyperparams: true
+    conv_hyperparams { batch_norm { decay: 0.9 scale: true } initializer { truncated_normal_initializer { stddev: 0.1
+      } } }
   }
   anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
   box_coder { faster_rcnn_box_coder {} }
   matcher { argmax_matcher { force_match_for_each_row: true } }
   similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } } } }
+  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
+    stddev: 0.1 } } } } }
   loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 10 max_total_detections: 10 } score_converter: SIGMOID }
+  post_processing { batch_non_max_suppression { max_detections_per_class: 10 max_total_detections: 10 }
+    score_converter: SIGMOID }
 } }
 train_config {
   batch_size: 2 num_steps: 12
-  optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.02 } } } use_moving_average: true }
+  optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.02 } } }
+    use_moving_average: true }
 }
 train_input_reader {
   shuffle_buffer_size: 4 num_readers: 1
   tf_record_input_reader { input_path: "DATA/train.record-*" } label_map_path: "DATA/label_map.pbtxt"
 }
 eval_config { num_visualizations: 0 batch_size: 4 use_moving_averages: false }
-eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt" shuffle: false }
+eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
+  shuffle: false }
 """
 _GRID = """
 bases { name: "ssd" config: "tiny.config" }
@@ -54,11 +60,19 @@ training { checkpoint_every_n: 3 deterministic: true }
 evaluation {}
 benchmark { num_images: 2 warmup: 1 }
 """
-_TRAIN = ("--checkpoint_every_n=3", "--eval_every_n=6", "--max_checkpoints=2", "--best_metric=Loss/total_loss", "--seed=1", "--deterministic")
+_TRAIN = (
+    "--checkpoint_every_n=3",
+    "--eval_every_n=6",
+    "--max_checkpoints=2",
+    "--best_metric=Loss/total_loss",
+    "--seed=1",
+    "--deterministic",
+)
 
 
 def tiny_network() -> None:
-    """Puts a network of three convolutions where configs say ssd_mobilenet_v1: what is killed here are files, not networks."""
+    """Puts a network of three convolutions where configs say ssd_mobilenet_v1: what is killed here are files, not
+    networks."""
     from detection.builders import feature_extractor
     from detection.feature_extractors import ssd_maps
     from detection.networks import scaling
@@ -66,7 +80,9 @@ def tiny_network() -> None:
 
     def make(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         layers = tuple(Conv(f"Conv2d_{number}", 4, 3, options.hyperparams, stride=2) for number in range(3))
-        return ssd_maps.make("Tiny", layers, (layers[-1].name,), (8,), lambda depth: int(depth), scaling.to_unit_range, options)
+        return ssd_maps.make(
+            "Tiny", layers, (layers[-1].name,), (8,), lambda depth: int(depth), scaling.to_unit_range, options
+        )
 
     feature_extractor.SSD_EXTRACTORS["ssd_mobilenet_v1"] = make
 
@@ -77,18 +93,26 @@ class HalfWrittenError(AssertionError):
 
 @dataclasses.dataclass
 class Work:
-    """One folder per command: `reference` of a run that nobody stopped, and as many as are asked for that are killed."""
+    """One folder per command: `reference` of a run that nobody stopped, and as many as are asked for that are
+    killed."""
 
     root: Path
 
     def prepare(self, names: Iterable[str] = LIVE) -> None:
-        """Data and config, and what each of the commands leaves when nobody kills it; training first, which others start from."""
+        """Data and config, and what each of the commands leaves when nobody kills it; training first, which others
+        start from."""
         self.root.mkdir(parents=True, exist_ok=True)
         if FILES in names:
             self.must([FILES, str(self.reference(FILES))])
             return
         for name, seed, images in (("data", 0, 6), ("old", 5, 4)):
-            flags = [f"--output_dir={self.root / name}", f"--num_images={images}", "--num_val_images=4", "--num_test_images=0", "--size=96x72"]
+            flags = [
+                f"--output_dir={self.root / name}",
+                f"--num_images={images}",
+                "--num_val_images=4",
+                "--num_test_images=0",
+                "--size=96x72",
+            ]
             self.must(["make_synthetic_dataset.py", *flags, f"--seed={seed}"])
         (self.root / "tiny.config").write_text(_MODEL.replace("DATA", str(self.root / "data")), encoding="utf-8")
         (self.root / "grid.pbtxt").write_text(_GRID, encoding="utf-8")
@@ -113,7 +137,9 @@ class Work:
         def call() -> int:
             import tensorflow as tf
 
-            tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # Half of the time of runs as short as these.
+            tf.config.optimizer.set_experimental_options(
+                {"disable_meta_optimizer": True}
+            )  # Half of the time of runs as short as these.
             os.chdir(self.root)
             if words[0] == "sweep.py":
                 _fork_workers()
@@ -127,8 +153,20 @@ class Work:
         trained = self.reference("train")
         return {
             "train": ["model_main.py", config, f"--model_dir={folder}", *_TRAIN],
-            "evaluate": ["model_main.py", config, f"--model_dir={folder}", f"--checkpoint_dir={trained}", "--run_once", "--deterministic"],
-            "export": ["export_saved_model.py", config, f"--trained_checkpoint_prefix={trained}", f"--output_directory={folder}"],
+            "evaluate": [
+                "model_main.py",
+                config,
+                f"--model_dir={folder}",
+                f"--checkpoint_dir={trained}",
+                "--run_once",
+                "--deterministic",
+            ],
+            "export": [
+                "export_saved_model.py",
+                config,
+                f"--trained_checkpoint_prefix={trained}",
+                f"--output_directory={folder}",
+            ],
             "convert": self._convert("data", folder),
             "sweep": ["sweep.py", f"--grid={self.root / 'grid.pbtxt'}", f"--output={folder}"],
             FILES: [FILES, str(folder)],
@@ -158,7 +196,8 @@ class Work:
     # What a reader may be given after a kill.
 
     def look(self, name: str, folder: Path) -> None:
-        """Raises HalfWrittenError if what lies there is accepted and is not what some run finished. For a child: it reads with TensorFlow."""
+        """Raises HalfWrittenError if what lies there is accepted and is not what some run finished. For a child: it
+        reads with TensorFlow."""
         getattr(self, f"_look_{name}")(folder)
 
     def _look_train(self, folder: Path) -> None:
@@ -168,7 +207,11 @@ class Work:
             steps = checkpoints.steps_in(where)
             if steps:
                 latest = checkpoint_files.locate(where)
-                _same(checkpoint_files.read(latest), checkpoint_files.read(self.root / "every_step" / Path(latest).name), latest)
+                _same(
+                    checkpoint_files.read(latest),
+                    checkpoint_files.read(self.root / "every_step" / Path(latest).name),
+                    latest,
+                )
         best = folder / "best" / "best.json"
         if best.exists():
             prefix = folder / "best" / f"model.ckpt-{json.loads(best.read_text())['step']}"
@@ -210,10 +253,16 @@ class Work:
             if str(folder) not in str(error):
                 raise HalfWrittenError(f"refused without a name: {error}") from error
             return
-        of = [source for source in (self.root / "every_step.old", self.reference("export")) if _graph(source) == _graph(folder)]
+        of = [
+            source
+            for source in (self.root / "every_step.old", self.reference("export"))
+            if _graph(source) == _graph(folder)
+        ]
         if not of:
             raise HalfWrittenError(f"{folder}: its saved_model is neither the old one nor the new one")
-        _same(checkpoint, checkpoint_files.read(checkpoint_files.locate(of[0] / "checkpoint")), str(folder / "checkpoint"))
+        _same(
+            checkpoint, checkpoint_files.read(checkpoint_files.locate(of[0] / "checkpoint")), str(folder / "checkpoint")
+        )
 
     def _look_convert(self, folder: Path) -> None:
         from detection.data import shards, validate
@@ -221,9 +270,17 @@ class Work:
         pattern = str(folder / "train.record-*-of-?????")
         readers = {
             "training": lambda: shards.list_shards([pattern], "input_path"),
-            "validation": lambda: not validate.validate_records([pattern]).bad and sorted(str(path) for path in folder.glob(Path(pattern).name)),
+            "validation": (
+                lambda: (
+                    not validate.validate_records([pattern]).bad
+                    and sorted(str(path) for path in folder.glob(Path(pattern).name))
+                )
+            ),
         }
-        whole = [_digests(sorted(place.glob(Path(pattern).name))) for place in (self.root / "convert.old", self.reference("convert"))]
+        whole = [
+            _digests(sorted(place.glob(Path(pattern).name)))
+            for place in (self.root / "convert.old", self.reference("convert"))
+        ]
         for name, read in readers.items():
             try:
                 paths = read()
@@ -239,7 +296,9 @@ class Work:
             known = comparable(self.reference("sweep"))
             for row in comparable(folder):
                 if row not in known:
-                    raise HalfWrittenError(f"{folder / results.FILE}: {row['id']}: not the row of a sweep without a kill")
+                    raise HalfWrittenError(
+                        f"{folder / results.FILE}: {row['id']}: not the row of a sweep without a kill"
+                    )
 
     # What must be there in the end.
 
@@ -257,7 +316,8 @@ class Work:
 
 
 def without_networks(folder: Path) -> int:
-    """What a training and an export do to files: checkpoints in rotation, metrics, the best checkpoint, and two exports, one over the other."""
+    """What a training and an export do to files: checkpoints in rotation, metrics, the best checkpoint, and two
+    exports, one over the other."""
     import numpy as np
 
     from detection.evaluate import results
@@ -310,7 +370,11 @@ def comparable(folder: Path) -> list[dict]:
         row["train"].pop("seconds", None)
         for part in ("command", "exporting", "measuring", "evaluating"):
             row.pop(part, None)
-        row["benchmark"] = {name: value for name, value in row["benchmark"].items() if name in ("runs", "batch", "parameters", "image_size")}
+        row["benchmark"] = {
+            name: value
+            for name, value in row["benchmark"].items()
+            if name in ("runs", "batch", "parameters", "image_size")
+        }
     return rows
 
 
@@ -324,7 +388,11 @@ def _is_equal(file: Path, reference: Path) -> bool:
     from detection.train import checkpoint_files
 
     if file.name.startswith("model.ckpt") and file.name.endswith(".index"):
-        _same(checkpoint_files.read(str(file)[: -len(".index")]), checkpoint_files.read(str(reference)[: -len(".index")]), str(file))
+        _same(
+            checkpoint_files.read(str(file)[: -len(".index")]),
+            checkpoint_files.read(str(reference)[: -len(".index")]),
+            str(file),
+        )
         return True
     if file.name == "checkpoint":  # Its times are those of the files.
         return _without_times(file) == _without_times(reference)
@@ -333,7 +401,9 @@ def _is_equal(file: Path, reference: Path) -> bool:
     if file.name == "saved_model.pb":
         return _graph(file.parents[1]) == _graph(reference.parents[1])
     if file.name.endswith(".report.json"):  # Names its folder.
-        return file.read_text().replace(str(file.parent), "") == reference.read_text().replace(str(reference.parent), "")
+        return file.read_text().replace(str(file.parent), "") == reference.read_text().replace(
+            str(reference.parent), ""
+        )
     return filecmp.cmp(file, reference, shallow=False)
 
 
@@ -364,7 +434,8 @@ def _same(values: dict, expected: dict, where: object) -> None:
 
 
 def _fork_workers() -> None:
-    """Stages of a sweep as forks of this process instead of new interpreters, which would import TensorFlow each time."""
+    """Stages of a sweep as forks of this process instead of new interpreters, which would import TensorFlow each
+    time."""
     from detection.sweep import process, worker
 
     class Forked:

@@ -12,7 +12,10 @@ import tensorflow as tf
 
 import detection.losses
 
-SETTINGS = {"BootstrappedSigmoid": [{"alpha": 0.5}, {"alpha": 0.5, "hard": True}], "WeightedSigmoidFocal": [{}, {"alpha": 0.25}]}
+SETTINGS = {
+    "BootstrappedSigmoid": [{"alpha": 0.5}, {"alpha": 0.5, "hard": True}],
+    "WeightedSigmoidFocal": [{}, {"alpha": 0.25}],
+}
 
 
 def found() -> list:
@@ -74,7 +77,9 @@ def test_contract(loss):
     traced = tf.function(loss.__call__, input_signature=unknown)
     np.testing.assert_allclose(traced(predictions, targets, weights), values, rtol=1e-5)
     assert traced.get_concrete_function().output_shapes[1:] == values.shape[1:]
-    np.testing.assert_allclose(tf.function(loss.__call__, jit_compile=True)(predictions, targets, weights), values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        tf.function(loss.__call__, jit_compile=True)(predictions, targets, weights), values, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", CLASS_LOSSES, ids=str)
@@ -89,7 +94,17 @@ def test_extreme_logits_have_finite_losses_and_gradients(loss):
 
 @pytest.mark.parametrize("loss", BOX_LOSSES, ids=str)
 def test_degenerate_boxes_have_finite_losses_and_gradients(loss):
-    rows = tf.constant([[0.0, 0, 0, 0], [5, 5, 5, 5], [5, 5, 5, 9], [10, 10, 0, 0], [0, 0, 1e-20, 1e-20], [0, 0, 1e9, 1e9], [-3, -3, 4, 4]])
+    rows = tf.constant(
+        [
+            [0.0, 0, 0, 0],
+            [5, 5, 5, 5],
+            [5, 5, 5, 9],
+            [10, 10, 0, 0],
+            [0, 0, 1e-20, 1e-20],
+            [0, 0, 1e9, 1e9],
+            [-3, -3, 4, 4],
+        ]
+    )
     predictions, targets = tf.repeat(rows, 7, axis=0)[tf.newaxis], tf.tile(rows, [7, 1])[tf.newaxis]
     with tf.GradientTape() as tape:
         tape.watch(predictions)
@@ -125,20 +140,32 @@ def test_class_losses_by_hand():
     np.testing.assert_allclose(one(BY_NAME["WeightedSigmoid"], logits, target, 2.0), 2 * entropy, rtol=1e-5)
     focal = type(BY_NAME["WeightedSigmoidFocal"])
     np.testing.assert_allclose(one(focal(), logits, target), (1 - p_target) ** 2 * entropy, rtol=1e-5)
-    np.testing.assert_allclose(one(focal(1.5, 0.25), logits, target), np.where(target, 0.25, 0.75) * (1 - p_target) ** 1.5 * entropy, rtol=1e-5)
+    np.testing.assert_allclose(
+        one(focal(1.5, 0.25), logits, target), np.where(target, 0.25, 0.75) * (1 - p_target) ** 1.5 * entropy, rtol=1e-5
+    )
     np.testing.assert_allclose(one(focal(0.0), logits, target), entropy, rtol=1e-5)
     for hard, opinion in ((False, p), (True, p > 0.5)):
         mixed = 0.75 * target + 0.25 * opinion
         expected = -mixed * np.log(p) - (1 - mixed) * np.log(1 - p)
-        np.testing.assert_allclose(one(type(BY_NAME["BootstrappedSigmoid"])(0.75, hard), logits, target), expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            one(type(BY_NAME["BootstrappedSigmoid"])(0.75, hard), logits, target), expected, rtol=1e-5
+        )
     softmax = np.exp(logits / 2) / np.exp(logits / 2).sum()
-    assert one(type(BY_NAME["WeightedSoftmax"])(2.0), logits, target, 3.0) == pytest.approx(-3 * np.log(softmax[1]), rel=1e-5)
+    assert one(type(BY_NAME["WeightedSoftmax"])(2.0), logits, target, 3.0) == pytest.approx(
+        -3 * np.log(softmax[1]), rel=1e-5
+    )
     labels = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
-    assert one(type(BY_NAME["WeightedLogitsSoftmax"])(2.0), logits, [0, 2, 4]) == pytest.approx(-(labels * np.log(softmax)).sum(), rel=1e-5)
+    assert one(type(BY_NAME["WeightedLogitsSoftmax"])(2.0), logits, [0, 2, 4]) == pytest.approx(
+        -(labels * np.log(softmax)).sum(), rel=1e-5
+    )
 
 
 def test_equals_the_reference(shared):
-    units = {key.split(".", 1)[1]: value for key, value in np.load(shared / "parity" / "units.npz").items() if key.startswith("losses_v0")}
+    units = {
+        key.split(".", 1)[1]: value
+        for key, value in np.load(shared / "parity" / "units.npz").items()
+        if key.startswith("losses_v0")
+    }
     boxes = (units["in.box_predictions"], units["in.box_targets"], units["in.weights"])
     classes = (units["in.logits"], units["in.class_targets"], units["in.weights"])
     for loss, inputs, key in [

@@ -1,4 +1,5 @@
-"""Many proposals at test time: the second stage works on chunks of them, with the numbers of one piece and in memory that does not grow."""
+"""Many proposals at test time: the second stage works on chunks of them, with the numbers of one piece and in memory
+that does not grow."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 @pytest.fixture(scope="module", params=["crop_and_resize", "roi_max_pool", "rfcn"])
 def detector(request: pytest.FixtureRequest) -> TwoStage:
-    made = tiny.rfcn() if request.param == "rfcn" else tiny.detector(f"{F}.roi_max_pool={str(request.param == 'roi_max_pool').lower()}", given=True)
+    made = (
+        tiny.rfcn()
+        if request.param == "rfcn"
+        else tiny.detector(f"{F}.roi_max_pool={str(request.param == 'roi_max_pool').lower()}", given=True)
+    )
     made.regions.chunk = 6
     return made
 
@@ -47,12 +52,17 @@ def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
 
 
 def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
-    """20 proposals in chunks of 5, their number known or not; 3 of an unknown number are one chunk, and none at all give nothing."""
+    """20 proposals in chunks of 5, their number known or not; 3 of an unknown number are one chunk, and none at all
+    give nothing."""
     features, boxes = _features(detector), _boxes(20)
-    whole = detector.regions.run(features, boxes, IMAGE, True)  # The tail and the head of these detectors do the same in training.
+    whole = detector.regions.run(
+        features, boxes, IMAGE, True
+    )  # The tail and the head of these detectors do the same in training.
     signature = [tf.TensorSpec([None, None, None, features.shape[-1]]), tf.TensorSpec([None, None, 4])]
     known = tf.function(lambda features, boxes: detector.regions.run(features, boxes, IMAGE, False))
-    unknown = tf.function(lambda features, boxes: detector.regions.run(features, boxes, IMAGE, False), input_signature=signature)
+    unknown = tf.function(
+        lambda features, boxes: detector.regions.run(features, boxes, IMAGE, False), input_signature=signature
+    )
     for run in (known, unknown):
         for got, expected in zip(run(features, boxes), whole, strict=True):
             np.testing.assert_allclose(got, expected, **TOLERANCE)
@@ -69,8 +79,14 @@ def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoS
         function = tf.function(lambda features, boxes: detector.regions.run(features, boxes, IMAGE, training))
         graph = function.get_concrete_function(features, tf.TensorSpec([2, count, 4])).graph
         shapes = [tensor.shape for op in _ops(graph) for tensor in op.outputs if tensor.dtype == tf.float32]
-        asked_for = ([2, count, 3, 4], [count // 6, 2, 6, 3, 4], [2, count // 6, 6, 3, 4])  # Codes, as they are and while they are collected.
-        return max(shape.num_elements() for shape in shapes if shape.is_fully_defined() and shape.as_list() not in asked_for)
+        asked_for = (
+            [2, count, 3, 4],
+            [count // 6, 2, 6, 3, 4],
+            [2, count // 6, 6, 3, 4],
+        )  # Codes, as they are and while they are collected.
+        return max(
+            shape.num_elements() for shape in shapes if shape.is_fully_defined() and shape.as_list() not in asked_for
+        )
 
     assert largest(60) == largest(6000) < largest(6000, training=True) / 5
 
@@ -90,11 +106,17 @@ def test_a_frozen_detector_takes_any_number_of_proposals() -> None:
     made = tiny.detector(f"{F}.roi_max_pool=true", given=True)
     made.regions.chunk = 6
 
-    def detect(images: tf.Tensor, shapes: tf.Tensor, boxes: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def detect(
+        images: tf.Tensor, shapes: tf.Tensor, boxes: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         scores = tf.ones(tf.shape(boxes)[:2])
         batch = ImageBatch(images, shapes, Proposals(boxes, scores, tf.fill(tf.shape(boxes)[:1], tf.shape(boxes)[1])))
         found = made.postprocess(made.predict(batch), shapes)
-        return {"detection_boxes": found.boxes, "detection_scores": found.scores, "raw_detection_scores": found.raw_scores}, {}
+        return {
+            "detection_boxes": found.boxes,
+            "detection_scores": found.scores,
+            "raw_detection_scores": found.raw_scores,
+        }, {}
 
     signature = [tf.TensorSpec([None, *IMAGE, 3]), tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None, None, 4])]
     frozen = freeze(tf.function(detect, input_signature=signature, autograph=False).get_concrete_function())
@@ -102,7 +124,9 @@ def test_a_frozen_detector_takes_any_number_of_proposals() -> None:
     assert not {"ReadVariableOp", "VarHandleOp"} & {node.op for node in nodes}
     served = tf.compat.v1.wrap_function(
         lambda *inputs: tf.graph_util.import_graph_def(
-            frozen.graph, dict(zip([fed.name for fed in frozen.inputs], inputs, strict=True)), [f"{name}:0" for name in frozen.outputs]
+            frozen.graph,
+            dict(zip([fed.name for fed in frozen.inputs], inputs, strict=True)),
+            [f"{name}:0" for name in frozen.outputs],
         ),
         [tf.TensorSpec(fed.shape, fed.dtype) for fed in frozen.inputs],
     )

@@ -31,13 +31,15 @@ def test_golden(detector) -> None:
     computed = tiny.compute(detector)
     assert set(stored) == set(computed)
     for name, value in computed.items():
-        # Another order of float32 sums moves the last digits; batch statistics of maps with 4 values amplify that in gradients.
+        # Another order of float32 sums moves the last digits; batch statistics of maps with 4 values amplify that in
+        # gradients.
         tolerance = {"rtol": 5e-2} if name == "gradient_norms" else {"rtol": 1e-3, "atol": 1e-3}
         np.testing.assert_allclose(np.asarray(value), np.asarray(stored[name]), err_msg=name, **tolerance)
 
 
 def test_loss_is_equation_1(detector) -> None:
-    """Smooth L1 and sigmoid cross-entropy in numpy, hard negatives picked by sorting (the miner's IoU of 0.99 suppresses nothing here)."""
+    """Smooth L1 and sigmoid cross-entropy in numpy, hard negatives picked by sorting (the miner's IoU of 0.99
+    suppresses nothing here)."""
     predictions, groundtruth = detector.predict(tiny.batch()), tiny.groundtruth()
     targets = detector.assigner(predictions.anchors, groundtruth, 4)
     codes, logits = predictions.box_codes.numpy().astype("f8"), predictions.class_logits.numpy().astype("f8")
@@ -80,10 +82,14 @@ def test_detections_are_inside_the_image_and_sorted(detector) -> None:
 
 
 def test_padding_has_the_pad_value_after_scaling() -> None:
-    """Keep-aspect-ratio with padding: the network sees zeros there, not scaled black, and boxes are relative to the true image."""
+    """Keep-aspect-ratio with padding: the network sees zeros there, not scaled black, and boxes are relative to the
+    true image."""
     message = text_format.Parse((GOLDENS / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
     message.model.ssd.ClearField("image_resizer")
-    text_format.Parse("keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 pad_to_max_dimension: true }", message.model.ssd.image_resizer)
+    text_format.Parse(
+        "keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 pad_to_max_dimension: true }",
+        message.model.ssd.image_resizer,
+    )
     built = pipeline.build(message)
     detector = built.make_detector()
     batch = built.resizer.batch(tf.fill([1, 32, 40, 3], 255))
@@ -93,7 +99,9 @@ def test_padding_has_the_pad_value_after_scaling() -> None:
     assert (images[0, :64, :80] == 1).all() and not images[0, 64:].any() and not images[0, :, 80:].any()
     detections = detector.postprocess(predictions, batch.true_shapes)
     np.testing.assert_allclose(
-        detections.raw_boxes * [64, 80, 64, 80], detector.assigner.box_coder.decode(predictions.box_codes, predictions.anchors), atol=1e-3
+        detections.raw_boxes * [64, 80, 64, 80],
+        detector.assigner.box_coder.decode(predictions.box_codes, predictions.anchors),
+        atol=1e-3,
     )
     assert detections.boxes.numpy().max() <= 1
 

@@ -1,4 +1,5 @@
-"""SSD on images whose boxes are all crowds or difficult: the loss stays finite, and those boxes neither teach nor punish."""
+"""SSD on images whose boxes are all crowds or difficult: the loss stays finite, and those boxes neither teach nor
+punish."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def gradients(detector, groundtruth):
         tape.watch([predictions.box_codes, predictions.class_logits])
         losses = detector.loss(predictions, groundtruth)
         total = tf.add_n(list(losses.values()))
-    codes, logits = tape.gradient(total, [predictions.box_codes, predictions.class_logits], unconnected_gradients="zero")
+    codes, logits = tape.gradient(
+        total, [predictions.box_codes, predictions.class_logits], unconnected_gradients="zero"
+    )
     return losses, codes.numpy(), logits.numpy()
 
 

@@ -1,4 +1,5 @@
-"""SSD MobileNet v1 against the stored outputs of the reference implementation on deterministic weights (tolerances: the data's own README)."""
+"""SSD MobileNet v1 against the stored outputs of the reference implementation on deterministic weights (tolerances: the
+data's own README)."""
 
 from __future__ import annotations
 
@@ -50,10 +51,14 @@ class Reference:
     def groundtruth(self, case: dict, batch: ImageBatch, padded: int = 8) -> Groundtruth:
         """Padded, so that padding is seen not to count."""
         rows = [self.manifest["groundtruth"][str(seed)] for seed in case["seeds"]]
-        boxes, classes, weights = (np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4")))
+        boxes, classes, weights = (
+            np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4"))
+        )
         for i, row in enumerate(rows):
             count = len(row["label_ids_1_based"])
-            boxes[i, :count] = np.array(row["boxes_ymin_xmin_ymax_xmax_normalised"]) * np.tile(batch.true_shapes[i].numpy(), 2)
+            boxes[i, :count] = np.array(row["boxes_ymin_xmin_ymax_xmax_normalised"]) * np.tile(
+                batch.true_shapes[i].numpy(), 2
+            )
             classes[i, :count] = np.array(row["label_ids_1_based"]) - 1
             weights[i, :count] = 1
         counts = (weights > 0).sum(1).astype("i4")
@@ -105,10 +110,14 @@ def test_forward_pass_equals(reference: Reference, case: str) -> None:
 @pytest.mark.parametrize("case", ["a", "b", "ab"])
 def test_losses_of_the_inference_graph_equal(reference: Reference, case: str) -> None:
     batch = reference.batch(reference.model["cases"][case])
-    losses = reference.detector.loss(reference.detector.predict(batch), reference.groundtruth(reference.model["cases"][case], batch))
+    losses = reference.detector.loss(
+        reference.detector.predict(batch), reference.groundtruth(reference.model["cases"][case], batch)
+    )
     for tag, expected in reference.losses["eval"][case].items():
         np.testing.assert_allclose(losses[tag], expected, rtol=1e-4, err_msg=tag)
-    np.testing.assert_allclose(reference.detector.regularization_loss(), reference.losses["regularization_loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        reference.detector.regularization_loss(), reference.losses["regularization_loss"], rtol=1e-5
+    )
 
 
 def test_train_step_equals(reference: Reference) -> None:
@@ -116,7 +125,9 @@ def test_train_step_equals(reference: Reference) -> None:
     batch = reference.batch(case)
     variables = reference.detector.trainable_variables
     with tf.GradientTape() as tape:
-        losses = reference.detector.loss(reference.detector.predict(batch, training=True), reference.groundtruth(case, batch))
+        losses = reference.detector.loss(
+            reference.detector.predict(batch, training=True), reference.groundtruth(case, batch)
+        )
         total = tf.add_n(list(losses.values())) + reference.detector.regularization_loss()
     gradients = tape.gradient(total, [v.value for v in variables])
     moving = {v.path: v.numpy() for v in reference.detector.non_trainable_variables}
@@ -127,7 +138,9 @@ def test_train_step_equals(reference: Reference) -> None:
     assert {v.path for v in variables} == set(expected["grad_norms"])
     norms = np.array([float(tf.norm(gradient)) for gradient in gradients])
     stored = np.array([expected["grad_norms"][v.path] for v in variables])
-    gaps = np.abs(norms - stored) / np.maximum(stored, 1e-6)  # some are 0: a map of one cell and two values has no variance to learn from
+    gaps = np.abs(norms - stored) / np.maximum(
+        stored, 1e-6
+    )  # some are 0: a map of one cell and two values has no variance to learn from
     assert np.median(gaps) < 5e-2 and gaps.max() < 0.3, (np.median(gaps), gaps.max())
     stored = np.load(reference.folder / reference.model["moving_file"])
     for key in stored.files:

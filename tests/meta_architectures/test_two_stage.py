@@ -78,7 +78,9 @@ def test_learns_one_batch_by_heart(kind: str, request: pytest.FixtureRequest) ->
     @tf.function(autograph=False)
     def step(number: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            total = tf.add_n(list(detector.loss(detector.predict(batch, groundtruth, training=True), groundtruth).values()))
+            total = tf.add_n(
+                list(detector.loss(detector.predict(batch, groundtruth, training=True), groundtruth).values())
+            )
         for variable, (m, v), gradient in zip(variables, slots, tape.gradient(total, variables), strict=True):
             if gradient is not None:
                 m.assign(0.9 * m + 0.1 * gradient)
@@ -129,7 +131,9 @@ def test_no_gradient_goes_through_proposals(faster: TwoStage) -> None:
     variables = {v.path: v.value for v in faster.trainable_variables}
     with tf.GradientTape() as tape:
         losses = faster.loss(faster.predict(batch, groundtruth, training=True), groundtruth)
-        second = losses["Loss/BoxClassifierLoss/localization_loss"] + losses["Loss/BoxClassifierLoss/classification_loss"]
+        second = (
+            losses["Loss/BoxClassifierLoss/localization_loss"] + losses["Loss/BoxClassifierLoss/classification_loss"]
+        )
     gradients = tape.gradient(second, variables)
     assert {path for path, gradient in gradients.items() if gradient is None} == {
         path for path in variables if path.startswith(("Conv/", "FirstStageBoxPredictor/"))
@@ -150,7 +154,9 @@ def test_anchors_across_the_border_take_no_part_in_training(faster: TwoStage) ->
 
 def test_rpn_loss_by_hand() -> None:
     detector = tiny.detector(
-        f"{F}.first_stage_minibatch_size=100000", f"{F}.first_stage_positive_balance_fraction=1", f"{F}.first_stage_localization_loss_weight=2"
+        f"{F}.first_stage_minibatch_size=100000",
+        f"{F}.first_stage_positive_balance_fraction=1",
+        f"{F}.first_stage_localization_loss_weight=2",
     )
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=True)
@@ -169,7 +175,11 @@ def test_rpn_loss_by_hand() -> None:
             matched[overlaps[row].argmax()], rows[overlaps[row].argmax()] = True, row
         weight = np.where(matched, groundtruth.weights[image].numpy()[rows], best < 0.3) * valid
         logits = predictions.rpn.class_logits[image].numpy()
-        expected[1] += -(weight * np.log(_softmax(logits)[np.arange(len(logits)), matched.astype(int)])).sum() / weight.astype(bool).sum() / 2
+        expected[1] += (
+            -(weight * np.log(_softmax(logits)[np.arange(len(logits)), matched.astype(int)])).sum()
+            / weight.astype(bool).sum()
+            / 2
+        )
         codes = coder.encode(tf.constant(tiny.BOXES[image][rows]), tf.constant(anchors)).numpy()
         gap = np.abs(predictions.rpn.box_codes[image].numpy() - codes)
         huber = np.where(gap <= 1, 0.5 * gap**2, gap - 0.5).sum(1)
@@ -184,27 +194,43 @@ def _region_loss_by_hand(predictions: RegionPredictions, shared: bool = False) -
         count = int(predictions.proposals.counts[image])
         for p in range(count):
             label = int(np.argmax(targets.classes[image, p]))
-            total[1] -= float(targets.class_weights[image, p]) * np.log(_softmax(predictions.class_logits[image, p].numpy())[label]) / count / 2
+            total[1] -= (
+                float(targets.class_weights[image, p])
+                * np.log(_softmax(predictions.class_logits[image, p].numpy())[label])
+                / count
+                / 2
+            )
             if label and targets.box_weights[image, p] > 0:
-                gap = np.abs(predictions.box_codes[image, p, 0 if shared else label - 1].numpy() - targets.box_codes[image, p].numpy())
+                gap = np.abs(
+                    predictions.box_codes[image, p, 0 if shared else label - 1].numpy()
+                    - targets.box_codes[image, p].numpy()
+                )
                 total[0] += np.where(gap <= 1, 0.5 * gap**2, gap - 0.5).sum() / count / 2
     return total
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_region_loss_by_hand(shared: bool) -> None:
-    detector = tiny.detector(f"{F}.second_stage_box_predictor.mask_rcnn_box_predictor.share_box_across_classes={str(shared).lower()}", given=True)
+    detector = tiny.detector(
+        f"{F}.second_stage_box_predictor.mask_rcnn_box_predictor.share_box_across_classes={str(shared).lower()}",
+        given=True,
+    )
     batch, groundtruth = tiny.batch(proposals=True), tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth)
     losses = detector.loss(predictions, groundtruth)
-    assert predictions.box_codes.shape == (2, 20, 1 if shared else 3, 4) and float(tf.reduce_sum(predictions.targets.box_weights)) >= 4
+    assert (
+        predictions.box_codes.shape == (2, 20, 1 if shared else 3, 4)
+        and float(tf.reduce_sum(predictions.targets.box_weights)) >= 4
+    )
     got = [losses[f"Loss/BoxClassifierLoss/{name}_loss"] for name in ("localization", "classification")]
     np.testing.assert_allclose(got, _region_loss_by_hand(predictions, shared), rtol=1e-5)
 
 
 def test_a_miner_sees_all_proposals_of_all_images() -> None:
     """One hard example an image: what is left is the largest loss of each."""
-    mined = tiny.detector(f"{F}.hard_example_miner={{num_hard_examples: 1 iou_threshold: 0.99 loss_type: CLASSIFICATION}}", given=True)
+    mined = tiny.detector(
+        f"{F}.hard_example_miner={{num_hard_examples: 1 iou_threshold: 0.99 loss_type: CLASSIFICATION}}", given=True
+    )
     batch, groundtruth = tiny.batch(proposals=True), tiny.groundtruth()
     predictions = mined.predict(batch, groundtruth, training=True)
     assert predictions.class_logits.shape[1] == 20
@@ -213,7 +239,9 @@ def test_a_miner_sees_all_proposals_of_all_images() -> None:
         labels = np.argmax(predictions.targets.classes[image], -1)
         scores = _softmax(predictions.class_logits[image].numpy())[np.arange(20), labels]
         expected += (-np.log(scores) * predictions.targets.class_weights[image].numpy())[:count].max() / count / 2
-    np.testing.assert_allclose(mined.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/classification_loss"], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        mined.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/classification_loss"], expected, rtol=1e-4
+    )
 
 
 def test_sampler_draws_within_its_bounds_and_pads() -> None:
@@ -225,7 +253,9 @@ def test_sampler_draws_within_its_bounds_and_pads() -> None:
     boxes, scores = generator.uniform(0, 9, (2, 30, 4)).astype("f4"), generator.random((2, 30)).astype("f4")
     proposals = Proposals(tf.constant(boxes), tf.constant(scores), tf.constant(counts))
     matched = tf.constant((matches >= 0).astype("f4"))
-    targets = Targets(proposals.boxes * 2, matched, tf.one_hot(matches + 1, 4), tf.constant(weights), tf.constant(matches))
+    targets = Targets(
+        proposals.boxes * 2, matched, tf.one_hot(matches + 1, 4), tf.constant(weights), tf.constant(matches)
+    )
     drawn, drawn_targets = ProposalSampler(8, 0.25)(proposals, targets)
     assert drawn.boxes.shape == (2, 8, 4) and drawn.counts.numpy().tolist() == [8, 6]
     assert (drawn_targets.matches.numpy()[0] >= 0).sum() == 2 and (drawn_targets.matches.numpy()[1][:6] >= 0).sum() == 2
@@ -252,7 +282,11 @@ def test_fast_rcnn_draws_background_between_its_two_thresholds() -> None:
 
 
 def test_groundtruth_among_the_proposals() -> None:
-    overrides = (f"{F}.second_stage_add_groundtruth=true", f"{F}.second_stage_batch_size=20", f"{F}.second_stage_balance_fraction=1")
+    overrides = (
+        f"{F}.second_stage_add_groundtruth=true",
+        f"{F}.second_stage_batch_size=20",
+        f"{F}.second_stage_balance_fraction=1",
+    )
     detector = tiny.detector(*overrides, given=True)
     predictions = detector.predict(tiny.batch(proposals=True), tiny.groundtruth(), training=True)
     for image in range(2):
@@ -274,7 +308,13 @@ def test_normalised_targets_have_mean_0_and_deviation_1() -> None:
     examples = []
     for _ in range(6):
         shift = tf.constant(generator.uniform(-4, 4, (2, 20, 4)), tf.float32)
-        examples.append(Example(batch._replace(proposals=batch.proposals._replace(boxes=batch.proposals.boxes + shift)), groundtruth, info))
+        examples.append(
+            Example(
+                batch._replace(proposals=batch.proposals._replace(boxes=batch.proposals.boxes + shift)),
+                groundtruth,
+                info,
+            )
+        )
     counts = detector.measure_targets(examples).numpy()
     codes, classes = [], []
     for example in examples:
@@ -293,17 +333,30 @@ def test_normalised_targets_have_mean_0_and_deviation_1() -> None:
     labels = tf.maximum(tf.argmax(predictions.targets.classes, -1) - 1, 0)
     codes = detector.normalization.normalise(predictions.targets.box_codes, labels)
     expected = _region_loss_by_hand(predictions._replace(targets=predictions.targets._replace(box_codes=codes)))
-    np.testing.assert_allclose(detector.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/localization_loss"], expected[0], rtol=1e-4)
+    np.testing.assert_allclose(
+        detector.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/localization_loss"], expected[0], rtol=1e-4
+    )
     restored = detector.normalization.restore_all(predictions.box_codes).numpy()
-    np.testing.assert_allclose(restored, predictions.box_codes.numpy() * statistics.stddev.numpy() + statistics.mean.numpy(), rtol=1e-5, atol=1e-6)
-    assert {v.path for v in detector.non_trainable_variables} >= {"TargetNormalization/mean", "TargetNormalization/stddev"}
+    np.testing.assert_allclose(
+        restored,
+        predictions.box_codes.numpy() * statistics.stddev.numpy() + statistics.mean.numpy(),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    assert {v.path for v in detector.non_trainable_variables} >= {
+        "TargetNormalization/mean",
+        "TargetNormalization/stddev",
+    }
 
 
 def test_one_stage_gives_its_proposals() -> None:
     detector = tiny.detector(f"{F}.number_of_stages=1")
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=True)
-    assert set(detector.loss(predictions, groundtruth)) == {"Loss/RPNLoss/localization_loss", "Loss/RPNLoss/objectness_loss"}
+    assert set(detector.loss(predictions, groundtruth)) == {
+        "Loss/RPNLoss/localization_loss",
+        "Loss/RPNLoss/objectness_loss",
+    }
     detections = detector.postprocess(detector.predict(batch), batch.true_shapes)
     np.testing.assert_array_equal(detections.scores, detector.predict(batch).proposals.scores)
     assert detections.boxes.numpy().max() <= 1 + 1e-6 and not detections.classes.numpy().any()
@@ -319,10 +372,14 @@ def test_postprocessing_by_hand(fast: TwoStage) -> None:
         count, rows = int(predictions.proposals.counts[image]), []
         scores = _softmax(predictions.class_logits[image].numpy())[:count]
         for label in range(3):
-            boxes = fast.assigner.box_coder.decode(predictions.box_codes[image, :count, label], predictions.proposals.boxes[image, :count]).numpy()
+            boxes = fast.assigner.box_coder.decode(
+                predictions.box_codes[image, :count, label], predictions.proposals.boxes[image, :count]
+            ).numpy()
             kept: list[int] = []
             for p in np.argsort(-scores[:, label + 1], kind="stable"):
-                overlaps = box_ops.iou(tf.constant(boxes[[p]]), tf.constant(boxes[kept])).numpy() if kept else np.zeros(1)
+                overlaps = (
+                    box_ops.iou(tf.constant(boxes[[p]]), tf.constant(boxes[kept])).numpy() if kept else np.zeros(1)
+                )
                 if overlaps.max() <= 0.6 and len(kept) < 10:
                     kept.append(p)
             rows += [(scores[p, label + 1], label, np.clip(boxes[p], 0, [height, width, height, width])) for p in kept]

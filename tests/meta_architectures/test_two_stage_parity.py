@@ -1,4 +1,5 @@
-"""Faster R-CNN and R-FCN against the stored outputs of the reference implementation on deterministic weights (tolerances: the data's own README)."""
+"""Faster R-CNN and R-FCN against the stored outputs of the reference implementation on deterministic weights
+(tolerances: the data's own README)."""
 
 from __future__ import annotations
 
@@ -108,6 +109,7 @@ def test_losses_and_gradients_of_the_training_graph_equal(shared: Path, trained_
         np.testing.assert_allclose(found["losses"][tag], value, rtol=1e-4 if "RPN" in tag else 5e-3, err_msg=tag)
     wanted = {path: norm for path, norm in expected["grad_norms"].items() if norm >= 0}
     assert set(wanted) == {path for path, norm in found["norms"].items() if norm is not None}
-    # The reference moves by up to 3e-3 against itself with another number of threads (`train_noise_rel` in the manifest).
+    # The reference moves by up to 3e-3 against itself with another number of threads (`train_noise_rel` in the
+    # manifest).
     for path, norm in wanted.items():
         np.testing.assert_allclose(found["norms"][path], norm, rtol=1e-2, err_msg=path)

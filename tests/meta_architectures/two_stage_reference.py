@@ -2,8 +2,10 @@
 
     python two_stage_reference.py SHARED MODEL RESULT.json
 
-With several threads the order in which numbers are added changes from run to run, and with it last bits, neighbours in suppression and samples at the
-border of a crop: a gradient norm has once moved by 1.03e-2. The reference was run on one thread; so is this, and gives the same numbers each time.
+With several threads the order in which numbers are added changes from run to run, and with it last bits, neighbours in
+suppression and samples at the
+border of a crop: a gradient norm has once moved by 1.03e-2. The reference was run on one thread; so is this, and gives
+    the same numbers each time.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class Reference:
     def groundtruth(self, case: dict, batch: ImageBatch, padded: int = 8) -> Groundtruth:
         """Padded, so that padding is seen not to count."""
         rows = [self.manifest["groundtruth"][str(seed)] for seed in case["seeds"]]
-        boxes, classes, weights = (np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4")))
+        boxes, classes, weights = (
+            np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4"))
+        )
         for i, row in enumerate(rows):
             count = len(row["label_ids_1_based"])
             # In float32 from the start, as the reference has them: anchors that tie by IoU tie by rounding.
@@ -74,11 +78,15 @@ KEEP_ALL = (
 
 
 def _away_from_the_border(boxes: tf.Tensor, image_shape: tuple[int, int]) -> tf.Tensor:
-    """Boxes of which those that touch the bottom or the right border of the image end two thousandths of a pixel before it.
+    """Boxes of which those that touch the bottom or the right border of the image end two thousandths of a pixel before
+    it.
 
-    The last sample of a crop of such a box lies on the last cell, or just beyond, where it counts as 0. Which of the two hangs on the last bit of
-    the box's other edge, and that on the order in which threads add. Up to 49 of the 300 proposals of a case may so lose a row each; if all did,
-    gradients would move by 5e-2. The data's README has border rows judged apart; here they are kept where the reference has nearly all, inside.
+    The last sample of a crop of such a box lies on the last cell, or just beyond, where it counts as 0. Which of the
+    two hangs on the last bit of
+    the box's other edge, and that on the order in which threads add. Up to 49 of the 300 proposals of a case may so
+    lose a row each; if all did,
+    gradients would move by 5e-2. The data's README has border rows judged apart; here they are kept where the reference
+    has nearly all, inside.
     """
     border = tf.cast(tf.stack(image_shape), tf.float32) - 2e-3
     return tf.concat([boxes[..., :2], tf.minimum(boxes[..., 2:], border)], axis=-1)
@@ -92,7 +100,9 @@ def losses_and_norms(reference: Reference, case: str) -> dict:
     variables = reference.detector.trainable_variables
     regions = reference.detector.regions
     classify = regions.run
-    regions.run = lambda maps, boxes, shape, training: classify(maps, _away_from_the_border(boxes, shape), shape, training)
+    regions.run = lambda maps, boxes, shape, training: classify(
+        maps, _away_from_the_border(boxes, shape), shape, training
+    )
     try:
         with tf.GradientTape() as tape:
             losses = reference.detector.loss(reference.detector.predict(batch, groundtruth, training=True), groundtruth)
@@ -100,7 +110,10 @@ def losses_and_norms(reference: Reference, case: str) -> dict:
     finally:
         del regions.run
     gradients = tape.gradient(total, [variable.value for variable in variables])
-    norms = {v.path: None if gradient is None else float(tf.norm(gradient)) for v, gradient in zip(variables, gradients, strict=True)}
+    norms = {
+        v.path: None if gradient is None else float(tf.norm(gradient))
+        for v, gradient in zip(variables, gradients, strict=True)
+    }
     return {"losses": {tag: float(loss) for tag, loss in losses.items()}, "norms": norms}
 
 
@@ -108,4 +121,6 @@ if __name__ == "__main__":
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     found = Reference(Path(sys.argv[1]), sys.argv[2], KEEP_ALL)
-    Path(sys.argv[3]).write_text(json.dumps({case: losses_and_norms(found, case) for case in found.model["cases"]}), encoding="utf-8")
+    Path(sys.argv[3]).write_text(
+        json.dumps({case: losses_and_norms(found, case) for case in found.model["cases"]}), encoding="utf-8"
+    )

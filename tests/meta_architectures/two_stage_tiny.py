@@ -18,7 +18,8 @@ model { faster_rcnn {
   image_resizer { fixed_shape_resizer { height: 96 width: 128 } }
   feature_extractor { type: "faster_rcnn_mobilenet_v1" depth_multiplier: 0.25 min_depth: 8 }
   first_stage_anchor_generator { grid_anchor_generator {
-    height: 32 width: 32 scales: 0.5 scales: 1.0 aspect_ratios: 1.0 aspect_ratios: 2.0 height_stride: 16 width_stride: 16
+    height: 32 width: 32 scales: 0.5 scales: 1.0 aspect_ratios: 1.0 aspect_ratios: 2.0 height_stride: 16 width_stride:
+      16
   } }
   first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } }
   first_stage_box_predictor_depth: 32
@@ -27,17 +28,20 @@ model { faster_rcnn {
   second_stage_batch_size: 8
   initial_crop_size: 6 maxpool_kernel_size: 2 maxpool_stride: 2
   second_stage_box_predictor { mask_rcnn_box_predictor {
-    fc_hyperparams { op: FC initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer { weight: 0.01 } } }
+    fc_hyperparams { op: FC initializer { truncated_normal_initializer { stddev: 0.1 } } regularizer { l2_regularizer
+      { weight: 0.01 } } }
   } }
   second_stage_post_processing {
-    batch_non_max_suppression { score_threshold: 0.0 iou_threshold: 0.6 max_detections_per_class: 10 max_total_detections: 10 }
+    batch_non_max_suppression { score_threshold: 0.0 iou_threshold: 0.6 max_detections_per_class: 10
+      max_total_detections: 10 }
     score_converter: SOFTMAX
   }
 } }
 """
 RFCN = """
 rfcn_box_predictor {
-  conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } } depth: 16 crop_height: 6 crop_width: 6
+  conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } } depth: 16 crop_height: 6
+    crop_width: 6
 }
 """
 
@@ -51,7 +55,8 @@ def detector(*overrides: str, given: bool = False) -> TwoStage:
     made.build_weights()
     generator = np.random.default_rng(1)
     for variable in made.variables:
-        # Without the batch statistics that the network was made for, its own initial values would let every signal fade.
+        # Without the batch statistics that the network was made for, its own initial values would let every signal
+        # fade.
         if "FeatureExtractor/" in variable.path and variable.path.endswith("weights"):
             fan_in = np.prod(variable.shape[:2] if "depthwise" in variable.path else variable.shape[:-1])
             variable.assign(generator.normal(size=variable.shape) * np.sqrt(2.5 / fan_in))
@@ -88,11 +93,15 @@ def some_proposals(shapes: np.ndarray, count: int = 20) -> Proposals:
     return Proposals(tf.constant(boxes), tf.constant(scores), tf.constant(counts))
 
 
-BOXES = np.array([[[10, 12, 50, 60], [40, 70, 90, 120], [0, 0, 0, 0]], [[5, 5, 40, 45], [30, 40, 75, 95], [20, 20, 60, 60]]], "f4")
+BOXES = np.array(
+    [[[10, 12, 50, 60], [40, 70, 90, 120], [0, 0, 0, 0]], [[5, 5, 40, 45], [30, 40, 75, 95], [20, 20, 60, 60]]], "f4"
+)
 
 
 def groundtruth() -> Groundtruth:
     """Two boxes in the first image, three in the second, of which the last is a crowd."""
     classes, weights = np.array([[0, 2, 0], [1, 1, 0]], "i4"), np.array([[1, 1, 0], [1, 1, 0]], "f4")
     flags = np.array([[0, 0, 0], [0, 0, 1]], bool)
-    return Groundtruth(*map(tf.constant, (BOXES, classes, weights, np.array([2, 3], "i4"), flags, np.zeros_like(flags), weights)))
+    return Groundtruth(
+        *map(tf.constant, (BOXES, classes, weights, np.array([2, 3], "i4"), flags, np.zeros_like(flags), weights))
+    )

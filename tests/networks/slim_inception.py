@@ -10,9 +10,16 @@ import tf_slim
 
 
 def randomize(layer: object, seed: int = 0) -> dict[str, np.ndarray]:
-    """Gives every weight of a built layer a random value, such that features keep their size from layer to layer; returns them by path."""
+    """Gives every weight of a built layer a random value, such that features keep their size from layer to layer;
+    returns them by path."""
     random = np.random.default_rng(seed)
-    ranges = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "biases": (-0.5, 0.5), "moving_mean": (-0.5, 0.5), "moving_variance": (0.5, 2.0)}
+    ranges = {
+        "gamma": (0.5, 1.5),
+        "beta": (-0.5, 0.5),
+        "biases": (-0.5, 0.5),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.5, 2.0),
+    }
     for variable in layer.weights:
         leaf = variable.path.rsplit("/", 1)[-1]
         if leaf in ranges:
@@ -30,7 +37,8 @@ def outputs(
     normalized: tuple[Callable, ...],
     **arguments: object,
 ) -> dict[str, np.ndarray]:
-    """Endpoints of `network`, a function of `tf_slim.nets`, in inference; the variables it makes must be those of `weights`.
+    """Endpoints of `network`, a function of `tf_slim.nets`, in inference; the variables it makes must be those of
+    `weights`.
 
     tf-slim's batch norm does not run on this TensorFlow, so that of the layers in `normalized` is this file's.
     """
@@ -40,7 +48,9 @@ def outputs(
             _, endpoints = network(tf.constant(images), **arguments)
         variables = tf.compat.v1.global_variables()
         assert {variable.op.name for variable in variables} == set(weights)
-        session.run([v.initializer for v in variables], {v.initializer.inputs[1]: weights[v.op.name] for v in variables})
+        session.run(
+            [v.initializer for v in variables], {v.initializer.inputs[1]: weights[v.op.name] for v in variables}
+        )
         return session.run(endpoints)
 
 
@@ -57,4 +67,7 @@ def _batch_norm(x: tf.Tensor, scale: bool) -> tf.Tensor:
 
 def relative_errors(ours: Mapping[str, tf.Tensor], theirs: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Largest difference of each endpoint of ours, as a share of the largest value."""
-    return {name: float(np.abs(np.asarray(value) - theirs[name]).max() / np.abs(theirs[name]).max()) for name, value in ours.items()}
+    return {
+        name: float(np.abs(np.asarray(value) - theirs[name]).max() / np.abs(theirs[name]).max())
+        for name, value in ours.items()
+    }

@@ -44,10 +44,13 @@ def images(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).uniform(-128, 128, shape).astype("f4")
 
 
-# --- numpy, from the definitions -------------------------------------------------------------------------------------------------------------------
+# --- numpy, from the definitions
+# -------------------------------------------------------------------------------------------------------------------
 
 
-def np_convolution(x: np.ndarray, weights: np.ndarray, biases: np.ndarray, stride: int, border: int, groups: int) -> np.ndarray:
+def np_convolution(
+    x: np.ndarray, weights: np.ndarray, biases: np.ndarray, stride: int, border: int, groups: int
+) -> np.ndarray:
     side, each, filters = weights.shape[0], weights.shape[2], weights.shape[3]
     x = np.pad(x, [(0, 0), (border, border), (border, border), (0, 0)]).astype("f8")
     height, width = ((size - side) // stride + 1 for size in x.shape[1:3])
@@ -56,7 +59,9 @@ def np_convolution(x: np.ndarray, weights: np.ndarray, biases: np.ndarray, strid
         window = x[:, row * stride : row * stride + side, column * stride : column * stride + side]
         for f in range(filters):
             group = f * groups // filters
-            y[:, row, column, f] = (window[..., group * each : (group + 1) * each] * weights[..., f]).sum(axis=(1, 2, 3)) + biases[f]
+            y[:, row, column, f] = (window[..., group * each : (group + 1) * each] * weights[..., f]).sum(
+                axis=(1, 2, 3)
+            ) + biases[f]
     return y
 
 
@@ -84,16 +89,27 @@ def np_features(x: np.ndarray, design: Design, values: dict[str, np.ndarray], al
     norm, outputs = design.normalization, {}
     for number, row in enumerate(design.convolutions, start=1):
         weights, biases = (values[f"{design.scope}/conv{number}/{kind}"] for kind in ("weights", "biases"))
-        x = np.maximum(np_convolution(x, weights, biases, row.stride, row.kernel // 2 if aligned else row.border, row.groups), 0)
+        x = np.maximum(
+            np_convolution(x, weights, biases, row.stride, row.kernel // 2 if aligned else row.border, row.groups), 0
+        )
         outputs[f"conv{number}"] = x
-        steps = {1: "np", 2: "np", 5: "p"}.get(number, "") if norm.before_pool else {1: "pn", 2: "pn", 5: "p"}.get(number, "")
+        steps = (
+            {1: "np", 2: "np", 5: "p"}.get(number, "")
+            if norm.before_pool
+            else {1: "pn", 2: "pn", 5: "p"}.get(number, "")
+        )
         for step in steps:
-            x = np_normalization(x, norm.alpha, norm.bias) if step == "n" else np_max_pool(x, int(aligned), beyond=not aligned)
+            x = (
+                np_normalization(x, norm.alpha, norm.bias)
+                if step == "n"
+                else np_max_pool(x, int(aligned), beyond=not aligned)
+            )
             outputs[f"{'norm' if step == 'n' else 'pool'}{number}"] = x
     return outputs
 
 
-# --- networks --------------------------------------------------------------------------------------------------------------------------------------
+# --- networks
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(67, 80), (72, 91)])
@@ -102,7 +118,10 @@ def np_features(x: np.ndarray, design: Design, values: dict[str, np.ndarray], al
 def test_features_equal_numpy(name: str, aligned: bool, size: tuple[int, int]) -> None:
     """Odd and even maps at the pools; widths 6 to 10, so that groups and the rims of the normalisation matter."""
     design = DESIGNS[name]
-    network = Blocks(design.scope, alexnet.blocks(design, alexnet.training_defaults(), depth_rule(1 / 50, 6), aligned, last_pool=True))
+    network = Blocks(
+        design.scope,
+        alexnet.blocks(design, alexnet.training_defaults(), depth_rule(1 / 50, 6), aligned, last_pool=True),
+    )
     x = images(1, *size, 3)
     network(tf.constant(x))
     expected = np_features(x, design, randomize(network), aligned)
@@ -110,16 +129,21 @@ def test_features_equal_numpy(name: str, aligned: bool, size: tuple[int, int]) -
     assert set(outputs) == set(expected)
     for endpoint, features in outputs.items():
         # float32 against float64 through at most five convolutions.
-        np.testing.assert_allclose(features.numpy(), expected[endpoint], atol=5e-6 * expected[endpoint].max(), err_msg=endpoint)
+        np.testing.assert_allclose(
+            features.numpy(), expected[endpoint], atol=5e-6 * expected[endpoint].max(), err_msg=endpoint
+        )
         assert expected[endpoint].max() > 1, endpoint
     normalized = expected["conv1" if design.normalization.before_pool else "pool1"]
     change = expected["norm1"] * design.normalization.bias**0.75 - normalized
-    assert np.abs(change).max() > 0.05 * normalized.max()  # activations are as large as with real images, and the normalisation bites
+    assert (
+        np.abs(change).max() > 0.05 * normalized.max()
+    )  # activations are as large as with real images, and the normalisation bites
 
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_cells_of_the_aligned_form_are_centred_on_multiples_of_16(name: str) -> None:
-    """Which rows of the image a cell sees is measured: image i of the batch has row i lit, and positive weights let light through."""
+    """Which rows of the image a cell sees is measured: image i of the batch has row i lit, and positive weights let
+    light through."""
     design, height = DESIGNS[name], 331
     network = Blocks(design.scope, alexnet.blocks(design, alexnet.training_defaults(), depth_rule(1 / 256, 2)))
     lit = tf.eye(height)[:, :, tf.newaxis, tf.newaxis] * tf.ones([1, 1, 5, 3])
@@ -146,7 +170,8 @@ def test_aligned_maps_have_a_cell_for_every_16_pixels(name: str, size: tuple[int
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_classifier_logits_equal_numpy(name: str) -> None:
-    """At the published size, where pool5 has 6x6 cells: fc6, fc7, fc8 behind the stages of `test_features_equal_numpy`, as matrix products."""
+    """At the published size, where pool5 has 6x6 cells: fc6, fc7, fc8 behind the stages of `test_features_equal_numpy`,
+    as matrix products."""
     design, size = DESIGNS[name], {"caffenet": 227, "vgg_cnn_m_1024": 224}[name]
     classifier = alexnet.classifier(design, 10, depth_multiplier=1 / 64)
     x = tf.constant(images(2, size, size, 3))
@@ -167,18 +192,24 @@ def test_classifier_logits_equal_numpy(name: str) -> None:
 
 @pytest.mark.parametrize("size", [195, 227])
 def test_features_and_logits_equal_slim(size: int) -> None:
-    """The same builder with tf-slim's numbers, at sizes where VALID pools (tf-slim's) and rounding up (Caffe's) agree."""
+    """The same builder with tf-slim's numbers, at sizes where VALID pools (tf-slim's) and rounding up (Caffe's)
+    agree."""
     alexnet_slim = pytest.importorskip("tf_slim.nets.alexnet")
     slim = pytest.importorskip("tf_slim")
     x = images(1, size, size, 3)
     network = (*alexnet.blocks(SLIM_ALEXNET, alexnet.training_defaults(), full_depth, aligned=False, last_pool=True),)
-    head = (*alexnet.tail(SLIM_ALEXNET, alexnet.training_defaults(), full_depth), alexnet.fully_connected.logits(10, alexnet.training_defaults()))
+    head = (
+        *alexnet.tail(SLIM_ALEXNET, alexnet.training_defaults(), full_depth),
+        alexnet.fully_connected.logits(10, alexnet.training_defaults()),
+    )
     ours = Blocks("alexnet_v2", (*network, *head))
     ours(tf.constant(x))
     values = randomize(ours)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         with slim.arg_scope(alexnet_slim.alexnet_v2_arg_scope()):
-            _, endpoints = alexnet_slim.alexnet_v2(tf.constant(x), num_classes=10, is_training=False, spatial_squeeze=False)
+            _, endpoints = alexnet_slim.alexnet_v2(
+                tf.constant(x), num_classes=10, is_training=False, spatial_squeeze=False
+            )
         variables = tf.compat.v1.global_variables()
         assert {v.op.name: tuple(v.shape) for v in variables} == {path: value.shape for path, value in values.items()}
         for variable in variables:
@@ -191,7 +222,8 @@ def test_features_and_logits_equal_slim(size: int) -> None:
         assert error < 1e-5, (endpoint, error)  # sums of float32 in another order; measured 2e-6
 
 
-# --- layers ----------------------------------------------------------------------------------------------------------------------------------------
+# --- layers
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def _gradients(layer: tf.keras.layers.Layer, x: tf.Tensor) -> list[np.ndarray]:
@@ -209,7 +241,9 @@ def test_gradient_of_a_grouped_convolution_is_that_of_a_block_diagonal_kernel() 
     randomize(grouped)
     kernel = np.zeros((3, 3, 4, 6), "f4")
     for group in range(2):
-        kernel[:, :, 2 * group : 2 * group + 2, 3 * group : 3 * group + 3] = grouped.kernel.numpy()[..., 3 * group : 3 * group + 3]
+        kernel[:, :, 2 * group : 2 * group + 2, 3 * group : 3 * group + 3] = grouped.kernel.numpy()[
+            ..., 3 * group : 3 * group + 3
+        ]
     full.kernel.assign(kernel)
     full.bias.assign(grouped.bias)
     np.testing.assert_allclose(grouped(x), full(x), atol=1e-6)
@@ -237,8 +271,17 @@ def test_channels_that_groups_do_not_divide_are_refused_and_never_asked_for() ->
     for multiplier in (0.1, 0.27, 0.33, 1.0):
         depth = depth_rule(multiplier, 7)
         channels = [caffenet.DESIGN.channels(depth, row) for row in caffenet.DESIGN.convolutions]
-        assert all(0 <= c - depth(row.depth) < 2 and c % 2 == 0 for c, row in zip(channels, caffenet.DESIGN.convolutions, strict=True))
-    assert [vgg_cnn_m.DESIGN.channels(depth_rule(0.33, 7), row) for row in vgg_cnn_m.DESIGN.convolutions] == [31, 84, 168, 168, 168]
+        assert all(
+            0 <= c - depth(row.depth) < 2 and c % 2 == 0
+            for c, row in zip(channels, caffenet.DESIGN.convolutions, strict=True)
+        )
+    assert [vgg_cnn_m.DESIGN.channels(depth_rule(0.33, 7), row) for row in vgg_cnn_m.DESIGN.convolutions] == [
+        31,
+        84,
+        168,
+        168,
+        168,
+    ]
 
 
 @pytest.mark.parametrize("aligned", [True, False])
@@ -262,5 +305,7 @@ def test_normalization_equals_numpy_and_tensorflow(alpha: float, bias: float) ->
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x := tf.constant(x))
         ours = tf.reduce_sum(tf.sin(layer(x)))
-        theirs = tf.reduce_sum(tf.sin(tf.nn.local_response_normalization(x, depth_radius=2, bias=bias, alpha=alpha / 5, beta=0.75)))
+        theirs = tf.reduce_sum(
+            tf.sin(tf.nn.local_response_normalization(x, depth_radius=2, bias=bias, alpha=alpha / 5, beta=0.75))
+        )
     np.testing.assert_allclose(tape.gradient(ours, x), tape.gradient(theirs, x), atol=2e-5)

@@ -12,9 +12,13 @@ from detection.networks.atrous import atrous_conv2d
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("kernel_size", "rate"), [((3, 3), 2), ((2, 3), 3), ((3, 3), 6)])
-def test_value_and_gradients_equal_space_to_batch(kernel_size: tuple[int, int], rate: int, padding: str, compiled: bool) -> None:
+def test_value_and_gradients_equal_space_to_batch(
+    kernel_size: tuple[int, int], rate: int, padding: str, compiled: bool
+) -> None:
     generator = np.random.default_rng(0)
-    x, kernel = (tf.constant(generator.normal(size=size), tf.float32) for size in ((2, 15, 18, 4), (*kernel_size, 4, 5)))
+    x, kernel = (
+        tf.constant(generator.normal(size=size), tf.float32) for size in ((2, 15, 18, 4), (*kernel_size, 4, 5))
+    )
 
     def run(convolve) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape() as tape:

@@ -29,7 +29,9 @@ def test_names_and_shapes_of_the_classifier() -> None:
     expected = {f"caffenet/{layer}/weights": shape for layer, shape in SHAPES.items()}
     expected |= {f"caffenet/{layer}/biases": shape[-1:] for layer, shape in SHAPES.items()}
     assert {v.path: tuple(v.shape) for v in classifier.trainable_variables} == expected
-    assert sum(tf.size(v).numpy() for v in classifier.trainable_variables) == 60_965_224  # the number given for AlexNet everywhere
+    assert (
+        sum(tf.size(v).numpy() for v in classifier.trainable_variables) == 60_965_224
+    )  # the number given for AlexNet everywhere
 
 
 def test_sizes_of_the_classifiers_maps() -> None:
@@ -50,7 +52,10 @@ def test_the_multiplier_thins_every_layer() -> None:
 
 def test_blocks_and_tail_share_names_with_the_classifier() -> None:
     depth, hyperparams = depth_rule(1 / 8, 8), caffenet.training_defaults()
-    body, tail = Blocks("caffenet", caffenet.blocks(hyperparams, depth)), Blocks("caffenet", caffenet.tail(hyperparams, depth))
+    body, tail = (
+        Blocks("caffenet", caffenet.blocks(hyperparams, depth)),
+        Blocks("caffenet", caffenet.tail(hyperparams, depth)),
+    )
     features = body(tf.zeros([2, 100, 60, 3]))["conv5"]
     assert features.shape == (2, 7, 4, 32)
     assert tail(tf.zeros([3, 6, 6, 32]))["fc7"].shape == (3, 1, 1, 512)

@@ -26,7 +26,10 @@ def test_scopes_are_those_of_the_classifiers():
 
 def test_a_wrong_name_is_answered_with_the_right_ones():
     assert catalogue.find("resnet_v1_50") is catalogue.CLASSIFIERS["resnet_v1_50"]
-    with pytest.raises(ConfigError, match=r"no network 'resnet101'; did you mean 'resnet_v1_101'\? \(there are: caffenet, .*vgg_cnn_m_1024\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no network 'resnet101'; did you mean 'resnet_v1_101'\? \(there are: caffenet, .*vgg_cnn_m_1024\)",
+    ):
         catalogue.find("resnet101")
     with pytest.raises(ConfigError, match=r"no network 'zzz' \(there are: caffenet"):
         catalogue.find("zzz")

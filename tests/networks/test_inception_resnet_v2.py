@@ -1,4 +1,5 @@
-"""Inception-ResNet v2 against Keras's own, an independent implementation; its dense and aligned forms; names and shapes of tf-slim's checkpoint."""
+"""Inception-ResNet v2 against Keras's own, an independent implementation; its dense and aligned forms; names and shapes
+of tf-slim's checkpoint."""
 
 from __future__ import annotations
 
@@ -47,12 +48,15 @@ def _convolutions(layer: keras.layers.Layer) -> Iterator[Conv]:
 
 
 def _randomize(*layers: keras.layers.Layer) -> None:
-    """Every number off its initial value, so that a swapped statistic or a lost bias shows; activations keep their size through the network."""
+    """Every number off its initial value, so that a swapped statistic or a lost bias shows; activations keep their size
+    through the network."""
     generator = np.random.default_rng(0)
     for variable in (variable for layer in layers for variable in layer.weights):
         kind = variable.path.rpartition("/")[2]
         if kind == "weights":
-            variable.assign(generator.standard_normal(variable.shape, "f4") * np.sqrt(1.5 / np.prod(variable.shape[:-1])))
+            variable.assign(
+                generator.standard_normal(variable.shape, "f4") * np.sqrt(1.5 / np.prod(variable.shape[:-1]))
+            )
         else:
             low, high = {"moving_variance": (0.5, 1.5), "gamma": (0.5, 1.5)}.get(kind, (-0.3, 0.3))
             variable.assign(generator.uniform(low, high, variable.shape))
@@ -63,8 +67,11 @@ def _images(*shape: int) -> tf.Tensor:
 
 
 def _nameless(model: keras.Model, kind: str) -> list[keras.layers.Layer]:
-    """Keras numbers what has no name of its own in the order in which it is made; the very first of a process has no number."""
-    numbers = {layer: layer.name.removeprefix(kind).lstrip("_") for layer in model.layers if layer.name.startswith(kind)}
+    """Keras numbers what has no name of its own in the order in which it is made; the very first of a process has no
+    number."""
+    numbers = {
+        layer: layer.name.removeprefix(kind).lstrip("_") for layer in model.layers if layer.name.startswith(kind)
+    }
     return sorted(numbers, key=lambda layer: int(numbers[layer] or 0))
 
 
@@ -75,12 +82,16 @@ def _copy_to_keras(network: Blocks, reference: keras.Model) -> int:
     kernels = [*_nameless(reference, "conv2d"), reference.get_layer("conv_7b")]
     norms = [*_nameless(reference, "batch_normalization"), reference.get_layer("conv_7b_bn")]
     named = [
-        reference.get_layer(f"{name}_{i}_conv") for name, count in (("block35", 10), ("block17", 20), ("block8", 10)) for i in range(1, count + 1)
+        reference.get_layer(f"{name}_{i}_conv")
+        for name, count in (("block35", 10), ("block17", 20), ("block8", 10))
+        for i in range(1, count + 1)
     ]
     count = 0
     for ours, kernel, norm in zip(normalised, kernels, norms, strict=True):
         kernel.set_weights([ours.kernel.numpy()])
-        norm.set_weights([v.numpy() for v in (ours.batch_norm.beta, ours.batch_norm.moving_mean, ours.batch_norm.moving_variance)])
+        norm.set_weights(
+            [v.numpy() for v in (ours.batch_norm.beta, ours.batch_norm.moving_mean, ours.batch_norm.moving_variance)]
+        )
         count += 4
     for ours, theirs in zip(projections, named, strict=True):
         theirs.set_weights([ours.kernel.numpy(), ours.bias.numpy()])
@@ -90,13 +101,17 @@ def _copy_to_keras(network: Blocks, reference: keras.Model) -> int:
 
 @pytest.mark.slow
 def test_features_equal_keras() -> None:
-    """Every kind of block, at two sizes. Measured: at most 1.8e-6 of the largest value; another machine may sum in another order."""
+    """Every kind of block, at two sizes. Measured: at most 1.8e-6 of the largest value; another machine may sum in
+    another order."""
     reference = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=(None, None, 3))
     network = Blocks(inception_resnet_v2.SCOPE, inception_resnet_v2.blocks(HYPER, full_depth))
     network(_images(1, 75, 75))
     _randomize(network)
     assert _copy_to_keras(network, reference) == len(network.weights) == len(reference.weights)
-    layers = [reference.get_layer(key) if isinstance(key, str) else _nameless(reference, key[0])[key[1]] for key in ENDPOINTS.values()]
+    layers = [
+        reference.get_layer(key) if isinstance(key, str) else _nameless(reference, key[0])[key[1]]
+        for key in ENDPOINTS.values()
+    ]
     outputs = [layer.input if name == "Block8" else layer.output for name, layer in zip(ENDPOINTS, layers, strict=True)]
     theirs = keras.Model(reference.input, outputs)
     for images in (_images(1, 299, 299), _images(2, 107, 139)):
@@ -120,8 +135,10 @@ def _assign(target: keras.layers.Layer, source: keras.layers.Layer) -> None:
 def test_dense_maps_hold_the_strided_ones() -> None:
     """Huang et al. 2017, section 3.1, for the body at stride 8 and then the tail at the strides of both bodies.
 
-    A strided 3x3 layer padded SAME looks at pixels 2i - 1 ... 2i + 1 of an odd side and at 2i ... 2i + 2 of an even one. So every size lines up: the
-    strided map is the dense one from pixel 0 or 1 on. The sides here give maps of 16 and 17 cells, and from those 8 and 9.
+    A strided 3x3 layer padded SAME looks at pixels 2i - 1 ... 2i + 1 of an odd side and at 2i ... 2i + 2 of an even
+    one. So every size lines up: the
+    strided map is the dense one from pixel 0 or 1 on. The sides here give maps of 16 and 17 cells, and from those 8 and
+    9.
     """
     images = _images(1, 128, 136)
     strided, dense = _body(16), _body(8)
@@ -164,12 +181,16 @@ def test_folded_equals_unfolded() -> None:
         conv.fold = True
     folded = network(images)["Conv2d_7b_1x1"].numpy()
     assert len(convolutions) == 204 and plain.max() > 0.1
-    np.testing.assert_allclose(folded, plain, atol=2e-5 * plain.max())  # 100 layers deep; float32 products in another order
+    np.testing.assert_allclose(
+        folded, plain, atol=2e-5 * plain.max()
+    )  # 100 layers deep; float32 products in another order
 
 
 def test_residuals_add_one_op_each_to_a_graph_of_constants() -> None:
     """The scale is in the projection's weights and biases."""
-    block = inception_resnet_v2._Modules(HYPER, THIN, "SAME").residual("block17_1", inception_resnet_v2.BLOCK17, 24, rate=1)
+    block = inception_resnet_v2._Modules(HYPER, THIN, "SAME").residual(
+        "block17_1", inception_resnet_v2.BLOCK17, 24, rate=1
+    )
     x = _images(1, 9, 9)[..., :1] * tf.ones([24])
     block(x)
     _randomize(block)
@@ -177,7 +198,11 @@ def test_residuals_add_one_op_each_to_a_graph_of_constants() -> None:
     projection = tf.nn.conv2d(joined, block.projection.kernel, 1, "SAME") + block.projection.bias
     np.testing.assert_allclose(block(x), tf.nn.relu(x + 0.10 * projection), atol=1e-5)
     graph = tf.function(lambda x: x + block.projection(joined)).get_concrete_function(x).graph
-    on_maps = [op.type for op in graph.get_operations() if op.outputs and op.outputs[0].shape.rank == 4 and op.outputs[0].shape[1] == 9]
+    on_maps = [
+        op.type
+        for op in graph.get_operations()
+        if op.outputs and op.outputs[0].shape.rank == 4 and op.outputs[0].shape[1] == 9
+    ]
     assert on_maps.count("Mul") == 0 and on_maps.count("AddV2") == 1
 
 
@@ -202,7 +227,13 @@ def test_dense_modules_compile() -> None:
     """XLA, of one module of each kind (all of them take it half a minute); its result is the same."""
     make = inception_resnet_v2._Modules(HYPER, THIN, "SAME")
     width = make.channels_6a
-    network = Blocks("n", (make.residual("a", inception_resnet_v2.BLOCK17, width, 2), make.reduction("b", inception_resnet_v2.MIXED_7A, 1, 2)))
+    network = Blocks(
+        "n",
+        (
+            make.residual("a", inception_resnet_v2.BLOCK17, width, 2),
+            make.reduction("b", inception_resnet_v2.MIXED_7A, 1, 2),
+        ),
+    )
     x = tf.nn.relu(tf.random.stateless_normal([1, 9, 10, width], [1, 2]))
     plain = network(x)["b"]
     np.testing.assert_allclose(tf.function(lambda x: network(x)["b"], jit_compile=True)(x), plain, atol=1e-5)
@@ -222,7 +253,9 @@ def test_classifier_with_its_second_head() -> None:
 
 def test_names_and_shapes_equal_slim(shared) -> None:
     with open(shared / "reference/odapi_vars/SLIM_inception_resnet_v2.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"}
+        expected = {
+            name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"
+        }
     spec = inception_resnet_v2.CLASSIFIERS["inception_resnet_v2"]
     classifier = spec.make(spec.num_logits)
     classifier(tf.zeros([1, spec.image_size, spec.image_size, 3]))

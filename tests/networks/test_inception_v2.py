@@ -48,7 +48,9 @@ def test_endpoints_equal_slim_with_a_normalized_stem() -> None:
     network(images)
     weights = slim.randomize(network)
     normalized = (tf_slim.conv2d, tf_slim.separable_conv2d)
-    expected = slim.outputs(inception.inception_v2_base, images, weights, normalized, depth_multiplier=0.25, min_depth=8)
+    expected = slim.outputs(
+        inception.inception_v2_base, images, weights, normalized, depth_multiplier=0.25, min_depth=8
+    )
     errors = slim.relative_errors(network(images), expected)
     assert set(errors) == set(expected) and len(errors) == 15
     assert max(errors.values()) < TOLERANCE, errors
@@ -60,7 +62,9 @@ def test_classifier_equals_slim() -> None:
     classifier, images = spec.make(11), _images(spec.image_size, spec.image_size)
     classifier(images)
     weights = slim.randomize(classifier)
-    expected = slim.outputs(inception.inception_v2, images, weights, (tf_slim.conv2d,), num_classes=11, is_training=False)
+    expected = slim.outputs(
+        inception.inception_v2, images, weights, (tf_slim.conv2d,), num_classes=11, is_training=False
+    )
     logits, auxiliary = classifier(images)
     ours = {**Blocks(inception_v2.SCOPE, classifier.network)(images), "Logits": logits}
     errors = slim.relative_errors(ours, expected)
@@ -71,7 +75,12 @@ def test_classifier_equals_slim() -> None:
 def test_strides_and_depths() -> None:
     outputs = _network(1.0)(tf.zeros([1, 65, 96, 3]))
     shapes = {name: tuple(outputs[name].shape[1:]) for name in ("Conv2d_2c_3x3", "Mixed_3c", "Mixed_4e", "Mixed_5c")}
-    assert shapes == {"Conv2d_2c_3x3": (17, 24, 192), "Mixed_3c": (9, 12, 320), "Mixed_4e": (5, 6, 576), "Mixed_5c": (3, 3, 1024)}
+    assert shapes == {
+        "Conv2d_2c_3x3": (17, 24, 192),
+        "Mixed_3c": (9, 12, 320),
+        "Mixed_4e": (5, 6, 576),
+        "Mixed_5c": (3, 3, 1024),
+    }
 
 
 @pytest.mark.parametrize(("multiplier", "channels", "depthwise"), [(1.0, 64, 8), (0.25, 16, 5), (0.001, 1, 1)])
@@ -86,13 +95,18 @@ def test_penalties() -> None:
     for plain in (False, True):
         network = _network(0.25, plain_stem=plain)
         network(tf.zeros([1, 32, 32, 3]))
-        kernels = [v for v in network.trainable_variables if v.path.endswith("weights") and not (plain and "Conv2d_1a_7x7" in v.path)]
+        kernels = [
+            v
+            for v in network.trainable_variables
+            if v.path.endswith("weights") and not (plain and "Conv2d_1a_7x7" in v.path)
+        ]
         expected = 0.00004 * sum(float(tf.reduce_sum(tf.square(kernel))) / 2 for kernel in kernels)
         np.testing.assert_allclose(float(tf.add_n(network.losses)), expected, rtol=1e-5)
 
 
 def test_initial_spread_is_that_of_slim() -> None:
-    """A normal truncated at two standard deviations has 0.88 of its own; by He et al. (2015) the variance is 2 / fan-in, truncation made up for."""
+    """A normal truncated at two standard deviations has 0.88 of its own; by He et al. (2015) the variance is 2 /
+    fan-in, truncation made up for."""
     network = _network(1.0)
     network(tf.zeros([1, 32, 32, 3]))
     weights = {v.path.removeprefix("InceptionV2/"): v.numpy() for v in network.trainable_variables}
@@ -131,7 +145,9 @@ def test_gradients_reach_every_weight() -> None:
     variables = network.trainable_variables
     gradients = tape.gradient(loss, [v.value for v in variables])
     assert len(variables) == 70 + 2 * 69  # kernels, and gamma and beta of every convolution
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 def test_names_and_shapes_equal_slim(shared) -> None:
@@ -140,4 +156,6 @@ def test_names_and_shapes_equal_slim(shared) -> None:
     spec = inception_v2.CLASSIFIERS["inception_v2"]
     classifier = spec.make(spec.num_logits)
     classifier(tf.zeros([1, 64, 64, 3]))
-    assert {v.path: list(v.shape) for v in classifier.weights} == {k: v for k, v in expected.items() if k != "global_step"}
+    assert {v.path: list(v.shape) for v in classifier.weights} == {
+        k: v for k, v in expected.items() if k != "global_step"
+    }

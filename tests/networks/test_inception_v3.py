@@ -30,7 +30,9 @@ TOLERANCE = 1e-5
 
 
 def _network(multiplier: float, padding: str = "VALID") -> Blocks:
-    return Blocks(inception_v3.SCOPE, inception_v3.blocks(inception_v3.training_defaults(), depth_rule(multiplier, 8), padding))
+    return Blocks(
+        inception_v3.SCOPE, inception_v3.blocks(inception_v3.training_defaults(), depth_rule(multiplier, 8), padding)
+    )
 
 
 def _images(height: int, width: int) -> np.ndarray:
@@ -41,7 +43,9 @@ def _errors_of_thin_network(padding: str) -> dict[str, float]:
     network, images = _network(0.25, padding), _images(131, 160)
     network(images)
     weights = slim.randomize(network)
-    expected = slim.outputs(inception.inception_v3_base, images, weights, (tf_slim.conv2d,), depth_multiplier=0.25, min_depth=8)
+    expected = slim.outputs(
+        inception.inception_v3_base, images, weights, (tf_slim.conv2d,), depth_multiplier=0.25, min_depth=8
+    )
     errors = slim.relative_errors(network(images), expected)
     assert set(errors) == set(expected) and len(errors) == 18
     return errors
@@ -77,7 +81,9 @@ def test_classifier_equals_slim() -> None:
     classifier, images = spec.make(11), _images(spec.image_size, spec.image_size)
     classifier(images)
     weights = slim.randomize(classifier)
-    expected = slim.outputs(inception.inception_v3, images, weights, (tf_slim.conv2d,), num_classes=11, is_training=False)
+    expected = slim.outputs(
+        inception.inception_v3, images, weights, (tf_slim.conv2d,), num_classes=11, is_training=False
+    )
     logits, auxiliary = classifier(images)
     ours = {**Blocks(inception_v3.SCOPE, classifier.network)(images), "Logits": logits, "AuxLogits": auxiliary}
     errors = slim.relative_errors(ours, expected)
@@ -114,11 +120,15 @@ def test_gradients_reach_every_weight() -> None:
     with tf.GradientTape() as tape:
         outputs = network(images, training=True)
         side = auxiliary(tf.tile(outputs["Mixed_6e"], [1, 2, 2, 1])[:, :17, :17], training=True)
-        loss = tf.add_n([tf.reduce_sum(x * tf.random.stateless_normal(x.shape, [1, 2])) for x in (outputs["Mixed_7c"], side)])
+        loss = tf.add_n(
+            [tf.reduce_sum(x * tf.random.stateless_normal(x.shape, [1, 2])) for x in (outputs["Mixed_7c"], side)]
+        )
     variables = network.trainable_variables + auxiliary.trainable_variables
     gradients = tape.gradient(loss, [v.value for v in variables])
     assert len(network.trainable_variables) == 2 * 94 and len(auxiliary.trainable_variables) == 6
-    assert [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)] == []
+    assert [
+        v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None or not np.any(gradient)
+    ] == []
 
 
 def test_names_and_shapes_equal_slim(shared) -> None:
@@ -127,4 +137,6 @@ def test_names_and_shapes_equal_slim(shared) -> None:
     spec = inception_v3.CLASSIFIERS["inception_v3"]
     classifier = spec.make(spec.num_logits)
     classifier(tf.zeros([1, 299, 299, 3]))
-    assert {v.path: list(v.shape) for v in classifier.weights} == {k: v for k, v in expected.items() if k != "global_step"}
+    assert {v.path: list(v.shape) for v in classifier.weights} == {
+        k: v for k, v in expected.items() if k != "global_step"
+    }

@@ -1,4 +1,5 @@
-"""MobileNet v1 against Keras's own, an independent implementation, and against the names and shapes of tf-slim's checkpoint."""
+"""MobileNet v1 against Keras's own, an independent implementation, and against the names and shapes of tf-slim's
+checkpoint."""
 
 from __future__ import annotations
 
@@ -24,11 +25,17 @@ def _copy_from_keras(network: Blocks, reference: keras.Model) -> None:
     generator = np.random.default_rng(0)
     for block in network.blocks:
         _, number, *kind = block.name.split("_")
-        stem = {"depthwise": f"conv_dw_{number}", "pointwise": f"conv_pw_{number}", "": "conv1"}[kind[0] if kind else ""]
+        stem = {"depthwise": f"conv_dw_{number}", "pointwise": f"conv_pw_{number}", "": "conv1"}[
+            kind[0] if kind else ""
+        ]
         kernel = reference.get_layer(stem)
         norm = reference.get_layer(f"{stem}_bn")
-        kernel.set_weights([generator.normal(size=w.shape) / np.sqrt(np.prod(w.shape[:3]) / 3) for w in kernel.get_weights()])
-        gamma, beta, mean, variance = (generator.uniform(low, high, norm.gamma.shape) for low, high in ((0.5, 1.5), (-1, 1), (-0.5, 0.5), (0.5, 2)))
+        kernel.set_weights(
+            [generator.normal(size=w.shape) / np.sqrt(np.prod(w.shape[:3]) / 3) for w in kernel.get_weights()]
+        )
+        gamma, beta, mean, variance = (
+            generator.uniform(low, high, norm.gamma.shape) for low, high in ((0.5, 1.5), (-1, 1), (-0.5, 0.5), (0.5, 2))
+        )
         norm.set_weights([gamma, beta, mean, variance])
         block.kernel.assign(np.reshape(kernel.get_weights()[0], block.kernel.shape))
         for variable, value in zip((block.batch_norm.gamma, block.batch_norm.beta), (gamma, beta), strict=True):
@@ -57,7 +64,9 @@ def test_folded_equals_unfolded() -> None:
     network(images)
     generator = np.random.default_rng(2)
     for variable in network.variables:
-        variable.assign(generator.uniform(0.5, 1.5, variable.shape) * np.where(generator.random(variable.shape) < 0.5, 1, 0.9))
+        variable.assign(
+            generator.uniform(0.5, 1.5, variable.shape) * np.where(generator.random(variable.shape) < 0.5, 1, 0.9)
+        )
     for block in network.blocks:
         block.kernel.assign(generator.normal(size=block.kernel.shape) / np.sqrt(np.prod(block.kernel.shape[:3])))
     plain = network(images)["Conv2d_13_pointwise"].numpy()
@@ -78,7 +87,9 @@ def test_training_moves_statistics_and_inference_does_not() -> None:
     np.testing.assert_array_equal(norm.moving_mean.numpy(), before)
     convolved = tf.nn.conv2d(images, network.blocks[0].kernel, 2, "SAME").numpy().reshape(-1, 8)
     network(images, training=True)
-    np.testing.assert_allclose(norm.moving_mean.numpy(), before * 0.9997 + convolved.mean(0) * 0.0003, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(
+        norm.moving_mean.numpy(), before * 0.9997 + convolved.mean(0) * 0.0003, rtol=1e-4, atol=1e-8
+    )
     np.testing.assert_allclose(norm.moving_variance.numpy(), 0.9997 + convolved.var(0, ddof=1) * 0.0003, rtol=1e-6)
 
 
@@ -89,11 +100,17 @@ def test_a_name_that_no_block_has_is_refused() -> None:
 
 @pytest.mark.parametrize(("padding", "rows", "columns"), [("SAME", 1, 0), ("EXPLICIT", 0, 0)])
 def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int) -> None:
-    """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit padding always centres it on 2i."""
-    images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (1, 128, 136, 3)), tf.float32)  # at stride 8 a map of 16 by 17, at 16 of 8 by 9
+    """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit
+    padding always centres it on 2i."""
+    images = tf.constant(
+        np.random.default_rng(1).uniform(-1, 1, (1, 128, 136, 3)), tf.float32
+    )  # at stride 8 a map of 16 by 17, at 16 of 8 by 9
     maps = {}
     for stride in (32, 16, 8):
-        network = Blocks("n", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), padding, output_stride=stride))
+        network = Blocks(
+            "n",
+            mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), padding, output_stride=stride),
+        )
         network(images)
         generator = np.random.default_rng(2)
         for block in network.blocks:  # as wide as keeps activations alive
@@ -115,7 +132,9 @@ def test_an_output_stride_that_the_network_never_has_is_refused(output_stride: i
 
 @pytest.mark.parametrize("output_stride", [32, 8])
 def test_gradients_reach_every_weight(output_stride: int) -> None:
-    network = Blocks("n", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), output_stride=output_stride))
+    network = Blocks(
+        "n", mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), output_stride=output_stride)
+    )
     images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)), tf.float32)
     network(images)
     with tf.GradientTape() as tape:
@@ -126,7 +145,9 @@ def test_gradients_reach_every_weight(output_stride: int) -> None:
 
 def test_names_and_shapes_equal_slim(shared) -> None:
     with open(shared / "reference/odapi_vars/SLIM_mobilenet_v1.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"}
+        expected = {
+            name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"
+        }
     spec = mobilenet_v1.CLASSIFIERS["mobilenet_v1"]
     classifier = spec.make(spec.num_logits)
     logits, auxiliary = classifier(tf.zeros([2, 64, 64, 3]))

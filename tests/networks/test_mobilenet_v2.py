@@ -1,4 +1,5 @@
-"""MobileNet v2 against Keras's own, an independent implementation; its depths and dense maps; names and shapes of tf-slim's checkpoint."""
+"""MobileNet v2 against Keras's own, an independent implementation; its depths and dense maps; names and shapes of
+tf-slim's checkpoint."""
 
 from __future__ import annotations
 
@@ -53,13 +54,16 @@ def _statistics(conv: Conv | DepthwiseConv) -> tuple[keras.Variable, ...]:
 
 
 def _randomize(network: Blocks) -> None:
-    """Every number off its initial value, so that a swapped statistic shows; activations keep their size through the network."""
+    """Every number off its initial value, so that a swapped statistic shows; activations keep their size through the
+    network."""
     generator = np.random.default_rng(0)
     for conv in _convolutions(network).values():
         fan_in = np.prod(conv.kernel.shape[:2]) * (1 if isinstance(conv, DepthwiseConv) else conv.kernel.shape[2])
         gain = 0.3 if conv.name == "project" else 1.5  # residuals add up
         conv.kernel.assign(generator.normal(size=conv.kernel.shape) * np.sqrt(gain / fan_in))
-        for variable, (low, high) in zip(_statistics(conv), ((0.5, 1.5), (-0.5, 0.5), (-0.3, 0.3), (0.5, 1.5)), strict=True):
+        for variable, (low, high) in zip(
+            _statistics(conv), ((0.5, 1.5), (-0.5, 0.5), (-0.3, 0.3), (0.5, 1.5)), strict=True
+        ):
             variable.assign(generator.uniform(low, high, variable.shape))
 
 
@@ -81,7 +85,8 @@ def _copy_to_keras(network: Blocks, reference: keras.Model) -> None:
 
 @pytest.mark.parametrize("multiplier", [1.0, 0.5, 1.4])
 def test_features_equal_keras(multiplier: float) -> None:
-    """At every kind of block and two sizes. Measured: at most 1e-6 of the largest value; another machine may sum in another order."""
+    """At every kind of block and two sizes. Measured: at most 1e-6 of the largest value; another machine may sum in
+    another order."""
     network = _network(multiplier, last_depth=1280 / min(multiplier, 1))
     network(_images(1, 32, 32))
     _randomize(network)
@@ -98,7 +103,17 @@ def test_features_equal_keras(multiplier: float) -> None:
 
 
 def test_depths_are_multiples_of_eight_and_lose_at_most_a_tenth() -> None:
-    assert [divisible(depth) for depth in (1, 8, 11, 12, 19, 20, 24 * 0.35, 32 * 0.35, 24 * 0.75)] == [8, 8, 16, 16, 24, 24, 8, 16, 24]
+    assert [divisible(depth) for depth in (1, 8, 11, 12, 19, 20, 24 * 0.35, 32 * 0.35, 24 * 0.75)] == [
+        8,
+        8,
+        16,
+        16,
+        24,
+        24,
+        8,
+        16,
+        24,
+    ]
     assert [divisible(depth) for depth in (96 * 0.35, 160 * 1.4, 320 * 1.3)] == [32, 224, 416]
     assert divisible(20, minimum=32) == 32 and divisible(3, minimum=12) == 12
     for depth in np.arange(8, 400, 0.7):
@@ -116,13 +131,17 @@ def test_thinned_depths() -> None:
     assert shapes["expanded_conv_1/expand"] == (8, 48) and shapes["expanded_conv_1/project"] == (48, 8)
     assert shapes["expanded_conv_13/expand"] == (32, 192) and shapes["expanded_conv_16/project"] == (336, 112)
     assert shapes["Conv_1"] == (112, 448)
-    classifiers = {multiplier: mobilenet_v2.CLASSIFIERS["mobilenet_v2"].make(5, multiplier).network[-1].filters for multiplier in (0.35, 1.0, 1.4)}
+    classifiers = {
+        multiplier: mobilenet_v2.CLASSIFIERS["mobilenet_v2"].make(5, multiplier).network[-1].filters
+        for multiplier in (0.35, 1.0, 1.4)
+    }
     assert classifiers == {0.35: 1280, 1.0: 1280, 1.4: 1792}
 
 
 @pytest.mark.parametrize(("padding", "rows", "columns"), [("SAME", 1, 0), ("EXPLICIT", 0, 0)])
 def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int) -> None:
-    """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit padding always centres it on 2i."""
+    """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit
+    padding always centres it on 2i."""
     images = _images(1, 128, 136)  # at stride 8 a map of 16 by 17, at stride 16 one of 8 by 9
     networks = {stride: _network(0.35, padding=padding, output_stride=stride) for stride in (32, 16, 8)}
     for network in networks.values():
@@ -189,7 +208,9 @@ def test_penalties_are_on_dense_kernels() -> None:
 
 def test_names_and_shapes_equal_slim(shared) -> None:
     with open(shared / "reference/odapi_vars/SLIM_mobilenet_v2.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"}
+        expected = {
+            name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if name != "global_step"
+        }
     spec = mobilenet_v2.CLASSIFIERS["mobilenet_v2"]
     classifier: Classifier = spec.make(spec.num_logits)
     logits, auxiliary = classifier(tf.zeros([2, 64, 64, 3]))

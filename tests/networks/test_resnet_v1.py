@@ -1,4 +1,5 @@
-"""ResNet v1 against tf-slim's own definition, with random weights: names, shapes, and numbers at every endpoint and output stride."""
+"""ResNet v1 against tf-slim's own definition, with random weights: names, shapes, and numbers at every endpoint and
+output stride."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ BLOCKS = ("block1", "block2", "block3", "block4")
 Weights = dict[str, np.ndarray]
 
 
-def _network(units: tuple[int, ...] = SHORT, output_stride: int | None = None, multiplier: float = 1.0, **options: object) -> Blocks:
+def _network(
+    units: tuple[int, ...] = SHORT, output_stride: int | None = None, multiplier: float = 1.0, **options: object
+) -> Blocks:
     layers = resnet_v1.blocks(resnet_v1.training_defaults(), depth_rule(multiplier, 8), units, output_stride, **options)
     return Blocks("resnet", layers)
 
@@ -35,13 +38,25 @@ def _images(size: tuple[int, int], count: int = 1) -> tf.Tensor:
 def _randomize(network: tf.Module) -> Weights:
     """Random values for every variable, such that features keep their size from unit to unit; returns them by path."""
     random = np.random.default_rng(0)
-    ranges = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "moving_mean": (-0.5, 0.5), "moving_variance": (0.5, 2.0), "biases": (-1, 1)}
+    ranges = {
+        "gamma": (0.5, 1.5),
+        "beta": (-0.5, 0.5),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.5, 2.0),
+        "biases": (-1, 1),
+    }
     for variable in network.variables:
         leaf = variable.path.rsplit("/", 1)[-1]
         if leaf in ranges:
             variable.assign(random.uniform(*ranges[leaf], variable.shape))
         else:
-            gain = 0.02 if "/conv1/weights" in variable.path and "bottleneck" not in variable.path else 0.4 if "conv3" in variable.path else 1.4
+            gain = (
+                0.02
+                if "/conv1/weights" in variable.path and "bottleneck" not in variable.path
+                else 0.4
+                if "conv3" in variable.path
+                else 1.4
+            )
             variable.assign(gain * random.normal(size=variable.shape) / np.sqrt(np.prod(variable.shape[:3])))
     return {variable.path: variable.numpy() for variable in network.variables}
 
@@ -50,11 +65,15 @@ def _batch_norm(x: tf.Tensor) -> tf.Tensor:
     """tf-slim's layer in inference: its own cannot be built on this TensorFlow."""
     with tf.compat.v1.variable_scope("BatchNorm"):
         names = ("gamma", "beta", "moving_mean", "moving_variance")
-        values = [tf.compat.v1.get_variable(name, x.shape[-1:], trainable=not name.startswith("moving")) for name in names]
+        values = [
+            tf.compat.v1.get_variable(name, x.shape[-1:], trainable=not name.startswith("moving")) for name in names
+        ]
     return tf.compat.v1.nn.fused_batch_norm(x, *values, epsilon=1e-5, is_training=False)[0]
 
 
-def _slim(network, images: tf.Tensor, weights: Weights | None = None, **options: object) -> tuple[dict[str, list[int]], dict[str, np.ndarray]]:
+def _slim(
+    network, images: tf.Tensor, weights: Weights | None = None, **options: object
+) -> tuple[dict[str, list[int]], dict[str, np.ndarray]]:
     """(shapes of its variables by name, values of its endpoints by name where `weights` say what to fill it with)."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         defaults = tf_slim.arg_scope(slim_resnet.resnet_arg_scope())
@@ -65,7 +84,9 @@ def _slim(network, images: tf.Tensor, weights: Weights | None = None, **options:
         if weights is None:
             return shapes, {}
         assert set(shapes) == set(weights)
-        session.run([v.initializer for v in variables], {v.initializer.inputs[1]: weights[v.op.name] for v in variables})
+        session.run(
+            [v.initializer for v in variables], {v.initializer.inputs[1]: weights[v.op.name] for v in variables}
+        )
         return shapes, session.run(endpoints)
 
 
@@ -91,7 +112,11 @@ def test_features_equal_slim(output_stride: int | None, size: tuple[int, int]) -
     units = [f"{block}/unit_{unit}" for block, count in zip(BLOCKS, SHORT, strict=True) for unit in range(1, count + 1)]
     ours = network(images, endpoints=("conv1", *units, *BLOCKS))
     _, theirs = _slim(_slim_blocks(SHORT), images, weights, output_stride=output_stride, global_pool=False)
-    names = {"conv1": "resnet/conv1", **{unit: f"resnet/{unit}/bottleneck_v1" for unit in units}, **{block: f"resnet/{block}" for block in BLOCKS}}
+    names = {
+        "conv1": "resnet/conv1",
+        **{unit: f"resnet/{unit}/bottleneck_v1" for unit in units},
+        **{block: f"resnet/{block}" for block in BLOCKS},
+    }
     errors = {name: _relative_error(ours[name], theirs[slim]) for name, slim in names.items()}
     # 29 layers of float32 sums in another order (dilated convolutions by space-to-batch there): 8e-7 measured.
     assert max(errors.values()) < 1e-5, errors
@@ -114,7 +139,11 @@ def test_resnet_101_equals_slim() -> None:
 @pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
 def test_subsampled_dense_maps_equal_the_strided_networks(output_stride: int, size: tuple[int, int]) -> None:
     """What makes atrous convolution more than another network: Huang et al. 2017, section 3.1."""
-    strided, dense, images = _network(multiplier=0.25), _network(output_stride=output_stride, multiplier=0.25), _images(size)
+    strided, dense, images = (
+        _network(multiplier=0.25),
+        _network(output_stride=output_stride, multiplier=0.25),
+        _images(size),
+    )
     expected = strided(images)
     dense(images)
     weights = _randomize(strided)
@@ -130,7 +159,11 @@ def test_subsampled_dense_maps_equal_the_strided_networks(output_stride: int, si
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_dense_block_changes_nothing_behind_it(size: tuple[int, int]) -> None:
-    plain, dense, images = _network(multiplier=0.25), _network(multiplier=0.25, dense=("block3", "block4")), _images(size)
+    plain, dense, images = (
+        _network(multiplier=0.25),
+        _network(multiplier=0.25, dense=("block3", "block4")),
+        _images(size),
+    )
     plain(images), dense(images)
     weights = _randomize(plain)
     for variable in dense.variables:
@@ -165,7 +198,11 @@ def test_classifier_equals_slim() -> None:
 @pytest.mark.parametrize("layers", [50, 101])
 def test_classifier_equals_the_published_list(shared, layers: int) -> None:
     with open(shared / f"reference/odapi_vars/SLIM_resnet_v1_{layers}.tsv") as lines:
-        expected = {name: json.loads(shape) for name, shape, _ in csv.reader(lines, delimiter="\t") if not name.endswith(("global_step", "mean_rgb"))}
+        expected = {
+            name: json.loads(shape)
+            for name, shape, _ in csv.reader(lines, delimiter="\t")
+            if not name.endswith(("global_step", "mean_rgb"))
+        }
     spec = resnet_v1.CLASSIFIERS[f"resnet_v1_{layers}"]
     classifier = spec.make(spec.num_logits)
     classifier(tf.zeros([1, 33, 33, 3]))
@@ -175,11 +212,20 @@ def test_classifier_equals_the_published_list(shared, layers: int) -> None:
 def test_every_depth_goes_through_the_rule() -> None:
     network = _network(multiplier=0.25)
     network(_images((33, 33)))
-    widths = {variable.path.removeprefix("resnet/"): variable.shape[-1] for variable in network.variables if variable.path.endswith("/weights")}
+    widths = {
+        variable.path.removeprefix("resnet/"): variable.shape[-1]
+        for variable in network.variables
+        if variable.path.endswith("/weights")
+    }
     assert widths["conv1/weights"] == 16
     for number, base in enumerate((16, 32, 64, 128), start=1):
         unit = f"block{number}/unit_1/bottleneck_v1"
-        assert [widths[f"{unit}/{name}/weights"] for name in ("conv1", "conv2", "conv3", "shortcut")] == [base, base, 4 * base, 4 * base]
+        assert [widths[f"{unit}/{name}/weights"] for name in ("conv1", "conv2", "conv3", "shortcut")] == [
+            base,
+            base,
+            4 * base,
+            4 * base,
+        ]
     assert "block1/unit_2/bottleneck_v1/shortcut/weights" not in widths
 
 
@@ -237,6 +283,10 @@ def test_gradients_reach_every_trainable_weight(output_stride: int | None) -> No
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.sin(network(images, endpoints=("block4",), training=True)["block4"]))
     gradients = tape.gradient(loss, [variable.value for variable in variables])
-    missing = [variable.path for variable, gradient in zip(variables, gradients, strict=True) if gradient is None or not tf.reduce_any(gradient != 0)]
+    missing = [
+        variable.path
+        for variable, gradient in zip(variables, gradients, strict=True)
+        if gradient is None or not tf.reduce_any(gradient != 0)
+    ]
     assert missing == []
     assert len(variables) == 3 * (1 + 6 * 3 + 4)

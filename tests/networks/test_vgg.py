@@ -1,4 +1,5 @@
-"""VGG16 against tf-slim's, number for number; its three forms; and the weights of the atrous form made from those of the classifier."""
+"""VGG16 against tf-slim's, number for number; its three forms; and the weights of the atrous form made from those of
+the classifier."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def test_names_and_shapes_equal_slim(classifier, shared) -> None:
 
 @pytest.mark.slow
 def test_features_and_logits_equal_slim(classifier) -> None:
-    """Every endpoint: at the size it was trained on, and at one where pools leave a row out and the logits are a map."""
+    """Every endpoint: at the size it was trained on, and at one where pools leave a row out and the logits are a
+    map."""
     slim, nets = pytest.importorskip("tf_slim"), pytest.importorskip("tf_slim.nets.vgg")
     randomize(classifier)
     values = {v.path: v.numpy() for v in classifier.trainable_variables}
@@ -66,9 +68,14 @@ def test_features_and_logits_equal_slim(classifier) -> None:
         assert set(outputs) == set(reference) and len(reference) == 21  # 13 convolutions, 5 pools, fc6 to fc8
         for name, value in reference.items():
             error = np.abs(outputs[name] - value).max() / np.abs(value).max()
-            assert error < 2e-5, (name, error)  # sums of float32 in another order, up to 25088 terms; measured 5e-6 (fc6), 2e-6 (stages)
+            assert error < 2e-5, (
+                name,
+                error,
+            )  # sums of float32 in another order, up to 25088 terms; measured 5e-6 (fc6), 2e-6 (stages)
         logits, side = classifier(image)
-        np.testing.assert_allclose(logits, reference["vgg_16/fc8"].mean(axis=(1, 2)), atol=2e-5 * np.abs(reference["vgg_16/fc8"]).max())
+        np.testing.assert_allclose(
+            logits, reference["vgg_16/fc8"].mean(axis=(1, 2)), atol=2e-5 * np.abs(reference["vgg_16/fc8"]).max()
+        )
         assert side is None
 
 
@@ -89,7 +96,10 @@ def _endpoints(classifier: keras.layers.Layer, x: tf.Tensor) -> dict[str, np.nda
 @pytest.mark.parametrize(("size", "expected"), [((300, 300), (19, 19)), ((75, 113), (5, 8)), ((64, 96), (4, 6))])
 def test_detectors_keep_odd_rows(size: tuple[int, int], expected: tuple[int, int]) -> None:
     """Every map has ceil(H / stride) rows; on sizes without odd maps the two paddings of the pools are the same."""
-    blocks = {padding: Blocks("vgg_16", vgg.blocks(vgg.training_defaults(), THIN, pool_padding=padding)) for padding in ("SAME", "VALID")}
+    blocks = {
+        padding: Blocks("vgg_16", vgg.blocks(vgg.training_defaults(), THIN, pool_padding=padding))
+        for padding in ("SAME", "VALID")
+    }
     x = images(1, *size, 3)
     same, valid = (network(x) for network in blocks.values())
     assert tuple(same["conv5"].shape[1:3]) == expected
@@ -127,7 +137,9 @@ def test_training_defaults_are_slims() -> None:
     assert 0.99 * limit < np.abs(second.kernel.numpy()).max() <= limit
     assert not np.array_equal(first.kernel[..., :3, :], second.kernel[..., :3, :])
     np.testing.assert_array_equal(second.bias, np.zeros(64))
-    np.testing.assert_allclose(tf.add_n(network.losses), sum(0.00025 * np.sum(np.square(c.kernel.numpy())) for c in (first, second)), rtol=1e-5)
+    np.testing.assert_allclose(
+        tf.add_n(network.losses), sum(0.00025 * np.sum(np.square(c.kernel.numpy())) for c in (first, second)), rtol=1e-5
+    )
 
 
 def test_dropout_only_in_training() -> None:
@@ -157,15 +169,21 @@ def test_tail_on_the_whole_map_has_the_same_weights_and_keeps_the_size() -> None
     assert over_all.shape == (1, 9, 12, 512)
     for top, left in ((0, 0), (2, 5)):
         cell = crops(features[:, top : top + 7, left : left + 7])["fc7"]
-        np.testing.assert_allclose(over_all[:, top + 3, left + 3], cell[:, 0, 0], atol=1e-5 * float(tf.reduce_max(cell)))
+        np.testing.assert_allclose(
+            over_all[:, top + 3, left + 3], cell[:, 0, 0], atol=1e-5 * float(tf.reduce_max(cell))
+        )
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("size", [3, 5])
 def test_a_fully_connected_layer_is_a_convolution(padding: str, size: int) -> None:
-    """As a matrix product where the kernel covers its input, values and gradients alike; also for a number of crops that is not known, or 0."""
+    """As a matrix product where the kernel covers its input, values and gradients alike; also for a number of crops
+    that is not known, or 0."""
     hyperparams = vgg.training_defaults()
-    plain, ours = Conv("fc", 7, 3, hyperparams, padding=padding), FullyConnected("fc", 7, 3, hyperparams, padding=padding)
+    plain, ours = (
+        Conv("fc", 7, 3, hyperparams, padding=padding),
+        FullyConnected("fc", 7, 3, hyperparams, padding=padding),
+    )
     x = images(4, size, size, 6) / 100
     results = []
     for layer in (plain, ours):
@@ -186,12 +204,16 @@ def test_a_fully_connected_layer_is_a_convolution(padding: str, size: int) -> No
         assert traced(x[:0]).shape == (0, 1, 1, 7)
 
 
-# --- the atrous form -------------------------------------------------------------------------------------------------------------------------------
+# --- the atrous form
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_atrous_fc6_sees_what_the_decimated_fc6_saw() -> None:
-    """Between the taps that stay lie 3 cells of stride 32 in the classifier and 6 of stride 16 in SSD. So on a map whose rows are all doubled, the
-    atrous convolution at even cells is the 7x7 convolution (with only those taps) of the map itself, in every fourth channel."""
+    """Between the taps that stay lie 3 cells of stride 32 in the classifier and 6 of stride 16 in SSD. So on a map
+    whose rows are all doubled, the
+    atrous convolution at even cells is the 7x7 convolution (with only those taps) of the map itself, in every fourth
+    channel.
+    """
     depth = depth_rule(1 / 32, 4)
     pool, fc6, fc7 = vgg.atrous_tail(vgg.training_defaults(), depth)
     assert isinstance(pool, MaxPool) and pool.name == "pool5"
@@ -200,18 +222,27 @@ def test_atrous_fc6_sees_what_the_decimated_fc6_saw() -> None:
     assert pool(doubled).shape == doubled.shape
     fc7(fc6(doubled))
     generator = np.random.default_rng(5)
-    weights = {"fc6/weights": (7, 7, 16, 128), "fc6/biases": (128,), "fc7/weights": (1, 1, 128, 128), "fc7/biases": (128,)}
+    weights = {
+        "fc6/weights": (7, 7, 16, 128),
+        "fc6/biases": (128,),
+        "fc7/weights": (1, 1, 128, 128),
+        "fc7/biases": (128,),
+    }
     full = {name: generator.normal(size=shape).astype("f4") for name, shape in weights.items()}
     for layer in (fc6, fc7):
         for variable, kind in ((layer.kernel, "weights"), (layer.bias, "biases")):
-            variable.assign(vgg.decimate(f"vgg_16/{layer.name}/{kind}", full[f"{layer.name}/{kind}"], tuple(variable.shape)))
+            variable.assign(
+                vgg.decimate(f"vgg_16/{layer.name}/{kind}", full[f"{layer.name}/{kind}"], tuple(variable.shape))
+            )
     holes = np.zeros((7, 7, 1, 1), "f4")
     holes[::3, ::3] = 1
     expected = tf.nn.relu(tf.nn.conv2d(coarse, full["fc6/weights"] * holes, 1, "SAME") + full["fc6/biases"])[..., ::4]
     features = fc6(doubled)
     np.testing.assert_allclose(features[:, ::2, ::2], expected, atol=1e-4)
     chosen = full["fc7/weights"][:, :, ::4, ::4]
-    np.testing.assert_allclose(fc7(features), tf.nn.relu(tf.nn.conv2d(features, chosen, 1, "SAME") + full["fc7/biases"][::4]), atol=1e-3)
+    np.testing.assert_allclose(
+        fc7(features), tf.nn.relu(tf.nn.conv2d(features, chosen, 1, "SAME") + full["fc7/biases"][::4]), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("multiplier", [0.1, 0.35, 0.5, 0.77, 1.5])

@@ -49,7 +49,10 @@ def test_the_multiplier_thins_every_layer() -> None:
 
 def test_blocks_and_tail_share_names_with_the_classifier() -> None:
     depth, hyperparams = depth_rule(1 / 8, 8), vgg_cnn_m.training_defaults()
-    body, tail = Blocks("vgg_cnn_m_1024", vgg_cnn_m.blocks(hyperparams, depth)), Blocks("vgg_cnn_m_1024", vgg_cnn_m.tail(hyperparams, depth))
+    body, tail = (
+        Blocks("vgg_cnn_m_1024", vgg_cnn_m.blocks(hyperparams, depth)),
+        Blocks("vgg_cnn_m_1024", vgg_cnn_m.tail(hyperparams, depth)),
+    )
     assert body(tf.zeros([2, 100, 60, 3]))["conv5"].shape == (2, 7, 4, 64)
     assert tail(tf.zeros([3, 6, 6, 64]))["fc7"].shape == (3, 1, 1, 128)
     classifier = vgg_cnn_m.CLASSIFIERS["vgg_cnn_m_1024"].make(10, 1 / 8)

@@ -15,19 +15,35 @@ SSD300 = [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 
 
 def centre_boxes(centres_y, centres_x, sizes):
-    return np.array([[y - h / 2, x - w / 2, y + h / 2, x + w / 2] for y in centres_y for x in centres_x for h, w in sizes], np.float32)
+    return np.array(
+        [[y - h / 2, x - w / 2, y + h / 2, x + w / 2] for y in centres_y for x in centres_x for h, w in sizes],
+        np.float32,
+    )
 
 
 def test_ssd_shapes_follow_the_rule():
     anchors = SsdAnchors.evenly_scaled(aspect_ratios=RATIOS)
     assert anchors.num_per_location == (3, 6, 6, 6, 6, 6)
     assert anchors.shapes[0] == ((0.1, 1.0), (0.2, 2.0), (0.2, 0.5))
-    np.testing.assert_allclose([row[-1][0] for row in anchors.shapes[1:]], [0.41833, 0.57009, 0.72111, 0.87178, 0.97468], rtol=1e-4)
+    np.testing.assert_allclose(
+        [row[-1][0] for row in anchors.shapes[1:]], [0.41833, 0.57009, 0.72111, 0.87178, 0.97468], rtol=1e-4
+    )
     full = SsdAnchors.evenly_scaled(
-        num_layers=1, scales=(0.3,), aspect_ratios=(2.0,), reduce_boxes_in_lowest_layer=False, interpolated_scale_aspect_ratio=0.5
+        num_layers=1,
+        scales=(0.3,),
+        aspect_ratios=(2.0,),
+        reduce_boxes_in_lowest_layer=False,
+        interpolated_scale_aspect_ratio=0.5,
     )
     np.testing.assert_allclose(full.shapes[0], [(0.3, 2.0), (np.sqrt(0.3), 0.5)])
-    assert SsdAnchors.evenly_scaled(aspect_ratios=RATIOS, interpolated_scale_aspect_ratio=0.0).num_per_location == (3, 5, 5, 5, 5, 5)
+    assert SsdAnchors.evenly_scaled(aspect_ratios=RATIOS, interpolated_scale_aspect_ratio=0.0).num_per_location == (
+        3,
+        5,
+        5,
+        5,
+        5,
+        5,
+    )
 
 
 def test_ssd_on_an_oblong_image_by_hand():
@@ -96,7 +112,11 @@ def test_ssd_equals_the_reference(shared):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     anchors = generator(SSD300, (300, 300)).numpy() / 300
     assert len(anchors) == golden["ssd_anchor_count"]
-    for rows, key in ((slice(4), "ssd_anchor_first4"), (slice(1083, 1089), "ssd_anchor_1083_1089"), (slice(-6, None), "ssd_anchor_last6")):
+    for rows, key in (
+        (slice(4), "ssd_anchor_first4"),
+        (slice(1083, 1089), "ssd_anchor_1083_1089"),
+        (slice(-6, None), "ssd_anchor_last6"),
+    ):
         np.testing.assert_allclose(anchors[rows], golden[key], rtol=1e-5, atol=1e-6)
     oblong = generator(SSD300, (300, 600)).numpy()[:3] / [300, 600, 300, 600]
     np.testing.assert_allclose(oblong, golden["ssd_anchor_300x600_first3"], rtol=1e-5, atol=1e-6)

@@ -15,7 +15,9 @@ BOX = tf.constant([[5.0, 5.0, 15.0, 25.0]])
 
 
 def test_codes_by_hand():
-    np.testing.assert_allclose(FasterRcnnBoxCoder().encode(BOX, ANCHOR), [[0, 10, 5 * np.log(0.5), 5 * np.log(2)]], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        FasterRcnnBoxCoder().encode(BOX, ANCHOR), [[0, 10, 5 * np.log(0.5), 5 * np.log(2)]], rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(MeanStddevBoxCoder(0.5).encode(BOX, ANCHOR), [[10, 10, -10, 30]], rtol=1e-6)
     np.testing.assert_allclose(SquareBoxCoder().encode(BOX, ANCHOR), [[0, 100 / np.sqrt(200), 0]], rtol=1e-5, atol=1e-6)
     points = tf.concat([BOX, [[10.0, 10.0, 0.0, 5.0]]], axis=-1)
@@ -30,7 +32,9 @@ def test_scales_multiply_each_code():
     np.testing.assert_allclose(scaled, plain * [[2.0, 3.0, 4.0, 5.0]], rtol=1e-6)
 
 
-boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(1, 200), st.floats(1, 200)).map(lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]])
+boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(1, 200), st.floats(1, 200)).map(
+    lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
+)
 
 
 @settings(deadline=None, max_examples=50)
@@ -40,7 +44,9 @@ def test_decode_undoes_encode(box, anchor):
     for coder in (FasterRcnnBoxCoder(), MeanStddevBoxCoder()):
         np.testing.assert_allclose(coder.decode(coder.encode(box, anchor), anchor), box, rtol=1e-4, atol=1e-2)
     points = tf.concat([box, box + 3.0], axis=-1)
-    np.testing.assert_allclose(KeypointBoxCoder(2).decode(KeypointBoxCoder(2).encode(points, anchor), anchor), points, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(
+        KeypointBoxCoder(2).decode(KeypointBoxCoder(2).encode(points, anchor), anchor), points, rtol=1e-4, atol=1e-2
+    )
     square = SquareBoxCoder().decode(SquareBoxCoder().encode(box, anchor), anchor)[0]
     side = tf.sqrt((box[0, 2] - box[0, 0]) * (box[0, 3] - box[0, 1]))
     np.testing.assert_allclose([square[2] - square[0], square[3] - square[1]], [side, side], rtol=1e-3, atol=1e-2)
@@ -66,13 +72,19 @@ def test_empty_boxes_and_wild_codes_stay_finite():
         assert np.isfinite(decoded).all() and np.isfinite(tape.gradient(decoded, codes)).all()
 
 
-@pytest.mark.parametrize("name, coder", [("faster_rcnn", FasterRcnnBoxCoder()), ("mean_stddev", MeanStddevBoxCoder()), ("square", SquareBoxCoder())])
+@pytest.mark.parametrize(
+    "name, coder",
+    [("faster_rcnn", FasterRcnnBoxCoder()), ("mean_stddev", MeanStddevBoxCoder()), ("square", SquareBoxCoder())],
+)
 def test_equals_the_reference(shared, name, coder):
     units = np.load(shared / "parity" / "units.npz")
     boxes, anchors, codes, encoded, decoded = (
-        units[f"box_coder_{name}_v0.{key}"] for key in ("in.boxes", "in.anchors", "in.codes", "out.encoded", "out.decoded")
+        units[f"box_coder_{name}_v0.{key}"]
+        for key in ("in.boxes", "in.anchors", "in.codes", "out.encoded", "out.decoded")
     )
     np.testing.assert_allclose(coder.encode(boxes, anchors), encoded, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(coder.decode(codes, anchors), decoded, rtol=1e-5, atol=1e-6)
     with_xla = tf.function(lambda b, a: coder.decode(coder.encode(b, a), a), jit_compile=True)
-    np.testing.assert_allclose(with_xla(boxes, anchors), coder.decode(coder.encode(boxes, anchors), anchors), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        with_xla(boxes, anchors), coder.decode(coder.encode(boxes, anchors), anchors), rtol=1e-4, atol=1e-3
+    )

@@ -14,10 +14,20 @@ from detection.ops import boxes as box_ops
 
 def box_arrays(most: int = 6):
     """float32 [n, 4], well-formed, some of them empty."""
-    corners = hnp.arrays(np.float32, st.tuples(st.integers(1, most), st.just(4)), elements=st.integers(0, 40).map(lambda v: np.float32(v * 2.5)))
+    corners = hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, most), st.just(4)),
+        elements=st.integers(0, 40).map(lambda v: np.float32(v * 2.5)),
+    )
     return corners.map(
         lambda c: np.stack(
-            [np.minimum(c[:, 0], c[:, 2]), np.minimum(c[:, 1], c[:, 3]), np.maximum(c[:, 0], c[:, 2]), np.maximum(c[:, 1], c[:, 3])], axis=-1
+            [
+                np.minimum(c[:, 0], c[:, 2]),
+                np.minimum(c[:, 1], c[:, 3]),
+                np.maximum(c[:, 0], c[:, 2]),
+                np.maximum(c[:, 1], c[:, 3]),
+            ],
+            axis=-1,
         )
     )
 
@@ -32,7 +42,9 @@ def naive_overlaps(a, b):
 
 def test_overlaps_by_hand():
     one = tf.constant([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 0.0, 0.0]])
-    other = tf.constant([[5.0, 0.0, 15.0, 10.0], [20.0, 20.0, 30.0, 30.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 10.0, 20.0]])
+    other = tf.constant(
+        [[5.0, 0.0, 15.0, 10.0], [20.0, 20.0, 30.0, 30.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 10.0, 20.0]]
+    )
     np.testing.assert_allclose(box_ops.iou(one, other), [[1 / 3, 0, 0, 0.5], [0, 0, 0, 0]], rtol=1e-6)
     np.testing.assert_allclose(box_ops.ioa(one, other), [[0.5, 0, 0, 0.5], [0, 0, 0, 0]], rtol=1e-6)
     np.testing.assert_allclose(box_ops.neg_sq_dist(one, other)[0], [-50, -1600, -200, -100])

@@ -1,4 +1,5 @@
-"""Matchers: each rule by hand, against a loop, batched, with empty and padded groundtruth, and equal to the reference."""
+"""Matchers: each rule by hand, against a loop, batched, with empty and padded groundtruth, and equal to the
+reference."""
 
 from __future__ import annotations
 
@@ -53,10 +54,16 @@ def test_argmax_by_hand():
     similarity = tf.constant([[0.6, 0.4, 0.2, 0.0, 0.31], [0.5, 0.45, 0.0, 0.1, 0.0]])
     valid = tf.constant([True, True])
     np.testing.assert_array_equal(ArgMaxMatcher(0.5, 0.3)(similarity, valid), [0, -2, -1, -1, -2])
-    np.testing.assert_array_equal(ArgMaxMatcher(0.5, 0.3, negatives_lower_than_unmatched=False)(similarity, valid), [0, -1, -2, -2, -1])
+    np.testing.assert_array_equal(
+        ArgMaxMatcher(0.5, 0.3, negatives_lower_than_unmatched=False)(similarity, valid), [0, -1, -2, -2, -1]
+    )
     np.testing.assert_array_equal(ArgMaxMatcher(None, None)(similarity, valid), [0, 1, 0, 1, 0])
-    np.testing.assert_array_equal(ArgMaxMatcher(0.7, 0.7, force_match_for_each_row=True)(similarity, valid), [0, -1, -1, -1, -1])
-    np.testing.assert_array_equal(ArgMaxMatcher(0.5, 0.5)(tf.constant([[0.5]]), [True]), [0])  # the threshold itself matches
+    np.testing.assert_array_equal(
+        ArgMaxMatcher(0.7, 0.7, force_match_for_each_row=True)(similarity, valid), [0, -1, -1, -1, -1]
+    )
+    np.testing.assert_array_equal(
+        ArgMaxMatcher(0.5, 0.5)(tf.constant([[0.5]]), [True]), [0]
+    )  # the threshold itself matches
 
 
 def test_only_valid_rows_are_forced_and_the_first_wins():
@@ -79,7 +86,9 @@ def test_equals_a_loop(data, matcher):
     cells = st.lists(st.integers(0, 10), min_size=2 * rows * columns, max_size=2 * rows * columns)
     similarity = np.array(data.draw(cells), np.float32).reshape(2, rows, columns) / 10
     valid = np.array(data.draw(st.lists(st.booleans(), min_size=2 * rows, max_size=2 * rows))).reshape(2, rows)
-    present = valid | np.array(data.draw(st.lists(st.booleans(), min_size=2 * rows, max_size=2 * rows))).reshape(2, rows)
+    present = valid | np.array(data.draw(st.lists(st.booleans(), min_size=2 * rows, max_size=2 * rows))).reshape(
+        2, rows
+    )
     similarity[~present] = -INF
     expected = [loop(matcher, *image) for image in zip(similarity, valid, strict=True)]
     np.testing.assert_array_equal(matcher(tf.constant(similarity), tf.constant(valid)), expected)
@@ -92,7 +101,9 @@ def test_nothing_to_match(matcher):
     nobody = np.full([2, 5], -1)
     np.testing.assert_array_equal(matcher(padding, tf.zeros([2, 3], tf.bool)), nobody)
     np.testing.assert_array_equal(matcher(padding[:, :0], tf.zeros([2, 0], tf.bool)), nobody)
-    traced = tf.function(matcher.__call__, input_signature=[tf.TensorSpec([None, None, None]), tf.TensorSpec([None, None], tf.bool)])
+    traced = tf.function(
+        matcher.__call__, input_signature=[tf.TensorSpec([None, None, None]), tf.TensorSpec([None, None], tf.bool)]
+    )
     np.testing.assert_array_equal(traced(padding, tf.zeros([2, 3], tf.bool)), nobody)
     np.testing.assert_array_equal(traced(padding[:, :0], tf.zeros([2, 0], tf.bool)), nobody)
 
@@ -103,7 +114,9 @@ def test_compiles_under_xla_and_keeps_static_shapes(matcher):
     valid = tf.constant([[True, True, True, False]] * 3)
     compiled = tf.function(matcher.__call__, jit_compile=True)
     np.testing.assert_array_equal(compiled(similarity, valid), matcher(similarity, valid))
-    unknown_batch = tf.function(matcher.__call__).get_concrete_function(tf.TensorSpec([None, 4, 20]), tf.TensorSpec([None, 4], tf.bool))
+    unknown_batch = tf.function(matcher.__call__).get_concrete_function(
+        tf.TensorSpec([None, 4, 20]), tf.TensorSpec([None, 4], tf.bool)
+    )
     assert unknown_batch.output_shapes[-1] == 20
 
 
@@ -111,17 +124,22 @@ def test_compiles_under_xla_and_keeps_static_shapes(matcher):
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(0, 6), (1, 1), (1, 6), (4, 1), (4, 6)])
 def test_every_way_of_running_it(matcher, batch, rows, columns):
-    """Eager, traced with known, partly known and unknown shapes, and compiled: the same matches, as the loop has them, at every size."""
+    """Eager, traced with known, partly known and unknown shapes, and compiled: the same matches, as the loop has them,
+    at every size."""
     rng = np.random.default_rng(rows * 10 + columns)
     similarity = rng.integers(0, 5, (batch, rows, columns)).astype(np.float32) / 4
     valid = rng.random((batch, rows)) < 0.7
     similarity[rng.random((batch, rows)) < 0.2] = -INF
     valid &= similarity.max(axis=-1) > -INF
-    expected = [loop(matcher, *image) if rows else np.full(columns, -1) for image in zip(similarity, valid, strict=True)]
+    expected = [
+        loop(matcher, *image) if rows else np.full(columns, -1) for image in zip(similarity, valid, strict=True)
+    ]
     arguments = tf.constant(similarity), tf.constant(valid)
     np.testing.assert_array_equal(matcher(*arguments), expected)
     for known in ([batch, rows, columns], [batch, None, None], [None] * 3):
-        traced = tf.function(matcher.__call__, input_signature=[tf.TensorSpec(known), tf.TensorSpec(known[:2], tf.bool)])
+        traced = tf.function(
+            matcher.__call__, input_signature=[tf.TensorSpec(known), tf.TensorSpec(known[:2], tf.bool)]
+        )
         np.testing.assert_array_equal(traced(*arguments), expected)
     np.testing.assert_array_equal(tf.function(matcher.__call__, jit_compile=True)(*arguments), expected)
     single = tf.function(matcher.__call__)(*(argument[0] for argument in arguments))
@@ -137,7 +155,11 @@ REFERENCE = [
 
 
 @pytest.mark.parametrize(
-    "unit, matcher", [*((f"argmax_matcher_{i}", matcher) for i, matcher in enumerate(REFERENCE)), ("bipartite_matcher", BipartiteMatcher())]
+    "unit, matcher",
+    [
+        *((f"argmax_matcher_{i}", matcher) for i, matcher in enumerate(REFERENCE)),
+        ("bipartite_matcher", BipartiteMatcher()),
+    ],
 )
 def test_equals_the_reference(shared, unit, matcher):
     units = np.load(shared / "parity" / "units.npz")

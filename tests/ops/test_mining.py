@@ -44,11 +44,16 @@ def case(seed, batch=3, anchors=60, positives=4, crowding=1.0):
         row[rng.choice(anchors, positives, replace=False)] = 0
     loc = np.where(matches >= 0, rng.exponential(size=(batch, anchors)), 0)
     cls = rng.exponential(size=(batch, anchors))
-    return tuple(tf.constant(value, dtype) for value, dtype in ((loc, tf.float32), (cls, tf.float32), (boxes, tf.float32), (matches, tf.int32)))
+    return tuple(
+        tf.constant(value, dtype)
+        for value, dtype in ((loc, tf.float32), (cls, tf.float32), (boxes, tf.float32), (matches, tf.int32))
+    )
 
 
 def check(miner, arguments):
-    expected = np.array([naive(miner, *(value[image].numpy() for value in arguments)) for image in range(arguments[0].shape[0])])
+    expected = np.array(
+        [naive(miner, *(value[image].numpy() for value in arguments)) for image in range(arguments[0].shape[0])]
+    )
     np.testing.assert_array_equal(miner.select(*arguments), expected)
     sums = miner(*arguments)
     np.testing.assert_allclose(sums, [(loss.numpy() * expected).sum() for loss in arguments[:2]], rtol=1e-5, atol=1e-6)
@@ -78,15 +83,22 @@ def test_runs_in_full_where_the_first_ranks_do_not_suffice():
 
 
 def test_ratio_rule_by_hand():
-    """Far-apart boxes. One positive that loses little: it stays, with the two hardest negatives and the ignored anchor that ranks before them."""
+    """Far-apart boxes. One positive that loses little: it stays, with the two hardest negatives and the ignored anchor
+    that ranks before them."""
     boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(6)]])
     cls, matches = tf.constant([[0.1, 5.0, 4.0, 3.0, 9.0, 2.0]]), tf.constant([[3, -1, -1, -1, -2, -1]])
     miner = HardExampleMiner(0, 0.5, "classification", 2, 0)
-    np.testing.assert_array_equal(miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, True, False]])
+    np.testing.assert_array_equal(
+        miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, True, False]]
+    )
     least = dataclasses.replace(miner, min_negatives_per_image=3)
-    np.testing.assert_array_equal(least.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, True, True, False]])
+    np.testing.assert_array_equal(
+        least.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, True, True, False]]
+    )
     no_rule = dataclasses.replace(miner, max_negatives_per_positive=0, num_hard_examples=2)
-    np.testing.assert_array_equal(no_rule.select(tf.zeros_like(cls), cls, boxes, matches), [[False, True, False, False, True, False]])
+    np.testing.assert_array_equal(
+        no_rule.select(tf.zeros_like(cls), cls, boxes, matches), [[False, True, False, False, True, False]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,11 +107,14 @@ def test_ratio_rule_by_hand():
     ids=["hardest", "among the admitted", "after the last admitted", "after the first refused"],
 )
 def test_an_ignored_anchor_stays_until_the_first_refused_negative(loss_of_ignored, stays):
-    """Reference: positives, or a running count of negatives that does not exceed what is admitted; ignored anchors do not raise the count."""
+    """Reference: positives, or a running count of negatives that does not exceed what is admitted; ignored anchors do
+    not raise the count."""
     boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(5)]])
     cls, matches = tf.constant([[0.1, 5.0, 4.0, 3.0, loss_of_ignored]]), tf.constant([[0, -1, -1, -1, -2]])
     miner = HardExampleMiner(0, 0.5, "classification", 2, 0)
-    np.testing.assert_array_equal(miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, stays]])
+    np.testing.assert_array_equal(
+        miner.select(tf.zeros_like(cls), cls, boxes, matches), [[True, True, True, False, stays]]
+    )
     none_admitted = miner.select(tf.zeros_like(cls), cls, boxes, tf.constant([[-1, -1, -1, -1, -2]]))
     np.testing.assert_array_equal(none_admitted, [[False, False, False, False, loss_of_ignored == 9.0]])
 
@@ -136,7 +151,12 @@ def test_divergence_shows():
 @pytest.mark.parametrize("ratio", [0, 3])
 def test_traces_with_unknown_batch_and_anchors(ratio):
     miner = HardExampleMiner(3000, 0.99, "classification", ratio)
-    unknown = [tf.TensorSpec([None, None]), tf.TensorSpec([None, None]), tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None], tf.int32)]
+    unknown = [
+        tf.TensorSpec([None, None]),
+        tf.TensorSpec([None, None]),
+        tf.TensorSpec([None, None, 4]),
+        tf.TensorSpec([None, None], tf.int32),
+    ]
     traced = tf.function(miner.__call__, input_signature=unknown)
     for seed, size in ((0, 30), (1, 90)):
         arguments = case(seed, batch=seed + 2, anchors=size)
@@ -144,8 +164,14 @@ def test_traces_with_unknown_batch_and_anchors(ratio):
 
 
 def test_equals_the_reference(shared):
-    units = {key.split(".", 1)[1]: value for key, value in np.load(shared / "parity" / "units.npz").items() if key.startswith("hard_example")}
+    units = {
+        key.split(".", 1)[1]: value
+        for key, value in np.load(shared / "parity" / "units.npz").items()
+        if key.startswith("hard_example")
+    }
     miner = HardExampleMiner(30, 0.99, "classification", 3, 0)
-    loc, cls = miner(*(tf.constant(units[f"in.{key}"]) for key in ("location_losses", "cls_losses", "boxes", "match_results")))
+    loc, cls = miner(
+        *(tf.constant(units[f"in.{key}"]) for key in ("location_losses", "cls_losses", "boxes", "match_results"))
+    )
     np.testing.assert_allclose(loc, units["out.location_loss"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(cls, units["out.cls_loss"], rtol=1e-5, atol=1e-6)

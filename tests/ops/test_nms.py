@@ -1,4 +1,5 @@
-"""Non-maximum suppression against its definition in numpy: ties, empty results, windows, every fallback; and the reference."""
+"""Non-maximum suppression against its definition in numpy: ties, empty results, windows, every fallback; and the
+reference."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def greedy(boxes, scores, settings):
 
 
 def naive(boxes, scores, window, settings):
-    """The definition, for one image: [(score, class, row, clipped box)], best first, with class-specific or shared boxes."""
+    """The definition, for one image: [(score, class, row, clipped box)], best first, with class-specific or shared
+    boxes."""
     found = []
     for k in range(scores.shape[1]):
         own = boxes if boxes.ndim == 2 else boxes[:, k]
@@ -52,7 +54,9 @@ def check(nms, boxes, scores, windows):
         expected = naive(boxes[image], scores[image], window, nms)
         count = len(expected)
         assert kept.counts[image] == count
-        np.testing.assert_array_equal(kept.scores[image], [e[0] for e in expected] + [0.0] * (nms.max_total_detections - count))
+        np.testing.assert_array_equal(
+            kept.scores[image], [e[0] for e in expected] + [0.0] * (nms.max_total_detections - count)
+        )
         assert not kept.boxes[image, count:].numpy().any() and not kept.classes[image, count:].numpy().any()
         np.testing.assert_array_equal(kept.classes[image, :count], [e[1] for e in expected])
         np.testing.assert_array_equal(rows[image, :count], [e[2] for e in expected])
@@ -74,7 +78,9 @@ def test_by_hand():
     """Two classes; the second box is suppressed in class 0 only, the third is outside the window, the last is cut."""
     boxes = np.array([[[0, 0, 10, 10], [0, 1, 10, 11], [200, 0, 210, 10], [90, 90, 110, 120]]], np.float32)
     scores = np.array([[[0.9, 0.0], [0.8, 0.7], [0.95, 0.0], [0.1, 0.4]]], np.float32)
-    kept = MulticlassNms(score_threshold=0.2, iou_threshold=0.5, max_total_detections=4)(boxes, scores, WINDOW[np.newaxis])
+    kept = MulticlassNms(score_threshold=0.2, iou_threshold=0.5, max_total_detections=4)(
+        boxes, scores, WINDOW[np.newaxis]
+    )
     np.testing.assert_array_equal(kept.counts, [3])
     np.testing.assert_allclose(kept.scores, [[0.9, 0.7, 0.4, 0.0]])
     np.testing.assert_array_equal(kept.classes, [[0, 1, 1, 0]])
@@ -107,7 +113,8 @@ def test_equals_the_definition(seed, score_threshold, iou_threshold, limits, spe
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 1))
 def test_ties_are_broken_somehow_but_always_the_same(seed, iou_threshold, decimals):
-    """Among equals the order is free: survivors do not overlap, and whatever went overlaps a survivor of at least its score."""
+    """Among equals the order is free: survivors do not overlap, and whatever went overlaps a survivor of at least its
+    score."""
     nms = MulticlassNms(0.1, iou_threshold, 75, 75)
     boxes, scores, _ = random_case(seed, 1, 25, 3, decimals=decimals)
     windows = tf.constant([[-1e4, -1e4, 1e4, 1e4]])
@@ -118,7 +125,9 @@ def test_ties_are_broken_somehow_but_always_the_same(seed, iou_threshold, decima
         survivors = rows[labels == k]
         assert len(set(survivors)) == len(survivors)
         for row in range(25):
-            overlapping = [s for s in survivors if s != row and overlaps_of(boxes[0, row], boxes[0, [s]])[0] > iou_threshold]
+            overlapping = [
+                s for s in survivors if s != row and overlaps_of(boxes[0, row], boxes[0, [s]])[0] > iou_threshold
+            ]
             if row in survivors:
                 assert not overlapping
             elif scores[0, row, k] > nms.score_threshold:
@@ -194,7 +203,10 @@ def test_class_agnostic(specific):
 
 def test_traces_with_unknown_batch_and_rows():
     nms = MulticlassNms(0.1, 0.6, 5, 8)
-    traced = tf.function(nms.__call__, input_signature=[tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None, 3]), tf.TensorSpec([None, 4])])
+    traced = tf.function(
+        nms.__call__,
+        input_signature=[tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None, 3]), tf.TensorSpec([None, 4])],
+    )
     concrete = traced.get_concrete_function()
     assert [tuple(shape) for shape in concrete.output_shapes] == [(None, 8, 4), (None, 8), (None, 8), (None,)]
     for rows in (1, 4, 400):
@@ -204,7 +216,11 @@ def test_traces_with_unknown_batch_and_rows():
 
 
 def test_equals_the_reference(shared):
-    units = {key.split(".", 1)[1]: value for key, value in np.load(shared / "parity" / "units.npz").items() if key.startswith("multiclass_nms")}
+    units = {
+        key.split(".", 1)[1]: value
+        for key, value in np.load(shared / "parity" / "units.npz").items()
+        if key.startswith("multiclass_nms")
+    }
     valid = np.arange(50) < units["in.num_valid_boxes"][:, np.newaxis]
     scores = np.where(valid[..., np.newaxis], units["in.scores"], 0).astype(np.float32)
     nms = MulticlassNms(0.05, 0.6, 10, 20)
@@ -221,7 +237,8 @@ def test_equals_the_reference(shared):
 @pytest.mark.parametrize("limits", [(10, 10), (700, 700)])
 @pytest.mark.usefixtures("among")
 def test_rows_of_class_specific_boxes_wherever_they_are(limits):
-    """Among the rows that score best; below many that lie on one spot and suppress each other; and in many portions of all rows."""
+    """Among the rows that score best; below many that lie on one spot and suppress each other; and in many portions of
+    all rows."""
     boxes, scores, windows = random_case(3, 2, 1500, 4, specific=True)
     nms = MulticlassNms(1e-8, 0.6, *limits)
     check(nms, boxes, scores, windows)
@@ -237,10 +254,13 @@ def test_shared_boxes_among_very_many_pairs():
 
 
 def test_rows_where_more_tie_than_are_looked_at_by_key():
-    """Shared boxes, all of one score: the survivors are spread over all rows, most of them behind those that keys are made of."""
+    """Shared boxes, all of one score: the survivors are spread over all rows, most of them behind those that keys are
+    made of."""
     boxes, _, windows = random_case(7, 2, 3000, 2)
     boxes[:, :2500] = boxes[:, :1]  # one spot
-    kept, rows = MulticlassNms(0.0, 0.6, 5, 10).with_indices(tf.constant(boxes), tf.fill([2, 3000, 2], 0.5), tf.constant(windows))
+    kept, rows = MulticlassNms(0.0, 0.6, 5, 10).with_indices(
+        tf.constant(boxes), tf.fill([2, 3000, 2], 0.5), tf.constant(windows)
+    )
     assert 3000 > nms_rows._AT_MOST * 10 and (rows.numpy() > nms_rows._AT_MOST * 10).any()
     for image, count in enumerate(kept.counts.numpy()):
         assert count >= 5
@@ -258,7 +278,8 @@ def test_numbers_of_what_is_chosen():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_where_all_scores_are_the_same(known):
-    """What a detector gives before it has learnt: survivors do not overlap, rows are theirs, however many pairs tie, of known number or not."""
+    """What a detector gives before it has learnt: survivors do not overlap, rows are theirs, however many pairs tie, of
+    known number or not."""
     boxes, scores, windows = random_case(5, 2, 300, 90, specific=True)
     scores = np.full_like(scores, 0.25)
     nms = MulticlassNms(0.0, 0.6, 100, 300)
@@ -279,9 +300,14 @@ def test_where_all_scores_are_the_same(known):
 
 @pytest.mark.parametrize(("rows", "classes"), [(300, 90), (1917, 90), (2000, 3), (91, 91 * 7)])
 def test_sample_sees_every_class_and_every_place(rows, classes):
-    """The threshold of the first look: of scores that rise with the class, or the row, about as many lie above it as are asked for."""
+    """The threshold of the first look: of scores that rise with the class, or the row, about as many lie above it as
+    are asked for."""
     nms = MulticlassNms(0.0, 0.6, 100, 100)
-    for scores in (np.arange(classes) + np.zeros([rows, 1]), np.arange(rows)[:, np.newaxis] + np.zeros([1, classes]), np.zeros([rows, classes])):
+    for scores in (
+        np.arange(classes) + np.zeros([rows, 1]),
+        np.arange(rows)[:, np.newaxis] + np.zeros([1, classes]),
+        np.zeros([rows, classes]),
+    ):
         scores = (scores + np.linspace(0.001, 0.9, rows * classes).reshape(rows, classes)).astype(np.float32)
         threshold = float(nms._promising(tf.constant(scores[np.newaxis]), 800))
         assert 400 <= (scores > threshold).sum() <= 1600

@@ -44,8 +44,13 @@ def test_any_number_where_it_is_not_known() -> None:
         tf.py_function(lambda rows: most.append(int(rows)), [tf.shape(boxes)[1]], [])
         return tf.reduce_sum(boxes, axis=-1), boxes[..., :3] * 2.0
 
-    run = tf.function(lambda boxes: in_chunks(function, boxes, SIDES, most=5), input_signature=[tf.TensorSpec([None, None, 4])])
-    assert [spec.shape.as_list() for spec in run.get_concrete_function().structured_outputs] == [[None, None], [None, None, 3]]
+    run = tf.function(
+        lambda boxes: in_chunks(function, boxes, SIDES, most=5), input_signature=[tf.TensorSpec([None, None, 4])]
+    )
+    assert [spec.shape.as_list() for spec in run.get_concrete_function().structured_outputs] == [
+        [None, None],
+        [None, None, 3],
+    ]
     for count in (0, 1, 5, 6, 23):
         boxes = _boxes(2, count)
         sums, doubles = run(tf.constant(boxes))
@@ -63,7 +68,8 @@ OPS = {
 
 @pytest.mark.parametrize("name", OPS)
 def test_region_ops_where_only_channels_are_known(name: str) -> None:
-    """Nothing known but the channels, as in an exported graph. Tolerance: sums may be taken in another order where sizes are known."""
+    """Nothing known but the channels, as in an exported graph. Tolerance: sums may be taken in another order where
+    sizes are known."""
     op, channels, sides = OPS[name]
 
     def chunked(maps: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor]:
@@ -75,4 +81,6 @@ def test_region_ops_where_only_channels_are_known(name: str) -> None:
     signature = [tf.TensorSpec([None, None, None, channels]), tf.TensorSpec([None, None, 4])]
     maps, boxes = tf.random.stateless_normal([2, 8, 6, channels], [1, 2]), _boxes(2, 11)
     (found,) = tf.function(chunked, input_signature=signature)(maps, boxes)
-    np.testing.assert_allclose(found, tf.reshape(op(maps, tf.constant(boxes), (128, 96)), [2, 11, *sides]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        found, tf.reshape(op(maps, tf.constant(boxes), (128, 96)), [2, 11, *sides]), rtol=1e-5, atol=1e-6
+    )

@@ -57,12 +57,15 @@ def test_by_hand():
     crops = crop(maps, boxes, (64, 32), (3, 3))[..., 0]
     np.testing.assert_allclose(crops[0], [[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     np.testing.assert_allclose(crops[1], [[0, 0.5, 1], [1.5, 2, 2.5], [3, 3.5, 4]])
-    np.testing.assert_allclose(crops[2], [[0, 2, 0], [6, 8, 0], [0, 0, 0]])  # every second sample, and beyond the map zeros
+    np.testing.assert_allclose(
+        crops[2], [[0, 2, 0], [6, 8, 0], [0, 0, 0]]
+    )  # every second sample, and beyond the map zeros
 
 
 @pytest.mark.parametrize("side", [600, 608, 1000, 49, 213])
 def test_the_border_of_the_image_is_not_beyond_the_map(side):
-    """In a graph too, where 1 / side is a constant: 49 * (1 / 49) is below 1 in float32, and other products are above."""
+    """In a graph too, where 1 / side is a constant: 49 * (1 / 49) is below 1 in float32, and other products are
+    above."""
     maps, boxes = tf.ones([1, 4, 4, 1]), tf.constant([[[0.0, 0.0, side, side]]], tf.float32)
     for run in (crop, tf.function(crop)):
         np.testing.assert_array_equal(run(maps, boxes, (side, side), (2, 2)), np.ones([1, 2, 2, 1]))
@@ -70,7 +73,9 @@ def test_the_border_of_the_image_is_not_beyond_the_map(side):
 
 def test_pooling_is_without_padding():
     maps = tf.random.stateless_normal([2, 6, 5, 3], [1, 2])
-    boxes = tf.constant([[[3.0, 5.0, 60.0, 70.0], [10.0, 10.0, 90.0, 20.0]], [[0.0, 0.0, 0.0, 0.0], [-9.0, 5.0, 40.0, 100.0]]])
+    boxes = tf.constant(
+        [[[3.0, 5.0, 60.0, 70.0], [10.0, 10.0, 90.0, 20.0]], [[0.0, 0.0, 0.0, 0.0], [-9.0, 5.0, 40.0, 100.0]]]
+    )
     crops = crop(maps, boxes, (96, 80), (5, 5)).numpy()
     np.testing.assert_array_equal(CropAndResize(5, 1, 1)(maps, boxes, (96, 80)), crops)
     pooled = CropAndResize(5, 2, 2)(maps, boxes, (96, 80))
@@ -80,8 +85,12 @@ def test_pooling_is_without_padding():
 
 
 def test_gradient_flows_to_features_only():
-    """Without the pool the op is linear in the map, so <upstream, op(x)> = <gradient, x>; rtol: sums in float32 in another order."""
-    maps, boxes = tf.random.stateless_normal([2, 6, 5, 3], [1, 2]), tf.random.stateless_uniform([2, 3, 4], [3, 4], -20.0, 110.0)
+    """Without the pool the op is linear in the map, so <upstream, op(x)> = <gradient, x>; rtol: sums in float32 in
+    another order."""
+    maps, boxes = (
+        tf.random.stateless_normal([2, 6, 5, 3], [1, 2]),
+        tf.random.stateless_uniform([2, 3, 4], [3, 4], -20.0, 110.0),
+    )
     upstream = tf.random.stateless_normal([6, 4, 4, 3], [5, 6])
     with tf.GradientTape() as tape:
         tape.watch([maps, boxes])
@@ -139,9 +148,14 @@ def test_sizes_may_be_known_or_not():
 
     scalar = tf.TensorSpec([], tf.int32)
     unknown = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4]), scalar, scalar]
-    maps, boxes = tf.random.stateless_normal([2, 5, 4, 3], [1, 2]), tf.random.stateless_uniform([2, 3, 4], [3, 4], 0.0, 64.0)
+    maps, boxes = (
+        tf.random.stateless_normal([2, 5, 4, 3], [1, 2]),
+        tf.random.stateless_uniform([2, 3, 4], [3, 4], 0.0, 64.0),
+    )
     expected = op(maps, boxes, (80, 64))
-    np.testing.assert_allclose(tf.function(run, input_signature=unknown)(maps, boxes, 80, 64), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        tf.function(run, input_signature=unknown)(maps, boxes, 80, 64), expected, rtol=1e-6, atol=1e-6
+    )
     np.testing.assert_allclose(tf.function(run)(maps, boxes, 80, 64), expected, rtol=1e-6, atol=1e-6)
     assert known == [[None, 7, 7, 3], [6, 7, 7, 3]]
     assert op(maps, boxes[:, :0], (80, 64)).shape == [0, 7, 7, 3]

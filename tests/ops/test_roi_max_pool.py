@@ -1,4 +1,5 @@
-"""RoI max pooling and its gradient against plain loops in numpy: edges, outside, one pixel, empty bins, ties, every kind of shape."""
+"""RoI max pooling and its gradient against plain loops in numpy: edges, outside, one pixel, empty bins, ties, every
+kind of shape."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def bin_of(low: int, high: int, i: int, size: int, side: int) -> range:
 
 
 def naive(maps, boxes, size, stride):
-    """Section 2.1 cell by cell: the maxima [B * P, size, size, c], and where they stand, flat in maps; -1 for nowhere."""
+    """Section 2.1 cell by cell: the maxima [B * P, size, size, c], and where they stand, flat in maps; -1 for
+    nowhere."""
     (batch, height, width, depth), count = maps.shape, boxes.shape[1]
     pooled = np.zeros([batch, count, size, size, depth], np.float32)
     switches = np.full(pooled.shape, -1)
@@ -59,12 +61,19 @@ def with_gradient(op, maps, boxes, upstream):
 @cache
 def for_all_shapes(op):
     """Compiled once, for any batch, map and number of boxes, with two channels."""
-    signature = [tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None, None, 2])]
-    return tf.function(lambda maps, boxes, upstream: with_gradient(op, maps, boxes, upstream), input_signature=signature)
+    signature = [
+        tf.TensorSpec([None, None, None, 2]),
+        tf.TensorSpec([None, None, 4]),
+        tf.TensorSpec([None, None, None, 2]),
+    ]
+    return tf.function(
+        lambda maps, boxes, upstream: with_gradient(op, maps, boxes, upstream), input_signature=signature
+    )
 
 
 def check(run, op, maps, boxes, upstream):
-    """Bit for bit: maxima are copies, and the numbers in upstream are whole, so that their sums do not depend on their order."""
+    """Bit for bit: maxima are copies, and the numbers in upstream are whole, so that their sums do not depend on their
+    order."""
     expected, switches = naive(maps, boxes, op.size, op.stride)
     pooled, gradient, of_boxes = run(tf.constant(maps), tf.constant(boxes), tf.constant(upstream))
     assert of_boxes is None
@@ -74,7 +83,8 @@ def check(run, op, maps, boxes, upstream):
 
 @st.composite
 def cases(draw, ops, depths=(1, 2, 3)):
-    """Small maps, often with equal numbers; boxes inside, across edges, outside, inverted, of one pixel, on halves of cells."""
+    """Small maps, often with equal numbers; boxes inside, across edges, outside, inverted, of one pixel, on halves of
+    cells."""
     op, depth = draw(ops), draw(st.sampled_from(depths))
     batch, count = draw(st.integers(1, 2)), draw(st.integers(0, 4))
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 12))
@@ -84,8 +94,13 @@ def cases(draw, ops, depths=(1, 2, 3)):
     maps *= rng.choice([-1.0, 1.0], maps.shape).astype(np.float32)  # so that there are zeros of both signs
     far = 3.0 * op.stride * max(height, width)
     halves = st.integers(-2 * width, 4 * width).map(lambda n: n * op.stride / 2)
-    edge = st.one_of(st.floats(-far, far, width=32), halves, st.sampled_from([0.0, height * op.stride, width * op.stride]))
-    boxes = np.array(draw(st.lists(st.lists(edge, min_size=4, max_size=4), min_size=batch * count, max_size=batch * count)), np.float32)
+    edge = st.one_of(
+        st.floats(-far, far, width=32), halves, st.sampled_from([0.0, height * op.stride, width * op.stride])
+    )
+    boxes = np.array(
+        draw(st.lists(st.lists(edge, min_size=4, max_size=4), min_size=batch * count, max_size=batch * count)),
+        np.float32,
+    )
     upstream = rng.integers(-8, 9, [batch * count, op.size, op.size, depth]).astype(np.float32)
     return op, maps, boxes.reshape(batch, count, 4), upstream
 
@@ -123,7 +138,9 @@ def test_by_hand():
     """A map of 3 x 4 cells of 16 pixels; the box covers rows 0 to 1 and columns 1 to 3."""
     maps = tf.reshape(tf.constant([1.0, 9.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 20.0, 20.0, 20.0, 20.0]), [1, 3, 4, 1])
     boxes = tf.constant([[[0.0, 10.0, 17.0, 52.0]]])
-    pooled, gradient, _ = with_gradient(RoiMaxPool(2, 16), maps, boxes, tf.constant([1.0, 10.0, 100.0, 1000.0], shape=[1, 2, 2, 1]))
+    pooled, gradient, _ = with_gradient(
+        RoiMaxPool(2, 16), maps, boxes, tf.constant([1.0, 10.0, 100.0, 1000.0], shape=[1, 2, 2, 1])
+    )
     np.testing.assert_array_equal(pooled[0, :, :, 0], [[9, 4], [7, 8]])  # columns 1 and 2, then 2 and 3
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1, 0, 10], [0, 0, 100, 1000], [0, 0, 0, 0]])
 
@@ -132,7 +149,9 @@ def test_of_equal_numbers_the_first_in_row_major_order_learns():
     """The two windows that cover a bin of three rows overlap, and each begins with a column of equal numbers."""
     maps = np.zeros([1, 3, 5, 1], np.float32)
     maps[0, 1, 0], maps[0, 0, 4], maps[0, 2, 2] = 1, 1, 1
-    _, gradient, _ = with_gradient(RoiMaxPool(1, 1), tf.constant(maps), tf.constant([[[0.0, 0.0, 2.0, 4.0]]]), tf.ones([1, 1, 1, 1]))
+    _, gradient, _ = with_gradient(
+        RoiMaxPool(1, 1), tf.constant(maps), tf.constant([[[0.0, 0.0, 2.0, 4.0]]]), tf.ones([1, 1, 1, 1])
+    )
     assert np.flatnonzero(gradient) == [4]
 
 
@@ -142,13 +161,16 @@ def test_extreme_numbers_keep_their_order():
     values = np.array([-np.inf, -huge, -1.0, -tiny, -0.0, 0.0, tiny, 1.0, huge, np.inf], np.float32)
     first, second = np.repeat(values, len(values)), np.tile(values, len(values))  # a pair of them in each channel
     maps = tf.constant(np.stack([first, second])[np.newaxis, np.newaxis])
-    pooled, gradient, _ = with_gradient(RoiMaxPool(1, 1), maps, tf.constant([[[0.0, 0.0, 0.0, 1.0]]]), tf.ones([1, 1, 1, len(first)]))
+    pooled, gradient, _ = with_gradient(
+        RoiMaxPool(1, 1), maps, tf.constant([[[0.0, 0.0, 0.0, 1.0]]]), tf.ones([1, 1, 1, len(first)])
+    )
     np.testing.assert_array_equal(pooled[0, 0, 0], np.maximum(first, second))
     np.testing.assert_array_equal(gradient[0, 0], [second <= first, second > first])
 
 
 def test_gradient_is_the_slope():
-    """Numbers a quarter of a unit apart keep their order when one moves by a sixteenth, so that the slope is exact in float32."""
+    """Numbers a quarter of a unit apart keep their order when one moves by a sixteenth, so that the slope is exact in
+    float32."""
     rng = np.random.default_rng(3)
     maps = tf.constant(rng.permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2).astype(np.float32) / 4)
     boxes = tf.constant(rng.uniform(0, 80, [2, 3, 4]).astype(np.float32))
@@ -177,8 +199,13 @@ def test_boxes_that_are_no_boxes_give_numbers_and_leave_others_alone(bad, edge):
 def test_padding_is_the_first_cell():
     maps = tf.random.stateless_normal([2, 3, 3, 4], [1, 2])
     pooled, gradient, _ = with_gradient(RoiMaxPool(7, 16), maps, tf.zeros([2, 3, 4]), tf.ones([6, 7, 7, 4]))
-    np.testing.assert_array_equal(pooled, np.repeat(maps[:, 0, 0].numpy(), 3, axis=0)[:, None, None] * np.ones([1, 7, 7, 1], np.float32))
-    assert gradient.numpy()[:, 0, 0].min() == gradient.numpy()[:, 0, 0].max() == 3 * 49 and not gradient.numpy()[:, 1:].any()
+    np.testing.assert_array_equal(
+        pooled, np.repeat(maps[:, 0, 0].numpy(), 3, axis=0)[:, None, None] * np.ones([1, 7, 7, 1], np.float32)
+    )
+    assert (
+        gradient.numpy()[:, 0, 0].min() == gradient.numpy()[:, 0, 0].max() == 3 * 49
+        and not gradient.numpy()[:, 1:].any()
+    )
 
 
 def test_what_is_known_of_the_shape_is_kept():
@@ -189,7 +216,9 @@ def test_what_is_known_of_the_shape_is_kept():
             return pooled
 
         shapes = []
-        tf.function(run, input_signature=[tf.TensorSpec([batch, None, None, 5]), tf.TensorSpec([batch, count, 4])]).get_concrete_function()
+        tf.function(
+            run, input_signature=[tf.TensorSpec([batch, None, None, 5]), tf.TensorSpec([batch, count, 4])]
+        ).get_concrete_function()
         return shapes[0]
 
     assert shape(2, 3) == [6, 7, 7, 5]

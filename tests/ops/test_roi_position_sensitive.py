@@ -1,4 +1,5 @@
-"""Position-sensitive pooling against its two definitions in numpy, and the crop against the reference implementation."""
+"""Position-sensitive pooling against its two definitions in numpy, and the crop against the reference
+implementation."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def random_case(seed, bins, depth, batch=2, count=3):
 
 
 def naive_crop(op, maps, boxes, image_shape):
-    """By the words of the module: cut the box, crop each part from its channels, average; with TensorFlow's crops, which test_roi_crop.py checks."""
+    """By the words of the module: cut the box, crop each part from its channels, average; with TensorFlow's crops,
+    which test_roi_crop.py checks."""
     means = []
     for k, (i, j) in enumerate(np.ndindex(*op.bins)):
         first, last = np.array([i, j]) / op.bins, np.array([i + 1, j + 1]) / op.bins
@@ -32,7 +34,9 @@ def naive_crop(op, maps, boxes, image_shape):
         depth = maps.shape[-1] // np.prod(op.bins)
         owner = np.repeat(np.arange(len(boxes)), boxes.shape[1])
         size = np.array(op.crop_size) // op.bins
-        crops = tf.image.crop_and_resize(maps[..., k * depth : (k + 1) * depth], part.reshape(-1, 4).astype(np.float32), owner, size)
+        crops = tf.image.crop_and_resize(
+            maps[..., k * depth : (k + 1) * depth], part.reshape(-1, 4).astype(np.float32), owner, size
+        )
         means.append(np.mean(crops, (1, 2)))
     return np.mean(means, 0)
 
@@ -52,7 +56,11 @@ def naive_average(op, maps, boxes):
         for ymin, xmin, ymax, xmax in own:
             total = np.zeros(depth)
             for k, (i, j) in enumerate(np.ndindex(*op.bins)):
-                part = image[cells(ymin, ymax, i, op.bins[0], height), cells(xmin, xmax, j, op.bins[1], width), k * depth : (k + 1) * depth]
+                part = image[
+                    cells(ymin, ymax, i, op.bins[0], height),
+                    cells(xmin, xmax, j, op.bins[1], width),
+                    k * depth : (k + 1) * depth,
+                ]
                 total += part.mean((0, 1)) if part.size else 0
             rows.append(total / np.prod(op.bins))
     return np.array(rows)
@@ -79,13 +87,17 @@ def test_average_equals_its_definition(seed, bins, depth, stride):
     maps, boxes, image_shape = random_case(seed, bins, depth)
     boxes = np.round(boxes * 2) / 2 if seed % 2 else boxes  # halves: rounded away from zero
     boxes[0, 0] = [0, 0, *image_shape]
-    np.testing.assert_allclose(op(tf.constant(maps), tf.constant(boxes), image_shape), naive_average(op, maps, boxes), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        op(tf.constant(maps), tf.constant(boxes), image_shape), naive_average(op, maps, boxes), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_crop_equals_the_reference(shared):
     """`pooled` of the reference; tolerance as its README says."""
     data = np.load(shared / "parity" / "units.npz")
-    maps, boxes, pooled = (data[f"position_sensitive_crop_v0.{name}"] for name in ("in.image", "in.boxes", "out.pooled"))
+    maps, boxes, pooled = (
+        data[f"position_sensitive_crop_v0.{name}"] for name in ("in.image", "in.boxes", "out.pooled")
+    )
     found = PositionSensitiveCrop((3, 3), (18, 18))(maps[np.newaxis], boxes[np.newaxis] * np.float32(160), (160, 160))
     np.testing.assert_allclose(found, pooled[:, 0, 0], rtol=1e-5, atol=1e-6)
 
@@ -99,10 +111,13 @@ def test_each_bin_has_channels_of_its_own():
 
 
 def test_parts_by_hand():
-    """Rows 0 to 3 of the map hold their number; a box over all of them: the upper bin averages rows 0, 1, the lower 2, 3."""
+    """Rows 0 to 3 of the map hold their number; a box over all of them: the upper bin averages rows 0, 1, the lower 2,
+    3."""
     rows = tf.broadcast_to(tf.range(4.0)[:, tf.newaxis, tf.newaxis], [4, 4, 1])
     maps = tf.concat([rows, 10.0 * rows], axis=-1)[tf.newaxis]
-    pooled = PositionSensitiveAveragePool((2, 1), 16)(maps, tf.constant([[[0.0, 0.0, 64.0, 64.0], [24.0, 0.0, 24.2, 9.0]]]), (64, 64))
+    pooled = PositionSensitiveAveragePool((2, 1), 16)(
+        maps, tf.constant([[[0.0, 0.0, 64.0, 64.0], [24.0, 0.0, 24.2, 9.0]]]), (64, 64)
+    )
     np.testing.assert_allclose(pooled, [[(0.5 + 25.0) / 2], [(1 + 10) / 2]])
 
 
@@ -122,7 +137,9 @@ def test_gradient_is_the_adjoint(op):
     assert of_boxes is None
     for seed in range(3):
         x = tf.random.stateless_normal(maps.shape, [seed, 7])
-        np.testing.assert_allclose(tf.reduce_sum(gradient * x), tf.reduce_sum(upstream * op(x, boxes, image_shape)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            tf.reduce_sum(gradient * x), tf.reduce_sum(upstream * op(x, boxes, image_shape)), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -131,12 +148,16 @@ def test_padding_gives_numbers(op):
     with tf.GradientTape() as tape:
         tape.watch(maps)
         pooled = op(maps, tf.zeros([1, 2, 4]), (48, 48))
-    np.testing.assert_allclose(pooled, np.tile(tf.reduce_mean(tf.reshape(maps[0, 0, 0], [6, 2]), axis=0), [2, 1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        pooled, np.tile(tf.reduce_mean(tf.reshape(maps[0, 0, 0], [6, 2]), axis=0), [2, 1]), rtol=1e-5, atol=1e-6
+    )
     assert np.isfinite(tape.gradient(pooled, maps)).all()
 
 
 def test_average_of_boxes_that_are_no_boxes_is_zero():
-    boxes = tf.constant([[[0.0, 0.0, np.nan, 1.0], [-np.inf, 0.0, 9.0, 9.0], [0.0, 0.0, 48.0, 48.0], [500.0, 500.0, 600.0, 600.0]]])
+    boxes = tf.constant(
+        [[[0.0, 0.0, np.nan, 1.0], [-np.inf, 0.0, 9.0, 9.0], [0.0, 0.0, 48.0, 48.0], [500.0, 500.0, 600.0, 600.0]]]
+    )
     pooled = PositionSensitiveAveragePool((3, 2), 16)(tf.ones([1, 3, 3, 6]), boxes, (48, 48))
     np.testing.assert_allclose(pooled, [[0.0], [0.0], [1.0], [0.0]], rtol=1e-6)
 
@@ -152,9 +173,14 @@ def test_sizes_may_be_known_or_not(op):
 
     scalar = tf.TensorSpec([], tf.int32)
     unknown = [tf.TensorSpec([None, None, None, 12]), tf.TensorSpec([None, None, 4]), scalar, scalar]
-    maps, boxes = tf.random.stateless_normal([2, 5, 4, 12], [1, 2]), tf.random.stateless_uniform([2, 3, 4], [3, 4], 0.0, 64.0)
+    maps, boxes = (
+        tf.random.stateless_normal([2, 5, 4, 12], [1, 2]),
+        tf.random.stateless_uniform([2, 3, 4], [3, 4], 0.0, 64.0),
+    )
     expected = op(maps, boxes, (80, 64))
-    np.testing.assert_allclose(tf.function(run, input_signature=unknown)(maps, boxes, 80, 64), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        tf.function(run, input_signature=unknown)(maps, boxes, 80, 64), expected, rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(tf.function(run)(maps, boxes, 80, 64), expected, rtol=1e-5, atol=1e-6)
     assert known == [[None, 2], [6, 2]]
     assert op(maps, boxes[:, :0], (80, 64)).shape == [0, 2]

@@ -1,5 +1,8 @@
-"""The parts of a loss and of postprocessing at the sizes that are easily forgotten: one image, no groundtruth, one class, one anchor, one proposal;
-with shapes known, unknown, and compiled. Whatever the way of running them, the numbers are those of running them eagerly, one image at a time."""
+"""The parts of a loss and of postprocessing at the sizes that are easily forgotten: one image, no groundtruth, one
+class, one anchor, one proposal;
+with shapes known, unknown, and compiled. Whatever the way of running them, the numbers are those of running them
+eagerly, one image at a time.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,13 @@ from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.types import Groundtruth
 
-SIZES = [(1, 0, 1, 1), (1, 1, 1, 1), (3, 0, 1, 5), (3, 2, 1, 1), (1, 3, 4, 9)]  # images, groundtruth rows, classes, anchors
+SIZES = [
+    (1, 0, 1, 1),
+    (1, 1, 1, 1),
+    (3, 0, 1, 5),
+    (3, 2, 1, 1),
+    (1, 3, 4, 9),
+]  # images, groundtruth rows, classes, anchors
 IDS = [f"{b} images, {m} rows, {k} classes, {a} anchors" for b, m, k, a in SIZES]
 MATCHERS = [ArgMaxMatcher(0.5, 0.3, force_match_for_each_row=True), BipartiteMatcher()]
 
@@ -37,7 +46,10 @@ def groundtruth_of(rng, images: int, rows: int, classes: int) -> Groundtruth:
     counts = np.array([max(rows - 1, min(rows, 1)) for _ in range(images - 1)] + [0 if images > 1 else rows], np.int32)
     present = np.arange(rows) < counts[:, None]
     no = np.zeros((images, rows), bool)
-    boxes, numbers = boxes_of(rng, images, rows) * present[..., None], rng.integers(0, classes, (images, rows)).astype(np.int32)
+    boxes, numbers = (
+        boxes_of(rng, images, rows) * present[..., None],
+        rng.integers(0, classes, (images, rows)).astype(np.int32),
+    )
     return Groundtruth(boxes, numbers, present.astype(np.float32), counts, no, no, present * np.float32(9))
 
 
@@ -53,10 +65,14 @@ def check(function, arguments, xla: bool = True) -> list[np.ndarray]:
     expected = tf.nest.flatten(function(*arguments))
     for known in (True, False):
         specs = tf.nest.map_structure(lambda value, known=known: spec_of(value, known), arguments)
-        for wanted, found in zip(expected, tf.nest.flatten(tf.function(function, input_signature=specs)(*arguments)), strict=True):
+        for wanted, found in zip(
+            expected, tf.nest.flatten(tf.function(function, input_signature=specs)(*arguments)), strict=True
+        ):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     if xla:
-        for wanted, found in zip(expected, tf.nest.flatten(tf.function(function, jit_compile=True)(*arguments)), strict=True):
+        for wanted, found in zip(
+            expected, tf.nest.flatten(tf.function(function, jit_compile=True)(*arguments)), strict=True
+        ):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     assert all(np.isfinite(value).all() for value in expected if value.dtype.is_floating)
     return [value.numpy() for value in expected]
@@ -70,7 +86,9 @@ def test_targets(matcher, images, rows, classes, anchors):
     assigner = TargetAssigner(box_ops.iou, matcher, FasterRcnnBoxCoder())
     found = check(lambda boxes, truth: tuple(assigner(boxes, truth, classes)), (places, groundtruth))
     for image in range(images):
-        alone = assigner(tf.constant(places), Groundtruth(*(tf.constant(field[image : image + 1]) for field in groundtruth)), classes)
+        alone = assigner(
+            tf.constant(places), Groundtruth(*(tf.constant(field[image : image + 1]) for field in groundtruth)), classes
+        )
         for field, value in zip(alone, found, strict=True):
             np.testing.assert_allclose(value[image], field[0], rtol=1e-5, atol=1e-5)
 
@@ -84,7 +102,9 @@ def test_miner(settings, images, rows, classes, anchors):
     number, ratio, least = settings
     miner = HardExampleMiner(number, 0.7, "both", ratio, least)
     boxes = boxes_of(rng, images, anchors)
-    (kept,) = check(lambda *arguments: miner.select(*arguments), (loc, cls, boxes, matches), xla=False)  # TensorFlow's suppression has no XLA kernel
+    (kept,) = check(
+        lambda *arguments: miner.select(*arguments), (loc, cls, boxes, matches), xla=False
+    )  # TensorFlow's suppression has no XLA kernel
     for image in range(images):
         alone = miner.select(*(tf.constant(value[image : image + 1]) for value in (loc, cls, boxes, matches)))
         np.testing.assert_array_equal(kept[image], alone[0])
@@ -96,8 +116,12 @@ def test_sampler(size, images, rows, classes, anchors):
     rng = np.random.default_rng(images)
     eligible, positive = rng.random((images, anchors)) < 0.8, np.full((images, anchors), rows > 0)
     sampler = BalancedSampler(0.5)
-    (drawn,) = check(lambda *arguments: sampler(*arguments, size, tf.constant([1, 2])), (eligible, positive), xla=False)  # other random numbers there
-    compiled = tf.function(lambda *arguments: sampler(*arguments, size), jit_compile=True)(tf.constant(eligible), tf.constant(positive)).numpy()
+    (drawn,) = check(
+        lambda *arguments: sampler(*arguments, size, tf.constant([1, 2])), (eligible, positive), xla=False
+    )  # other random numbers there
+    compiled = tf.function(lambda *arguments: sampler(*arguments, size), jit_compile=True)(
+        tf.constant(eligible), tf.constant(positive)
+    ).numpy()
     np.testing.assert_array_equal(compiled.sum(axis=1), drawn.sum(axis=1))
     assert not (drawn & ~eligible).any()
     if size is not None:
@@ -124,7 +148,8 @@ def test_nms(shared, agnostic, images, rows, classes, anchors):
 @pytest.mark.parametrize(("images", "anchors", "classes"), [(1, 1, 1), (1, 30, 3), (2, 30, 3)])
 @pytest.mark.parametrize("shared", [False, True])
 def test_rows_of_detections_where_very_many_tie(shared, images, anchors, classes):
-    """What is found has the box and the score that were looked for: boxes of whole numbers from 0 to 2, scores in tenths."""
+    """What is found has the box and the score that were looked for: boxes of whole numbers from 0 to 2, scores in
+    tenths."""
     rng = np.random.default_rng(anchors)
     scores = np.round(rng.random((images, anchors, classes)), 1).astype(np.float32)
     boxes = rng.integers(0, 3, (images, anchors, 4) if shared else (images, anchors, classes, 4)).astype(np.float32)
@@ -141,7 +166,10 @@ CLASSIFICATION = {"sigmoid": WeightedSigmoid(), "focal": WeightedSigmoidFocal(2.
 
 
 @pytest.mark.parametrize(("images", "rows", "classes", "anchors"), SIZES, ids=IDS)
-@pytest.mark.parametrize(("name", "coder"), [("sigmoid", FasterRcnnBoxCoder()), ("focal", SquareBoxCoder()), ("softmax", FasterRcnnBoxCoder())])
+@pytest.mark.parametrize(
+    ("name", "coder"),
+    [("sigmoid", FasterRcnnBoxCoder()), ("focal", SquareBoxCoder()), ("softmax", FasterRcnnBoxCoder())],
+)
 def test_the_weighted_sum(name, coder, images, rows, classes, anchors):
     """Of all images together, what the images give alone."""
     rng = np.random.default_rng(rows + anchors)
@@ -158,6 +186,8 @@ def test_the_weighted_sum(name, coder, images, rows, classes, anchors):
     found = check(run, (codes, logits, places, groundtruth))
     alone = []
     for image in range(images):
-        of_image = tf.nest.map_structure(lambda value, image=image: tf.constant(value[image : image + 1]), (codes, logits, groundtruth))
+        of_image = tf.nest.map_structure(
+            lambda value, image=image: tf.constant(value[image : image + 1]), (codes, logits, groundtruth)
+        )
         alone.append(run(of_image[0], of_image[1], tf.constant(places), of_image[2]))
     np.testing.assert_allclose(found, np.sum(alone, axis=0), rtol=1e-4, atol=1e-5)

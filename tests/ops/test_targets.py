@@ -1,4 +1,5 @@
-"""Target assignment: each kind of anchor by hand, ignored and padded rows, empty images, XLA, equality with the reference."""
+"""Target assignment: each kind of anchor by hand, ignored and padded rows, empty images, XLA, equality with the
+reference."""
 
 from __future__ import annotations
 
@@ -20,16 +21,28 @@ def groundtruth(boxes, classes, weights=None, counts=None) -> Groundtruth:
     weights = tf.ones(boxes.shape[:2]) if weights is None else tf.constant(weights, tf.float32)
     counts = [boxes.shape[1]] * len(classes) if counts is None else counts
     no = tf.zeros(boxes.shape[:2], tf.bool)
-    return Groundtruth(boxes, tf.reshape(tf.constant(classes, tf.int32), boxes.shape[:2]), weights, tf.constant(counts), no, no, box_ops.area(boxes))
+    return Groundtruth(
+        boxes,
+        tf.reshape(tf.constant(classes, tf.int32), boxes.shape[:2]),
+        weights,
+        tf.constant(counts),
+        no,
+        no,
+        box_ops.area(boxes),
+    )
 
 
 def assigner(matcher=None, **settings) -> TargetAssigner:
-    return TargetAssigner(similarity=box_ops.iou, matcher=matcher or ArgMaxMatcher(0.7, 0.3), box_coder=FasterRcnnBoxCoder(), **settings)
+    return TargetAssigner(
+        similarity=box_ops.iou, matcher=matcher or ArgMaxMatcher(0.7, 0.3), box_coder=FasterRcnnBoxCoder(), **settings
+    )
 
 
 def test_by_hand():
     """Anchor 0 is the object, 1 overlaps it by half (ignored), 2 and 3 are background."""
-    targets = assigner(negative_class_weight=0.25)(ANCHORS, groundtruth([[[0, 0, 10, 10]]], [[1]], weights=[[0.5]]), num_classes=3)
+    targets = assigner(negative_class_weight=0.25)(
+        ANCHORS, groundtruth([[[0, 0, 10, 10]]], [[1]], weights=[[0.5]]), num_classes=3
+    )
     np.testing.assert_array_equal(targets.matches, [[0, -2, -1, -1]])
     np.testing.assert_allclose(targets.box_codes, np.zeros([1, 4, 4]), atol=1e-6)
     np.testing.assert_allclose(targets.box_weights, [[0.5, 0, 0, 0]])
@@ -50,7 +63,9 @@ def test_ignored_boxes_are_neither_learnt_nor_punished():
 
 
 def test_only_ignored_boxes_force_nothing():
-    targets = assigner(ArgMaxMatcher(0.9, 0.9, force_match_for_each_row=True))(ANCHORS, groundtruth([[[0, 0, 5, 5]]], [[0]], weights=[[0]]), 2)
+    targets = assigner(ArgMaxMatcher(0.9, 0.9, force_match_for_each_row=True))(
+        ANCHORS, groundtruth([[[0, 0, 5, 5]]], [[0]], weights=[[0]]), 2
+    )
     np.testing.assert_array_equal(targets.matches, [[-1] * 4])
     assert not targets.box_weights.numpy().any()
 
@@ -69,7 +84,10 @@ def test_only_ignored_boxes_force_nothing():
 def test_padding_never_matches(matcher, similarity):
     """The second image has one object and two padding rows, the first one only padding."""
     truth = groundtruth(
-        [np.zeros([3, 4]), [[50, 50, 60, 60], [0, 0, 0, 0], [0, 0, 0, 0]]], [[0] * 3, [1, 0, 0]], weights=[[0, 0, 0], [1, 0, 0]], counts=[0, 1]
+        [np.zeros([3, 4]), [[50, 50, 60, 60], [0, 0, 0, 0], [0, 0, 0, 0]]],
+        [[0] * 3, [1, 0, 0]],
+        weights=[[0, 0, 0], [1, 0, 0]],
+        counts=[0, 1],
     )
     targets = TargetAssigner(similarity, matcher, FasterRcnnBoxCoder())(ANCHORS, truth, num_classes=2)
     matches = targets.matches.numpy()
@@ -111,16 +129,29 @@ def test_unknown_batch_and_xla_give_the_same():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("stage, matcher", [("proposal", ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)), ("detection", ArgMaxMatcher())])
+@pytest.mark.parametrize(
+    "stage, matcher",
+    [("proposal", ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)), ("detection", ArgMaxMatcher())],
+)
 def test_equals_the_reference(shared, stage, matcher):
-    units = {key.split(".", 1)[1]: value for key, value in np.load(shared / "parity" / "units.npz").items() if f"assigner_{stage}" in key}
+    units = {
+        key.split(".", 1)[1]: value
+        for key, value in np.load(shared / "parity" / "units.npz").items()
+        if f"assigner_{stage}" in key
+    }
     labels = units["in.gt_classes_with_background"].argmax(-1) - 1
     num_classes = 6 if stage == "detection" else 1
-    truth = groundtruth(units["in.gt_boxes"], [labels if stage == "detection" else np.zeros_like(labels)], weights=[units["in.gt_weights"]])
+    truth = groundtruth(
+        units["in.gt_boxes"],
+        [labels if stage == "detection" else np.zeros_like(labels)],
+        weights=[units["in.gt_weights"]],
+    )
     targets = assigner(matcher)(units["in.anchors"], truth, num_classes)
     classes = targets.classes[0] if stage == "detection" else targets.classes[0, :, 1:]
     np.testing.assert_array_equal(targets.matches[0], units["out.matches"])
     np.testing.assert_allclose(classes, units["out.cls_targets"])
-    np.testing.assert_allclose(tf.broadcast_to(targets.class_weights[0, :, tf.newaxis], classes.shape), units["out.cls_weights"])
+    np.testing.assert_allclose(
+        tf.broadcast_to(targets.class_weights[0, :, tf.newaxis], classes.shape), units["out.cls_weights"]
+    )
     np.testing.assert_allclose(targets.box_codes[0], units["out.reg_targets"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(targets.box_weights[0], units["out.reg_weights"])

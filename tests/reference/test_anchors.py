@@ -1,4 +1,5 @@
-"""Anchors against the values in the TF Object Detection API's own unit tests of its grid and multiple-grid generators."""
+"""Anchors against the values in the TF Object Detection API's own unit tests of its grid and multiple-grid
+generators."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ NINE = [
     [-121, -515, 135, 509],
 ]
 TWO_BY_TWO = [
-    [cy - half, cx - half, cy + half, cx + half] for cy, cx in ((0, 0), (0, 19), (19, 0), (19, 19)) for half in (2.5, 5, 10)
+    [cy - half, cx - half, cy + half, cx + half]
+    for cy, cx in ((0, 0), (0, 19), (19, 0), (19, 19))
+    for half in (2.5, 5, 10)
 ]  # the reference lists the twelve boxes: centres 19 apart, sides 5, 10, 20
 
 
@@ -44,7 +47,8 @@ def test_a_grid(traced):
 
 @pytest.mark.parametrize("traced", [False, True])
 def test_one_row_of_two_cells_on_a_wide_image(traced):
-    """On 320 x 640 the shorter side is the unit, so that boxes are square in pixels: in fractions of the image [0, 0, 1, 0.5] and [0, 0.5, 1, 1]."""
+    """On 320 x 640 the shorter side is the unit, so that boxes are square in pixels: in fractions of the image [0, 0,
+    1, 0.5] and [0, 0.5, 1, 1]."""
     anchors = SsdAnchors(shapes=(((1.0, 1.0),),))
     if traced:
         shape = tf.TensorSpec([], tf.int32)
@@ -55,11 +59,18 @@ def test_one_row_of_two_cells_on_a_wide_image(traced):
 
 
 def test_two_maps():
-    made = SsdAnchors(shapes=(((1.0, 1.0), (2.0, 1.0), (1.0, 0.5)), ((1.0, 1.0), (1.0, 0.5))))([(4, 4), (2, 2)], (64, 64)).numpy() / 64
+    made = (
+        SsdAnchors(shapes=(((1.0, 1.0), (2.0, 1.0), (1.0, 0.5)), ((1.0, 1.0), (1.0, 0.5))))(
+            [(4, 4), (2, 2)], (64, 64)
+        ).numpy()
+        / 64
+    )
     h, w = np.sqrt(2), 1 / np.sqrt(2)
     assert made.shape == (56, 4)
     first = [[0.125 - half, 0.125 - half, 0.125 + half, 0.125 + half] for half in (0.5, 1.0)]
-    np.testing.assert_allclose(made[:3], [*first, [0.125 - h / 2, 0.125 - w / 2, 0.125 + h / 2, 0.125 + w / 2]], atol=1e-6)
+    np.testing.assert_allclose(
+        made[:3], [*first, [0.125 - h / 2, 0.125 - w / 2, 0.125 + h / 2, 0.125 + w / 2]], atol=1e-6
+    )
     last = [
         [cy - height / 2, cx - width / 2, cy + height / 2, cx + width / 2]
         for cy, cx in ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
@@ -72,7 +83,9 @@ def test_two_maps():
 def test_number_of_ssd_anchors(reduced, count):
     maps = [(38, 38), (19, 19), (10, 10), (5, 5), (3, 3), (1, 1)]
     ratios = (1.0, 2.0, 3.0, 0.5, 1 / 3)
-    assert SsdAnchors.evenly_scaled(aspect_ratios=ratios, reduce_boxes_in_lowest_layer=reduced)(maps, (300, 300)).shape == (count, 4)
+    assert SsdAnchors.evenly_scaled(aspect_ratios=ratios, reduce_boxes_in_lowest_layer=reduced)(
+        maps, (300, 300)
+    ).shape == (count, 4)
 
 
 def test_the_number_of_maps_must_fit():

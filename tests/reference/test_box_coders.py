@@ -1,4 +1,5 @@
-"""Box coders against the values in the TF Object Detection API's own unit tests: four coders, with and without scale factors, both ways."""
+"""Box coders against the values in the TF Object Detection API's own unit tests: four coders, with and without scale
+factors, both ways."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ PLAIN = [[-0.5, -0.416666, -0.405465, -0.182321], [-0.083333, -0.222222, -0.6931
 SCALED = [[-1.0, -1.25, -1.62186, -0.911608], [-0.166667, -0.666667, -2.772588, -5.493062]]
 PLAIN_POINTS = [[-0.5, -0.5, -0.833333, 0.0], [0.166667, -0.166667, -0.333333, -0.055556]]
 SCALED_POINTS = [[-1.0, -1.5, -1.666667, 0.0], [0.333333, -0.5, -0.666667, -0.166667]]
-SQUARES = [[14.594306, 7.884875, 20.918861, 14.209432], [0.155051, 0.102989, 0.522474, 0.470412]]  # of the codes PLAIN and SCALED without the last
+SQUARES = [
+    [14.594306, 7.884875, 20.918861, 14.209432],
+    [0.155051, 0.102989, 0.522474, 0.470412],
+]  # of the codes PLAIN and SCALED without the last
 
 CORNERS = [[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5]]
 MEANS = [[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 0.8]]
@@ -34,7 +38,11 @@ ENCODED = {
 DECODED = {"square": (SquareBoxCoder(1, 1, 1), PLAIN), "square, scaled": (SquareBoxCoder(2, 3, 4), SCALED)}
 # A box 1e-7 wide, which float32 makes 0 wide: finite codes, since 1e-8 is added to sizes.
 SLIVER = {
-    "faster_rcnn": (FasterRcnnBoxCoder(1, 1, 1, 1), [[10.0, 10.0, 10.0000001, 20.0]], [[-0.833333, 0.0, -21.128731, 0.510826]]),
+    "faster_rcnn": (
+        FasterRcnnBoxCoder(1, 1, 1, 1),
+        [[10.0, 10.0, 10.0000001, 20.0]],
+        [[-0.833333, 0.0, -21.128731, 0.510826]],
+    ),
     "square": (SquareBoxCoder(1, 1, 1), [[10.0, 10.0, 10.0000001, 20.0]], [[-1.317616, 0.0, -20.670586]]),
     "keypoint": (
         KeypointBoxCoder(2, 1, 1, 1, 1),

@@ -1,4 +1,5 @@
-"""Areas, similarities and windows of boxes against the values in the TF Object Detection API's own unit tests (box lists, region similarity)."""
+"""Areas, similarities and windows of boxes against the values in the TF Object Detection API's own unit tests (box
+lists, region similarity)."""
 
 from __future__ import annotations
 
@@ -19,11 +20,18 @@ PAIRS = {
     "ioa": (ops.ioa, TWO, THREE, [[2 / 12, 0, 6 / 400], [1 / 12, 0, 5 / 400]]),
     "ioa, the other way": (ops.ioa, THREE, TWO, [[2 / 6, 1 / 5], [0, 0], [1, 1]]),
     "neg_sq_dist": (ops.neg_sq_dist, [[0.0] * 4, [1.0, 1.0, 0.0, 2.0]], FAR, [[-26, -25, 0], [-18, -27, -6]]),
-    # The reference answers the score of the groundtruth box (1 - its background confidence) where we answer 1: its detectors hand in 1 too.
+    # The reference answers the score of the groundtruth box (1 - its background confidence) where we answer 1: its
+    # detectors hand in 1 too.
     "thresholded_iou": (ops.ThresholdedIou(0.013), TWO, THREE, [[1, 0, 1], [1, 0, 0]]),
 }
 WINDOW = [0.0, 0.0, 9.0, 14.0]
-AROUND = [[5.0, 5.0, 6.0, 6.0], [-1.0, -2.0, 4.0, 5.0], [2.0, 3.0, 5.0, 9.0], [0.0, 0.0, 9.0, 14.0], [-100.0, -100.0, 300.0, 600.0]]
+AROUND = [
+    [5.0, 5.0, 6.0, 6.0],
+    [-1.0, -2.0, 4.0, 5.0],
+    [2.0, 3.0, 5.0, 9.0],
+    [0.0, 0.0, 9.0, 14.0],
+    [-100.0, -100.0, 300.0, 600.0],
+]
 OUTSIDE = [-10.0, -10.0, -9.0, -9.0]
 
 
@@ -57,13 +65,19 @@ def test_what_lies_wholly_outside_a_window_is_dropped():
 
 
 def test_change_of_frame():
-    moved = window.change_frame(tf.constant([[0.25, 0.5, 0.75, 0.75], [0.5, 0.0, 1.0, 1.0]]), tf.constant([0.25, 0.25, 0.75, 0.75]))
+    moved = window.change_frame(
+        tf.constant([[0.25, 0.5, 0.75, 0.75], [0.5, 0.0, 1.0, 1.0]]), tf.constant([0.25, 0.25, 0.75, 0.75])
+    )
     np.testing.assert_allclose(moved, [[0, 0.5, 1, 1], [0.5, -0.5, 1.5, 1.5]])
 
 
 def test_boxes_of_which_too_little_is_seen_are_dropped():
-    """Reference: of TWO against THREE with a least overlap of 0.5 both stay, seen wholly by the largest; of THREE against TWO none."""
-    seen = [[window.visible_part(tf.constant(rows), tf.constant(one)).numpy() for one in others] for rows, others in ((TWO, THREE), (THREE, TWO))]
+    """Reference: of TWO against THREE with a least overlap of 0.5 both stay, seen wholly by the largest; of THREE
+    against TWO none."""
+    seen = [
+        [window.visible_part(tf.constant(rows), tf.constant(one)).numpy() for one in others]
+        for rows, others in ((TWO, THREE), (THREE, TWO))
+    ]
     assert np.max(seen[0], axis=0).tolist() == [1.0, 1.0] and np.max(seen[1], axis=0).max() < 0.5
 
 
@@ -72,7 +86,9 @@ def test_scaling_to_pixels_and_back():
     pixels = ops.to_pixels(boxes, shapes)
     np.testing.assert_allclose(pixels[0], [[6, 8, 24, 24], [30, 12, 54, 28]], rtol=1e-6)
     np.testing.assert_allclose(ops.to_normalised(pixels, shapes), boxes, rtol=1e-6)
-    normalised = ops.to_normalised(tf.constant([[[0.0, 0.0, 100.0, 200.0], [50.0, 120.0, 100.0, 140.0]]]), tf.constant([[100, 200]]))
+    normalised = ops.to_normalised(
+        tf.constant([[[0.0, 0.0, 100.0, 200.0], [50.0, 120.0, 100.0, 140.0]]]), tf.constant([[100, 200]])
+    )
     np.testing.assert_allclose(normalised[0], [[0, 0, 1, 1], [0.5, 0.6, 1.0, 0.7]], rtol=1e-6)
 
 

@@ -1,4 +1,5 @@
-"""Records and label maps against the TF Object Detection API's own unit tests of its decoder and its label map functions.
+"""Records and label maps against the TF Object Detection API's own unit tests of its decoder and its label map
+functions.
 
 Masks, keypoints, additional channels, image-level labels and confidences are not part of this project.
 """
@@ -18,13 +19,20 @@ from detection.data.sample import Record
 from detection.errors import DataError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-INSIDE = {"ymin": [0.0, 0.4], "xmin": [0.1, 0.5], "ymax": [0.2, 0.6], "xmax": [0.3, 0.7]}  # the reference's 0 to 7, as fractions
+INSIDE = {
+    "ymin": [0.0, 0.4],
+    "xmin": [0.1, 0.5],
+    "ymax": [0.2, 0.6],
+    "xmax": [0.3, 0.7],
+}  # the reference's 0 to 7, as fractions
 CAT_DOG = "item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }"
 
 
 def feature(values) -> tf.train.Feature:
     if isinstance(values[0], bytes | str):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() if isinstance(v, str) else v for v in values]))
+        return tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[v.encode() if isinstance(v, str) else v for v in values])
+        )
     if isinstance(values[0], float):
         return tf.train.Feature(float_list=tf.train.FloatList(value=values))
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -35,7 +43,9 @@ def record(encoded=None, boxes=INSIDE, **objects) -> bytes:
     features = {"image/encoded": [encoded], "image/source_id": ["image_id"]}
     features |= {f"image/object/bbox/{side}": values for side, values in boxes.items()}
     features |= {f"image/object/{key.replace('__', '/')}": values for key, values in objects.items()}
-    return tf.train.Example(features=tf.train.Features(feature={key: feature(values) for key, values in features.items()})).SerializeToString()
+    return tf.train.Example(
+        features=tf.train.Features(feature={key: feature(values) for key, values in features.items()})
+    ).SerializeToString()
 
 
 def decode(serialized: bytes, text: str = "", folder=None, drop: bool = False):
@@ -78,7 +88,8 @@ def test_fields(name):
 
 
 def test_crowds_and_difficult_objects_are_not_learnt():
-    """A deviation: the reference's decoder gives them a weight of 1 like any other. Here they are neither learnt nor punished."""
+    """A deviation: the reference's decoder gives them a weight of 1 like any other. Here they are neither learnt nor
+    punished."""
     assert decode(record(class__label=[1, 2], is_crowd=[0, 1]))[0].weights.numpy().tolist() == [1, 0]
     assert decode(record(class__label=[1, 2], difficult=[1, 0]))[0].weights.numpy().tolist() == [0, 1]
 
@@ -88,7 +99,11 @@ LABELS = {
     "numbers": (CAT_DOG, {"class__label": [1, 2]}, [1, 2]),
     "texts and numbers": (CAT_DOG, {"class__text": ["cat", "dog"], "class__label": [1, 2]}, [1, 2]),
     "texts alone": ("item { id: 3 name: 'cat' } item { id: 1 name: 'dog' }", {"class__text": ["cat", "dog"]}, [3, 1]),
-    "display names without names": ("item { id: 3 display_name: 'cat' } item { id: 1 display_name: 'dog' }", {"class__text": ["cat", "dog"]}, [3, 1]),
+    "display names without names": (
+        "item { id: 3 display_name: 'cat' } item { id: 1 display_name: 'dog' }",
+        {"class__text": ["cat", "dog"]},
+        [3, 1],
+    ),
     "display names": (NAMED, {"class__text": ["cat", "dog"]}, [3, 1]),
     "names": (NAMED, {"class__text": ["/m/cat", "/m/dog"]}, [3, 1]),
 }
@@ -101,7 +116,8 @@ def test_labels(name, tmp_path):
 
 
 def test_a_text_and_a_number_that_disagree_are_an_error(tmp_path):
-    """A deviation: in the reference the text wins (here 1 and 2), without a word. One of the two is wrong, and nobody knows which."""
+    """A deviation: in the reference the text wins (here 1 and 2), without a word. One of the two is wrong, and nobody
+    knows which."""
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         decode(record(class__text=["cat", "dog"], class__label=[3, 4]), CAT_DOG, tmp_path)
     assert "text 'cat' has id 1, label is 3" in str(find(raised.value))
@@ -109,8 +125,10 @@ def test_a_text_and_a_number_that_disagree_are_an_error(tmp_path):
 
 @pytest.mark.parametrize("numbers", [{}, {"class__label": [3, 6]}])
 def test_an_unknown_text_is_an_error(numbers, tmp_path):
-    """A deviation: the reference gives the box the label -1, which becomes a row of zeros, so that the object is trained as nothing at all. Here the
-    record is refused, or (drop_unknown_labels) the box dropped; a number beside an unknown text is not used by either."""
+    """A deviation: the reference gives the box the label -1, which becomes a row of zeros, so that the object is
+    trained as nothing at all. Here the
+    record is refused, or (drop_unknown_labels) the box dropped; a number beside an unknown text is not used by either.
+    """
     serialized = record(class__text=["cat", "cheetah"], **numbers)
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         decode(serialized, NAMED, tmp_path)
@@ -119,9 +137,13 @@ def test_an_unknown_text_is_an_error(numbers, tmp_path):
 
 
 def test_boxes_in_pixels_and_label_0_are_errors():
-    """Deviations: the reference hands both on, the first to an assertion in training that names no record, the second to a row of zeros."""
+    """Deviations: the reference hands both on, the first to an assertion in training that names no record, the second
+    to a row of zeros."""
     pixels = {"ymin": [0.0, 4.0], "xmin": [1.0, 5.0], "ymax": [2.0, 6.0], "xmax": [3.0, 7.0]}
-    for serialized, words in ((record(boxes=pixels, class__label=[1, 1]), "not pixels"), (record(class__label=[0, 1]), "label of box 0 is 0")):
+    for serialized, words in (
+        (record(boxes=pixels, class__label=[1, 1]), "not pixels"),
+        (record(class__label=[0, 1]), "label of box 0 is 0"),
+    ):
         with pytest.raises(tf.errors.InvalidArgumentError) as raised:
             decode(serialized)
         assert words in str(find(raised.value))
@@ -131,8 +153,16 @@ UNSORTED = "item { id: 2 name: 'cat' } item { id: 1 name: 'dog' }"
 SPOKEN = "item { id: 2 name: 'cat' display_name: 'meow' } item { id: 1 name: 'dog' display_name: 'woof' }"
 MAPS = {
     "unsorted": (UNSORTED, {"cat": 2, "dog": 1}, {}),
-    "background": ("item { id: 0 name: 'background' } " + UNSORTED, {"cat": 2, "dog": 1}, {}),  # the reference keeps it, with id 0
-    "display names alone": ("item { id: 2 display_name: 'cat' } item { id: 1 display_name: 'dog' }", {"cat": 2, "dog": 1}, {"cat": 2, "dog": 1}),
+    "background": (
+        "item { id: 0 name: 'background' } " + UNSORTED,
+        {"cat": 2, "dog": 1},
+        {},
+    ),  # the reference keeps it, with id 0
+    "display names alone": (
+        "item { id: 2 display_name: 'cat' } item { id: 1 display_name: 'dog' }",
+        {"cat": 2, "dog": 1},
+        {"cat": 2, "dog": 1},
+    ),
     "display names": (SPOKEN, {"cat": 2, "dog": 1}, {"meow": 2, "woof": 1}),
 }
 
@@ -147,7 +177,9 @@ def test_label_maps(name, tmp_path):
 
 def test_people_read_the_display_name(tmp_path):
     categories = load(SPOKEN, tmp_path).categories
-    assert [category.name for category in categories] == ["dog", "cat"] and [category.shown for category in categories] == ["woof", "meow"]
+    assert [category.name for category in categories] == ["dog", "cat"] and [
+        category.shown for category in categories
+    ] == ["woof", "meow"]
 
 
 def test_an_id_of_0_under_another_name_is_an_error(tmp_path):
@@ -156,10 +188,15 @@ def test_an_id_of_0_under_another_name_is_an_error(tmp_path):
 
 
 def test_two_names_of_one_id_are_an_error(tmp_path):
-    """A deviation: the reference keeps the first name of an id ('child' of child, person and n00007846) and forgets the others without a word."""
+    """A deviation: the reference keeps the first name of an id ('child' of child, person and n00007846) and forgets the
+    others without a word."""
     with pytest.raises(DataError, match=r"'person' \(id 1\)"):
         load("item { id: 2 name: 'cat' } item { id: 1 name: 'child' } item { id: 1 name: 'person' }", tmp_path)
 
 
 def test_categories_without_a_label_map():
-    assert [(category.id, category.name) for category in label_map.generated(3)] == [(1, "category_1"), (2, "category_2"), (3, "category_3")]
+    assert [(category.id, category.name) for category in label_map.generated(3)] == [
+        (1, "category_1"),
+        (2, "category_2"),
+        (3, "category_3"),
+    ]

@@ -20,7 +20,10 @@ from detection.ops.mining import HardExampleMiner
 
 LN2 = math.log(2)
 CODES = [[[2.5, 0, 0.4, 0], [0, 0, 0, 0], [0, 2.5, 0, 0.4]], [[3.5, 0, 0, 0], [0, 0.4, 0, 0.9], [0, 0, 1.5, 0]]]
-PREDICTED, TRUE = [[[1.5, 0, 2.4, 1], [0, 0, 1, 1], [0, 0, 0.5, 0.25]]], [[[1.5, 0, 2.4, 1], [0, 0, 1, 1], [50, 50, 500.5, 100.25]]]
+PREDICTED, TRUE = (
+    [[[1.5, 0, 2.4, 1], [0, 0, 1, 1], [0, 0, 0.5, 0.25]]],
+    [[[1.5, 0, 2.4, 1], [0, 0, 1, 1], [50, 50, 500.5, 100.25]]],
+)
 LOCALIZATION = {
     "l2": (WeightedL2(), np.ones((3, 10, 4)), np.zeros((3, 10, 4)), [[1.0] * 5 + [0.0] * 5] * 3, 30.0),
     "smooth_l1": (WeightedSmoothL1(), CODES, np.zeros((2, 3, 4)), [[2, 1, 1], [0, 3, 0]], 7.695),
@@ -39,7 +42,9 @@ def test_localization(name):
 
 
 def test_l2_by_anchor():
-    np.testing.assert_allclose(WeightedL2()(tf.ones([3, 16, 4]), tf.zeros([3, 16, 4]), tf.ones([3, 16])), np.full((3, 16), 2.0))
+    np.testing.assert_allclose(
+        WeightedL2()(tf.ones([3, 16, 4]), tf.zeros([3, 16, 4]), tf.ones([3, 16])), np.full((3, 16), 2.0)
+    )
 
 
 SURE = 100
@@ -59,10 +64,22 @@ CLASSIFICATION = {
     "sigmoid as focal loss": (WeightedSigmoidFocal(0.0, None), LOGITS, LABELS, WEIGHTS, BY_ANCHOR),
     "half of it": (WeightedSigmoidFocal(0.0, 0.5), LOGITS, LABELS, WEIGHTS, np.array(BY_ANCHOR) / 2),
     "bootstrapped, soft": (BootstrappedSigmoid(0.5), UNSURE, LABELS, WEIGHTS, [[LN2, 0, 0, 0], [0, 0, 0, 0]]),
-    "bootstrapped, hard": (BootstrappedSigmoid(0.5, hard=True), UNSURE, LABELS, WEIGHTS, [[LN2, 0, 0, 0], [0, 0, 0, 0]]),
+    "bootstrapped, hard": (
+        BootstrappedSigmoid(0.5, hard=True),
+        UNSURE,
+        LABELS,
+        WEIGHTS,
+        [[LN2, 0, 0, 0], [0, 0, 0, 0]],
+    ),
     "bootstrapped, by anchor": (BootstrappedSigmoid(0.5, hard=True), LOGITS, LABELS, WEIGHTS, BY_ANCHOR),
     "softmax": (WeightedSoftmax(), SOFT_LOGITS, SOFT_LABELS, SOFT_WEIGHTS, [[0, 0, 0.5 * LN2, 0], [LN2, 0, 0, 0]]),
-    "softmax of a huge scale": (WeightedSoftmax(logit_scale=1e17), SOFT_LOGITS, SOFT_LABELS, np.ones((2, 4)), np.full((2, 4), math.log(3))),
+    "softmax of a huge scale": (
+        WeightedSoftmax(logit_scale=1e17),
+        SOFT_LOGITS,
+        SOFT_LABELS,
+        np.ones((2, 4)),
+        np.full((2, 4), math.log(3)),
+    ),
     "against logits": (
         WeightedLogitsSoftmax(),
         SOFT_LOGITS,
@@ -81,7 +98,8 @@ def test_classification(name):
 
 
 def test_softmax_against_logits_with_a_scale():
-    """Predictions equal to targets: the loss is the entropy of softmax(target / 100), of the unsure ones [1, 1, 1/e], of the others [e, 1/e, 1/e]."""
+    """Predictions equal to targets: the loss is the entropy of softmax(target / 100), of the unsure ones [1, 1, 1/e],
+    of the others [e, 1/e, 1/e]."""
 
     def entropy(*logits):
         p = np.exp(logits) / np.exp(logits).sum()
@@ -100,14 +118,21 @@ EASY, HARD = logits_of(0.97, 0.91, 0.73, 0.27, 0.09, 0.03), logits_of(0.55, 0.52
 EASY_LABELS, HARD_LABELS = [[[1], [1], [1], [0], [0], [0]]], [[[1], [1], [1], [0], [0]]]
 
 
-@pytest.mark.parametrize(("logits", "labels", "orders"), [(EASY, EASY_LABELS, [1000, 100, 10, 10, 100, 1000]), (HARD, HARD_LABELS, [1] * 5)])
+@pytest.mark.parametrize(
+    ("logits", "labels", "orders"), [(EASY, EASY_LABELS, [1000, 100, 10, 10, 100, 1000]), (HARD, HARD_LABELS, [1] * 5)]
+)
 def test_focal_loss_is_smaller_by_orders_of_magnitude_where_it_is_easy(logits, labels, orders):
     weights = np.ones((1, len(orders)))
-    focal, sigmoid = (loss(*f32(logits, labels, weights)).numpy().ravel() for loss in (WeightedSigmoidFocal(2.0, None), WeightedSigmoid()))
+    focal, sigmoid = (
+        loss(*f32(logits, labels, weights)).numpy().ravel()
+        for loss in (WeightedSigmoidFocal(2.0, None), WeightedSigmoid())
+    )
     np.testing.assert_allclose(10 ** np.floor(np.log10(sigmoid / focal)), orders)
 
 
-@pytest.mark.parametrize(("alpha", "silent", "heard"), [(1.0, slice(3, 5), slice(0, 3)), (0.0, slice(0, 3), slice(3, 5))])
+@pytest.mark.parametrize(
+    ("alpha", "silent", "heard"), [(1.0, slice(3, 5), slice(0, 3)), (0.0, slice(0, 3), slice(3, 5))]
+)
 def test_focal_alpha_silences_one_side(alpha, silent, heard):
     focal = WeightedSigmoidFocal(2.0, alpha)(*f32(HARD, HARD_LABELS, np.ones((1, 5)))).numpy().ravel()
     assert not focal[silent].any() and (focal[heard] > 0).all()
@@ -156,13 +181,18 @@ LEAST = {
 
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_negatives_for_each_positive(ratio):
-    """Ratios of 0.5 and 1.5, which the reference tests too, cannot be written in a config: the field is a whole number. A ratio of 0 means none there
+    """Ratios of 0.5 and 1.5, which the reference tests too, cannot be written in a config: the field is a whole number.
+    A ratio of 0 means none there
     and no rule in a config, where 0 is the default: the reference's builder makes "no rule" of it, and so does ours."""
-    found = HardExampleMiner(0, 0.9999, "classification", ratio)(*f32([TWELVE_LOC], [TWELVE_CLS], [TWELVE_BOXES]), tf.constant([MATCHES]))
+    found = HardExampleMiner(0, 0.9999, "classification", ratio)(
+        *f32([TWELVE_LOC], [TWELVE_CLS], [TWELVE_BOXES]), tf.constant([MATCHES])
+    )
     np.testing.assert_allclose(found, RATIOS[ratio])
 
 
 @pytest.mark.parametrize("least", LEAST)
 def test_least_negatives_of_an_image_without_positives(least):
     miner = HardExampleMiner(0, 0.9999, "classification", 3, least)
-    np.testing.assert_allclose(miner(*f32([TWELVE_LOC], [TWELVE_CLS], [TWELVE_BOXES]), tf.fill([1, 12], -1)), LEAST[least])
+    np.testing.assert_allclose(
+        miner(*f32([TWELVE_LOC], [TWELVE_CLS], [TWELVE_BOXES]), tf.fill([1, 12], -1)), LEAST[least]
+    )

@@ -46,7 +46,9 @@ def test_pascal_voc(difficult):
     images = [FIRST, ("img2", truth(SECOND_BOXES, [1, 1, 3], difficult), DETECTED), THIRD]
     cats, mean, pooled = VOC[difficult]
     result = measured(PascalVocEvaluator(CATEGORIES), images)
-    by_category = {name: result[f"PascalBoxes_PerformanceByCategory/AP@0.5IOU/{name}"] for name in ("cat", "dog", "elephant")}
+    by_category = {
+        name: result[f"PascalBoxes_PerformanceByCategory/AP@0.5IOU/{name}"] for name in ("cat", "dog", "elephant")
+    }
     assert by_category == pytest.approx({"cat": cats, "dog": 0.0, "elephant": 0.0})
     assert result["PascalBoxes_Precision/mAP@0.5IOU"] == pytest.approx(mean)
     weighted = measured(PascalVocEvaluator(CATEGORIES, weighted=True), images)
@@ -56,21 +58,35 @@ def test_pascal_voc(difficult):
 
 THREE = [[0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 3, 3]]  # of scores 0.8, 0.6, 0.5
 # name -> (ignored objects of two, verdicts, which are kept)
-VERDICTS = {"the large one": ([False, True], [False, True, False], [0, 1, 2]), "the small one": ([True, False], [False, False], [0, 2])}
+VERDICTS = {
+    "the large one": ([False, True], [False, True, False], [0, 1, 2]),
+    "the small one": ([True, False], [False, False], [0, 2]),
+}
 
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_difficult_objects_take_detections_out(name):
     ignored, verdicts, kept_rows = VERDICTS[name]
     same = np.zeros(3, int), np.zeros(2, int)
-    true, kept = match(np.array(THREE, float), same[0], np.array([[0, 0, 1, 1], [0, 0, 10, 10]], float), same[1], np.array(ignored), 0.5)
+    true, kept = match(
+        np.array(THREE, float),
+        same[0],
+        np.array([[0, 0, 1, 1], [0, 0, 10, 10]], float),
+        same[1],
+        np.array(ignored),
+        0.5,
+    )
     assert np.flatnonzero(kept).tolist() == kept_rows and true[kept].tolist() == verdicts
 
 
 def test_a_group_is_an_object_to_be_ignored_by_its_overlap():
-    """A deviation, of data sets that know groups (Open Images; "crowd" in this project). The reference takes out each detection of which at
-    least half lies in a group: of three boxes 1, 2 and 3 high in a group of 5 x 5, beside an object of 1 x 1, it leaves the object's. Here, as in
-    VOC's rule for difficult objects, overlap is IoU: the two others cover too little of the group, and are false detections."""
+    """A deviation, of data sets that know groups (Open Images; "crowd" in this project). The reference takes out each
+    detection of which at
+    least half lies in a group: of three boxes 1, 2 and 3 high in a group of 5 x 5, beside an object of 1 x 1, it leaves
+        the object's. Here, as in
+    VOC's rule for difficult objects, overlap is IoU: the two others cover too little of the group, and are false
+    detections.
+    """
     boxes = np.array([[0, 0, 1, 1], [0, 0, 2, 1], [0, 0, 3, 1]], float)
     objects = np.array([[0, 0, 1, 1], [0, 0, 5, 5]], float)
     true, kept = match(boxes, np.zeros(3, int), objects, np.zeros(2, int), np.array([False, True]), 0.5)
@@ -106,7 +122,10 @@ ABSENT = {"DetectionBoxes_Precision/mAP (medium)", "DetectionBoxes_Recall/AR@100
 @pytest.mark.parametrize("labels", [(1, 1, 1), (1, 3, 2)], ids=["one category", "three categories"])
 def test_coco_of_perfect_detections(labels):
     """Boxes of 100², 50² and 25² pixels: large, medium and small."""
-    images = [(id_, truth([box], [label]), found([box], [0.8], [label])) for (id_, box), label in zip(SIDES.items(), labels, strict=True)]
+    images = [
+        (id_, truth([box], [label]), found([box], [0.8], [label]))
+        for (id_, box), label in zip(SIDES.items(), labels, strict=True)
+    ]
     result = measured(CocoEvaluator(CATEGORIES, fast=False), images)
     assert result == pytest.approx(dict.fromkeys(result, 1.0))
     without_medium = measured(CocoEvaluator(CATEGORIES, fast=False), images[::2])
@@ -114,5 +133,11 @@ def test_coco_of_perfect_detections(labels):
 
 
 def test_coco_skips_crowds():
-    image = ("image1", truth([[100, 100, 200, 200], [99, 99, 200, 200]], [1, 2], crowd=[1]), found([[100, 100, 200, 200]], [0.8], [1]))
-    assert measured(CocoEvaluator(CATEGORIES, fast=False), [image])["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
+    image = (
+        "image1",
+        truth([[100, 100, 200, 200], [99, 99, 200, 200]], [1, 2], crowd=[1]),
+        found([[100, 100, 200, 200]], [0.8], [1]),
+    )
+    assert measured(CocoEvaluator(CATEGORIES, fast=False), [image])["DetectionBoxes_Precision/mAP"] == pytest.approx(
+        1.0
+    )

@@ -1,4 +1,5 @@
-"""Per-class non-maximum suppression against the values in the TF Object Detection API's own unit tests of its post-processing."""
+"""Per-class non-maximum suppression against the values in the TF Object Detection API's own unit tests of its
+post-processing."""
 
 from __future__ import annotations
 
@@ -29,8 +30,26 @@ CASES = {
     "shared boxes": (4, 4, SHARED, SCORES, WIDE, BEST, [0.95, 0.9, 0.85, 0.3], [0, 0, 1, 0]),
     "a cap a class": (2, 4, SHARED, SCORES, WIDE, BEST[:3], [0.95, 0.9, 0.85], [0, 0, 1]),
     "a cap in total": (4, 2, SHARED, SCORES, WIDE, BEST[:2], [0.95, 0.9], [0, 0]),
-    "one class": (3, 3, SHARED, [[row[0]] for row in SCORES], WIDE, [BEST[0], BEST[1], BEST[3]], [0.95, 0.9, 0.3], [0, 0, 0]),
-    "a box a class": (4, 4, SEPARATE, SCORES, WIDE, [BEST[0], BEST[1], [0, 999, 2, 1004], BEST[3]], [0.95, 0.9, 0.85, 0.3], [0, 0, 1, 0]),
+    "one class": (
+        3,
+        3,
+        SHARED,
+        [[row[0]] for row in SCORES],
+        WIDE,
+        [BEST[0], BEST[1], BEST[3]],
+        [0.95, 0.9, 0.3],
+        [0, 0, 0],
+    ),
+    "a box a class": (
+        4,
+        4,
+        SEPARATE,
+        SCORES,
+        WIDE,
+        [BEST[0], BEST[1], [0, 999, 2, 1004], BEST[3]],
+        [0.95, 0.9, 0.85, 0.3],
+        [0, 0, 1, 0],
+    ),
     "a window": (100, 100, [[0, 0, 10, 10], [1, 1, 11, 11]], [[0.9], [0.75]], [5, 4, 8, 7], [[5, 4, 8, 7]], [0.9], [0]),
 }
 
@@ -58,7 +77,10 @@ SECOND = [[0, 999, 2, 1004], [0, 10.1, 1, 11.1], [0, 100, 1, 101]]
 BATCHES = {
     "nothing is cut": ([WIDE] * 2, [(BEST[:2], [0.95, 0.9], [0, 0]), (SECOND, [0.85, 0.5, 0.3], [1, 0, 0])]),
     "one window": ([[0, 0, 200, 200]] * 2, [(BEST[:2], [0.95, 0.9], [0, 0]), (SECOND[1:], [0.5, 0.3], [0, 0])]),
-    "a window an image": ([[0, 0, 5, 5], [0, 0, 200, 200]], [(BEST[1:2], [0.9], [0]), (SECOND[1:], [0.5, 0.3], [0, 0])]),
+    "a window an image": (
+        [[0, 0, 5, 5], [0, 0, 200, 200]],
+        [(BEST[1:2], [0.9], [0]), (SECOND[1:], [0.5, 0.3], [0, 0])],
+    ),
 }
 
 

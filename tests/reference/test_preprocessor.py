@@ -1,6 +1,7 @@
 """Steps of the preprocessor against the values in the TF Object Detection API's own unit tests of them.
 
-Images there are 0 to 1 where a step is tested, here 0 to 255. Steps on masks, keypoints, label scores and class scores are not part of this project.
+Images there are 0 to 1 where a step is tested, here 0 to 255. Steps on masks, keypoints, label scores and class scores
+are not part of this project.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def wide() -> Sample:
 MOVED = {
     "horizontal flip": (flip.random_horizontal_flip, IMAGE[:, ::-1], [[0.0, 0.0, 0.75, 0.75], [0.25, 0.0, 0.75, 0.5]]),
     "vertical flip": (flip.random_vertical_flip, IMAGE[::-1], [[0.25, 0.25, 1.0, 1.0], [0.25, 0.5, 0.75, 1.0]]),
-    "rotation by 90 degrees": (flip.random_rotation90, np.rot90(IMAGE), [[0.0, 0.0, 0.75, 0.75], [0.0, 0.25, 0.5, 0.75]]),
+    "rotation by 90 degrees": (
+        flip.random_rotation90,
+        np.rot90(IMAGE),
+        [[0.0, 0.0, 0.75, 0.75], [0.0, 0.25, 0.5, 0.75]],
+    ),
 }
 
 
@@ -79,12 +84,20 @@ def test_an_image_is_scaled_within_the_range():
 
 def test_gray_or_not():
     gray = color.random_rgb_to_gray(sample_of(), SEED, probability=1.0).image.numpy()
-    np.testing.assert_allclose(gray, np.repeat(tf.image.rgb_to_grayscale(tf.constant(IMAGE, tf.float32)), 3, axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        gray, np.repeat(tf.image.rgb_to_grayscale(tf.constant(IMAGE, tf.float32)), 3, axis=-1), rtol=1e-5
+    )
     np.testing.assert_array_equal(color.random_rgb_to_gray(sample_of(), SEED, probability=0.0).image, IMAGE)
 
 
 @pytest.mark.parametrize(
-    "step", [color.random_adjust_brightness, color.random_adjust_contrast, color.random_adjust_hue, color.random_adjust_saturation]
+    "step",
+    [
+        color.random_adjust_brightness,
+        color.random_adjust_contrast,
+        color.random_adjust_hue,
+        color.random_adjust_saturation,
+    ],
 )
 def test_colour_steps_keep_the_shape(step):
     assert step(sample_of(), SEED).image.shape == IMAGE.shape
@@ -105,7 +118,9 @@ def test_a_window_of_190_by_237_pixels():
     """Begin (6, 143) of an image of 200 x 400: both boxes stay, clipped."""
     cropped = window.crop(wide(), tf.constant([6, 143]), tf.constant([190, 237]), 0.3, True)
     assert cropped.image.shape == (190, 237, 3) and cropped.classes.numpy().tolist() == [0, 1]
-    np.testing.assert_allclose(cropped.boxes, [[0.0, 0.0, 0.75789469, 1.0], [0.23157893, 0.24050637, 0.75789469, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(
+        cropped.boxes, [[0.0, 0.0, 0.75789469, 1.0], [0.23157893, 0.24050637, 0.75789469, 1.0]], atol=1e-6
+    )
 
 
 def test_the_left_square():
@@ -140,7 +155,8 @@ def test_pad_to_aspect_ratio(name):
 
 
 def test_a_canvas_never_cuts_the_image():
-    """A deviation: for 100 x 400 as a square of at most (200, 800) the reference asks for 200 x 200, and fails. Here the image fits in."""
+    """A deviation: for 100 x 400 as a square of at most (200, 800) the reference asks for 200 x 200, and fails. Here
+    the image fits in."""
     sample = sample_of(np.zeros((100, 400, 3), np.uint8))
     assert pad.random_pad_to_aspect_ratio(sample, SEED, 1.0).image.shape == (400, 400, 3)
 
@@ -159,14 +175,21 @@ def test_crop_and_pad_with_a_random_coef_of_one_only_pads():
     assert len(padded.boxes) == 2 and all(4 <= side <= 8 for side in padded.image.shape[:2])
 
 
-@pytest.mark.parametrize("step", [crop.ssd_random_crop, pad.ssd_random_crop_pad, crop.random_crop_image, rows.random_jitter_boxes])
+@pytest.mark.parametrize(
+    "step", [crop.ssd_random_crop, pad.ssd_random_crop_pad, crop.random_crop_image, rows.random_jitter_boxes]
+)
 def test_ranks_stay(step):
     changed = step(sample_of(), SEED)
-    assert changed.image.shape.rank == 3 and changed.boxes.shape.rank == 2 and len(changed.boxes) == len(changed.classes) <= 2
+    assert (
+        changed.image.shape.rank == 3
+        and changed.boxes.shape.rank == 2
+        and len(changed.boxes) == len(changed.classes) <= 2
+    )
 
 
 def test_jitter_reaches_as_far_as_the_reference_says():
-    """A box of 100 pixels and a ratio of 0.05 moves a side by up to 5 pixels, as the reference's documentation and its releases up to 2019 have it.
+    """A box of 100 pixels and a ratio of 0.05 moves a side by up to 5 pixels, as the reference's documentation and its
+    releases up to 2019 have it.
     (Later ones halve that without saying so: they multiply the whole side and lay it about the centre, 2.5 pixels.)"""
     sample = sample_of(np.zeros((8, 8, 3), np.uint8), [[0.3, 0.3, 0.7, 0.7]] * 200)
     moved = np.abs(rows.random_jitter_boxes(sample, SEED, 0.05).boxes - sample.boxes) / 0.4
@@ -181,7 +204,8 @@ def test_labels_are_renamed():
 
 @pytest.mark.parametrize("ratio", [1.0, 1.5, 0.5])
 def test_a_square_by_scale(ratio):
-    """Of 256 x 256 with a border of 256 only the centre can be the square's: a box of half the side becomes half of 1 / ratio."""
+    """Of 256 x 256 with a border of 256 only the centre can be the square's: a box of half the side becomes half of 1 /
+    ratio."""
     sample = sample_of(np.zeros((256, 256, 3), np.float32), [[0.25, 0.25, 0.75, 0.75]])
     cut = crop.random_square_crop_by_scale(sample, SEED, 256, ratio, ratio)
     assert cut.image.shape == (int(256 * ratio), int(256 * ratio), 3)
@@ -192,7 +216,9 @@ def test_a_square_by_scale(ratio):
 def test_scale_crop_and_pad_to_a_square(ratio):
     """512 x 256: whatever the part, a box that is not clipped has a tenth of the scaled image's sides."""
     centres = [(y, x) for y in (0.25, 0.5, 0.75) for x in (0.25, 0.5, 0.75)]
-    sample = sample_of(np.zeros((512, 256, 3), np.float32), [[y - 0.05, x - 0.05, y + 0.05, x + 0.05] for y, x in centres])
+    sample = sample_of(
+        np.zeros((512, 256, 3), np.float32), [[y - 0.05, x - 0.05, y + 0.05, x + 0.05] for y, x in centres]
+    )
     square = scale.random_scale_crop_and_pad_to_square(sample, SEED, 512, ratio, ratio)
     assert square.image.shape == (512, 512, 3)
     whole = [box for box in square.boxes.numpy() if box.min() > 1e-6 and box.max() < 1 - 1e-6]

@@ -1,4 +1,5 @@
-"""Resizers against the sizes and values in the TF Object Detection API's own unit tests (resizer builder, preprocessor)."""
+"""Resizers against the sizes and values in the TF Object Detection API's own unit tests (resizer builder,
+preprocessor)."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def test_sizes(text, given, expected):
 
 def test_nearest_neighbour_to_one_pixel_is_the_first():
     image = np.tile(np.arange(1, 10, dtype=np.uint8).reshape(3, 3, 1), (1, 1, 3))
-    resized, _ = resizer_of("fixed_shape_resizer { height: 1 width: 1 resize_method: NEAREST_NEIGHBOR }")(tf.constant(image))
+    resized, _ = resizer_of("fixed_shape_resizer { height: 1 width: 1 resize_method: NEAREST_NEIGHBOR }")(
+        tf.constant(image)
+    )
     assert np.unique(resized).tolist() == [1.0]
 
 

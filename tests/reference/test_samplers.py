@@ -28,7 +28,8 @@ def test_numbers_drawn(name, seeded):
 
 
 def test_all_eligible_are_drawn_where_there_are_fewer():
-    """The reference's sampler for TPUs fills up to 64 with anchors that may not be drawn; its ordinary one, and ours, draw the 60 that there are."""
+    """The reference's sampler for TPUs fills up to 64 with anchors that may not be drawn; its ordinary one, and ours,
+    draw the 60 that there are."""
     _, size, eligible, positive, _, _ = CASES["fewer than wanted"]
     mask = BalancedSampler(0.5)(tf.constant(eligible[None]), tf.constant(positive[None]), size).numpy()[0]
     np.testing.assert_array_equal(mask, eligible)

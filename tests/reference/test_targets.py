@@ -1,6 +1,8 @@
-"""The target assigner against the values in the TF Object Detection API's own unit tests: IoU, argmax at 0.5, mean and deviation codes of 0.1.
+"""The target assigner against the values in the TF Object Detection API's own unit tests: IoU, argmax at 0.5, mean and
+deviation codes of 0.1.
 
-The reference's class-agnostic targets are a single column of 0 and 1; here they are the two columns background and object.
+The reference's class-agnostic targets are a single column of 0 and 1; here they are the two columns background and
+object.
 """
 
 from __future__ import annotations
@@ -33,16 +35,26 @@ def groundtruth(images, classes, weights=None, rows=4) -> Groundtruth:
         padded["classes"][number, : len(boxes)] = classes[number]
         padded["weights"][number, : len(boxes)] = 1.0 if weights is None else weights[number]
     flags = tf.zeros([len(images), rows], tf.bool)
-    return Groundtruth(*(tf.constant(padded[name]) for name in ("boxes", "classes", "weights")), tf.constant(count), flags, flags, flags)
+    return Groundtruth(
+        *(tf.constant(padded[name]) for name in ("boxes", "classes", "weights")),
+        tf.constant(count),
+        flags,
+        flags,
+        flags,
+    )
 
 
 def assign(anchors, truth, num_classes, unmatched=0.5, zeros=False):
-    assigner = TargetAssigner(box_ops.iou, ArgMaxMatcher(0.5, unmatched), MeanStddevBoxCoder(0.1), background_as_zeros=zeros)
+    assigner = TargetAssigner(
+        box_ops.iou, ArgMaxMatcher(0.5, unmatched), MeanStddevBoxCoder(0.1), background_as_zeros=zeros
+    )
     return assigner(tf.constant(anchors, tf.float32), truth, num_classes)
 
 
 @pytest.mark.parametrize(
-    ("anchors", "unmatched", "class_weights"), [(THREE, 0.5, [1, 1, 1]), (LARGER, 0.3, [1, 1, 0])], ids=["plain", "with an ignored anchor"]
+    ("anchors", "unmatched", "class_weights"),
+    [(THREE, 0.5, [1, 1, 1]), (LARGER, 0.3, [1, 1, 0])],
+    ids=["plain", "with an ignored anchor"],
 )
 def test_one_class(anchors, unmatched, class_weights):
     targets = assign(anchors, groundtruth([OBJECTS[:2]], [[0, 0]]), 1, unmatched)
@@ -53,7 +65,8 @@ def test_one_class(anchors, unmatched, class_weights):
 
 
 @pytest.mark.parametrize(
-    ("weights", "class_weights", "box_weights"), [(None, [1, 1, 1, 1], [1, 1, 0, 1]), ([[0.3, 0.0, 0.5]], [0.3, 0, 1, 0.5], [0.3, 0, 0, 0.5])]
+    ("weights", "class_weights", "box_weights"),
+    [(None, [1, 1, 1, 1], [1, 1, 0, 1]), ([[0.3, 0.0, 0.5]], [0.3, 0, 1, 0.5], [0.3, 0, 0, 0.5])],
 )
 def test_six_classes(weights, class_weights, box_weights):
     """Labels 1, 5 and 3 of 6; the third anchor is background, whose weight is 1 for its class and 0 for its box."""
@@ -67,7 +80,11 @@ def test_six_classes(weights, class_weights, box_weights):
 @pytest.mark.parametrize("rows", [0, 4])
 def test_an_image_without_objects(rows):
     targets = assign(FOUR, groundtruth([[]], [[]], rows=rows), 2, zeros=True)
-    assert not targets.classes.numpy().any() and not targets.box_codes.numpy().any() and not targets.box_weights.numpy().any()
+    assert (
+        not targets.classes.numpy().any()
+        and not targets.box_codes.numpy().any()
+        and not targets.box_weights.numpy().any()
+    )
     np.testing.assert_allclose(targets.class_weights, np.ones((1, 4)))
 
 

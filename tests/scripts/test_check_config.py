@@ -26,7 +26,16 @@ def test_script(tmp_path):
     """The flags arrive, and the exit code is 2 as soon as one config is at fault."""
     bad = tmp_path / "bad.config"
     bad.write_text("model {\n  ssd {\n    num_clases: 3\n  }\n}\n")
-    command = [sys.executable, ROOT / "scripts" / "check_config.py", "--no_paths", "--quiet", "--set", "model.ssd.num_classes=2", CONFIG, bad]
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "check_config.py",
+        "--no_paths",
+        "--quiet",
+        "--set",
+        "model.ssd.num_classes=2",
+        CONFIG,
+        bad,
+    ]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, cwd=tmp_path)
     good, fault = done.stdout.splitlines()
     assert done.returncode == 2
@@ -35,8 +44,12 @@ def test_script(tmp_path):
 
 
 def test_script_without_a_config():
-    done = subprocess.run([sys.executable, str(ROOT / "scripts" / "check_config.py")], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: no config is named; usage: check_config.py ")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "check_config.py")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
+        "error: no config is named; usage: check_config.py "
+    )
 
 
 def test_every_config_of_the_project_in_full():
@@ -48,18 +61,34 @@ def test_every_config_of_the_project_in_full():
     subjects = [line.split("  ")[1] for line in lines[begin : lines.index("", begin)]]
     assert subjects == [
         *("model", "resizer", "loss", "detections", "input", "anchors", "parameters", "forward pass"),
-        *("training", "starts from", "augmentation", "optimizer", "schedule", "learning rate", "train data", "eval data", "metrics"),
+        *(
+            "training",
+            "starts from",
+            "augmentation",
+            "optimizer",
+            "schedule",
+            "learning rate",
+            "train data",
+            "eval data",
+            "metrics",
+        ),
     ]
 
 
 def test_data_is_looked_for_unless_told_otherwise(tmp_path):
     (tmp_path / "a.record").write_bytes(b"")
     label_map.save(tmp_path / "map.pbtxt", ["a", "b"])
-    settings = [f"train_input_path={tmp_path}/a.record", f"eval_input_path={tmp_path}/a.record", f"label_map_path={tmp_path}/map.pbtxt"]
+    settings = [
+        f"train_input_path={tmp_path}/a.record",
+        f"eval_input_path={tmp_path}/a.record",
+        f"label_map_path={tmp_path}/map.pbtxt",
+    ]
     code, lines = report(CONFIG, settings=settings, check_paths=True)
     assert code == 0 and lines[0].endswith(", 2 warnings")  # 4 classes, a label map of 2, in training and in evaluation
     code, lines = report(CONFIG, settings=["train_input_path=none.record"], check_paths=True)
-    assert code == 2 and "train_input_reader.tf_record_input_reader.input_path ('none.record') matches no file" in lines[0]
+    assert (
+        code == 2 and "train_input_reader.tf_record_input_reader.input_path ('none.record') matches no file" in lines[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +117,12 @@ def test_every_file_and_every_problem_is_told(tmp_path):
     """A good one, one that does not parse, one with several faults of values, one that is no file, a good one again."""
     text, values = tmp_path / "text.config", tmp_path / "values.config"
     text.write_text("model {\n  ssd {\n    num_clases: 3\n    num_classes: x\n  }\n}\neval_config { metrics: 'a' }\n")
-    values.write_text(Path(CONFIG).read_text().replace("num_classes: 4", "num_classes: 0").replace("num_steps:", "use_bfloat16: true num_steps:"))
+    values.write_text(
+        Path(CONFIG)
+        .read_text()
+        .replace("num_classes: 4", "num_classes: 0")
+        .replace("num_steps:", "use_bfloat16: true num_steps:")
+    )
     code, lines = report(CONFIG, text, values, tmp_path, CONFIG)
     assert code == 2
     assert lines[0] == lines[-1] and lines[0].startswith(f"ok: {CONFIG}")
@@ -105,7 +139,11 @@ def test_every_file_and_every_problem_is_told(tmp_path):
 def test_a_label_map_alone_at_fault_is_bad_data(tmp_path):
     (tmp_path / "a.record").write_bytes(b"")
     (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }\n")
-    settings = [f"train_input_path={tmp_path}/a.record", f"eval_input_path={tmp_path}/a.record", f"label_map_path={tmp_path}/map.pbtxt"]
+    settings = [
+        f"train_input_path={tmp_path}/a.record",
+        f"eval_input_path={tmp_path}/a.record",
+        f"label_map_path={tmp_path}/map.pbtxt",
+    ]
     code, lines = report(CONFIG, settings=settings, check_paths=True)
     assert code == 3 and len(lines) == 1 and "map.pbtxt" in lines[0], lines
     code, lines = report(CONFIG, settings=[*settings, "num_classes=0"], check_paths=True)
@@ -123,7 +161,13 @@ def test_a_size_of_a_million_takes_no_memory(tmp_path):
     """In a process that may not have the memory: the image alone would take twelve terabytes."""
     size = "model.ssd.image_resizer.fixed_shape_resizer"
     script = str(ROOT / "scripts" / "check_config.py")
-    command = f"ulimit -v 6000000; exec {sys.executable} {script} --no_paths --quiet --set {size}.height=1000000 --set {size}.width=1000000 {CONFIG}"
+    command = (
+        f"ulimit -v 6000000; exec {sys.executable} {script} --no_paths --quiet --set {size}.height=1000000 --set"
+        f" {size}.width=1000000 {CONFIG}"
+    )
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert f"error: {CONFIG}: {size} (height 1000000, width 1000000) makes images of 1,000,000,000,000 pixels" in done.stdout
+    assert (
+        f"error: {CONFIG}: {size} (height 1000000, width 1000000) makes images of 1,000,000,000,000 pixels"
+        in done.stdout
+    )

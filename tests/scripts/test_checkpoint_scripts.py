@@ -21,7 +21,13 @@ CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")
 
 def run(script: str, *flags: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, str(ROOT / "scripts" / script), *flags], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
 
 
 def errors(done: subprocess.CompletedProcess) -> list[str]:
@@ -33,7 +39,11 @@ def checkpoint(tmp_path_factory) -> str:
     """A MobileNet that finds class 3 in everything."""
     classifier = catalogue.find("mobilenet_v1").make(6, 0.5)
     classifier(tf.zeros([1, 32, 32, 3]))
-    values = {name: variable.numpy() for name, variable in checkpoints.by_name(classifier).items() if not checkpoints.is_optional(name)}
+    values = {
+        name: variable.numpy()
+        for name, variable in checkpoints.by_name(classifier).items()
+        if not checkpoints.is_optional(name)
+    }
     values["MobilenetV1/Logits/Conv2d_1c_1x1/biases"] = np.array([0, 0, 0, 99, 50, 0], np.float32)
     path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
     checkpoint_files.write(path, values)
@@ -41,7 +51,13 @@ def checkpoint(tmp_path_factory) -> str:
 
 
 def test_inspect_with_a_config(checkpoint):
-    done = run("inspect_checkpoint.py", f"--checkpoint={checkpoint}", f"--pipeline_config_path={CONFIG}", "--kind=classification", "--levels=1")
+    done = run(
+        "inspect_checkpoint.py",
+        f"--checkpoint={checkpoint}",
+        f"--pipeline_config_path={CONFIG}",
+        "--kind=classification",
+        "--levels=1",
+    )
     assert done.returncode == 0 and not errors(done), done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == "  looks like  classifier mobilenet_v1, depth multiplier 0.5, 6 logits"
@@ -57,13 +73,17 @@ def test_inspect_where_nothing_fits(checkpoint):
 def test_inspect_misused(checkpoint):
     done = run("inspect_checkpoint.py", checkpoint)
     assert done.returncode == 2
-    assert errors(done) == [f"error: unexpected argument '{checkpoint}'; the checkpoint is a flag, --checkpoint={checkpoint}"]
+    assert errors(done) == [
+        f"error: unexpected argument '{checkpoint}'; the checkpoint is a flag, --checkpoint={checkpoint}"
+    ]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(checkpoint):
     """As with `| head -1`: the other end of the pipe is closed before anything is written."""
     command = [sys.executable, str(ROOT / "scripts" / "inspect_checkpoint.py"), f"--checkpoint={checkpoint}", "--all"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     process.stdout.close()
     stderr = process.stderr.read()
     assert process.wait() == 0 and "Traceback" not in stderr, stderr
@@ -75,7 +95,13 @@ def test_classify_pictures_with_labels_truth_and_a_bad_file(checkpoint, tmp_path
     (tmp_path / "bad.jpg").write_bytes(b"garbage")
     (tmp_path / "labels.txt").write_text("zero\none\ntwo\nthree\nfour\nfive\n", encoding="utf-8")
     (tmp_path / "truth.csv").write_text("a b.png,three\nc.png,4\n", encoding="utf-8")
-    flags = (f"--images={tmp_path}", f"--labels={tmp_path / 'labels.txt'}", f"--truth={tmp_path / 'truth.csv'}", "--top=2", "--image_size=64")
+    flags = (
+        f"--images={tmp_path}",
+        f"--labels={tmp_path / 'labels.txt'}",
+        f"--truth={tmp_path / 'truth.csv'}",
+        "--top=2",
+        "--image_size=64",
+    )
     done = run("classify.py", f"--checkpoint={checkpoint}", *flags)
     assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines() == [

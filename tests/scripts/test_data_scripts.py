@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(script: str, *flags: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, str(ROOT / "scripts" / script), *flags], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +36,18 @@ def made(tmp_path_factory) -> Path:
 
 def test_converts_with_the_flags_of_the_original_tool_and_validates(made, tmp_path):
     output = tmp_path / "out" / "all.record"
-    flags = ("--year=VOC2012", "--set=train", f"--output_path={output}", "--ignore_difficult_instances", "--num_shards=2")
+    flags = (
+        "--year=VOC2012",
+        "--set=train",
+        f"--output_path={output}",
+        "--ignore_difficult_instances",
+        "--num_shards=2",
+    )
     done = run("create_tf_record.py", f"--data_dir={made}", *flags)
     assert done.returncode == 0, done.stderr
-    assert "4 images" in done.stdout and "nothing wrong" in done.stdout and (tmp_path / "out" / "label_map.pbtxt").exists()
+    assert (
+        "4 images" in done.stdout and "nothing wrong" in done.stdout and (tmp_path / "out" / "label_map.pbtxt").exists()
+    )
     with open(f"{output}-00000-of-00002", "r+b") as stream:
         stream.truncate(1000)
     report = tmp_path / "report.json"

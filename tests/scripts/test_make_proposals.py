@@ -26,8 +26,10 @@ RPN = """
 model { faster_rcnn {
   num_classes: 2
   image_resizer { keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 pad_to_max_dimension: true } }
-  feature_extractor { type: "faster_rcnn_mobilenet_v1" first_stage_features_stride: 16 depth_multiplier: 0.25 min_depth: 8 }
-  first_stage_anchor_generator { grid_anchor_generator { scales: [0.25, 0.5] aspect_ratios: [1.0] height: 64 width: 64 } }
+  feature_extractor { type: "faster_rcnn_mobilenet_v1" first_stage_features_stride: 16 depth_multiplier: 0.25
+    min_depth: 8 }
+  first_stage_anchor_generator { grid_anchor_generator { scales: [0.25, 0.5] aspect_ratios: [1.0] height: 64 width: 64
+    } }
   first_stage_box_predictor_conv_hyperparams {
     op: CONV regularizer { l2_regularizer { weight: 0.0 } } initializer { truncated_normal_initializer { stddev: 0.1 } }
   }
@@ -35,7 +37,8 @@ model { faster_rcnn {
   first_stage_max_proposals: 12
   initial_crop_size: 4 maxpool_kernel_size: 2 maxpool_stride: 2
   second_stage_box_predictor { mask_rcnn_box_predictor { fc_hyperparams {
-    op: FC regularizer { l2_regularizer { weight: 0.0 } } initializer { variance_scaling_initializer { uniform: true mode: FAN_AVG } }
+    op: FC regularizer { l2_regularizer { weight: 0.0 } } initializer { variance_scaling_initializer { uniform: true
+      mode: FAN_AVG } }
   } } }
   second_stage_batch_size: 8
 } }
@@ -45,7 +48,9 @@ model { faster_rcnn {
 def run(*flags: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     script = str(ROOT / "scripts" / "make_proposals.py")
-    return subprocess.run([sys.executable, script, *flags], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, script, *flags], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 @pytest.fixture
@@ -61,7 +66,9 @@ def records(tmp_path) -> str:
             features = message.features.feature
             features["image/encoded"].bytes_list.value.append(tf.io.encode_png(image).numpy())
             features["image/source_id"].bytes_list.value.append(b"%d" % number)
-            for side, value in zip(("ymin", "xmin", "ymax", "xmax"), (top / 60, left / 90, (top + 24) / 60, (left + 30) / 90), strict=True):
+            for side, value in zip(
+                ("ymin", "xmin", "ymax", "xmax"), (top / 60, left / 90, (top + 24) / 60, (left + 30) / 90), strict=True
+            ):
                 features[f"image/object/bbox/{side}"].float_list.value.append(value)
             writer.write(message.SerializeToString())
     return path
@@ -92,19 +99,34 @@ def test_selective_search_from_records_to_a_table(records, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"{output}: 3 images searched" in done.stdout and "of 3 objects found" in done.stdout
     assert [line.split() for line in done.stdout.splitlines()][-1][:2] == ["all", "1.000"]
-    assert proposal_files.read(output).ids == ("0", "1", "2") and json.loads((tmp_path / "p.npz.report.json").read_text())["objects"] == 3
+    assert (
+        proposal_files.read(output).ids == ("0", "1", "2")
+        and json.loads((tmp_path / "p.npz.report.json").read_text())["objects"] == 3
+    )
     again = run(f"--input_path={records}", f"--output={output}", "--min_side=5")
     assert again.returncode == 0 and "was there already" in again.stdout
 
 
 def test_proposals_of_a_trained_detector(records, trained, tmp_path):
     output = tmp_path / "p.npz"
-    flags = (f"--input_path={records}", f"--output={output}", f"--pipeline_config_path={trained[0]}", f"--checkpoint={trained[1]}")
-    done = run("--method=rpn", *flags, "--max_proposals=20", "--set=model.faster_rcnn.first_stage_nms_iou_threshold=0.9")
+    flags = (
+        f"--input_path={records}",
+        f"--output={output}",
+        f"--pipeline_config_path={trained[0]}",
+        f"--checkpoint={trained[1]}",
+    )
+    done = run(
+        "--method=rpn", *flags, "--max_proposals=20", "--set=model.faster_rcnn.first_stage_nms_iou_threshold=0.9"
+    )
     assert done.returncode == 0, done.stderr
     found = proposal_files.read(output)
     boxes, scores = found.of(1)
-    assert 12 < len(boxes) <= 20 and (boxes >= 0).all() and (boxes <= [60, 90, 60, 90]).all() and (np.diff(scores) <= 0).all()
+    assert (
+        12 < len(boxes) <= 20
+        and (boxes >= 0).all()
+        and (boxes <= [60, 90, 60, 90]).all()
+        and (np.diff(scores) <= 0).all()
+    )
 
 
 def test_first_stage_alone_proposes_what_the_whole_detector_does(trained):
@@ -130,7 +152,9 @@ def test_first_stage_alone_proposes_what_the_whole_detector_does(trained):
 def test_other_detectors_propose_nothing(tmp_path, trained):
     path = tmp_path / "fast.config"
     path.write_text(RPN.replace("faster_rcnn {", "fast_rcnn {", 1))
-    with pytest.raises(ConfigError, match="fast.config: model.fast_rcnn proposes no regions; use a config of model.faster_rcnn"):
+    with pytest.raises(
+        ConfigError, match="fast.config: model.fast_rcnn proposes no regions; use a config of model.faster_rcnn"
+    ):
         region_proposal_network(str(path), trained[1])
 
 
@@ -140,7 +164,11 @@ def test_other_detectors_propose_nothing(tmp_path, trained):
         (["--output=p.npz"], 2, "give either --input_path or --image_dir"),
         (["--output=p.npz", "--input_path=a", "--image_dir=b"], 2, "give either --input_path or --image_dir"),
         (["--output=p.npz", "--input_path=a", "b"], 2, "unexpected argument 'b'"),
-        (["--output=p.npz", "--input_path=a", "--method=rpn"], 2, "--method=rpn needs --pipeline_config_path and --checkpoint"),
+        (
+            ["--output=p.npz", "--input_path=a", "--method=rpn"],
+            2,
+            "--method=rpn needs --pipeline_config_path and --checkpoint",
+        ),
         (["--output=p.npz", "--input_path=nowhere", "--method=grid"], 2, "--input_path 'nowhere' matches no file"),
         (["--output=p.npz", "--input_path=a", "--method=magic"], 2, "--method=magic is unknown"),
     ],

@@ -1,4 +1,5 @@
-"""A headless Chromium driven through the two pipes of its DevTools protocol: real clicks and keys, with nothing installed but the browser."""
+"""A headless Chromium driven through the two pipes of its DevTools protocol: real clicks and keys, with nothing
+installed but the browser."""
 
 from __future__ import annotations
 
@@ -13,8 +14,21 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--mute-audio")
-_QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-features=Translate,OptimizationHints")
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-extensions",
+    "--mute-audio",
+)
+_QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-features=Translate,OptimizationHints",
+)
 
 
 def executable() -> str | None:
@@ -22,7 +36,8 @@ def executable() -> str | None:
 
 
 class Browser:
-    """One tab. `requests` and `problems` list what was asked of the network and what the page's console complained about, since the start."""
+    """One tab. `requests` and `problems` list what was asked of the network and what the page's console complained
+    about, since the start."""
 
     def __init__(self, folder: Path, timeout: float = 60.0) -> None:
         self._timeout, self._number, self._rest = timeout, 0, b""
@@ -30,7 +45,14 @@ class Browser:
         self.problems: list[str] = []
         out_read, out_write = os.pipe()
         in_read, in_write = os.pipe()
-        command = [executable(), *_FLAGS, *_QUIET, "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"]
+        command = [
+            executable(),
+            *_FLAGS,
+            *_QUIET,
+            "--remote-debugging-pipe",
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ]
         # Chromium reads commands from descriptor 3 and answers on 4.
         shell = ["bash", "-c", f'exec "$@" 3<&{in_read} 4>&{out_write}', "bash", *command]
         self._log = (Path(folder).parent / "chromium.log").open("wb")
@@ -56,7 +78,9 @@ class Browser:
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": self._number, "method": method, "params": params} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         os.write(self._in, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -83,7 +107,9 @@ class Browser:
         """The middle of an element, scrolled into view, with the mouse."""
         quoted = json.dumps(selector)
         self.evaluate(f"document.querySelector({quoted}).scrollIntoView({{block: 'center', inline: 'center'}})")
-        x, y = self.evaluate(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({quoted}).getBoundingClientRect())")
+        x, y = self.evaluate(
+            f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({quoted}).getBoundingClientRect())"
+        )
         self.mouse("mouseMoved", x, y)
         self.mouse("mousePressed", x, y, button="left", clickCount=1)
         self.mouse("mouseReleased", x, y, button="left", clickCount=1)
@@ -109,15 +135,29 @@ class Browser:
         for _ in range(times):
             for kind in ("keyDown", "keyUp"):
                 self.call(
-                    "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=codes[name], **(text if kind == "keyDown" else {})
+                    "Input.dispatchKeyEvent",
+                    type=kind,
+                    key=name,
+                    code=name,
+                    windowsVirtualKeyCode=codes[name],
+                    **(text if kind == "keyDown" else {}),
                 )
 
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
     def view(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """What is in view, or the `whole` page."""

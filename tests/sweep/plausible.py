@@ -1,4 +1,5 @@
-"""Rows of a sweep that was never run: a rough model of what detectors cost and give, so that figures have something of the right shape to draw.
+"""Rows of a sweep that was never run: a rough model of what detectors cost and give, so that figures have something of
+the right shape to draw.
 
 Nothing here is measured, and nothing drawn from it belongs in the documentation.
 """
@@ -11,7 +12,8 @@ import random
 
 from detection.sweep.results import DONE, FAILED, Row
 
-# Name: (cost of the map's layers at 300 px, cost of the tail a proposal, memory, millions of parameters, quality), in made-up units.
+# Name: (cost of the map's layers at 300 px, cost of the tail a proposal, memory, millions of parameters, quality), in
+# made-up units.
 EXTRACTORS = {
     "mobilenet_v1": (6.0, 0.12, 90, 4.2, 0.19),
     "inception_v2": (10.0, 0.2, 140, 11.0, 0.23),
@@ -50,18 +52,34 @@ def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, devi
     name = f"{meta}-{extractor}-{resolution}" + ("" if meta == "ssd" else f"-stride{stride}-p{proposals}")
     noise = math.exp(dice.gauss(0, 0.04))
     first = base * area * dense * noise * (1.0 if meta == "ssd" else 0.8)
-    second = None if meta == "ssd" else base * 0.3 * area * dense * noise + (0.01 if meta == "rfcn" else each) * proposals * noise
+    second = (
+        None
+        if meta == "ssd"
+        else base * 0.3 * area * dense * noise + (0.01 if meta == "rfcn" else each) * proposals * noise
+    )
     after, before = 2.5 + dice.random(), 1.0 + 0.5 * area
     whole = first + (second or 0.0) + after + before
     share = {"ssd": 0.82, "faster_rcnn": 1.0, "rfcn": 0.95, "fast_rcnn": 0.93}[meta]
     mean = quality * share * {300: 0.86, 600: 1.0}[resolution] * (1.0 if stride == 16 else 1.05)
     mean *= 1.0 if proposals is None else 1 - 0.18 * math.exp(-proposals / 25)
     mean *= math.exp(dice.gauss(0, 0.02))
-    small = mean * (0.15 if meta == "ssd" else 0.4) * (1.0 if resolution == 300 else 1.8) * math.exp(dice.gauss(0, 0.08))
+    small = (
+        mean * (0.15 if meta == "ssd" else 0.4) * (1.0 if resolution == 300 else 1.8) * math.exp(dice.gauss(0, 0.08))
+    )
     prefix = "DetectionBoxes_Precision/"
     metrics = {"mAP": mean, "mAP@.50IOU": mean * 1.65, "mAP@.75IOU": mean * 1.02}
-    metrics |= {"mAP (small)": small, "mAP (medium)": mean * 1.05, "mAP (large)": mean * (1.7 if meta == "ssd" else 1.45)}
-    times = {"end_to_end": whole, "preprocess": before, "first_stage": first, "second_stage": second, "postprocess": after}
+    metrics |= {
+        "mAP (small)": small,
+        "mAP (medium)": mean * 1.05,
+        "mAP (large)": mean * (1.7 if meta == "ssd" else 1.45),
+    }
+    times = {
+        "end_to_end": whole,
+        "preprocess": before,
+        "first_stage": first,
+        "second_stage": second,
+        "postprocess": after,
+    }
     times["network"] = first + (second or 0.0)
     return Row(
         id=name,
@@ -74,7 +92,8 @@ def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, devi
         resolution=resolution,
         stride=stride,
         proposals=proposals,
-        axes={"resolution": str(resolution)} | ({} if meta == "ssd" else {"stride": str(stride), "proposals": str(proposals)}),
+        axes={"resolution": str(resolution)}
+        | ({} if meta == "ssd" else {"stride": str(stride), "proposals": str(proposals)}),
         train=None if timing_only else {"steps": 500, "seconds": 60.0, "weights_of": None},
         metrics={} if timing_only else {prefix + tag: value for tag, value in metrics.items()},
         benchmark={

@@ -21,17 +21,33 @@ _SPEC = importlib.util.spec_from_file_location("plausible", Path(__file__).paren
 plausible = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(plausible)
 
-needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib, of the extra [plots], is not installed")
+needs_matplotlib = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib, of the extra [plots], is not installed"
+)
 
 
 def row(name: str, ms: float, mib: float = 100.0, mean: float | None = 0.5, **fields) -> results.Row:
     times = {"end_to_end": {"median": ms}, "postprocess": {"median": ms / 10}}
-    benchmark = {"milliseconds": times, "host_mib": mib, "device_mib": None, "device": fields.pop("device", "D"), "batch": 1}
+    benchmark = {
+        "milliseconds": times,
+        "host_mib": mib,
+        "device_mib": None,
+        "device": fields.pop("device", "D"),
+        "batch": 1,
+    }
     metrics = {} if mean is None else {"DetectionBoxes_Precision/mAP": mean}
-    return results.Row(**{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields})
+    return results.Row(
+        **{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields}
+    )
 
 
-ROWS = [row("fast", 10, 100, 0.2), row("good", 30, 200, 0.5), row("lean", 60, 80, 0.45), row("best", 90, 400, 0.6), row("slower", 40, 200, 0.5)]
+ROWS = [
+    row("fast", 10, 100, 0.2),
+    row("good", 30, 200, 0.5),
+    row("lean", 60, 80, 0.45),
+    row("best", 90, 400, 0.6),
+    row("slower", 40, 200, 0.5),
+]
 
 
 def chosen(rows=tuple(ROWS), ms=None, mib=None) -> str:
@@ -53,7 +69,9 @@ def test_memory_of_the_model_alone():
         one.benchmark["model_host_mib"] = added
     assert choose.choose(rows, choose.limits(None, None, "map", 200)).best.id == "small"
     assert choose.choose(rows, choose.limits(None, None, "map", 250)).best.id == "large"
-    with pytest.raises(ConfigError, match="none of 2 configurations fits 100 MiB; the nearest is small .*600 MiB, 150 MiB"):
+    with pytest.raises(
+        ConfigError, match="none of 2 configurations fits 100 MiB; the nearest is small .*600 MiB, 150 MiB"
+    ):
         choose.choose(rows, choose.limits(None, None, "map", 100))
     with pytest.raises(ConfigError, match="--max_model_mib=-1"):
         choose.limits(None, None, "map", -1)
@@ -67,7 +85,11 @@ def test_memory_of_the_model_alone():
 )
 def test_no_other_that_fits_is_better(numbers, ms, mib):
     rows = [row(str(index), *values) for index, values in enumerate(numbers)]
-    fitting = [one for one in rows if (ms is None or one.milliseconds <= ms) and (mib is None or one.benchmark["host_mib"] <= mib)]
+    fitting = [
+        one
+        for one in rows
+        if (ms is None or one.milliseconds <= ms) and (mib is None or one.benchmark["host_mib"] <= mib)
+    ]
     if not fitting:
         with pytest.raises(ConfigError, match="the nearest is "):
             chosen(rows, ms, mib)
@@ -78,7 +100,10 @@ def test_no_other_that_fits_is_better(numbers, ms, mib):
 
 
 def test_nothing_fits():
-    message = r"none of 5 configurations fits 8 ms and 70 MiB; the nearest is fast \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\): raise the limit"
+    message = (
+        r"none of 5 configurations fits 8 ms and 70 MiB; the nearest is fast \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\):"
+        r" raise the limit"
+    )
     with pytest.raises(ConfigError, match=message):
         chosen(ms=8, mib=70)  # fast: 1.25 and 1.43 times over; lean: 7.5 and 1.14
 
@@ -88,7 +113,10 @@ def test_the_neighbours_on_the_frontier():
     assert (choice.fitting, choice.judged, choice.device) == (3, 5, "D")
     assert (choice.faster.row.id, choice.better.row.id) == ("fast", "best")
     text = choose.report(choice, choose.Limits(50), ["swept"])
-    assert "less time unknown unknown: 0.33 times the time, -0.300" in text and "better    unknown unknown: 3.00 times the time, +0.100" in text
+    assert (
+        "less time unknown unknown: 0.33 times the time, -0.300" in text
+        and "better    unknown unknown: 3.00 times the time, +0.100" in text
+    )
 
 
 def test_rows_without_accuracy_are_not_chosen():
@@ -127,7 +155,8 @@ def test_rows_of_another_machine_are_refused(caplog):
     with pytest.raises(ConfigError) as error:
         choose.measured_on([there], "", "AMD EPYC, 2 cores", "swept")
     assert str(error.value).startswith(
-        "--results=swept: timed on NVIDIA H200; this machine is AMD EPYC, 2 cores, with other times: run sweep.py here, or"
+        "--results=swept: timed on NVIDIA H200; this machine is AMD EPYC, 2 cores, with other times: run sweep.py"
+        " here, or"
     )
     assert choose.measured_on([here, there], "", "AMD EPYC, 2 cores", "swept") == [here]
     assert "1 rows are left out: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
@@ -137,7 +166,13 @@ def test_rows_of_another_machine_are_refused(caplog):
 
 
 def two_stages(name: str, ms: float, mean: float, **fields) -> results.Row:
-    usual = {"meta_architecture": "faster_rcnn", "feature_extractor": "inception_resnet_v2", "resolution": 600, "stride": 16, "proposals": 300}
+    usual = {
+        "meta_architecture": "faster_rcnn",
+        "feature_extractor": "inception_resnet_v2",
+        "resolution": 600,
+        "stride": 16,
+        "proposals": 300,
+    }
     return row(name, ms, mean=mean, **{**usual, **fields})
 
 
@@ -170,7 +205,9 @@ def test_relations_by_hand():
         "Faster R-CNN with 100 proposals over R-FCN with 300, ResNets: time": ("1.10 times", 1),
         "Faster R-CNN with 100 proposals over R-FCN with 300, ResNets: mAP": ("1.10 times", 1),
     }
-    assert relations.by_extractor(rows) == [("Faster R-CNN", "Inception-ResNet v2", 1, pytest.approx(1 / 3), pytest.approx(0.95))]
+    assert relations.by_extractor(rows) == [
+        ("Faster R-CNN", "Inception-ResNet v2", 1, pytest.approx(1 / 3), pytest.approx(0.95))
+    ]
 
 
 def test_relations_compare_only_what_differs_in_nothing_else():
@@ -196,7 +233,9 @@ def test_resolutions_that_do_not_halve_are_compared_as_what_they_are():
 
 
 def test_share_of_post_processing():
-    (one,) = relations.shares([row("a", 10, meta_architecture="ssd"), row("b", 30, meta_architecture="ssd"), results.Row("c", "c", "failed")])
+    (one,) = relations.shares(
+        [row("a", 10, meta_architecture="ssd"), row("b", 30, meta_architecture="ssd"), results.Row("c", "c", "failed")]
+    )
     assert one == ("SSD", 2, 2.0, 3.0, pytest.approx(0.1), pytest.approx(0.1))
     measured = row("d", 50, meta_architecture="ssd")
     measured.benchmark["postprocess_share"] = 0.04  # of rounds in which the whole was run without it, too
@@ -207,7 +246,12 @@ def test_share_of_post_processing():
 def test_frontier_table_is_the_frontier():
     lines = report.frontier_table(plausible.rows()).splitlines()
     numbers = [float(line.split("|")[1]) for line in lines[2:]]
-    assert numbers == sorted(numbers) and "fastest" in lines[2] and "most accurate" in lines[-1] and sum("elbow" in line for line in lines) == 1
+    assert (
+        numbers == sorted(numbers)
+        and "fastest" in lines[2]
+        and "most accurate" in lines[-1]
+        and sum("elbow" in line for line in lines) == 1
+    )
     assert report.frontier_table(plausible.rows(timing_only=True)).startswith("No row has both mAP and time")
 
 
@@ -244,7 +288,10 @@ def test_thin_networks_say_so():
     from detection.sweep import config_texts
 
     rows = plausible.rows()[:3]
-    texts = {rows[0].key: "feature_extractor { type: 'x' depth_multiplier: 0.25 }", rows[1].key: "feature_extractor { depth_multiplier: 1.0 }"}
+    texts = {
+        rows[0].key: "feature_extractor { type: 'x' depth_multiplier: 0.25 }",
+        rows[1].key: "feature_extractor { depth_multiplier: 1.0 }",
+    }
     thin, *whole = config_texts.with_widths(rows, texts)
     assert whole == rows[1:] and title(thin) == title(rows[0]) + ", depth_multiplier 0.25"
     assert config_texts.with_widths([thin], texts) == [thin]
@@ -259,22 +306,33 @@ def test_choose_script(swept):
     done = script("choose.py", f"--results={swept}", "--max_ms=60", "--max_mib=1000", "--device=modelled")
     assert done.returncode == 0, done.stderr
     best = choose.choose(plausible.rows(), choose.Limits(60, 1000)).best
-    assert best.id in done.stdout and best.command in done.stdout and f"config    {swept / best.config}\n" in done.stdout
+    assert (
+        best.id in done.stdout and best.command in done.stdout and f"config    {swept / best.config}\n" in done.stdout
+    )
 
 
 @pytest.mark.slow
 def test_choose_script_asks_this_machine(swept):
     done = script("choose.py", f"--results={swept}")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
+        and done.stderr.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize("name", ["choose.py", "sweep_report.py"])
 def test_scripts_without_results(tmp_path, name):
     done = script(name)
     assert done.returncode == 2 and done.stderr.startswith(f"error: usage: {name} --results=FOLDER ")
-    done = script(name, f"--results={tmp_path / 'none'}", "--device=x", *(["--output=o"] if name == "sweep_report.py" else []))
-    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ") and done.stderr.count("\n") == 1
+    done = script(
+        name, f"--results={tmp_path / 'none'}", "--device=x", *(["--output=o"] if name == "sweep_report.py" else [])
+    )
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ")
+        and done.stderr.count("\n") == 1
+    )
 
 
 @needs_matplotlib

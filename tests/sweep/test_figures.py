@@ -30,9 +30,21 @@ drawing = pytest.mark.skipif(not HAS_MATPLOTLIB, reason="matplotlib, of the extr
 
 
 def row(name: str, ms: float | None = None, mean: float | None = None, **fields) -> results.Row:
-    benchmark = None if ms is None else {"milliseconds": {"end_to_end": {"median": ms}}, "host_mib": 10 * ms, "device": "D", "batch": 1, "images": 5}
+    benchmark = (
+        None
+        if ms is None
+        else {
+            "milliseconds": {"end_to_end": {"median": ms}},
+            "host_mib": 10 * ms,
+            "device": "D",
+            "batch": 1,
+            "images": 5,
+        }
+    )
     metrics = {} if mean is None else {"DetectionBoxes_Precision/mAP": mean}
-    return results.Row(**{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields})
+    return results.Row(
+        **{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields}
+    )
 
 
 def made(*pairs: tuple[float, float]) -> list[Point]:
@@ -65,7 +77,8 @@ def test_elbow_by_hand():
 
 
 def test_the_survey_s_own_sweet_spot():
-    """About where the paper's Figure 2 has them: SSD MobileNet, R-FCN ResNet-101, Faster R-CNN Inception-ResNet at stride 8."""
+    """About where the paper's Figure 2 has them: SSD MobileNet, R-FCN ResNet-101, Faster R-CNN Inception-ResNet at
+    stride 8."""
     on = made((40, 0.19), (60, 0.22), (85, 0.30), (180, 0.32), (390, 0.347), (900, 0.357))
     assert frontier.critical(on).elbow == on[2]
 
@@ -106,7 +119,13 @@ def test_points_need_both_numbers_and_a_row_that_is_done():
 
 
 @pytest.mark.parametrize(
-    "benchmark", [{}, {"milliseconds": None}, {"milliseconds": {"end_to_end": None}}, {"milliseconds": {"end_to_end": {"median": "5"}}}]
+    "benchmark",
+    [
+        {},
+        {"milliseconds": None},
+        {"milliseconds": {"end_to_end": None}},
+        {"milliseconds": {"end_to_end": {"median": "5"}}},
+    ],
 )
 def test_numbers_that_are_not_there(benchmark):
     for quantity in quantities.QUANTITIES.values():
@@ -119,11 +138,19 @@ def test_memory_is_the_accelerator_s_where_there_is_one():
 
 
 def test_titles_say_what_the_axes_add():
-    one = row("a", meta_architecture="faster_rcnn", feature_extractor="mobilenet_v1", resolution=128, stride=16, proposals=50)
+    one = row(
+        "a", meta_architecture="faster_rcnn", feature_extractor="mobilenet_v1", resolution=128, stride=16, proposals=50
+    )
     axes = {"base": "faster_rcnn", "extractor": "mobilenet_v1", "resolution": "128", "stride": "16", "proposals": "50"}
-    assert quantities.title(dataclasses.replace(one, axes=axes)) == "Faster R-CNN MobileNet v1, 128 px, stride 16, 50 proposals"
+    assert (
+        quantities.title(dataclasses.replace(one, axes=axes))
+        == "Faster R-CNN MobileNet v1, 128 px, stride 16, 50 proposals"
+    )
     varied = dataclasses.replace(one, axes={**axes, "extractor": "mobilenet_v1_half", "loss": "2:1"})
-    assert quantities.title(varied) == "Faster R-CNN MobileNet v1, 128 px, stride 16, 50 proposals, extractor mobilenet_v1_half, loss 2:1"
+    assert (
+        quantities.title(varied)
+        == "Faster R-CNN MobileNet v1, 128 px, stride 16, 50 proposals, extractor mobilenet_v1_half, loss 2:1"
+    )
 
 
 def test_one_device(caplog):
@@ -131,7 +158,9 @@ def test_one_device(caplog):
         return row(name, benchmark={"milliseconds": {"end_to_end": {"median": 1.0}}, "device": device, "batch": 1})
 
     rows = [on("NVIDIA H200", "a"), on("AMD EPYC, 2 cores", "b"), row("untimed", None, 0.5)]
-    with pytest.raises(ConfigError, match="times of different devices do not compare.* AMD EPYC, 2 cores; NVIDIA H200; name one"):
+    with pytest.raises(
+        ConfigError, match="times of different devices do not compare.* AMD EPYC, 2 cores; NVIDIA H200; name one"
+    ):
         quantities.of_one_device(rows)
     with pytest.raises(ConfigError, match="--device=tpu: no row was timed on it, but on: AMD"):
         quantities.of_one_device(rows, "tpu")
@@ -153,7 +182,9 @@ def test_spread_keeps_order_gap_and_ends(places, gap):
     kept = min(gap, 100.0 / max(len(places) - 1, 1))
     order = sorted(range(len(places)), key=lambda index: places[index])
     ranked = [moved[index] for index in order]
-    assert all(b - a >= kept - 1e-6 for a, b in zip(ranked, ranked[1:], strict=False))  # 1e-6 of 100: sums of a dozen floats
+    assert all(
+        b - a >= kept - 1e-6 for a, b in zip(ranked, ranked[1:], strict=False)
+    )  # 1e-6 of 100: sums of a dozen floats
     assert min(moved) >= -1e-6 and max(moved) <= 100 + 1e-6
 
 
@@ -176,7 +207,11 @@ def test_words_cover_neither_each_other_nor_the_edge(places):
         left, bottom, right, top = axes.get_window_extent().extents
     for index, box in enumerate(boxes):
         assert left <= box[0] and bottom <= box[1] and box[2] <= right and box[3] <= top
-        assert not [other for other in boxes[:index] if box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]]
+        assert not [
+            other
+            for other in boxes[:index]
+            if box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+        ]
 
 
 @drawing
@@ -184,13 +219,19 @@ def test_words_cover_neither_each_other_nor_the_edge(places):
 def test_no_line_runs_behind_the_words_of_another(lowest):
     """Points above a crowd: the nearest free place for the words of the second is on the line to those of the first."""
     places = [(0.05, lowest), (0.27, 0.7), (0.4, 0.75)]
-    words = ("fastest:\nR-FCN MobileNet v1\n128 px, stride 16, 20 proposals", "elbow:\nSSD VGG16\n128 px", "most accurate:\nSSD VGG16\n192 px")
+    words = (
+        "fastest:\nR-FCN MobileNet v1\n128 px, stride 16, 20 proposals",
+        "elbow:\nSSD VGG16\n128 px",
+        "most accurate:\nSSD VGG16\n192 px",
+    )
     crowd = np.stack(np.meshgrid(np.linspace(0, 1, 30), np.linspace(0, 0.6, 20)), -1).reshape(-1, 2)
     with plot_style.settings():
         figure, (axes,) = plot_style.figure()
         axes.set_xlim(0, 1.1)
         axes.set_ylim(0, 1.1)
-        boxes = annotate(axes, [(*place, text) for place, text in zip(places, words, strict=True)], np.array([*places, *crowd]))
+        boxes = annotate(
+            axes, [(*place, text) for place, text in zip(places, words, strict=True)], np.array([*places, *crowd])
+        )
         begins = axes.transData.transform(places)
     for begin, own in zip(begins, boxes, strict=True):
         way = begin + np.linspace(0, 1, 200)[:, None] * ([(own[0] + own[2]) / 2, (own[1] + own[3]) / 2] - begin)
@@ -222,13 +263,21 @@ def test_figure_2_holds_every_point_and_the_frontier():
     with plot_style.settings():
         made = figures.map_time_meta(rows)
     axes = made.axes[0]
-    scattered = {pair for line in axes.lines if line.get_linestyle() == "None" for pair in zip(*line.get_data(), strict=True)}
+    scattered = {
+        pair for line in axes.lines if line.get_linestyle() == "None" for pair in zip(*line.get_data(), strict=True)
+    }
     assert scattered == {(point.cost, point.value) for point in found} and len(found) == 249
     (dashed,) = (line for line in axes.lines if line.get_linestyle() == "--")
-    assert list(zip(*dashed.get_data(), strict=True)) == [(point.cost, point.value) for point in frontier.frontier(found)]
+    assert list(zip(*dashed.get_data(), strict=True)) == [
+        (point.cost, point.value) for point in frontier.frontier(found)
+    ]
     words = [text.get_text() for text in axes.texts]
     assert [text.split(":")[0] for text in words] == ["fastest", "elbow", "most accurate"]
-    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == ("Time per image [ms], median", "mAP@[.5:.95]", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == (
+        "Time per image [ms], median",
+        "mAP@[.5:.95]",
+        "log",
+    )
     assert "3 failed" in made.texts[1].get_text() and plausible.DEVICE in made.texts[1].get_text()
 
 
@@ -239,12 +288,18 @@ def test_figure_6_takes_the_highest_resolution_and_the_largest_stride():
     rows = [one for one in plausible.rows() if one.feature_extractor == "resnet101"]
     with plot_style.settings():
         panels = proposal_figure.by_proposals(rows).axes
-    chosen = [one for one in rows if one.done and one.meta_architecture == "rfcn" and (one.resolution, one.stride) == (600, 16)]
+    chosen = [
+        one
+        for one in rows
+        if one.done and one.meta_architecture == "rfcn" and (one.resolution, one.stride) == (600, 16)
+    ]
     expected = sorted((one.proposals, quantities.MEAN_AP.read(one)) for one in chosen)
     (line,) = panels[1].lines
     assert [axes.get_title(loc="left") for axes in panels[:2]] == ["Faster R-CNN", "R-FCN"]
     assert list(zip(*line.get_data(), strict=True)) == expected and len(expected) == 5
-    assert panels[0].lines[0].get_linestyle() == "-" and panels[3].lines[0].get_linestyle() == ":"  # as the paper: mAP solid, time dotted
+    assert (
+        panels[0].lines[0].get_linestyle() == "-" and panels[3].lines[0].get_linestyle() == ":"
+    )  # as the paper: mAP solid, time dotted
 
 
 @drawing
@@ -252,7 +307,12 @@ def test_timing_only_rows_give_the_figures_of_time(tmp_path):
     from detection.sweep import figures
 
     drawn = figures.draw(plausible.rows(timing_only=True), tmp_path)
-    assert [path.name for path in drawn.paths] == ["fig3_memory_time.png", "fig3_memory_time.svg", "fig6_proposals.png", "fig6_proposals.svg"]
+    assert [path.name for path in drawn.paths] == [
+        "fig3_memory_time.png",
+        "fig3_memory_time.svg",
+        "fig6_proposals.png",
+        "fig6_proposals.svg",
+    ]
     assert set(drawn.left_out) == set(figures.FIGURES) - {"fig3_memory_time", "fig6_proposals"}
     assert drawn.left_out["fig2a_map_time_meta"] == "no row has both mAP and time"
 
@@ -262,9 +322,16 @@ def test_timing_only_rows_give_the_figures_of_time(tmp_path):
 def test_few_rows_of_unknown_kinds(tmp_path, count):
     from detection.sweep import figures
 
-    rows = [row(f"r{index}", 3.0 + index, 0.1, meta_architecture="detr", feature_extractor=f"vit{index}", resolution=64) for index in range(count)]
+    rows = [
+        row(f"r{index}", 3.0 + index, 0.1, meta_architecture="detr", feature_extractor=f"vit{index}", resolution=64)
+        for index in range(count)
+    ]
     drawn = figures.draw([*rows, row("bad", status="failed", reason="x")], tmp_path)
-    assert {path.stem for path in drawn.paths} == {"fig2a_map_time_meta", "fig2b_map_time_extractor", "fig3_memory_time"}
+    assert {path.stem for path in drawn.paths} == {
+        "fig2a_map_time_meta",
+        "fig2b_map_time_extractor",
+        "fig3_memory_time",
+    }
 
 
 @drawing
@@ -285,14 +352,25 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 def test_markers_tell_meta_architectures_apart_and_colours_with_fills_extractors():
-    assert len(set(plot_style.META_MARKERS.values())) == len(set(plot_style.META_COLORS.values())) == len(quantities.METAS)
+    assert (
+        len(set(plot_style.META_MARKERS.values())) == len(set(plot_style.META_COLORS.values())) == len(quantities.METAS)
+    )
     looks = [plot_style.look(name) for name in quantities.EXTRACTORS]
-    assert len({(look.color, look.fill) for look in looks}) == len(looks) == len({(look.marker, look.fill, look.color) for look in looks})
+    assert (
+        len({(look.color, look.fill) for look in looks})
+        == len(looks)
+        == len({(look.marker, look.fill, look.color) for look in looks})
+    )
 
 
 def test_without_matplotlib_the_error_names_the_extra(tmp_path):
     """In a process that cannot import it, as where it is not installed."""
-    code = "import sys; sys.modules['matplotlib'] = None\nfrom detection.sweep import figures\nfigures.draw([], sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\nfrom detection.sweep import figures\nfigures.draw([],"
+        " sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     message = 'ConfigError: figures need matplotlib, which is not installed: pip install "detection[plots]"'
     assert done.stderr.splitlines()[-1].endswith(message)

@@ -1,4 +1,5 @@
-"""Grids multiply as written: counted by hand and against another way of counting; keys change with what is run and with nothing else."""
+"""Grids multiply as written: counted by hand and against another way of counting; keys change with what is run and with
+nothing else."""
 
 from __future__ import annotations
 
@@ -80,14 +81,19 @@ def test_a_grid_counted_by_hand(tmp_path):
 def test_weights_are_shared_with_the_first(tmp_path):
     found = by_id(load(tmp_path))
     one, first = found["faster_rcnn-resnet50-stride8-p10"], found["faster_rcnn-resnet50-stride8-p100"]
-    assert one.trained_id == first.id == first.trained_id and one.group == first.group and one.trained_text == first.text == first.trained_text
+    assert (
+        one.trained_id == first.id == first.trained_id
+        and one.group == first.group
+        and one.trained_text == first.text == first.trained_text
+    )
     assert len({each.group for each in found.values()}) == 5 and len({each.key for each in found.values()}) == 8
     assert one.model_name == first.model_name and one.model_name.startswith(first.id)
 
 
 @st.composite
 def axes_of_names(draw) -> list[tuple[str, bool, tuple, list[tuple[str, tuple]]]]:
-    """(axis, shares weights, when, values with their when); a condition is (earlier axis, its allowed values), at most one each."""
+    """(axis, shares weights, when, values with their when); a condition is (earlier axis, its allowed values), at most
+    one each."""
     made: list[tuple] = [("base", False, (), [("ssd", ()), ("faster_rcnn", ())])]
 
     def condition() -> tuple:
@@ -109,14 +115,19 @@ def holds(condition: tuple, names: dict[str, str | None]) -> bool:
 
 def as_text(axes: list) -> str:
     def when(condition: tuple) -> str:
-        return f'when {{ axis: "{condition[0]}" {" ".join(f"any_of: {name!r}" for name in condition[1])} }}' if condition else ""
+        return (
+            f'when {{ axis: "{condition[0]}" {" ".join(f"any_of: {name!r}" for name in condition[1])} }}'
+            if condition
+            else ""
+        )
 
     blocks = [BASES]
     for number, (name, shares, condition, values) in enumerate(axes[1:]):
         # Every value sets a field of its own axis to a number of its own, so that no two configurations are the same.
         field = ("num_steps", "batch_size", "keep_checkpoint_every_n_hours")[number]
         inner = " ".join(
-            f'values {{ name: "{value}" {when(only)} set: "train_config.{field}={100 + index}" }}' for index, (value, only) in enumerate(values)
+            f'values {{ name: "{value}" {when(only)} set: "train_config.{field}={100 + index}" }}'
+            for index, (value, only) in enumerate(values)
         )
         blocks.append(f'axes {{ name: "{name}" shares_weights: {str(shares).lower()} {when(condition)} {inner} }}')
     return "\n".join([*blocks, "training {}"])
@@ -125,7 +136,8 @@ def as_text(axes: list) -> str:
 @settings(max_examples=40, deadline=None)
 @given(axes_of_names())
 def test_expansion_is_the_product_filtered(tmp_path_factory, axes):
-    """Counted the other way round: all assignments of a value, or none, to every axis, of which the right ones are kept."""
+    """Counted the other way round: all assignments of a value, or none, to every axis, of which the right ones are
+    kept."""
     names = [name for name, *_ in axes]
     expected = set()
     for values in itertools.product(*[[*(value for value, _ in each[3]), None] for each in axes]):
@@ -175,36 +187,59 @@ def keys(sweep: sweep_file.SweepFile, *args, **kwargs) -> dict[str, str]:
 
 def test_keys_say_what_is_run_and_nothing_else(tmp_path):
     before = keys(load(tmp_path))
-    same = REST.replace("training {}", "training { checkpoint_every_n: 7 time_limit_seconds: 60 }").replace("5 }", "5 time_limit_seconds: 9 }")
+    same = REST.replace("training {}", "training { checkpoint_every_n: 7 time_limit_seconds: 60 }").replace(
+        "5 }", "5 time_limit_seconds: 9 }"
+    )
     assert keys(load(tmp_path, "# another comment\n" + BASES + AXES + same)) == before
     renamed = keys(load(tmp_path, BASES + AXES.replace('prefix: "p"', 'prefix: "proposals"') + REST))
     assert set(renamed.values()) == set(before.values()) and set(renamed) != set(before)
-    for other in (REST.replace("5", "6"), REST.replace("evaluation {}", ""), REST.replace("training {}", "training { seed: 2 }")):
+    for other in (
+        REST.replace("5", "6"),
+        REST.replace("evaluation {}", ""),
+        REST.replace("training {}", "training { seed: 2 }"),
+    ):
         assert not set(keys(load(tmp_path, BASES + AXES + other)).values()) & set(before.values())
     changed = keys(load(tmp_path), ["train_config.num_steps=7"])
     assert not set(changed.values()) & set(before.values())
-    one_value = keys(load(tmp_path, BASES + AXES.replace('first_stage_max_proposals=10"', 'first_stage_max_proposals=11"') + REST))
-    assert {name for name in before if before[name] != one_value[name]} == {name for name in before if name.endswith("-p10")}
+    one_value = keys(
+        load(tmp_path, BASES + AXES.replace('first_stage_max_proposals=10"', 'first_stage_max_proposals=11"') + REST)
+    )
+    assert {name for name in before if before[name] != one_value[name]} == {
+        name for name in before if name.endswith("-p10")
+    }
 
 
 def test_random_weights_are_another_run(tmp_path):
     before, random = by_id(load(tmp_path)), by_id(load(tmp_path), timing_only=True)
-    assert set(before) == set(random) and not {one.key for one in before.values()} & {one.key for one in random.values()}
+    assert set(before) == set(random) and not {one.key for one in before.values()} & {
+        one.key for one in random.values()
+    }
     assert {one.weights for one in random.values()} == {grid.RANDOM}
 
 
 def test_equal_configurations_are_one(tmp_path):
     twice = AXES.replace(
-        'values { name: "10" set: "first_stage_max_proposals=10" }', 'values { name: "hundred" set: "first_stage_max_proposals=100" }'
+        'values { name: "10" set: "first_stage_max_proposals=10" }',
+        'values { name: "hundred" set: "first_stage_max_proposals=100" }',
     )
     assert [name for name in by_id(load(tmp_path, BASES + twice + REST)) if name.endswith("hundred")] == []
 
 
 def test_only_and_leave_out(tmp_path):
-    sweep = load(tmp_path, BASES + AXES + REST + 'leave_out { when { axis: "stride" any_of: "8" } when { axis: "proposals" any_of: "100" } }')
+    sweep = load(
+        tmp_path,
+        BASES
+        + AXES
+        + REST
+        + 'leave_out { when { axis: "stride" any_of: "8" } when { axis: "proposals" any_of: "100" } }',
+    )
     assert len(by_id(sweep)) == 7 and "faster_rcnn-resnet50-stride8-p100" not in by_id(sweep)
     assert by_id(sweep)["faster_rcnn-resnet50-stride8-p10"].trained_id == "faster_rcnn-resnet50-stride8-p100"
-    assert set(by_id(sweep, only=["ssd-*", "*-stride8-*"])) == {"ssd-mobilenet_v1", "ssd-resnet50", "faster_rcnn-resnet50-stride8-p10"}
+    assert set(by_id(sweep, only=["ssd-*", "*-stride8-*"])) == {
+        "ssd-mobilenet_v1",
+        "ssd-resnet50",
+        "faster_rcnn-resnet50-stride8-p10",
+    }
     with pytest.raises(ConfigError, match=r"--only=vgg\*: fits none of 7 ids, such as ssd-mobilenet_v1"):
         grid.expand(sweep, only=["vgg*"])
 
@@ -212,7 +247,10 @@ def test_only_and_leave_out(tmp_path):
 def test_checkpoints_may_name_values(tmp_path):
     bases = BASES.replace('name: "ssd"', 'name: "ssd" checkpoint: "zoo/{base}_{extractor}/model.ckpt"')
     found = by_id(load(tmp_path, bases + AXES + REST))
-    assert found["ssd-resnet50"].weights == "zoo/ssd_resnet50/model.ckpt" and found["faster_rcnn-resnet50-stride8-p10"].weights == grid.TRAINED
+    assert (
+        found["ssd-resnet50"].weights == "zoo/ssd_resnet50/model.ckpt"
+        and found["faster_rcnn-resnet50-stride8-p10"].weights == grid.TRAINED
+    )
     assert len({one.group for one in found.values()}) == 5
 
 
@@ -222,7 +260,9 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
     refused = {name for name, one in found.items() if one.refused}
     assert refused == {"faster_rcnn-resnet50-stride8-p100", "faster_rcnn-resnet50-stride8-p10"}
     assert "height_stride (16) differs" in found["faster_rcnn-resnet50-stride8-p10"].refused
-    assert "2 refused" in listing.summary(list(found.values())) and "refused: faster_rcnn-resnet50-stride8-p10" in listing.table(list(found.values()))
+    assert "2 refused" in listing.summary(
+        list(found.values())
+    ) and "refused: faster_rcnn-resnet50-stride8-p10" in listing.table(list(found.values()))
 
 
 @pytest.mark.parametrize(
@@ -231,11 +271,17 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
         ("", r"my.pbtxt: bases is empty"),
         ("base { }", r"my.pbtxt:1:1: unknown field 'base' in Sweep; did you mean 'bases'\?"),
         (BASES + "\naxes { name: 3 }", r"my.pbtxt:5:14: name in SweepAxis takes a quoted string, not 3"),
-        ('bases {\n  name: "a"\n  config: "none.config" }', r"my.pbtxt:3:11: bases\[0\].config \('none.config'\): no such file"),
+        (
+            'bases {\n  name: "a"\n  config: "none.config" }',
+            r"my.pbtxt:3:11: bases\[0\].config \('none.config'\): no such file",
+        ),
         ('bases {\n  name: "a"\n}', r"my.pbtxt:1:1: bases\[0\].config is missing"),
         (BASES + 'axes { name: "a b" }', r"my.pbtxt:4:14: axes\[0\].name \('a b'\) becomes part of ids"),
         (BASES + 'axes { name: "a" }', r"my.pbtxt:4:1: axes\[0\].values is empty"),
-        (BASES + 'axes { name: "base" values { name: "x" } }', r"my.pbtxt:4:14: axes\[0\].name \('base'\) is that of an axis before it"),
+        (
+            BASES + 'axes { name: "base" values { name: "x" } }',
+            r"my.pbtxt:4:14: axes\[0\].name \('base'\) is that of an axis before it",
+        ),
         (
             BASES + 'axes { name: "a" values { name: "x" }\n values { name: "x" } }',
             r"my.pbtxt:5:17: axes\[0\].values\[1\].name \('x'\) is given twice",
@@ -248,7 +294,10 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
             BASES + 'axes { name: "a" when { axis: "base" any_of: "ssd" any_of: "sdd" } values { name: "x" } }',
             r"my.pbtxt:4:60: .*any_of \('sdd'\) is no value of 'base'; did you mean 'ssd'\?",
         ),
-        (BASES + 'axes { name: "a" when { axis: "base" } values { name: "x" } }', r"any_of and none_of are both missing"),
+        (
+            BASES + 'axes { name: "a" when { axis: "base" } values { name: "x" } }',
+            r"any_of and none_of are both missing",
+        ),
         (BASES + "leave_out { }", r"my.pbtxt:4:1: leave_out\[0\].when is empty"),
         (BASES + "benchmark { num_images: 0 }", r"my.pbtxt:4:25: benchmark.num_images \(0\) must be at least 1"),
         (BASES + "training { time_limit_seconds: -1 }", r"training.time_limit_seconds \(-1\) must be at least 0"),
@@ -283,11 +332,17 @@ def test_weights_must_come_from_somewhere(tmp_path):
     with pytest.raises(ConfigError, match="--max_seconds=9: .*times nothing"):
         load(tmp_path, BASES).changed(max_seconds=9)
     changed = load(tmp_path).changed(num_images=3, max_seconds=9, time_limit=7)
-    assert (changed.benchmark.num_images, changed.benchmark.max_seconds, changed.training.time_limit, changed.evaluation.time_limit) == (3, 9, 7, 7)
+    assert (
+        changed.benchmark.num_images,
+        changed.benchmark.max_seconds,
+        changed.training.time_limit,
+        changed.evaluation.time_limit,
+    ) == (3, 9, 7, 7)
 
 
 def test_the_survey_s_grid():
-    """At least the paper's 147 configurations; every one is accepted by the checker, and axes apply where the survey has them."""
+    """At least the paper's 147 configurations; every one is accepted by the checker, and axes apply where the survey
+    has them."""
     found = grid.expand(sweep_file.load(SHIPPED / "paper.pbtxt"))
     # Six extractors, two of them with two strides: SSD 6 x 2; the others 8 x 2 resolutions x 5 numbers of proposals.
     assert len(found) == 6 * 2 + 3 * 8 * 2 * 5 == 252 and len(grid.groups(found)) == 6 * 2 + 3 * 8 * 2
@@ -302,11 +357,19 @@ def test_the_survey_s_grid():
         "vgg16",
     }
     assert {one.facts.resolution for one in found} == {300, 600}
-    assert {one.facts.feature_extractor for one in found if one.facts.stride == 8} == {"resnet101", "inception_resnet_v2"}
+    assert {one.facts.feature_extractor for one in found if one.facts.stride == 8} == {
+        "resnet101",
+        "inception_resnet_v2",
+    }
     assert {one.facts.proposals for one in found if one.facts.meta_architecture != "ssd"} == {10, 20, 50, 100, 300}
     for one in found:
-        assert all(str(one.facts._asdict()[name]) == one.axes[name] for name in ("resolution", "proposals") if name in one.axes)
-        assert f"/{one.facts.feature_extractor.replace('resnet101', 'resnet_v1_101').replace('vgg16', 'vgg_16')}" in one.text  # its checkpoint
+        assert all(
+            str(one.facts._asdict()[name]) == one.axes[name] for name in ("resolution", "proposals") if name in one.axes
+        )
+        assert (
+            f"/{one.facts.feature_extractor.replace('resnet101', 'resnet_v1_101').replace('vgg16', 'vgg_16')}"
+            in one.text
+        )  # its checkpoint
         assert re.search(r"num_classes: 90\b", one.text) and "iou_threshold: 0.6\n" in one.text
 
 

@@ -34,7 +34,10 @@ def embedded(text: str) -> dict:
 
 
 def rows_of_two_devices():
-    other = [dataclasses.replace(row, id=f"gpu-{row.id}", key=f"gpu-{row.key}") for row in plausible.rows(device="Modelled GPU", seed=1)[:8]]
+    other = [
+        dataclasses.replace(row, id=f"gpu-{row.id}", key=f"gpu-{row.key}")
+        for row in plausible.rows(device="Modelled GPU", seed=1)[:8]
+    ]
     return [*plausible.rows(), *other]
 
 
@@ -59,14 +62,23 @@ def test_nothing_is_loaded_from_anywhere():
 
 def test_numbers_that_are_missing_or_not_finite_are_null():
     row = dataclasses.replace(
-        plausible.rows()[0], metrics={"DetectionBoxes_Precision/mAP": float("nan")}, benchmark={"milliseconds": {}, "host_mib": None}
+        plausible.rows()[0],
+        metrics={"DetectionBoxes_Precision/mAP": float("nan")},
+        benchmark={"milliseconds": {}, "host_mib": None},
     )
     (made,) = embedded(page.page([row], {}, "x"))["rows"]
-    assert set(made["values"].values()) == {None} and made["spread"] is None and made["parts"] == {} and made["device"] == ""
+    assert (
+        set(made["values"].values()) == {None}
+        and made["spread"] is None
+        and made["parts"] == {}
+        and made["device"] == ""
+    )
 
 
 def test_strings_cannot_leave_their_element():
-    row = dataclasses.replace(plausible.rows()[0], command=HOSTILE, feature_extractor=HOSTILE, meta_architecture=HOSTILE)
+    row = dataclasses.replace(
+        plausible.rows()[0], command=HOSTILE, feature_extractor=HOSTILE, meta_architecture=HOSTILE
+    )
     text = page.page([row, plausible.failed(row, HOSTILE)], {row.key: HOSTILE}, HOSTILE)
     assert text.count("</script>") == 2 and "<img" not in text
     data = embedded(text)
@@ -124,7 +136,8 @@ def named(browser) -> str:
 @pytest.mark.slow
 @in_a_browser
 def test_a_limit_names_another_configuration(opened):
-    """The slider is moved with the keyboard, the number typed; each time the best of what is left is named, and it is the one found here."""
+    """The slider is moved with the keyboard, the number typed; each time the best of what is left is named, and it is
+    the one found here."""
     rows = plausible.rows()
     texts = {row.id: f"config of {row.id}" for row in rows}
     browser = opened(rows, **{row.key: texts[row.id] for row in rows})
@@ -147,7 +160,9 @@ def test_a_limit_names_another_configuration(opened):
     assert browser.evaluate("document.getElementById('time').getAttribute('aria-valuetext')") == "30 ms"
     browser.evaluate("document.getElementById('time-number').select()")
     browser.type("1")
-    assert "Nothing shown fits within 1 ms. The nearest:" in browser.evaluate("document.getElementById('best').textContent")
+    assert "Nothing shown fits within 1 ms. The nearest:" in browser.evaluate(
+        "document.getElementById('best').textContent"
+    )
     assert named(browser) == min((row for row in rows if row.done), key=lambda row: row.milliseconds).id
 
 
@@ -166,9 +181,13 @@ def test_table_sorts_and_legend_filters(opened):
     browser.key("Enter")  # The focus stays on the head that was clicked.
     assert [round(done[name].milliseconds, 3) for name in browser.evaluate(column)] == times[::-1]
     browser.click('#legend button[data-key="meta faster_rcnn"]')
-    assert set(browser.evaluate(column)) == {name for name, row in done.items() if row.meta_architecture != "faster_rcnn"}
+    assert set(browser.evaluate(column)) == {
+        name for name, row in done.items() if row.meta_architecture != "faster_rcnn"
+    }
     assert named(browser) == best_of([row for row in rows if row.meta_architecture != "faster_rcnn"], 1e9).id
-    assert len(browser.evaluate("[...document.querySelectorAll('#plot .point')].map(point => point.dataset.id)")) == len(browser.evaluate(column))
+    assert len(
+        browser.evaluate("[...document.querySelectorAll('#plot .point')].map(point => point.dataset.id)")
+    ) == len(browser.evaluate(column))
     assert "3" in browser.evaluate("document.getElementById('failed-title').textContent")
 
 
@@ -178,11 +197,14 @@ def test_scatter_by_mouse_and_keys(opened):
     rows = plausible.rows()
     browser = opened(rows)
     expected = [point.row.id for point in frontier.frontier(frontier.points(rows))]
-    assert browser.evaluate("document.querySelector('.frontier').getAttribute('points').split(' ').length") == len(expected)
+    assert browser.evaluate("document.querySelector('.frontier').getAttribute('points').split(' ').length") == len(
+        expected
+    )
     fastest = min((row for row in rows if row.done), key=lambda row: row.milliseconds)
     browser.evaluate("document.getElementById('plot').scrollIntoView({block: 'center'})")
     x, y = browser.evaluate(
-        f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector('.point[data-id=\"{fastest.id}\"]').getBoundingClientRect())"
+        "(b => [b.x + b.width / 2, b.y + b.height /"
+        f" 2])(document.querySelector('.point[data-id=\"{fastest.id}\"]').getBoundingClientRect())"
     )
     browser.mouse("mouseMoved", x, y)
     tip = browser.evaluate("document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent")
@@ -193,7 +215,9 @@ def test_scatter_by_mouse_and_keys(opened):
     assert browser.evaluate("document.querySelector('#chosen [data-id]').dataset.id") == fastest.id
     browser.key("Escape")
     assert browser.evaluate("document.querySelector('#chosen').childElementCount") == 0
-    browser.evaluate("document.getElementById('x').value = 'memory'; document.getElementById('x').dispatchEvent(new Event('change'))")
+    browser.evaluate(
+        "document.getElementById('x').value = 'memory'; document.getElementById('x').dispatchEvent(new Event('change'))"
+    )
     assert "Peak memory [MiB]" in browser.evaluate("document.getElementById('plot').textContent")
 
 
@@ -203,14 +227,19 @@ def test_devices_do_not_mix(opened):
     browser = opened(rows_of_two_devices())
     count = "document.querySelectorAll('#table tbody tr').length"
     assert browser.evaluate(count) == 249
-    browser.evaluate("document.getElementById('device').value = 'Modelled GPU'; document.getElementById('device').dispatchEvent(new Event('change'))")
+    browser.evaluate(
+        "document.getElementById('device').value = 'Modelled GPU'; document.getElementById('device').dispatchEvent(new"
+        " Event('change'))"
+    )
     assert browser.evaluate(count) == 7 and named(browser).startswith("gpu-")
 
 
 @pytest.mark.slow
 @in_a_browser
 def test_hostile_strings_are_only_text(opened):
-    row = dataclasses.replace(plausible.rows()[0], command=HOSTILE, feature_extractor=HOSTILE, meta_architecture=HOSTILE)
+    row = dataclasses.replace(
+        plausible.rows()[0], command=HOSTILE, feature_extractor=HOSTILE, meta_architecture=HOSTILE
+    )
     browser = opened([row, plausible.failed(dataclasses.replace(row, id=HOSTILE), HOSTILE)], **{row.id: HOSTILE})
     assert browser.evaluate("[window.hacked ?? 0, document.images.length, document.scripts.length]") == [0, 0, 2]
     assert HOSTILE in browser.evaluate("document.querySelector('#best pre').textContent")
@@ -224,7 +253,10 @@ def test_hostile_strings_are_only_text(opened):
     [
         ([], "Nothing is shown."),
         (plausible.rows()[5:6], "Nothing is shown."),
-        (plausible.rows(timing_only=True)[:20], "19 of 19 timed configurations fit without a limit; no accuracy was measured, so none is the best."),
+        (
+            plausible.rows(timing_only=True)[:20],
+            "19 of 19 timed configurations fit without a limit; no accuracy was measured, so none is the best.",
+        ),
     ],
     ids=["none", "failed only", "timing only"],
 )
@@ -240,15 +272,22 @@ def test_a_page_without_a_best(opened, rows, words):
 def test_on_a_phone_and_in_the_dark(opened, tmp_path):
     browser = opened(plausible.rows())
     pictures = {}
-    for name, size in {"desk": {"width": 1100, "height": 800}, "phone": {"width": 390, "height": 844, "phone": True}}.items():
+    for name, size in {
+        "desk": {"width": 1100, "height": 800},
+        "phone": {"width": 390, "height": 844, "phone": True},
+    }.items():
         for dark in (False, True):
             browser.view(**size, dark=dark)
-            drawn = "document.getElementById('plot').viewBox.baseVal.width === document.getElementById('frame').clientWidth"
+            drawn = (
+                "document.getElementById('plot').viewBox.baseVal.width === document.getElementById('frame').clientWidth"
+            )
             browser.wait(f"{drawn} && innerWidth <= {size['width']}")
             assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
             browser.screenshot(tmp_path / f"{name}.png")
             picture = Image.open(io.BytesIO((tmp_path / f"{name}.png").read_bytes())).convert("L")
-            pictures[name, dark] = sum(index * count for index, count in enumerate(picture.histogram())) / (picture.width * picture.height)
+            pictures[name, dark] = sum(index * count for index, count in enumerate(picture.histogram())) / (
+                picture.width * picture.height
+            )
     assert all(mean > 190 for (_, dark), mean in pictures.items() if not dark), pictures
     assert all(mean < 70 for (_, dark), mean in pictures.items() if dark), pictures
 
@@ -272,7 +311,15 @@ def test_names_from_rows_are_text_in_page_report_and_figures(tmp_path):
     pytest.importorskip("matplotlib")
     from detection.sweep import report, results
 
-    other = {**HOSTILE_ROW, "id": "b`c", "key": "k10", "status": "failed", "reason": "<script>|\n# no heading", "benchmark": None, "metrics": {}}
+    other = {
+        **HOSTILE_ROW,
+        "id": "b`c",
+        "key": "k10",
+        "status": "failed",
+        "reason": "<script>|\n# no heading",
+        "benchmark": None,
+        "metrics": {},
+    }
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (HOSTILE_ROW, other)))
     written = report.write(results.read(tmp_path), tmp_path / "out", results=[str(tmp_path)])
     html, text = (tmp_path / "out" / "index.html").read_text(), (tmp_path / "out" / "README.md").read_text()
@@ -283,7 +330,14 @@ def test_names_from_rows_are_text_in_page_report_and_figures(tmp_path):
     assert "<img" not in svg and len(written.paths) > 2
 
 
-ELSEWHERE = ["/etc/passwd", "../secret.config", "configs/../../secret.config", "link.config", "folder/secret.config", "loop.config"]
+ELSEWHERE = [
+    "/etc/passwd",
+    "../secret.config",
+    "configs/../../secret.config",
+    "link.config",
+    "folder/secret.config",
+    "loop.config",
+]
 
 
 @pytest.mark.parametrize("name", [*ELSEWHERE, "/".join(["x" * 250] * 20)])
@@ -311,6 +365,8 @@ def test_a_config_that_is_none_by_its_size_is_not_read(tmp_path):
     from detection.sweep import config_texts, results
 
     (tmp_path / "a.config").write_bytes(bytes(5 << 20))
-    (tmp_path / "results.jsonl").write_text(json.dumps({"id": "a", "key": "k", "status": "done", "config": "a.config"}) + "\n")
+    (tmp_path / "results.jsonl").write_text(
+        json.dumps({"id": "a", "key": "k", "status": "done", "config": "a.config"}) + "\n"
+    )
     with pytest.raises(DataError, match="more than 4 MiB"):
         config_texts.read(results.read(tmp_path), [])

@@ -17,7 +17,13 @@ def row(name: str = "ssd-mobilenet_v1-300", key: str = "k1", **values) -> Row:
 
 def test_a_row_comes_back_as_it_was(tmp_path):
     timed = {"milliseconds": {"end_to_end": {"median": 12.5}}, "device": "a CPU"}
-    first = row(proposals=300, axes={"resolution": "600"}, benchmark=timed, train={"steps": 3, "seconds": 1.5, "weights_of": None}, resolution=600)
+    first = row(
+        proposals=300,
+        axes={"resolution": "600"},
+        benchmark=timed,
+        train={"steps": 3, "seconds": 1.5, "weights_of": None},
+        resolution=600,
+    )
     second = row("b", "k2", status=FAILED, reason="out of memory", other={"shard": 3})
     for one in (first, second):
         append(tmp_path / FILE, one)
@@ -54,12 +60,18 @@ def test_of_several_files_a_key_counts_once_and_done_before_failed(tmp_path):
     append(tmp_path / "2.jsonl", row())
     append(tmp_path / "2.jsonl", row("b", "k2"))
     append(tmp_path / "3.jsonl", row("b", "k2", status=FAILED, reason="killed"))
-    assert [(found.id, found.status) for found in read(sorted(tmp_path.glob("*.jsonl")))] == [("ssd-mobilenet_v1-300", DONE), ("b", DONE)]
+    assert [(found.id, found.status) for found in read(sorted(tmp_path.glob("*.jsonl")))] == [
+        ("ssd-mobilenet_v1-300", DONE),
+        ("b", DONE),
+    ]
 
 
 def test_what_was_timed_on_two_devices_counts_on_both(tmp_path):
-    """In one file, or in two: the same configuration on a processor and on an accelerator; what failed somewhere is not missed."""
-    timed = [row(benchmark={"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}) for device in ("cpu", "gpu")]
+    """In one file, or in two: the same configuration on a processor and on an accelerator; what failed somewhere is not
+    missed."""
+    timed = [
+        row(benchmark={"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}) for device in ("cpu", "gpu")
+    ]
     append(tmp_path / "1.jsonl", row(status=FAILED, reason="killed"))
     append(tmp_path / "1.jsonl", timed[0])
     append(tmp_path / "2.jsonl", timed[1])
@@ -94,7 +106,21 @@ def test_a_wrong_line_is_named(tmp_path, line, reason):
 LINE = {"id": "a", "key": "k", "status": "done"}
 HUGE = 10**400
 FAULTS = {
-    "config": [5, None, "/etc/passwd", "../secret", "a/../../b", "a\\..\\b", "C:\\x", "c:x", "\\\\host\\x", "a\0b", "\ud800", "x" * 300, "a\nb"],
+    "config": [
+        5,
+        None,
+        "/etc/passwd",
+        "../secret",
+        "a/../../b",
+        "a\\..\\b",
+        "C:\\x",
+        "c:x",
+        "\\\\host\\x",
+        "a\0b",
+        "\ud800",
+        "x" * 300,
+        "a\nb",
+    ],
     "id": ["", 5, None, "x" * 301, "\udc80"],
     "key": ["", [], "a\x1b"],
     "status": [[], {}, True],
@@ -106,7 +132,15 @@ FAULTS = {
     "command": [float("inf"), None, ["ls"]],
     "reason": [5, {}],
     "axes": [[], {"a": 5}, {"a": None}, None],
-    "metrics": [[], None, {"DetectionBoxes_Precision/mAP": HUGE}, {"DetectionBoxes_Precision/mAP": 1.5}, {"a": "0.5"}, {"a": [1]}, {"a": True}],
+    "metrics": [
+        [],
+        None,
+        {"DetectionBoxes_Precision/mAP": HUGE},
+        {"DetectionBoxes_Precision/mAP": 1.5},
+        {"a": "0.5"},
+        {"a": [1]},
+        {"a": True},
+    ],
     "train": [[], 5, {"steps": "3"}, {"weights_of": 5}, {"seconds": HUGE}, {"model_dir": []}],
     "benchmark": [
         [],
@@ -142,13 +176,25 @@ def test_every_field_is_checked(tmp_path, field, value):
 def test_all_damaged_lines_are_reported_and_the_file_stays(tmp_path):
     path = tmp_path / FILE
     twice = '{"id": "a", "id": "b"}'
-    lines = [row().to_json(), "[" * 200_000, json.dumps({**LINE, "stride": -1, "axes": 5}), "", b"\xff\xfe".decode("latin-1"), twice]
+    lines = [
+        row().to_json(),
+        "[" * 200_000,
+        json.dumps({**LINE, "stride": -1, "axes": 5}),
+        "",
+        b"\xff\xfe".decode("latin-1"),
+        twice,
+    ]
     path.write_bytes("\n".join(lines).encode("latin-1") + b"\n")
     before = path.read_bytes()
     with pytest.raises(DataError) as raised:
         read(path)
     said = str(raised.value)
-    assert all(f"{FILE}:{number}: " in said for number in (2, 3, 5, 6)) and f"{FILE}:4" not in said and "'stride'" in said and "'axes'" in said
+    assert (
+        all(f"{FILE}:{number}: " in said for number in (2, 3, 5, 6))
+        and f"{FILE}:4" not in said
+        and "'stride'" in said
+        and "'axes'" in said
+    )
     assert "nested too deeply" in said and "not UTF-8" in said and "twice" in said and path.read_bytes() == before
     path.write_text("x\n" * 30)
     with pytest.raises(DataError, match="and 20 more lines"):
@@ -158,10 +204,16 @@ def test_all_damaged_lines_are_reported_and_the_file_stays(tmp_path):
 def test_numbers_that_were_not_measured_are_none(tmp_path):
     """Older writers wrote NaN: the row counts, the number does not."""
     tag = "DetectionBoxes_Precision/mAP"
-    line = {**LINE, "metrics": {tag: float("nan"), "Loss/x": float("inf"), "y": -1.0}, "benchmark": {"gflops": float("nan"), "device": "cpu"}}
+    line = {
+        **LINE,
+        "metrics": {tag: float("nan"), "Loss/x": float("inf"), "y": -1.0},
+        "benchmark": {"gflops": float("nan"), "device": "cpu"},
+    }
     (tmp_path / FILE).write_text(json.dumps(line) + "\n")
     (found,) = read(tmp_path)
-    assert found.mean_ap is None and found.milliseconds is None and found.metrics == {tag: None, "Loss/x": None, "y": -1.0}
+    assert (
+        found.mean_ap is None and found.milliseconds is None and found.metrics == {tag: None, "Loss/x": None, "y": -1.0}
+    )
     assert json.loads(found.to_json(), parse_constant=pytest.fail)["benchmark"] == {"gflops": None, "device": "cpu"}
 
 
@@ -184,10 +236,21 @@ def test_what_this_did_not_write_is_never_removed(tmp_path, text):
 
 
 def test_text_in_rows_acts_on_no_terminal(tmp_path):
-    line = {**LINE, "id": "\x1b[2Ja\u202e", "reason": "a\nb", "axes": {"x\x07": "y\x9b"}, "benchmark": {"device": "cpu\x1b]0;t\x07"}}
+    line = {
+        **LINE,
+        "id": "\x1b[2Ja\u202e",
+        "reason": "a\nb",
+        "axes": {"x\x07": "y\x9b"},
+        "benchmark": {"device": "cpu\x1b]0;t\x07"},
+    }
     (tmp_path / FILE).write_text(json.dumps(line) + "\n")
     (found,) = read(tmp_path)
-    assert found.id == r"\x1b[2Ja\u202e" and found.reason == "a b" and found.axes == {r"x\x07": r"y\x9b"} and found.device == r"cpu\x1b]0;t\x07"
+    assert (
+        found.id == r"\x1b[2Ja\u202e"
+        and found.reason == "a b"
+        and found.axes == {r"x\x07": r"y\x9b"}
+        and found.device == r"cpu\x1b]0;t\x07"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -212,7 +275,9 @@ def test_what_stages_noted_is_checked(tmp_path):
             kept(path)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("12.5\n", 12.5), ("", 0.0), ("nan", 0.0), ("-5", 0.0), ("1e300", 0.0), ("x", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("12.5\n", 12.5), ("", 0.0), ("nan", 0.0), ("-5", 0.0), ("1e300", 0.0), ("x", 0.0)]
+)
 def test_a_clock_goes_on_from_what_it_noted(tmp_path, text, seconds):
     from detection.sweep.worker import SECONDS, Clock
 

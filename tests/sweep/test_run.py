@@ -1,4 +1,5 @@
-"""A sweep as its users run it: real processes on a tiny drawn data set. What fails is a row; what is killed goes on; nothing is done twice."""
+"""A sweep as its users run it: real processes on a tiny drawn data set. What fails is a row; what is killed goes on;
+nothing is done twice."""
 
 from __future__ import annotations
 
@@ -29,24 +30,30 @@ model { ssd {
   num_classes: 4
   image_resizer { fixed_shape_resizer { height: 48 width: 64 } }
   feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2 override_base_feature_extractor_hyperparams: true
+    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
+      override_base_feature_extractor_hyperparams: true
     conv_hyperparams { batch_norm { decay: 0.9 } initializer { truncated_normal_initializer { stddev: 0.1 } } }
   }
   anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
   box_coder { faster_rcnn_box_coder {} }
   matcher { argmax_matcher { force_match_for_each_row: true } }
   similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.1 } } } } }
+  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
+    stddev: 0.1 } } } } }
   loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 } score_converter: SIGMOID }
+  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 }
+    score_converter: SIGMOID }
 } }
 train_config {
   batch_size: 2 num_steps: 60
-  optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } } use_moving_average: false }
+  optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }
+    use_moving_average: false }
 }
-train_input_reader { tf_record_input_reader { input_path: "DATA/train.record-*" } label_map_path: "DATA/label_map.pbtxt" }
+train_input_reader { tf_record_input_reader { input_path: "DATA/train.record-*" } label_map_path:
+  "DATA/label_map.pbtxt" }
 eval_config { num_visualizations: 0 batch_size: 4 }
-eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt" shuffle: false }
+eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
+  shuffle: false }
 """
 GRID = """
 bases { name: "ssd" config: "ssd.config" }
@@ -126,8 +133,15 @@ def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
     """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
     path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
     expected, _ = sweep(path, whole)
-    assert [row.status for row in expected] == ["done", "done"] and [row.id for row in expected] == ["ssd-d20", "ssd-d5"]
-    assert expected[0].train["weights_of"] is None and expected[1].train["weights_of"] == "ssd-d20" and expected[0].images_evaluated == 4
+    assert [row.status for row in expected] == ["done", "done"] and [row.id for row in expected] == [
+        "ssd-d20",
+        "ssd-d5",
+    ]
+    assert (
+        expected[0].train["weights_of"] is None
+        and expected[1].train["weights_of"] == "ssd-d20"
+        and expected[0].images_evaluated == 4
+    )
     assert expected[0].train["steps"] == 60 and expected[1].train["model_dir"] == expected[0].train["model_dir"]
 
     first = script(path, broken)
@@ -163,7 +177,9 @@ def test_timed_with_random_weights(write, tmp_path):
     text = GRID.replace("evaluation {}", "evaluation {} benchmark { num_images: 3 warmup: 1 }")
     rows, said = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
     assert [row.status for row in rows] == ["done", "done"], said
-    assert all(row.train is None and row.metrics == {} and row.benchmark["size"] == 48 and row.milliseconds > 0 for row in rows)
+    assert all(
+        row.train is None and row.metrics == {} and row.benchmark["size"] == 48 and row.milliseconds > 0 for row in rows
+    )
     assert rows[0].benchmark["detections"] > rows[1].benchmark["detections"] == 5
     assert "random weights" in said and "2 done, 0 failed" in said and "[2/2]" in said
     other = tmp_path / "out" / "results.jsonl"
@@ -184,7 +200,9 @@ class Instant:
     def poll(self) -> process.Outcome:
         job, found = self.stage.job, {}
         if job["stage"] == "train":
-            Path(job["result"]).write_text('{"train": {"steps": 1, "seconds": 1.0}, "metrics": {}, "images": 4}', encoding="utf-8")
+            Path(job["result"]).write_text(
+                '{"train": {"steps": 1, "seconds": 1.0}, "metrics": {}, "images": 4}', encoding="utf-8"
+            )
         elif job["stage"] == "measure":
             found = {"benchmark": {"milliseconds": {"end_to_end": {"median": 1.0}}}}
         elif job["stage"] == "evaluate":
@@ -218,26 +236,41 @@ def test_a_few_are_exported_together_then_timed_one_after_the_other(write, tmp_p
 
 def test_trainings_go_before_what_is_timed_and_evaluations_wait_for_it(write, tmp_path, begun):
     few = "values { name: '20' } values { name: '5' set: 'max_total_detections=5' set: 'max_detections_per_class=5' }"
-    text = three("iou_threshold").replace("benchmark {}", f"axes {{ name: 'n' prefix: 'n' shares_weights: true {few} }} benchmark {{}}")
+    text = three("iou_threshold").replace(
+        "benchmark {}", f"axes {{ name: 'n' prefix: 'n' shares_weights: true {few} }} benchmark {{}}"
+    )
     rows, _ = sweep(write(f"{text} training {{}} evaluation {{}}"), tmp_path / "out", jobs=2)
     assert [row.status for row in rows] == ["done"] * 6
     assert begun[:3] == [f"training ssd-d{number}-n20" for number in (1, 2, 3)]
-    assert begun[3:7] == ["exporting ssd-d1-n20", "exporting ssd-d2-n20", "measuring ssd-d1-n20 alone", "measuring ssd-d2-n20 alone"]
-    assert sorted(name for name in begun if name.startswith("evaluating")) == [f"evaluating ssd-d{number}-n5" for number in (1, 2, 3)]
+    assert begun[3:7] == [
+        "exporting ssd-d1-n20",
+        "exporting ssd-d2-n20",
+        "measuring ssd-d1-n20 alone",
+        "measuring ssd-d2-n20 alone",
+    ]
+    assert sorted(name for name in begun if name.startswith("evaluating")) == [
+        f"evaluating ssd-d{number}-n5" for number in (1, 2, 3)
+    ]
     for number in (1, 2, 3):
         assert begun.index(f"measuring ssd-d{number}-n5 alone") < begun.index(f"evaluating ssd-d{number}-n5")
 
 
 def test_cores_are_shared_by_what_runs_at_a_time(monkeypatch):
-    """Threads for each of two on five cores; all of them for what is timed, and as the user or reproducibility wants."""
+    """Threads for each of two on five cores; all of them for what is timed, and as the user or reproducibility
+    wants."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
     threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     for name in threads:
         monkeypatch.delenv(name, raising=False)
     training = process.Stage({"stage": "train"}, Path(), Path())
-    alone, exact = (dataclasses.replace(training, **one) for one in ({"alone": True}, {"job": {"stage": "train", "deterministic": True}}))
+    alone, exact = (
+        dataclasses.replace(training, **one)
+        for one in ({"alone": True}, {"job": {"stage": "train", "deterministic": True}})
+    )
     seen = process.surroundings(training, 2)
-    assert {name: seen[name] for name in threads} == dict.fromkeys(threads, "2") and process.surroundings(training, 8)[threads[0]] == "1"
+    assert {name: seen[name] for name in threads} == dict.fromkeys(threads, "2") and process.surroundings(training, 8)[
+        threads[0]
+    ] == "1"
     assert process.surroundings(training, 1) == {}
     assert not set(threads) & (set(process.surroundings(alone, 2)) | set(process.surroundings(exact, 2)))
     monkeypatch.setenv(threads[0], "3")
@@ -261,7 +294,8 @@ def test_each_stage_has_the_limit_of_its_own(write, tmp_path, begun, monkeypatch
 
 
 def test_times_of_another_machine_do_not_stay_in_the_way(write, tmp_path, begun, monkeypatch):
-    """A folder that was moved: what this machine found is refused and forgotten, so that the sweep can go on where it was begun."""
+    """A folder that was moved: what this machine found is refused and forgotten, so that the sweep can go on where it
+    was begun."""
     path, output, device = write(three("iou_threshold")), tmp_path / "out", ["first"]
 
     def poll(self) -> process.Outcome:
@@ -280,7 +314,9 @@ def test_times_of_another_machine_do_not_stay_in_the_way(write, tmp_path, begun,
     with pytest.raises(ConfigError, match="holds times of first, and this is second"):
         run.run(description, [one, *others], output, run.Options(), io.StringIO())
     device[0] = "first"
-    assert [row.device for row in run.run(description, [one, *others], output, run.Options(), io.StringIO())] == ["first"] * 3
+    assert [row.device for row in run.run(description, [one, *others], output, run.Options(), io.StringIO())] == [
+        "first"
+    ] * 3
 
 
 def test_exports_of_a_grid_that_has_changed_are_removed(write, tmp_path, begun):
@@ -292,12 +328,23 @@ def test_exports_of_a_grid_that_has_changed_are_removed(write, tmp_path, begun):
 
 def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
     """A checkpoint that is not there, and a combination that the checker refuses."""
-    bases = 'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config" checkpoint: "CKPT" }'
-    wrong = ' axes { name: "a" when { axis: "base" any_of: "wrong" } values { name: "b" set: "iou_threshold=2" } } evaluation {}'
+    bases = (
+        'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config"'
+        ' checkpoint: "CKPT" }'
+    )
+    wrong = (
+        ' axes { name: "a" when { axis: "base" any_of: "wrong" } values { name: "b" set: "iou_threshold=2" } }'
+        " evaluation {}"
+    )
     path, output = write(bases.replace("CKPT", str(tmp_path / "none" / "model.ckpt")) + wrong), tmp_path / "out"
     rows, said = sweep(path, output)
-    assert [(row.id, row.status) for row in rows] == [("lost", "failed"), ("wrong-b", "failed")] and "0 done, 2 failed" in said
-    assert "model.ckpt" in rows[0].reason and "\n" not in rows[0].reason and "iou_threshold (2) must be" in rows[1].reason
+    assert [(row.id, row.status) for row in rows] == [
+        ("lost", "failed"),
+        ("wrong-b", "failed"),
+    ] and "0 done, 2 failed" in said
+    assert (
+        "model.ckpt" in rows[0].reason and "\n" not in rows[0].reason and "iou_threshold (2) must be" in rows[1].reason
+    )
     assert (output / rows[0].config).read_text() == next(iter(grid.expand(sweep_file.load(path)))).text
     _, said = sweep(path, output)
     assert "0 to do" in said and len((output / "results.jsonl").read_text().splitlines()) == 2
@@ -308,7 +355,11 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
     rows, _ = sweep(path, tmp_path / "out")
     assert [row.status for row in rows] == ["failed"] * 2
     _, said = sweep(path, tmp_path / "out", retry_failed=True)
-    assert "2 to do" in said and len(results.read(tmp_path / "out")) == 2 and len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4
+    assert (
+        "2 to do" in said
+        and len(results.read(tmp_path / "out")) == 2
+        and len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -328,7 +379,13 @@ def test_limits_are_held(write, tmp_path, options, limit, reason):
 
 
 def stage(tmp_path: Path) -> process.Stage:
-    job = {"stage": "evaluate", "result": str(tmp_path / "r.json"), "config": "none", "checkpoint": None, "eval_dir": ""}
+    job = {
+        "stage": "evaluate",
+        "result": str(tmp_path / "r.json"),
+        "config": "none",
+        "checkpoint": None,
+        "eval_dir": "",
+    }
     return process.Stage(job, tmp_path / "work", tmp_path / "a.log", label="measuring it")
 
 
@@ -380,7 +437,11 @@ def test_the_list_without_running(write):
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == 0 and "ssd-d5  (weights of ssd-d20)" in done.stdout and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
+    assert (
+        done.returncode == 0
+        and "ssd-d5  (weights of ssd-d20)" in done.stdout
+        and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
+    )
 
 
 def part(folder: Path, *rows: Row) -> str:
@@ -396,7 +457,15 @@ def made(name: str, device: str = "this", **values) -> Row:
     timed = {"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}
     train = {"steps": 1, "seconds": 1.0, "weights_of": None, "model_dir": f"models/{name}"}
     return Row(
-        **{"id": name, "key": f"key of {name}", "status": "done", "config": f"configs/{name}.config", "benchmark": timed, "train": train, **values}
+        **{
+            "id": name,
+            "key": f"key of {name}",
+            "status": "done",
+            "config": f"configs/{name}.config",
+            "benchmark": timed,
+            "train": train,
+            **values,
+        }
     )
 
 
@@ -404,7 +473,9 @@ def test_parts_become_one(tmp_path):
     one = part(tmp_path / "1", made("b"), made("c", status="failed", reason="killed", benchmark=None))
     two = part(tmp_path / "2", made("a"), made("c"))
     rows = merge.merge([one, two], tmp_path / "all")
-    assert [(row.id, row.status) for row in rows] == [("a", "done"), ("b", "done"), ("c", "done")] and results.read(tmp_path / "all") == rows
+    assert [(row.id, row.status) for row in rows] == [("a", "done"), ("b", "done"), ("c", "done")] and results.read(
+        tmp_path / "all"
+    ) == rows
     assert rows[0].train["model_dir"] == "../2/models/a" and (tmp_path / "all" / rows[0].config).read_text() == "a"
     before = (tmp_path / "all" / results.FILE).read_bytes()
     merge.merge([two, one, one], tmp_path / "all")
@@ -418,17 +489,24 @@ def test_parts_are_added_to_what_is_there(tmp_path):
     assert [(row.id, row.train["model_dir"]) for row in rows] == [("a", "../1/models/a"), ("b", "../2/models/b")]
     three = part(tmp_path / "3", made("a", device="that"))  # The same configuration elsewhere is a row of its own.
     rows = merge.merge([three], tmp_path / "all", mixed_devices=True)
-    assert [(row.id, row.device) for row in rows] == [("a", "that"), ("a", "this"), ("b", "that")] and results.read(tmp_path / "all") == rows
+    assert [(row.id, row.device) for row in rows] == [("a", "that"), ("a", "this"), ("b", "that")] and results.read(
+        tmp_path / "all"
+    ) == rows
 
 
 def test_the_command_line(tmp_path):
     def call(*words: str) -> tuple[int, str]:
         command = [sys.executable, str(ROOT / "scripts" / "sweep.py"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
         return done.returncode, done.stdout + done.stderr
 
     parts = [part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", status="failed", reason="killed"))]
-    assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (0, f"2 rows, 1 of them done, in {tmp_path / 'all'}\n")
+    assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (
+        0,
+        f"2 rows, 1 of them done, in {tmp_path / 'all'}\n",
+    )
     assert call("merge", *parts) == (2, "error: usage: sweep.py merge --output=ALL PART1 PART2 ...\n")
     code, said = call(f"--grid={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
     assert code == 2 and said.count("\n") == 1 and "cannot be read: No such file" in said

@@ -64,7 +64,10 @@ def test_giving_up_after_some_evaluations_without_a_better_one(tmp_path, saved):
 
 def test_the_lowest_loss_is_the_best(tmp_path, saved):
     best = Best(tmp_path, "Loss/total_loss")
-    kept = [best.offer(step, {"Loss/total_loss": value}, saved.prefix(step)) for step, value in ((1, 2.0), (2, 2.5), (2, float("nan")), (3, 1.5))]
+    kept = [
+        best.offer(step, {"Loss/total_loss": value}, saved.prefix(step))
+        for step, value in ((1, 2.0), (2, 2.5), (2, float("nan")), (3, 1.5))
+    ]
     assert kept == [True, False, False, True]
     assert (Best(tmp_path, "Loss/total_loss").value, best.step) == (1.5, 3)
 
@@ -74,7 +77,9 @@ def test_patience_goes_on_after_a_restart(tmp_path, saved):
         write_metrics(tmp_path, step, {"a": value})
     Best(tmp_path, "a").offer(1, {"a": 0.5}, saved.prefix(1))
     assert Best(tmp_path, "a", patience=2, resumed_at=3).gives_up()
-    going_back = Best(tmp_path, "a", patience=2, resumed_at=2)  # As after a damaged checkpoint: the evaluation of step 3 comes again.
+    going_back = Best(
+        tmp_path, "a", patience=2, resumed_at=2
+    )  # As after a damaged checkpoint: the evaluation of step 3 comes again.
     assert not going_back.gives_up()
     going_back.offer(3, {"a": 0.3}, saved.prefix(3))
     assert going_back.gives_up()

@@ -1,4 +1,5 @@
-"""A detector whose matcher is the bipartite one, trained and evaluated with one image a batch; some images hold no object."""
+"""A detector whose matcher is the bipartite one, trained and evaluated with one image a batch; some images hold no
+object."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from tiny import write_records
 from detection.train import main
 from detection.train.settings import RunOptions
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -36,13 +39,19 @@ def test_trained_and_evaluated_one_image_at_a_time(tmp_path):
         paths.append(f'"{write_records(tmp_path / str(boxes), images=3, boxes=boxes)}"')
     labels = tmp_path / "labels.pbtxt"
     labels.write_text("item { id: 1 name: 'a' } item { id: 2 name: 'b' }", encoding="utf-8")
-    model = detector_configs.ssd(detector_configs.Settings("ssd_mobilenet_v1", 64, 64, num_classes=2, depth_multiplier=0.25))
+    model = detector_configs.ssd(
+        detector_configs.Settings("ssd_mobilenet_v1", 64, 64, num_classes=2, depth_multiplier=0.25)
+    )
     assert _ARGMAX in model
     text = model.replace(_ARGMAX, "bipartite_matcher { }") + _REST.format(paths=", ".join(paths), labels=labels)
     config = tmp_path / "bipartite.config"
     config.write_text(text, encoding="utf-8")
     metrics = main.run(
-        str(config), str(tmp_path / "run"), ["train_config.batch_size=1"], options=RunOptions(checkpoint_every=2, log_every=1, seed=1), num_replicas=1
+        str(config),
+        str(tmp_path / "run"),
+        ["train_config.batch_size=1"],
+        options=RunOptions(checkpoint_every=2, log_every=1, seed=1),
+        num_replicas=1,
     )
     assert math.isfinite(metrics["Loss/total_loss"]) and metrics["Loss/localization_loss"] > 0
     assert 0 <= metrics["DetectionBoxes_Precision/mAP"] <= 1

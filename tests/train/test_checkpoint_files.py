@@ -16,7 +16,11 @@ _VALUES = {"a/weights": np.arange(5000, dtype=np.float32), "global_step": np.int
 def test_written_as_any_name_based_checkpoint(tmp_path):
     checkpoint_files.write(tmp_path / "model.ckpt-7", {**_VALUES, "v": tf.Variable([1.0, 2.0])})
     assert sorted(os.listdir(tmp_path)) == [f"model.ckpt-7{DATA}", f"model.ckpt-7{INDEX}"]
-    assert dict(tf.train.list_variables(str(tmp_path / "model.ckpt-7"))) == {"a/weights": [5000], "global_step": [], "v": [2]}
+    assert dict(tf.train.list_variables(str(tmp_path / "model.ckpt-7"))) == {
+        "a/weights": [5000],
+        "global_step": [],
+        "v": [2],
+    }
     read = checkpoint_files.read(tmp_path / "model.ckpt-7")
     np.testing.assert_array_equal(read["a/weights"], _VALUES["a/weights"])
     assert read["global_step"] == 7 and read["global_step"].dtype == np.int64
@@ -35,7 +39,9 @@ def _flip(path):
 
 
 @pytest.mark.parametrize("suffix", [DATA, INDEX])
-@pytest.mark.parametrize("damage", [_cut, _flip, os.remove, lambda path: path.write_bytes(b"")], ids=["cut", "flip", "missing", "empty"])
+@pytest.mark.parametrize(
+    "damage", [_cut, _flip, os.remove, lambda path: path.write_bytes(b"")], ids=["cut", "flip", "missing", "empty"]
+)
 def test_every_damage_names_the_file(tmp_path, suffix, damage):
     checkpoint_files.write(tmp_path / "model.ckpt-7", _VALUES)
     damage(tmp_path / f"model.ckpt-7{suffix}")
@@ -108,5 +114,7 @@ def test_locate_takes_the_only_checkpoint_of_a_folder_and_does_not_guess_between
     checkpoint_files.write(tmp_path / "vgg_16.ckpt", _VALUES)
     assert checkpoint_files.locate(tmp_path) == str(tmp_path / "vgg_16.ckpt")
     checkpoint_files.write(tmp_path / "vgg_19.ckpt", _VALUES)
-    with pytest.raises(UnreadableCheckpointError, match=r"several checkpoints.*name one: .*vgg_16\.ckpt, .*vgg_19\.ckpt"):
+    with pytest.raises(
+        UnreadableCheckpointError, match=r"several checkpoints.*name one: .*vgg_16\.ckpt, .*vgg_19\.ckpt"
+    ):
         checkpoint_files.locate(tmp_path)

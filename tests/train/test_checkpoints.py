@@ -28,7 +28,9 @@ def test_the_newest_few_are_kept_and_tensorflow_finds_them(tmp_path):
     kept = _filled(tmp_path, 1, 2, 3, 10, keep=3)
     assert kept.steps() == [2, 3, 10]
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt-10")
-    assert list(tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths) == [str(tmp_path / f"model.ckpt-{n}") for n in (2, 3, 10)]
+    assert list(tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths) == [
+        str(tmp_path / f"model.ckpt-{n}") for n in (2, 3, 10)
+    ]
     step, values = kept.read_newest()
     assert step == 10 and values["w"][0] == 10
 
@@ -42,7 +44,9 @@ def test_one_for_every_so_many_hours_is_kept_besides_also_after_a_restart(tmp_pa
     assert again.steps() == [1, 2, 5]
 
 
-@pytest.mark.parametrize("state", [b"", b"\xff\xfe rubbish", b"model_checkpoint_path: ", None], ids=["empty", "binary", "cut", "missing"])
+@pytest.mark.parametrize(
+    "state", [b"", b"\xff\xfe rubbish", b"model_checkpoint_path: ", None], ids=["empty", "binary", "cut", "missing"]
+)
 def test_a_garbage_state_file_never_means_step_0(tmp_path, state, caplog):
     _filled(tmp_path, 1, 2)
     (tmp_path / "checkpoint").unlink()
@@ -72,7 +76,12 @@ def test_a_damaged_newest_falls_back_with_one_warning(tmp_path, caplog):
         data.write_bytes(data.read_bytes()[:50])
     assert kept.read_newest()[0] == 1
     warnings = [record.getMessage() for record in caplog.records]
-    assert len(warnings) == 1 and "model.ckpt-3" in warnings[0] and "model.ckpt-1" in warnings[0] and "2 newer" in warnings[0]
+    assert (
+        len(warnings) == 1
+        and "model.ckpt-3" in warnings[0]
+        and "model.ckpt-1" in warnings[0]
+        and "2 newer" in warnings[0]
+    )
 
 
 def test_going_back_does_not_delete_what_is_saved_next(tmp_path):
@@ -108,10 +117,17 @@ def test_another_trainers_folder_is_refused_and_an_empty_one_is_new(tmp_path):
 def test_load_into_fills_a_detector_by_names(tmp_path):
     source, target = make_detector(), make_detector()
     source.head.biases.assign(tf.range(28, dtype=tf.float32))
-    tensors = {name: variable.value for name, variable in checkpoints.by_name(source).items() if not checkpoints.is_optional(name)}
+    tensors = {
+        name: variable.value
+        for name, variable in checkpoints.by_name(source).items()
+        if not checkpoints.is_optional(name)
+    }
     assert "FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/moving_mean" in tensors
     tensors["BoxPredictor_0/biases/ExponentialMovingAverage"] = tf.fill([28], 5.0)
-    checkpoint_files.write(tmp_path / "model.ckpt-3", {**tensors, "global_step": np.int64(3), "BoxPredictor_0/biases/Momentum": tf.zeros([28])})
+    checkpoint_files.write(
+        tmp_path / "model.ckpt-3",
+        {**tensors, "global_step": np.int64(3), "BoxPredictor_0/biases/Momentum": tf.zeros([28])},
+    )
     assert checkpoints.load_into(target, tmp_path / "model.ckpt-3") == 3
     np.testing.assert_array_equal(target.head.biases.numpy(), np.arange(28))
     checkpoints.load_into(target, tmp_path / "model.ckpt-3", moving_averages=True)
@@ -123,7 +139,10 @@ def test_load_into_names_what_does_not_fit(tmp_path):
     checkpoint_files.write(tmp_path / "model.ckpt", tensors)
     before = make_detector(3)
     start = before.head.biases.numpy()
-    with pytest.raises(ConfigError, match=r"BoxPredictor_0/biases is \[28\] in the checkpoint and \[32\] in the model, and 1 more differ"):
+    with pytest.raises(
+        ConfigError,
+        match=r"BoxPredictor_0/biases is \[28\] in the checkpoint and \[32\] in the model, and 1 more differ",
+    ):
         checkpoints.load_into(before, tmp_path / "model.ckpt")
     np.testing.assert_array_equal(before.head.biases.numpy(), start)
     del tensors["BoxPredictor_0/weights"]

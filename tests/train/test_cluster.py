@@ -20,7 +20,10 @@ from detection.train import cluster, evaluation, loop, main
         '{"cluster": {}}',
         '{"cluster": null, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["localhost:2222"]}, "task": {"type": "worker", "index": 0}}',
-        '{"cluster": {"chief": ["127.0.0.1:2222"], "worker": []}, "task": {"type": "chief", "index": 0}, "environment": "cloud"}',
+        (
+            '{"cluster": {"chief": ["127.0.0.1:2222"], "worker": []}, "task": {"type": "chief", "index": 0},'
+            ' "environment": "cloud"}'
+        ),
         '{"cluster": {"worker": {"0": "a:1"}}}',
     ],
 )
@@ -44,7 +47,18 @@ def test_several_are_refused(settings, parts):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "worker", "[1]", "3", '"x"', '{"cluster": 3}', '{"cluster": ["a:1"]}', '{"cluster": {"worker": "a:1"}}', "[" * 9999]
+    "text",
+    [
+        "{",
+        "worker",
+        "[1]",
+        "3",
+        '"x"',
+        '{"cluster": 3}',
+        '{"cluster": ["a:1"]}',
+        '{"cluster": {"worker": "a:1"}}',
+        "[" * 9999,
+    ],
 )
 def test_what_is_no_description(text):
     with pytest.raises(ConfigError, match="^TF_CONFIG .*unset TF_CONFIG"):

@@ -24,7 +24,9 @@ def test_the_newest_checkpoint_evaluated_apart_gives_the_same_numbers(tmp_path):
     apart = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "apart", run_once=True, stream=io.StringIO())
     assert apart == pytest.approx(trained)
     assert json.loads((tmp_path / "apart" / "eval" / "metrics.json").read_text())["step"] == 6
-    prefix = evaluate_checkpoints(pipeline, tmp_path / "run" / "model.ckpt-6", tmp_path / "apart", run_once=True, stream=io.StringIO())
+    prefix = evaluate_checkpoints(
+        pipeline, tmp_path / "run" / "model.ckpt-6", tmp_path / "apart", run_once=True, stream=io.StringIO()
+    )
     assert prefix == pytest.approx(apart)
 
 
@@ -32,7 +34,9 @@ def test_following_a_training_run_until_nothing_new_appears(tmp_path):
     pipeline = make_pipeline(tmp_path)
     pipeline = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, interval_seconds=0))
     alone = dataclasses.replace(pipeline, eval_inputs=())
-    trainer = threading.Thread(target=loop.train, args=(alone, tmp_path / "run"), kwargs={"options": _QUICK, "stream": io.StringIO()})
+    trainer = threading.Thread(
+        target=loop.train, args=(alone, tmp_path / "run"), kwargs={"options": _QUICK, "stream": io.StringIO()}
+    )
     trainer.start()
     metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=6.0, stream=io.StringIO())
     trainer.join()
@@ -79,9 +83,18 @@ def test_out_of_memory_names_the_batch_size_of_evaluation(tmp_path):
         return detector
 
     pipeline = make_pipeline(tmp_path)
-    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, num_steps=2, stream=io.StringIO())
+    loop.train(
+        dataclasses.replace(pipeline, eval_inputs=()),
+        tmp_path / "run",
+        options=_QUICK,
+        num_steps=2,
+        stream=io.StringIO(),
+    )
     greedy = dataclasses.replace(pipeline, make_detector=make_greedy)
-    with pytest.raises(ConfigError, match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the sizes of"):
+    with pytest.raises(
+        ConfigError,
+        match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the sizes of",
+    ):
         evaluate_checkpoints(greedy, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
 
 
@@ -90,7 +103,9 @@ def test_no_checkpoint_and_no_input(tmp_path, caplog):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no checkpoint"):
         evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", run_once=True, stream=io.StringIO())
-    with pytest.raises(ConfigError, match="--checkpoint_dir=.*empty: no checkpoint that can be read appeared within 0.1 seconds"):
+    with pytest.raises(
+        ConfigError, match="--checkpoint_dir=.*empty: no checkpoint that can be read appeared within 0.1 seconds"
+    ):
         evaluate_checkpoints(pipeline, tmp_path / "empty", tmp_path / "empty", timeout=0.1, stream=io.StringIO())
     assert "no such folder" not in caplog.text
     with pytest.raises(ConfigError, match="--checkpoint_dir=.*absent: no checkpoint"):

@@ -13,8 +13,16 @@ from detection.train.schedules import Constant
 from detection.train.settings import TrainSettings
 
 NAMES = [
-    *(f"FeatureExtractor/MobilenetV1/Conv2d_{number}/{part}" for number in range(4) for part in ("weights", "BatchNorm/gamma", "BatchNorm/beta")),
-    *(f"BoxPredictor_0/{head}/{part}" for head in ("BoxEncodingPredictor", "ClassPredictor") for part in ("weights", "biases")),
+    *(
+        f"FeatureExtractor/MobilenetV1/Conv2d_{number}/{part}"
+        for number in range(4)
+        for part in ("weights", "BatchNorm/gamma", "BatchNorm/beta")
+    ),
+    *(
+        f"BoxPredictor_0/{head}/{part}"
+        for head in ("BoxEncodingPredictor", "ClassPredictor")
+        for part in ("weights", "biases")
+    ),
 ]
 SETTINGS = TrainSettings(num_steps=1, batch_size=1, optimizer=OptimizerSettings(Momentum(), Constant(0.1), None))
 
@@ -26,7 +34,9 @@ def faults(**changes: object) -> list[str]:
     return error.value.lines()
 
 
-@pytest.mark.parametrize("pattern", ["FeatureExtractor/", "Conv2d_[01]/", "^BoxPredictor_0", "biases$", ".*/MobilenetV1/.*", "BatchNorm"])
+@pytest.mark.parametrize(
+    "pattern", ["FeatureExtractor/", "Conv2d_[01]/", "^BoxPredictor_0", "biases$", ".*/MobilenetV1/.*", "BatchNorm"]
+)
 def test_patterns_that_match(pattern):
     for field in ("frozen", "trained"):
         frozen.check(dataclasses.replace(SETTINGS, **{field: (pattern,)}), NAMES)
@@ -49,7 +59,9 @@ def test_patterns_that_match_nothing(pattern, advice):
     for field, name in (("frozen", "freeze_variables"), ("trained", "update_trainable_variables")):
         (fault,) = faults(**{field: (pattern,)})
         shown = repr(pattern if len(pattern) <= 80 else pattern[:80] + "...")
-        assert fault.startswith(f"train_config.{name} ({shown}) matches none of the 16 variables that can be trained; {advice}")
+        assert fault.startswith(
+            f"train_config.{name} ({shown}) matches none of the 16 variables that can be trained; {advice}"
+        )
 
 
 def test_every_pattern_is_told():
@@ -64,12 +76,15 @@ def test_a_factor_for_biases_needs_biases():
 
 def test_summary():
     assert frozen.summary(SETTINGS, NAMES) == ""
-    assert frozen.summary(dataclasses.replace(SETTINGS, frozen=("biases",)), NAMES) == (
-        "14 of 16 variables are trained; 2 are frozen: BoxPredictor_0/BoxEncodingPredictor/biases, BoxPredictor_0/ClassPredictor/biases"
+    assert (
+        frozen.summary(dataclasses.replace(SETTINGS, frozen=("biases",)), NAMES)
+        == "14 of 16 variables are trained; 2 are frozen: BoxPredictor_0/BoxEncodingPredictor/biases,"
+        " BoxPredictor_0/ClassPredictor/biases"
     )
     assert frozen.summary(dataclasses.replace(SETTINGS, trained=("BoxPredictor",)), NAMES).endswith(
-        "; 12 are frozen: FeatureExtractor/MobilenetV1/Conv2d_0/weights, FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma, "
-        "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/beta, ..."
+        "; 12 are frozen: FeatureExtractor/MobilenetV1/Conv2d_0/weights,"
+        " FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma,"
+        " FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/beta, ..."
     )
 
 
@@ -77,7 +92,10 @@ def test_summary():
 def test_a_search_of_exponential_time_is_refused(pattern, monkeypatch):
     monkeypatch.setattr(frozen, "_SEARCH_SECONDS", 1)
     (fault,) = faults(frozen=("BatchNorm.*gamma.*", pattern))
-    assert fault.startswith(f"train_config.freeze_variables ({pattern!r}) is still being searched for") and "(a+)+" in fault
+    assert (
+        fault.startswith(f"train_config.freeze_variables ({pattern!r}) is still being searched for")
+        and "(a+)+" in fault
+    )
 
 
 @pytest.mark.parametrize("pattern", ["^(?!BoxPredictor).*/weights.*", "(Conv2d_[0-9]+/)+", r"([A-Za-z_]+)/.*\1|biases"])

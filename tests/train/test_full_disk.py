@@ -1,4 +1,5 @@
-"""A disk that is really full: a file system of one MiB in memory, where that may be mounted; else a limit on the size of files."""
+"""A disk that is really full: a file system of one MiB in memory, where that may be mounted; else a limit on the size
+of files."""
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ class Disk:
 def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("only root may mount a file system")
     yield Disk(folder)
@@ -70,10 +73,19 @@ def test_training_keeps_the_last_good_checkpoint_and_goes_on_when_there_is_room(
         patch.setattr(loop._Run, "_make_step", step)
         loop.train(pipeline, run, options=options, stream=io.StringIO())
     assert raised.value.exit_code == 2
-    assert str(raised.value) == f"{run}/model.ckpt-6: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; make room and start again"
-    assert f"{run}/model.ckpt-4: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; training goes on" in caplog.text
+    assert (
+        str(raised.value)
+        == f"{run}/model.ckpt-6: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; make room and"
+        " start again"
+    )
+    assert (
+        f"{run}/model.ckpt-4: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; training goes on"
+        in caplog.text
+    )
     assert checkpoints.steps_in(run) == [2] and checkpoint_files.read(run / "model.ckpt-2")["global_step"] == 2
-    with pytest.raises(ConfigError, match=f"{run}.*: .*{_FULL}.*; "):  # Which file comes to grief depends on what is left of the last block.
+    with pytest.raises(
+        ConfigError, match=f"{run}.*: .*{_FULL}.*; "
+    ):  # Which file comes to grief depends on what is left of the last block.
         loop.train(pipeline, run, options=options, stream=io.StringIO())
     disk.empty()
     loop.train(pipeline, run, options=options, stream=io.StringIO())
@@ -112,12 +124,18 @@ def test_what_is_written_by_other_commands_is_an_error_with_its_path(disk):
         "a.record": records,
         "report.json": lambda: files.write_text(disk.folder / "report.json", "x" * (2 << 20)),
         "found.npz": detections,
-        "model.ckpt-1": lambda: checkpoint_files.write(disk.folder / "model.ckpt-1", {"w": np.frombuffer(big, np.uint8)}),
+        "model.ckpt-1": lambda: checkpoint_files.write(
+            disk.folder / "model.ckpt-1", {"w": np.frombuffer(big, np.uint8)}
+        ),
     }
     for name, act in acts.items():
         with pytest.raises((DetectionError, OSError)) as raised:
             act()
-        said = str(raised.value) if isinstance(raised.value, DetectionError) else files.explain(raised.value) or str(raised.value)
+        said = (
+            str(raised.value)
+            if isinstance(raised.value, DetectionError)
+            else files.explain(raised.value) or str(raised.value)
+        )
         assert _FULL in said and "{{" not in said and getattr(raised.value, "exit_code", 2) == 2, said
         assert name in said or name == "found.npz", said
         assert not list(disk.folder.iterdir()), name
@@ -133,5 +151,8 @@ def test_a_limit_on_the_size_of_files_is_told_as_one(tmp_path):
             checkpoint_files.write(tmp_path / "model.ckpt-1", {"w": np.zeros(100_000, np.float32)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert files.explain(raised.value) == f"{tmp_path}/report.json: file too large for the limit of this process or file system"
+    assert (
+        files.explain(raised.value)
+        == f"{tmp_path}/report.json: file too large for the limit of this process or file system"
+    )
     assert not os.listdir(tmp_path)

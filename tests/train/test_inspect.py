@@ -18,7 +18,10 @@ _STEM = "MobilenetV1/Conv2d_0/weights"
 
 def _arrays(multiplier: float = 0.5, scope: str = "") -> dict[str, np.ndarray]:
     """Of a MobileNet classifier with 11 logits."""
-    return {f"{scope}{name}": np.zeros(shape, np.float32) for name, shape in recognise.classifier_shapes("mobilenet_v1", 11, multiplier).items()}
+    return {
+        f"{scope}{name}": np.zeros(shape, np.float32)
+        for name, shape in recognise.classifier_shapes("mobilenet_v1", 11, multiplier).items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,14 @@ def classifier(tmp_path_factory) -> str:
 def detector(tmp_path_factory) -> str:
     """As a training run of an SSD leaves it."""
     arrays = {name: value for name, value in _arrays(scope="FeatureExtractor/").items() if "/Logits/" not in name}
-    head = {"BoxPredictor_0/BoxEncodingPredictor/biases": np.zeros(12, np.float32), "BoxPredictor_0/ClassPredictor/biases": np.zeros(63, np.float32)}
-    beside = {f"FeatureExtractor/{_STEM}/{name}": np.zeros((3, 3, 3, 16), np.float32) for name in ("ExponentialMovingAverage", "Momentum")}
+    head = {
+        "BoxPredictor_0/BoxEncodingPredictor/biases": np.zeros(12, np.float32),
+        "BoxPredictor_0/ClassPredictor/biases": np.zeros(63, np.float32),
+    }
+    beside = {
+        f"FeatureExtractor/{_STEM}/{name}": np.zeros((3, 3, 3, 16), np.float32)
+        for name in ("ExponentialMovingAverage", "Momentum")
+    }
     path = tmp_path_factory.mktemp("run") / "model.ckpt-2000"
     checkpoint_files.write(path, arrays | head | beside | {"global_step": np.int64(2000)})
     return str(path)
@@ -42,7 +51,9 @@ def detector(tmp_path_factory) -> str:
 def test_a_classifier(classifier):
     lines, fault = inspect(Request(classifier))
     sizes = {name: value.size for name, value in _arrays().items()}
-    total, depthwise, pointwise = (sum(size for name, size in sizes.items() if part in name) for part in ("", "depthwise/", "pointwise/"))
+    total, depthwise, pointwise = (
+        sum(size for name, size in sizes.items() if part in name) for part in ("", "depthwise/", "pointwise/")
+    )
     assert fault == "" and lines == [
         classifier,
         "  looks like  classifier mobilenet_v1, depth multiplier 0.5, 11 logits",
@@ -87,7 +98,10 @@ def test_what_a_config_takes_of_a_classifier(classifier):
 def test_shapes_that_differ_are_both_shown(detector):
     lines, fault = inspect(Request(detector, CONFIG, kind="full"))
     at = lines.index("  2 initial value: another shape in the checkpoint:")
-    assert fault == "" and lines[at + 1].split() == "BoxPredictor_0/BoxEncodingPredictor/biases [12] there, [16] here".split()
+    assert (
+        fault == ""
+        and lines[at + 1].split() == "BoxPredictor_0/BoxEncodingPredictor/biases [12] there, [16] here".split()
+    )
 
 
 def test_the_config_says_what_is_not_said(detector):
@@ -110,18 +124,28 @@ def test_another_depth_is_said_so(tmp_path):
 
 def test_every_name_on_request(classifier):
     lines, _ = inspect(Request(classifier, all_names=True))
-    assert len(lines) == 7 + 137 and lines[-1] == "       1       5,632  MobilenetV1/Logits/Conv2d_1c_1x1/weights  [1, 1, 512, 11]"
+    assert (
+        len(lines) == 7 + 137
+        and lines[-1] == "       1       5,632  MobilenetV1/Logits/Conv2d_1c_1x1/weights  [1, 1, 512, 11]"
+    )
 
 
 def test_a_stranger(tmp_path):
-    checkpoint_files.write(tmp_path / "x", {"net/dense/kernel": np.zeros((3, 4), np.float16), "net/counts": np.zeros(2, np.int32)})
+    checkpoint_files.write(
+        tmp_path / "x", {"net/dense/kernel": np.zeros((3, 4), np.float16), "net/counts": np.zeros(2, np.int32)}
+    )
     lines, _ = inspect(Request(str(tmp_path / "x")))
-    assert lines[1] == "  looks like  nothing that is known here: no scope is one of a network's, no head one of a detector's"
+    assert (
+        lines[1]
+        == "  looks like  nothing that is known here: no scope is one of a network's, no head one of a detector's"
+    )
     assert lines[2] == "  weights     2 arrays, 14 numbers, float16, int32"
 
 
 def test_values_that_are_not_finite_are_named(tmp_path):
-    checkpoint_files.write(tmp_path / "x", {"net/a": np.array([1, np.nan], np.float32), "net/b": np.array([np.inf]), "net/c": np.zeros(1)})
+    checkpoint_files.write(
+        tmp_path / "x", {"net/a": np.array([1, np.nan], np.float32), "net/b": np.array([np.inf]), "net/c": np.zeros(1)}
+    )
     lines, _ = inspect(Request(str(tmp_path / "x")))
     assert lines[3].endswith("; every array can be read") and lines[5] == "  NaN or inf  in 2 arrays, e.g. net/a"
 
@@ -150,7 +174,10 @@ def test_faulty_requests(classifier, tmp_path):
         inspect(Request(config=CONFIG, settings=["train_config.fine_tune_checkpoint="]))
     with pytest.raises(ConfigError, match="'ful' is none of classification, detection, full"):
         inspect(Request(classifier, CONFIG, kind="ful"))
-    with pytest.raises(ConfigError, match=r"synthetic\.config: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4"):
+    with pytest.raises(
+        ConfigError,
+        match=r"synthetic\.config: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4",
+    ):
         inspect(Request(classifier, CONFIG, settings=["model.ssd.feature_extractor.depth_multiplier=1e9"]))
     with pytest.raises(ConfigError, match=r"none\.config: cannot read the config"):
         inspect(Request(classifier, str(tmp_path / "none.config")))

@@ -21,7 +21,11 @@ def test_a_signal_is_noted_and_handlers_come_back(number):
 
 def test_long_work_is_left_at_once():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="stopped by signal 15; all saved") as raised, StopRequest() as stop, stop.at_once("all saved"):
+    with (
+        pytest.raises(Interrupted, match="stopped by signal 15; all saved") as raised,
+        StopRequest() as stop,
+        stop.at_once("all saved"),
+    ):
         os.kill(os.getpid(), signal.SIGTERM)
     assert raised.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before

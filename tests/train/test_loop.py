@@ -25,7 +25,9 @@ _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
 
 def _train(pipeline, folder, options=_QUICK, **more) -> dict[str, float]:
     """Without evaluation, which takes longer than these few steps."""
-    return loop.train(dataclasses.replace(pipeline, eval_inputs=()), folder, options=options, stream=io.StringIO(), **more)
+    return loop.train(
+        dataclasses.replace(pipeline, eval_inputs=()), folder, options=options, stream=io.StringIO(), **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,15 @@ def test_a_run_leaves_what_it_says(tmp_path):
     folder = tmp_path / "run"
     assert "DetectionBoxes_Precision/mAP" in metrics and "Loss/total_loss" in metrics
     names = set(os.listdir(folder))
-    assert {"pipeline.config", "checkpoint", "best", "train", "eval", "model.ckpt-2.index", "model.ckpt-6.index"} <= names
+    assert {
+        "pipeline.config",
+        "checkpoint",
+        "best",
+        "train",
+        "eval",
+        "model.ckpt-2.index",
+        "model.ckpt-6.index",
+    } <= names
     saved = json.loads((folder / "eval" / "metrics.json").read_text())
     assert saved["step"] == 6 and saved["metrics"]["Loss/total_loss"] == pytest.approx(metrics["Loss/total_loss"])
     assert {"global_step", "BoxPredictor_0/weights", "BoxPredictor_0/weights/Momentum"} <= _final(folder).keys()
@@ -63,7 +73,13 @@ def test_a_run_leaves_what_it_says(tmp_path):
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
     }
-    assert {"Loss/localization_loss", "Loss/classification_loss", "Loss/regularization_loss", "Loss/total_loss", "learning_rate"} <= tags
+    assert {
+        "Loss/localization_loss",
+        "Loss/classification_loss",
+        "Loss/regularization_loss",
+        "Loss/total_loss",
+        "learning_rate",
+    } <= tags
     assert {"global_step/sec", "images/sec", "input_wait_share"} <= tags
     assert "stopped at the last step; the last checkpoint is" in stream.getvalue()
     assert "loss" in stream.getvalue() and "images/s" in stream.getvalue()
@@ -139,12 +155,16 @@ def test_another_optimiser_on_resume_is_named_or_starts_anew(tmp_path, caplog):
 
 def test_fine_tuning_starts_from_somebody_elses_weights(tmp_path):
     pipeline = make_pipeline(tmp_path)
-    assert _train(pipeline, tmp_path / "first")["Loss/total_loss"] > 0  # Without an evaluation, the last losses are the result.
+    assert (
+        _train(pipeline, tmp_path / "first")["Loss/total_loss"] > 0
+    )  # Without an evaluation, the last losses are the result.
     start = FineTune(str(tmp_path / "first" / "model.ckpt-6"), "full")
     stream = io.StringIO()
     second = make_pipeline(tmp_path, num_steps=2, fine_tune=start, optimizer=make_optimizer(rate=0.0))
     loop.train(dataclasses.replace(second, eval_inputs=()), tmp_path / "second", options=_QUICK, stream=stream)
-    np.testing.assert_array_equal(_final(tmp_path / "second", 2)["BoxPredictor_0/weights"], _final(tmp_path / "first")["BoxPredictor_0/weights"])
+    np.testing.assert_array_equal(
+        _final(tmp_path / "second", 2)["BoxPredictor_0/weights"], _final(tmp_path / "first")["BoxPredictor_0/weights"]
+    )
     assert "(full):" in stream.getvalue() and "7  restored" in stream.getvalue()
     missing = make_pipeline(tmp_path, fine_tune=FineTune(str(tmp_path / "none"), "full"))
     with pytest.raises(ConfigError, match="none: no such checkpoint"):
@@ -165,7 +185,9 @@ def test_averaged_weights_are_evaluated_when_asked_for(tmp_path):
     averaged = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, use_moving_averages=True))
     own = loop.train(pipeline, tmp_path / "run", options=_QUICK, stream=io.StringIO())
     before = _final(tmp_path / "run")
-    average = loop.train(averaged, tmp_path / "run", options=_QUICK, stream=io.StringIO())  # All steps are made: this only evaluates.
+    average = loop.train(
+        averaged, tmp_path / "run", options=_QUICK, stream=io.StringIO()
+    )  # All steps are made: this only evaluates.
     assert own["Loss/total_loss"] != average["Loss/total_loss"]
     _assert_equal(before, _final(tmp_path / "run"))
 
@@ -179,7 +201,10 @@ def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Checkpoints, "save", refuse)
-        with pytest.raises(ConfigError, match="model.ckpt-6: cannot be saved: no space left on device; the last checkpoint is none .nothing was"):
+        with pytest.raises(
+            ConfigError,
+            match="model.ckpt-6: cannot be saved: no space left on device; the last checkpoint is none .nothing was",
+        ):
             _train(pipeline, run)
     assert caplog.text.count("training goes on") >= 2
 
@@ -195,12 +220,17 @@ def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training_b
         partial.symlink_to("/dev/full")  # Removed by whoever fails to write it.
         return original(self, *arguments)
 
-    said = r"step 6: the metrics in .*eval cannot be written \(no space left on device\); the last checkpoint is .*model.ckpt-6; make room"
+    said = (
+        r"step 6: the metrics in .*eval cannot be written \(no space left on device\); the last checkpoint is"
+        r" .*model.ckpt-6; make room"
+    )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match=said):
         patch.setattr(loop.Evaluation, "run", run)
         loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())
     assert _final(tmp_path / "run")["global_step"] == 6
-    assert f"step 4: the metrics in {partial.parent} cannot be written (no space left on device); going on" in caplog.text
+    assert (
+        f"step 4: the metrics in {partial.parent} cannot be written (no space left on device); going on" in caplog.text
+    )
     loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())  # There is room now.
     assert [record["step"] for record in read_history(tmp_path / "run")] == [6]
 
@@ -216,25 +246,43 @@ def test_out_of_memory_says_what_to_lower(tmp_path):
         detector.build_weights()
         return detector
 
-    text = "model {\n  ssd {\n    image_resizer {\n      fixed_shape_resizer {\n        height: 6000\n        width: 8000\n      }\n    }\n  }\n}\n"
+    text = (
+        "model {\n  ssd {\n    image_resizer {\n      fixed_shape_resizer {\n        height: 6000\n        width:"
+        " 8000\n      }\n    }\n  }\n}\n"
+    )
     pipeline = dataclasses.replace(make_pipeline(tmp_path), make_detector=make_greedy, text=text)
-    with pytest.raises(ConfigError, match="step 0: out of memory with train_config.batch_size 4; lower it, or the sizes of ") as raised:
+    with pytest.raises(
+        ConfigError, match="step 0: out of memory with train_config.batch_size 4; lower it, or the sizes of "
+    ) as raised:
         _train(pipeline, tmp_path / "run")
-    assert "model.ssd.image_resizer.fixed_shape_resizer (height 6000, width 8000) (" in str(raised.value) and raised.value.exit_code == 2
+    assert (
+        "model.ssd.image_resizer.fixed_shape_resizer (height 6000, width 8000) (" in str(raised.value)
+        and raised.value.exit_code == 2
+    )
 
 
 def test_the_end_of_the_data_ends_the_run_in_order(tmp_path):
     pipeline = make_pipeline(tmp_path, num_steps=1000)
-    pipeline = dataclasses.replace(pipeline, train_input=dataclasses.replace(pipeline.train_input, num_epochs=2))  # 24 images: 6 steps.
+    pipeline = dataclasses.replace(
+        pipeline, train_input=dataclasses.replace(pipeline.train_input, num_epochs=2)
+    )  # 24 images: 6 steps.
     stream = io.StringIO()
-    metrics = loop.train(pipeline, tmp_path / "run", options=dataclasses.replace(_QUICK, checkpoint_every=4), stream=stream)
-    assert "step 6: stopped at the end of the data: the 2 epochs of train_input_reader.num_epochs are done; the last" in stream.getvalue()
+    metrics = loop.train(
+        pipeline, tmp_path / "run", options=dataclasses.replace(_QUICK, checkpoint_every=4), stream=stream
+    )
+    assert (
+        "step 6: stopped at the end of the data: the 2 epochs of train_input_reader.num_epochs are done; the last"
+        in stream.getvalue()
+    )
     assert json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["step"] == 6 and metrics
     assert _final(tmp_path / "run")["global_step"] == 6
     again = _train(pipeline, tmp_path / "run")  # There is nothing left to read.
     assert again == {} and _final(tmp_path / "run")["global_step"] == 6
     large = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, batch_size=30))
-    with pytest.raises(ConfigError, match="the 2 epochs of train_input_reader.num_epochs give no whole batch of train_config.batch_size 30"):
+    with pytest.raises(
+        ConfigError,
+        match="the 2 epochs of train_input_reader.num_epochs give no whole batch of train_config.batch_size 30",
+    ):
         _train(large, tmp_path / "large")
 
 
@@ -252,15 +300,31 @@ def test_what_is_frozen_is_said_and_must_exist(tmp_path):
     frozen = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, frozen=("FeatureExtractor/",)))
     stream = io.StringIO()
     loop.train(frozen, tmp_path / "run", num_steps=1, options=_QUICK, stream=stream)
-    assert "2 of 5 variables are trained; 3 are frozen: FeatureExtractor/TinyNet/Conv2d_0/weights, FeatureExtractor/" in stream.getvalue()
+    assert (
+        "2 of 5 variables are trained; 3 are frozen: FeatureExtractor/TinyNet/Conv2d_0/weights, FeatureExtractor/"
+        in stream.getvalue()
+    )
     wrong = dataclasses.replace(pipeline, train=dataclasses.replace(pipeline.train, frozen=("FeatureExtracter/",)))
-    with pytest.raises(ConfigError, match=r"train_config.freeze_variables \('FeatureExtracter/'\) matches none of the 5 variables that can be"):
+    with pytest.raises(
+        ConfigError,
+        match=r"train_config.freeze_variables \('FeatureExtracter/'\) matches none of the 5 variables that can be",
+    ):
         loop.train(wrong, tmp_path / "other", num_steps=1, options=_QUICK, stream=io.StringIO())
 
 
 def test_more_steps_than_a_cosine_has_are_refused(tmp_path):
     pipeline = make_pipeline(tmp_path)
-    settings = dataclasses.replace(pipeline.train, optimizer=dataclasses.replace(pipeline.train.optimizer, schedule=CosineDecay(0.1, 5)))
-    with pytest.raises(ConfigError, match=r"num_steps \(6\) is more than the total_steps \(5\) of cosine_decay_learning_rate"):
-        loop.train(dataclasses.replace(pipeline, train=settings), tmp_path / "run", num_steps=6, options=_QUICK, stream=io.StringIO())
+    settings = dataclasses.replace(
+        pipeline.train, optimizer=dataclasses.replace(pipeline.train.optimizer, schedule=CosineDecay(0.1, 5))
+    )
+    with pytest.raises(
+        ConfigError, match=r"num_steps \(6\) is more than the total_steps \(5\) of cosine_decay_learning_rate"
+    ):
+        loop.train(
+            dataclasses.replace(pipeline, train=settings),
+            tmp_path / "run",
+            num_steps=6,
+            options=_QUICK,
+            stream=io.StringIO(),
+        )
     assert not (tmp_path / "run").exists()

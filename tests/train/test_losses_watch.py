@@ -34,13 +34,17 @@ def test_one_odd_step_is_told_with_its_images(tmp_path, caplog):
     _add(watch, 7, float("inf"))
     watch.look("none")
     assert watch.streak == 1
-    assert "step 7: the loss is not finite (Loss/total_loss inf); this update is left out; images: image_7" in caplog.text
+    assert (
+        "step 7: the loss is not finite (Loss/total_loss inf); this update is left out; images: image_7" in caplog.text
+    )
 
 
 def test_a_record_that_cannot_be_written_does_not_hide_the_divergence(tmp_path):
     watch = _watch(tmp_path / "gone", limit=1)
     _add(watch, 8, float("nan"))
-    with pytest.raises(DivergedError, match=r"images of the first one: image_8 \(.*diverged.json cannot be written: no such file") as raised:
+    with pytest.raises(
+        DivergedError, match=r"images of the first one: image_8 \(.*diverged.json cannot be written: no such file"
+    ) as raised:
         watch.look("dir/model.ckpt-5")
     assert raised.value.exit_code == 4
 
@@ -49,7 +53,10 @@ def test_several_in_a_row_end_the_run(tmp_path):
     watch = _watch(tmp_path)
     for step in (8, 9):
         _add(watch, step, float("nan"))
-    with pytest.raises(DivergedError, match=r"step 8: .*Loss/total_loss nan.*learning rate 0\.5; images of the first one: image_8.*ckpt-5") as raised:
+    with pytest.raises(
+        DivergedError,
+        match=r"step 8: .*Loss/total_loss nan.*learning rate 0\.5; images of the first one: image_8.*ckpt-5",
+    ) as raised:
         watch.look("dir/model.ckpt-5")
     assert raised.value.exit_code == 4 and "\n" not in str(raised.value)
     saved = json.loads((tmp_path / "diverged.json").read_text())

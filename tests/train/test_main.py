@@ -75,9 +75,20 @@ def config(tmp_path) -> str:
 
 
 def _start(config: str, folder: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "scripts/model_main.py", f"--pipeline_config_path={config}", f"--model_dir={folder}", *flags]
+    command = [
+        sys.executable,
+        "scripts/model_main.py",
+        f"--pipeline_config_path={config}",
+        f"--model_dir={folder}",
+        *flags,
+    ]
     return subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(_ROOT)}
+        command,
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
     )
 
 
@@ -100,10 +111,18 @@ def test_settings_in_one_flag():
 
 def test_a_file_is_trained_and_then_evaluated_apart(tmp_path, config):
     options = RunOptions(checkpoint_every=2, log_every=2, seed=1)
-    trained = main.run(config, str(tmp_path / "run"), ["train_config.num_steps=3", "train_config.batch_size=2"], options=options, num_replicas=1)
+    trained = main.run(
+        config,
+        str(tmp_path / "run"),
+        ["train_config.num_steps=3", "train_config.batch_size=2"],
+        options=options,
+        num_replicas=1,
+    )
     assert "batch_size: 2" in (tmp_path / "run" / "pipeline.config").read_text()
     only = main.EvalOnly(str(tmp_path / "run"), run_once=True)
-    assert main.run(config, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(trained["Loss/total_loss"], rel=1e-5)
+    assert main.run(config, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(
+        trained["Loss/total_loss"], rel=1e-5
+    )
     on_training_data = main.EvalOnly(str(tmp_path / "run"), run_once=True, training_data=True, sample_1_of_n=4)
     held_out = (tmp_path / "run" / "eval" / "metrics.json").read_text()
     assert main.run(config, str(tmp_path / "run"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
@@ -148,7 +167,15 @@ def test_exit_codes(tmp_path, config):
     assert changed[0] == 2 and "train_config.batch_size was 4, is now 2" in changed[2]
     diverged = _finish(_start(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38"))
     assert diverged[0] == 4 and "learning rate 1e+38" in diverged[2] and "image_" in diverged[2]
-    evaluated = _finish(_start(config, tmp_path / "run", f"--checkpoint_dir={tmp_path / 'run'}", "--run_once", "--sample_1_of_n_eval_examples=2"))
+    evaluated = _finish(
+        _start(
+            config,
+            tmp_path / "run",
+            f"--checkpoint_dir={tmp_path / 'run'}",
+            "--run_once",
+            "--sample_1_of_n_eval_examples=2",
+        )
+    )
     assert evaluated[0] == 0 and "DetectionBoxes_Precision/mAP" in evaluated[1]
     assert "metrics" in json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
     for _, _, err in (second, changed, diverged):
@@ -164,7 +191,12 @@ def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(t
     process.send_signal(signal.SIGTERM)
     begun = time.monotonic()
     code, _, err = _finish(process)
-    assert code == 143 and "stopped by signal 15; the last checkpoint is" in err and "model.ckpt-5" in err and "Traceback" not in err, err
+    assert (
+        code == 143
+        and "stopped by signal 15; the last checkpoint is" in err
+        and "model.ckpt-5" in err
+        and "Traceback" not in err
+    ), err
     assert time.monotonic() - begun < 10
     assert not (tmp_path / "run" / "eval" / "metrics.json").exists(), "the signal came after the evaluation"
     assert checkpoint_files.read(tmp_path / "run" / "model.ckpt-5")["global_step"] == 5
@@ -193,13 +225,15 @@ def test_killed_in_the_middle_of_a_save(tmp_path, config):
 
 _TWO_REPLICAS = """
 import sys, tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from detection.train import main
 from detection.train.settings import RunOptions
 options = RunOptions(checkpoint_every=2, log_every=2, seed=1)
 settings = ["train_config.optimizer.use_moving_average=true", "eval_config.use_moving_averages=true"]
 for steps in (2, 4):
-    metrics = main.run(sys.argv[1], sys.argv[2], [*settings, f"train_config.num_steps={steps}"], options=options, num_replicas=2)
+    given = [*settings, f"train_config.num_steps={steps}"]
+    metrics = main.run(sys.argv[1], sys.argv[2], given, options=options, num_replicas=2)
 print(metrics["Loss/total_loss"])
 """
 
@@ -214,6 +248,9 @@ def test_two_replicas_train_save_evaluate_and_resume(tmp_path, config):
     name = "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/moving_variance"
     assert np.all(values[name] != checkpoint_files.read(tmp_path / "run" / "model.ckpt-2")[name])
     single = main.run(
-        config, str(tmp_path / "run"), ["eval_config.use_moving_averages=true"], eval_only=main.EvalOnly(str(tmp_path / "run"), run_once=True)
+        config,
+        str(tmp_path / "run"),
+        ["eval_config.use_moving_averages=true"],
+        eval_only=main.EvalOnly(str(tmp_path / "run"), run_once=True),
     )
     assert single["Loss/total_loss"] == pytest.approx(float(done.stdout.split()[-1]), rel=1e-4)

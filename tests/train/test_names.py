@@ -1,4 +1,5 @@
-"""A checkpoint of another network than the model's is recognised, refused where it would be used, and the message says what differs.
+"""A checkpoint of another network than the model's is recognised, refused where it would be used, and the message says
+what differs.
 
 Real detectors of pairs of configs that differ in one field: the checkpoint of one is loaded into the other.
 """
@@ -22,7 +23,9 @@ from detection.train import checkpoint_files, checkpoints, names, recognise, res
 from detection.train.checkpoint_files import Entry
 from detection.train.restore import FineTune
 
-_SPEC = importlib.util.spec_from_file_location("detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
+)
 detector_configs = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(detector_configs)
 
@@ -43,17 +46,23 @@ def _detector(text: str, *settings: str):
 
 @functools.cache
 def _ssd(extractor: str, *settings: str):
-    return _detector(detector_configs.ssd(detector_configs.Settings(extractor, 64, 64, depth_multiplier=0.05)), *settings)
+    return _detector(
+        detector_configs.ssd(detector_configs.Settings(extractor, 64, 64, depth_multiplier=0.05)), *settings
+    )
 
 
 @functools.cache
 def _two_stage(meta: str, *settings: str):
     template, _ = detector_configs.TWO_STAGE[meta]
-    return _detector(template(detector_configs.Settings("faster_rcnn_mobilenet_v1", 64, 64, depth_multiplier=0.05)), *settings)
+    return _detector(
+        template(detector_configs.Settings("faster_rcnn_mobilenet_v1", 64, 64, depth_multiplier=0.05)), *settings
+    )
 
 
 def _shapes(detector, without: str = "") -> dict[str, tuple[int, ...]]:
-    return {name.removeprefix(without): tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    return {
+        name.removeprefix(without): tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()
+    }
 
 
 def _write(path: Path, detector, **more) -> str:
@@ -68,10 +77,30 @@ def _entries(shapes) -> dict[str, Entry]:
 
 # One field that differs -> (extractor, settings of the checkpoint's config, settings of the model's, what is said).
 PAIRS = {
-    "inception v2 without gamma": (INCEPTION, [], [f"{HYPERPARAMS}.batch_norm.scale=false"], "batch_norm.scale or override_base"),
-    "mobilenet without gamma": (MOBILENET, [], [OVERRIDE, f"{HYPERPARAMS}.batch_norm.scale=false"], "batch_norm.scale or override_base"),
-    "without beta": (MOBILENET, [], [OVERRIDE, f"{HYPERPARAMS}.batch_norm.center=false"], "batch_norm.center or override_base"),
-    "biases instead of batch norm": (MOBILENET, [], [OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"], "has batch norm the model has biases"),
+    "inception v2 without gamma": (
+        INCEPTION,
+        [],
+        [f"{HYPERPARAMS}.batch_norm.scale=false"],
+        "batch_norm.scale or override_base",
+    ),
+    "mobilenet without gamma": (
+        MOBILENET,
+        [],
+        [OVERRIDE, f"{HYPERPARAMS}.batch_norm.scale=false"],
+        "batch_norm.scale or override_base",
+    ),
+    "without beta": (
+        MOBILENET,
+        [],
+        [OVERRIDE, f"{HYPERPARAMS}.batch_norm.center=false"],
+        "batch_norm.center or override_base",
+    ),
+    "biases instead of batch norm": (
+        MOBILENET,
+        [],
+        [OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"],
+        "has batch norm the model has biases",
+    ),
     "fewer maps": (MOBILENET, [], [f"{EXTRACTOR}.num_layers=5", f"{ANCHORS}.num_layers=5"], "num_layers differs"),
     "separable maps": (MOBILENET, [f"{EXTRACTOR}.use_depthwise=true"], [], "use_depthwise differs"),
 }
@@ -84,20 +113,28 @@ def test_weights_without_a_place_are_named_with_the_field_that_differs(tmp_path,
     before = [variable.numpy() for variable in detector.variables]
     with pytest.raises(ConfigError) as error:
         checkpoints.load_into(detector, path)
-    assert str(error.value).startswith(f"{path}: ") and said in str(error.value) and "pipeline.config that the checkpoint" in str(error.value)
+    assert (
+        str(error.value).startswith(f"{path}: ")
+        and said in str(error.value)
+        and "pipeline.config that the checkpoint" in str(error.value)
+    )
     for variable, value in zip(detector.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
 def test_another_base_network_computes_something_else_and_is_loaded_only_on_request(tmp_path, caplog):
-    """The wrong network of two that differ in gamma alone: every variable it wants is there, and its maps are others."""
+    """The wrong network of two that differ in gamma alone: every variable it wants is there, and its maps are
+    others."""
     right, wrong = _ssd(INCEPTION), _ssd(INCEPTION, f"{HYPERPARAMS}.batch_norm.scale=false")
     random = np.random.default_rng(0)
     for name, variable in checkpoints.by_name(right).items():
         if name.endswith(GAMMA):
             variable.assign(random.uniform(0.5, 1.5, variable.shape))
     path = _write(tmp_path / "m", right)
-    with pytest.raises(ConfigError, match=r"FeatureExtractor/InceptionV2/\S+/BatchNorm/gamma and \d+ more have no place .*--allow_unused"):
+    with pytest.raises(
+        ConfigError,
+        match=r"FeatureExtractor/InceptionV2/\S+/BatchNorm/gamma and \d+ more have no place .*--allow_unused",
+    ):
         checkpoints.load_into(wrong, path)
     assert checkpoints.load_into(wrong, path, allow_unused=True) == 3
     assert "have no place in the model and are left out" in caplog.text
@@ -115,23 +152,35 @@ def test_a_variable_that_the_checkpoint_lacks_is_never_left_as_it_is(tmp_path):
 
 def test_what_training_keeps_and_parts_of_other_detectors_are_no_sign(tmp_path):
     kernel = "FeatureExtractor/MobilenetV1/Conv2d_0/weights"
-    beside = {f"{kernel}/{slot}": np.zeros(1, np.float32) for slot in ("Momentum", "RMSProp_1", "Adam_1", "Lamb", "ExponentialMovingAverage")}
+    beside = {
+        f"{kernel}/{slot}": np.zeros(1, np.float32)
+        for slot in ("Momentum", "RMSProp_1", "Adam_1", "Lamb", "ExponentialMovingAverage")
+    }
     mean = "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/moving_mean"
     beside |= {f"{mean}/biased": np.zeros(1, np.float32), f"{mean}/local_step": np.zeros(1, np.float32)}
-    beside |= {"beta1_power": np.float32(1), "train/beta2_power": np.float32(1), "generator_7/seed_generator_state": np.zeros(2, np.int64)}
+    beside |= {
+        "beta1_power": np.float32(1),
+        "train/beta2_power": np.float32(1),
+        "generator_7/seed_generator_state": np.zeros(2, np.int64),
+    }
     path = _write(tmp_path / "ssd", _ssd(MOBILENET), **beside, **{"Elsewhere/weights": np.zeros(1, np.float32)})
     assert checkpoints.load_into(_ssd(MOBILENET), path) == 3
     faster = _write(tmp_path / "faster", _two_stage("faster_rcnn"))
     assert checkpoints.load_into(_two_stage("fast_rcnn"), faster) == 3  # The proposal network is not its own.
     assert checkpoints.load_into(_two_stage("faster_rcnn", "model.faster_rcnn.number_of_stages=1"), faster) == 3
     stray = {"SecondStageFeatureExtractor/MobilenetV1/Conv2d_14/weights": np.zeros(1, np.float32)}
-    with pytest.raises(ConfigError, match="Conv2d_14/weights has no place in the model.*has layers that the model does not have"):
+    with pytest.raises(
+        ConfigError, match="Conv2d_14/weights has no place in the model.*has layers that the model does not have"
+    ):
         checkpoints.load_into(_two_stage("fast_rcnn"), _write(tmp_path / "more", _two_stage("faster_rcnn"), **stray))
 
 
 def test_only_averages_are_enough_where_averages_are_asked_for(tmp_path):
     detector = _ssd(MOBILENET)
-    average = {f"{name}/ExponentialMovingAverage": np.full(variable.shape, 2, np.float32) for name, variable in checkpoints.by_name(detector).items()}
+    average = {
+        f"{name}/ExponentialMovingAverage": np.full(variable.shape, 2, np.float32)
+        for name, variable in checkpoints.by_name(detector).items()
+    }
     checkpoint_files.write(tmp_path / "m", average)
     checkpoints.load_into(detector, tmp_path / "m", moving_averages=True)
     assert detector.trainable_variables[0].numpy().max() == 2
@@ -140,10 +189,17 @@ def test_only_averages_are_enough_where_averages_are_asked_for(tmp_path):
 def test_averages_that_are_not_used_are_reported_once(tmp_path, caplog):
     kernel = "FeatureExtractor/MobilenetV1/Conv2d_0/weights"
     shape = checkpoints.by_name(_ssd(MOBILENET))[kernel].shape
-    path = _write(tmp_path / "m", _ssd(MOBILENET), **{f"{kernel}/ExponentialMovingAverage": np.zeros(shape, np.float32)})
+    path = _write(
+        tmp_path / "m", _ssd(MOBILENET), **{f"{kernel}/ExponentialMovingAverage": np.zeros(shape, np.float32)}
+    )
     for _ in range(2):
         checkpoints.load_into(_ssd(MOBILENET), path)
-    assert caplog.text.count("moving averages that its checkpoints hold are not used; set eval_config.use_moving_averages: true") == 1
+    assert (
+        caplog.text.count(
+            "moving averages that its checkpoints hold are not used; set eval_config.use_moving_averages: true"
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize(("kind", "load_all"), [("detection", False), ("detection", True), ("full", False)])
@@ -151,7 +207,10 @@ def test_fine_tuning_refuses_batch_norm_without_its_gamma(tmp_path, caplog, kind
     path = _write(tmp_path / "m", _ssd(MOBILENET))
     variables = checkpoints.by_name(_ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm.scale=false"))
     start = FineTune(path, kind, load_all)
-    with pytest.raises(ConfigError, match=r"Conv2d_0/BatchNorm/gamma.* no place in the model, though it takes the kernels .*scale .*--allow_unused"):
+    with pytest.raises(
+        ConfigError,
+        match=r"Conv2d_0/BatchNorm/gamma.* no place in the model, though it takes the kernels .*scale .*--allow_unused",
+    ):
         restore.restore(variables, start)
     report = restore.restore(variables, start, allow_unused=True)
     assert report.restored and "BatchNorm/gamma" in caplog.text and "--allow_unused" not in caplog.text
@@ -169,10 +228,24 @@ def test_fine_tuning_refuses_batch_norm_without_its_gamma(tmp_path, caplog, kind
 )
 def test_starting_from_a_classifier(settings, fault, remark):
     """Its head is no sign; a network that is not its own is."""
-    written = {"override": OVERRIDE, "scale=false": f"{HYPERPARAMS}.batch_norm.scale=false", "batch_norm=none": f"{HYPERPARAMS}.batch_norm=none"}
+    written = {
+        "override": OVERRIDE,
+        "scale=false": f"{HYPERPARAMS}.batch_norm.scale=false",
+        "batch_norm=none": f"{HYPERPARAMS}.batch_norm=none",
+    }
     shapes = _shapes(_ssd(MOBILENET, *(written.get(setting, f"{EXTRACTOR}.{setting}") for setting in settings)))
-    same = {name.removeprefix("FeatureExtractor/"): shape for name, shape in _shapes(_ssd(MOBILENET)).items() if "_Conv2d_" not in name}
-    found = _entries(same | {"MobilenetV1/Logits/Conv2d_1c_1x1/weights": (1, 1, 8, 9), "MobilenetV1/AuxLogits/x/BatchNorm/gamma": (8,)})
+    same = {
+        name.removeprefix("FeatureExtractor/"): shape
+        for name, shape in _shapes(_ssd(MOBILENET)).items()
+        if "_Conv2d_" not in name
+    }
+    found = _entries(
+        same
+        | {
+            "MobilenetV1/Logits/Conv2d_1c_1x1/weights": (1, 1, 8, 9),
+            "MobilenetV1/AuxLogits/x/BatchNorm/gamma": (8,),
+        }
+    )
     start = FineTune("x", "classification")
     doubts = restore.examine(shapes, found, start, restore.match(shapes, found, start))
     assert (doubts.fault != "") == (fault != "") and fault in doubts.fault and (doubts.remark != "") == (remark != "")
@@ -183,7 +256,10 @@ def test_starting_from_more_than_the_model_has_is_remarked(tmp_path, caplog):
     stray = {"FeatureExtractor/MobilenetV1/Conv2d_14/weights": np.zeros(1, np.float32)}
     path = _write(tmp_path / "m", _ssd(MOBILENET), **stray)
     restore.restore(checkpoints.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
-    assert "Conv2d_14/weights has no place in the model: the checkpoint has layers that the model does not have" in caplog.text
+    assert (
+        "Conv2d_14/weights has no place in the model: the checkpoint has layers that the model does not have"
+        in caplog.text
+    )
     caplog.clear()
     path = _write(tmp_path / "biased", _ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"))
     restore.restore(checkpoints.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
@@ -201,9 +277,19 @@ def test_a_first_stage_alone_leaves_the_rest_of_a_classifier():
 def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
     """Its first layer has biases where all detectors have batch norm, in the reference's graphs too."""
     shapes, start = _shapes(_ssd(INCEPTION)), FineTune("x", "classification")
-    inner = {name.removeprefix("FeatureExtractor/"): shape for name, shape in shapes.items() if "/InceptionV2/" in name and "Mixed_5c_" not in name}
+    inner = {
+        name.removeprefix("FeatureExtractor/"): shape
+        for name, shape in shapes.items()
+        if "/InceptionV2/" in name and "Mixed_5c_" not in name
+    }
     stem = "InceptionV2/Conv2d_1a_7x7"
-    found = _entries({name: shape for name, shape in inner.items() if not name.endswith(GAMMA) and not name.startswith(f"{stem}/BatchNorm/")})
+    found = _entries(
+        {
+            name: shape
+            for name, shape in inner.items()
+            if not name.endswith(GAMMA) and not name.startswith(f"{stem}/BatchNorm/")
+        }
+    )
     assert f"{stem}/biases" in recognise.classifier_shapes("inception_v2", 9)
     found |= _entries({f"{stem}/biases": (8,), "InceptionV2/Logits/Conv2d_1c_1x1/biases": (9,)})
     assert restore.examine(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
@@ -213,7 +299,11 @@ def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
     ("left", "missing", "said"),
     [
         (["FeatureExtractor/MobilenetV1/Conv2d_0/weights_quant/max"], [], "quantization-aware training"),
-        (["FeatureExtractor/N/c_2_Conv2d_2_3x3_s2_64/weights"], ["FeatureExtractor/N/c_2_Conv2d_2_3x3_s2_32/weights"], "min_depth differs"),
+        (
+            ["FeatureExtractor/N/c_2_Conv2d_2_3x3_s2_64/weights"],
+            ["FeatureExtractor/N/c_2_Conv2d_2_3x3_s2_32/weights"],
+            "min_depth differs",
+        ),
         (["BoxPredictor_6/ClassPredictor/weights"], [], "num_layers differs"),
         (["FirstStageFeatureExtractor/resnet_v1_101/block3/unit_24/x/weights"], [], "feature_extractor.type"),
         ([], [], ""),
@@ -229,11 +319,35 @@ def test_causes_that_names_alone_tell(left, missing, said):
 @pytest.mark.parametrize(
     ("differ", "said"),
     [
-        ({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": ([3, 8], [3, 16]), "BoxPredictor_0/ClassPredictor/biases": ([4], [8])}, "depth_"),
-        ({"BoxPredictor_0/ClassPredictor/weights": ([3, 8, 20], [3, 8, 32]), "BoxPredictor_0/ClassPredictor/biases": ([20], [32])}, "num_classes"),
-        ({f"SecondStageBoxPredictor/{part}Predictor/biases": ([5], [8]) for part in ("Class", "BoxEncoding")}, "num_classes"),
-        ({f"SecondStageBoxPredictor/{part}/biases": ([5], [8]) for part in ("class_predictions", "refined_locations")}, "num_classes"),
-        ({f"BoxPredictor_0/{part}Predictor/biases": ([16], [12]) for part in ("BoxEncoding", "Class")}, "aspect_ratios"),
+        (
+            {
+                "FeatureExtractor/MobilenetV1/Conv2d_0/weights": ([3, 8], [3, 16]),
+                "BoxPredictor_0/ClassPredictor/biases": ([4], [8]),
+            },
+            "depth_",
+        ),
+        (
+            {
+                "BoxPredictor_0/ClassPredictor/weights": ([3, 8, 20], [3, 8, 32]),
+                "BoxPredictor_0/ClassPredictor/biases": ([20], [32]),
+            },
+            "num_classes",
+        ),
+        (
+            {f"SecondStageBoxPredictor/{part}Predictor/biases": ([5], [8]) for part in ("Class", "BoxEncoding")},
+            "num_classes",
+        ),
+        (
+            {
+                f"SecondStageBoxPredictor/{part}/biases": ([5], [8])
+                for part in ("class_predictions", "refined_locations")
+            },
+            "num_classes",
+        ),
+        (
+            {f"BoxPredictor_0/{part}Predictor/biases": ([16], [12]) for part in ("BoxEncoding", "Class")},
+            "aspect_ratios",
+        ),
         ({"FirstStageBoxPredictor/ClassPredictor/biases": ([24], [18])}, "aspect_ratios"),
         ({"BoxPredictor_0/ClassPredictor/weights": ([3, 3, 8, 20], [1, 1, 8, 20])}, "kernel_size"),
         ({"BoxPredictor_0/other": ([3], [4])}, ""),

@@ -1,4 +1,5 @@
-"""Published classifiers, loaded from their checkpoints: equal to Keras's own MobileNet with the same arrays, on pictures, and right about them."""
+"""Published classifiers, loaded from their checkpoints: equal to Keras's own MobileNet with the same arrays, on
+pictures, and right about them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,13 @@ def _random_mobilenet(path: Path, num_logits: int = 11, multiplier: float = 0.25
     classifier = catalogue.find("mobilenet_v1").make(num_logits, multiplier)
     classifier(tf.zeros([1, 32, 32, 3]))
     generator = np.random.default_rng(0)
-    low_high = {"gamma": (0.5, 1.5), "beta": (-1, 1), "moving_mean": (-0.5, 0.5), "moving_variance": (0.5, 2), "biases": (-1, 1)}
+    low_high = {
+        "gamma": (0.5, 1.5),
+        "beta": (-1, 1),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.5, 2),
+        "biases": (-1, 1),
+    }
     values = {}
     for name, variable in checkpoints.by_name(classifier).items():
         last = name.rpartition("/")[2]
@@ -40,15 +47,26 @@ def _random_mobilenet(path: Path, num_logits: int = 11, multiplier: float = 0.25
 def _keras_mobilenet(checkpoint: str, multiplier: float, num_logits: int, size: int) -> keras.Model:
     """Keras's own network with the arrays of the checkpoint."""
     values = checkpoint_files.read(checkpoint)
-    model = keras.applications.MobileNet((size, size, 3), alpha=multiplier, classes=num_logits, weights=None, classifier_activation=None)
+    model = keras.applications.MobileNet(
+        (size, size, 3), alpha=multiplier, classes=num_logits, weights=None, classifier_activation=None
+    )
     layers = {"Conv2d_0": "conv1"}
-    layers |= {f"Conv2d_{n}_{kind}": f"conv_{short}_{n}" for n in range(1, 14) for kind, short in (("depthwise", "dw"), ("pointwise", "pw"))}
+    layers |= {
+        f"Conv2d_{n}_{kind}": f"conv_{short}_{n}"
+        for n in range(1, 14)
+        for kind, short in (("depthwise", "dw"), ("pointwise", "pw"))
+    }
     for ours, theirs in layers.items():
         kernel = values[f"MobilenetV1/{ours}/{'depthwise_' if ours.endswith('depthwise') else ''}weights"]
         model.get_layer(theirs).set_weights([kernel])
-        norm = [values[f"MobilenetV1/{ours}/BatchNorm/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")]
+        norm = [
+            values[f"MobilenetV1/{ours}/BatchNorm/{part}"]
+            for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        ]
         model.get_layer(f"{theirs}_bn").set_weights(norm)
-    model.get_layer("conv_preds").set_weights([values[f"MobilenetV1/Logits/Conv2d_1c_1x1/{part}"] for part in ("weights", "biases")])
+    model.get_layer("conv_preds").set_weights(
+        [values[f"MobilenetV1/Logits/Conv2d_1c_1x1/{part}"] for part in ("weights", "biases")]
+    )
     return model
 
 
@@ -56,7 +74,9 @@ def _check_equal(loaded: pretrained.Pretrained, squares: tf.Tensor) -> np.ndarra
     """Compares logits with Keras's and returns them."""
     scaled = loaded.spec.scale(squares)
     logits = loaded.classifier(scaled)[0].numpy()
-    reference = _keras_mobilenet(loaded.source, loaded.depth_multiplier, loaded.num_logits, squares.shape[1])(scaled).numpy()
+    reference = _keras_mobilenet(loaded.source, loaded.depth_multiplier, loaded.num_logits, squares.shape[1])(
+        scaled
+    ).numpy()
     # 28 layers of float32 sums in another order: 1e-4 of the largest logit; measured 7e-7 with the published ones.
     np.testing.assert_allclose(logits, reference, rtol=0, atol=1e-4 * np.abs(reference).max())
     np.testing.assert_array_equal(logits.argmax(1), reference.argmax(1))
@@ -89,15 +109,24 @@ _SLOW = {"inception_resnet_v2", "inception_v2", "inception_v3"}
 _ONE_OF_A_KIND = [name for name in catalogue.CLASSIFIERS if name not in ("resnet_v1_101", "resnet_v1_152")]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in _ONE_OF_A_KIND])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in _ONE_OF_A_KIND]
+)
 def test_every_network_is_recognised_and_loaded_thin(tmp_path, name):
     """A quarter of its channels; saved under its names, told by them, and the same logits from all variables."""
     spec = catalogue.find(name)
     classifier = spec.make(7, 0.25)
     images = tf.random.stateless_uniform([1, spec.image_size, spec.image_size, 3], [1, 2])
     expected = classifier(images)[0].numpy()
-    values = {path: variable for path, variable in checkpoints.by_name(classifier).items() if not checkpoints.is_optional(path)}
-    checkpoint_files.write(tmp_path / "thin", values | {f"{catalogue.SCOPES[name]}/mean_rgb": np.zeros(3, np.float32), "global_step": np.int64(1)})
+    values = {
+        path: variable
+        for path, variable in checkpoints.by_name(classifier).items()
+        if not checkpoints.is_optional(path)
+    }
+    checkpoint_files.write(
+        tmp_path / "thin",
+        values | {f"{catalogue.SCOPES[name]}/mean_rgb": np.zeros(3, np.float32), "global_step": np.int64(1)},
+    )
     loaded = pretrained.load(str(tmp_path / "thin"))
     assert (loaded.name, loaded.depth_multiplier, loaded.num_logits) == (name, 0.25, 7)
     assert len(loaded.report.restored) == len(values) and not loaded.report.unexpected
@@ -109,7 +138,11 @@ def test_moving_averages_on_request(tmp_path):
     kernel = "MobilenetV1/Conv2d_0/weights"
 
     def add_averages(values: dict) -> None:
-        values |= {f"{kernel}/ExponentialMovingAverage": values[kernel] + 1, f"{kernel}/RMSProp": values[kernel], "global_step": np.int64(3)}
+        values |= {
+            f"{kernel}/ExponentialMovingAverage": values[kernel] + 1,
+            f"{kernel}/RMSProp": values[kernel],
+            "global_step": np.int64(3),
+        }
 
     path = _random_mobilenet(tmp_path / "m.ckpt", change=add_averages)
     own, averaged = pretrained.load(path), pretrained.load(path, moving_averages=True)
@@ -121,12 +154,21 @@ def test_moving_averages_on_request(tmp_path):
 
 
 def test_a_variable_that_is_missing_or_of_another_shape_is_named(tmp_path):
-    path = _random_mobilenet(tmp_path / "a", change=lambda values: values.pop("MobilenetV1/Conv2d_7_depthwise/BatchNorm/beta"))
-    with pytest.raises(ConfigError, match=r"a: lacks 1 of the 137 variables of mobilenet_v1 .*: MobilenetV1/Conv2d_7_depthwise/BatchNorm/beta$"):
+    path = _random_mobilenet(
+        tmp_path / "a", change=lambda values: values.pop("MobilenetV1/Conv2d_7_depthwise/BatchNorm/beta")
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"a: lacks 1 of the 137 variables of mobilenet_v1 .*: MobilenetV1/Conv2d_7_depthwise/BatchNorm/beta$",
+    ):
         pretrained.load(path)
     path = _random_mobilenet(tmp_path / "b")
     with pytest.raises(
-        ConfigError, match=r"b: has in another shape 136 of the 137 variables of mobilenet_v1 at depth multiplier 0\.5: .* and 133 more"
+        ConfigError,
+        match=(
+            r"b: has in another shape 136 of the 137 variables of mobilenet_v1 at depth multiplier 0\.5: .* and 133"
+            r" more"
+        ),
     ):
         pretrained.load(path, depth_multiplier=0.5)
 
@@ -152,8 +194,17 @@ def test_what_is_no_such_classifier_is_refused(tmp_path):
 def test_a_checkpoint_with_more_than_the_network_is_loaded_on_request_only(tmp_path, caplog):
     stray = "MobilenetV1/Conv2d_0/biases"
     path = _random_mobilenet(tmp_path / "m", change=lambda values: values.update({stray: np.ones(8, np.float32)}))
-    with pytest.raises(ConfigError, match=f"{stray} has no place in mobilenet_v1 at depth multiplier 0.25.*where the checkpoint has biases"):
+    with pytest.raises(
+        ConfigError,
+        match=f"{stray} has no place in mobilenet_v1 at depth multiplier 0.25.*where the checkpoint has biases",
+    ):
         pretrained.load(path)
     assert pretrained.load(path, allow_unused=True).num_logits == 11 and stray in caplog.text
-    heads = {"MobilenetV1/AuxLogits/Conv2d_1/weights": np.ones(8, np.float32), "MobilenetV1/Predictions/x": np.ones(1, np.float32)}
-    assert pretrained.load(_random_mobilenet(tmp_path / "heads", change=lambda values: values.update(heads))).num_logits == 11
+    heads = {
+        "MobilenetV1/AuxLogits/Conv2d_1/weights": np.ones(8, np.float32),
+        "MobilenetV1/Predictions/x": np.ones(1, np.float32),
+    }
+    assert (
+        pretrained.load(_random_mobilenet(tmp_path / "heads", change=lambda values: values.update(heads))).num_logits
+        == 11
+    )

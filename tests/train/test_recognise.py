@@ -1,4 +1,5 @@
-"""Whose a checkpoint is, by its names and shapes: networks at several depths, and the heads of every meta-architecture."""
+"""Whose a checkpoint is, by its names and shapes: networks at several depths, and the heads of every
+meta-architecture."""
 
 from __future__ import annotations
 
@@ -34,7 +35,11 @@ def test_below_the_scope_of_an_extractor_without_a_head():
 
 def test_thinned_layers_of_an_ssd_do_not_hide_the_network():
     shapes = recognise.classifier_shapes("vgg_16", 10)
-    shapes = shapes | {"vgg_16/fc6/weights": (3, 3, 512, 1024), "vgg_16/fc6/biases": (1024,), "vgg_16/fc7/weights": (1, 1, 1024, 1024)}
+    shapes = shapes | {
+        "vgg_16/fc6/weights": (3, 3, 512, 1024),
+        "vgg_16/fc6/biases": (1024,),
+        "vgg_16/fc7/weights": (1, 1, 1024, 1024),
+    }
     body = {name: shape for name, shape in shapes.items() if "/fc8/" not in name}
     assert recognise.network(_found(body, "FeatureExtractor/")) == Network("vgg_16", 1.0, None)
 
@@ -57,10 +62,17 @@ def test_shapes_take_no_memory_for_weights():
     ("heads", "expected"),
     [
         (
-            {f"BoxPredictor_{i}/{part}Predictor/biases": (size,) for i in range(6) for part, size in (("BoxEncoding", 24), ("Class", 126))},
+            {
+                f"BoxPredictor_{i}/{part}Predictor/biases": (size,)
+                for i in range(6)
+                for part, size in (("BoxEncoding", 24), ("Class", 126))
+            },
             Detector("SSD", 20, 6, None),
         ),
-        ({"BoxPredictor/BoxEncodingPredictor/biases": (12,), "BoxPredictor/ClassPredictor/biases": (6,)}, Detector("SSD", 1, 1, None)),
+        (
+            {"BoxPredictor/BoxEncodingPredictor/biases": (12,), "BoxPredictor/ClassPredictor/biases": (6,)},
+            Detector("SSD", 1, 1, None),
+        ),
         ({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": (3, 3, 3, 8)}, Detector("SSD", None, None, None)),
         (
             {
@@ -94,7 +106,11 @@ def test_what_the_heads_tell(heads, expected):
     ("model", "network", "detector"),
     [
         ("ssd_mobilenet_v2_coco", Network("mobilenet_v2", 1.0, None), Detector("SSD", 90, 6, None)),
-        ("CKPT_faster_rcnn_inception_v2_coco_2018_01_28", Network("inception_v2", 1.0, None), Detector("Faster R-CNN", 90, None, 12)),
+        (
+            "CKPT_faster_rcnn_inception_v2_coco_2018_01_28",
+            Network("inception_v2", 1.0, None),
+            Detector("Faster R-CNN", 90, None, 12),
+        ),
         ("rfcn_resnet101_coco", Network("resnet_v1_101", 1.0, None), Detector("R-FCN", 90, None, 12)),
         ("SLIM_vgg_16", Network("vgg_16", 1.0, 1000), None),
     ],

@@ -27,8 +27,16 @@ def _variables() -> dict:
 
 def _write(path, **change) -> str:
     """A checkpoint of a detector whose every value is 9; `change` gives {suffix of a name: replacement or None}."""
-    values = {name: np.full(variable.shape, 9, variable.dtype) for name, variable in _variables().items() if not checkpoints.is_optional(name)}
-    values |= {"global_step": np.int64(4), f"{_CONV}/Momentum": np.zeros(1, np.float32), "Elsewhere/weights": np.zeros(2, np.float32)}
+    values = {
+        name: np.full(variable.shape, 9, variable.dtype)
+        for name, variable in _variables().items()
+        if not checkpoints.is_optional(name)
+    }
+    values |= {
+        "global_step": np.int64(4),
+        f"{_CONV}/Momentum": np.zeros(1, np.float32),
+        "Elsewhere/weights": np.zeros(2, np.float32),
+    }
     for suffix, value in change.items():
         name = next(name for name in values if name.endswith(suffix))
         values.pop(name) if value is None else values.update({name: value})
@@ -39,7 +47,9 @@ def _write(path, **change) -> str:
 def test_detection_restores_the_extractor_only(tmp_path):
     variables = _variables()
     report = restore.restore(variables, FineTune(_write(tmp_path / "m"), "detection"))
-    assert set(report.restored) == {name for name in variables if name.startswith("FeatureExtractor/") and not checkpoints.is_optional(name)}
+    assert set(report.restored) == {
+        name for name in variables if name.startswith("FeatureExtractor/") and not checkpoints.is_optional(name)
+    }
     assert report.left_out == ("BoxPredictor_0/biases", "BoxPredictor_0/weights")
     assert report.unexpected == ("BoxPredictor_0/biases", "BoxPredictor_0/weights", "Elsewhere/weights")
     assert not report.missing and not report.mismatched
@@ -56,7 +66,9 @@ def test_everything_of_matching_name(tmp_path, start):
 def test_another_shape_or_a_missing_name_keeps_the_initial_value_and_is_reported(tmp_path, caplog):
     variables = _variables()
     before = variables["BoxPredictor_0/weights"].numpy()
-    path = _write(tmp_path / "m", **{"BoxPredictor_0/weights": np.zeros((4, 3), np.float32), "BoxPredictor_0/biases": None})
+    path = _write(
+        tmp_path / "m", **{"BoxPredictor_0/weights": np.zeros((4, 3), np.float32), "BoxPredictor_0/biases": None}
+    )
     report = restore.restore(variables, FineTune(path, "full"))
     assert report.mismatched == ("BoxPredictor_0/weights",) and report.missing == ("BoxPredictor_0/biases",)
     np.testing.assert_array_equal(variables["BoxPredictor_0/weights"].numpy(), before)
@@ -67,7 +79,11 @@ def test_another_shape_or_a_missing_name_keeps_the_initial_value_and_is_reported
 def test_classification_strips_the_scope(tmp_path):
     path = tmp_path / "slim"
     checkpoint_files.write(
-        path, {"TinyNet/Conv2d_0/weights": np.full((3, 3, 3, 4), 2, np.float32), "TinyNet/Logits/weights": np.zeros(3, np.float32)}
+        path,
+        {
+            "TinyNet/Conv2d_0/weights": np.full((3, 3, 3, 4), 2, np.float32),
+            "TinyNet/Logits/weights": np.zeros(3, np.float32),
+        },
     )
     variables = _variables()
     report = restore.restore(variables, FineTune(str(path), "classification"))
@@ -76,8 +92,13 @@ def test_classification_strips_the_scope(tmp_path):
 
 
 def test_names_of_every_kind():
-    assert source_name("FirstStageFeatureExtractor/resnet_v1_101/conv1/weights", "classification") == "resnet_v1_101/conv1/weights"
-    assert source_name("SecondStageFeatureExtractor/resnet_v1_101/block4/x", "classification") == "resnet_v1_101/block4/x"
+    assert (
+        source_name("FirstStageFeatureExtractor/resnet_v1_101/conv1/weights", "classification")
+        == "resnet_v1_101/conv1/weights"
+    )
+    assert (
+        source_name("SecondStageFeatureExtractor/resnet_v1_101/block4/x", "classification") == "resnet_v1_101/block4/x"
+    )
     second = "SecondStageFeatureExtractor/InceptionResnetV2/Repeat/block8_1/x"
     assert source_name(second, "classification") == "InceptionResnetV2/Repeat_2/block8_1/x"
     assert source_name(second, "detection") == second
@@ -85,13 +106,17 @@ def test_names_of_every_kind():
     assert source_name(first, "classification") == "InceptionResnetV2/Repeat/block35_1/x"
     for kind in ("classification", "detection"):
         assert source_name("Conv/weights", kind) is None
-    assert source_name("Conv/weights", "full") == source_name("Conv/weights", "detection", load_all=True) == "Conv/weights"
+    assert (
+        source_name("Conv/weights", "full") == source_name("Conv/weights", "detection", load_all=True) == "Conv/weights"
+    )
 
 
 def test_nothing_matched_hints_at_the_other_kind(tmp_path):
     path = tmp_path / "slim"
     checkpoint_files.write(path, {"TinyNet/Conv2d_0/weights": np.zeros((3, 3, 3, 4), np.float32)})
-    with pytest.raises(ConfigError, match=r"slim: no variable matches as 'detection'.*fine_tune_checkpoint_type: 'classification'"):
+    with pytest.raises(
+        ConfigError, match=r"slim: no variable matches as 'detection'.*fine_tune_checkpoint_type: 'classification'"
+    ):
         restore.restore(_variables(), FineTune(str(path), "detection"))
     with pytest.raises(ConfigError, match="fine_tune_checkpoint_type: 'detection'"):
         restore.restore(_variables(), FineTune(_write(tmp_path / "m"), "classification"))
@@ -100,15 +125,22 @@ def test_nothing_matched_hints_at_the_other_kind(tmp_path):
 def test_nothing_matched_names_the_closest(tmp_path):
     path = tmp_path / "m"
     checkpoint_files.write(path, {"TinyNetV2/Conv2d_0/weights": np.zeros(1, np.float32)})
-    with pytest.raises(ConfigError, match=r"looked for e\.g\. TinyNet/Conv2d_0/\w+.*closest names are TinyNetV2/Conv2d_0/weights"):
+    with pytest.raises(
+        ConfigError, match=r"looked for e\.g\. TinyNet/Conv2d_0/\w+.*closest names are TinyNetV2/Conv2d_0/weights"
+    ):
         restore.restore(_variables(), FineTune(str(path), "classification"))
     checkpoint_files.write(path, {_CONV: np.zeros(1, np.float32)})
-    with pytest.raises(ConfigError, match=r"another shape, e\.g\. FeatureExtractor/TinyNet/Conv2d_0/weights is \[1\] there and \[3, 3, 3, 4\]"):
+    with pytest.raises(
+        ConfigError,
+        match=r"another shape, e\.g\. FeatureExtractor/TinyNet/Conv2d_0/weights is \[1\] there and \[3, 3, 3, 4\]",
+    ):
         restore.restore(_variables(), FineTune(str(path), "full"))
 
 
 def test_wrong_kind_wrong_path_and_object_based(tmp_path):
-    with pytest.raises(ConfigError, match="fine_tune_checkpoint_type: 'ful' is none of classification, detection, full"):
+    with pytest.raises(
+        ConfigError, match="fine_tune_checkpoint_type: 'ful' is none of classification, detection, full"
+    ):
         restore.restore(_variables(), FineTune("x", "ful"))
     with pytest.raises(ConfigError, match="nowhere/model.ckpt: no such checkpoint"):
         restore.restore(_variables(), FineTune(str(tmp_path / "nowhere" / "model.ckpt"), "full"))
@@ -120,10 +152,14 @@ def test_wrong_kind_wrong_path_and_object_based(tmp_path):
 def test_what_only_training_needs_is_neither_restored_nor_unexpected(tmp_path):
     path = tmp_path / "zoo"
     beside = {
-        f"{_CONV}/{name}": np.zeros((3, 3, 3, 4), np.float32) for name in ("ExponentialMovingAverage", "RMSProp", "RMSProp_1", "Adam", "Adam_1")
+        f"{_CONV}/{name}": np.zeros((3, 3, 3, 4), np.float32)
+        for name in ("ExponentialMovingAverage", "RMSProp", "RMSProp_1", "Adam", "Adam_1")
     }
     beside |= {"global_step": np.int64(7), "beta1_power": np.float32(0.9), "vgg_16/mean_rgb": np.zeros(3, np.float32)}
-    checkpoint_files.write(path, {_CONV: np.full((3, 3, 3, 4), 2, np.float32), **beside, "Nobody/weights/Momentum": np.zeros(1, np.float32)})
+    checkpoint_files.write(
+        path,
+        {_CONV: np.full((3, 3, 3, 4), 2, np.float32), **beside, "Nobody/weights/Momentum": np.zeros(1, np.float32)},
+    )
     variables = _variables()
     report = restore.restore(variables, FineTune(str(path), "full"))
     assert report.restored == (_CONV,) and variables[_CONV].numpy().max() == 2  # the value itself, not its average
@@ -136,35 +172,58 @@ _THIN = {"fc6/weights": (3, 3, 3, 4), "fc6/biases": (4,), "fc7/weights": (1, 1, 
 
 def _vgg(path: Path) -> str:
     shapes = {"conv1/conv1_1/biases": (2,), **_FC}
-    checkpoint_files.write(path, {f"vgg_16/{name}": np.arange(np.prod(shape), dtype=np.float32).reshape(shape) for name, shape in shapes.items()})
+    checkpoint_files.write(
+        path,
+        {
+            f"vgg_16/{name}": np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+            for name, shape in shapes.items()
+        },
+    )
     return str(path)
 
 
 def test_ssd_over_vgg_starts_from_the_thinned_fully_connected_layers(tmp_path):
     start = FineTune(_vgg(tmp_path / "vgg_16.ckpt"), "classification")
-    variables = {f"FeatureExtractor/vgg_16/{name}": tf.Variable(tf.zeros(shape)) for name, shape in {"conv1/conv1_1/biases": (2,), **_THIN}.items()}
+    variables = {
+        f"FeatureExtractor/vgg_16/{name}": tf.Variable(tf.zeros(shape))
+        for name, shape in {"conv1/conv1_1/biases": (2,), **_THIN}.items()
+    }
     report = restore.restore(variables, start)
-    assert report.adapted == tuple(f"FeatureExtractor/vgg_16/{name}" for name in sorted(_THIN)) and report.restored[0].endswith("conv1_1/biases")
+    assert report.adapted == tuple(f"FeatureExtractor/vgg_16/{name}" for name in sorted(_THIN)) and report.restored[
+        0
+    ].endswith("conv1_1/biases")
     assert not report.mismatched and not report.unexpected and "adapted, from another shape" in report.table()
     values = checkpoint_files.read(start.path)
     kernel = variables["FeatureExtractor/vgg_16/fc6/weights"].numpy()
     np.testing.assert_array_equal(kernel, values["vgg_16/fc6/weights"][::3, ::3, :, ::4])
-    np.testing.assert_array_equal(variables["FeatureExtractor/vgg_16/fc7/weights"].numpy(), values["vgg_16/fc7/weights"][:, :, ::4, ::4])
+    np.testing.assert_array_equal(
+        variables["FeatureExtractor/vgg_16/fc7/weights"].numpy(), values["vgg_16/fc7/weights"][:, :, ::4, ::4]
+    )
 
 
 @pytest.mark.parametrize(("batch_norm", "taken", "adapted"), [(False, 26, 4), (True, 13, 2)])
 def test_ssd_vgg16_takes_all_of_the_published_classifier_but_its_head(batch_norm, taken, adapted):
     """Thirteen convolutions, fc6 and fc7; a config that gives the network batch norm has no place for its biases."""
-    fields = {"type": "ssd_vgg16", "depth_multiplier": 1, "override_base_feature_extractor_hyperparams": str(batch_norm).lower()}
-    message = config.prepare(CONFIG, [f"model.ssd.feature_extractor.{field}={value}" for field, value in fields.items()], check_paths=False)
+    fields = {
+        "type": "ssd_vgg16",
+        "depth_multiplier": 1,
+        "override_base_feature_extractor_hyperparams": str(batch_norm).lower(),
+    }
+    message = config.prepare(
+        CONFIG, [f"model.ssd.feature_extractor.{field}={value}" for field, value in fields.items()], check_paths=False
+    )
     detector = pipeline.build(message, read_label_maps=False).make_detector()
     detector.build_weights()
     shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
     found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes("vgg_16", 1000).items()}
     report = restore.match(shapes, found, FineTune("x", "classification")).report
     assert len(report.restored) == taken and len(report.adapted) == adapted and not report.mismatched
-    assert all("l2_norm" in name or "fc7_" in name or (batch_norm and "/BatchNorm/" in name) for name in report.missing), report.missing
-    assert set(report.unexpected) == {name for name in found if "/fc8/" in name or (batch_norm and name.endswith("/biases"))}
+    assert all(
+        "l2_norm" in name or "fc7_" in name or (batch_norm and "/BatchNorm/" in name) for name in report.missing
+    ), report.missing
+    assert set(report.unexpected) == {
+        name for name in found if "/fc8/" in name or (batch_norm and name.endswith("/biases"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -177,7 +236,10 @@ def test_ssd_vgg16_takes_all_of_the_published_classifier_but_its_head(batch_norm
     ],
 )
 def test_nothing_else_is_made_to_fit(scope, kind, change):
-    found = {f"{'' if kind == 'classification' else f'{scope}/'}vgg_16/{name}": Entry(shape, tf.float32) for name, shape in _FC.items()}
+    found = {
+        f"{'' if kind == 'classification' else f'{scope}/'}vgg_16/{name}": Entry(shape, tf.float32)
+        for name, shape in _FC.items()
+    }
     shapes = {f"{scope}/vgg_16/{name}": shape for name, shape in {**_THIN, **change}.items()}
     report = restore.match(shapes, found, FineTune("x", kind)).report
     assert report.mismatched == tuple(sorted(shapes)) and not report.restored and not report.adapted
@@ -195,23 +257,33 @@ def test_a_classifier_of_ours_fills_both_stages(kind, network):
     extractor = feature_extractor.TWO_STAGE_EXTRACTORS[kind](TwoStageExtractorOptions())
     with tf.Graph().as_default():  # Shapes are all that is asked for.
         extractor.tail(extractor.body(tf.zeros([1, 128, 128, 3])))
-    shapes = {variable.path: tuple(variable.shape) for part in (extractor.body, extractor.tail) for variable in part.variables}
+    shapes = {
+        variable.path: tuple(variable.shape) for part in (extractor.body, extractor.tail) for variable in part.variables
+    }
     found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes(network, 5).items()}
     sources, report = restore.match(shapes, found, FineTune("x", "classification"))
     assert set(report.restored) == set(shapes) and all("ogits/" in name for name in report.unexpected)
     if network == "resnet_v1_50":
         fourth = "resnet_v1_50/block4/unit_1/bottleneck_v1/conv1/weights"
-        assert sources[f"FirstStageFeatureExtractor/{fourth}"] == sources[f"SecondStageFeatureExtractor/{fourth}"] == fourth
+        assert (
+            sources[f"FirstStageFeatureExtractor/{fourth}"]
+            == sources[f"SecondStageFeatureExtractor/{fourth}"]
+            == fourth
+        )
     else:
-        assert sources["SecondStageFeatureExtractor/InceptionResnetV2/Repeat/block8_9/Conv2d_1x1/biases"] == (
-            "InceptionResnetV2/Repeat_2/block8_9/Conv2d_1x1/biases"
+        assert (
+            sources["SecondStageFeatureExtractor/InceptionResnetV2/Repeat/block8_9/Conv2d_1x1/biases"]
+            == "InceptionResnetV2/Repeat_2/block8_9/Conv2d_1x1/biases"
         )
 
 
 def _listed(shared: Path, model: str) -> dict[str, Entry]:
     """The arrays of a published checkpoint."""
     with open(shared / f"reference/odapi_vars/{model}.tsv", encoding="utf-8") as lines:
-        return {name: Entry(tuple(json.loads(shape)), tf.as_dtype(kind)) for name, shape, kind in csv.reader(lines, delimiter="\t")}
+        return {
+            name: Entry(tuple(json.loads(shape)), tf.as_dtype(kind))
+            for name, shape, kind in csv.reader(lines, delimiter="\t")
+        }
 
 
 def _extractor_part(names) -> set[str]:
@@ -224,13 +296,19 @@ def _check_rows(matched: Match, shapes: dict, found: dict[str, Entry], kind: str
     assert not report.mismatched and not report.adapted
     assert set(report.restored) == {name for name in shapes if source_name(name, kind) in found}
     assert {*report.restored, *report.missing, *report.left_out} == set(shapes)
-    unused = {name for name in found if name not in matched.sources.values() and not name.endswith(("global_step", "/mean_rgb"))}
+    unused = {
+        name
+        for name in found
+        if name not in matched.sources.values() and not name.endswith(("global_step", "/mean_rgb"))
+    }
     assert set(report.unexpected) == unused
     if kind == "detection":
         assert not report.missing and not _extractor_part(unused)
     else:  # Published classifiers lack what detectors add: gamma, a normalised stem, the layers behind the network.
         assert all("/BatchNorm/" in name or "_Conv2d_" in name for name in report.missing), report.missing
-        assert all("Logits/" in name or "/logits/" in name or name == "InceptionV2/Conv2d_1a_7x7/biases" for name in unused), unused
+        assert all(
+            "Logits/" in name or "/logits/" in name or name == "InceptionV2/Conv2d_1a_7x7/biases" for name in unused
+        ), unused
 
 
 _SSD = {
@@ -243,19 +321,26 @@ _SSD = {
 
 @pytest.mark.parametrize("model", _SSD)
 def test_published_checkpoints_restore_every_row_of_an_ssd(shared, tmp_path, model):
-    """Files with the names and shapes of the lists, each array filled with its own number, into the detector of the sample config."""
+    """Files with the names and shapes of the lists, each array filled with its own number, into the detector of the
+    sample config."""
     kind = model.rpartition("_")[0]
     path = shared / f"odapi_configs/{model}.config"
     settings = [] if path.exists() else [f"model.ssd.feature_extractor.type={kind}"]
-    message = config.prepare(path if path.exists() else shared / "odapi_configs/ssd_inception_v2_coco.config", settings, check_paths=False)
+    message = config.prepare(
+        path if path.exists() else shared / "odapi_configs/ssd_inception_v2_coco.config", settings, check_paths=False
+    )
     detector = pipeline.build(message, read_label_maps=False).make_detector()
     detector.build_weights()
-    variables = {name: variable for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)}
+    variables = {
+        name: variable for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)
+    }
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     for source, kind in ((_SSD[model], "classification"), (model, "detection")):
         found = _listed(shared, source)
         numbers = {name: number for number, name in enumerate(found, start=1)}
-        checkpoint_files.write(tmp_path / source, {name: np.full(entry.shape, numbers[name], np.float32) for name, entry in found.items()})
+        checkpoint_files.write(
+            tmp_path / source, {name: np.full(entry.shape, numbers[name], np.float32) for name, entry in found.items()}
+        )
         start = FineTune(str(tmp_path / source), kind)
         report = restore.restore(variables, start)
         matched = restore.match(shapes, found, start)
@@ -268,7 +353,10 @@ _TWO_STAGE = {
     "faster_rcnn_inception_v2_coco": ("SLIM_inception_v2", "CKPT_faster_rcnn_inception_v2_coco_2018_01_28"),
     "faster_rcnn_resnet101_coco": ("SLIM_resnet_v1_101", "faster_rcnn_resnet101_coco"),
     "rfcn_resnet101_coco": ("SLIM_resnet_v1_101", "rfcn_resnet101_coco"),
-    "faster_rcnn_inception_resnet_v2_atrous_coco": ("SLIM_inception_resnet_v2", "faster_rcnn_inception_resnet_v2_atrous_coco"),
+    "faster_rcnn_inception_resnet_v2_atrous_coco": (
+        "SLIM_inception_resnet_v2",
+        "faster_rcnn_inception_resnet_v2_atrous_coco",
+    ),
 }
 
 
@@ -279,7 +367,11 @@ def test_published_checkpoints_restore_every_row_of_a_two_stage_detector(shared,
     message = config.prepare(shared / f"odapi_configs/{model}.config", check_paths=False)
     detector = pipeline.build(message, read_label_maps=False).make_detector()
     detector.build_weights()
-    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)}
+    shapes = {
+        name: tuple(variable.shape)
+        for name, variable in checkpoints.by_name(detector).items()
+        if not checkpoints.is_optional(name)
+    }
     classifier, zoo = _TWO_STAGE[model]
     for source, kind in ((classifier, "classification"), (zoo, "detection")):
         found = {
@@ -295,9 +387,14 @@ def test_published_checkpoints_restore_every_row_of_a_two_stage_detector(shared,
 def test_a_published_classifier_fits_the_names_of_a_detector(shared):
     path = shared / "weights/mobilenet_v1_0.75_224/model.ckpt"
     found = checkpoint_files.entries(path)
-    variables = {f"FeatureExtractor/{name}": tf.Variable(tf.zeros(entry.shape)) for name, entry in found.items() if "/Logits/" not in name}
+    variables = {
+        f"FeatureExtractor/{name}": tf.Variable(tf.zeros(entry.shape))
+        for name, entry in found.items()
+        if "/Logits/" not in name
+    }
     report = restore.restore(variables, FineTune(str(path), "classification"))
     assert len(report.restored) == 135 and not report.missing and len(report.unexpected) == 2
     np.testing.assert_array_equal(
-        variables["FeatureExtractor/MobilenetV1/Conv2d_0/weights"].numpy(), checkpoint_files.read(path)["MobilenetV1/Conv2d_0/weights"]
+        variables["FeatureExtractor/MobilenetV1/Conv2d_0/weights"].numpy(),
+        checkpoint_files.read(path)["MobilenetV1/Conv2d_0/weights"],
     )

@@ -11,7 +11,8 @@ from detection.errors import ConfigError, ModelDirInUseError
 from detection.train import checkpoint_files, run_dir
 
 _TEXT = (
-    'model {\n  ssd {\n    num_classes: 3\n  }\n}\ntrain_config {\n  batch_size: 4\n  num_steps: 6\n  step {\n  }\n  step {\n    a: "x: {"\n  }\n}\n'
+    "model {\n  ssd {\n    num_classes: 3\n  }\n}\ntrain_config {\n  batch_size: 4\n  num_steps: 6\n  step {\n  }\n "
+    ' step {\n    a: "x: {"\n  }\n}\n'
 )
 
 
@@ -28,7 +29,9 @@ def test_a_folder_is_made_and_left_clean(tmp_path):
 def test_a_second_trainer_is_told_who_is_there(tmp_path):
     code = f"from detection.train import run_dir\nwith run_dir.claimed({str(tmp_path)!r}): pass"
     with run_dir.claimed(tmp_path):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60
+        )
     assert "ModelDirInUseError" in done.stderr and f"process {os.getpid()} on " in done.stderr
     assert ModelDirInUseError.exit_code == 5
     with run_dir.claimed(tmp_path):
@@ -36,7 +39,10 @@ def test_a_second_trainer_is_told_who_is_there(tmp_path):
 
 
 def test_a_dead_process_holds_nothing(tmp_path):
-    code = f"import os\nfrom detection.train import run_dir\nwith run_dir.claimed({str(tmp_path)!r}): os.kill(os.getpid(), 9)"
+    code = (
+        f"import os\nfrom detection.train import run_dir\nwith run_dir.claimed({str(tmp_path)!r}):"
+        " os.kill(os.getpid(), 9)"
+    )
     subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2], timeout=60)
     assert (tmp_path / ".train.owner").exists()
     with run_dir.claimed(tmp_path):
@@ -45,7 +51,10 @@ def test_a_dead_process_holds_nothing(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error_at_start(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="--model_dir .*file/x: cannot be written"), run_dir.claimed(tmp_path / "file" / "x"):
+    with (
+        pytest.raises(ConfigError, match="--model_dir .*file/x: cannot be written"),
+        run_dir.claimed(tmp_path / "file" / "x"),
+    ):
         pass
 
 
@@ -63,7 +72,12 @@ def test_the_config_is_saved_and_a_changed_one_refused_by_field(tmp_path):
     run_dir.settle_config(tmp_path, _TEXT, resuming=False, allow_change=False)
     assert (tmp_path / "pipeline.config").read_text() == _TEXT
     changed = _TEXT.replace("batch_size: 4", "batch_size: 8").replace("num_classes: 3", "num_classes: 2")
-    with pytest.raises(ConfigError, match=r"pipeline\.config: model\.ssd\.num_classes was 3, is now 2 \(and 1 more changes\).*--allow_config_change"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            r"pipeline\.config: model\.ssd\.num_classes was 3, is now 2 \(and 1 more changes\).*--allow_config_change"
+        ),
+    ):
         run_dir.settle_config(tmp_path, changed, resuming=True, allow_change=False)
     assert (tmp_path / "pipeline.config").read_text() == _TEXT
     run_dir.settle_config(tmp_path, changed, resuming=True, allow_change=True)
@@ -85,7 +99,9 @@ def test_the_folders_own_file_edited_is_a_changed_config_and_stays_the_users(tmp
 def test_a_folder_without_the_own_copy_is_compared_with_the_file_people_see(tmp_path):
     (tmp_path / "pipeline.config").write_text(_TEXT)
     with pytest.raises(ConfigError, match="num_classes was 3, is now 2"):
-        run_dir.settle_config(tmp_path, _TEXT.replace("num_classes: 3", "num_classes: 2"), resuming=True, allow_change=False)
+        run_dir.settle_config(
+            tmp_path, _TEXT.replace("num_classes: 3", "num_classes: 2"), resuming=True, allow_change=False
+        )
 
 
 def test_more_steps_and_other_evaluation_are_no_change(tmp_path):

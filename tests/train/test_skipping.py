@@ -63,7 +63,12 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path, damaged, capl
 
 def test_more_than_the_limit_is_an_error_that_names_the_first(tmp_path, damaged):
     pipeline, shard = damaged
-    with pytest.raises(DataError, match=r"2 records cannot be used \(10 can\), more than --max_bad_records=1; first: .*record 2: .*bad_records.json"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"2 records cannot be used \(10 can\), more than --max_bad_records=1; first: .*record 2: .*bad_records.json"
+        ),
+    ):
         _train(pipeline, tmp_path, dataclasses.replace(_SKIP, max_bad_records=1))
     assert len(next(iter(json.loads((tmp_path / "bad_records.json").read_text()).values()))["found"]) == 2
 

@@ -18,7 +18,10 @@ def _state(num_classes: int = 2, **optimizer) -> TrainState:
 
 
 def _values(state: TrainState, fill: float = 9.0) -> dict[str, np.ndarray]:
-    return {name: np.full(variable.shape, fill, variable.dtype.as_numpy_dtype) for name, variable in state.variables().items()}
+    return {
+        name: np.full(variable.shape, fill, variable.dtype.as_numpy_dtype)
+        for name, variable in state.variables().items()
+    }
 
 
 def test_everything_comes_back():
@@ -30,7 +33,10 @@ def test_everything_comes_back():
 
 def test_slots_start_as_the_rule_says():
     extras = _state(rule=RmsProp()).extras()
-    assert extras["BoxPredictor_0/biases/RMSProp"].numpy().min() == 1 and extras["BoxPredictor_0/biases/RMSProp_1"].numpy().max() == 0
+    assert (
+        extras["BoxPredictor_0/biases/RMSProp"].numpy().min() == 1
+        and extras["BoxPredictor_0/biases/RMSProp_1"].numpy().max() == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,10 @@ def test_slots_start_as_the_rule_says():
             r"model\.ckpt-3: BoxPredictor_0/biases is \[5\] in the checkpoint and \[28\] in the model",
         ),
         ({"BoxPredictor_0/biases": None}, r"model\.ckpt-3: BoxPredictor_0/biases is not in the checkpoint"),
-        ({"Extra/weights": np.zeros(5, np.float32)}, r"model\.ckpt-3: Extra/weights \(1 in all\) has no place.*--allow_config_change"),
+        (
+            {"Extra/weights": np.zeros(5, np.float32)},
+            r"model\.ckpt-3: Extra/weights \(1 in all\) has no place.*--allow_config_change",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_assigned(change, message):

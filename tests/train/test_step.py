@@ -94,14 +94,23 @@ def test_frozen_variables_stay_and_have_no_slots():
     step(next(data))
     after = _values(state)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert {"FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/beta", "FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/moving_mean"} <= changed
-    assert not {"BoxPredictor_0/weights", "BoxPredictor_0/biases", "FeatureExtractor/TinyNet/Conv2d_0/weights"} & changed
+    assert {
+        "FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/beta",
+        "FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/moving_mean",
+    } <= changed
+    assert (
+        not {"BoxPredictor_0/weights", "BoxPredictor_0/biases", "FeatureExtractor/TinyNet/Conv2d_0/weights"} & changed
+    )
     assert "BoxPredictor_0/weights/Momentum" not in after
 
 
 def test_patterns_are_found_anywhere_and_both_lists_count():
     settings = TrainSettings(0, 4, make_optimizer(), trained=("Predictor",), frozen=("biases",))
-    assert settings.learns("BoxPredictor_0/weights") and not settings.learns("BoxPredictor_0/biases") and not settings.learns("Conv/weights")
+    assert (
+        settings.learns("BoxPredictor_0/weights")
+        and not settings.learns("BoxPredictor_0/biases")
+        and not settings.learns("Conv/weights")
+    )
     with pytest.raises(ConfigError, match="leave nothing to train"):
         TrainState(make_detector(), make_optimizer(), lambda name: False)
 
@@ -136,7 +145,11 @@ def test_averages_follow_the_weights():
 
 @pytest.mark.parametrize(
     ("rule", "names"),
-    [(optimizers.RmsProp(), {"/RMSProp", "/RMSProp_1"}), (optimizers.Adam(), {"/Adam", "/Adam_1"}), (optimizers.Momentum(), {"/Momentum"})],
+    [
+        (optimizers.RmsProp(), {"/RMSProp", "/RMSProp_1"}),
+        (optimizers.Adam(), {"/Adam", "/Adam_1"}),
+        (optimizers.Momentum(), {"/Momentum"}),
+    ],
 )
 def test_slots_have_the_names_of_tensorflow_1(rule, names):
     state, step, data = _start(TrainSettings(0, 4, make_optimizer(rule=rule)))
@@ -151,7 +164,8 @@ _TWO_REPLICAS = """
     import sys
     sys.path.insert(0, {folder!r})
     import numpy as np, tensorflow as tf
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     from tiny import make_dataset, make_detector, make_optimizer
     from detection.train import optimizers
     from detection.train.settings import TrainSettings
@@ -166,7 +180,7 @@ _TWO_REPLICAS = """
                 detector.extractor.net.conv.norm.momentum = 1.0
                 detector.extractor.dropout.rate = 0.0
                 state = TrainState(detector, settings.optimizer, settings.learns)
-            # Batch statistics are each replica's own, so equality with one replica needs batches whose halves are alike.
+            # Batch statistics are each replica's own, so equality with one replica needs batches of equal halves.
             data = make_dataset(2).map(lambda e: tf.nest.map_structure(lambda x: tf.concat([x, x], 0), e))
             data = strategy.experimental_distribute_dataset(data)
             step = TrainStep(state, settings, strategy, data.element_spec)
@@ -176,7 +190,8 @@ _TWO_REPLICAS = """
             for name, variable in state.variables().items():
                 copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
                 assert all(np.array_equal(copy, copies[0]) for copy in copies), name
-            finals.append((result.values.numpy(), {{name: variable.numpy() for name, variable in state.variables().items()}}))
+            values = {{name: variable.numpy() for name, variable in state.variables().items()}}
+            finals.append((result.values.numpy(), values))
         np.testing.assert_allclose(finals[0][0], finals[1][0], rtol=1e-4)
         for name, value in finals[0][1].items():
             if "seed_generator" not in name:
@@ -187,5 +202,7 @@ _TWO_REPLICAS = """
 
 def test_two_replicas_do_what_one_does():
     code = textwrap.dedent(_TWO_REPLICAS).format(folder=str(Path(__file__).parent))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
+    )
     assert done.returncode == 0 and done.stdout.strip().endswith("equal"), done.stderr[-3000:]

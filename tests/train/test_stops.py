@@ -20,7 +20,15 @@ from detection.train.checkpoints import Checkpoints
 from detection.train.interrupt import Interrupted
 from detection.train.settings import RunOptions
 
-_OPTIONS = RunOptions(checkpoint_every=2, evaluate_every=2, keep_checkpoints=2, seed=5, best_metric="Loss/total_loss", stop_after=2, summaries=False)
+_OPTIONS = RunOptions(
+    checkpoint_every=2,
+    evaluate_every=2,
+    keep_checkpoints=2,
+    seed=5,
+    best_metric="Loss/total_loss",
+    stop_after=2,
+    summaries=False,
+)
 
 
 class Killed(BaseException):
@@ -58,7 +66,10 @@ def whole(tmp_path_factory):
 def test_the_reference_has_evaluations_a_best_checkpoint_and_a_rotation(whole):
     _, contents = whole
     assert [json.loads(line)["step"] for line in contents["eval/metrics.jsonl"]] == [2, 4, 6]
-    assert [name for name in contents if name.endswith(INDEX) and "/" not in name] == ["model.ckpt-4.index", "model.ckpt-6.index"]
+    assert [name for name in contents if name.endswith(INDEX) and "/" not in name] == [
+        "model.ckpt-4.index",
+        "model.ckpt-6.index",
+    ]
     assert sum(name.startswith("best/model.ckpt") for name in contents) == 2
 
 
@@ -112,7 +123,9 @@ def test_early_stopping_counts_an_evaluation_that_is_made_up_for_once(tmp_path):
         write_metrics(tmp_path, step, {"a": value})
     kept = Checkpoints(tmp_path)
     Best(tmp_path, "a").offer(2, {"a": 0.5}, kept.save(2, {"w": 2.0}))
-    made_up = Best(tmp_path, "a", patience=2, resumed_at=3)  # Killed behind the metrics of step 4, which are offered again.
+    made_up = Best(
+        tmp_path, "a", patience=2, resumed_at=3
+    )  # Killed behind the metrics of step 4, which are offered again.
     made_up.offer(4, {"a": 0.4}, kept.save(4, {"w": 4.0}))
     assert not made_up.gives_up()
     made_up.offer(6, {"a": 0.4}, None)
@@ -130,7 +143,9 @@ def test_halves_of_deleted_checkpoints_and_unfinished_saves_are_removed(tmp_path
     for name in (f"eval/.metrics.jsonl.tmp-{dead}", f".checkpoint.tmp-{dead}", f"best/.best.json.tmp-{dead}"):
         (folder / name).write_bytes(b"half")
     (folder / f"{checkpoint_files.TEMPORARY}{dead}").mkdir()
-    alive = folder / "eval" / f".metrics.json.tmp-elsewhere-{os.getpid()}"  # Another machine's: nobody here knows whether it lives.
+    alive = (
+        folder / "eval" / f".metrics.json.tmp-elsewhere-{os.getpid()}"
+    )  # Another machine's: nobody here knows whether it lives.
     alive.write_bytes(b"half")
     _train(pipeline, folder)
     alive.unlink()
@@ -164,7 +179,11 @@ def test_evaluating_alone_that_cannot_write_its_metrics_is_an_error(tmp_path, wh
     run = os.path.join(os.path.dirname(pipeline.train_input.paths[0]), "run")
     (tmp_path / "apart" / "eval" / "metrics.jsonl").mkdir(parents=True)
     for run_once in (True, False):
-        with pytest.raises(ConfigError, match="step 6: the metrics in .*eval cannot be written .is a directory.*evaluate again") as raised:
-            evaluate_checkpoints(pipeline, run, tmp_path / "apart", run_once=run_once, timeout=0.1, stream=io.StringIO())
+        with pytest.raises(
+            ConfigError, match="step 6: the metrics in .*eval cannot be written .is a directory.*evaluate again"
+        ) as raised:
+            evaluate_checkpoints(
+                pipeline, run, tmp_path / "apart", run_once=run_once, timeout=0.1, stream=io.StringIO()
+            )
         assert raised.value.exit_code == 2
     assert not read_history(tmp_path / "absent")

@@ -1,4 +1,5 @@
-"""A real detector of 300 parameters: one convolution with batch norm and dropout, four anchors, two classes. It obeys the same verbs as the
+"""A real detector of 300 parameters: one convolution with batch norm and dropout, four anchors, two classes. It obeys
+the same verbs as the
 large ones, its variables have their kind of names, and it learns; so the trainer is tested with nothing pretended."""
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class _Head(keras.layers.Layer):
         self.biases = self.add_weight(name="biases", shape=(self.columns,), initializer="zeros")
 
     def call(self, features):
-        return tf.reduce_mean(features, [1, 2]) @ tf.convert_to_tensor(self.weights_) + tf.convert_to_tensor(self.biases)
+        return tf.reduce_mean(features, [1, 2]) @ tf.convert_to_tensor(self.weights_) + tf.convert_to_tensor(
+            self.biases
+        )
 
 
 class TinyDetector(keras.layers.Layer):
@@ -139,7 +142,8 @@ def make_optimizer(rate: float = 0.01, decay: float | None = None, rule=None) ->
 
 
 def write_records(folder, images: int = 12, boxes: int = 1, right: float = 0.5) -> str:
-    """A shard of `images` small pictures with `boxes` boxes each, whose right side is at `right`, and a glob that finds it."""
+    """A shard of `images` small pictures with `boxes` boxes each, whose right side is at `right`, and a glob that finds
+    it."""
     import io
 
     from PIL import Image
@@ -169,7 +173,11 @@ def make_pipeline(folder, **settings):
 
     categories = (Category(1, "a"), Category(2, "b"))
     options = InputOptions(
-        paths=(write_records(folder),), categories=categories, num_classes=CLASSES, max_number_of_boxes=ANCHORS, shuffle_buffer_size=8
+        paths=(write_records(folder),),
+        categories=categories,
+        num_classes=CLASSES,
+        max_number_of_boxes=ANCHORS,
+        shuffle_buffer_size=8,
     )
     return Pipeline(
         make_detector=make_detector,

@@ -1,8 +1,11 @@
 """Random crops that look at the boxes.
 
-`random_crop_image` draws a window until it contains at least `min_object_covered` of some box (100 attempts, then the whole image), then drops the
-boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several such settings with equal probability, as the data
-augmentation of the SSD paper (Liu et al. 2016, section 2.2) does, with settings and order of the TF Object Detection API.
+`random_crop_image` draws a window until it contains at least `min_object_covered` of some box (100 attempts, then the
+whole image), then drops the
+boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several such settings with equal
+probability, as the data
+augmentation of the SSD paper (Liu et al. 2016, section 2.2) does, with settings and order of the TF Object Detection
+API.
 """
 
 from __future__ import annotations
@@ -32,7 +35,13 @@ class Crop:
 
 
 SSD_CROPS = tuple(
-    Crop(min_object_covered=covered, aspect_ratio_range=(0.5, 2.0), area_range=(0.1, 1.0), overlap_thresh=covered, random_coef=0.15)
+    Crop(
+        min_object_covered=covered,
+        aspect_ratio_range=(0.5, 2.0),
+        area_range=(0.1, 1.0),
+        overlap_thresh=covered,
+        random_coef=0.15,
+    )
     for covered in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 )
 
@@ -72,7 +81,11 @@ def chosen(crops: tuple[Crop, ...], number: tf.Tensor) -> Crop | None:
     Choosing numbers instead of branches keeps the graph, and the time until a run starts, as small as for one crop.
     """
     first = crops[0]
-    if any((c.aspect_ratio_range, c.area_range, c.clip_boxes) != (first.aspect_ratio_range, first.area_range, first.clip_boxes) for c in crops):
+    if any(
+        (c.aspect_ratio_range, c.area_range, c.clip_boxes)
+        != (first.aspect_ratio_range, first.area_range, first.clip_boxes)
+        for c in crops
+    ):
         return None
     names = ("min_object_covered", "overlap_thresh", "random_coef")
     return replace(first, **{name: tf.gather([getattr(c, name) for c in crops], number) for name in names})
@@ -93,7 +106,9 @@ def random_crop_to_aspect_ratio(
     """The largest part of the image with the given width / height, at a random place."""
     shape = tf.shape(sample.image)[:2]
     height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
-    wanted = tf.stack([tf.minimum(height, tf.round(width / aspect_ratio)), tf.minimum(width, tf.round(height * aspect_ratio))])
+    wanted = tf.stack(
+        [tf.minimum(height, tf.round(width / aspect_ratio)), tf.minimum(width, tf.round(height * aspect_ratio))]
+    )
     size = tf.clip_by_value(tf.cast(wanted, tf.int32), 1, shape)
     seeds = draw.split(seed, 2)
     begin = tf.stack([draw.integer(seeds[i], 0, shape[i] - size[i] + 1) for i in range(2)])
@@ -101,17 +116,26 @@ def random_crop_to_aspect_ratio(
 
 
 def random_square_crop_by_scale(
-    sample: Sample, seed: tf.Tensor, max_border: int = 128, scale_min: float = 0.6, scale_max: float = 1.3, num_scales: int = 8
+    sample: Sample,
+    seed: tf.Tensor,
+    max_border: int = 128,
+    scale_min: float = 0.6,
+    scale_max: float = 1.3,
+    num_scales: int = 8,
 ) -> Sample:
-    """A square of one of `num_scales` sizes (in long sides of the image) about a random point; black where it leaves the image.
+    """A square of one of `num_scales` sizes (in long sides of the image) about a random point; black where it leaves
+    the image.
 
-    The point keeps a distance from the edges: max_border, halved until it is less than half the side (CenterNet, arXiv 1904.07850).
+    The point keeps a distance from the edges: max_border, halved until it is less than half the side (CenterNet, arXiv
+        1904.07850).
     """
     shape = tf.shape(sample.image)[:2]
     choose, *places = draw.split(seed, 3)
     scale = tf.linspace(scale_min, scale_max, num_scales)[draw.integer(choose, 0, num_scales)]
     side = tf.maximum(tf.cast(scale * tf.cast(tf.reduce_max(shape), tf.float32), tf.int32), 2)
-    halvings = tf.maximum(tf.math.ceil(tf.math.log(2.0 * max_border / tf.cast(shape, tf.float32)) / tf.math.log(2.0)), 0)
+    halvings = tf.maximum(
+        tf.math.ceil(tf.math.log(2.0 * max_border / tf.cast(shape, tf.float32)) / tf.math.log(2.0)), 0
+    )
     border = tf.cast(max_border / tf.pow(2.0, halvings), tf.int32)
     centre = tf.stack([draw.integer(places[i], border[i], shape[i] - border[i] + 1) for i in range(2)])
     corner = centre - side // 2

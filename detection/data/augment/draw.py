@@ -1,6 +1,7 @@
 """Random numbers that depend on a seed and nothing else.
 
-An operation gets one seed (int64 [2]) and splits it into as many as it has decisions. No state is kept, so sample number i of a run always gets
+An operation gets one seed (int64 [2]) and splits it into as many as it has decisions. No state is kept, so sample
+number i of a run always gets
 the same changes, however many threads work and wherever the run was interrupted.
 """
 
@@ -16,7 +17,9 @@ def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     return tf.unstack(tf.random.split(seed, count), num=count)
 
 
-def uniform(seed: tf.Tensor, low: float | tf.Tensor = 0.0, high: float | tf.Tensor = 1.0, shape: tuple[int, ...] = ()) -> tf.Tensor:
+def uniform(
+    seed: tf.Tensor, low: float | tf.Tensor = 0.0, high: float | tf.Tensor = 1.0, shape: tuple[int, ...] = ()
+) -> tf.Tensor:
     """float32 `shape`, uniform in [low, high)."""
     return low + (high - low) * tf.random.stateless_uniform(shape, seed)
 
@@ -33,7 +36,8 @@ def chance(seed: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
 
 
 def maybe(seed: tf.Tensor, probability: float | tf.Tensor, change: Callable, sample):
-    """`change(sample)` with the given probability, otherwise the sample. Decided while the graph is built if the probability is the number 0 or 1."""
+    """`change(sample)` with the given probability, otherwise the sample. Decided while the graph is built if the
+    probability is the number 0 or 1."""
     if not tf.is_tensor(probability) and probability <= 0:
         return sample
     if not tf.is_tensor(probability) and probability >= 1:

@@ -1,4 +1,5 @@
-"""Random margins: objects become smaller. Together with crops they are the zoom of the SSD paper (Liu et al. 2016, section 3.6)."""
+"""Random margins: objects become smaller. Together with crops they are the zoom of the SSD paper (Liu et al. 2016,
+section 3.6)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from functools import partial
 import tensorflow as tf
 
 from detection.data.augment import draw, window
-from detection.data.augment.crop import SSD_CROPS, Crop, chosen, one_of, random_crop_image, random_crop_to_aspect_ratio, ssd_random_crop
+from detection.data.augment.crop import (
+    SSD_CROPS,
+    Crop,
+    chosen,
+    one_of,
+    random_crop_image,
+    random_crop_to_aspect_ratio,
+    ssd_random_crop,
+)
 from detection.data.sample import Sample
 
 Color = tuple[float, float, float] | None  # None: the mean of the image
@@ -49,13 +58,24 @@ def random_pad_image(
     largest = shape * 2 if max_image_size is None else tf.maximum(tf.convert_to_tensor(max_image_size), shape)
     seeds = draw.split(seed, 4)
     # Sizes are drawn below the largest; where the range is empty, the largest is taken.
-    size = tf.stack([tf.where(largest[i] > smallest[i], draw.integer(seeds[i], smallest[i], largest[i]), largest[i]) for i in range(2)])
+    size = tf.stack(
+        [
+            tf.where(largest[i] > smallest[i], draw.integer(seeds[i], smallest[i], largest[i]), largest[i])
+            for i in range(2)
+        ]
+    )
     before = tf.stack([draw.integer(seeds[2 + i], 0, size[i] - shape[i]) for i in range(2)])
-    color = tf.reduce_mean(tf.cast(sample.image, tf.float32), axis=[0, 1]) if pad_color is None else tf.constant(pad_color, tf.float32)
+    color = (
+        tf.reduce_mean(tf.cast(sample.image, tf.float32), axis=[0, 1])
+        if pad_color is None
+        else tf.constant(pad_color, tf.float32)
+    )
     return window.pad(sample, before, size, color)
 
 
-def random_absolute_pad_image(sample: Sample, seed: tf.Tensor, max_height_padding: int, max_width_padding: int, pad_color: Color = None) -> Sample:
+def random_absolute_pad_image(
+    sample: Sample, seed: tf.Tensor, max_height_padding: int, max_width_padding: int, pad_color: Color = None
+) -> Sample:
     """A canvas less than `max_..._padding` pixels larger than the image."""
     largest = tf.shape(sample.image)[:2] + tf.constant([max_height_padding, max_width_padding])
     return random_pad_image(sample, seed, None, largest, pad_color)
@@ -92,20 +112,24 @@ def random_pad_to_aspect_ratio(
     min_padded_size_ratio: Ratios = (1.0, 1.0),
     max_padded_size_ratio: Ratios = (2.0, 2.0),
 ) -> Sample:
-    """The image at the top left of a black canvas of the given width / height, of random size between the ratios as far as the shape allows."""
+    """The image at the top left of a black canvas of the given width / height, of random size between the ratios as far
+    as the shape allows."""
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     height, width = shape[0], shape[1]
     smallest = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])
     low = tf.reduce_max(tf.maximum(shape * min_padded_size_ratio, smallest) / smallest)
     high = tf.reduce_min(shape * max_padded_size_ratio / smallest)
-    # Where the two ratios and the shape cannot all be had, the largest canvas wins (as in the TF Object Detection API), but for the image itself.
+    # Where the two ratios and the shape cannot all be had, the largest canvas wins (as in the TF Object Detection API),
+    # but for the image itself.
     low = tf.maximum(tf.minimum(low, high), 1.0)
     scale = draw.uniform(seed, low, tf.maximum(low, high))
     size = tf.maximum(tf.cast(tf.round(scale * smallest), tf.int32), tf.shape(sample.image)[:2])
     return window.pad(sample, tf.zeros([2], tf.int32), size)
 
 
-def ssd_random_crop_fixed_aspect_ratio(sample: Sample, seed: tf.Tensor, crops: tuple[Crop, ...] = SSD_CROPS, aspect_ratio: float = 1.0) -> Sample:
+def ssd_random_crop_fixed_aspect_ratio(
+    sample: Sample, seed: tf.Tensor, crops: tuple[Crop, ...] = SSD_CROPS, aspect_ratio: float = 1.0
+) -> Sample:
     """`ssd_random_crop`, then the largest part of the given width / height. The `crops` carry the aspect ratio too."""
     first, second = draw.split(seed, 2)
     cropped = ssd_random_crop(sample, first, crops)

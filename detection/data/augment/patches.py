@@ -9,9 +9,14 @@ from detection.data.sample import Sample
 
 
 def random_black_patches(
-    sample: Sample, seed: tf.Tensor, max_black_patches: int = 10, probability: float = 0.5, size_to_image_ratio: float = 0.1
+    sample: Sample,
+    seed: tf.Tensor,
+    max_black_patches: int = 10,
+    probability: float = 0.5,
+    size_to_image_ratio: float = 0.1,
 ) -> Sample:
-    """Up to `max_black_patches` black squares, each with the given probability; their side is a fraction of the image's short side."""
+    """Up to `max_black_patches` black squares, each with the given probability; their side is a fraction of the image's
+    short side."""
     decide, place = draw.split(seed, 2)
     shape = tf.shape(sample.image)[:2]
     side = tf.cast(tf.cast(tf.reduce_min(shape), tf.float32) * size_to_image_ratio, tf.int32)
@@ -21,7 +26,9 @@ def random_black_patches(
     rows, columns = tf.range(shape[0]), tf.range(shape[1])
     in_rows = (rows >= corners[:, :1]) & (rows < corners[:, :1] + side) & wanted[:, tf.newaxis]  # [patches, h]
     in_columns = (columns >= corners[:, 1:]) & (columns < corners[:, 1:] + side)  # [patches, w]
-    hidden = tf.linalg.matmul(tf.cast(in_rows, tf.float32), tf.cast(in_columns, tf.float32), transpose_a=True) > 0  # [h, w]
+    hidden = (
+        tf.linalg.matmul(tf.cast(in_rows, tf.float32), tf.cast(in_columns, tf.float32), transpose_a=True) > 0
+    )  # [h, w]
     return sample._replace(image=tf.where(hidden[..., tf.newaxis], tf.zeros([], sample.image.dtype), sample.image))
 
 
@@ -34,7 +41,8 @@ def random_patch_gaussian(
     min_gaussian_stddev: float = 0.0,
     max_gaussian_stddev: float = 1.0,
 ) -> Sample:
-    """Gaussian noise in one square about a random point; the deviation is a fraction of 255. `random_coef` is the probability of no change."""
+    """Gaussian noise in one square about a random point; the deviation is a fraction of 255. `random_coef` is the
+    probability of no change."""
     decide, amount, y_seed, x_seed, size_seed, noise = draw.split(seed, 6)
     stddev = 255.0 * draw.uniform(amount, min_gaussian_stddev, max_gaussian_stddev)
     side = draw.integer(size_seed, min_patch_size, max_patch_size + 1)

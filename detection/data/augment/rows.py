@@ -15,7 +15,8 @@ _LEAST_SIDE = 1e-6  # of the image
 
 
 class Jitter(enum.Enum):
-    """How the four sides move; the symmetric ways move opposite sides by the same amount, the XY ones all four by the same fraction."""
+    """How the four sides move; the symmetric ways move opposite sides by the same amount, the XY ones all four by the
+    same fraction."""
 
     DEFAULT = 0  # each side in or out
     EXPAND = 1
@@ -27,19 +28,28 @@ class Jitter(enum.Enum):
 
 
 def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mode: Jitter = Jitter.DEFAULT) -> Sample:
-    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become as rough as people draw.
+    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become
+    as rough as people draw.
 
-    The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the opposite one too, and
+    The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the
+        opposite one too, and
     in the XY ways from all four.
     """
     count = tf.shape(sample.boxes)[0]
-    numbers = {Jitter.EXPAND_SYMMETRIC: 2, Jitter.SHRINK_SYMMETRIC: 2, Jitter.EXPAND_SYMMETRIC_XY: 1, Jitter.SHRINK_SYMMETRIC_XY: 1}.get(mode, 4)
+    numbers = {
+        Jitter.EXPAND_SYMMETRIC: 2,
+        Jitter.SHRINK_SYMMETRIC: 2,
+        Jitter.EXPAND_SYMMETRIC_XY: 1,
+        Jitter.SHRINK_SYMMETRIC_XY: 1,
+    }.get(mode, 4)
     moves = tf.random.stateless_uniform([count, numbers], seed, -ratio, ratio)
     if mode is not Jitter.DEFAULT:
         moves = tf.tile(tf.abs(moves), [1, 4 // numbers]) * (_OUTWARD if mode.name.startswith("EXPAND") else -_OUTWARD)
     sizes = sample.boxes[:, 2:] - sample.boxes[:, :2]
     if numbers < 4:
-        room = tf.minimum(sample.boxes[:, :2], 1.0 - sample.boxes[:, 2:])  # to the nearer edge, down and across; negative beyond it
+        room = tf.minimum(
+            sample.boxes[:, :2], 1.0 - sample.boxes[:, 2:]
+        )  # to the nearer edge, down and across; negative beyond it
         most = room / tf.maximum(sizes, _LEAST_SIDE)
         most = tf.tile(most, [1, 2]) if numbers == 2 else tf.reduce_min(most, axis=1, keepdims=True)
         moves = tf.minimum(moves * _OUTWARD, most) * _OUTWARD
@@ -52,14 +62,21 @@ def drop_label_probabilistically(sample: Sample, seed: tf.Tensor, label: int, dr
     return keep_rows(sample, ~(drawn & (sample.classes == label - 1)))
 
 
-def remap_labels(sample: Sample, seed: tf.Tensor | None = None, original_labels: tuple[int, ...] = (), new_label: int = 1) -> Sample:
+def remap_labels(
+    sample: Sample, seed: tf.Tensor | None = None, original_labels: tuple[int, ...] = (), new_label: int = 1
+) -> Sample:
     """Gives all boxes whose label id is among `original_labels` the id `new_label`."""
-    found = tf.reduce_any(sample.classes[:, tf.newaxis] == tf.constant(original_labels, tf.int32, [1, len(original_labels)]) - 1, axis=1)
+    found = tf.reduce_any(
+        sample.classes[:, tf.newaxis] == tf.constant(original_labels, tf.int32, [1, len(original_labels)]) - 1, axis=1
+    )
     return sample._replace(classes=tf.where(found, new_label - 1, sample.classes))
 
 
 def random_self_concat_image(
-    sample: Sample, seed: tf.Tensor, concat_vertical_probability: float = 0.1, concat_horizontal_probability: float = 0.1
+    sample: Sample,
+    seed: tf.Tensor,
+    concat_vertical_probability: float = 0.1,
+    concat_horizontal_probability: float = 0.1,
 ) -> Sample:
     """Two copies below, and two beside one another, each with its probability: objects of half the size."""
 
@@ -75,7 +92,9 @@ def random_self_concat_image(
         sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=both(sample.boxes), **twice)
         if not sample.proposals:
             return sample
-        return sample._replace(proposals=SampleProposals(both(sample.proposals.boxes), tf.repeat(sample.proposals.scores, 2)))
+        return sample._replace(
+            proposals=SampleProposals(both(sample.proposals.boxes), tf.repeat(sample.proposals.scores, 2))
+        )
 
     vertical, horizontal = draw.split(seed, 2)
     sample = draw.maybe(vertical, concat_vertical_probability, lambda s: doubled(s, 0), sample)

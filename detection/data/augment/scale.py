@@ -9,18 +9,28 @@ from detection.data.resize import Method, resize
 from detection.data.sample import Sample
 
 
-def resize_image(sample: Sample, seed: tf.Tensor | None = None, new_height: int = 0, new_width: int = 0, method: Method = Method.BILINEAR) -> Sample:
+def resize_image(
+    sample: Sample,
+    seed: tf.Tensor | None = None,
+    new_height: int = 0,
+    new_width: int = 0,
+    method: Method = Method.BILINEAR,
+) -> Sample:
     """Exactly new_height x new_width."""
     return sample._replace(image=resize(sample.image[tf.newaxis], (new_height, new_width), method)[0])
 
 
 def random_resize_method(sample: Sample, seed: tf.Tensor, target_height: int, target_width: int) -> Sample:
     """Exactly target_height x target_width, by any of the four methods."""
-    branches = [lambda m=method: resize(sample.image[tf.newaxis], (target_height, target_width), m)[0] for method in Method]
+    branches = [
+        lambda m=method: resize(sample.image[tf.newaxis], (target_height, target_width), m)[0] for method in Method
+    ]
     return sample._replace(image=tf.switch_case(draw.integer(seed, 0, len(branches)), branches))
 
 
-def random_image_scale(sample: Sample, seed: tf.Tensor, min_scale_ratio: float = 0.5, max_scale_ratio: float = 2.0) -> Sample:
+def random_image_scale(
+    sample: Sample, seed: tf.Tensor, min_scale_ratio: float = 0.5, max_scale_ratio: float = 2.0
+) -> Sample:
     """Both sides times one factor from [min, max)."""
     scale = draw.uniform(seed, min_scale_ratio, max_scale_ratio)
     size = tf.maximum(tf.cast(tf.cast(tf.shape(sample.image)[:2], tf.float32) * scale, tf.int32), 1)
@@ -28,9 +38,14 @@ def random_image_scale(sample: Sample, seed: tf.Tensor, min_scale_ratio: float =
 
 
 def random_downscale_to_target_pixels(
-    sample: Sample, seed: tf.Tensor, random_coef: float = 0.0, min_target_pixels: int = 300_000, max_target_pixels: int = 500_000
+    sample: Sample,
+    seed: tf.Tensor,
+    random_coef: float = 0.0,
+    min_target_pixels: int = 300_000,
+    max_target_pixels: int = 500_000,
 ) -> Sample:
-    """Shrinks images that have more than a random number of pixels to about that number; `random_coef` is the probability of leaving them alone."""
+    """Shrinks images that have more than a random number of pixels to about that number; `random_coef` is the
+    probability of leaving them alone."""
     decide, amount = draw.split(seed, 2)
     target = draw.integer(amount, min_target_pixels, max_target_pixels + 1)
 
@@ -38,12 +53,16 @@ def random_downscale_to_target_pixels(
         shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
         scale = tf.minimum(tf.sqrt(tf.cast(target, tf.float32) / tf.reduce_prod(shape)), 1.0)
         size = tf.maximum(tf.cast(shape * scale, tf.int32), 1)
-        return sample._replace(image=tf.cond(scale < 1, lambda: resize(sample.image[tf.newaxis], size)[0], lambda: sample.image))
+        return sample._replace(
+            image=tf.cond(scale < 1, lambda: resize(sample.image[tf.newaxis], size)[0], lambda: sample.image)
+        )
 
     return draw.maybe(decide, 1 - random_coef, shrink, sample._replace(image=tf.cast(sample.image, tf.float32)))
 
 
-def random_jpeg_quality(sample: Sample, seed: tf.Tensor, random_coef: float = 0.0, min_jpeg_quality: int = 0, max_jpeg_quality: int = 100) -> Sample:
+def random_jpeg_quality(
+    sample: Sample, seed: tf.Tensor, random_coef: float = 0.0, min_jpeg_quality: int = 0, max_jpeg_quality: int = 100
+) -> Sample:
     """Compresses the image as JPEG with a random quality; `random_coef` is the probability of leaving it alone."""
     decide, amount = draw.split(seed, 2)
     quality = draw.integer(amount, min_jpeg_quality, max_jpeg_quality + 1)
@@ -59,7 +78,8 @@ def random_jpeg_quality(sample: Sample, seed: tf.Tensor, random_coef: float = 0.
 def random_scale_crop_and_pad_to_square(
     sample: Sample, seed: tf.Tensor, output_size: int = 512, scale_min: float = 0.1, scale_max: float = 2.0
 ) -> Sample:
-    """Long side to output_size times a random factor; then a random part of at most output_size, at the top left of a black square of that size."""
+    """Long side to output_size times a random factor; then a random part of at most output_size, at the top left of a
+    black square of that size."""
     amount, *places = draw.split(seed, 3)
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     scale = draw.uniform(amount, scale_min, scale_max) * output_size / tf.reduce_max(shape)

@@ -36,8 +36,10 @@ def clip(boxes: tf.Tensor) -> tf.Tensor:
 def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: float, clip_boxes: bool) -> Sample:
     """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
 
-    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped to the new image if
-    `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always clipped: what shows a corner of an object is background.
+    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped
+    to the new image if
+    `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always clipped: what shows a
+    corner of an object is background.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)
@@ -51,14 +53,19 @@ def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: floa
 
 
 def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | None = None) -> Sample:
-    """Places the image on a canvas of `size` pixels, `before` pixels from its top left corner (int32 [2] each, y and x).
+    """Places the image on a canvas of `size` pixels, `before` pixels from its top left corner (int32 [2] each, y and
+    x).
 
     The canvas has one `color` (float32 [3], 0 to 255), black if None.
     """
     shape = tf.shape(sample.image)[:2]
     after = size - before - shape
     margins = tf.concat([tf.stack([before, after], axis=1), [[0, 0]]], axis=0)
-    image = tf.pad(sample.image, margins) if color is None else tf.pad(tf.cast(sample.image, tf.float32) - color, margins) + color
+    image = (
+        tf.pad(sample.image, margins)
+        if color is None
+        else tf.pad(tf.cast(sample.image, tf.float32) - color, margins) + color
+    )
     image.set_shape([None, None, 3])
     window = tf.cast(tf.concat([-before, size - before], axis=0), tf.float32) / tf.tile(tf.cast(shape, tf.float32), [2])
     return move_boxes(sample._replace(image=image), lambda boxes: change_frame(boxes, window))

@@ -69,7 +69,13 @@ def _load(file: Path) -> tuple[object, str, object]:
         content = json.loads(text.text, object_pairs_hook=_object)
         other = json.loads(text.other) if text.other else None
     except json.JSONDecodeError as error:
-        seems = f"; the file seems to be {sniff(data)}" if error.pos == 0 and data else "" if data else "; the file is empty"
+        seems = (
+            f"; the file seems to be {sniff(data)}"
+            if error.pos == 0 and data
+            else ""
+            if data
+            else "; the file is empty"
+        )
         raise DataError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}{seems}") from error
     except encoding.WrongEncoding as error:
         raise DataError(f"{file}: {error}") from error
@@ -106,7 +112,7 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
         if wrong is not None:
             raise DataError(
                 f"{file}: {name!r} is not a list of objects: {name}[{wrong}] is {shown(entries[wrong])}; "
-                f"a COCO instances file has images, annotations and categories"
+                "a COCO instances file has images, annotations and categories"
             )
         lists[name] = entries
     return lists
@@ -147,9 +153,7 @@ def _categories(file: str, entries: list[dict], used: set[int | None]) -> dict[i
         if REPLACED in name:
             raise DataError(f"{place}: the encoding of the name {shown(name)} is wrong; save the file as UTF-8")
         if not is_text(name):
-            raise DataError(
-                f"{place}: the name {shown(name)} holds half of a surrogate pair, not text; write it anew"
-            )
+            raise DataError(f"{place}: the name {shown(name)} holds half of a surrogate pair, not text; write it anew")
         if names.get(identity) == name:
             continue
         if identity in names or name in names.values():
@@ -180,7 +184,7 @@ def _refuse_corners(file: str, entries: list[dict]) -> None:
     if corners >= 3 and corners > 9 * max(sides, others):
         raise DataError(
             f"{file}: bbox seems to be [xmin, ymin, xmax, ymax]: the area of {corners} objects is that of such boxes; "
-            f"in COCO it is [x, y, width, height], so write [xmin, ymin, xmax - xmin, ymax - ymin]"
+            "in COCO it is [x, y, width, height], so write [xmin, ymin, xmax - xmin, ymax - ymin]"
         )
 
 
@@ -197,7 +201,7 @@ def _labels(file: str, names: dict[int, str], entries: list[dict], zero_used: bo
         what = "is called as the background" if background else "is the supercategory of all others"
         no_map = (
             f"{file}: category 0 ({shown(zero)}) {what}, so it is no class; but objects have it. If it is one, pass a "
-            f"--label_map_path that names the classes, for all splits; if not, one without it"
+            "--label_map_path that names the classes, for all splits; if not, one without it"
         )
     return {name: identity for identity, name in names.items() if identity > 0}, no_map
 

@@ -1,8 +1,11 @@
 """From an image file to bytes that a record may hold: JPEG or PNG that TensorFlow decodes.
 
-JPEG and PNG are kept byte for byte. The header is read first (`image_header`; of types that TensorFlow lacks by Pillow, which opens lazily), so that
-nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is what training will see. Other types are stored as PNG. EXIF
-rotation is ignored, as TensorFlow and COCO do. No setting of Pillow is touched: they are the process's, and others may be using it in other threads.
+JPEG and PNG are kept byte for byte. The header is read first (`image_header`; of types that TensorFlow lacks by Pillow,
+which opens lazily), so that
+nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is what training will see. Other
+types are stored as PNG. EXIF
+rotation is ignored, as TensorFlow and COCO do. No setting of Pillow is touched: they are the process's, and others may
+    be using it in other threads.
 """
 
 from __future__ import annotations
@@ -24,10 +27,20 @@ from detection.types import MAX_PIXELS
 
 # Only parsers that can meet an image of a data set: each one more is one more to attack.
 Image.init()
-PILLOW_FORMATS = tuple(name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO") if name in Image.OPEN)
+PILLOW_FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO")
+    if name in Image.OPEN
+)
 PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-_EXTENSIONS = {"JPEG": _JPEG, "MPO": (*_JPEG, ".mpo"), "PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG2000": (".jp2",)}
+_EXTENSIONS = {
+    "JPEG": _JPEG,
+    "MPO": (*_JPEG, ".mpo"),
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG2000": (".jp2",),
+}
 _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
 # Pillow turns TIFF, and TIFF alone, upright while it loads; this turns it back.
@@ -86,12 +99,19 @@ def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> Load
     except FileNotFoundError as error:
         raise BadImage(Fault("image_missing", str(path), "", "no such file", _LEFT_OUT)) from error
     except (OSError, ValueError) as error:
-        raise BadImage(Fault("image_unreadable", str(path), "", getattr(error, "strerror", "") or str(error), _LEFT_OUT)) from error
+        raise BadImage(
+            Fault("image_unreadable", str(path), "", getattr(error, "strerror", "") or str(error), _LEFT_OUT)
+        ) from error
     return check(data, str(path), path.suffix.lower(), max_pixels, repair)
 
 
 def check(
-    data: bytes, name: str, extension: str = "", max_pixels: int = MAX_PIXELS, repair: bool = False, in_record: bool = False
+    data: bytes,
+    name: str,
+    extension: str = "",
+    max_pixels: int = MAX_PIXELS,
+    repair: bool = False,
+    in_record: bool = False,
 ) -> LoadedImage:
     """Checks an encoded image, and stores as PNG what is neither JPEG nor PNG.
 
@@ -101,7 +121,8 @@ def check(
         extension: of its file name, with the point; "" where it has none to compare with.
         max_pixels: larger images are refused, before they are decoded.
         repair: JPEGs whose end is missing are completed (the missing part grey) and stored as PNG.
-        in_record: the bytes lie in a record already, where training must decode them as they are: nothing is stored as PNG.
+        in_record: the bytes lie in a record already, where training must decode them as they are: nothing is stored as
+            PNG.
 
     Raises:
         BadImage: with the fault.
@@ -137,7 +158,9 @@ def check(
     except tf.errors.OpError as error:
         found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
         if found is None:
-            raise bad("image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}") from error
+            raise bad(
+                "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}"
+            ) from error
         value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
         if found.lacks_scans:
             value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
@@ -145,7 +168,13 @@ def check(
             value = "the JPEG's end marker is missing, but none of its lines"
         enough = found.part >= _ENOUGH and not found.lacks_scans
         if not (enough and repair):
-            fix = "its records must be made again" if in_record else "--on_bad=fix keeps what is there" if enough else "get it anew"
+            fix = (
+                "its records must be made again"
+                if in_record
+                else "--on_bad=fix keeps what is there"
+                if enough
+                else "get it anew"
+            )
             raise bad("image_truncated", f"{value}; {fix}") from error
         pixels = found.pixels
         notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
@@ -153,20 +182,30 @@ def check(
     if kind == "gif":  # Its first frame may be smaller than what the others need.
         height, width = shape[:2]
     if tuple(shape) != (height, width, 3):
-        raise bad("image_unreadable", f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}")
+        raise bad(
+            "image_unreadable",
+            f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}",
+        )
     return LoadedImage(encoded, kind, width, height, tuple(notes), orientation)
 
 
 def _transcoded(
     data: bytes, name: str, extension: str, max_pixels: int, bad: Callable[[str, str], BadImage]
 ) -> tuple[bytes, int, int, list[Fault], int]:
-    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its orientation."""
+    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its
+    orientation."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise bad("image_too_large", f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels")
-            notes = [*_notes(name, extension, image, data), Fault("image_transcoded", name, "", image.format, "stored as PNG")]
+                raise bad(
+                    "image_too_large",
+                    f"{width}x{height} pixels, more than {max_pixels}; shrink it or raise --max_image_pixels",
+                )
+            notes = [
+                *_notes(name, extension, image, data),
+                Fault("image_transcoded", name, "", image.format, "stored as PNG"),
+            ]
             orientation = _orientation(image)
             encoded, (width, height) = _to_png(image)
             return encoded, width, height, notes, orientation
@@ -181,7 +220,8 @@ def _transcoded(
 
 
 def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
-    """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow trips over its metadata."""
+    """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow
+    trips over its metadata."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return _notes(name, extension, image, data), _orientation(image)
@@ -214,14 +254,20 @@ def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[F
     notes = []
     if extension and extension not in _EXTENSIONS.get(image.format, (f".{image.format.lower()}", ".pgm")):
         notes.append(Fault("image_extension", name, "", f"holds {image.format}"))
-    sixteen_bit = data[_PNG_BIT_DEPTH_AT : _PNG_BIT_DEPTH_AT + 1] == b"\x10" if image.format == "PNG" else image.mode.startswith("I;16")
+    sixteen_bit = (
+        data[_PNG_BIT_DEPTH_AT : _PNG_BIT_DEPTH_AT + 1] == b"\x10"
+        if image.format == "PNG"
+        else image.mode.startswith("I;16")
+    )
     if sixteen_bit:
         notes.append(Fault("image_16_bit", name))
     if image.mode == "CMYK":
         notes.append(Fault("image_cmyk", name))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         notes.append(Fault("image_alpha", name))
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # An MPO's further frames are previews of the first.
+    if (
+        getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+    ):  # An MPO's further frames are previews of the first.
         notes.append(Fault("image_animated", name, "", f"{image.n_frames} frames", "first one used"))
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     if orientation not in (0, 1):
@@ -236,9 +282,14 @@ def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
         image.load()
         image = image.transpose(back)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))  # As TensorFlow reads PNG of 16 bits.
+        image = Image.fromarray(
+            (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        )  # As TensorFlow reads PNG of 16 bits.
     elif image.mode in ("I", "F"):
-        raise ValueError(f"pixels are {'32-bit integers' if image.mode == 'I' else 'floating point'}, whose range nobody knows; convert to 8 bits")
+        raise ValueError(
+            f"pixels are {'32-bit integers' if image.mode == 'I' else 'floating point'}, whose range nobody knows;"
+            " convert to 8 bits"
+        )
     elif image.mode != "L":
         image = image.convert("RGB")
     stream = io.BytesIO()

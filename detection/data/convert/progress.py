@@ -1,4 +1,5 @@
-"""Progress of a loop of known length: a bar on a terminal, elsewhere a plain line now and then, so that a log stays readable."""
+"""Progress of a loop of known length: a bar on a terminal, elsewhere a plain line now and then, so that a log stays
+readable."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ def progress(items: Iterable[_T], total: int, label: str, stream: TextIO | None)
             if now - told >= _SECONDS_BETWEEN_LINES and done != total:
                 told = now
                 rate = done / (now - begin)
-                far = f"{done}/{total} images ({100 * done // total} %), {_clock((total - done) / rate)} left" if total else f"{done} images"
+                far = (
+                    f"{done}/{total} images ({100 * done // total} %), {_clock((total - done) / rate)} left"
+                    if total
+                    else f"{done} images"
+                )
                 stream.write(f"{label}: {far}, {rate:.0f} images/s\n")
                 stream.flush()
 

@@ -1,7 +1,9 @@
 """Conversion from end to end: annotated images in, shards, label map, manifest and report out.
 
-Images are read, decoded for checking and serialised in threads: TensorFlow decodes without the interpreter's lock, and checking 640x480 JPEGs ran as
-fast in two threads as in two processes (1300 images/s). Records keep the order of the source whatever the number of threads.
+Images are read, decoded for checking and serialised in threads: TensorFlow decodes without the interpreter's lock, and
+    checking 640x480 JPEGs ran as
+fast in two threads as in two processes (1300 images/s). Records keep the order of the source whatever the number of
+threads.
 """
 
 from __future__ import annotations
@@ -36,11 +38,14 @@ class Options:
 
     output: prefix of the shards, such as data/train.record
     num_shards: 0 for one shard every 128 MiB of images
-    label_map_path: read when it exists, otherwise made: with the ids that the data set gives, or of the classes found in alphabetical order;
+    label_map_path: read when it exists, otherwise made: with the ids that the data set gives, or of the classes found
+        in alphabetical order;
         "" for label_map.pbtxt beside the output
-    on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks everything but writes no records
+    on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks
+        everything but writes no records
         if anything is bad
-    max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is behind them all. Boxes of
+    max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is
+        behind them all. Boxes of
         images that are left out count as bad ones
     """
 
@@ -64,7 +69,9 @@ class _Result(NamedTuple):
     ignored: int  # difficult boxes left out on request
 
 
-def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None, progress_to: TextIO | None = None) -> Report:
+def convert(
+    annotated: AnnotatedSet, options: Options, out: TextIO | None = None, progress_to: TextIO | None = None
+) -> Report:
     """Converts a data set.
 
     Args:
@@ -121,7 +128,9 @@ def convert(annotated: AnnotatedSet, options: Options, out: TextIO | None = None
     return report
 
 
-def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str, fractions: bool) -> _Result:
+def _convert_image(
+    image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str, fractions: bool
+) -> _Result:
     faults = list(image.faults)
     if not image.usable:
         return _Result(b"", None, faults, 0)
@@ -132,11 +141,14 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
         return _Result(b"", None, [*faults, error.fault], 0)
     faults += loaded.faults
     wanted = image._replace(boxes=tuple(box for box in image.boxes if not (options.ignore_difficult and box.difficult)))
-    kept, box_faults = boxes.check(wanted, loaded.width, loaded.height, ids, map_path, repair, loaded.orientation, fractions)
+    kept, box_faults = boxes.check(
+        wanted, loaded.width, loaded.height, ids, map_path, repair, loaded.orientation, fractions
+    )
     faults += box_faults
     if any(fault.kind == "size_mismatch" and fault.bad for fault in box_faults):
         return _Result(b"", None, faults, 0)
-    # A class that the label map does not have is no object to learn. Any other lost box is one (also one without area, or of a class that the
+    # A class that the label map does not have is no object to learn. Any other lost box is one (also one without area,
+    # or of a class that the
     # annotations themselves do not name), and without it its image would say that it has none.
     lost = [fault for fault in image.faults if fault.bad and fault.action == BOX_LEFT_OUT]
     lost += [fault for fault in box_faults if fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
@@ -144,20 +156,28 @@ def _convert_image(image: AnnotatedImage, options: Options, ids: dict[str, int],
         value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
-    record = RecordImage(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept))
-    return _Result(to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes))
+    record = RecordImage(
+        loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept)
+    )
+    return _Result(
+        to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes)
+    )
 
 
 def _ids_of(todo: list[AnnotatedImage], options: Options, report: Report) -> dict[str, int]:
-    """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of reading."""
-    names = sorted({box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)})
+    """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of
+    reading."""
+    names = sorted(
+        {box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)}
+    )
     if names:
         return {name: label for label, name in enumerate(names, start=1)}
     report.faults = [fault for image in todo for fault in image.faults]
     first = first_cause(report.bad)
     raise DataError(
-        f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be made{f'; first: {first}' if first else ''}; "
-        f"check --annotation_dir, or pass an existing --label_map_path to convert images without objects"
+        f"{options.output}: no object in any of {len(todo)} annotations, so no label map can be"
+        f" made{f'; first: {first}' if first else ''}; check --annotation_dir, or pass an existing --label_map_path to"
+        " convert images without objects"
     )
 
 
@@ -170,7 +190,9 @@ def _names_alike(todo: list[AnnotatedImage], map_path: str) -> Iterator[Fault]:
     for names in groups.values():
         if len(names) > 1:
             value = ", ".join(f"{name!r} ({counts[name]} boxes)" for name in names)
-            yield Fault("class_names_alike", map_path, "", f"{value}; if they are one class, write them alike", "kept apart")
+            yield Fault(
+                "class_names_alike", map_path, "", f"{value}; if they are one class, write them alike", "kept apart"
+            )
 
 
 def _without_repeats(todo: list[AnnotatedImage]) -> Iterator[AnnotatedImage]:
@@ -206,7 +228,9 @@ def _refusal(report: Report, options: Options) -> str | None:
         (len(clipped), report.found_boxes, "boxes reach outside their image", next(iter(clipped), None)),
     ):
         if found and 100 * count / found > options.max_bad_percent:
-            return f"{count} of {found} {what}, more than --max_bad_percent={options.max_bad_percent:g}, first: {example}"
+            return (
+                f"{count} of {found} {what}, more than --max_bad_percent={options.max_bad_percent:g}, first: {example}"
+            )
     return None
 
 
@@ -216,12 +240,15 @@ def first_cause(bad: list[Fault]) -> Fault | None:
 
 
 def _shards_for(todo: list[AnnotatedImage]) -> int:
-    total = sum(os.path.getsize(image.image_path) for image in todo if image.usable and os.path.isfile(image.image_path))
+    total = sum(
+        os.path.getsize(image.image_path) for image in todo if image.usable and os.path.isfile(image.image_path)
+    )
     return max(1, -(-total // _SHARD_BYTES))
 
 
 def in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
-    """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in memory."""
+    """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in
+    memory."""
     waiting: deque = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

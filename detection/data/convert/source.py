@@ -1,7 +1,9 @@
 """What every format's reader is given, and what it yields.
 
-A reader turns annotation files into `AnnotatedImage`s without opening images: it trusts nothing and decides nothing about pixels. What it cannot
-make sense of it reports as faults of the image it belongs to. Everything behind it (images, boxes, classes, shards) is the same for all formats.
+A reader turns annotation files into `AnnotatedImage`s without opening images: it trusts nothing and decides nothing
+about pixels. What it cannot
+make sense of it reports as faults of the image it belongs to. Everything behind it (images, boxes, classes, shards) is
+the same for all formats.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class AnnotatedImage(NamedTuple):
     found_boxes: int  # objects in the annotation, readable or not
     faults: tuple[Fault, ...] = ()
     usable: bool = True  # False where the faults leave nothing to convert
-    counts: bool = True  # False for what is no further image: an id listed again, an annotation whose image is counted by itself
+    counts: bool = (
+        True  # False for what is no further image: an id listed again, an annotation whose image is counted by itself
+    )
 
 
 class AnnotatedSet(NamedTuple):
@@ -77,11 +81,18 @@ class AnnotatedSet(NamedTuple):
 def is_inside(name: str) -> bool:
     """Whether a relative file name stays in its folder: not absolute (on any system) and without `..`."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return bool(parts) and not PurePosixPath(name).is_absolute() and not PureWindowsPath(name).drive and parts[0] != "/" and ".." not in parts
+    return (
+        bool(parts)
+        and not PurePosixPath(name).is_absolute()
+        and not PureWindowsPath(name).drive
+        and parts[0] != "/"
+        and ".." not in parts
+    )
 
 
 class FolderIndex:
-    """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they are composed."""
+    """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they
+    are composed."""
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> None:
         self.folder, self._extensions = Path(folder), extensions
@@ -94,13 +105,22 @@ class FolderIndex:
     def by_name(self, name: str) -> str | None:
         """The file called so, or reached so through a link."""
         found = self._by_name.get(normal(name))
-        return name if found is None and is_inside(name) and (self.folder / name).is_file() and name.lower().endswith(self._extensions) else found
+        return (
+            name
+            if found is None
+            and is_inside(name)
+            and (self.folder / name).is_file()
+            and name.lower().endswith(self._extensions)
+            else found
+        )
 
     def by_stem(self, name: str) -> list[str]:
         """The files called so apart from their extension; or one reached so through a link."""
         found = self._by_stem.get(normal(name), [])
         if not found and is_inside(name):
-            found = [name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()][:1]
+            found = [
+                name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()
+            ][:1]
         return found
 
     def listed(self, name: str) -> str | None:

@@ -63,7 +63,7 @@ def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
             first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
             raise DataError(
                 f"{folder.annotations.folder}: no annotation (.xml) for any of {len(images)} images{first}; "
-                f"check --annotation_dir, or --format"
+                "check --annotation_dir, or --format"
             )
         yield from images
 
@@ -134,7 +134,7 @@ class _Folder:
         if not found:
             raise DataError(
                 f"{self.annotations.folder}: holds no annotations (.xml), and {self.images.folder} no images; "
-                f"check --image_dir and --annotation_dir, or --format"
+                "check --image_dir and --annotation_dir, or --format"
             )
         yield from (found[key] for key in sorted(found))
 
@@ -232,7 +232,10 @@ class _Folder:
                 return _left_out(str(path), filename, fault)
             twin = self._pairs.copy_of(name)
             if twin:
-                value = f"{twin}, in a folder of annotated images, has its name, while none of its own folder is annotated: "
+                value = (
+                    f"{twin}, in a folder of annotated images, has its name, while none of its own folder is"
+                    " annotated: "
+                )
                 value += "it may be a mask or a copy"
                 fault = Fault("annotation_ambiguous", str(path), "", value, "image left out")
                 return _left_out(str(path), filename, fault)._replace(counts=False)
@@ -290,9 +293,7 @@ class _Folder:
             value = f"{file.filename!r} is there, but of no type that is read ({types}); convert it"
             fault = Fault("image_missing", where, "", value, "image left out")
         else:
-            value = (
-                f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
-            )
+            value = f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
             fault = Fault("image_missing", where, "", value, "image left out")
         return _left_out(where, name, fault, file.found_boxes)
 
@@ -328,7 +329,8 @@ def _lines(split: Path) -> list[str]:
         text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
     except (OSError, encoding.WrongEncoding) as error:
         raise DataError(
-            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with an id a line"
+            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with"
+            " an id a line"
         ) from error
     if text.doubt:
         raise DataError(f"{split}: cannot read the split: {text.doubt}")

@@ -13,7 +13,12 @@ from detection.data.sample import Sample
 
 
 def sample_of(image) -> Sample:
-    return Sample(tf.convert_to_tensor(image), tf.constant([[0.2, 0.2, 0.6, 0.8], [0.0, 0.0, 0.5, 0.5]]), tf.constant([0, 2]), *[tf.ones([2])] * 4)
+    return Sample(
+        tf.convert_to_tensor(image),
+        tf.constant([[0.2, 0.2, 0.6, 0.8], [0.0, 0.0, 0.5, 0.5]]),
+        tf.constant([0, 2]),
+        *[tf.ones([2])] * 4,
+    )
 
 
 @pytest.fixture
@@ -65,17 +70,23 @@ def test_brightness_is_a_fraction_of_the_range():
 
 def test_contrast_and_saturation_factors():
     image = tf.constant([[[90.0, 90, 90], [110, 110, 110]]])
-    spread = [np.ptp(color.random_adjust_contrast(sample_of(image), seed_of(n), 0.5, 1.5).image.numpy()) for n in range(200)]
+    spread = [
+        np.ptp(color.random_adjust_contrast(sample_of(image), seed_of(n), 0.5, 1.5).image.numpy()) for n in range(200)
+    ]
     assert 10 <= min(spread) < 11.5 and 28.5 < max(spread) <= 30.01
     red = tf.constant([[[200.0, 100, 100]]])
-    floor = [color.random_adjust_saturation(sample_of(red), seed_of(n), 0.5, 1.5).image.numpy()[0, 0, 1] for n in range(200)]
+    floor = [
+        color.random_adjust_saturation(sample_of(red), seed_of(n), 0.5, 1.5).image.numpy()[0, 0, 1] for n in range(200)
+    ]
     assert 49 <= min(floor) < 55 and 145 < max(floor) <= 151
 
 
 def test_hue_turns_little():
     red = tf.constant([[[255.0, 0, 0]]])
     other = [color.random_adjust_hue(sample_of(red), seed_of(n), 0.02).image.numpy()[0, 0] for n in range(100)]
-    assert all(o[0] == 255 and max(o[1:]) <= 255 * 6 * 0.02 + 0.1 for o in other) and max(max(o[1:]) for o in other) > 20
+    assert (
+        all(o[0] == 255 and max(o[1:]) <= 255 * 6 * 0.02 + 0.1 for o in other) and max(max(o[1:]) for o in other) > 20
+    )
 
 
 def test_distort_color_orders(image):
@@ -84,10 +95,15 @@ def test_distort_color_orders(image):
     brightness, contrast, saturation, hue = tf.unstack(tf.random.split(seed, 4), num=4)
     by_hand = color.random_adjust_brightness(sample_of(image), brightness, 32 / 255)
     first = color.random_adjust_contrast(
-        color.random_adjust_hue(color.random_adjust_saturation(by_hand, saturation, 0.5, 1.5), hue, 0.2), contrast, 0.5, 1.5
+        color.random_adjust_hue(color.random_adjust_saturation(by_hand, saturation, 0.5, 1.5), hue, 0.2),
+        contrast,
+        0.5,
+        1.5,
     )
     second = color.random_adjust_hue(
-        color.random_adjust_saturation(color.random_adjust_contrast(by_hand, contrast, 0.5, 1.5), saturation, 0.5, 1.5), hue, 0.2
+        color.random_adjust_saturation(color.random_adjust_contrast(by_hand, contrast, 0.5, 1.5), saturation, 0.5, 1.5),
+        hue,
+        0.2,
     )
     np.testing.assert_allclose(color.random_distort_color(sample_of(image), seed, 0).image, first.image)
     np.testing.assert_allclose(color.random_distort_color(sample_of(image), seed, 1).image, second.image)
@@ -95,7 +111,9 @@ def test_distort_color_orders(image):
 
 
 def test_pixel_value_scale_is_noise(image):
-    factors = color.random_pixel_value_scale(sample_of(tf.fill([50, 50, 3], 100.0)), seed_of(0), 0.9, 1.1).image.numpy() / 100
+    factors = (
+        color.random_pixel_value_scale(sample_of(tf.fill([50, 50, 3], 100.0)), seed_of(0), 0.9, 1.1).image.numpy() / 100
+    )
     assert 0.9 <= factors.min() < 0.91 and 1.09 < factors.max() <= 1.1 and np.std(factors) > 0.05
 
 
@@ -106,7 +124,9 @@ def test_deterministic_ones(image):
     np.testing.assert_allclose(centred, image - np.array([1.0, 2.0, 3.0]))
     gray = color.rgb_to_gray(sample_of(image)).image.numpy()
     assert gray.shape == image.shape and np.ptp(gray, axis=2).max() == 0
-    np.testing.assert_allclose(color.adjust_gamma(sample_of(image), gamma=2.0).image, (image / 255) ** 2 * 255, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        color.adjust_gamma(sample_of(image), gamma=2.0).image, (image / 255) ** 2 * 255, rtol=1e-4, atol=1e-3
+    )
 
 
 def test_black_patches_hide_squares():
@@ -141,12 +161,20 @@ def test_jitter_modes(mode):
         np.testing.assert_allclose(outward[:, 0], outward[:, 1], atol=1e-6)
 
 
-AT_EDGES = [[0.0, 0.4, 0.2, 0.8], [0.01, 0.4, 0.21, 0.8], [0.5, 0.6, 1.0, 0.9], [0.3, 0.05, 0.5, 0.99], [0.0, 0.0, 1.0, 1.0], [0.2, 0.5, 0.2, 0.7]]
+AT_EDGES = [
+    [0.0, 0.4, 0.2, 0.8],
+    [0.01, 0.4, 0.21, 0.8],
+    [0.5, 0.6, 1.0, 0.9],
+    [0.3, 0.05, 0.5, 0.99],
+    [0.0, 0.0, 1.0, 1.0],
+    [0.2, 0.5, 0.2, 0.7],
+]
 
 
 @pytest.mark.parametrize("mode", rows.Jitter)
 def test_jitter_at_the_edge_of_the_image(mode):
-    """By hand: the drawn moves, clipped side by side; the symmetric ways bound a move by the room on either side, the XY ones by the least."""
+    """By hand: the drawn moves, clipped side by side; the symmetric ways bound a move by the room on either side, the
+    XY ones by the least."""
     sample = sample_of(tf.zeros([4, 4, 3]))._replace(boxes=tf.constant(AT_EDGES * 20))
     boxes, ratio = sample.boxes.numpy(), 0.3
     moved = rows.random_jitter_boxes(sample, seed_of(1), ratio, mode).boxes.numpy()
@@ -179,10 +207,22 @@ def test_labels_can_be_dropped_and_renamed():
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (partial(color.random_adjust_hue, max_delta=0.4), lambda image, number: tf.image.adjust_hue(image, number * 0.8 - 0.4)),
-        (partial(color.random_adjust_saturation, min_delta=0.2, max_delta=3.0), lambda image, n: tf.image.adjust_saturation(image, 0.2 + 2.8 * n)),
-        (partial(color.random_adjust_contrast, min_delta=0.2, max_delta=3.0), lambda image, n: tf.image.adjust_contrast(image, 0.2 + 2.8 * n)),
-        (partial(color.random_adjust_brightness, max_delta=0.5), lambda image, number: tf.image.adjust_brightness(image, number - 0.5)),
+        (
+            partial(color.random_adjust_hue, max_delta=0.4),
+            lambda image, number: tf.image.adjust_hue(image, number * 0.8 - 0.4),
+        ),
+        (
+            partial(color.random_adjust_saturation, min_delta=0.2, max_delta=3.0),
+            lambda image, n: tf.image.adjust_saturation(image, 0.2 + 2.8 * n),
+        ),
+        (
+            partial(color.random_adjust_contrast, min_delta=0.2, max_delta=3.0),
+            lambda image, n: tf.image.adjust_contrast(image, 0.2 + 2.8 * n),
+        ),
+        (
+            partial(color.random_adjust_brightness, max_delta=0.5),
+            lambda image, number: tf.image.adjust_brightness(image, number - 0.5),
+        ),
     ],
 )
 def test_equal_to_the_same_on_images_from_0_to_1(image, ours, theirs):

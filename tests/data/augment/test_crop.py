@@ -17,7 +17,15 @@ def sample_of(boxes, height=60, width=80) -> Sample:
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     count = len(boxes)
     flags = tf.zeros([count], tf.bool)
-    return Sample(tf.zeros([height, width, 3], tf.uint8), tf.constant(boxes), tf.range(count), tf.ones([count]), flags, flags, tf.ones([count]))
+    return Sample(
+        tf.zeros([height, width, 3], tf.uint8),
+        tf.constant(boxes),
+        tf.range(count),
+        tf.ones([count]),
+        flags,
+        flags,
+        tf.ones([count]),
+    )
 
 
 def seeds(count):
@@ -27,7 +35,8 @@ def seeds(count):
 def test_window_rules_by_hand():
     sample = sample_of([(0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0), (0.0, 0.0, 0.1, 0.1), (0.2, 0.2, 0.4, 0.4)], 10, 10)
     part = window.crop(sample, tf.constant([1, 2]), tf.constant([4, 4]), overlap_thresh=0.4, clip_boxes=True)
-    # The window is (0.1, 0.2) to (0.5, 0.6): the first box shows 0.48 of itself, the second and third only touch or miss it, the fourth all of it.
+    # The window is (0.1, 0.2) to (0.5, 0.6): the first box shows 0.48 of itself, the second and third only touch or
+    # miss it, the fourth all of it.
     assert part.classes.numpy().tolist() == [0, 3] and part.image.shape == (4, 4, 3)
     np.testing.assert_allclose(part.boxes, [[0, 0, 1, 0.75], [0.25, 0, 0.75, 0.5]], atol=1e-6)
     unclipped = window.crop(sample, tf.constant([1, 2]), tf.constant([4, 4]), overlap_thresh=0.4, clip_boxes=False)
@@ -37,8 +46,14 @@ def test_window_rules_by_hand():
 
 
 def test_default_operations():
-    assert [c.min_object_covered for c in SSD_CROPS] == [c.overlap_thresh for c in SSD_CROPS] == [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
-    assert {(c.aspect_ratio_range, c.area_range, c.random_coef, c.clip_boxes) for c in SSD_CROPS} == {((0.5, 2.0), (0.1, 1.0), 0.15, True)}
+    assert (
+        [c.min_object_covered for c in SSD_CROPS]
+        == [c.overlap_thresh for c in SSD_CROPS]
+        == [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+    )
+    assert {(c.aspect_ratio_range, c.area_range, c.random_coef, c.clip_boxes) for c in SSD_CROPS} == {
+        ((0.5, 2.0), (0.1, 1.0), 0.15, True)
+    }
 
 
 def test_random_coef_is_the_chance_of_no_change():
@@ -69,10 +84,16 @@ def test_every_setting_is_chosen():
 def test_one_graph_for_settings_that_differ_in_numbers_only():
     sample = sample_of([(0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.9, 0.9)])
     never = dataclasses.replace(SSD_CROPS[0], random_coef=1.0)
-    always = dataclasses.replace(never, random_coef=0.0, area_range=never.area_range, min_object_covered=1.0, overlap_thresh=1.0)
+    always = dataclasses.replace(
+        never, random_coef=0.0, area_range=never.area_range, min_object_covered=1.0, overlap_thresh=1.0
+    )
     kept = [ssd_random_crop(sample, seed, (never, always)).image.shape[0] == 60 for seed in seeds(100)]
     assert 30 < sum(kept) < 70
-    graph = tf.function(lambda seed: ssd_random_crop(sample, seed)).get_concrete_function(tf.TensorSpec([2], tf.int64)).graph.as_graph_def()
+    graph = (
+        tf.function(lambda seed: ssd_random_crop(sample, seed))
+        .get_concrete_function(tf.TensorSpec([2], tf.int64))
+        .graph.as_graph_def()
+    )
     assert str(graph).count("SampleDistortedBoundingBox") <= 4
 
 

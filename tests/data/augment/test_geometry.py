@@ -1,7 +1,9 @@
 """Boxes and pixels always move together.
 
-Up to three boxes are painted, each into a colour channel of its own, so that overlaps hide nothing. After every operation the box of a channel must
-bound what is left of its paint, and a box may only be missing if too little of it is left. Every box is a proposal as well; a proposal may only be
+Up to three boxes are painted, each into a colour channel of its own, so that overlaps hide nothing. After every
+operation the box of a channel must
+bound what is left of its paint, and a box may only be missing if too little of it is left. Every box is a proposal as
+well; a proposal may only be
 missing if nothing of it is left.
 """
 
@@ -26,18 +28,41 @@ OPERATIONS = {
     "random_rotation90": (flip.random_rotation90, 0, 0),
     "random_crop_image": (partial(crop.random_crop_image, settings=crop.Crop(min_object_covered=0.3)), 0.3, 0),
     "ssd_random_crop": (crop.ssd_random_crop, 1, 0),
-    "ssd_random_crop, mixed": (partial(crop.ssd_random_crop, crops=(crop.Crop(overlap_thresh=1.0), crop.Crop(area_range=(0.5, 1.0)))), 1, 0),
+    "ssd_random_crop, mixed": (
+        partial(crop.ssd_random_crop, crops=(crop.Crop(overlap_thresh=1.0), crop.Crop(area_range=(0.5, 1.0)))),
+        1,
+        0,
+    ),
     "random_crop_to_aspect_ratio": (crop.random_crop_to_aspect_ratio, 0.3, 0),
     "random_square_crop_by_scale": (partial(crop.random_square_crop_by_scale, max_border=16), 0, 0),
     "random_pad_image": (partial(pad.random_pad_image, pad_color=GRAY), 0, 0),
-    "random_pad_image, sizes": (partial(pad.random_pad_image, min_image_size=(40, 50), max_image_size=(70, 60), pad_color=(0.0, 9.0, 9.0)), 0, 0),
-    "random_absolute_pad_image": (partial(pad.random_absolute_pad_image, max_height_padding=9, max_width_padding=5, pad_color=(1.0,) * 3), 0, 0),
-    "random_crop_pad_image": (partial(pad.random_crop_pad_image, settings=pad.CropPad(crop.Crop(0.2), pad_color=GRAY)), 0.3, 0),
-    "ssd_random_crop_pad": (partial(pad.ssd_random_crop_pad, operations=tuple(pad.CropPad(c, pad_color=GRAY) for c in crop.SSD_CROPS)), 1, 0),
+    "random_pad_image, sizes": (
+        partial(pad.random_pad_image, min_image_size=(40, 50), max_image_size=(70, 60), pad_color=(0.0, 9.0, 9.0)),
+        0,
+        0,
+    ),
+    "random_absolute_pad_image": (
+        partial(pad.random_absolute_pad_image, max_height_padding=9, max_width_padding=5, pad_color=(1.0,) * 3),
+        0,
+        0,
+    ),
+    "random_crop_pad_image": (
+        partial(pad.random_crop_pad_image, settings=pad.CropPad(crop.Crop(0.2), pad_color=GRAY)),
+        0.3,
+        0,
+    ),
+    "ssd_random_crop_pad": (
+        partial(pad.ssd_random_crop_pad, operations=tuple(pad.CropPad(c, pad_color=GRAY) for c in crop.SSD_CROPS)),
+        1,
+        0,
+    ),
     "ssd_random_crop_pad, mixed": (
         partial(
             pad.ssd_random_crop_pad,
-            operations=(pad.CropPad(crop.SSD_CROPS[6], pad_color=GRAY), pad.CropPad(crop.Crop(0.5), (1, 2), (3, 2), (0, 0, 0))),
+            operations=(
+                pad.CropPad(crop.SSD_CROPS[6], pad_color=GRAY),
+                pad.CropPad(crop.Crop(0.5), (1, 2), (3, 2), (0, 0, 0)),
+            ),
         ),
         1,
         0,
@@ -48,8 +73,16 @@ OPERATIONS = {
     "random_image_scale": (scale.random_image_scale, 0, 2),
     "resize_image": (partial(scale.resize_image, new_height=45, new_width=30), 0, 2),
     "random_resize_method": (partial(scale.random_resize_method, target_height=45, target_width=30), 0, 2),
-    "random_downscale": (partial(scale.random_downscale_to_target_pixels, min_target_pixels=500, max_target_pixels=900), 0, 2),
-    "random_scale_crop_and_pad_to_square": (partial(scale.random_scale_crop_and_pad_to_square, output_size=40, scale_min=0.5), 0, 3),
+    "random_downscale": (
+        partial(scale.random_downscale_to_target_pixels, min_target_pixels=500, max_target_pixels=900),
+        0,
+        2,
+    ),
+    "random_scale_crop_and_pad_to_square": (
+        partial(scale.random_scale_crop_and_pad_to_square, output_size=40, scale_min=0.5),
+        0,
+        3,
+    ),
 }
 
 
@@ -98,7 +131,11 @@ def test_boxes_bound_their_paint(name, picture, number):
     boxes = after.boxes.numpy() * np.array(image.shape[:2] * 2, np.float32)
     assert image.ndim == 3 and image.shape[2] == 3 and min(image.shape[:2]) >= 1
     assert image.min() >= -100 and image.max() <= 355  # bicubic overshoots
-    assert boxes.shape == (len(after.classes), 4) and np.all(boxes >= -1e-3) and np.all(boxes <= np.array(image.shape[:2] * 2) + 1e-3)
+    assert (
+        boxes.shape == (len(after.classes), 4)
+        and np.all(boxes >= -1e-3)
+        and np.all(boxes <= np.array(image.shape[:2] * 2) + 1e-3)
+    )
     for row, channel in enumerate(after.classes.numpy()):  # the other fields stay with their box
         assert after.weights[row] == channel and after.areas[row] == 10 * channel
         assert after.is_crowd[row] == (channel == 1) and after.difficult[row] == (channel == 2)
@@ -118,7 +155,9 @@ def test_boxes_bound_their_paint(name, picture, number):
         _check_proposal(after.proposals, channel, paint, image.shape[:2], tolerance)
 
 
-def _check_proposal(proposals: SampleProposals, channel: int, paint: np.ndarray, shape: tuple[int, int], tolerance: float) -> None:
+def _check_proposal(
+    proposals: SampleProposals, channel: int, paint: np.ndarray, shape: tuple[int, int], tolerance: float
+) -> None:
     """The proposal of a channel bounds its paint; where resampling blurs, one of a sliver may be there or not."""
     scores = proposals.scores.numpy()
     assert len(scores) == len(proposals.boxes) and np.all(np.diff(scores) < 0)
@@ -169,7 +208,9 @@ def test_self_concat_keeps_proposals_sorted():
 
 
 def test_pads_take_the_mean_colour():
-    sample = Sample(tf.constant([[[10, 20, 30], [30, 40, 50]]], tf.uint8), tf.constant([[0.0, 0.0, 1.0, 0.5]]), *[tf.ones([1])] * 5)
+    sample = Sample(
+        tf.constant([[[10, 20, 30], [30, 40, 50]]], tf.uint8), tf.constant([[0.0, 0.0, 1.0, 0.5]]), *[tf.ones([1])] * 5
+    )
     padded = pad.random_pad_image(sample, seed_of(1), (4, 6), (4, 6))
     assert padded.image.shape == (4, 6, 3)
     colors = np.unique(np.round(padded.image.numpy(), 3).reshape(-1, 3), axis=0)

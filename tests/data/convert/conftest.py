@@ -37,7 +37,9 @@ class VocFolder:
         path.write_bytes(jpeg() if data is None else data)
         return path
 
-    def annotate(self, name: str, objects: list[tuple] | str = (), size: tuple[int, int] | None = (40, 60), filename: str = "") -> Path:
+    def annotate(
+        self, name: str, objects: list[tuple] | str = (), size: tuple[int, int] | None = (40, 60), filename: str = ""
+    ) -> Path:
         """Writes `name`.xml. An object is (class, xmin, ymin, xmax, ymax) or (..., {tag: text})."""
         path = self.root / "Annotations" / f"{name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,13 @@ class VocFolder:
         path.write_text(f"<annotation><filename>{filename}</filename>{sizes}{objects}</annotation>", encoding="utf-8")
         return path
 
-    def add(self, name: str, objects: list[tuple] | str = (("dog", 1, 2, 20, 30),), data: bytes | None = None, **annotation: object) -> None:
+    def add(
+        self,
+        name: str,
+        objects: list[tuple] | str = (("dog", 1, 2, 20, 30),),
+        data: bytes | None = None,
+        **annotation: object,
+    ) -> None:
         """An image with its annotation."""
         self.image(f"{name}.jpg", data)
         self.annotate(name, objects, **annotation)
@@ -69,7 +77,9 @@ class VocFolder:
         return report, told.getvalue()
 
 
-def _object(name: str, xmin: object, ymin: object, xmax: object, ymax: object, more: dict[str, object] | None = None) -> str:
+def _object(
+    name: str, xmin: object, ymin: object, xmax: object, ymax: object, more: dict[str, object] | None = None
+) -> str:
     tags = "".join(f"<{tag}>{value}</{tag}>" for tag, value in (more or {}).items())
     box = f"<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>"
     return f"<object><name>{name}</name>{tags}{box}</object>"

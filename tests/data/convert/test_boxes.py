@@ -15,8 +15,17 @@ from detection.data.convert.source import AnnotatedBox, AnnotatedImage
 IDS = {"dog": 3}
 
 
-def check(*corners: tuple[float, ...], name: str = "dog", size: tuple[int, int] = (40, 60), declared=None, repair: bool = False, **box):
-    annotated = tuple(AnnotatedBox(f"object {number}", name, *values, **box) for number, values in enumerate(corners, start=1))
+def check(
+    *corners: tuple[float, ...],
+    name: str = "dog",
+    size: tuple[int, int] = (40, 60),
+    declared=None,
+    repair: bool = False,
+    **box,
+):
+    annotated = tuple(
+        AnnotatedBox(f"object {number}", name, *values, **box) for number, values in enumerate(corners, start=1)
+    )
     image = AnnotatedImage("a.xml", Path("a.jpg"), "a.jpg", "a.jpg", declared, annotated, len(annotated))
     return boxes.check(image, *size, IDS, "map.pbtxt", repair)
 
@@ -48,7 +57,11 @@ def test_normalised_without_offset():
 def test_faults_name_file_box_and_value(corners, kind, kept):
     found, (fault,) = check(corners)
     assert fault.kind == kind and len(found) == kept
-    assert fault.file == "a.xml" and fault.item == "object 1" and "({:g}, {:g}, {:g}, {:g})".format(*corners) in fault.value
+    assert (
+        fault.file == "a.xml"
+        and fault.item == "object 1"
+        and "({:g}, {:g}, {:g}, {:g})".format(*corners) in fault.value
+    )
 
 
 def test_clipping_changes_box_and_area():
@@ -99,7 +112,11 @@ def test_boxes_that_fit_an_image_of_another_shape_too_are_not_guessed(declared):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.tuples(*[st.floats(width=32) | st.integers(-100, 200).map(float)] * 4), st.booleans(), st.tuples(st.integers(1, 100), st.integers(1, 100)))
+@given(
+    st.tuples(*[st.floats(width=32) | st.integers(-100, 200).map(float)] * 4),
+    st.booleans(),
+    st.tuples(st.integers(1, 100), st.integers(1, 100)),
+)
 def test_what_is_kept_is_always_usable(corners, repair, size):
     found, faults = check(corners, size=size, repair=repair)
     assert len(found) + sum(fault.action == "box left out" for fault in faults) == 1
@@ -142,13 +159,17 @@ FRACTION = (0.1, 0.2, 0.5, 0.6)
 def test_fractions_are_refused_with_the_fix():
     found, faults = check(FRACTION, (0, 0, 1, 1))
     assert not found and [fault.kind for fault in faults] == ["box_fractions"] * 2
-    assert all(fault.bad and fault.action == "box left out" and "--on_bad=fix converts" in fault.value for fault in faults)
+    assert all(
+        fault.bad and fault.action == "box left out" and "--on_bad=fix converts" in fault.value for fault in faults
+    )
 
 
 def test_fractions_are_converted_on_request():
     found, faults = check(FRACTION, (0, 0, 1.04, 1), repair=True)
     assert [box[:4] for box in found] == [pytest.approx((0.2, 0.1, 0.6, 0.5)), (0, 0, 1, 1)]
-    assert [fault.kind for fault in faults] == ["box_fractions", "box_fractions", "box_clipped"] and not any(fault.bad for fault in faults)
+    assert [fault.kind for fault in faults] == ["box_fractions", "box_fractions", "box_clipped"] and not any(
+        fault.bad for fault in faults
+    )
     (box,), _ = check(FRACTION, repair=True, area=0.1)
     assert box.area == pytest.approx(0.1 * 40 * 60)
     (box,), _ = check(FRACTION, repair=True, declared=(1, 1))
@@ -176,12 +197,21 @@ def test_tiny_boxes_are_no_fractions(corners):
 @pytest.mark.parametrize("repair", [False, True])
 def test_a_fraction_beside_boxes_in_pixels_is_no_box_of_less_than_a_pixel(repair):
     (found,), (fault,) = check((0.2, 0.3, 0.9, 0.8), (5, 5, 9, 9), repair=repair)
-    assert found.xmax == pytest.approx(9 / 40) and fault.kind == "box_fractions" and fault.bad and "write it in pixels" in fault.value
+    assert (
+        found.xmax == pytest.approx(9 / 40)
+        and fault.kind == "box_fractions"
+        and fault.bad
+        and "write it in pixels" in fault.value
+    )
 
 
 def test_converted_fractions_may_be_small():
     found, faults = check((0.01, 0.01, 0.02, 0.015), FRACTION, repair=True)
-    assert len(found) == 2 and "box_below_pixel" in [fault.kind for fault in faults] and not any(fault.bad for fault in faults)
+    assert (
+        len(found) == 2
+        and "box_below_pixel" in [fault.kind for fault in faults]
+        and not any(fault.bad for fault in faults)
+    )
 
 
 def test_images_of_a_pixel_or_two_have_such_boxes():
@@ -190,7 +220,9 @@ def test_images_of_a_pixel_or_two_have_such_boxes():
 
 def test_whole_numbers_are_fractions_where_all_else_is():
     def image(*corners):
-        return AnnotatedImage("a.xml", Path("a.jpg"), "a.jpg", "a.jpg", None, tuple(AnnotatedBox("o", "dog", *box) for box in corners), 1)
+        return AnnotatedImage(
+            "a.xml", Path("a.jpg"), "a.jpg", "a.jpg", None, tuple(AnnotatedBox("o", "dog", *box) for box in corners), 1
+        )
 
     assert boxes.look_like_fractions([image((0, 0, 1, 1)), image(FRACTION)])
     assert boxes.look_like_fractions([image((0, 0, 1, 1)), image((0, 0, 1, 1))])
@@ -203,4 +235,6 @@ def test_whole_numbers_are_fractions_where_all_else_is():
 @pytest.mark.parametrize("name", ["Dog", " dog", "d og", "DOG "])
 def test_a_class_written_otherwise_names_the_one_of_the_map(name):
     found, (fault,) = check((1, 2, 3, 4), name=name)
-    assert not found and fault.kind == "class_alike" and fault.bad and "'dog'" in fault.value and repr(name) in fault.value
+    assert (
+        not found and fault.kind == "class_alike" and fault.bad and "'dog'" in fault.value and repr(name) in fault.value
+    )

@@ -246,7 +246,8 @@ def test_an_object_with_neither_says_why_and_names_its_class(folder):
     )
     (fault,) = image.faults
     assert str(fault).endswith(
-        "annotations[0] (id 5) 'toothbrush': no bbox, and run lengths of a mask of 8x8, while the image has 40x60 (box left out)"
+        "annotations[0] (id 5) 'toothbrush': no bbox, and run lengths of a mask of 8x8, while the image has 40x60 (box"
+        " left out)"
     )
 
 
@@ -296,7 +297,9 @@ def test_entries_repeated_word_by_word_cost_nothing(folder):
 
 def test_an_object_of_no_listed_category_makes_no_image_one_without_objects(folder, encode):
     (folder / "b.jpg").write_bytes(encode())
-    report = convert(folder, [IMAGE, {**IMAGE, "id": 8, "file_name": "b.jpg"}], [BOX, {**BOX, "image_id": 8, "category_id": 5}])
+    report = convert(
+        folder, [IMAGE, {**IMAGE, "id": 8, "file_name": "b.jpg"}], [BOX, {**BOX, "image_id": 8, "category_id": 5}]
+    )
     assert (report.images, report.boxes) == (1, 1)
     assert [fault.kind for fault in report.bad] == ["class_unknown", "no_usable_box"]
 
@@ -460,9 +463,7 @@ _JSON = st.recursive(
     st.lists(
         st.fixed_dictionaries(
             {},
-            optional=dict.fromkeys(
-                ["id", "image_id", "category_id", "bbox", "iscrowd", "area", "segmentation"], _JSON
-            ),
+            optional=dict.fromkeys(["id", "image_id", "category_id", "bbox", "iscrowd", "area", "segmentation"], _JSON),
         ),
         max_size=4,
     ),

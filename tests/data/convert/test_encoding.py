@@ -58,9 +58,7 @@ def test_other_codecs_are_refused(name):
         encoding.decode_xml(declared(name).encode())
 
 
-@pytest.mark.parametrize(
-    ("name", "data"), [("gb2312", b"\xff\xff"), ("shift_jis", b"\x81"), ("windows-1252", b"\x81")]
-)
+@pytest.mark.parametrize(("name", "data"), [("gb2312", b"\xff\xff"), ("shift_jis", b"\x81"), ("windows-1252", b"\x81")])
 def test_damaged_text_of_a_declared_encoding(name, data):
     with pytest.raises(WrongEncoding, match="the encoding is wrong: byte"):
         encoding.decode_xml(declared(name).encode() + data)

@@ -128,7 +128,11 @@ def test_content_counts_not_the_extension(tmp_path, encode):
 def test_what_is_no_image_is_named(data, says):
     with pytest.raises(images.BadImage) as caught:
         images.check(data, "some/a.jpg")
-    assert caught.value.fault.kind == "image_unreadable" and says in caught.value.fault.value and "some/a.jpg" in str(caught.value)
+    assert (
+        caught.value.fault.kind == "image_unreadable"
+        and says in caught.value.fault.value
+        and "some/a.jpg" in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -46,10 +46,18 @@ def ways(folder) -> list[Source]:
 @pytest.mark.parametrize(
     "filename",
     [
-        "photo.jpg", "photo.JPG", "Photo.jpg", "photo.png", "photo", "other/photo.jpg", r"C:\data\photo.jpg", "/data/photo.jpg",
-        "file:///data/photo.jpg", "ph%6Fto.jpg",
+        "photo.jpg",
+        "photo.JPG",
+        "Photo.jpg",
+        "photo.png",
+        "photo",
+        "other/photo.jpg",
+        r"C:\data\photo.jpg",
+        "/data/photo.jpg",
+        "file:///data/photo.jpg",
+        "ph%6Fto.jpg",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("tag", ["filename", "path"])
 def test_an_annotation_named_otherwise_is_found_by_what_it_says(voc_folder, filename, tag):
     add(voc_folder, "a", "b")
@@ -245,9 +253,16 @@ def test_what_macos_puts_into_archives_is_no_part_of_the_data_set(voc_folder):
     assert "lone.jpg" in left_out(voc_folder.read())
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.jpg.json", "A.JSON", "labels/a.json", "a.txt", "a.xml.bak", "a.xml.txt", "a.xml~"])
+@pytest.mark.parametrize(
+    "name", ["a.json", "a.jpg.json", "A.JSON", "labels/a.json", "a.txt", "a.xml.bak", "a.xml.txt", "a.xml~"]
+)
 def test_an_image_annotated_in_another_format_is_not_one_without_objects(voc_folder, name):
-    objects = {"n": '{"shapes": [{"label": "dog"}]}', "t": "0 .5 .5 .25 .25\n", "k": "<annotation><object>", "~": "<annotation><object>"}
+    objects = {
+        "n": '{"shapes": [{"label": "dog"}]}',
+        "t": "0 .5 .5 .25 .25\n",
+        "k": "<annotation><object>",
+        "~": "<annotation><object>",
+    }
     nothing = {"n": '{"shapes": [], "imagePath": "a.jpg"}', "t": "\n", "k": "<annotation/>", "~": "<annotation/>"}
     key = "k" if ".xml." in name else name.lower()[-1]
     voc_folder.add("b")
@@ -282,7 +297,9 @@ def test_masks_and_copies_are_no_images_without_objects(voc_folder):
     voc_folder.image("masks/c.png")
     report, told = voc_folder.convert(max_bad_percent=10.0)
     assert (report.found_images, report.images, report.boxes) == (3, 3, 2)
-    assert "masks/a.png: photos/a.jpg, in a folder of annotated images, has its name" in told and "masks/c.png: " in told
+    assert (
+        "masks/a.png: photos/a.jpg, in a folder of annotated images, has its name" in told and "masks/c.png: " in told
+    )
 
 
 @pytest.mark.parametrize("folder", [".ipynb_checkpoints", "__MACOSX", "@eaDir/a.jpg", ".thumbnails", "$RECYCLE.BIN"])
@@ -337,7 +354,11 @@ def test_an_annotation_that_is_no_file_is_not_waited_for(voc_folder):
     assert boxes(voc_folder.read()) == {"a.jpg": 1, "b.jpg": 0}
     (voc_folder.root / "Annotations" / "b.xml").rmdir()
     (voc_folder.root / "Annotations" / "b.xml").symlink_to("nowhere.xml")
-    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {
+        "b.jpg": "annotation_unreadable"
+    }
     (voc_folder.root / "Annotations" / "b.xml").unlink()
     os.mkfifo(voc_folder.root / "Annotations" / "b.xml")
-    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {"b.jpg": "annotation_unreadable"}
+    assert boxes(voc_folder.read()) == {"a.jpg": 1} and left_out(voc_folder.read()) == {
+        "b.jpg": "annotation_unreadable"
+    }

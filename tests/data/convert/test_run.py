@@ -1,4 +1,5 @@
-"""Conversion from end to end: what lands in the records, what is told, and what happens with bad data under each policy."""
+"""Conversion from end to end: what lands in the records, what is told, and what happens with bad data under each
+policy."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ from detection.errors import DataError
 
 def records(folder, prefix: str = "all.record") -> list[tf.train.Example]:
     shards = sorted(str(path) for path in (folder.root / "out").glob(f"{prefix}-*"))
-    return [tf.train.Example.FromString(data) for shard in shards for data in tf.data.TFRecordDataset(shard).as_numpy_iterator()]
+    return [
+        tf.train.Example.FromString(data)
+        for shard in shards
+        for data in tf.data.TFRecordDataset(shard).as_numpy_iterator()
+    ]
 
 
 def values(example: tf.train.Example, key: str) -> list:
@@ -37,7 +42,9 @@ def boxes_per_class(report: Report) -> dict[str, int]:
 
 
 def test_every_standard_key(voc_folder, encode):
-    voc_folder.add("a b é", [("dog", 4, 6, 20, 60, {"difficult": 1, "truncated": 1, "pose": "Left"}), ("cat", 0, 0, 40, 60)])
+    voc_folder.add(
+        "a b é", [("dog", 4, 6, 20, 60, {"difficult": 1, "truncated": 1, "pose": "Left"}), ("cat", 0, 0, 40, 60)]
+    )
     report, told = voc_folder.convert()
     (example,) = records(voc_folder)
     expected = {
@@ -94,7 +101,9 @@ def test_images_without_objects_are_kept_as_negatives(voc_folder):
 def test_difficult_objects_can_be_ignored(voc_folder):
     voc_folder.add("a", [("dog", 1, 2, 3, 4, {"difficult": 1}), ("cat", 1, 2, 3, 4)])
     report, told = voc_folder.convert(ignore_difficult=True)
-    assert boxes_per_class(report) == {"cat": 1} and report.ignored_difficult_boxes == 1 and "1 of them difficult" in told
+    assert (
+        boxes_per_class(report) == {"cat": 1} and report.ignored_difficult_boxes == 1 and "1 of them difficult" in told
+    )
 
 
 def bad_folder(folder, encode) -> None:
@@ -113,7 +122,11 @@ def bad_folder(folder, encode) -> None:
 def test_skip_leaves_out_and_tells(voc_folder, encode):
     bad_folder(voc_folder, encode)
     report, told = voc_folder.convert()
-    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"clipped.jpg", b"good.jpg", b"inverted.jpg"]
+    assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [
+        b"clipped.jpg",
+        b"good.jpg",
+        b"inverted.jpg",
+    ]
     kinds = sorted(fault.kind for fault in report.faults)
     assert kinds == [
         "annotation_unreadable",
@@ -162,7 +175,9 @@ def test_fix_repairs_what_can_be(voc_folder, encode):
 
 def test_fail_checks_everything_and_writes_only_the_report(voc_folder, encode):
     bad_folder(voc_folder, encode)
-    with pytest.raises(DataError, match="8 faults, first: .*--on_bad=skip.*no records were written; all faults: .*report.json") as caught:
+    with pytest.raises(
+        DataError, match="8 faults, first: .*--on_bad=skip.*no records were written; all faults: .*report.json"
+    ) as caught:
         voc_folder.convert(on_bad="fail")
     assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
     assert outputs(voc_folder) == ["all.record.report.json"]
@@ -192,13 +207,20 @@ def test_one_mistake_everywhere_is_refused(voc_folder, objects, says):
 def test_boxes_of_images_left_out_count_as_lost(voc_folder, damage):
     for name in "abcd":
         voc_folder.add(name)
-    voc_folder.add("e", [("dog", 1, 1, 9 + number, 9) for number in range(6)], size=(9, 90) if damage == "size" else (40, 60))
+    voc_folder.add(
+        "e", [("dog", 1, 1, 9 + number, 9) for number in range(6)], size=(9, 90) if damage == "size" else (40, 60)
+    )
     if damage == "annotation":
         path = voc_folder.root / "Annotations" / "e.xml"
         path.write_text(path.read_text().replace("</annotation>", ""))
     elif damage == "image":
         (voc_folder.root / "JPEGImages" / "e.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"6 of 10 boxes are bad \(or of images left out: 6\), more than --max_bad_percent=50, first: .*e\.(xml|jpg)"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"6 of 10 boxes are bad \(or of images left out: 6\), more than --max_bad_percent=50, first: .*e\.(xml|jpg)"
+        ),
+    ):
         voc_folder.convert(max_bad_percent=50.0)
     assert voc_folder.convert(max_bad_percent=60.0)[0].images == 4
 
@@ -210,7 +232,13 @@ def test_an_image_that_lost_all_its_boxes_is_not_one_without_objects(voc_folder)
     voc_folder.add("d", "<object><name>dog</name></object>")
     report, told = voc_folder.convert()
     assert [values(example, "image/filename")[0] for example in records(voc_folder)] == [b"a.jpg"]
-    assert [fault.kind for fault in report.bad] == ["box_outside", "no_usable_box", "no_usable_box", "box_unreadable", "no_usable_box"]
+    assert [fault.kind for fault in report.bad] == [
+        "box_outside",
+        "no_usable_box",
+        "no_usable_box",
+        "box_unreadable",
+        "no_usable_box",
+    ]
     assert "none of 1 boxes of b.jpg is usable, first: object 1 'dog' (image left out)" in told
 
 
@@ -233,13 +261,25 @@ def test_objects_of_classes_that_the_map_does_not_have_are_background(voc_folder
     voc_folder.add("c", [("Dog", 1, 2, 20, 30)])  # not this one: it may be what the map calls dog
     path.write_text('item { name: "dog" id: 1 }')
     report, told = voc_folder.convert(label_map_path=str(path))
-    assert (report.images, report.images_without_boxes) == (2, 1) and "'Dog' is not in" in told and "but 'dog' is" in told
+    assert (
+        (report.images, report.images_without_boxes) == (2, 1) and "'Dog' is not in" in told and "but 'dog' is" in told
+    )
 
 
 def test_classes_that_differ_by_case_or_blanks_are_reported(voc_folder):
-    voc_folder.add("a", [("traffic light", 1, 2, 20, 30), ("Traffic  Light", 1, 2, 20, 30), ("trafficlight", 1, 2, 20, 30), ("dog", 1, 2, 20, 30)])
+    voc_folder.add(
+        "a",
+        [
+            ("traffic light", 1, 2, 20, 30),
+            ("Traffic  Light", 1, 2, 20, 30),
+            ("trafficlight", 1, 2, 20, 30),
+            ("dog", 1, 2, 20, 30),
+        ],
+    )
     report, told = voc_folder.convert()
-    assert report.boxes == 4 and "'Traffic Light' (1 boxes), 'traffic light' (1 boxes), 'trafficlight' (1 boxes)" in told
+    assert (
+        report.boxes == 4 and "'Traffic Light' (1 boxes), 'traffic light' (1 boxes), 'trafficlight' (1 boxes)" in told
+    )
     assert [fault.kind for fault in report.faults] == ["class_names_alike"]
 
 
@@ -267,7 +307,10 @@ def test_an_image_that_exif_turns_and_its_boxes_agree(voc_folder, encode, on_bad
 def test_a_data_set_in_fractions_is_refused_or_converted(voc_folder):
     voc_folder.add("a", [("dog", 0.1, 0.2, 0.5, 0.6)])
     voc_folder.add("b", [("dog", 0, 0, 1, 1)])
-    with pytest.raises(DataError, match="none of 2 images is usable, first: .*a.xml: object 1 'dog'.*fractions of the image.*--on_bad=fix"):
+    with pytest.raises(
+        DataError,
+        match="none of 2 images is usable, first: .*a.xml: object 1 'dog'.*fractions of the image.*--on_bad=fix",
+    ):
         voc_folder.convert()
     report, _ = voc_folder.convert(on_bad="fix")
     assert report.boxes == 2 and values(records(voc_folder)[1], "image/object/bbox/xmax") == [1.0]
@@ -276,7 +319,9 @@ def test_a_data_set_in_fractions_is_refused_or_converted(voc_folder):
 def test_no_class_gives_the_first_reason(voc_folder):
     voc_folder.image("a.jpg")
     voc_folder.annotate("a").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>')
-    with pytest.raises(DataError, match="no object in any of 1 annotations.*first: .*a.xml: of a.jpg: declares entities"):
+    with pytest.raises(
+        DataError, match="no object in any of 1 annotations.*first: .*a.xml: of a.jpg: declares entities"
+    ):
         voc_folder.convert()
 
 
@@ -298,7 +343,12 @@ def test_same_bytes_whatever_the_number_of_threads(voc_folder):
     digests = []
     for workers in (1, 5):
         voc_folder.convert(num_shards=3, workers=workers, overwrite=True)
-        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((voc_folder.root / "out").glob("all.record-*"))])
+        digests.append(
+            [
+                hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted((voc_folder.root / "out").glob("all.record-*"))
+            ]
+        )
     assert digests[0] == digests[1] and len(digests[0]) == 3
     manifest = json.loads((voc_folder.root / "out" / "all.record.manifest.json").read_text())
     assert [shard["sha256"] for shard in manifest["shards"]] == digests[0]
@@ -311,14 +361,21 @@ def test_existing_records_are_not_overwritten_unasked(voc_folder):
     with pytest.raises(DataError, match="all.record-00000-of-00002: exists already.*--overwrite"):
         voc_folder.convert()
     voc_folder.convert(overwrite=True)
-    assert outputs(voc_folder) == ["all.record-00000-of-00001", "all.record.manifest.json", "all.record.report.json", "label_map.pbtxt"]
+    assert outputs(voc_folder) == [
+        "all.record-00000-of-00001",
+        "all.record.manifest.json",
+        "all.record.report.json",
+        "label_map.pbtxt",
+    ]
 
 
 def test_same_id_twice_is_told(voc_folder):
     voc_folder.add("a")
     sets = voc.read(Source(roots=(str(voc_folder.root),)))
     images = list(sets.images)
-    report = run.convert(sets._replace(images=images + images), run.Options(output=str(voc_folder.root / "x")), io.StringIO())
+    report = run.convert(
+        sets._replace(images=images + images), run.Options(output=str(voc_folder.root / "x")), io.StringIO()
+    )
     assert [fault.kind for fault in report.faults] == ["duplicate_id"] and report.images == 1
 
 
@@ -350,7 +407,9 @@ def test_progress_on_a_terminal():
 def test_real_data(shared, tmp_path):
     told = io.StringIO()
     source = Source(roots=(str(shared / "data" / "bccd"),), subset="val")
-    report: Report = run.convert(voc.read(source), run.Options(output=str(tmp_path / "val.record"), on_bad="fail"), told)
+    report: Report = run.convert(
+        voc.read(source), run.Options(output=str(tmp_path / "val.record"), on_bad="fail"), told
+    )
     assert boxes_per_class(report) == {"Platelets": 83, "RBC": 967, "WBC": 87}
     (fault,) = report.faults
     assert fault.kind == "box_zero_area" and "BloodImage_00338.xml: object 13 'RBC': (504, 337, 504, 337)" in str(fault)

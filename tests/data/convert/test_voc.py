@@ -22,7 +22,13 @@ def test_reads_every_field(voc_folder):
     more = {"pose": "Left", "truncated": 1, "difficult": 1, "part": "<name>head</name><bndbox><xmin>9</xmin></bndbox>"}
     voc_folder.add("a", [("dog", 1, "2.5", 20, 30, more), (" big  cat ", 3, 4, 5, 6)])
     (image,) = voc_folder.read()
-    assert (image.filename, image.source_id, image.declared_size, image.found_boxes, image.faults) == ("a.jpg", "a.jpg", (40, 60), 2, ())
+    assert (image.filename, image.source_id, image.declared_size, image.found_boxes, image.faults) == (
+        "a.jpg",
+        "a.jpg",
+        (40, 60),
+        2,
+        (),
+    )
     dog, cat = image.boxes
     assert (dog.name, dog.xmin, dog.ymin, dog.xmax, dog.ymax) == ("dog", 1.0, 2.5, 20.0, 30.0)
     assert (dog.view, dog.truncated, dog.difficult) == ("Left", True, True)
@@ -94,7 +100,10 @@ def test_several_folders_keep_their_names_apart(tmp_path, encode):
         (tmp_path / name / "JPEGImages" / "1.jpg").write_bytes(encode())
         (tmp_path / name / "Annotations" / "1.xml").write_text("<annotation/>")
         roots.append(str(tmp_path / name))
-    assert [image.source_id for image in voc.read(Source(roots=tuple(roots))).images] == ["VOC2007/1.jpg", "VOC2012/1.jpg"]
+    assert [image.source_id for image in voc.read(Source(roots=tuple(roots))).images] == [
+        "VOC2007/1.jpg",
+        "VOC2012/1.jpg",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +112,14 @@ def test_several_folders_keep_their_names_apart(tmp_path, encode):
         ("", "line 1"),
         ("<annotation><object></annotation>", "line 1, column 22: not well-formed XML"),
         ("<html></html>", "<html>, not <annotation>"),
-        ('<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotation><filename>&d;</filename></annotation>', "declares entities"),
-        ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>', "declares entities"),
+        (
+            '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><annotation><filename>&d;</filename></annotation>',
+            "declares entities",
+        ),
+        (
+            '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>',
+            "declares entities",
+        ),
         ('<?xml version="1.0" encoding="no-such"?><annotation/>', "encoding"),
         ("<annotation>\x00</annotation>", "not well-formed"),
     ],
@@ -124,7 +139,11 @@ def test_unreadable_annotations_are_told(voc_folder, content, says):
         ("<object><bndbox/></object>", "class_missing", "no <name>"),
         ("<object><name>dog</name></object>", "box_unreadable", "no <bndbox>"),
         ("<object><name>dog</name><polygon/></object>", "box_unreadable", "but <polygon>"),
-        ("<object><name>dog</name><bndbox><xmin>1</xmin></bndbox></object>", "box_unreadable", "<bndbox> has no <ymin>"),
+        (
+            "<object><name>dog</name><bndbox><xmin>1</xmin></bndbox></object>",
+            "box_unreadable",
+            "<bndbox> has no <ymin>",
+        ),
         ([("dog", "one", 2, 3, 4)], "box_unreadable", "'one' is not a number"),
         ([("dog", 1, "nan", 3, 4)], "box_unreadable", "'nan' is not a number"),
         ([("dog", 1, 2, "inf", 4)], "box_unreadable", "'inf' is not a number"),
@@ -158,7 +177,9 @@ def test_annotation_without_image_and_id_without_anything(voc_folder):
     assert not any(image.usable for image in images)
 
 
-@pytest.mark.parametrize("tag", ["../../secret.jpg", "/etc/passwd", "C:\\x.jpg", "..\\..\\secret.jpg", "\\\\host\\x.jpg"])
+@pytest.mark.parametrize(
+    "tag", ["../../secret.jpg", "/etc/passwd", "C:\\x.jpg", "..\\..\\secret.jpg", "\\\\host\\x.jpg"]
+)
 def test_names_that_lead_out_are_refused(voc_folder, tag):
     voc_folder.root.parent.joinpath("secret.jpg").write_bytes(b"")
     voc_folder.annotate("a", filename=tag)
@@ -199,7 +220,11 @@ def test_images_only_is_an_error(voc_folder):
         voc_folder.read()
 
 
-_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30) | st.floats().map(str) | st.integers().map(str)
+_TEXTS = (
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30)
+    | st.floats().map(str)
+    | st.integers().map(str)
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

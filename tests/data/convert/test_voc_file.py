@@ -43,7 +43,10 @@ def kinds(file) -> list[str]:
             [],
         ),
         (
-            "<object><name>cat</name><bndbox><ymax> 40 </ymax><xmax>3e1</xmax><ymin>+2.</ymin><xmin>1.0</xmin></bndbox></object>",
+            (
+                "<object><name>cat</name><bndbox><ymax> 40"
+                " </ymax><xmax>3e1</xmax><ymin>+2.</ymin><xmin>1.0</xmin></bndbox></object>"
+            ),
             (1, 2, 30, 40),
             [],
         ),
@@ -53,14 +56,18 @@ def kinds(file) -> list[str]:
             ["number_comma", "number_comma"],
         ),
         (
-            "<object><name>cat</name><polygon><x1>1</x1><y1>2</y1><x2>30</x2><y2>9</y2>"
-            "<x3>5</x3><y3>40</y3></polygon></object>",
+            (
+                "<object><name>cat</name><polygon><x1>1</x1><y1>2</y1><x2>30</x2><y2>9</y2>"
+                "<x3>5</x3><y3>40</y3></polygon></object>"
+            ),
             (1, 2, 30, 40),
             ["box_from_shape"],
         ),
         (
-            "<object><name>cat</name><deleted>0</deleted><polygon><username>me</username><pt><x>1</x><y>40</y></pt><pt><x>30</x><y>2</y></pt>"
-            "</polygon></object><object><name>dog</name><deleted>1</deleted></object>",
+            (
+                "<object><name>cat</name><deleted>0</deleted><polygon><username>me</username><pt><x>1</x><y>40</y></pt><pt><x>30</x><y>2</y></pt>"
+                "</polygon></object><object><name>dog</name><deleted>1</deleted></object>"
+            ),
             (1, 2, 30, 40),
             ["box_from_shape"],
         ),
@@ -154,7 +161,10 @@ def test_a_class_in_another_encoding_is_not_guessed(read):
 
 
 def test_a_wrong_accent_elsewhere_costs_nothing(read):
-    content = f"<annotation><filename>\u00e9.jpg</filename>{SIZE}<object><name>cat</name><pose>\u00e9</pose>{BOX}</object></annotation>"
+    content = (
+        f"<annotation><filename>\u00e9.jpg</filename>{SIZE}"
+        f"<object><name>cat</name><pose>\u00e9</pose>{BOX}</object></annotation>"
+    )
     file = read(content.encode("latin-1"))
     assert corners(file) == [(1, 2, 30, 40)] and kinds(file) == ["encoding_wrong"] and "\u00e9.jpg" in file.names
 
