@@ -73,8 +73,8 @@ def run_evaluation(
     """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
 
     Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of
-    another network is
-    refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned of.
+    another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned
+    of.
     """
     from detection.train import evaluation
 

@@ -5,13 +5,11 @@ Scripts import this before anything else, so that Ctrl-C is one line and exit co
 
 - while a script only imports, at once: there is nothing to be put in order;
 - while it works, by an exception, so that temporary files are removed; an import under way is let finish, since many a
-  library takes an exception
-  there for something else. A second Ctrl-C ends it at once.
+    library takes an exception there for something else. A second Ctrl-C ends it at once.
 
 SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let
-their trainings do so (see
-`detection.train.interrupt`). What was to be ignored when the script was started (`nohup`, jobs in the background) stays
-ignored.
+their trainings do so (see `detection.train.interrupt`). What was to be ignored when the script was started (`nohup`,
+jobs in the background) stays ignored.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ import unicodedata
 from collections.abc import Sequence
 
 # Kinds of characters that a terminal acts upon instead of showing them: control (escape sequences), format (text
-# direction), half of a
-# surrogate pair (which no encoding can write), and the separators that end a line.
+# direction), half of a surrogate pair (which no encoding can write), and the separators that end a line.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _PLAIN = re.compile(r"[\t\n\r -~]*")
 _LONGEST = 10_000  # characters of a message

@@ -2,9 +2,8 @@
 when it cannot write.
 
 Text is written beside its place, under a hidden name of this process alone, and renamed: a reader sees the old text or
-    the new one, never half of
-one, also where two processes write the same file. The hidden name says who writes it, so that the next writer can
-remove what a killed one left.
+the new one, never half of one, also where two processes write the same file. The hidden name says who writes it, so
+that the next writer can remove what a killed one left.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 what is wrong.
 
 The standard parser alone lets a RecursionError out of deep nesting, takes NaN and Infinity, which are no JSON, and
-keeps the last of two equal keys
-without a word. A number of 400 digits is a Python integer that no float holds: `is_number` says which numbers can be
-    calculated with.
+keeps the last of two equal keys without a word. A number of 400 digits is a Python integer that no float holds:
+`is_number` says which numbers can be calculated with.
 """
 
 from __future__ import annotations

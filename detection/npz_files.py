@@ -2,11 +2,9 @@
 size bounds.
 
 `numpy.load` believes what a file says of itself: it allocates the shape that a header names before it looks for the
-data, unpacks whatever a
-compressed member grows to, and lets out the errors of several parsers. Here the header is one pattern, the data must
-have exactly the length
-that the header says, and what the arrays take in all is limited before anything is unpacked. Members that nobody asks
-for are not looked at.
+data, unpacks whatever a compressed member grows to, and lets out the errors of several parsers. Here the header is one
+pattern, the data must have exactly the length that the header says, and what the arrays take in all is limited before
+anything is unpacked. Members that nobody asks for are not looked at.
 """
 
 from __future__ import annotations

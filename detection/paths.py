@@ -1,15 +1,12 @@
 """How a path that may be a pattern is read: by this one function, whoever reads it (the check of a config, training,
-evaluation, proposals, images,
-records to validate, models of an ensemble), so that what one of them finds the others find too.
+evaluation, proposals, images, records to validate, models of an ensemble), so that what one of them finds the others
+find too.
 
 A part of a path that names an existing file or folder is that file or folder, whatever characters it holds:
-    `data[1]/train.record` is no pattern
-where there is a folder called `data[1]`. In every other part `*` stands for any characters, `?` for one, `[ab]` for one
-of these, `[!ab]` for one
-that is none of these; `**`, as a whole part, for any folders, however deep. None of them stands for a dot at the
-beginning of a name. `~` and
-`$HOME` are what a shell replaces; here they are characters like any other. What begins like `gs://` is left to
-TensorFlow.
+`data[1]/train.record` is no pattern where there is a folder called `data[1]`. In every other part `*` stands for any
+characters, `?` for one, `[ab]` for one of these, `[!ab]` for one that is none of these; `**`, as a whole part, for any
+folders, however deep. None of them stands for a dot at the beginning of a name. `~` and `$HOME` are what a shell
+replaces; here they are characters like any other. What begins like `gs://` is left to TensorFlow.
 """
 
 from __future__ import annotations

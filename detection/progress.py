@@ -3,8 +3,7 @@
     train  12000/50000 (24%)  3.4 step/s  ETA 3:06:12  loss 1.234  lr 0.004
 
 On a terminal the line stays in place and is redrawn a few times a second; in a file or a pipe a new line appears every
-`every` seconds,
-and one at the end, so that a log of a night stays short.
+`every` seconds, and one at the end, so that a log of a night stays short.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ waits for its input.
 benchmark.py --saved_model=exported [--images=photos --batch=4 --json=times.json]
 benchmark.py --pipeline_config_path=my.config [--checkpoint=run --set model.faster_rcnn.first_stage_max_proposals=50]
 benchmark.py --shorter_side=300 --images=photos --runs=500 --results=rows.jsonl --pipeline_config_path=a.config
---pipeline_config_path=b.config
+    --pipeline_config_path=b.config
 benchmark.py --results=rows.jsonl                                       the rows that are there, as a table
 benchmark.py --pipeline_config_path=my.config --train_steps=100         training
 """

@@ -6,8 +6,7 @@ other people's networks.
     benchmark_networks.py --baseline --train --markdown     # everything that docs/networks.md shows
 
 A network is named as its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
-faster_rcnn_resnet101). --baseline needs
-tf_slim, which the extra [test] installs.
+faster_rcnn_resnet101). --baseline needs tf_slim, which the extra [test] installs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ to be had.
 
     benchmark_roi.py [--rois=64,300 --channels=512 --map=38,63 --torch_python=/path/to/python --json=times.json]
     benchmark_roi.py --proposals=300,2000,45000 [--extractor=faster_rcnn_mobilenet_v1 --kinds=roi_max_pool
-    --chunks=100,300]
+        --chunks=100,300]
 
 The second form measures whole second stages at test time, in chunks of proposals.
 """

@@ -6,10 +6,9 @@ top-1 and top-5 accuracy.
     classify.py --network=vgg_16 --checkpoint=vgg_16.ckpt --images='val/*.JPEG' --labels=labels.txt --truth=val.csv
 
 Network, depth multiplier and number of classes are read off the checkpoint; all its network's variables must be in it.
-Each image is cut to
-its central square, 87.5 % of the shorter side, and resized to the network's size (bilinear). Class numbers start at 0
-and leave the
-background class out. Files that are no image are named and left out; the exit code is then 3.
+Each image is cut to its central square, 87.5 % of the shorter side, and resized to the network's size (bilinear). Class
+numbers start at 0 and leave the background class out. Files that are no image are named and left out; the exit code is
+then 3.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 wrong.
 
 create_tf_record.py --voc_dir=VOCdevkit/VOC2007 --set=trainval --output=data/trainval.record
---label_map_path=data/label_map.pbtxt
-create_tf_record.py --image_dir=images --annotation_dir=xml --split=train_ids.txt --output=data/train.record
-create_tf_record.py --format=coco --annotation_file=instances_val2017.json --image_dir=val2017 --output=data/val.record
+--label_map_path=data/label_map.pbtxt create_tf_record.py --image_dir=images --annotation_dir=xml --split=train_ids.txt
+--output=data/train.record create_tf_record.py --format=coco --annotation_file=instances_val2017.json
+--image_dir=val2017 --output=data/val.record
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     detect.py --saved_model=exported street.jpg park.png
     detect.py --saved_model=exported --output_dir=found --min_score=0.3 --contact_sheet photos/ 'more/*.jpg'
     detect.py --saved_model=exported --proposal_method=selective_search_fast photos/     for Fast R-CNN, which is given
-    its regions
+        its regions
     detect.py --saved_model=exported --proposals_path=photos.proposals.npz photos/       or that make_proposals.py made
-    before
+        before
 
 Files that are no image are named and left out; the exit code is then 3.
 """

@@ -3,14 +3,13 @@
 another.
 
     ensemble.py --models='exports/*' --label_map_path=label_map.pbtxt --select_input=val.record --input=test.record
-    --output_dir=ensemble
+        --output_dir=ensemble
     ensemble.py --models=a=runs/a,b=exported/b --stored=c=val.npz,test.npz --pipeline_config_path=my.config --k=2
-    --multicrop=full,corners:0.6,flip
+        --multicrop=full,corners:0.6,flip
 
 A model is an exported SavedModel, a training run, or a checkpoint; or its detections are given, as evaluation or
-detect.py wrote them. What the
-models find is kept in the output folder, so that the same command again, with other ways of choosing and merging too,
-runs no model twice.
+detect.py wrote them. What the models find is kept in the output folder, so that the same command again, with other ways
+of choosing and merging too, runs no model twice.
 """
 
 from __future__ import annotations

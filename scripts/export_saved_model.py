@@ -3,10 +3,10 @@
 exporters.
 
     export_saved_model.py --pipeline_config_path=run/pipeline.config --trained_checkpoint_dir=run
-    --output_directory=exported
+        --output_directory=exported
     export_saved_model.py ... --input_type=encoded_image_string_tensor      clients send encoded files, of any sizes
     export_saved_model.py ... --input_key=inputs                            clients were written for a model of the TF1
-    exporter
+        exporter
 
 A Fast R-CNN takes a second input, proposals: float32 [batch, any number, 4], normalised ymin, xmin, ymax, xmax of each
 image.

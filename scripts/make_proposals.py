@@ -3,7 +3,7 @@
 on where it stopped.
 
     make_proposals.py --input_path='data/train.record-*' --method=selective_search_fast
-    --output=data/train.proposals.npz
+        --output=data/train.proposals.npz
 
 A config then names the file: train_input_reader { proposals_path: "data/train.proposals.npz" }.
 """

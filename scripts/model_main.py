@@ -4,7 +4,7 @@ model_main_tf2.py.
 
 model_main.py --pipeline_config_path=my.config --model_dir=run                            train; again: resume
 model_main.py --pipeline_config_path=my.config --model_dir=run --checkpoint_dir=run       only evaluate, as checkpoints
-appear
+    appear
 """
 
 from __future__ import annotations

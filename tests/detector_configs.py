@@ -1,6 +1,5 @@
 """Text of the config of a small detector for every meta-architecture, with any feature extractor: what the tests over
-all of them are made from;
-and what such a detector's training wrote down.
+all of them are made from; and what such a detector's training wrote down.
 
 A new meta-architecture gets a line in `TEMPLATES`; the tests fail until it has one.
 """

@@ -1,10 +1,8 @@
 """SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
-For detectors of two stages see
-test_every_two_stage_detector.py.
+For detectors of two stages see test_every_two_stage_detector.py.
 
 By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with
-whole networks on BCCD's blood
-cells (about half an hour on two cores) and prints a row a combination.
+whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
 """
 
 from __future__ import annotations
@@ -177,8 +175,7 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
     count = int(own.counts[0])
     assert count > 0 and abs(int(served["num_detections"][0]) - count) <= 0.05 * count
     # A young network scores many boxes all but equally, and which of them suppresses which hangs on last bits (the raw
-    # ones above do not): the
-    # reference, trained, finds 97 % of its own detections again under such noise.
+    # ones above do not): the reference, trained, finds 97 % of its own detections again under such noise.
     same = iou(own.boxes[0, :count], tf.constant(served["detection_boxes"][0])).numpy() >= 0.99
     same &= own.classes.numpy()[0, :count, np.newaxis] + 1 == served["detection_classes"][0]
     gaps = np.where(

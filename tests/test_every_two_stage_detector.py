@@ -2,10 +2,9 @@
 equal output.
 
 By default a few combinations with thin networks. `pytest -m long tests/test_every_two_stage_detector.py` does all of
-them with whole networks, prints
-a row a combination and, where `DETECTOR_MATRIX` names a file, adds it there as a line of JSON; what the file holds
-already is not done again. The
-largest need up to ten gigabytes of memory for a moment, when the fully connected layers of VGG16 are exported.
+them with whole networks, prints a row a combination and, where `DETECTOR_MATRIX` names a file, adds it there as a line
+of JSON; what the file holds already is not done again. The largest need up to ten gigabytes of memory for a moment,
+when the fully connected layers of VGG16 are exported.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ PLAIN = ("vgg", "caffenet")  # networks without batch norm
 # layer
 DECAY = 0.3
 # Of normalised coordinates and of probabilities. Export folds batch norm into kernels and so sums in another order;
-# behind up to 500 layers that may
-# move the outputs by more, but not by much more than what changing the last bits of the image's pixels does.
+# behind up to 500 layers that may move the outputs by more, but not by much more than what changing the last bits of
+# the image's pixels does.
 TOLERANCE, LAST_BITS, AMPLIFIED = 1e-4, 1e-7, 3.0
 # ... and of probabilities at most this part of what another picture changes: a network that sees nothing would agree
 # with anything

@@ -31,7 +31,7 @@ def report(
 
     Returns:
         0 where all are in order; otherwise the worst code of an error: 2 where a config is at fault, 3 where only data
-        (a label map) is.
+            (a label map) is.
     """
     codes = set()
     for index, path in enumerate(paths):

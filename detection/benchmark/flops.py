@@ -5,8 +5,7 @@
     matrix product     2 * outputs * inner dimension
 
 Everything else (biases, activations, resizing, suppression) is not counted, as in the numbers that papers give. Shapes
-must be known: an op whose
-output is of unknown size is an error, not a zero.
+must be known: an op whose output is of unknown size is an error, not a zero.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ def count_flops(concrete_function: Any) -> int:
 
     Raises:
         ValueError: a convolution or matrix product has a shape that is not known, for example because height and width
-            were left free; or stands in
-            a loop, and how often that goes round is not known.
+            were left free; or stands in a loop, and how often that goes round is not known.
     """
     return _total(concrete_function.graph)
 

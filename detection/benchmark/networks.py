@@ -4,17 +4,16 @@ networks.
 Three kinds of rows:
 
     forward     a network without its ImageNet head, or an extractor, on one image size: as trained (tf.function over
-        the layers) and as served (batch
+                the layers) and as served (batch
                 norm folded, variables frozen); a network also against the same one from elsewhere, frozen and folded
-                (`reference_networks`)
+                    (`reference_networks`)
     tail        the second half of a two-stage extractor on a number of crops
     train step  forward, backward and SGD with momentum, against the model of keras.applications on the same images with
-    the same loss
+        the same loss
 
 Everything in a row is timed in turn, the matrix product too, and ratios are taken within a turn (`timing`): a machine
-that others use as well slows
-all of them. The matrix product says what the processor gives at that moment; a share of it is comparable between
-moments and machines.
+that others use as well slows all of them. The matrix product says what the processor gives at that moment; a share of
+it is comparable between moments and machines.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 fast, depends on them.
 
 Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with
-its first moving averages, 0 and
-1, signals die out from layer to layer, until every score is the same number. Suppression then meets nothing but ties,
-and what it costs is not
-what it costs any detector that has learnt. So each kernel is drawn, and divided by the spread of what its layer gives
-for noise (layer-sequential
-unit-variance initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
+its first moving averages, 0 and 1, signals die out from layer to layer, until every score is the same number.
+Suppression then meets nothing but ties, and what it costs is not what it costs any detector that has learnt. So each
+kernel is drawn, and divided by the spread of what its layer gives for noise (layer-sequential unit-variance
+initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The networks of others, that ours are measured against: same architecture, same cut, random weights.
 
     forward     a frozen graph of convolution, bias, activation, with nothing left of batch norm: from `tf_slim.nets`
-        where it has the network,
+                where it has the network,
                 otherwise from `keras.applications`
     train step  the model of `keras.applications`, batch norm and all, as its users train it
 
@@ -160,7 +160,7 @@ def _folded(model: keras.Model) -> keras.Model:
     """The model with biases in place of its batch norms.
 
     The MobileNets of Keras pad before they stride, and lose a row of maps with odd sides: here they pad SAME, and do
-        the same work as ours.
+    the same work as ours.
     """
     pads = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers)
 

@@ -1,12 +1,9 @@
 """Times and memory of the region ops, and RoI max pooling beside torchvision's, which computes the same bit for bit.
 
 Regions are random: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to
-    the image. Times alternate
-between the ops of a row and torchvision, which runs in a process of its own, so that another load on the machine meets
-both alike. Memory is the most
-that a fresh process holds during forward and backward beyond what it held before: the results are in it, the map and
-    the gradient that comes in are
-not.
+the image. Times alternate between the ops of a row and torchvision, which runs in a process of its own, so that another
+load on the machine meets both alike. Memory is the most that a fresh process holds during forward and backward beyond
+what it held before: the results are in it, the map and the gradient that comes in are not.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 where that fits, in one piece.
 
 A stage takes the map of an image and its proposals: crops and the tail of a network with a head of 20 classes (Fast and
-    Faster R-CNN), or the
-position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a fresh process, since memory that was
-once held stays held: a run on
-8 proposals to warm up, then `runs` runs. Memory is the most beyond what was held before these, when weights and maps
-were there already.
+Faster R-CNN), or the position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a fresh process,
+since memory that was once held stays held: a run on 8 proposals to warm up, then `runs` runs. Memory is the most beyond
+what was held before these, when weights and maps were there already.
 """
 
 from __future__ import annotations

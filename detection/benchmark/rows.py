@@ -2,7 +2,7 @@
 
     row = row_of_saved_model("exported", Options(shorter_side=300, runs=500))
     row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and
-    served, not trained
+        served, not trained
 
 A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a batch, wall clock:
 
@@ -15,16 +15,12 @@ A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a 
     without_postprocess   the same graph up to raw predictions, in one call
 
 Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which
-both sides were measured:
-`outside_network` is what the network does not explain, `postprocess_share` what would go if the graph ended before
-postprocessing; it is taken to lie
-between nothing and what postprocessing takes when it is called alone. Of a slow detector with two stages the noise of a
-round exceeds both, while
-two more copies of its graph take longer to prepare than all rounds: there the network is its stages one after the
-    other, and the share is that of
+both sides were measured: `outside_network` is what the network does not explain, `postprocess_share` what would go if
+the graph ended before postprocessing; it is taken to lie between nothing and what postprocessing takes when it is
+called alone. Of a slow detector with two stages the noise of a round exceeds both, while two more copies of its graph
+take longer to prepare than all rounds: there the network is its stages one after the other, and the share is that of
 postprocessing called alone. In the rounds of any slow detector, which are few, preprocessing and postprocessing are
-called several times, and the
-median of those counts.
+called several times, and the median of those counts.
 """
 
 from __future__ import annotations
@@ -183,7 +179,7 @@ class _Parts:
     """Each part of a served graph as a function without arguments, run on what the part before it made last.
 
     One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of
-        images would fill the memory.
+    images would fill the memory.
     """
 
     def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]], few: bool = False) -> None:

@@ -90,7 +90,7 @@ def run(request: Request, write: Callable[[str], object]) -> int:
 
     Returns:
         0, or the exit code of the first error where several were to be measured; each is reported on one line and costs
-        only its own row.
+            only its own row.
 
     Raises:
         ConfigError, DataError: nothing can be measured, or the one that was to be cannot.

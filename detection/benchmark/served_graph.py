@@ -5,11 +5,11 @@
 and, where there are two stages, the network in two:
 
     network_input -> (first stage) -> features/..., proposal_boxes -> (second stage) -> box codes and class logits of
-    every proposal
+        every proposal
 
 The first stage is the network up to the map on which regions are classified, with the region proposal network and its
-suppression; cropping regions
-and everything behind is the second. Given proposals enter with the images, so preprocessing brings them to pixels.
+suppression; cropping regions and everything behind is the second. Given proposals enter with the images, so
+preprocessing brings them to pixels.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 them.
 
 Round r runs every function once, in an order that rotates; ratios are taken within rounds and then summarised, because
-the clock speed of a shared
-machine drifts by more than what is to be told apart.
+the clock speed of a shared machine drifts by more than what is to be told apart.
 """
 
 from __future__ import annotations
@@ -71,9 +70,8 @@ def interleave(
         max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done;
             0: never.
         repeats: name -> how often it is called in a row in each round that counts, the median of which is its time in
-            that round; others once. For
-            what is short beside the rest of a long round: there are few rounds then, and one interruption would be its
-                whole time.
+            that round; others once. For what is short beside the rest of a long round: there are few rounds then, and
+            one interruption would be its whole time.
     """
     names, repeats = list(functions), repeats or {}
 

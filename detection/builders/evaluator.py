@@ -21,8 +21,7 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     """Settings of all evaluations of a run.
 
     `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole
-    input, as `config.check` warns.
-    Without `retain_original_images` there are no pictures.
+    input, as `config.check` warns. Without `retain_original_images` there are no pictures.
 
     Raises:
         ConfigError: a metrics set, threshold, number or colour that cannot be.

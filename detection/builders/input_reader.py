@@ -1,8 +1,7 @@
 """Message `InputReader` (and its label map) -> data.input.InputOptions.
 
 Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls,
-queue_capacity,
-min_after_dequeue, prefetch_size) are accepted and have no effect.
+queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effect.
 """
 
 from __future__ import annotations

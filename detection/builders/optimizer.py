@@ -13,9 +13,8 @@ def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> 
     """Builds the optimiser.
 
     The schema says `use_moving_average: true` by default, which costs a copy of all weights and some time a step
-    although most runs never read it.
-    So shadows are kept when the field is written as true, or when it is not written and `averages_are_read` (evaluation
-    asks for them).
+    although most runs never read it. So shadows are kept when the field is written as true, or when it is not written
+    and `averages_are_read` (evaluation asks for them).
 
     Raises:
       ConfigError: no optimiser or no learning rate is chosen; averages are asked for and switched off; a schedule that

@@ -1,10 +1,8 @@
 """Message `PostProcessing` -> ops.scores.PostProcessing.
 
 change_coordinate_frame has no effect: detections are always relative to the true image, which is what its default asks
-    for.
-use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms choose between implementations of
-the same
-result in the reference; here there is one.
+for. use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms choose between
+implementations of the same result in the reference; here there is one.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
     model.ssd.num_classes=3                                    a scalar (strings with or without quotes, enums by name)
     train_config.optimizer.momentum_optimizer={learning_rate{constant_learning_rate{learning_rate:0.1}}}     a message,
-    replaced as a whole
+        replaced as a whole
     model.ssd.loss.hard_example_miner=none                     a message, removed
     train_input_reader.tf_record_input_reader.input_path=[a.record, b.record]     a list, replaced; one value stands for
-    a list of one
+        a list of one
     train_config.freeze_variables+=FeatureExtractor/           appended
     model.ssd.anchor_generator.ssd_anchor_generator.scales[0]=0.1     one element
     eval_config.super_categories[animal]=cat                   one entry of a map
 
 A repeated message in the middle of a path needs no index while it has one element:
-    eval_input_reader.label_map_path=map.pbtxt.
+eval_input_reader.label_map_path=map.pbtxt.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 it is used with.
 
 Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding:
-with another value of
-these every weight finds its place, and the detections are wrong. Training writes its config beside its checkpoints, and
-so do exporters.
+with another value of these every weight finds its place, and the detections are wrong. Training writes its config
+beside its checkpoints, and so do exporters.
 """
 
 from __future__ import annotations

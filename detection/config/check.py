@@ -41,9 +41,8 @@ def check(
 
     Raises:
         ConfigError: `source: path.of.the.field (value) what is wrong; what to do`. First what is not supported, then
-            what makes no sense, then
-            files that are missing; the first is raised and carries the others (`DetectionError.lines`). DataError: a
-            label map that cannot be used.
+            what makes no sense, then files that are missing; the first is raised and carries the others
+            (`DetectionError.lines`). DataError: a label map that cannot be used.
     """
     everything = list(messages(config, enter=_is_read))
     warnings: list[str] = []

@@ -2,8 +2,7 @@
 not an hour into it.
 
 A label map with an id above num_classes is an error, as such boxes would have no column to be learnt in (the OD API
-drops those classes with
-a warning); classes of the model without an entry in the label map are allowed, with a warning.
+drops those classes with a warning); classes of the model without an entry in the label map are allowed, with a warning.
 """
 
 from __future__ import annotations

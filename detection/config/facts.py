@@ -20,8 +20,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def of(model: Message) -> dict[str, str]:
     """Of a message DetectionModel: meta_architecture, feature_extractor, resolution, output_stride, loss_ratio
-    (location to classification) and
-    location_loss. What the config does not say is left out; so is the stride of an SSD, which reads maps of several."""
+    (location to classification) and location_loss. What the config does not say is left out; so is the stride of an
+    SSD, which reads maps of several."""
     kind = model.WhichOneof("model")
     detector = getattr(model, kind or "", None)
     if detector is None or not hasattr(detector, "feature_extractor"):

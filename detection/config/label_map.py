@@ -3,10 +3,9 @@
     item { name: "/m/01g317"  id: 1  display_name: "person" }
 
 Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is
-accepted only under that
-name, and is left out of everything returned here. An item without a name is called by its display_name. Records mean a
-class by either text;
-people read the display_name where there is one (`Category.shown`). The text form is tried first, then the binary one.
+accepted only under that name, and is left out of everything returned here. An item without a name is called by its
+display_name. Records mean a class by either text; people read the display_name where there is one (`Category.shown`).
+The text form is tried first, then the binary one.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
 
     Raises:
         PathError: there is no such file, or it may not be read. DataError: what it says cannot be used; it carries all
-            faults, each with file,
-            line (of the text form) and item.
+            faults, each with file, line (of the text form) and item.
     """
     path = os.fspath(path)
     try:

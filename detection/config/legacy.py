@@ -2,8 +2,7 @@
 dropped since.
 
 Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and
-column in a later error is the
-one of the user's file. Anything not listed here stays an error.
+column in a later error is the one of the user's file. Anything not listed here stays an error.
 """
 
 from __future__ import annotations
@@ -96,8 +95,7 @@ class Move(NamedTuple):
 
 def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
     """Returns `text`, as long as before, without what the schema no longer knows; what is to be set afterwards; a
-    remark (offset, sentence) on each
-    edit, the first few of each kind."""
+    remark (offset, sentence) on each edit, the first few of each kind."""
     moves: dict[tuple[str, str], tuple[Entry, str, str, list[str]]] = {}
     edits = _Edits(text)
     for entry in entries:

@@ -1,10 +1,9 @@
 """How large a config may make things. What is beyond is refused before anything of that size exists, naming the field:
-a typing error of three
-zeros would otherwise fill the memory first and say something about a tensor then.
+a typing error of three zeros would otherwise fill the memory first and say something about a tensor then.
 
 The limits lie far above what detectors are built with. LIMITS bounds single fields; the functions below bound what
-several fields make together:
-pixels of an image and of a batch, anchors, weights of the layers whose width the config decides.
+several fields make together: pixels of an image and of a batch, anchors, weights of the layers whose width the config
+decides.
 """
 
 from __future__ import annotations

@@ -55,8 +55,7 @@ def _base_network(message: Message, path: str) -> Iterator[str]:
     """Without the field these two would be built by tf-slim's own hyperparameters (no gamma, ReLU).
 
     No checkpoint of a detector was trained so: the API refuses such a config today, and in its first releases, whose
-        configs lack the field,
-    it applied conv_hyperparams to the network all the same.
+    configs lack the field, it applied conv_hyperparams to the network all the same.
     """
     field = "override_base_feature_extractor_hyperparams"
     if message.type in _MADE_BY_CONV_HYPERPARAMS and not getattr(message, field):

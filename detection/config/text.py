@@ -3,8 +3,8 @@
     my.config:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?
 
 protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
-of a oneof). Where it
-stops, the fields that cover the place are looked at again, to say the reason in the words of the schema.
+of a oneof). Where it stops, the fields that cover the place are looked at again, to say the reason in the words of the
+schema.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@
         of damaged shards can be read
 
 Because they are known beforehand, and not met on the way, everything else stays as it is: each epoch has the same
-    records, its order follows from the
-seed, a run that is stopped and started again goes on exactly where it was, and a limit is exceeded before the first
-step and not after a night.
+records, its order follows from the seed, a run that is stopped and started again goes on exactly where it was, and a
+limit is exceeded before the first step and not after a night.
 """
 
 from __future__ import annotations

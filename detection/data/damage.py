@@ -1,8 +1,7 @@
 """Shards that are damaged: which stretches of them can be read, and reading those alone.
 
 TensorFlow's reader stops for good at the first record whose checksum is wrong. Where the damage leaves the rest of the
-file alone, reading can go on
-at the next record that is whole; a stretch is what can be read without a break.
+file alone, reading can go on at the next record that is whole; a stretch is what can be read without a break.
 """
 
 from __future__ import annotations

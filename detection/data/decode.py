@@ -1,14 +1,11 @@
 """From a record to a sample: parse, decode, check.
 
 Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that
-    differ from the image,
-lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels where fractions are
-expected, labels outside the label
-map, a class/text that the label map gives another id than class/label (one of them is wrong, and nobody knows which),
-images of more pixels than
-`types.MAX_PIXELS` (seen before they are decoded). What can be put right is put right and counted (`remarks.Remarks`):
-boxes that stick out a little
-are clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the
+differ from the image, lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels
+where fractions are expected, labels outside the label map, a class/text that the label map gives another id than
+class/label (one of them is wrong, and nobody knows which), images of more pixels than `types.MAX_PIXELS` (seen before
+they are decoded). What can be put right is put right and counted (`remarks.Remarks`): boxes that stick out a little are
+clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the
 same, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,

@@ -19,13 +19,10 @@ def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...], eve
     sorted.
 
     Links are followed, but a folder is entered once and a file named once, whatever leads to it: under its own name if
-        that lies below `folder`,
-    otherwise under the first link's by name. A folder that cannot be listed is left out with a warning. Hidden folders,
-    and what other programs
-    put beside data (`__MACOSX`, `@eaDir`, macOS's `._a.jpg`), are no part of it.
-    With `every_name` a file is named as often as there are names for it in the folders entered, and so are links that
-    lead nowhere, and pipes: where
-    a name means that there should be something.
+    that lies below `folder`, otherwise under the first link's by name. A folder that cannot be listed is left out with
+    a warning. Hidden folders, and what other programs put beside data (`__MACOSX`, `@eaDir`, macOS's `._a.jpg`), are no
+    part of it. With `every_name` a file is named as often as there are names for it in the folders entered, and so are
+    links that lead nowhere, and pipes: where a name means that there should be something.
     """
     root = os.fspath(folder)
     seen = {os.path.realpath(root)}

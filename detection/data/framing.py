@@ -1,13 +1,11 @@
 """How TFRecord files frame their records, read without TensorFlow where it cannot say what is wanted: where records
-begin, and where they go on
-behind damage.
+begin, and where they go on behind damage.
 
     length of the data, uint64 | masked CRC-32C of the length, uint32 | data | masked CRC-32C of the data, uint32
 
 A length with the right checksum is a record's header but for one case in four thousand million, so that a file can be
-looked at from its end: whole
-files end where the last record does. That costs one read of the tail, also of a remote file, where walking from header
-to header costs a seek each.
+looked at from its end: whole files end where the last record does. That costs one read of the tail, also of a remote
+file, where walking from header to header costs a seek each.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ bounded whatever the bytes.
     (training's decoder checks with the same `image_header.measure`, and names the record)
 
 A JPEG whose end is missing is never handed to TensorFlow's own recovery (`try_recover_truncated`): where a restart
-marker is cut in half it does not
-return. `recover` adds the missing end marker instead, and decodes as always.
+marker is cut in half it does not return. `recover` adds the missing end marker instead, and decodes as always.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ def recover(data: bytes, max_pixels: int = MAX_PIXELS) -> Recovered | None:
     """The pixels of a JPEG whose end is missing; None if that is not what is wrong with it.
 
     Which lines its data decide shows when other data follow: the row of blocks in which the first line then changes is
-        not decided, nor what lies
-    below. With restart markers the decoder skips what follows unless it begins with the next of them.
+    not decided, nor what lies below. With restart markers the decoder skips what follows unless it begins with the next
+    of them.
     """
     data = data.rstrip(b"\xff")  # Half a marker.
     try:

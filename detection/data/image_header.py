@@ -7,15 +7,12 @@ keep a decoder busy for minutes.
         VP8L, VP8X)
 
 Two numbers bound what an image may cost. `pixels` of the largest thing a decoder makes room for is held to the limit of
-the caller
-(`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG may have
-hundreds of scans of the whole
-image, each of a few bytes, and a GIF thousands of frames. An image whose header does not give them for certain is not
-decoded at all.
+the caller (`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG
+may have hundreds of scans of the whole image, each of a few bytes, and a GIF thousands of frames. An image whose header
+does not give them for certain is not decoded at all.
 
 `read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test holds them to each
-other.
-`measure` takes about 65 µs for a JPEG of 640x480, beside 1.7 ms for decoding it (one thread of a busy machine).
+other. `measure` takes about 65 µs for a JPEG of 640x480, beside 1.7 ms for decoding it (one thread of a busy machine).
 """
 
 from __future__ import annotations

@@ -5,17 +5,13 @@
     evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch -> prefetch, once
 
 Memory stays small because records are shuffled while they are still compressed. An epoch ends before the next begins,
-so a small data set starts at
-once, however large the shuffle buffer may be, and every image comes once an epoch. The order of the data, and every
-random change to it, follows from
-the seed and the position in the stream alone: epoch e is shuffled with (seed, e), sample i is augmented with (seed, i).
-    So `start_step` continues a
-stopped run exactly where it was, by counting the records of an epoch (their headers only) and skipping whole epochs
-without reading them.
+so a small data set starts at once, however large the shuffle buffer may be, and every image comes once an epoch. The
+order of the data, and every random change to it, follows from the seed and the position in the stream alone: epoch e is
+shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a stopped run exactly where it
+was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
 
 For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass
-`worker` and `workers` and
-share the work: every one decodes only its part.
+`worker` and `workers` and share the work: every one decodes only its part.
 """
 
 from __future__ import annotations
@@ -148,10 +144,8 @@ def eval_dataset(
     only for `batch_size` 1.
 
     Images are never padded to each other, since padding changes what a network sees at the border: where the resizer
-        gives several sizes, a batch
-    holds images of one size. For that the images of a few batches are sorted by size, and batches may be smaller; so
-    every image is evaluated as
-    it would be alone, whatever the batch size.
+    gives several sizes, a batch holds images of one size. For that the images of a few batches are sorted by size, and
+    batches may be smaller; so every image is evaluated as it would be alone, whatever the batch size.
 
     Raises: as `train_dataset`.
     """

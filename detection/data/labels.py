@@ -1,9 +1,8 @@
 """From what a record says about a class (a text, a number) to a label id.
 
 Where a label map is given, the text is looked up among its names and display names; of two classes called alike the
-larger id wins (TF Object
-Detection API). The number counts where there is no text. Where both are there and mean two classes, they disagree,
-which is an error.
+larger id wins (TF Object Detection API). The number counts where there is no text. Where both are there and mean two
+classes, they disagree, which is an error.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ class LabelLookup:
     """Tables of one label map.
 
     `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to
-    `num_classes`, or any from 1 if
-    that is 0).
+    `num_classes`, or any from 1 if that is 0).
     """
 
     def __init__(self, text_ids: tuple[tuple[str, int], ...], ids: tuple[int, ...], num_classes: int) -> None:

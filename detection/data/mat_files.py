@@ -2,16 +2,15 @@
 were published.
 
 Written from the format's description ("MAT-File Format", MathWorks), because the reader that others use is compiled
-code that damaged files
-crash: 560 bytes end its process. This one is Python and numpy, so that the worst a file can do is to be refused. What
-    it takes in memory is
-bounded by the file's size, and every length is compared with what is left before anything is allocated.
+code that damaged files crash: 560 bytes end its process. This one is Python and numpy, so that the worst a file can do
+is to be refused. What it takes in memory is bounded by the file's size, and every length is compared with what is left
+before anything is allocated.
 
     header       128 bytes, the last four of them version and byte order
     element      tag (type, bytes), data, padding to 8 bytes; of 4 bytes or fewer, all in 8 bytes
     compressed   an element that zlib unpacks to another one
     matrix       an element of elements: flags with the class, dimensions, name, then numbers, characters, or, of a cell
-        array, matrices
+                 array, matrices
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 image.
 
     .npz    what `make_proposals.py` writes: ids [N], offsets [N + 1], boxes [T, 4], scores [T], sizes [N, 2]; read
-    through a memory map
+            through a memory map
     .json   COCO results, [{"image_id": 7, "bbox": [x, y, width, height], "score": 0.5}, ...]; or one list an image,
-    {"7": [...]}, of such objects
+            {"7": [...]}, of such objects
             or of [x, y, width, height] or [x, y, width, height, score]
     .mat    as selective search was published for R-CNN and Fast R-CNN: `images`, a cell array of names, and `boxes`, a
-    cell array of matrices
+            cell array of matrices
             n x 4 with rows [y1, x1, y2, x2], pixels counted from 1, the last one included
 
 A pixel is a square: a box that covers the first pixel is [0, 0, 1, 1], so a .mat's [1, 1, 1, 1] is. Where a file has no
-    scores, its order counts.
+scores, its order counts.
 """
 
 from __future__ import annotations

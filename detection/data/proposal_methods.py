@@ -2,14 +2,13 @@
 
     selective_search_fast, _quality   groups of similar segments (Uijlings et al. 2013), OpenCV contrib
     edge_boxes                        boxes that hold whole contours (Zitnick and Dollar 2014), OpenCV contrib and its
-    model of edges
+                                      model of edges
     grid                              sliding windows over place, size and shape: the dense set of Girshick 2015,
-        section 5.5
+                                      section 5.5
     rpn                               the region proposal network of a trained detector: see `proposal_rpn`
 
 Large images are shrunk first, as time grows with pixels, and boxes come back in pixels of the image as given. What a
-method returns depends on the
-pixels, the settings and the seed alone.
+method returns depends on the pixels, the settings and the seed alone.
 """
 
 from __future__ import annotations
@@ -118,16 +117,13 @@ def _selective_search(settings: ProposalSettings, flag: str) -> Callable[[np.nda
     """All regions of all hierarchies, large ones rather first.
 
     It begins with segmentations of k = 50, 100 and 150 (paper: 50 and 100 for fast, up to 300 for quality). OpenCV's
-    default of 150, 300 and 450
-    gives half the boxes: on blood cells (BCCD, 16 images) they cover 0.75 of the cells with an IoU of 0.5 or more,
-        against 0.90.
+    default of 150, 300 and 450 gives half the boxes: on blood cells (BCCD, 16 images) they cover 0.75 of the cells with
+    an IoU of 0.5 or more, against 0.90.
 
     OpenCV returns the same boxes each time, but in an order that it draws from a generator nobody can seed: a region's
-        level in its hierarchy times
-    a random number, as in the paper (section 3.3). Levels are not told, so the rank by area takes their place here,
-    with random numbers that follow
-    from the seed. That is about as good: of the cells of 24 images the first 500 boxes cover 0.69 (OpenCV's order:
-        0.75), the first 1000 0.84 (0.83).
+    level in its hierarchy times a random number, as in the paper (section 3.3). Levels are not told, so the rank by
+    area takes their place here, with random numbers that follow from the seed. That is about as good: of the cells of
+    24 images the first 500 boxes cover 0.69 (OpenCV's order: 0.75), the first 1000 0.84 (0.83).
     """
     cv2 = _opencv(settings.method, flag)
     mode = f"switchToSelectiveSearch{SELECTIVE_SEARCH[settings.method]}"

@@ -2,9 +2,9 @@
 many of an image.
 
 recall@k, IoU t   part of the objects that some box among the k best of their image overlaps with an intersection over
-union of at least t
+                  union of at least t
 mean best IoU@k   over the objects, of the highest overlap with any of those (the "average best overlap" of Uijlings et
-al. 2013, over all)
+                  al. 2013, over all)
 """
 
 from __future__ import annotations

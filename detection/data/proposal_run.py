@@ -1,10 +1,8 @@
 """Proposals of a whole data set, made once and kept: images in, one .npz out, however often it is interrupted.
 
 Finished images are kept in <output>.parts, a file every half minute, and put together at the end, so a killed run loses
-that half minute.
-OpenCV and TensorFlow work without the interpreter's lock, so threads use all cores: selective search ran twice as fast
-in two threads on two cores.
-The result does not depend on their number, nor on interruptions.
+that half minute. OpenCV and TensorFlow work without the interpreter's lock, so threads use all cores: selective search
+ran twice as fast in two threads on two cores. The result does not depend on their number, nor on interruptions.
 """
 
 from __future__ import annotations

@@ -2,14 +2,12 @@
 to `types.Proposals`.
 
 Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
-    image are errors that name
-the record; boxes that stick out a little are clipped, those without area dropped, both counted (`remarks.Remarks`), as
-for groundtruth. What remains
-is sorted by descending score, equal ones in the order given, and of equal boxes the first is kept.
+image are errors that name the record; boxes that stick out a little are clipped, those without area dropped, both
+counted (`remarks.Remarks`), as for groundtruth. What remains is sorted by descending score, equal ones in the order
+given, and of equal boxes the first is kept.
 
 A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing.
-    An entry without boxes is
-not: such images are counted.
+An entry without boxes is not: such images are counted.
 """
 
 from __future__ import annotations
@@ -265,7 +263,7 @@ def _rows_of(file: proposal_files.ProposalFile) -> Callable[[tf.Tensor, tf.Tenso
     """(begin, count) -> (boxes float32 [count, 4], scores float32 [count]).
 
     What lies in the file as in memory is mapped, whatever its size: a page is read when a record needs it, and nothing
-        is copied into the graph.
+    is copied into the graph.
     """
     if file.starts is None or not len(file.boxes):
         arrays = [tf.constant(array) for array in (file.boxes, file.scores)]

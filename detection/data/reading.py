@@ -3,10 +3,9 @@
     for example in iterate(dataset, options): ...
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the
-shards are read once more, until
-the record that fails: slow, but only ever done once, and then the run ends. Bad records are never skipped here: what is
-    left out is known before a
-run begins (`bad_records`). validate_records.py finds everything that is wrong with a data set.
+shards are read once more, until the record that fails: slow, but only ever done once, and then the run ends. Bad
+records are never skipped here: what is left out is known before a run begins (`bad_records`). validate_records.py finds
+everything that is wrong with a data set.
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
     """The elements of a dataset (also a distributed one); bad records raise DataError.
 
     With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where
-    there is more to say by then,
-    at the end: of the data, by an error, or because the generator is closed.
+    there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
     """
     iterator = iter(dataset)
     told: dict[str, str] = {}

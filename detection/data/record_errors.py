@@ -1,8 +1,7 @@
 """Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to people as one line.
 
 TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads
-them back from the error that
-comes out of the iterator.
+them back from the error that comes out of the iterator.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 not at all.
 
 Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels
-    came from. Beside the
-shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter one, the manifest can.
-    While shards take their names
-it says so ("state": "publishing"): a conversion that is killed between the first and the last of them leaves a set that
-no reader accepts.
+came from. Beside the shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter
+one, the manifest can. While shards take their names it says so ("state": "publishing"): a conversion that is killed
+between the first and the last of them leaves a set that no reader accepts.
 """
 
 from __future__ import annotations
@@ -107,10 +105,8 @@ class ShardedWriter:
     """Writes records round robin into shards; a context manager.
 
     The shards are written under temporary names and take their own when the block ends well: first the manifest says
-        that the set is being
-    published, then each shard takes its name, then the manifest is written for good. When the block ends with an
-    exception nothing remains. The
-    same records in the same order give the same bytes.
+    that the set is being published, then each shard takes its name, then the manifest is written for good. When the
+    block ends with an exception nothing remains. The same records in the same order give the same bytes.
 
     Args:
         prefix: path of the shards up to `-00000-of-...`; its folder is made when absent.

@@ -37,8 +37,7 @@ class Remarks:
         """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing.
 
         `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
-        only where there is something
-        to remember.
+        only where there is something to remember.
         """
         kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
 

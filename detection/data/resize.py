@@ -1,12 +1,10 @@
 """Bringing images to the size a network wants.
 
 A resizer takes one image and gives (float32 [H, W, 3], 0 to 255, padded at the bottom and right; true_shape int32 [2],
-the part that is image).
-`batch` does the same to a stack of equally large images, for exported graphs. Sampling is that of TensorFlow 1
-(`align_corners=False`, pixel
-centres at integers): output pixel i is read at input coordinate i * (input size / output size). Checkpoints of the TF
-Object Detection API were
-trained with it, and half-pixel centres would shift every box.
+the part that is image). `batch` does the same to a stack of equally large images, for exported graphs. Sampling is that
+of TensorFlow 1 (`align_corners=False`, pixel centres at integers): output pixel i is read at input coordinate i *
+(input size / output size). Checkpoints of the TF Object Detection API were trained with it, and half-pixel centres
+would shift every box.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """What travels through the input pipeline, one image at a time.
 
     Record (bytes and where they come from) -> decode -> Sample -> augment -> Sample -> resize, pad, batch ->
-    types.Example
+        types.Example
 
 Boxes of a sample are normalised to its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations need
-not know its size;
-they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary, and padding comes
-at the end.
+not know its size; they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary,
+and padding comes at the end.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Drawn scenes to learn detection from: circles, squares, triangles and stars, with boxes exact to the pixel.
 
 The class of an object is its shape and nothing else: colour, size, texture, rotation and place are random and equal for
-    all, backgrounds are uneven,
-and unlabelled clutter (lines, rings) lies between. Objects overlap, but each keeps at least half of its area in sight.
-Image i of a seed is always
-the same, whatever else is drawn.
+all, backgrounds are uneven, and unlabelled clutter (lines, rings) lies between. Objects overlap, but each keeps at
+least half of its area in sight. Image i of a seed is always the same, whatever else is drawn.
 """
 
 from __future__ import annotations

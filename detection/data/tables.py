@@ -11,9 +11,8 @@ def text_table(entries: Mapping[str, int]) -> tf.lookup.StaticHashTable:
     """A table that gives -1 for what is not in `entries`.
 
     TensorFlow notes an operation that fills a table in a collection of the graph that surrounds everything, where there
-    is none when it is filled at
-    once. Every graph made later inherits the note, and saving one complains that it cannot be written down; so it is
-    taken out again.
+    is none when it is filled at once. Every graph made later inherits the note, and saving one complains that it cannot
+    be written down; so it is taken out again.
     """
     graph, key = tf.compat.v1.get_default_graph(), tf.compat.v1.GraphKeys.TABLE_INITIALIZERS
     before = graph.get_collection(key)

@@ -3,8 +3,7 @@
     <folder>/<model>/<input>-<view>.npz      detections in pixels of the whole image; see `evaluate.stored`
 
 A file counts as long as model, input and view are those that it was made with; so a run that was stopped goes on with
-the first model it had not
-finished, and other ways of merging or choosing cost no inference.
+the first model it had not finished, and other ways of merging or choosing cost no inference.
 """
 
 from __future__ import annotations

@@ -3,15 +3,13 @@
 Of each class, over the union of all sources, best score first:
 
     1. suppression: a box that no better one suppresses is kept, and suppresses every later one with IoU > nms_iou;
-       those form its group;
+        those form its group;
     2. voting (Gidaris and Komodakis, 2015, as in He et al., 2015, appendix A): a kept box becomes the mean of all boxes
-       of its class
-       with IoU >= voting_iou to it, suppressed ones included, weighted by their scores;
+        of its class with IoU >= voting_iou to it, suppressed ones included, weighted by their scores;
     3. scores: "max" leaves a kept box its own; "mean" gives it the mean over the sources of each one's best in the
-       group, 0 for a source that saw
-       the place and found nothing. He et al. let all classifiers of an ensemble score the union of the proposals and
-       average them; of detections
-       alone, this is what is left of it: what most models find stays ahead of what one model imagines.
+        group, 0 for a source that saw the place and found nothing. He et al. let all classifiers of an ensemble score
+        the union of the proposals and average them; of detections alone, this is what is left of it: what most models
+        find stays ahead of what one model imagines.
 
 With one source that has been through suppression at no more than nms_iou, nothing changes. The order of the sources
 never matters.

@@ -5,9 +5,8 @@
         below a threshold
 
 The survey prunes models whose "cosine distance [is] greater than some threshold" as too similar: what it calls distance
-is the cosine itself. APs are
-positive, so the cosine of any two models is near 1, and useful thresholds lie close below it; `diverse_sets` finds
-those that make a difference.
+is the cosine itself. APs are positive, so the cosine of any two models is near 1, and useful thresholds lie close below
+it; `diverse_sets` finds those that make a difference.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Views are named by a list:
 
     full           the image as it is
     corners:0.6    four overlapping crops of 0.6 of each side, one in each corner: objects appear larger to a model with
-    a fixed input size
+                   a fixed input size
     center:0.6     one such crop in the middle
     pad:1.5        the image in the middle of a grey canvas of 1.5 times its sides: objects appear smaller
     flip           every view before it once more, mirrored left to right

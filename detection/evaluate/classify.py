@@ -1,9 +1,8 @@
 """The most likely classes of images by an ImageNet classifier, and how often the true one is among them.
 
 Each image is cut to its central square, whose side is 87.5 % of the shorter one (`Options.crop`), and resized to what
-the network was trained on: as
-tf-slim evaluates, except that proportions are kept. Sampling is bilinear without smoothing, as in TensorFlow 1
-(`data.resize`).
+the network was trained on: as tf-slim evaluates, except that proportions are kept. Sampling is bilinear without
+smoothing, as in TensorFlow 1 (`data.resize`).
 """
 
 from __future__ import annotations

@@ -1,27 +1,24 @@
 """COCO's detection metrics (Lin et al., 2014; the definitions of cocodataset.org), computed by pycocotools.
 
     AP = mean over IoU thresholds 0.50, 0.55, ..., 0.95, over 101 recall points and over categories, of the interpolated
-    precision
+        precision
     AR@n = mean over the same thresholds and categories of the recall reached with the n best detections an image and
-    category
+        category
 
 pycocotools fills two arrays, precision [T, R, K, A, M] and recall [T, K, A, M] (T thresholds, R recall points, K
-categories, A size
-classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every number here,
-overall or of one
-category, is a mean over a slice of these arrays without its -1 entries, so no patched pycocotools is needed.
+categories, A size classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every
+number here, overall or of one category, is a mean over a slice of these arrays without its -1 entries, so no patched
+pycocotools is needed.
 
 Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the
 time.
 
 Detections of equal score are ranked by image id (`evaluator.image_rank`); within an image they keep the order in which
-they were handed in, as in
-pycocotools, so that a results file has the same digits here and there.
+they were handed in, as in pycocotools, so that a results file has the same digits here and there.
 
 Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb
-    any number of
-detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image and category
-do not count.
+any number of detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image
+and category do not count.
 """
 
 from __future__ import annotations
@@ -139,9 +136,8 @@ class CocoEvaluator:
         `draws` times.
 
         How far they spread is how far the mAP hangs on which images there happen to be. Evaluators that were given the
-        same images draw the same
-        ones for the same seed, so that two sets of detections can be compared draw by draw. -1 where a draw holds
-        nothing to find.
+        same images draw the same ones for the same seed, so that two sets of detections can be compared draw by draw.
+        -1 where a draw holds nothing to find.
         """
         if not any(len(objects.classes) for _, objects, _ in self._images):
             return -np.ones(draws)

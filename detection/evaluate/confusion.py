@@ -1,18 +1,17 @@
 """Precision, recall and F1 of the detections a user would act on, and which category is taken for which.
 
     Detections of at least the score threshold are paired with objects one to one, largest IoU first, IoU at least 0.5,
-    whatever their
+        whatever their
     classes; of equal IoUs, that of the better score first (`evaluator.detection_rank`). A pair of one class is a hit; a
-    pair of two
+        pair of two
     classes is a confusion, that is, a false detection of the one and a missed object of the other; a detection or
-    object without
+        object without
     partner is false or missed.
 
     precision = hits / detections      recall = hits / objects      F1 = 2 hits / (detections + objects)
 
 Crowd and difficult objects count neither way: a detection whose only partner could be one of them is left out. A rate
-    is -1 where its
-denominator is 0.
+is -1 where its denominator is 0.
 """
 
 from __future__ import annotations

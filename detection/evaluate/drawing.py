@@ -1,8 +1,7 @@
 """Labelled boxes on one image.
 
 Everything is drawn on a copy of the image magnified without smoothing and then averaged down again: lines, corners and
-    letters become
-smooth, while pixels under nothing drawn keep their exact value.
+letters become smooth, while pixels under nothing drawn keep their exact value.
 """
 
 from __future__ import annotations

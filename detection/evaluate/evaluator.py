@@ -1,14 +1,12 @@
 """What every metric looks like to the loop: fed one image after the other, asked once for its numbers.
 
 Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image (a detector's own pixels are those of
-the resized
-image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes are 0-based:
-label id - 1.
+the resized image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes
+are 0-based: label id - 1.
 
 A metric is -1 where it has no meaning because there is nothing to find: no groundtruth of that category, or none of
-that size. It is
-never NaN, so that every result can be written as JSON. Means leave such entries out. A category without any groundtruth
-has no tag.
+that size. It is never NaN, so that every result can be written as JSON. Means leave such entries out. A category
+without any groundtruth has no tag.
 """
 
 from __future__ import annotations

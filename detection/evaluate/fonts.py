@@ -1,9 +1,8 @@
 """A font that can write a given name, on any machine.
 
 matplotlib, where it is installed (for plots), carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems
-usually have
-one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every sign of the text
-is taken.
+usually have one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every
+sign of the text is taken.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def evaluate(
     """Evaluates the detector as it is.
 
     Losses are means over batches, each weighed by its images; those that a detector divides by the matches of a batch
-    depend on its size. Metrics do
-    not, nor on the order of images. Results that cannot be written are told in a warning.
+    depend on its size. Metrics do not, nor on the order of images. Results that cannot be written are told in a
+    warning.
 
     Args:
         detector: with built variables.

@@ -4,8 +4,7 @@
     metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
 
 A reader never sees half of a file, also where two processes write into one folder. A number that JSON does not know
-(NaN, infinity; only
-losses can be so) is written as null.
+(NaN, infinity; only losses can be so) is written as null.
 """
 
 from __future__ import annotations

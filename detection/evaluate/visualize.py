@@ -1,8 +1,7 @@
 """Pictures for people: what was found beside what is there, and sheets of many pictures.
 
 Images are uint8 [h, w, 3] RGB arrays, boxes float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of that very image.
-Nothing here changes
-its arguments; what is returned is a new array. A class keeps its colour in every picture.
+Nothing here changes its arguments; what is returned is a new array. A class keeps its colour in every picture.
 """
 
 from __future__ import annotations

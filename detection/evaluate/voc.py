@@ -1,19 +1,18 @@
 """Average precision as PASCAL VOC defines it (Everingham et al., 2010, section 4.2).
 
     A detection, best score first, belongs to the object of its class that it overlaps most. It is true when that IoU is
-    at least 0.5
+        at least 0.5
     and the object is not taken yet, false otherwise, and left out when the object is difficult.
     AP (VOC 2010 on)  = area under p(r) = max over r' >= r of precision(r'),        at every recall reached
     AP (VOC 2007)     = mean of p(r) at r = 0, 0.1, ..., 1
 
 Images are matched as they arrive, all classes at once; what is kept is a score and a verdict a detection. Crowd
-regions, which VOC
-does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false even where it
-overlaps a second one.
+regions, which VOC does not know, are treated as difficult. Unlike COCO, a detection whose best object is taken is false
+even where it overlaps a second one.
 
 VOC does not say how detections of equal score are ranked, and AP depends on it. Here: by image id
-    (`evaluator.image_rank`), then by
-class, then by box (`evaluator.detection_rank`); neither the order of images nor that of detections matters.
+(`evaluator.image_rank`), then by class, then by box (`evaluator.detection_rank`); neither the order of images nor that
+of detections matters.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class PascalVocEvaluator:
         categories: what can be found.
         iou_threshold: the least overlap of a true detection.
         weighted: the mean AP is that of all detections pooled as if of one class, which weighs a category by its number
-            of objects;
-            tags then begin with `WeightedPascalBoxes`.
+            of objects; tags then begin with `WeightedPascalBoxes`.
     """
 
     def __init__(self, categories: Sequence[Category], *, iou_threshold: float = 0.5, weighted: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
                    "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within
-                   each image
+                       each image
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def annotate(
 
     Raises:
         ConfigError: naming the folder that cannot be written, or, before anything is, the image that a picture would
-            overwrite, and the flag by which
-            proposals are missing or not wanted. DataError: a damaged file of proposals.
+            overwrite, and the flag by which proposals are missing or not wanted. DataError: a damaged file of
+            proposals.
     """
     output_dir = Path(output_dir)
     propose = proposal_sources.build(options.proposals, predictor.takes_proposals)

@@ -1,9 +1,8 @@
 """Evaluates, once and for all, the part of a graph that depends on constants alone.
 
 A frozen graph still multiplies every kernel by its batch-norm scale, builds its anchors and reshapes its constants.
-TensorFlow would redo that
-each time a model is loaded; here it is done at export, so the file holds one constant per convolution and nothing else
-of it.
+TensorFlow would redo that each time a model is loaded; here it is done at export, so the file holds one constant per
+convolution and nothing else of it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Batch norm folded into convolutions while a serving graph is traced.
 
 A convolution layer knows its folded form (`networks.layers`); here every one of a detector is told to use it for the
-duration of one trace.
-Training and evaluation keep the plain form: the weights themselves never change.
+duration of one trace. Training and evaluation keep the plain form: the weights themselves never change.
 """
 
 from __future__ import annotations

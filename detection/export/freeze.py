@@ -49,9 +49,8 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     """Freezes a function of tensors that returns (outputs, marks), both dicts of tensors.
 
     Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which
-    everything behind the marked
-    tensor reads it; a mark on a tensor that turns out constant is left out. Of several marks on one tensor the last by
-    name stands first.
+    everything behind the marked tensor reads it; a mark on a tensor that turns out constant is left out. Of several
+    marks on one tensor the last by name stands first.
     """
     graph, fed = _without_variables(function)
     _name_functions_apart(graph)
@@ -123,8 +122,7 @@ def _forget_gradients(graph: graph_pb2.GraphDef) -> None:
     """Takes what uses an IdentityN past it.
 
     `tf.custom_gradient` leaves one behind its result, for its gradients to hang on. In a served graph it would keep a
-    convolution from its bias, and
-    a SavedModel cannot hold the gradients of frozen weights.
+    convolution from its bias, and a SavedModel cannot hold the gradients of frozen weights.
     """
     nodes = {node.name: node for node in graph.node}
     for node in graph.node:

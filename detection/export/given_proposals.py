@@ -1,11 +1,11 @@
 """Proposals that a client sends with its images: checked, in pixels of the resized image, padding behind.
 
     proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area
-    are padding anywhere
+        are padding anywhere
 
 As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this
-image is an error: in the
-served graph (`with_proposals`), and in words about pixels where a client uses Python (`packed`).
+image is an error: in the served graph (`with_proposals`), and in words about pixels where a client uses Python
+(`packed`).
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def packed(proposals: Sequence[np.ndarray], fixed: int | None = None) -> np.ndar
     """Normalised boxes [n, 4] of each image -> float32 [B, P, 4], zeros behind them.
 
     P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image
-    has, rounded up by at most an
-    eighth: so that there are few different shapes, for which an accelerator plans and tunes anew.
+    has, rounded up by at most an eighth: so that there are few different shapes, for which an accelerator plans and
+    tunes anew.
     """
     most = max((len(boxes) for boxes in proposals), default=0)
     result = np.zeros([len(proposals), fixed or rounded(most), 4], np.float32)

@@ -4,7 +4,7 @@ before anything is computed.
     path        str or os.PathLike of a file
     bytes       an encoded file (bytes, bytearray, memoryview)
     array       uint8 [h, w, 3], RGB: NumPy, TensorFlow, or whatever else NumPy takes as one; uint8 [n, h, w, 3] are
-    many of one size
+                many of one size
     picture     PIL.Image, of any mode
 
 Many are a list, tuple, iterator or other sequence of them.

@@ -6,7 +6,7 @@
             ...
 
     predictor.detect(["street.jpg"], proposals=[boxes])      # a Fast R-CNN: float32 [n, 4], ymin, xmin, ymax, xmax in
-    pixels of the image
+        pixels of the image
 
 Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
 """
@@ -49,8 +49,7 @@ class Predictor:
     """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
 
     `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label
-    map that it carries,
-    or that lies beside it; else they are empty.
+    map that it carries, or that lies beside it; else they are empty.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
@@ -108,23 +107,21 @@ class Predictor:
 
         Args:
             images: one or many, of any sizes: paths, the bytes of image files, uint8 [h, w, 3] RGB arrays or tensors,
-                PIL images; or an array
-                uint8 [n, h, w, 3].
+                PIL images; or an array uint8 [n, h, w, 3].
             min_score: detections below are left out; 0 to 1.
             max_boxes: at most so many an image; None: all.
             batch_size: images of one size that go through the network together.
             names: what errors call the images, one each; None takes their paths, or their numbers.
             proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax,
-                xmax in its pixels, best first;
-                any n. Boxes without area are left out, a model with a fixed number takes the best.
+                xmax in its pixels, best first; any n. Boxes without area are left out, a model with a fixed number
+                takes the best.
 
         Returns:
             One result an image, in order.
 
         Raises:
             DataError: naming the image, argument or proposals that cannot be used. ConfigError: too little memory;
-                proposals missing, or not
-                wanted.
+                proposals missing, or not wanted.
         """
         _check_numbers(min_score, max_boxes, batch_size)
         arrays, names, one = image_arguments.decode(images, names)

@@ -1,15 +1,14 @@
 """A frozen graph -> a folder that TensorFlow, TensorFlow Serving and `export.predictor` load.
 
     <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in
-    assets.extra
+                                           assets.extra
     <output_directory>/checkpoint/         the weights it was made of, by name
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
 
 Everything is written into a hidden folder of the target and put into place when it is complete: an export that fails,
-    or is stopped, leaves the one
-before it in place. One that is killed among the renames leaves a marker, and readers refuse the folder until it is
-exported again.
+or is stopped, leaves the one before it in place. One that is killed among the renames leaves a marker, and readers
+refuse the folder until it is exported again.
 """
 
 from __future__ import annotations
@@ -35,11 +34,9 @@ LABEL_MAP = "label_map.pbtxt"
 _PARTIAL = ".exporting-"
 EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not read.
 # Bytes of a constant that is handed to the served function instead of lying in it: whoever loads, optimises or saves a
-# function copies all that it
-# holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9 instead of 4.2 GB, and 2.4
-# instead of 17 seconds.) No
-# convolution has so many weights; those stay inside, where kernels know them for constants and keep them in an order of
-# their own.
+# function copies all that it holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9
+# instead of 4.2 GB, and 2.4 instead of 17 seconds.) No convolution has so many weights; those stay inside, where
+# kernels know them for constants and keep them in an order of their own.
 LARGE = 16 << 20
 
 
@@ -119,11 +116,9 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
     """Lets `write` fill a hidden folder in `output_directory`, then puts what it wrote into place, entry by entry.
 
     In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry
-        changes places with the one
-    before it, in one step where the file system can do that. While not all have, a marker lies there, which readers
-    refuse (`files.unpublished`):
-    killed then, the folder may hold parts of two exports. Other files in `output_directory` stay. What killed exports
-    left is removed.
+    changes places with the one before it, in one step where the file system can do that. While not all have, a marker
+    lies there, which readers refuse (`files.unpublished`): killed then, the folder may hold parts of two exports. Other
+    files in `output_directory` stay. What killed exports left is removed.
 
     Raises:
         ConfigError: naming the folder, when it cannot be written; the export before it is in place.

@@ -7,19 +7,15 @@
 |---|---|---|
 | image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
 | float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
-| encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP or GIF (its first frame) | any; of any sizes if the
-resizer gives one size |
+| encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP, GIF (frame 0) | any; of any sizes if resized to one |
 
 A detector whose proposals are given takes a second input, `proposals`, float32 [B, P, 4]: normalised ymin, xmin, ymax,
-xmax of the image as sent,
-best first, any P; rows without area are padding (`given_proposals`).
+xmax of the image as sent, best first, any P; rows without area are padding (`given_proposals`).
 
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D]
-    (descending), detection_classes [B, D]
-(label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of the raw boxes),
-detection_multiclass_scores [B, D, K + 1],
-raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K + 1] (background first). Rows from num_detections on are
-padding.
+(descending), detection_classes [B, D] (label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of
+the raw boxes), detection_multiclass_scores [B, D, K + 1], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K
++ 1] (background first). Rows from num_detections on are padding.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What a served model says of an input that it cannot use.
 
 A frozen graph can only fail with text, so the text says which input, what is wrong with it and what to send instead;
-without these checks an empty
-batch fails somewhere in a convolution, and one image among many without its number.
-The checks compare shapes, and look at the first bytes of strings.
+without these checks an empty batch fails somewhere in a convolution, and one image among many without its number. The
+checks compare shapes, and look at the first bytes of strings.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Weights out of the way while TensorFlow copies a graph about, and back into the file that it wrote.
 
 Making a function of a graph, tracing calls of it, giving it a signature and saving it each copy all that it holds,
-    about forty times in all: of
-200 MB of weights that is ten seconds, and gigabytes. So each larger constant changes places with a stand-in of its type
-and shape that holds a single
-number and a mark; the mark survives every copy, and tells in the saved file whose place it is.
+about forty times in all: of 200 MB of weights that is ten seconds, and gigabytes. So each larger constant changes
+places with a stand-in of its type and shape that holds a single number and a mark; the mark survives every copy, and
+tells in the saved file whose place it is.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
     """A copy of `graph` with stand-ins for its larger float constants, and what they stand for.
 
     Functions that it calls stay as they are, since TensorFlow knows them by their names: a loop is handed the weights
-        that its body uses.
+    that its body uses.
     """
     light = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     values: Values = []

@@ -32,10 +32,9 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     `Mixed_7c` (2048).
 
     `Mixed_7a` halves what it sees. On crops it does so unpadded, as on ImageNet: no zeros stand where the image goes
-    on, 17x17 become the 8x8 that
-    the modules behind it were trained on, and 7x7 become 3x3 with every cell read (of an even side, 14 to 6, the last
-    row and column are not).
-    On a whole map (R-FCN) it is padded SAME, so that its own map is aligned too.
+    on, 17x17 become the 8x8 that the modules behind it were trained on, and 7x7 become 3x3 with every cell read (of an
+    even side, 14 to 6, the last row and column are not). On a whole map (R-FCN) it is padded SAME, so that its own map
+    is aligned too.
     """
     two_stage_parts.check_stride(options, "Inception v3")
     hyperparams = options.base_hyperparams(inception_v3.training_defaults())

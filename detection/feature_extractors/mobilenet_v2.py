@@ -39,9 +39,8 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     (1280 channels).
 
     The cut lies between two blocks, where MobileNet v1 has it: in front of the layer that halves the map for the last
-        time. A bottleneck has few
-    channels (96), so crops of it cost little. The tail halves crops; on the whole map it keeps the size and dilates
-    instead.
+    time. A bottleneck has few channels (96), so crops of it cost little. The tail halves crops; on the whole map it
+    keeps the size and dilates instead.
     """
     two_stage_parts.check_stride(options, "MobileNet v2", (8, 16))
     depth = divisible_depth_rule(options.depth_multiplier, options.min_depth)

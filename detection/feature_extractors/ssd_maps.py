@@ -1,9 +1,8 @@
 """SSD's pyramid over any network: maps taken from the network, then maps made by halving the last one again and again.
 
 Liu et al. 2016 (SSD), section 2.1; the survey (Huang et al. 2017), section 3.1: "additional feature maps ... decaying
-spatial resolution".
-Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named after the last layer of
-the network:
+spatial resolution". Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named
+after the last layer of the network:
 
     <last>_1_Conv2d_<i>_1x1_<depth / 2>     <last>_2_Conv2d_<i>_3x3_s2_<depth>      i = index of the map
 """

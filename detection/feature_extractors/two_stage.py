@@ -2,8 +2,8 @@
 proposed, a tail on regions.
 
 Faster R-CNN (survey, section 2.2.2) runs the tail on every crop of the body's map, R-FCN (section 2.2.3) once on the
-whole map. Checkpoints know
-the parts as `FirstStageFeatureExtractor/<network>/...` and `SecondStageFeatureExtractor/<network>/...`.
+whole map. Checkpoints know the parts as `FirstStageFeatureExtractor/<network>/...` and
+`SecondStageFeatureExtractor/<network>/...`.
 """
 
 from __future__ import annotations

@@ -35,8 +35,7 @@ class DensePredictor(keras.layers.Layer):
     """Box codes and class logits of one map.
 
     Args of call: features float32 [B, h, w, c]. Returns codes float32 [B, h*w*a, code], logits float32 [B, h*w*a, K +
-        1], a anchors a cell; rows run
-    over the cells row by row, anchors fastest, as the anchor generators do.
+    1], a anchors a cell; rows run over the cells row by row, anchors fastest, as the anchor generators do.
     """
 
     def __init__(self, name: str, num_anchors: int, num_logits: int, options: PredictorOptions) -> None:

@@ -3,7 +3,7 @@
 
 features -> 1x1 to `depth` -> bins * (K + 1) class maps -> position-sensitive crop of each region -> K + 1 logits
                            -> bins * K * 4 box maps     -> position-sensitive crop of each region -> K boxes of 4 codes
-                           each
+                                                        each
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class PositionSensitiveHead(keras.layers.Layer):
     regions in any portions.
 
     Args of call: features float32 [B, h, w, c]. Returns the maps of boxes, float32 [B, h, w, bins * K * code], and
-        those of classes,
-    float32 [B, h, w, bins * (K + 1)].
+    those of classes, float32 [B, h, w, bins * (K + 1)].
     """
 
     def __init__(

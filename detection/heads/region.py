@@ -31,7 +31,7 @@ class RegionHead(keras.layers.Layer):
     """Class logits and class-specific boxes of regions.
 
     Args of call: features float32 [N, h, w, c]. Returns codes float32 [N, K, code] (K = 1 with `share_box`), logits
-        float32 [N, K + 1].
+    float32 [N, K + 1].
     """
 
     def __init__(self, num_classes: int, options: RegionHeadOptions, name: str = "SecondStageBoxPredictor") -> None:

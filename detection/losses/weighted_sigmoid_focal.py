@@ -2,8 +2,7 @@
 targets of 0.
 
 p_t is the probability the logit gives to its target. 1 - p_t is computed as a sigmoid, not as a difference, and the
-power as
-e^(γ ln(1 - p_t)), so that neither the loss nor its gradient breaks down at extreme logits.
+power as e^(γ ln(1 - p_t)), so that neither the loss nor its gradient breaks down at extreme logits.
 """
 
 from __future__ import annotations

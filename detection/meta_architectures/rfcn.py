@@ -3,7 +3,7 @@ whole map.
 
 proposals: a region proposal network
 regions:   tail of the network on the whole map -> maps for every bin of a region -> position-sensitive crop of each
-    proposal
+           proposal
 """
 
 from __future__ import annotations

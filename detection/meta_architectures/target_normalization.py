@@ -4,7 +4,7 @@ regression targets").
     normalised = (code - mean[class]) / stddev[class]
 
 Mean and deviation are measured once, on the training data, and are variables: a checkpoint holds what its box layer was
-    trained with.
+trained with.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ comparison of the three papers.
 Step 6 is Equation 1 with the proposals as anchors. For image i with n_i proposals, of a batch of B:
 
     L = sum_i 1 / (B max(n_i, 1)) sum_p [ alpha * 1[p is matched] * l_loc(codes of its class, target codes) + beta *
-    l_cls(logits, class) ]
+        l_cls(logits, class) ]
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The family of AlexNet (Krizhevsky et al. 2012) as Caffe knows it: five convolutions, three max pools of 3x3 at stride
-2, two normalisations across
-channels, three fully connected layers. CaffeNet and VGG_CNN_M_1024 are two tables for the functions here.
+2, two normalisations across channels, three fully connected layers. CaffeNet and VGG_CNN_M_1024 are two tables for the
+functions here.
 
 Two forms share the weights:
 
     classifier  the borders that the network was trained with (often none); pools round up, so that every pixel lies in
-    a window (Caffe's rule)
+        a window (Caffe's rule)
     aligned     every convolution and pool has a border of half its kernel: cell i of a map of stride s is centred on
-        pixel i * s, whatever the size
+                pixel i * s, whatever the size
                 of the image, and a map has ceil(H / s) rows; so anchors, proposals and crops agree
 """
 
@@ -103,7 +103,7 @@ class BorderedMaxPool(keras.layers.Layer):
     there, and the last may stick out.
 
     SAME and VALID mean something else: SAME moves the first window with the parity of the size, VALID leaves an even
-        last row out.
+    last row out.
     """
 
     def __init__(self, name: str, aligned: bool) -> None:

@@ -2,8 +2,7 @@
 network is.
 
 Whatever stands in a tuple here is a layer called as `layer(x, training=...)`, x float32 [B, h, w, c]. The name of a
-layer is one segment of the
-checkpoint names of what it holds; layers without weights leave no trace there.
+layer is one segment of the checkpoint names of what it holds; layers without weights leave no trace there.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Chain(keras.layers.Layer):
     """Layers one after the other under one name.
 
     Args of call: taps: names of layers whose outputs are wanted besides the last one; then the result is (output,
-        {name: output of that layer}).
+    {name: output of that layer}).
     """
 
     def __init__(self, name: str, layers: tuple[keras.layers.Layer, ...]) -> None:

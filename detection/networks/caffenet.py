@@ -2,8 +2,7 @@
 before the normalisations.
 
 Published weights are Caffe's: kernels [out, in / groups, h, w] over BGR pixels. Turned to [h, w, in / groups, out],
-with the inputs of conv1 reversed
-and fc6 read as [4096, 256, 6, 6], they are the variables here.
+with the inputs of conv1 reversed and fc6 read as [4096, 256, 6, 6], they are the variables here.
 """
 
 from __future__ import annotations

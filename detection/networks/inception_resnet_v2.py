@@ -2,15 +2,14 @@
 their inputs.
 
     stem  ->  Mixed_5b  ->  Repeat: block35_1 ... 10  ->  Mixed_6a  ->  Repeat_1: block17_1 ... 20        (stride 16;
-    "body")
+        "body")
           ->  Mixed_7a  ->  Repeat_2: block8_1 ... 9  ->  Block8  ->  Conv2d_7b_1x1                       (stride 32;
-          "tail")
+              "tail")
 
     residual:  y = relu(x + scale * Conv2d_1x1(branches(x)))        scale 0.17, 0.10, 0.20; 1 and no relu in Block8
 
 Block names are tf-slim's, whose endpoint PreAuxLogits is the output of `Repeat_1`. The published classifier pads most
-of its strided layers VALID, so
-that its maps lose their border; aligned maps (SAME everywhere) are what detectors use.
+of its strided layers VALID, so that its maps lose their border; aligned maps (SAME everywhere) are what detectors use.
 """
 
 from __future__ import annotations
@@ -207,8 +206,7 @@ def tail(
         hyperparams, depth, aligned: as in `blocks`.
         repeat: name of the repeated block8; a tail that stands alone is called `Repeat` in the reference's checkpoints.
         dense_from: the size of the map is kept instead, by atrous convolutions that assume `Repeat_1` at this output
-            stride, 16 or 8. Then maps are
-            aligned in any case.
+            stride, 16 or 8. Then maps are aligned in any case.
     """
     make = _Modules(hyperparams, depth, "SAME" if aligned or dense_from else "VALID")
     stride, rate, rate_behind = (1, 16 // dense_from, 32 // dense_from) if dense_from else (2, 1, 1)

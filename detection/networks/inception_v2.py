@@ -4,8 +4,8 @@ Inception modules.
     stem (stride 4)  ->  3b 3c (8)  ->  4a ... 4e (16)  ->  5a 5b 5c (32)
 
 A module joins four branches (1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pool, 1x1); 4a and 5a halve the map with strided 3x3
-convolutions and a pool instead.
-Block names are tf-slim's endpoints. Everything is padded SAME, so a map has ceil(size / stride) cells a side.
+convolutions and a pool instead. Block names are tf-slim's endpoints. Everything is padded SAME, so a map has ceil(size
+/ stride) cells a side.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, plain_stem: bool = False)
         hyperparams: of every convolution; initialisers that tf-slim fixes per layer stay.
         depth: a table depth -> number of channels (`depth_rule`).
         plain_stem: the separable stem has biases, and neither batch norm nor penalty, as in the ImageNet checkpoint
-            (tf-slim's own scope does not
-            reach separable convolutions); otherwise it is made like all others, as the reference's detectors have it.
+            (tf-slim's own scope does not reach separable convolutions); otherwise it is made like all others, as the
+            reference's detectors have it.
     """
     stem = dataclasses.replace(_drawn(hyperparams, STEM_STDDEV), regularize_depthwise=True)
     if plain_stem:

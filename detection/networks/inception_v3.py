@@ -1,19 +1,15 @@
 """Inception v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture", Table 1; as tf-slim has it): a stem of
-five convolutions, then
-eleven Inception modules.
+five convolutions, then eleven Inception modules.
 
     stem (stride 8)  ->  5b 5c 5d (8)  ->  6a ... 6e (16)  ->  7a 7b 7c (32)
 
 5b to 5d are the paper's Figure 5 (with one 5x5), 6b to 6e its Figure 6 with 1x7 and 7x1 convolutions, 7b and 7c its
-Figure 7; 6a and 7a halve the map
-(Figure 10). Block names are tf-slim's endpoints, and so are the names inside, whims included: in 6a two layers called
-`1a_1x1` are 3x3.
+Figure 7; 6a and 7a halve the map (Figure 10). Block names are tf-slim's endpoints, and so are the names inside, whims
+included: in 6a two layers called `1a_1x1` are 3x3.
 
 The ImageNet network convolves its stem and its strided layers without padding: maps have 35, 17 and 8 cells a side at
-    299 pixels, and a border of the
-image has no cell of its own. Padded SAME instead, a map of stride s has ceil(size / s) cells that lie evenly over the
-image, as anchors and crops
-assume; the weights are the same.
+299 pixels, and a border of the image has no cell of its own. Padded SAME instead, a map of stride s has ceil(size / s)
+cells that lie evenly over the image, as anchors and crops assume; the weights are the same.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 is its checkpoint name.
 
 A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For
-serving, `fold = True` on
-a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and add the rest as a bias:
+serving, `fold = True` on a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and
+add the rest as a bias:
 
     y = (conv(x, w) - mean) * s + beta,  s = gamma / sqrt(variance + epsilon)   =   conv(x, w * s) + (beta - mean * s)
 
@@ -25,7 +25,7 @@ class BatchNorm(keras.layers.Layer):
     of a train step).
 
     Args of call: x float32 [B, h, w, c]; training: use batch statistics and move the averages. Moving variances take
-        the unbiased batch variance.
+    the unbiased batch variance.
     """
 
     def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:

@@ -5,8 +5,7 @@ convolution.
                         1x1 to six times the depth, 3x3 depthwise, 1x1 to a thin bottleneck without activation
 
 Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; in a residual
-`expand`, `depthwise` and
-`project`.
+`expand`, `depthwise` and `project`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ def strides_and_rates(strides: Iterable[int], output_stride: int) -> tuple[tuple
     for.
 
     Layers stride until the map has `output_stride`. From there on they keep its size, and a stride that is dropped
-    multiplies the rates of the layers
-    behind it: every pixel that the strided network has is one of the dense map's, and equal.
+    multiplies the rates of the layers behind it: every pixel that the strided network has is one of the dense map's,
+    and equal.
 
     Raises:
         ValueError: the network's strides never multiply to `output_stride`.

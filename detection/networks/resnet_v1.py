@@ -6,13 +6,12 @@ unit.
 conv1 and conv3 are 1x1, conv2 is 3x3 and strides or dilates; conv3 and shortcut have no activation.
 
 Block names are tf-slim's: `conv1`, `pool1`, `block1` ... `block4`; below a block `unit_<n>/bottleneck_v1/{conv1, conv2,
-conv3, shortcut}`. Published
-checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that every strided map is a
-subsample of the dense one.
+conv3, shortcut}`. Published checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that
+every strided map is a subsample of the dense one.
 
 Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later
-strides become rates of the
-convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the strided network computes.
+strides become rates of the convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the
+strided network computes.
 """
 
 from __future__ import annotations
@@ -121,8 +120,7 @@ def blocks(
         units: of each block (`UNITS`).
         output_stride: of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
         dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer
-            `<block>_subsample` behind them
-            strides. The maps further on are the same numbers.
+            `<block>_subsample` behind them strides. The maps further on are the same numbers.
 
     Raises:
         ValueError: the network cannot have that output stride.

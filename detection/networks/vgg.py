@@ -2,14 +2,13 @@
 each, then fc6, fc7, fc8.
 
 Block names are tf-slim's: `conv1` ... `conv5` (each a chain, `conv4/conv4_3`), `pool1` ... `pool5`, `fc6`, `dropout6`,
-`fc7`, `dropout7`. There is
-no batch norm. Three forms share the weights of the stages:
+`fc7`, `dropout7`. There is no batch norm. Three forms share the weights of the stages:
 
     classifier   pools leave an odd last row out, as tf-slim's do
     two stages   pools keep it (Caffe's rounding, and that of every detector with VGG16): a map has ceil(H / stride)
-    rows; fc6 and fc7 on crops
+                 rows; fc6 and fc7 on crops
     SSD          fc6 and fc7 as atrous convolutions over the map of stride 16, with a quarter of the channels;
-    `decimate` makes their weights
+                 `decimate` makes their weights
 """
 
 from __future__ import annotations
@@ -102,9 +101,8 @@ def decimate(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     2016, section 3).
 
     Of fc6's 7x7 taps every third stays, from the first to the last: 3x3. Of 4096 channels every fourth stays: 1024; so
-    do the inputs of fc7 and the
-    biases. The steps follow from the two shapes, so that any depth multiplier works: `source // target` for channels,
-        from the first one on.
+    do the inputs of fc7 and the biases. The steps follow from the two shapes, so that any depth multiplier works:
+    `source // target` for channels, from the first one on.
 
     Args:
         name: of the array in the checkpoint, `[.../]vgg_16/{fc6,fc7}/{weights,biases}`.

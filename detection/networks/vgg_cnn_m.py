@@ -39,8 +39,8 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Lay
     aligned form.
 
     Girshick's Fast R-CNN keeps the classifier's borders here, so that his cells are centred 17 pixels beyond the
-    multiples of 16 and the last
-    ones are missing. The weights are the same; only what they see at the rim of the image differs.
+    multiples of 16 and the last ones are missing. The weights are the same; only what they see at the rim of the image
+    differs.
     """
     return alexnet.blocks(DESIGN, hyperparams, depth)
 

@@ -1,9 +1,8 @@
 """Anchors: the same few box shapes at every cell of a grid laid over the image, in pixels, not clipped to it.
 
 A grid of h x w cells with stride (sy, sx) and offset (oy, ox) has the centres (i sy + oy, j sx + ox). A shape of scale
-s and aspect
-ratio r (width over height) on a base of bh x bw pixels is bh s / √r high and bw s √r wide. Order: map, row, column,
-shape.
+s and aspect ratio r (width over height) on a base of bh x bw pixels is bh s / √r high and bw s √r wide. Order: map,
+row, column, shape.
 
 Feature and image shapes may be Python ints or scalar integer tensors; where all are known, a graph holds the result as
 one constant.

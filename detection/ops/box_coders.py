@@ -5,8 +5,8 @@ With centre (y, x), height h, width w of a box and (ya, xa, ha, wa) of its ancho
     ty = sy (y - ya) / ha    tx = sx (x - xa) / wa    th = sh ln(h / ha)    tw = sw ln(w / wa)
 
 Sizes are enlarged by 1e-8 when encoding, so that an empty box gives a finite code. When decoding, ln(h / ha) is capped
-far above
-anything a detector means (a box 5e8 times its anchor), so that a wild code gives a finite box and a finite gradient.
+far above anything a detector means (a box 5e8 times its anchor), so that a wild code gives a finite box and a finite
+gradient.
 """
 
 from __future__ import annotations

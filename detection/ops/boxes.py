@@ -5,8 +5,7 @@ normalised form.
     iou = intersection / (area1 + area2 - intersection)        ioa = intersection / area2
 
 Pairwise functions take boxes1 [..., M, 4] and boxes2 [..., A, 4], whose leading dimensions broadcast, and give [..., M,
-A].
-A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based
+A]. A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based
 ones.
 """
 

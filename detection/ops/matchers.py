@@ -1,11 +1,9 @@
 """Matchers: which groundtruth row each anchor (column) belongs to. Batched over leading dimensions.
 
 `matcher(similarity float32 [..., M, A], valid_rows bool [..., M]) -> int32 [..., A]`: a row number, UNMATCHED (-1:
-background) or
-IGNORED (-2: neither). A row of similarity -inf is padding and can never be matched; a column that has only such rows is
-unmatched.
-Rows that are not valid (groundtruth to be ignored) may still take the anchors that overlap them most, but have no right
-to one.
+background) or IGNORED (-2: neither). A row of similarity -inf is padding and can never be matched; a column that has
+only such rows is unmatched. Rows that are not valid (groundtruth to be ignored) may still take the anchors that overlap
+them most, but have no right to one.
 """
 
 from __future__ import annotations
@@ -23,10 +21,9 @@ class ArgMaxMatcher:
     """Each column takes its most similar row, if similar enough.
 
     similarity >= matched_threshold: the row; < unmatched_threshold: unmatched; between: ignored. With
-    negatives_lower_than_unmatched
-    False, below is ignored and between is unmatched. Thresholds of None: always the row. With force_match_for_each_row,
-        every valid
-    row also gets the column most similar to it, the first row winning where two want the same one.
+    negatives_lower_than_unmatched False, below is ignored and between is unmatched. Thresholds of None: always the row.
+    With force_match_for_each_row, every valid row also gets the column most similar to it, the first row winning where
+    two want the same one.
     """
 
     matched_threshold: float | None = 0.5
@@ -63,8 +60,7 @@ class ArgMaxMatcher:
 @dataclass(frozen=True)
 class BipartiteMatcher:
     """Greedy one-to-one matching: again and again the most similar pair of a free valid row and a free column, until
-    every valid
-    row has a column. All other columns are unmatched."""
+    every valid row has a column. All other columns are unmatched."""
 
     def __call__(self, similarity: tf.Tensor, valid_rows: tf.Tensor) -> tf.Tensor:
         """int32 [..., A]; the lowest row, then the lowest column number wins ties."""

@@ -2,18 +2,14 @@
 loss.
 
 Per image: rank the anchors by loss; suppress, in that order, boxes that overlap a kept one; keep at most
-    num_hard_examples; then keep
-all remaining positives, the first n = max(min_negatives, int(ratio * positives)) remaining negatives, and what ranks
-before negative
-n + 1 without being either: ignored anchors, which are no negatives and so use up none of the n (the rule of the TF
-Object Detection API).
+num_hard_examples; then keep all remaining positives, the first n = max(min_negatives, int(ratio * positives)) remaining
+negatives, and what ranks before negative n + 1 without being either: ignored anchors, which are no negatives and so use
+up none of the n (the rule of the TF Object Detection API).
 
 Full suppression compares every pair of boxes, 0.1 s for 24 images of 1917 anchors. But what survives among the first L
-ranks does not
-depend on the others. So it first runs on the ranks down to the last positive and to somewhat more negatives than the
-ratio can
-admit. That is the exact answer unless so many negatives were suppressed that the ratio rule runs out of them; then it
-is run in full.
+ranks does not depend on the others. So it first runs on the ranks down to the last positive and to somewhat more
+negatives than the ratio can admit. That is the exact answer unless so many negatives were suppressed that the ratio
+rule runs out of them; then it is run in full.
 """
 
 from __future__ import annotations

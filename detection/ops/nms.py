@@ -1,22 +1,17 @@
 """Per-class greedy non-maximum suppression, batched.
 
     1. per class: boxes scoring above score_threshold, by descending score, each suppressing later ones with IoU >
-       iou_threshold;
-       at most max_detections_per_class survive;
+        iou_threshold; at most max_detections_per_class survive;
     2. all survivors: clipped to the image's window, empty ones dropped, the max_total_detections best kept.
 
 Suppression looks at unclipped boxes: clipping first would change about half of an SSD's detections.
 
 Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since
-only higher
-scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t above which
-lie a few pairs for
-each detection wanted; if an image had too few survivors for the result to be complete, at one of many more; and only
-then at score_threshold.
-Likewise it asks for somewhat more rows than are wanted, since empty ones go, and for all rows only if those did not
-suffice.
-Of very many pairs, the boxes that do not exceed t in any class are left out before: to read all scores once is faster
-    than to suppress among them.
+only higher scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t
+above which lie a few pairs for each detection wanted; if an image had too few survivors for the result to be complete,
+at one of many more; and only then at score_threshold. Likewise it asks for somewhat more rows than are wanted, since
+empty ones go, and for all rows only if those did not suffice. Of very many pairs, the boxes that do not exceed t in any
+class are left out before: to read all scores once is faster than to suppress among them.
 """
 
 from __future__ import annotations
@@ -118,8 +113,7 @@ class MulticlassNms:
         """A threshold, scalar, that in every image about `wanted` scores exceed; at least score_threshold.
 
         Of a sample, since ordering all scores would take longer than suppression. A little less than the score found:
-            what ties there counts too,
-        which is everything where a detector knows nothing yet.
+        what ties there counts too, which is everything where a detector knows nothing yet.
         """
         pairs = tf.reshape(scores, [tf.shape(scores)[0], -1])
         count = scores.shape[1] * scores.shape[2] if scores.shape[1] and scores.shape[2] else tf.shape(pairs)[1]

@@ -4,14 +4,12 @@
 |---|---|---|
 | CropAndResize | bilinear samples, then max pooling | Faster R-CNN as the TF Object Detection API has it |
 | RoiMaxPool | the maximum of each bin of whole cells | Fast R-CNN, section 2.1 |
-| PositionSensitiveCrop | the mean of bilinear samples, each part of the region from maps of its own | R-FCN as the TF
-Object Detection API has it |
+| PositionSensitiveCrop | bilinear samples, each part from maps of its own | R-FCN as the TF Object Detection API has it |
 | PositionSensitiveAveragePool | the mean of whole cells, likewise | R-FCN, section 2 |
 
 All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input, image_shape (H, W)), give B *
-P rows image by image, and
-pass their gradient to the features only. B, P, h and w need not be known before they run; what is known is known of the
-result too.
+P rows image by image, and pass their gradient to the features only. B, P, h and w need not be known before they run;
+what is known is known of the result too.
 """
 
 from __future__ import annotations

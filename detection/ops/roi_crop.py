@@ -2,14 +2,12 @@
 (survey, section 2.2.2).
 
     sample i of n along an axis lies at  lo + i (hi - lo) / (n - 1),   lo, hi = edge of the box / side of the image *
-    (side of the map - 1)
+        (side of the map - 1)
 
 so the first and the last sample lie on the edges of the box, and the corners of the image on the centres of the map's
-corner cells. A single
-sample lies in the middle. A sample outside the map gives 0. That includes the last sample of a box that touches the
-bottom or the right border of
-the image: whether rounding puts it on the last cell or just beyond, where it gives 0, depends on the last bits of the
-    box, here as in the reference.
+corner cells. A single sample lies in the middle. A sample outside the map gives 0. That includes the last sample of a
+box that touches the bottom or the right border of the image: whether rounding puts it on the last cell or just beyond,
+where it gives 0, depends on the last bits of the box, here as in the reference.
 """
 
 from __future__ import annotations
@@ -55,8 +53,7 @@ class CropAndResize:
     """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none).
 
     Where the regions of a batch are known to be more than `chunk`, so many are cropped at a time, and the gradient
-    crops them again, since to keep
-    all crops takes 1.8 GiB for 2000 regions of 512 channels.
+    crops them again, since to keep all crops takes 1.8 GiB for 2000 regions of 512 channels.
     """
 
     crop_size: int

@@ -1,32 +1,29 @@
 """RoI max pooling (Girshick 2015, section 2.1) with the exact gradient (Eq. 4).
 
     RoI on the map    rows a = round(ymin / stride) to round(ymax / stride), both included: s rows, at least one;
-    columns alike
+                      columns alike
     bin i of n        rows a + floor(i s / n) to a + ceil((i + 1) s / n), the last excluded, cut to the map
     y[r, i, j]        largest x in bin (i, j); 0 where no cell of the map is in it
     dL/dx[k]          sum of dL/dy[r, i, j] over the outputs whose maximum is x[k], the first in row-major order of
-    equal ones
+                      equal ones
 
 Bit for bit what Caffe's RoIPooling layer and torchvision.ops.roi_pool compute: halves are rounded away from zero, and s
 / n is a float32.
 
 How. Let level (p, q) hold at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any size
-is covered by four such
-windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by doubling: each is the
-    maximum of the one before and
-of the same shifted by half a window. With the map laid out as [h w, c] that shift is a slice of the first axis, which
-copies nothing; windows that
-run over the end of a row are built too, but no bin asks for them. Levels that no bin needs stay empty.
+is covered by four such windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by
+doubling: each is the maximum of the one before and of the same shifted by half a window. With the map laid out as [h w,
+c] that shift is a slice of the first axis, which copies nothing; windows that run over the end of a row are built too,
+but no bin asks for them. Levels that no bin needs stay empty.
 
 The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower
-half is its position, so the
-smallest key belongs to the first of the largest. Nothing is kept between forward and backward.
+half is its position, so the smallest key belongs to the first of the largest. Nothing is kept between forward and
+backward.
 
 Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each
-thread of a CPU; besides, 4 times
-(backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are more RoIs than that.
-scripts/benchmark_roi.py measures it.
-Not for XLA, which would have to know how many bins need which level.
+thread of a CPU; besides, 4 times (backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are
+more RoIs than that. scripts/benchmark_roi.py measures it. Not for XLA, which would have to know how many bins need
+which level.
 """
 
 from __future__ import annotations
@@ -131,9 +128,8 @@ class RoiMaxPool:
     def _bins(self, low: tf.Tensor, high: tf.Tensor, side: int | tf.Tensor) -> _Bins:
         """The bins of RoIs with first and last cells low, high int32 [P]."""
         # A product with the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's
-        # optimiser would turn a division in
-        # float32 into a product in float32, which is now and then a bit too large, and a bin would reach into the next
-        # cell.
+        # optimiser would turn a division in float32 into a product in float32, which is now and then a bit too large,
+        # and a bin would reach into the next cell.
         step = tf.cast(tf.cast(tf.maximum(high - low + 1, 1), tf.float64) * (1.0 / self.size), tf.float32)[
             :, tf.newaxis
         ]

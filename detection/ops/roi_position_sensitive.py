@@ -3,11 +3,11 @@ channels of its own.
 
     maps [h, w, n d], n = bins_h bins_w; bin k = (i, j) in row-major order owns the channels k d to (k + 1) d
     out[d] = 1 / n  sum over k of the mean of its channels over part (i, j) of the box, which is cut into bins_h x
-    bins_w equal parts
+        bins_w equal parts
 
 Two ways to take that mean: of bilinear samples, as the TF Object Detection API does, or of the cells that the part
-    covers, as the paper does.
-The order of channels is that of the former; the authors' Caffe layer has d outside and k inside.
+covers, as the paper does. The order of channels is that of the former; the authors' Caffe layer has d outside and k
+inside.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ class PositionSensitiveCrop:
     """Mean of crop_size samples over a box, spread evenly over bins (height, width).
 
     A part is cropped as `roi_crop.crop` does it, to crop_size / bins samples. That is linear in the maps, but merging
-    samples, or writing it as
-    matrix products, is slower than one crop a bin.
+    samples, or writing it as matrix products, is slower than one crop a bin.
     """
 
     bins: tuple[int, int]
@@ -62,11 +61,9 @@ class PositionSensitiveAveragePool:
     """Mean over whole cells (R-FCN, equation 1 and the vote after it).
 
     Part i of n covers the cells floor(a + i s / n) to ceil(a + (i + 1) s / n), the last excluded; a and s are the first
-    edge and the side of the box,
-    rounded to pixels (halves away from zero, at least one pixel) and divided by the stride. Cells outside the map are
-    left out, and a part without
-    cells gives 0. As the authors' Caffe layer, except that their boxes name the last pixel inside, to which they add 1,
-    and ours the edge behind it.
+    edge and the side of the box, rounded to pixels (halves away from zero, at least one pixel) and divided by the
+    stride. Cells outside the map are left out, and a part without cells gives 0. As the authors' Caffe layer, except
+    that their boxes name the last pixel inside, to which they add 1, and ours the edge behind it.
     """
 
     bins: tuple[int, int]

@@ -1,9 +1,8 @@
 """Greedy non-maximum suppression of one class, batched, that tells which boxes survive.
 
 TensorFlow's combined op is the fastest exact one on a CPU, but it returns boxes, not their numbers. Here boxes come in
-order of
-priority and the op is given N, N - 1, ..., 1 as scores (exact in float32 below 2^24), so that every score it returns is
-a number.
+order of priority and the op is given N, N - 1, ..., 1 as scores (exact in float32 below 2^24), so that every score it
+returns is a number.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
 
     similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights =
-    w_m
+        w_m
                            unmatched:                      codes = 0, class = background, box weight 0, class weight
-                               w_negative
+                                                           w_negative
                            ignored:                        codes = 0, class = background, both weights 0
 
 Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for
-nothing: neither
-learnt nor punished. Padding rows can take no anchor.
+nothing: neither learnt nor punished. Padding rows can take no anchor.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 | file | paper | shows |
 |---|---|---|
-| `fig2a_map_time_meta`, `fig2b_map_time_extractor` | Figure 2 | mAP against time, the optimality frontier and its
-critical points |
+| `fig2a_map_time_meta`, `fig2b_map_time_extractor` | Figure 2 | mAP against time, frontier, critical points |
 | `fig3_memory_time` | Figure 3 | peak memory against time |
-| `fig4a_object_size` | Figure 4(a) | mAP of small, medium and large objects, by meta-architecture and extractor, low
-resolution |
+| `fig4a_object_size` | Figure 4(a) | mAP by size of objects, meta-architecture and extractor, low resolution |
 | `fig4b_small_large` | Figure 4(b) | mAP of small against large objects, by resolution |
 | `fig5_top1` | Figure 5 | mAP against the extractor's accuracy on ImageNet, low resolution |
 | `fig6_proposals` | Figure 6 | the number of proposals against mAP and time, high resolution |

@@ -2,10 +2,9 @@
 2017, section 4.1).
 
 A configuration is on the frontier if no other is at least as good in both quantities and better in one. The elbow, the
-paper's "sweet spot", is the
-one that lies farthest above the straight line from the frontier's first point to its last, both axes scaled to [0, 1],
-time by its logarithm: where
-the slope falls below the average slope (Satopaa et al. 2011, "Finding a kneedle in a haystack").
+paper's "sweet spot", is the one that lies farthest above the straight line from the frontier's first point to its last,
+both axes scaled to [0, 1], time by its logarithm: where the slope falls below the average slope (Satopaa et al. 2011,
+"Finding a kneedle in a haystack").
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 what is run.
 
 The axes multiply, in order; an axis applies where its conditions hold and one of its values may be used. Configurations
-that differ only on axes with
-`shares_weights` are one group: the config with the first value on each of those axes is trained, and all of the group
-are measured with its weights.
+that differ only on axes with `shares_weights` are one group: the config with the first value on each of those axes is
+trained, and all of the group are measured with its weights.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def shard(configurations: Sequence[Configuration], part: str) -> list[Configurat
     the grid.
 
     Groups are dealt out in the order of their hashes: in that of the grid, every other one may be of the larger
-        resolution.
+    resolution.
 
     Raises:
         ConfigError: `part` is not of that form.

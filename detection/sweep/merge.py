@@ -17,8 +17,7 @@ from detection.sweep.results import Row
 
 def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: bool = False) -> list[Row]:
     """Writes `output`/results.jsonl, sorted by id, and the configs that it names; a key counts once a device, and one
-    that is done before one that
-    failed. Rows that `output` holds already stay, as if it were the first of the parts.
+    that is done before one that failed. Rows that `output` holds already stay, as if it were the first of the parts.
 
     Trainings stay where they are: rows name them from there.
 

@@ -2,8 +2,8 @@
 the width of a README.
 
 The colours are Okabe and Ito's, which people with any of the usual colour deficiencies tell apart (Wong 2011, "Points
-of view: Color blindness").
-Networks of one family share a colour and differ in fill, so that nothing hangs on colour alone.
+of view: Color blindness"). Networks of one family share a colour and differ in fill, so that nothing hangs on colour
+alone.
 """
 
 from __future__ import annotations

@@ -48,9 +48,8 @@ def surroundings(stage: Stage, jobs: int) -> dict[str, str]:
     alone all of them.
 
     Left to itself every process would have as many threads as there are cores; two trainings on two cores so did 5.8
-    and 1.9 steps a second, and do
-    7.4 and 2.2 with a thread each. What should come out bit for bit is not touched, since sums depend on how many
-    threads share them.
+    and 1.9 steps a second, and do 7.4 and 2.2 with a thread each. What should come out bit for bit is not touched,
+    since sums depend on how many threads share them.
     """
     if jobs == 1:
         return {}

@@ -1,7 +1,7 @@
 """Rows of a sweep, one configuration each, in `results.jsonl`: a JSON object a line, appended whole.
 
     {"id": "faster_rcnn-resnet101-600-stride16-p300", "key": "9f2c...", "status": "done", ..., "metrics": {...},
-    "benchmark": {...}}
+        "benchmark": {...}}
 
 A configuration that was tried again has two lines; the later one counts. Keys that this version does not know are kept
 in `Row.other`.
@@ -108,8 +108,7 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
     """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
 
     In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that
-    failed. What was timed on two
-    devices counts on both.
+    failed. What was timed on two devices counts on both.
 
     Raises:
         ConfigError: a file cannot be read. DataError: `file:line: what is wrong` of all lines that are no rows.

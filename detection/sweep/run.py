@@ -7,7 +7,7 @@
     output/.work/                  stages under way, and what finished ones of unfinished rows found
 
 One sweep at a time works in a folder: the operating system lets go of its lock when it dies, however it dies, and its
-    stages end with it.
+stages end with it.
 """
 
 from __future__ import annotations
@@ -271,8 +271,7 @@ class _Sweep:
         """Index of the stage to start now.
 
         Trainings come first. Exports are made a few at a time, as many as there are jobs, then timed one after the
-            other: on one core each they take
-        longer than being timed does, and all of them at once would fill the disk.
+        other: on one core each they take longer than being timed does, and all of them at once would fill the disk.
         """
         if len(running) >= self._options.jobs or any(stage.alone for stage in running):
             return None

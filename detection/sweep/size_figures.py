@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Top-1 accuracy on ImageNet in percent. The survey's six: Table 2 of its published version (CVPR 2017). The other
-# ResNets and MobileNet v2: the
-# README of TensorFlow's slim models, whose checkpoints they are. All as published; of thinner networks the headline
-# says how thin.
+# ResNets and MobileNet v2: the README of TensorFlow's slim models, whose checkpoints they are. All as published; of
+# thinner networks the headline says how thin.
 TOP1 = {
     "vgg16": 71.0,
     "mobilenet_v1": 71.1,

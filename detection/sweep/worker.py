@@ -2,9 +2,8 @@
 `detection.sweep.process`.
 
 What it found goes into the job's `result` file, each part as soon as it is known; of an error the reason. Standard
-input is a pipe that nobody
-writes to: it ends when the sweep dies, however it dies, and then this process ends too, so that nothing trains or
-    measures that nobody waits for.
+input is a pipe that nobody writes to: it ends when the sweep dies, however it dies, and then this process ends too, so
+that nothing trains or measures that nobody waits for.
 """
 
 from __future__ import annotations

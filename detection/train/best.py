@@ -40,8 +40,7 @@ class Best:
       metric: a tag; None takes the first of DEFAULT_METRICS that appears.
       patience: evaluations without a better value before `gives_up`; 0: never.
       resumed_at: of a run that goes on, the last step whose evaluation is over: those after the best step and up to
-          this one count for the
-        patience. None: a new run.
+          this one count for the patience. None: a new run.
     """
 
     def __init__(

@@ -1,10 +1,8 @@
 """One name-based TensorFlow checkpoint: `<prefix>.index` and `<prefix>.data-00000-of-00001`, holding {name: array}.
 
 Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are made in a hidden folder
-    beside the target, flushed to
-the disk, and renamed, the index last; a checkpoint exists exactly when its index does. Reading checks TensorFlow's
-checksums, so a
-damaged file is found here and not in the weights.
+beside the target, flushed to the disk, and renamed, the index last; a checkpoint exists exactly when its index does.
+Reading checks TensorFlow's checksums, so a damaged file is found here and not in the weights.
 """
 
 from __future__ import annotations
@@ -78,7 +76,7 @@ def remove_leftovers(folder: str | os.PathLike) -> int:
     folder's lock held.
 
     One whose data lay in place already, and whose index did not, is finished: both were complete before the first was
-        renamed.
+    renamed.
     """
     leftovers = list(Path(folder).glob(f"{TEMPORARY}*"))
     for leftover in leftovers:

@@ -1,11 +1,9 @@
 """The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, and which one a run resumes from.
 
 A run resumes from the newest one found by looking, not from the one that the small `checkpoint` text file names: a
-trainer that trusts the file
-starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a resumed run reads in it only which
-checkpoints rotate and
-when one was last kept for good. A folder given to `load_into` is another matter: there the file names the checkpoint,
-if it can.
+trainer that trusts the file starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a
+resumed run reads in it only which checkpoints rotate and when one was last kept for good. A folder given to `load_into`
+is another matter: there the file names the checkpoint, if it can.
 """
 
 from __future__ import annotations
@@ -58,8 +56,7 @@ class Checkpoints:
 
         Args:
           interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes
-              with the next save, so that the
-            run ends with the checkpoints of one that was never stopped.
+              with the next save, so that the run ends with the checkpoints of one that was never stopped.
 
         Raises:
           OSError: nothing was written; the checkpoints before it are untouched.

@@ -120,15 +120,13 @@ def evaluate_checkpoints(
     stream: TextIO | None = None,
 ) -> dict[str, float]:
     """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of
-    the config's last
-    step, or until none has appeared for `timeout` seconds.
+    the config's last step, or until none has appeared for `timeout` seconds.
 
     Args:
       checkpoint_dir: a folder another process trains in; with `run_once` also a checkpoint's prefix.
       model_dir: results go to its folder `eval`.
       max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before
-          that is an error;
-        0: any number.
+          that is an error; 0: any number.
       allow_unused: as of `checkpoints.load_into`.
 
     Returns:
@@ -136,8 +134,7 @@ def evaluate_checkpoints(
 
     Raises:
       ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an
-          unreadable one; the results of
-        the last evaluation could not be written.
+          unreadable one; the results of the last evaluation could not be written.
     """
     cluster.refuse()
     if pipeline.eval_input is None:

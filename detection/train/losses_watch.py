@@ -1,10 +1,8 @@
 """Looks at the losses of past steps, without making the accelerator wait for every one of them.
 
 The compiled step leaves weights alone when its loss or gradient is not finite (in half precision a gradient can
-overflow while the loss is fine), so
-it is enough to look every few steps. One such step now and then (an odd image) is reported, counted and left out;
-several in a row mean that training
-has diverged.
+overflow while the loss is fine), so it is enough to look every few steps. One such step now and then (an odd image) is
+reported, counted and left out; several in a row mean that training has diverged.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 tells about its config.
 
 A checkpoint of another configuration has most names in common with the model. It is recognised by what is left over
-inside the model's own
-scopes, for example `FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma` where the model's batch norm has no gamma:
-the model would compute
-something else with the weights that it takes. What training keeps beside the weights (optimiser slots, moving averages,
-the step), and whole
-parts that a detector does not have (the head of a classifier, the proposal network for Fast R-CNN), are no such sign.
+inside the model's own scopes, for example `FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma` where the model's
+batch norm has no gamma: the model would compute something else with the weights that it takes. What training keeps
+beside the weights (optimiser slots, moving averages, the step), and whole parts that a detector does not have (the head
+of a classifier, the proposal network for Fast R-CNN), are no such sign.
 """
 
 from __future__ import annotations

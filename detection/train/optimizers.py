@@ -3,18 +3,16 @@
     RMSProp    rms <- decay rms + (1 - decay) g²;   mom <- momentum mom + rate g / sqrt(rms + epsilon);   w <- w - mom
     Momentum   acc <- momentum acc + g;                                                                w <- w - rate acc
     Adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;   w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m /
-    (sqrt(v) + epsilon)
+               (sqrt(v) + epsilon)
 
 They differ from Keras's: RMSProp's `rms` starts at one and epsilon (1.0 in the usual configs!) stands inside the root.
-Each rule is one fused
-TensorFlow kernel a variable, which reads and writes every array once: 128 variables with 6.8 million parameters take 8
-    ms on two cores, Keras's
-own RMSprop takes 30. A rule is a frozen description; its variables ("slots") live in `state.TrainState`, named as in
-TensorFlow 1 checkpoints.
+Each rule is one fused TensorFlow kernel a variable, which reads and writes every array once: 128 variables with 6.8
+million parameters take 8 ms on two cores, Keras's own RMSprop takes 30. A rule is a frozen description; its variables
+("slots") live in `state.TrainState`, named as in TensorFlow 1 checkpoints.
 
 The kernels write through resource handles. In the replica context of `tf.distribute` a mirrored variable's handle is
-that replica's copy; all
-replicas apply the same reduced gradient to equal copies, so the copies stay equal without further communication.
+that replica's copy; all replicas apply the same reduced gradient to equal copies, so the copies stay equal without
+further communication.
 """
 
 from __future__ import annotations

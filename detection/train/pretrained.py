@@ -58,8 +58,7 @@ def load(
 
     Raises:
       ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable or
-          has more. The line
-        names it.
+          has more. The line names it.
     """
     if network:
         catalogue.find(network)

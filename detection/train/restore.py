@@ -5,19 +5,15 @@ The kinds are the config's `fine_tune_checkpoint_type`:
     classification  an ImageNet classifier of tf-slim: extractor variables lose their scope,
                     FeatureExtractor/MobilenetV1/Conv2d_0/weights <- MobilenetV1/Conv2d_0/weights
     detection       a detector of this project or of the TensorFlow 1 zoo: extractor variables by their own name;
-        everything of matching
+                    everything of matching
                     name when load_all_detection_checkpoint_vars is set
     full            a detector: everything of matching name
 
 A name that is missing or has another shape keeps its initial value, as users of the schema expect (a head for another
-number of
-classes); the report says so. Matching nothing at all is an error, and so is a checkpoint of another network: one whose
-batch norm has no
-place in the layers that take its kernels, or one with most of its arrays in another shape. One shape is made to fit:
-    SSD has the fully
-connected layers of VGG16 as thinned convolutions (`networks.vgg.decimate`), and starts from the classifier's. Values
-are taken as they are,
-not their moving averages, as the reference takes them.
+number of classes); the report says so. Matching nothing at all is an error, and so is a checkpoint of another network:
+one whose batch norm has no place in the layers that take its kernels, or one with most of its arrays in another shape.
+One shape is made to fit: SSD has the fully connected layers of VGG16 as thinned convolutions (`networks.vgg.decimate`),
+and starts from the classifier's. Values are taken as they are, not their moving averages, as the reference takes them.
 """
 
 from __future__ import annotations
@@ -189,8 +185,8 @@ def examine(
     """Whether the checkpoint's extractor is the model's. Heads are another matter: they are expected to differ.
 
     Batch norm that was learnt with a kernel and is left out changes what the kernel computes, so that is a fault;
-    biases and whole layers
-    that are left out may be what the config wants. Arguments as of `match`, whose result is `matched`.
+    biases and whole layers that are left out may be what the config wants. Arguments as of `match`, whose result is
+    `matched`.
     """
     if not matched.sources:
         return Doubts(nothing_fits(shapes, found, start), "")

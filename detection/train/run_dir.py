@@ -3,10 +3,10 @@
 .train.lock       held while a process trains; the operating system lets go of it when the process dies, however it dies
 .train.owner      who holds it, for the message that the next one gets
 pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the
-file the run was started with
+                  file the run was started with
 .as_run.config    the same, which nobody edits; resuming with another one is refused
 .evaluation_due   the step of the last checkpoint, where its evaluation is not over: a run that is killed meanwhile
-makes up for it
+                  makes up for it
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 every epoch.
 
     model_dir/bad_records.json     which they are and why; read again when the run is resumed, unless the record files
-    have changed
+                                   have changed
 
 What is left out is known before the run begins (`data.bad_records`), so that a resumed run takes the same records in
-the same order as one that was
-never stopped.
+the same order as one that was never stopped.
 """
 
 from __future__ import annotations

@@ -3,20 +3,17 @@
     replica:  predictions = predict(batch);  total = sum of losses + regularisation;  g = d total / d variables /
         replicas
     all:      g <- sum over replicas (each replica's losses are normalised by its own share, so this is the mean);  loss
-        likewise
+              likewise
     replica:  g <- g bias_multiplier, for biases;  n = |g| over all variables;  g <- g min(1, clip / n);  update
 
 A step whose loss or gradient is not finite changes nothing but the step counter: weights, slots and batch-norm averages
-    stay as they
-were, decided inside the graph without asking the host. The host learns of it from the returned losses, whenever it
-looks.
+stay as they were, decided inside the graph without asking the host. The host learns of it from the returned losses,
+whenever it looks.
 
 The function is traced once, against the input pipeline's element spec. One step is one call: entering a function of 350
-variables takes about
-1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain nothing, and hold back
-signals and logs.
-Undoing costs nothing measurable: the choice between update and undo, and remembering the averages, stay below 1 ms a
-    step.
+variables takes about 1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain
+nothing, and hold back signals and logs. Undoing costs nothing measurable: the choice between update and undo, and
+remembering the averages, stay below 1 ms a step.
 """
 
 from __future__ import annotations

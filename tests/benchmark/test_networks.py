@@ -64,8 +64,7 @@ def test_every_kind_of_row(rows) -> None:
 @pytest.mark.slow
 def test_numbers_of_mobilenet(rows) -> None:
     """3,206,976 weights (Howard et al. 2017, Table 8: 4.2 million with the head's 1.025) and two statistics a channel;
-    569 million multiply-adds with
-    the head at 224 pixels, and all of them go with the area."""
+    569 million multiply-adds with the head at 224 pixels, and all of them go with the area."""
     network, ssd, body, tail = rows[:4]
     assert network.parameters == 3_206_976 + 2 * 10_944
     assert network.gflops == pytest.approx(2 * 0.568 * (64 / 224) ** 2, rel=0.01)

@@ -31,8 +31,8 @@ def test_everything_is_carried_over():
         metrics_set: "coco_detection_metrics" metrics_set: "pascal_voc_metrics" metrics_set:
           "pascal_voc_detection_metrics"
         batch_size: 4 use_dummy_loss_in_eval: true use_moving_averages: true eval_interval_secs: 60
-        include_metrics_per_category: true all_metrics_per_category: true super_categories { key: "pet" value: "cat,
-          dog" }
+        include_metrics_per_category: true all_metrics_per_category: true
+        super_categories { key: "pet" value: "cat, dog" }
         num_visualizations: 3 min_score_threshold: 0.25 max_num_boxes_to_visualize: 7 skip_scores: true skip_labels:
           true
         visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "LightGreen"

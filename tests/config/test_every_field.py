@@ -1,6 +1,5 @@
 """Every field of the schema, set to all kinds of values in a good config of each meta-architecture: the check says yes,
-or what is wrong in its own
-words, and never fails itself."""
+or what is wrong in its own words, and never fails itself."""
 
 from __future__ import annotations
 

@@ -230,8 +230,8 @@ def test_sizes_of_two_stage_detectors(ssd, setting, expected):
 
 
 def test_what_is_used_is_far_from_the_limits(ssd):
-    """Aerial images, LVIS's 1203 classes, YOLO9000's 9418, "no bound" on the long side,
-    and all records in the shuffle buffer."""
+    """Aerial images, LVIS's 1203 classes, YOLO9000's 9418, "no bound" on the long side, all records in the shuffle
+    buffer."""
     assert (
         faults(
             ssd,

@@ -149,7 +149,7 @@ def test_one_model_alone_is_what_nms_leaves_of_it(single, iou):
     merging.
 
     Boxes are whole numbers up to 32, so float32 and float64 agree on every IoU but those on the threshold: 0.3 and 0.6
-        are no floats, and 0.5 is one.
+    are no floats, and 0.5 is one.
     """
     single = ImageDetections(
         *(column[np.unique(single.scores, return_index=True)[1]] for column in single)

@@ -129,10 +129,8 @@ def test_equals_the_slow_loop(seed, threshold):
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_pycocotools_at_half_overlap(seed):
     """Where no detection overlaps two objects both definitions match alike. What is left is how they integrate: COCO
-    samples the same
-    monotone curve at 101 recalls. Sampled there, ours is equal to the last digits; the area itself differs by at most
-    the curve's
-    total fall, at most 1, times one sampling step, 0.01."""
+    samples the same monotone curve at 101 recalls. Sampled there, ours is equal to the last digits; the area itself
+    differs by at most the curve's total fall, at most 1, times one sampling step, 0.01."""
     images = random_images(seed, 60, apart=True)
     result = evaluate(images)
     objects = [

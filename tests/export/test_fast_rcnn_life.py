@@ -1,6 +1,5 @@
 """The whole life of a Fast R-CNN on drawn shapes, with proposals in the records and beside them: trained, evaluated,
-exported, and served as it was
-evaluated."""
+exported, and served as it was evaluated."""
 
 from __future__ import annotations
 

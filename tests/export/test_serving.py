@@ -12,8 +12,8 @@ from detection.export.serving import INPUT_KEYS, ServingInput, outputs, parse_sh
 from detection.types import Detections
 
 # Folding rounds each kernel entry once more (relative 6e-8); over some 40 layers the logits of these random networks,
-# which reach tens,
-# move by about 1e-5. Scores and normalised boxes are contractions of them, so 1e-4 leaves a factor of ten.
+# which reach tens, move by about 1e-5. Scores and normalised boxes are contractions of them, so 1e-4 leaves a factor of
+# ten.
 TOLERANCE = 1e-4
 KEYS = {
     "detection_boxes": (50, 4),

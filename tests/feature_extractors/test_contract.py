@@ -2,9 +2,8 @@
 and held to it.
 
 Extractors are tested as parts of whole detectors, for every meta-architecture that there is; those for two stages also
-alone, body and tail on crops,
-and the other form of the tail, on the whole map. Networks are thin and images small: what is tested does not depend on
-    size.
+alone, body and tail on crops, and the other form of the tail, on the whole map. Networks are thin and images small:
+what is tested does not depend on size.
 """
 
 from __future__ import annotations
@@ -414,9 +413,8 @@ def test_served_form(meta: str, type_: str) -> None:
 def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None:
     for name, value in expected.items():
         # float32 sums in another order, through up to 200 layers and batch norms over a few cells: parts in 1e3 of the
-        # largest value. It is 1.9e-3 at
-        # most for the weights that are drawn here; other draws of a ResNet-152 have shown 1.8e-2.
-        # A statistic left out or folded twice moves values by parts in 10.
+        # largest value. It is 1.9e-3 at most for the weights that are drawn here; other draws of a ResNet-152 have
+        # shown 1.8e-2. A statistic left out or folded twice moves values by parts in 10.
         tolerance = 1e-2 * float(tf.reduce_max(tf.abs(value)))
         assert tolerance > 0, f"{name} is zero everywhere"
         np.testing.assert_allclose(outputs[name].numpy(), value.numpy(), atol=tolerance, rtol=0, err_msg=name)

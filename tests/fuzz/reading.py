@@ -1,8 +1,7 @@
 """What a reader under test is, and how one that takes a single file is run.
 
 A reader's `prepare` runs in a process of its own and returns a function from bytes to the name of what came out.
-Whatever else that function
-raises than the project's own errors is a failure.
+Whatever else that function raises than the project's own errors is a failure.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 memory.
 
     bash scripts/fuzz.sh                                                  the full run: 100,000 inputs a reader of text,
-    10,000 of images and models
+        10,000 of images and models
     bash scripts/fuzz.sh --inputs=1000 --seed=7 --readers=coco,jpeg       so many of some
     bash scripts/fuzz.sh --seconds=600                                    as many as fit into ten minutes, shared evenly
-    among the readers
+        among the readers
     bash scripts/fuzz.sh --readers=jpeg --reproduce=fuzz_failures/jpeg-17.bin
 
 Equal seeds give equal inputs. Inputs that failed are kept in --failures, each with its traceback and the command that

@@ -3,16 +3,13 @@
 kill and in the end.
 
     python tests/kill/kill.py --kills=220 --operations=80 --seed=1 --command=all --work=/tmp/kills
-    --markdown=docs/kills.md
+        --markdown=docs/kills.md
 
 --kills are SIGKILLs at moments drawn uniformly over the time that the command takes; --operations are SIGKILLs just
-before or after a file
-operation of the command (rename, unlink, mkdir, fsync, link, a save), evenly over all that it makes. After each, every
-reader is tried on what lies
-there: it must refuse it by name, or find what some run without a kill wrote. Then the command is run again, and killed
-    again, up to
---chain times; then to its end, which must leave the same files: weights bit for bit, optimiser, averages, metrics,
-best, records, rows.
+before or after a file operation of the command (rename, unlink, mkdir, fsync, link, a save), evenly over all that it
+makes. After each, every reader is tried on what lies there: it must refuse it by name, or find what some run without a
+kill wrote. Then the command is run again, and killed again, up to --chain times; then to its end, which must leave the
+same files: weights bit for bit, optimiser, averages, metrics, best, records, rows.
 """
 
 from __future__ import annotations

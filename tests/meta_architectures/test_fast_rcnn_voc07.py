@@ -2,7 +2,7 @@
 one step by hand.
 
 The step runs on a thin VGG16 and small images, with nothing random in it: every proposal is drawn and no neuron
-    dropped.
+dropped.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
     python two_stage_reference.py SHARED MODEL RESULT.json
 
 With several threads the order in which numbers are added changes from run to run, and with it last bits, neighbours in
-suppression and samples at the
-border of a crop: a gradient norm has once moved by 1.03e-2. The reference was run on one thread; so is this, and gives
-    the same numbers each time.
+suppression and samples at the border of a crop: a gradient norm has once moved by 1.03e-2. The reference was run on one
+thread; so is this, and gives the same numbers each time.
 """
 
 from __future__ import annotations
@@ -82,11 +81,9 @@ def _away_from_the_border(boxes: tf.Tensor, image_shape: tuple[int, int]) -> tf.
     it.
 
     The last sample of a crop of such a box lies on the last cell, or just beyond, where it counts as 0. Which of the
-    two hangs on the last bit of
-    the box's other edge, and that on the order in which threads add. Up to 49 of the 300 proposals of a case may so
-    lose a row each; if all did,
-    gradients would move by 5e-2. The data's README has border rows judged apart; here they are kept where the reference
-    has nearly all, inside.
+    two hangs on the last bit of the box's other edge, and that on the order in which threads add. Up to 49 of the 300
+    proposals of a case may so lose a row each; if all did, gradients would move by 5e-2. The data's README has border
+    rows judged apart; here they are kept where the reference has nearly all, inside.
     """
     border = tf.cast(tf.stack(image_shape), tf.float32) - 2e-3
     return tf.concat([boxes[..., :2], tf.minimum(boxes[..., 2:], border)], axis=-1)

@@ -136,9 +136,8 @@ def test_dense_maps_hold_the_strided_ones() -> None:
     """Huang et al. 2017, section 3.1, for the body at stride 8 and then the tail at the strides of both bodies.
 
     A strided 3x3 layer padded SAME looks at pixels 2i - 1 ... 2i + 1 of an odd side and at 2i ... 2i + 2 of an even
-    one. So every size lines up: the
-    strided map is the dense one from pixel 0 or 1 on. The sides here give maps of 16 and 17 cells, and from those 8 and
-    9.
+    one. So every size lines up: the strided map is the dense one from pixel 0 or 1 on. The sides here give maps of 16
+    and 17 cells, and from those 8 and 9.
     """
     images = _images(1, 128, 136)
     strided, dense = _body(16), _body(8)

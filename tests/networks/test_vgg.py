@@ -210,10 +210,8 @@ def test_a_fully_connected_layer_is_a_convolution(padding: str, size: int) -> No
 
 def test_atrous_fc6_sees_what_the_decimated_fc6_saw() -> None:
     """Between the taps that stay lie 3 cells of stride 32 in the classifier and 6 of stride 16 in SSD. So on a map
-    whose rows are all doubled, the
-    atrous convolution at even cells is the 7x7 convolution (with only those taps) of the map itself, in every fourth
-    channel.
-    """
+    whose rows are all doubled, the atrous convolution at even cells is the 7x7 convolution (with only those taps) of
+    the map itself, in every fourth channel."""
     depth = depth_rule(1 / 32, 4)
     pool, fc6, fc7 = vgg.atrous_tail(vgg.training_defaults(), depth)
     assert isinstance(pool, MaxPool) and pool.name == "pool5"

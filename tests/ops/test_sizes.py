@@ -1,8 +1,6 @@
 """The parts of a loss and of postprocessing at the sizes that are easily forgotten: one image, no groundtruth, one
-class, one anchor, one proposal;
-with shapes known, unknown, and compiled. Whatever the way of running them, the numbers are those of running them
-eagerly, one image at a time.
-"""
+class, one anchor, one proposal; with shapes known, unknown, and compiled. Whatever the way of running them, the numbers
+are those of running them eagerly, one image at a time."""
 
 from __future__ import annotations
 

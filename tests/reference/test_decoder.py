@@ -126,9 +126,8 @@ def test_a_text_and_a_number_that_disagree_are_an_error(tmp_path):
 @pytest.mark.parametrize("numbers", [{}, {"class__label": [3, 6]}])
 def test_an_unknown_text_is_an_error(numbers, tmp_path):
     """A deviation: the reference gives the box the label -1, which becomes a row of zeros, so that the object is
-    trained as nothing at all. Here the
-    record is refused, or (drop_unknown_labels) the box dropped; a number beside an unknown text is not used by either.
-    """
+    trained as nothing at all. Here the record is refused, or (drop_unknown_labels) the box dropped; a number beside an
+    unknown text is not used by either."""
     serialized = record(class__text=["cat", "cheetah"], **numbers)
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         decode(serialized, NAMED, tmp_path)

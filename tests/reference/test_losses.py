@@ -182,8 +182,8 @@ LEAST = {
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_negatives_for_each_positive(ratio):
     """Ratios of 0.5 and 1.5, which the reference tests too, cannot be written in a config: the field is a whole number.
-    A ratio of 0 means none there
-    and no rule in a config, where 0 is the default: the reference's builder makes "no rule" of it, and so does ours."""
+    A ratio of 0 means none there and no rule in a config, where 0 is the default: the reference's builder makes "no
+    rule" of it, and so does ours."""
     found = HardExampleMiner(0, 0.9999, "classification", ratio)(
         *f32([TWELVE_LOC], [TWELVE_CLS], [TWELVE_BOXES]), tf.constant([MATCHES])
     )

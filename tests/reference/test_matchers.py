@@ -55,10 +55,9 @@ def test_matches(name):
 
 def test_the_bipartite_matcher_names_the_row_and_not_its_place_among_valid_rows():
     """A deviation. Of two rows of which only the second is valid, the reference answers 0: it moves valid rows to the
-    front and numbers them there,
-    so that its target assigner takes the box of another row. Here the number is that of the row; they agree where
-    padding comes last, as it does in
-    every batch of this project, unless an ignored box stands before an ordinary one."""
+    front and numbers them there, so that its target assigner takes the box of another row. Here the number is that of
+    the row; they agree where padding comes last, as it does in every batch of this project, unless an ignored box
+    stands before an ordinary one."""
     matches = BipartiteMatcher()(tf.constant([[0.15, 0.2, 0.3], [0.50, 0.1, 0.8]]), tf.constant([False, True]))
     assert matches.numpy().tolist() == [-1, -1, 1]
 

@@ -81,12 +81,9 @@ def test_difficult_objects_take_detections_out(name):
 
 def test_a_group_is_an_object_to_be_ignored_by_its_overlap():
     """A deviation, of data sets that know groups (Open Images; "crowd" in this project). The reference takes out each
-    detection of which at
-    least half lies in a group: of three boxes 1, 2 and 3 high in a group of 5 x 5, beside an object of 1 x 1, it leaves
-        the object's. Here, as in
-    VOC's rule for difficult objects, overlap is IoU: the two others cover too little of the group, and are false
-    detections.
-    """
+    detection of which at least half lies in a group: of three boxes 1, 2 and 3 high in a group of 5 x 5, beside an
+    object of 1 x 1, it leaves the object's. Here, as in VOC's rule for difficult objects, overlap is IoU: the two
+    others cover too little of the group, and are false detections."""
     boxes = np.array([[0, 0, 1, 1], [0, 0, 2, 1], [0, 0, 3, 1]], float)
     objects = np.array([[0, 0, 1, 1], [0, 0, 5, 5]], float)
     true, kept = match(boxes, np.zeros(3, int), objects, np.zeros(2, int), np.array([False, True]), 0.5)

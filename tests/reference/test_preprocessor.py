@@ -189,8 +189,8 @@ def test_ranks_stay(step):
 
 def test_jitter_reaches_as_far_as_the_reference_says():
     """A box of 100 pixels and a ratio of 0.05 moves a side by up to 5 pixels, as the reference's documentation and its
-    releases up to 2019 have it.
-    (Later ones halve that without saying so: they multiply the whole side and lay it about the centre, 2.5 pixels.)"""
+    releases up to 2019 have it. (Later ones halve that without saying so: they multiply the whole side and lay it about
+    the centre, 2.5 pixels.)"""
     sample = sample_of(np.zeros((8, 8, 3), np.uint8), [[0.3, 0.3, 0.7, 0.7]] * 200)
     moved = np.abs(rows.random_jitter_boxes(sample, SEED, 0.05).boxes - sample.boxes) / 0.4
     assert 0.045 < moved.max() <= 0.05 + 1e-6

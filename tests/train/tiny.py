@@ -1,6 +1,6 @@
 """A real detector of 300 parameters: one convolution with batch norm and dropout, four anchors, two classes. It obeys
-the same verbs as the
-large ones, its variables have their kind of names, and it learns; so the trainer is tested with nothing pretended."""
+the same verbs as the large ones, its variables have their kind of names, and it learns; so the trainer is tested with
+nothing pretended."""
 
 from __future__ import annotations
 

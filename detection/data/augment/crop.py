@@ -1,11 +1,9 @@
 """Random crops that look at the boxes.
 
 `random_crop_image` draws a window until it contains at least `min_object_covered` of some box (100 attempts, then the
-whole image), then drops the
-boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several such settings with equal
-probability, as the data
-augmentation of the SSD paper (Liu et al. 2016, section 2.2) does, with settings and order of the TF Object Detection
-API.
+whole image), then drops the boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several
+such settings with equal probability, as the data augmentation of the SSD paper (Liu et al. 2016, section 2.2) does,
+with settings and order of the TF Object Detection API.
 """
 
 from __future__ import annotations
@@ -127,7 +125,7 @@ def random_square_crop_by_scale(
     the image.
 
     The point keeps a distance from the edges: max_border, halved until it is less than half the side (CenterNet, arXiv
-        1904.07850).
+    1904.07850).
     """
     shape = tf.shape(sample.image)[:2]
     choose, *places = draw.split(seed, 3)

@@ -1,8 +1,7 @@
 """Random numbers that depend on a seed and nothing else.
 
 An operation gets one seed (int64 [2]) and splits it into as many as it has decisions. No state is kept, so sample
-number i of a run always gets
-the same changes, however many threads work and wherever the run was interrupted.
+number i of a run always gets the same changes, however many threads work and wherever the run was interrupted.
 """
 
 from __future__ import annotations

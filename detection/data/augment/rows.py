@@ -32,8 +32,7 @@ def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mo
     as rough as people draw.
 
     The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the
-        opposite one too, and
-    in the XY ways from all four.
+    opposite one too, and in the XY ways from all four.
     """
     count = tf.shape(sample.boxes)[0]
     numbers = {

@@ -37,9 +37,8 @@ def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: floa
     """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
 
     Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped
-    to the new image if
-    `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always clipped: what shows a
-    corner of an object is background.
+    to the new image if `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always
+    clipped: what shows a corner of an object is background.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)

@@ -1,11 +1,9 @@
 """From an image file to bytes that a record may hold: JPEG or PNG that TensorFlow decodes.
 
 JPEG and PNG are kept byte for byte. The header is read first (`image_header`; of types that TensorFlow lacks by Pillow,
-which opens lazily), so that
-nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is what training will see. Other
-types are stored as PNG. EXIF
-rotation is ignored, as TensorFlow and COCO do. No setting of Pillow is touched: they are the process's, and others may
-    be using it in other threads.
+which opens lazily), so that nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is
+what training will see. Other types are stored as PNG. EXIF rotation is ignored, as TensorFlow and COCO do. No setting
+of Pillow is touched: they are the process's, and others may be using it in other threads.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Conversion from end to end: annotated images in, shards, label map, manifest and report out.
 
 Images are read, decoded for checking and serialised in threads: TensorFlow decodes without the interpreter's lock, and
-    checking 640x480 JPEGs ran as
-fast in two threads as in two processes (1300 images/s). Records keep the order of the source whatever the number of
-threads.
+checking 640x480 JPEGs ran as fast in two threads as in two processes (1300 images/s). Records keep the order of the
+source whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -39,14 +38,11 @@ class Options:
     output: prefix of the shards, such as data/train.record
     num_shards: 0 for one shard every 128 MiB of images
     label_map_path: read when it exists, otherwise made: with the ids that the data set gives, or of the classes found
-        in alphabetical order;
-        "" for label_map.pbtxt beside the output
+        in alphabetical order; "" for label_map.pbtxt beside the output
     on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks
-        everything but writes no records
-        if anything is bad
+        everything but writes no records if anything is bad
     max_bad_percent: with more bad (or clipped) than this, of images or of boxes, no records are written: one mistake is
-        behind them all. Boxes of
-        images that are left out count as bad ones
+        behind them all. Boxes of images that are left out count as bad ones
     """
 
     output: str
@@ -148,8 +144,7 @@ def _convert_image(
     if any(fault.kind == "size_mismatch" and fault.bad for fault in box_faults):
         return _Result(b"", None, faults, 0)
     # A class that the label map does not have is no object to learn. Any other lost box is one (also one without area,
-    # or of a class that the
-    # annotations themselves do not name), and without it its image would say that it has none.
+    # or of a class that the annotations themselves do not name), and without it its image would say that it has none.
     lost = [fault for fault in image.faults if fault.bad and fault.action == BOX_LEFT_OUT]
     lost += [fault for fault in box_faults if fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:

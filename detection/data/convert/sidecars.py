@@ -1,6 +1,5 @@
 """Files beside an image that may annotate it, in formats other than VOC's: LabelMe's or Supervisely's a.json, YOLO's
-a.txt, a
-renamed a.xml.bak.
+a.txt, a renamed a.xml.bak.
 
 An image without a VOC annotation is one without objects only where none of these says that it has some.
 """

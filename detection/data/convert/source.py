@@ -1,9 +1,8 @@
 """What every format's reader is given, and what it yields.
 
 A reader turns annotation files into `AnnotatedImage`s without opening images: it trusts nothing and decides nothing
-about pixels. What it cannot
-make sense of it reports as faults of the image it belongs to. Everything behind it (images, boxes, classes, shards) is
-the same for all formats.
+about pixels. What it cannot make sense of it reports as faults of the image it belongs to. Everything behind it
+(images, boxes, classes, shards) is the same for all formats.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Boxes and pixels always move together.
 
 Up to three boxes are painted, each into a colour channel of its own, so that overlaps hide nothing. After every
-operation the box of a channel must
-bound what is left of its paint, and a box may only be missing if too little of it is left. Every box is a proposal as
-well; a proposal may only be
-missing if nothing of it is left.
+operation the box of a channel must bound what is left of its paint, and a box may only be missing if too little of it
+is left. Every box is a proposal as well; a proposal may only be missing if nothing of it is left.
 """
 
 from __future__ import annotations
