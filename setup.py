@@ -99,7 +99,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["detection", "detection.*"]),
-    package_data={"detection.sweep": ["page_files/*"]},
+    package_data={"detection.sweep.report": ["page_files/*"]},
     scripts=sorted(glob.glob("scripts/*.py")),
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

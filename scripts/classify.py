@@ -54,9 +54,9 @@ def main(argv: list[str]) -> int:
     if argv[1:]:
         raise ConfigError(f"unexpected argument {argv[1]!r}; images are a flag, --images={','.join(argv[1:])}")
     cli.import_tensorflow()
+    from detection.checkpoints import pretrained
     from detection.evaluate import classify
     from detection.export import image_files
-    from detection.train import pretrained
 
     paths = image_files.find(FLAGS.images)
     allow = FLAGS.allow_unused_checkpoint_variables

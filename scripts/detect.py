@@ -48,7 +48,7 @@ flags.DEFINE_integer("max_proposals", 2000, "The best so many proposals of an im
 def main(argv: list[str]) -> int:
     cli.import_tensorflow()
     from detection.export import annotate
-    from detection.export.proposal_sources import Wanted
+    from detection.proposals.serving import Wanted
 
     options = annotate.Options(
         min_score=FLAGS.min_score,

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise ConfigError(f"unexpected argument {argv[1]!r}; the checkpoint is a flag, --checkpoint={argv[1]}")
     cli.import_tensorflow()
-    from detection.train import inspect
+    from detection.checkpoints import inspect
 
     request = inspect.Request(
         FLAGS.checkpoint, FLAGS.pipeline_config_path, FLAGS.set, FLAGS.kind or "", FLAGS.levels, FLAGS.all

@@ -65,7 +65,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.method == "rpn" and not (FLAGS.pipeline_config_path and FLAGS.checkpoint):
         raise ConfigError("--method=rpn needs --pipeline_config_path and --checkpoint, of a trained Faster R-CNN")
     cli.import_tensorflow()
-    from detection.data import proposal_images, proposal_methods, proposal_run
+    from detection.proposals import images as proposal_images
+    from detection.proposals import methods as proposal_methods
+    from detection.proposals import run as proposal_run
 
     names = ("method", "max_proposals", "min_side", "max_image_side", "base_k", "grid_boxes", "edge_model", "seed")
     settings = proposal_methods.ProposalSettings(**{name: getattr(FLAGS, name) for name in names})
@@ -76,8 +78,8 @@ def main(argv: list[str]) -> None:
     )
     more = {}
     if FLAGS.method == "rpn":
+        from detection.checkpoints import files as checkpoint_files
         from detection.export import proposals
-        from detection.train import checkpoint_files
 
         allow = FLAGS.allow_unused_checkpoint_variables
         method = proposals.region_proposal_network(

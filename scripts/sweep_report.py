@@ -28,7 +28,8 @@ flags.DEFINE_string("title", "Speed, memory and accuracy", "Heading of report an
 def main(argv: list[str]) -> None:
     if argv[1:] or not FLAGS.results or not FLAGS.output:
         raise ConfigError("usage: sweep_report.py --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
-    from detection.sweep import quantities, report, results
+    from detection.sweep import quantities, results
+    from detection.sweep.report import folder as report
 
     rows = quantities.of_one_device(results.read(FLAGS.results), FLAGS.device)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

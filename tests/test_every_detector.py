@@ -7,7 +7,6 @@ whole networks on BCCD's blood cells (about half an hour on two cores) and print
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 import time
@@ -19,20 +18,15 @@ import pytest
 import tensorflow as tf
 
 import detection
+from detection.checkpoints import model_dir as checkpoints
 from detection.data import synthetic_set
 from detection.data.convert import run as converter
 from detection.data.convert import voc
 from detection.data.convert.source import Source
 from detection.export import image_files
 from detection.ops.boxes import iou
-from detection.train import checkpoints
 from detection.train.settings import RunOptions
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parent / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
 
 STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"

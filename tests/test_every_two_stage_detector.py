@@ -10,7 +10,6 @@ when the fully connected layers of VGG16 are exported.
 from __future__ import annotations
 
 import gc
-import importlib.util
 import io
 import json
 import math
@@ -25,17 +24,13 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.data import proposal_files, synthetic_set
+from detection.checkpoints import model_dir as checkpoints
+from detection.data import synthetic_set
 from detection.export import image_files
-from detection.train import checkpoints
+from detection.proposals import files as proposal_files
 from detection.train.settings import RunOptions
 from detection.types import Detections, Proposals
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parent / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
 
 RESULTS = "DETECTOR_MATRIX"  # environment variable
 STEPS, IMAGES = 5, 2

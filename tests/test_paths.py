@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from detection.config import data_paths
-from detection.data import listing, proposal_files, shards, validate
+from detection.data import listing
+from detection.data.reading import shard_files as shards
+from detection.data.validation import run as validate
 from detection.ensemble import models
 from detection.errors import ConfigError, DataError
 from detection.export import image_files
 from detection.paths import expand, hint
+from detection.proposals import files as proposal_files
 from detection.protos import input_reader_pb2
 
 # A file of one record: its length, a checksum of that, one byte, a checksum of that.

@@ -43,10 +43,11 @@ from detection.benchmark.inputs import Options
 from detection.benchmark.served_graph import Part, ServedGraph
 from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.errors import ConfigError, DetectionError
 from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph, takes_proposals
-from detection.train import checkpoint_files, checkpoints
 
 PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = (
     "preprocess",

@@ -7,7 +7,7 @@ queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effec
 from __future__ import annotations
 
 from detection.config import label_map as label_maps
-from detection.data.input import InputOptions
+from detection.data.reading.input import InputOptions
 from detection.errors import ConfigError
 from detection.protos import input_reader_pb2
 

@@ -7,9 +7,9 @@ import re
 from absl import logging
 
 from detection.builders import optimizer
+from detection.checkpoints.restore import FineTune, check_kind
 from detection.errors import ConfigError
 from detection.protos import train_pb2
-from detection.train.restore import FineTune, check_kind
 from detection.train.settings import TrainSettings
 
 # What other trainers do in other ways than by this field: written in many configs, without effect here.

@@ -22,7 +22,7 @@ from detection.data import synthetic
 from detection.data.convert import run, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
-from detection.data.report import Report
+from detection.data.findings import Report
 from detection.errors import PathError
 
 SIZES = ((320, 240), (360, 270), (400, 300))

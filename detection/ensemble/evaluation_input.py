@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from detection.data.input import InputOptions, eval_dataset, iterate
-from detection.data.remarks import Remarks
+from detection.data.reading.input import InputOptions, eval_dataset, iterate
+from detection.data.reading.remarks import Remarks
 from detection.data.resize import IdentityResizer
 from detection.errors import DataError
 from detection.evaluate.evaluator import Evaluator, ImageDetections, ImageGroundtruth

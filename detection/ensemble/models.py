@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from detection.checkpoints import files as checkpoint_files
 from detection.config import facts
 from detection.errors import ConfigError
 from detection.export import exporter
 from detection.paths import expand, hint
-from detection.train import checkpoint_files
 
 PIPELINE_CONFIG = "pipeline.config"
 

@@ -20,11 +20,11 @@ from detection.errors import ConfigError, DataError, printable
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.results import coco_box, coco_image_id
 from detection.evaluate.visualize import Style, draw_detections, mosaic
-from detection.export import proposal_sources
 from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result
 from detection.files import reason, write_text
 from detection.progress import Progress
+from detection.proposals import serving as proposal_sources
 from detection.types import MAX_PIXELS
 
 JSON_NAME = "detections.json"

@@ -13,12 +13,13 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.config import beside, label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
-from detection.train import checkpoint_files, checkpoints
 
 _ANY_IMAGES = ServingInput()
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from detection.data.proposals import TOLERANCE
 from detection.errors import DataError
 from detection.ops import boxes as box_ops
+from detection.proposals.sources import TOLERANCE
 from detection.types import ImageBatch, Proposals
 
 KEY = "proposals"  # name of the argument in the signature

@@ -8,11 +8,12 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.config import beside
-from detection.data.proposal_methods import Method
-from detection.data.proposal_rpn import from_detector
 from detection.errors import ConfigError
-from detection.train import checkpoint_files, checkpoints
+from detection.proposals.methods import Method
+from detection.proposals.rpn import from_detector
 
 
 def region_proposal_network(

@@ -4,7 +4,7 @@
 |---|---|---|
 | CropAndResize | bilinear samples, then max pooling | Faster R-CNN as the TF Object Detection API has it |
 | RoiMaxPool | the maximum of each bin of whole cells | Fast R-CNN, section 2.1 |
-| PositionSensitiveCrop | bilinear samples, each part from maps of its own | R-FCN as the TF Object Detection API has it |
+| PositionSensitiveCrop | bilinear samples, each part from maps of its own | R-FCN in the TF Object Detection API |
 | PositionSensitiveAveragePool | the mean of whole cells, likewise | R-FCN, section 2 |
 
 All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input, image_shape (H, W)), give B *

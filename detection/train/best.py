@@ -16,11 +16,11 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text
+from detection.checkpoints.files import DATA, INDEX
+from detection.checkpoints.model_dir import NAME, prefix_in
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history
 from detection.files import write_text
-from detection.train.checkpoint_files import DATA, INDEX
-from detection.train.checkpoints import NAME, prefix_in
 
 _NEW = ".new"  # ends the name of a link that is being made
 _STATE = "checkpoint"  # names the checkpoint for TensorFlow's tools

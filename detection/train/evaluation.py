@@ -15,13 +15,14 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
+from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints.files import UnreadableCheckpointError
 from detection.config import beside
-from detection.data.input import count_records, eval_dataset, translate
-from detection.data.remarks import Remarks
+from detection.data.reading.input import count_records, eval_dataset, translate
+from detection.data.reading.remarks import Remarks
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
-from detection.train import checkpoints, cluster
-from detection.train.checkpoint_files import UnreadableCheckpointError
+from detection.train import cluster
 from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
 

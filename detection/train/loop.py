@@ -25,13 +25,15 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.data.input import count_records, iterate, train_dataset
-from detection.data.remarks import Remarks
+from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import restore
+from detection.checkpoints.model_dir import Checkpoints
+from detection.data.reading.input import count_records, iterate, train_dataset
+from detection.data.reading.remarks import Remarks
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
-from detection.train import checkpoints, cluster, frozen, restore, run_dir, skipping, strategies
+from detection.train import cluster, frozen, run_dir, skipping, strategies
 from detection.train.best import Best
-from detection.train.checkpoints import Checkpoints
 from detection.train.evaluation import Evaluation
 from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest

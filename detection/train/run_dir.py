@@ -22,9 +22,9 @@ import filelock
 from absl import logging
 
 from detection import files, json_text
+from detection.checkpoints import files as checkpoint_files
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.files import write_text
-from detection.train import checkpoint_files
 
 AS_RUN = "pipeline.config"
 OWN_COPY = ".as_run.config"

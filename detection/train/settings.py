@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from detection.checkpoints.restore import FineTune
 from detection.train.optimizers import OptimizerSettings
-from detection.train.restore import FineTune
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TextIO
 import tensorflow as tf
 from absl import logging
 
-from detection.data import bad_records
-from detection.data.bad_records import BadRecords
-from detection.data.input import InputOptions, checker
+from detection.data.reading import bad_records
+from detection.data.reading.bad_records import BadRecords
+from detection.data.reading.input import InputOptions, checker
 from detection.errors import ConfigError, DataError
 from detection.files import write_text
 

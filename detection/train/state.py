@@ -10,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import names
+from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.errors import ConfigError
-from detection.train import checkpoint_files, checkpoints, names
-from detection.train.names import AVERAGE, GLOBAL_STEP
 from detection.train.optimizers import OptimizerSettings
 
 

@@ -3,23 +3,14 @@ the tests of this folder."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-_TESTS = Path(__file__).resolve().parents[1]
+from tests.helpers import detector_configs
+from tests.helpers.exports import exported, exported_strings, trained
 
-
-def _module(path: Path) -> object:
-    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_EXPORT, _CONFIGS = _module(_TESTS / "export" / "conftest.py"), _module(_TESTS / "detector_configs.py")
-trained, exported, exported_strings = _EXPORT.trained, _EXPORT.exported, _EXPORT.exported_strings
+__all__ = ["config_of", "exported", "exported_strings", "saved_model_of", "trained"]
 GIVEN = 20  # proposals for Fast R-CNN
 
 
@@ -32,7 +23,8 @@ def config_of(tmp_path_factory: pytest.TempPathFactory):
         path = folder / f"{meta}.config"
         kind = "ssd_mobilenet_v1" if meta == "ssd" else "faster_rcnn_mobilenet_v1"
         path.write_text(
-            getattr(_CONFIGS, meta)(_CONFIGS.Settings(kind, 64, 96, depth_multiplier=0.25)), encoding="utf-8"
+            getattr(detector_configs, meta)(detector_configs.Settings(kind, 64, 96, depth_multiplier=0.25)),
+            encoding="utf-8",
         )
         return str(path)
 

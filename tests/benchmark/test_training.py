@@ -15,7 +15,7 @@ from detection.errors import ConfigError
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     """The detector of the other tests, with data of its own."""
-    text = (Path(__file__).resolve().parents[1] / "export" / "tiny.config").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[1] / "helpers" / "tiny.config").read_text(encoding="utf-8")
     synthetic_set.make(tmp_path, {"train": 6}, 0, ((64, 64),), 0, True)
     text = text.replace("num_classes: 3", "num_classes: 4").replace("LABEL_MAP", str(tmp_path / "label_map.pbtxt"))
     (tmp_path / "pipeline.config").write_text(

@@ -4,9 +4,9 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import train
+from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
 from detection.protos import train_pb2
-from detection.train.restore import FineTune
 
 _OPTIMIZER = "optimizer { adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.5 } } } }"
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from detection.config import label_map
-from detection.data.decode import TOLERANCE
-from detection.data.input import checker
-from detection.data.record_check import Classes, check_record
-from detection.data.report import Report
+from detection.data.findings import Report
+from detection.data.reading.decode import TOLERANCE
+from detection.data.reading.input import checker
+from detection.data.validation.record_check import Classes, check_record
 from detection.errors import DataError
 from detection.types import MAX_PIXELS
 
@@ -125,7 +125,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def training():
     """(shard, number, record) -> why training cannot use it. Traced once for all rows."""
-    from detection.data.input import InputOptions
+    from detection.data.reading.input import InputOptions
     from detection.types import Category
 
     categories, texts = (Category(1, "cat"), Category(3, "dog")), (("cat", 1), ("dog", 3), ("Hund", 3))

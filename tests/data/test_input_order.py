@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from detection.data.augment.color import random_adjust_brightness
 from detection.data.augment.flip import random_horizontal_flip
-from detection.data.input import train_dataset
+from detection.data.reading.input import train_dataset
 from detection.data.resize import FixedShapeResizer
 
 RESIZER = FixedShapeResizer(height=16, width=16)

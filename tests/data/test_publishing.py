@@ -8,10 +8,10 @@ import os
 import pytest
 import tensorflow as tf
 
-from detection.data import records
-from detection.data.records import RecordImage, ShardedWriter
-from detection.data.shards import count_records, list_shards
-from detection.data.validate import validate_records
+from detection.data import record_writer as records
+from detection.data.reading.shard_files import count_records, list_shards
+from detection.data.record_writer import RecordImage, ShardedWriter
+from detection.data.validation.run import validate_records
 from detection.errors import DataError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from pathlib import Path
 
@@ -10,17 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-_PATH = Path(__file__).resolve().parents[1] / "export" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("export_fixtures", _PATH)
-_MODULE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MODULE)
-trained, exported = _MODULE.trained, _MODULE.exported
+from tests.helpers.exports import exported, trained
+
+__all__ = ["exported", "trained"]
 
 
 @pytest.fixture(scope="session")
 def other_run(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training run of the same config, whose checkpoint holds other weights."""
-    from detection.train import checkpoints
+    from detection.checkpoints import model_dir as checkpoints
 
     folder = tmp_path_factory.mktemp("other_run")
     (folder / "pipeline.config").write_text(Path(trained.config).read_text(encoding="utf-8"), encoding="utf-8")
@@ -39,7 +36,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     object."""
     import tensorflow as tf
 
-    from detection.data.records import RecordBox, RecordImage, to_example
+    from detection.data.record_writer import RecordBox, RecordImage, to_example
 
     folder, random = tmp_path_factory.mktemp("records"), np.random.default_rng(0)
     paths = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.data.input import InputOptions
+from detection.data.reading.input import InputOptions
 from detection.ensemble import merge, report, run, views
 from detection.ensemble.collect import Collector
 from detection.ensemble.evaluation_input import EvaluationInput
@@ -190,7 +190,7 @@ def test_a_threshold_of_ones_own(known, opened):
 def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained, records, tmp_path, monkeypatch):
     """Through the SavedModel as in evaluation; the second time from the file; anew when the file is damaged or of
     something else."""
-    from detection.data.input import eval_dataset
+    from detection.data.reading.input import eval_dataset
 
     options = InputOptions(paths=(records["val"],), categories=trained.pipeline.categories, num_classes=3)
     images, model = EvaluationInput("val", options), Model("tiny", str(exported / "saved_model"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,7 +11,7 @@ from google.protobuf import text_format
 
 from detection.builders import pipeline
 from detection.data import synthetic_set
-from detection.data.input import InputOptions, eval_dataset
+from detection.data.reading.input import InputOptions, eval_dataset
 from detection.data.resize import FixedShapeResizer, PadToMultipleResizer
 from detection.evaluate.coco import CocoEvaluator
 from detection.evaluate.loop import EvalStep, evaluate
@@ -21,12 +19,7 @@ from detection.evaluate.settings import EvalSettings
 from detection.evaluate.voc import PascalVocEvaluator
 from detection.protos import pipeline_pb2
 from detection.types import Category
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
 
 CATEGORIES = tuple(Category(number, f"shape {number}") for number in range(1, 5))
 KEEPS_PROPORTIONS = "keep_aspect_ratio_resizer { min_dimension: 48 max_dimension: 72 }"

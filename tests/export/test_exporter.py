@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.data import labels
+from detection.checkpoints import model_dir as checkpoints
+from detection.data.reading import labels
 from detection.errors import ConfigError, DataError
 from detection.export import exporter
 from detection.export.predictor import Predictor
 from detection.export.serving import ServingInput, preparation
-from detection.train import checkpoints
 
 KEEP_ASPECT = "model { ssd { image_resizer { keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } } } }"
 

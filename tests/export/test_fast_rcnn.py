@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from detection.data import proposal_files
-from detection.data.proposal_files import ProposalFile
 from detection.errors import ConfigError, DataError
 from detection.export import annotate, exporter
 from detection.export.predictor import Predictor
-from detection.export.proposal_sources import Wanted
 from detection.export.serving import NETWORK_OUTPUT, PROPOSALS, ServingInput, outputs, serving_graph
+from detection.proposals import files as proposal_files
+from detection.proposals.files import ProposalFile
+from detection.proposals.serving import Wanted
 from detection.types import Proposals
 
 # As for the other served detectors: folding rounds kernels once more, and what follows are contractions of logits in

@@ -4,7 +4,6 @@ exported, and served as it was evaluated."""
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,16 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.data import proposal_files, proposal_methods, proposal_run, synthetic_set
-from detection.data.input import eval_dataset
-from detection.data.proposal_files import ProposalFile
-from detection.data.proposal_images import Records
-from detection.train import checkpoints
+from detection.checkpoints import model_dir as checkpoints
+from detection.data import synthetic_set
+from detection.data.reading.input import eval_dataset
+from detection.proposals import files as proposal_files
+from detection.proposals import methods as proposal_methods
+from detection.proposals import run as proposal_run
+from detection.proposals.files import ProposalFile
+from detection.proposals.images import Records
 from detection.train.settings import RunOptions
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
 
 STEPS, PROPOSALS = 3, 40
 # Of probabilities: folded batch norm sums in another order, and what follows smoothly keeps float32's precision behind

@@ -8,11 +8,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.data import proposals as given_with_data
 from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer, PadToMultipleResizer
 from detection.data.sample import SampleProposals
 from detection.errors import DataError
 from detection.export.given_proposals import checked, packed, rounded, with_proposals
+from detection.proposals import sources as given_with_data
 from detection.types import ImageBatch
 
 RESIZERS = (

@@ -12,12 +12,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from detection import config
 from detection.benchmark.served_graph import ServedGraph
+from detection.checkpoints import model_dir as checkpoints
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export import exporter, saved_model
 from detection.export.predictor import Predictor
 from detection.export.saved_model import write_atomically
-from detection.train import checkpoints
 from detection.types import Category
 
 

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import pytest
 from absl import flags
 
 from detection import cli
+from tests.helpers.exports import exported, exported_strings, trained
+from tests.helpers.modules import load
+from tests.helpers.records import example_fixture as example
+from tests.helpers.records import options, write
+from tests.helpers.records import picture_fixture as picture
 
 TESTS = Path(__file__).resolve().parents[1]
 SCRIPTS = TESTS.parent / "scripts"
 
 
-def load(path: Path) -> ModuleType:
-    """A module by its path, under a name of its own."""
-    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}_for_faults", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+__all__ = [
+    "command",
+    "example",
+    "exported",
+    "exported_strings",
+    "holds_fixture",
+    "options",
+    "picture",
+    "trained",
+    "write",
+]
 
 
-_EXPORT, _DATA = load(TESTS / "export" / "conftest.py"), load(TESTS / "data" / "conftest.py")
-trained, exported, exported_strings = _EXPORT.trained, _EXPORT.exported, _EXPORT.exported_strings
-example, write, picture, options = _DATA.example_fixture, _DATA.write, _DATA.picture_fixture, _DATA.options
+TESTS = Path(__file__).resolve().parents[1]
+SCRIPTS = TESTS.parent / "scripts"
 
 
 class Outcome(NamedTuple):

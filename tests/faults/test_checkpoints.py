@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints.files import DATA, INDEX
+from detection.checkpoints.restore import FineTune
 from detection.config import label_map
 from detection.errors import ConfigError
-from detection.train import checkpoint_files, loop, run_dir
-from detection.train.checkpoint_files import DATA, INDEX
-from detection.train.restore import FineTune
+from detection.train import loop, run_dir
 from detection.train.settings import RunOptions
+from tests.helpers import tiny
 
 from .conftest import TESTS, load
 
-tiny = load(TESTS / "train" / "tiny.py")
 CONFIG = load(TESTS / "config" / "conftest.py").TEXT
 QUICK = RunOptions(checkpoint_every=2, log_every=100, seed=5, summaries=False)
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 from PIL import Image
 
 import detection
-from detection.data.decode import Decoder
-from detection.data.labels import LabelLookup
-from detection.data.remarks import Remarks
+from detection.data.reading.decode import Decoder
+from detection.data.reading.labels import LabelLookup
+from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record
 from detection.errors import DataError
 from detection.export import image_files

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from detection.data.decode import Decoder
-from detection.data.input import InputOptions, eval_dataset, iterate, train_dataset
-from detection.data.labels import LabelLookup
-from detection.data.reading import translate
-from detection.data.remarks import Remarks
+from detection.data.reading.decode import Decoder
+from detection.data.reading.input import InputOptions, eval_dataset, iterate, train_dataset
+from detection.data.reading.iteration import translate
+from detection.data.reading.labels import LabelLookup
+from detection.data.reading.remarks import Remarks
 from detection.data.resize import FixedShapeResizer
 from detection.data.sample import Record
 from detection.errors import ConfigError, DataError

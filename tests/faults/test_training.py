@@ -14,19 +14,17 @@ import pytest
 import tensorflow as tf
 
 from detection.builders import pipeline as pipeline_builder
+from detection.checkpoints import files as checkpoint_files
 from detection.config import prepare
 from detection.errors import ConfigError, DivergedError
 from detection.evaluate.settings import EvalSettings
-from detection.train import checkpoint_files, loop
+from detection.train import loop
 from detection.train.evaluation import Evaluation
 from detection.train.memory import out_of_memory
 from detection.train.settings import RunOptions
 from detection.types import Groundtruth
+from tests.helpers import detector_configs, tiny
 
-from .conftest import TESTS, load
-
-tiny = load(TESTS / "train" / "tiny.py")
-detector_configs = load(TESTS / "detector_configs.py")
 QUICK = RunOptions(checkpoint_every=2, log_every=1, seed=5)
 
 

@@ -28,20 +28,16 @@ from google.protobuf import text_format
 import detection.feature_extractors
 import detection.networks
 from detection.builders import feature_extractor, image_resizer, model
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.config.support import VALUES
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
-from detection.train import checkpoint_files, checkpoints
 from detection.types import Groundtruth, ImageBatch, Proposals
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
 
 HEIGHT, WIDTH, BATCH = 96, 128, 4
 STRIDES = {4, 8, 16, 32, 64, 128}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
@@ -21,6 +19,7 @@ from detection.networks import inception_v2 as network
 from detection.networks.blocks import Blocks
 from detection.networks.depths import depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from tests.helpers.modules import load
 
 FROM_CONFIG = Hyperparams(
     keras.initializers.TruncatedNormal(stddev=0.1),
@@ -157,13 +156,6 @@ def test_two_stage_names_and_shapes_equal_the_reference(shared: Path) -> None:
     assert {v.path: list(v.shape) for v in (*extractor.body.variables, *extractor.tail.variables)} == expected
 
 
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["a", "b"])
 def test_features_equal_the_reference(shared: Path, case: str) -> None:
@@ -171,7 +163,7 @@ def test_features_equal_the_reference(shared: Path, case: str) -> None:
     data's own."""
     folder = shared / "parity"
     entry = json.loads((folder / "manifest.json").read_text())["models"][MODEL]["cases"][case]
-    rules, compare = _module(folder / "deterministic.py"), _module(folder / "compare.py")
+    rules, compare = load(folder / "deterministic.py"), load(folder / "compare.py")
     stored = np.load(folder / entry["file"])
     extractor = _full_width()
     for variable in (*extractor.body.variables, *extractor.tail.variables):

@@ -4,10 +4,7 @@ own features."""
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
@@ -22,6 +19,7 @@ from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageEx
 from detection.networks import resnet_v1 as network
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+from tests.helpers.modules import load
 
 HYPER = Hyperparams(keras.initializers.TruncatedNormal(stddev=0.1), batch_norm=BatchNormSettings(scale=True))
 
@@ -217,7 +215,7 @@ def test_features_equal_the_reference(shared, resnet_101: TwoStageExtractor) -> 
     """Body and tail on the whole map against the stored features of R-FCN; tolerances are the data's own."""
     folder = shared / "parity"
     entry = json.loads((folder / "manifest.json").read_text())["models"]["rfcn_resnet101_coco"]
-    rules = _module(folder / "deterministic.py")
+    rules = load(folder / "deterministic.py")
     for variable in (*resnet_101.body.variables, *resnet_101.tail.variables):
         variable.assign(rules.weight(variable.path, tuple(variable.shape)))
     resizer = image_resizer.build(
@@ -235,10 +233,3 @@ def test_features_equal_the_reference(shared, resnet_101: TwoStageExtractor) -> 
             np.testing.assert_allclose(
                 values, reference[key], rtol=1e-4, atol=case["keys"][key]["fair_atol"], err_msg=key
             )
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -83,7 +83,7 @@ def _examples() -> Material:
 
 def _prepare_validation(folder: Path) -> Callable[[bytes], str]:
     from detection.config.label_map import load
-    from detection.data.record_check import Classes, check_record
+    from detection.data.validation.record_check import Classes, check_record
     from detection.types import MAX_PIXELS
 
     (folder / "map.pbtxt").write_text('item { id: 1 name: "cat" }\nitem { id: 2 name: "dog" }\n')
@@ -99,11 +99,11 @@ def _prepare_validation(folder: Path) -> Callable[[bytes], str]:
 def _prepare_training(folder: Path) -> Callable[[bytes], str]:
     import tensorflow as tf
 
-    from detection.data import reading
-    from detection.data.decode import Decoder
-    from detection.data.input import InputOptions
-    from detection.data.labels import LabelLookup
-    from detection.data.remarks import Remarks
+    from detection.data.reading import iteration as reading
+    from detection.data.reading.decode import Decoder
+    from detection.data.reading.input import InputOptions
+    from detection.data.reading.labels import LabelLookup
+    from detection.data.reading.remarks import Remarks
     from detection.data.sample import Record
 
     decoder = Decoder(LabelLookup((("cat", 1), ("dog", 2)), (1, 2), 2), Remarks(), "map.pbtxt")
@@ -179,7 +179,7 @@ def _prepare_records(folder: Path) -> Callable[[bytes], str]:
     times as long."""
     import tensorflow as tf
 
-    from detection.data import shards
+    from detection.data.reading import shard_files as shards
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def count(path: tf.Tensor) -> tf.Tensor:

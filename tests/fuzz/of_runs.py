@@ -84,7 +84,9 @@ def _rows() -> Material:
 
 def _read_rows(path: str) -> None:
     """Rows, the page and the tables of them."""
-    from detection.sweep import config_texts, page, report, results
+    from detection.sweep import config_texts, results
+    from detection.sweep.report import folder as report
+    from detection.sweep.report import page
 
     rows = results.read(path)
     rows = config_texts.with_widths(rows, config_texts.read(rows, [path]))
@@ -185,7 +187,7 @@ def _manifests() -> Material:
 
 
 def _read_manifest(path: str) -> None:
-    from detection.data import records
+    from detection.data import record_writer as records
 
     records.read_manifest(path.removesuffix(".manifest.json") + "-00000-of-00001")
 

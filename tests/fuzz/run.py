@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     import detection.data.convert.run
     import detection.evaluate.stored
     import detection.export.predictor
-    import detection.sweep.report  # noqa: F401  (what is imported before processes are forked is imported once)
+    import detection.sweep.report.folder  # noqa: F401  (what is imported before processes are forked is imported once)
 
     logging.set_verbosity(logging.FATAL)
     names = [name.strip() for name in given.readers.split(",") if name.strip()] or list(READERS)

@@ -191,7 +191,7 @@ def import_everything(name: str) -> None:
     import detection.benchmark.rows
     import detection.data.convert.run
     import detection.data.synthetic_set
-    import detection.data.validate
+    import detection.data.validation.run
     import detection.export.exporter
     import detection.export.predictor
     import detection.sweep.run

@@ -201,7 +201,8 @@ class Work:
         getattr(self, f"_look_{name}")(folder)
 
     def _look_train(self, folder: Path) -> None:
-        from detection.train import checkpoint_files, checkpoints
+        from detection.checkpoints import files as checkpoint_files
+        from detection.checkpoints import model_dir as checkpoints
 
         for where in (folder, folder / "best"):
             steps = checkpoints.steps_in(where)
@@ -220,7 +221,8 @@ class Work:
 
     def _look_files(self, folder: Path) -> None:
         from detection import files
-        from detection.train import checkpoint_files, checkpoints
+        from detection.checkpoints import files as checkpoint_files
+        from detection.checkpoints import model_dir as checkpoints
 
         for where in (folder, folder / "best"):
             for step in checkpoints.steps_in(where):
@@ -243,8 +245,8 @@ class Work:
             raise HalfWrittenError(f"{latest}: is not what a run without a kill found")
 
     def _look_export(self, folder: Path) -> None:
+        from detection.checkpoints import files as checkpoint_files
         from detection.export.predictor import Predictor
-        from detection.train import checkpoint_files
 
         try:
             Predictor.load(folder)
@@ -265,7 +267,8 @@ class Work:
         )
 
     def _look_convert(self, folder: Path) -> None:
-        from detection.data import shards, validate
+        from detection.data.reading import shard_files as shards
+        from detection.data.validation import run as validate
 
         pattern = str(folder / "train.record-*-of-?????")
         readers = {
@@ -320,11 +323,11 @@ def without_networks(folder: Path) -> int:
     exports, one over the other."""
     import numpy as np
 
+    from detection.checkpoints.model_dir import Checkpoints
     from detection.evaluate import results
     from detection.export.saved_model import write_atomically
     from detection.train import run_dir
     from detection.train.best import Best
-    from detection.train.checkpoints import Checkpoints
 
     with run_dir.claimed(folder):
         kept = Checkpoints(folder, keep=2)
@@ -385,7 +388,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _is_equal(file: Path, reference: Path) -> bool:
-    from detection.train import checkpoint_files
+    from detection.checkpoints import files as checkpoint_files
 
     if file.name.startswith("model.ckpt") and file.name.endswith(".index"):
         _same(

@@ -3,9 +3,7 @@ that does not grow."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,8 @@ import tensorflow as tf
 from detection.export.freeze import freeze
 from detection.meta_architectures.two_stage import TwoStage
 from detection.types import ImageBatch, Proposals
+from tests.helpers import two_stage_tiny as tiny
 
-_SPEC = importlib.util.spec_from_file_location("two_stage_tiny", Path(__file__).parent / "two_stage_tiny.py")
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
 F = "model.faster_rcnn"
 IMAGE = (96, 128)
 # Products of fewer rows at a time may add in another order; logits and codes are about 1.

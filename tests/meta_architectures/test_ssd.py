@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,11 +13,9 @@ from google.protobuf import text_format
 from detection.builders import pipeline
 from detection.protos import pipeline_pb2
 from detection.types import ImageBatch
+from tests.helpers import make_ssd_tiny as tiny
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
-_SPEC = importlib.util.spec_from_file_location("make_ssd_tiny", GOLDENS / "make_ssd_tiny.py")
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
 
 
 @pytest.fixture(scope="module")

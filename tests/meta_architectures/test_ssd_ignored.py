@@ -3,17 +3,15 @@ punish."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import make_ssd_tiny as tiny
+
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
-_SPEC = importlib.util.spec_from_file_location("make_ssd_tiny", GOLDENS / "make_ssd_tiny.py")
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@ data's own README)."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,15 +13,9 @@ import tensorflow as tf
 from detection import config
 from detection.builders import pipeline
 from detection.types import Groundtruth, ImageBatch
+from tests.helpers.modules import load
 
 MODEL = "ssd_mobilenet_v1_coco"
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Reference:
@@ -34,7 +26,7 @@ class Reference:
         self.manifest = json.loads((self.folder / "manifest.json").read_text())
         self.model = self.manifest["models"][MODEL]
         self.losses = json.loads((self.folder / f"{MODEL}.losses.json").read_text())
-        self.rules, self.compare = _module(self.folder / "deterministic.py"), _module(self.folder / "compare.py")
+        self.rules, self.compare = load(self.folder / "deterministic.py"), load(self.folder / "compare.py")
         built = pipeline.build(config.load(folder / self.model["config"]), read_label_maps=False)
         self.resizer, self.detector = built.resizer, built.make_detector()
         self.detector.build_weights()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -14,10 +11,7 @@ from detection.errors import ConfigError
 from detection.meta_architectures.two_stage import ProposalSampler, TwoStage
 from detection.ops import boxes as box_ops
 from detection.types import Example, ImageBatch, ImageInfo, Proposals, RegionPredictions, Targets
-
-_SPEC = importlib.util.spec_from_file_location("two_stage_tiny", Path(__file__).parent / "two_stage_tiny.py")
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
+from tests.helpers import two_stage_tiny as tiny
 
 F = "model.faster_rcnn"
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,11 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers import two_stage_reference as helper
+
 MODELS = ("faster_rcnn_inception_v2_coco", "rfcn_resnet101_coco")
-_HELPER = Path(__file__).parent / "two_stage_reference.py"
-_SPEC = importlib.util.spec_from_file_location(_HELPER.stem, _HELPER)
-helper = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(helper)
 KEEP_ALL = helper.KEEP_ALL
 
 
@@ -37,7 +34,11 @@ def trained_once(shared: Path, tmp_path_factory: pytest.TempPathFactory):
     def run(name: str) -> dict:
         result = tmp_path_factory.mktemp("numbers") / f"{name}.json"
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        subprocess.run([sys.executable, str(_HELPER), str(shared), name, str(result)], check=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-m", "tests.helpers.two_stage_reference", str(shared), name, str(result)],
+            check=True,
+            env=environment,
+        )
         return json.loads(result.read_text(encoding="utf-8"))
 
     return run

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +17,7 @@ from detection.networks import inception_v2
 from detection.networks.blocks import Blocks
 from detection.networks.depths import depth_rule
 from detection.networks.hyperparams import Hyperparams
-
-_SPEC = importlib.util.spec_from_file_location("slim_inception", Path(__file__).parent / "slim_inception.py")
-slim = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(slim)
+from tests.helpers import slim_inception as slim
 
 # Float32 sums in another order; 2.2e-6 of an endpoint's largest value was measured at worst.
 TOLERANCE = 1e-5

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,10 +18,7 @@ from detection.export.fold import folded
 from detection.networks import inception_v3
 from detection.networks.blocks import Blocks
 from detection.networks.depths import depth_rule
-
-_SPEC = importlib.util.spec_from_file_location("slim_inception", Path(__file__).parent / "slim_inception.py")
-slim = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(slim)
+from tests.helpers import slim_inception as slim
 
 # Float32 sums in another order; 2.4e-6 of an endpoint's largest value was measured at worst.
 TOLERANCE = 1e-5

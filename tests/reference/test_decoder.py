@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from detection.config import label_map
-from detection.data.decode import Decoder
-from detection.data.labels import LabelLookup
-from detection.data.record_errors import find
-from detection.data.remarks import Remarks
+from detection.data.reading.decode import Decoder
+from detection.data.reading.labels import LabelLookup
+from detection.data.reading.record_errors import find
+from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record
 from detection.errors import DataError
 

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.networks import catalogue
-from detection.train import checkpoint_files, checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")

@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.data import proposal_files
-from detection.data.proposal_rpn import from_detector
+from detection.checkpoints import model_dir as checkpoints
 from detection.errors import ConfigError
 from detection.export.proposals import region_proposal_network
-from detection.train import checkpoints
+from detection.proposals import files as proposal_files
+from detection.proposals.rpn import from_detector
 from detection.types import ImageBatch
 
 ROOT = Path(__file__).resolve().parents[2]

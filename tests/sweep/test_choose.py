@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.errors import ConfigError
-from detection.sweep import choose, relations, report, results
+from detection.sweep import choose, results
 from detection.sweep.quantities import title
+from detection.sweep.report import folder as report
+from detection.sweep.report import relations
+from tests.helpers import plausible
 
 ROOT = Path(__file__).resolve().parents[2]
-_SPEC = importlib.util.spec_from_file_location("plausible", Path(__file__).parent / "plausible.py")
-plausible = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(plausible)
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib, of the extra [plots], is not installed"
@@ -257,14 +257,14 @@ def test_frontier_table_is_the_frontier():
 
 def test_cells_end_where_they_should():
     failed = plausible.failed(plausible.rows()[0], "killed | by\nsomebody")
-    from detection.sweep import figures
+    from detection.sweep.report import figures
 
     text = report.markdown([failed], figures.Drawn([], {"fig2a_map_time_meta": "no row"}))
     assert f"| `{failed.id}` | killed \\| by somebody |" in text and "`fig2a_map_time_meta` is left out: no row" in text
 
 
 def test_slow_detectors_are_timed_on_fewer_images():
-    from detection.sweep import figures
+    from detection.sweep.report import figures
 
     rows = [row(str(images), 10, meta_architecture="ssd") for images in (3, 10, 9)]
     for one, images in zip(rows, (3, 10, 9), strict=True):

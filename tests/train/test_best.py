@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints.model_dir import Checkpoints
 from detection.errors import ConfigError
 from detection.evaluate.results import write_metrics
-from detection.train import checkpoint_files
 from detection.train.best import Best
-from detection.train.checkpoints import Checkpoints
 
 
 @pytest.fixture

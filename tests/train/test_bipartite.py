@@ -3,21 +3,14 @@ object."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
 import pytest
-from tiny import write_records
 
 from detection.train import main
 from detection.train.settings import RunOptions
-
-_SPEC = importlib.util.spec_from_file_location(
-    "detector_configs", Path(__file__).resolve().parents[1] / "detector_configs.py"
-)
-detector_configs = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(detector_configs)
+from tests.helpers import detector_configs
+from tests.helpers.tiny import write_records
 
 _ARGMAX = "argmax_matcher { matched_threshold: 0.5 unmatched_threshold: 0.5 force_match_for_each_row: true }"
 _REST = """

@@ -13,17 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import make_pipeline
 
 from detection import files
-from detection.data.records import ShardedWriter
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
+from detection.data.record_writer import ShardedWriter
 from detection.errors import ConfigError, DetectionError
 from detection.evaluate import stored
 from detection.evaluate.evaluator import ImageDetections
 from detection.export.saved_model import write_atomically
-from detection.train import checkpoint_files, checkpoints, loop
+from detection.train import loop
 from detection.train.settings import RunOptions
 from detection.train.summaries import Summaries
+from tests.helpers.tiny import make_pipeline
 
 _FULL = "no space left on device"
 

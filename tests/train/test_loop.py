@@ -9,16 +9,17 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import TinyDetector, make_optimizer, make_pipeline
 
 from detection import files
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError, DivergedError, ModelDirInUseError
 from detection.evaluate.results import read_history
-from detection.train import checkpoint_files, loop, run_dir
+from detection.train import loop, run_dir
 from detection.train.interrupt import Interrupted
-from detection.train.restore import FineTune
 from detection.train.schedules import CosineDecay
 from detection.train.settings import RunOptions
+from tests.helpers.tiny import TinyDetector, make_optimizer, make_pipeline
 
 _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
 

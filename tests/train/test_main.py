@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import write_records
 
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
 from detection.errors import ConfigError
-from detection.train import checkpoint_files, checkpoints, main
+from detection.train import main
 from detection.train.settings import RunOptions
+from tests.helpers.tiny import write_records
 
 _ROOT = Path(__file__).parents[2]
 _CONFIG = """

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from detection.checkpoints import files as checkpoint_files
 from detection.errors import ConfigError, ModelDirInUseError
-from detection.train import checkpoint_files, run_dir
+from detection.train import run_dir
 
 _TEXT = (
     "model {\n  ssd {\n    num_classes: 3\n  }\n}\ntrain_config {\n  batch_size: 4\n  num_steps: 6\n  step {\n  }\n "

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import make_detector, make_optimizer
 
 from detection.errors import ConfigError
 from detection.train.optimizers import RmsProp
 from detection.train.state import TrainState
+from tests.helpers.tiny import make_detector, make_optimizer
 
 _SOURCE = Path("run/model.ckpt-3")
 

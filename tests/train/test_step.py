@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import make_dataset, make_detector, make_optimizer
 
 from detection.errors import ConfigError
 from detection.train import optimizers
 from detection.train.settings import TrainSettings
 from detection.train.state import TrainState
 from detection.train.step import REGULARIZATION_LOSS, TOTAL_LOSS, TrainStep
+from tests.helpers.tiny import make_dataset, make_detector, make_optimizer
 
 
 def _start(settings: TrainSettings | None = None, **dataset):
@@ -166,7 +166,7 @@ _TWO_REPLICAS = """
     import numpy as np, tensorflow as tf
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    from tiny import make_dataset, make_detector, make_optimizer
+    from tests.helpers.tiny import make_dataset, make_detector, make_optimizer
     from detection.train import optimizers
     from detection.train.settings import TrainSettings
     from detection.train.state import TrainState
@@ -201,7 +201,7 @@ _TWO_REPLICAS = """
 
 
 def test_two_replicas_do_what_one_does():
-    code = textwrap.dedent(_TWO_REPLICAS).format(folder=str(Path(__file__).parent))
+    code = textwrap.dedent(_TWO_REPLICAS).format(folder=str(Path(__file__).resolve().parents[2]))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
     )

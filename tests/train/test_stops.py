@@ -8,17 +8,19 @@ import os
 import signal
 
 import pytest
-from tiny import make_pipeline
 
 from detection import files
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints.files import DATA, INDEX
+from detection.checkpoints.model_dir import Checkpoints
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history, write_metrics
-from detection.train import checkpoint_files, checkpoints, loop, run_dir
+from detection.train import loop, run_dir
 from detection.train.best import Best
-from detection.train.checkpoint_files import DATA, INDEX
-from detection.train.checkpoints import Checkpoints
 from detection.train.interrupt import Interrupted
 from detection.train.settings import RunOptions
+from tests.helpers.tiny import make_pipeline
 
 _OPTIONS = RunOptions(
     checkpoint_every=2,

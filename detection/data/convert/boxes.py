@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from detection.data.convert.frames import Frame, frame_of
 from detection.data.convert.source import AnnotatedBox, AnnotatedImage
-from detection.data.records import RecordBox
-from detection.data.report import Fault
+from detection.data.findings import Fault
+from detection.data.record_writer import RecordBox
 
 _NO_LENGTH = 0.01  # pixels; less would vanish when stored as float32
 _LEFT_OUT = "box left out"

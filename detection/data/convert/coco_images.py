@@ -32,7 +32,7 @@ from detection.data.convert.source import (
     is_inside,
     normal,
 )
-from detection.data.report import Fault
+from detection.data.findings import Fault
 
 _MAX_NAME = 255  # bytes of a file name, on all file systems in use
 _LEFT_OUT = "box left out"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from detection.data.convert.source import AnnotatedBox, AnnotatedImage
-from detection.data.report import Fault
+from detection.data.findings import Fault
 
 _SAME_SHAPE = 0.01  # aspect ratios closer than this mean that an image was resized after it was annotated
 _SLACK = 1.0  # pixels by which boxes often reach outside

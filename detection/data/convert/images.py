@@ -18,8 +18,8 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from detection.data import image_decode, image_header
+from detection.data.findings import Fault
 from detection.data.image_decode import UndecodableImage
-from detection.data.report import Fault
 from detection.files import is_special
 from detection.types import MAX_PIXELS
 

@@ -19,8 +19,8 @@ from detection.config import label_map
 from detection.data.convert import boxes, images
 from detection.data.convert.progress import progress
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
-from detection.data.records import RecordImage, ShardedWriter, to_example
-from detection.data.report import Fault, Report
+from detection.data.findings import Fault, Report
+from detection.data.record_writer import RecordImage, ShardedWriter, to_example
 from detection.errors import DataError
 from detection.types import MAX_PIXELS
 

@@ -29,7 +29,7 @@ from detection.data.convert.source import (
     normal,
     stem,
 )
-from detection.data.report import Fault
+from detection.data.findings import Fault
 from detection.errors import ConfigError, DataError
 from detection.files import read_bytes
 

@@ -22,7 +22,7 @@ from detection.data.convert import encoding
 from detection.data.convert.encoding import REPLACED, Text, WrongEncoding
 from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedBox
-from detection.data.report import Fault
+from detection.data.findings import Fault
 
 _MAX_BYTES, _MAX_TAGS = 2**24, 1_000_000  # tens of thousands of objects; a parsed tag takes a hundred times its text
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

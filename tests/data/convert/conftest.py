@@ -12,7 +12,7 @@ from PIL import Image
 
 from detection.data.convert import run, voc
 from detection.data.convert.source import Source
-from detection.data.report import Report
+from detection.data.findings import Report
 
 
 def jpeg(width: int = 40, height: int = 60, mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:

@@ -15,7 +15,7 @@ from detection.config import label_map
 from detection.data.convert import run, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
-from detection.data.report import Report
+from detection.data.findings import Report
 from detection.errors import DataError
 
 

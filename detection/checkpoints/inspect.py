@@ -1,0 +1,264 @@
+"""What a checkpoint holds, and what of it a config would start from, as text of 100 columns.
+
+Every array is read once, so that a cut or damaged file, and values that are not finite, are found here and not in
+training.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from detection import config as configs
+from detection.builders import feature_extractor, pipeline
+from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import names, outline, recognise, restore
+from detection.checkpoints.files import Entry
+from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
+from detection.checkpoints.outline import Shapes
+from detection.checkpoints.restore import FineTune, Report
+from detection.errors import ConfigError, DetectionError
+
+_CHUNK_BYTES = 64 << 20  # read at a time
+_DIFFERENCES = 8  # shown of the arrays that have another shape
+_HEADER = f"  {'arrays':>6} {'numbers':>11}  scope"
+# What the rows of the report say here.
+_ROWS = {
+    "restored": "taken",
+    "adapted": "taken and made to fit, from another shape in the checkpoint",
+    "mismatched": "initial value: another shape in the checkpoint",
+    "missing": "initial value: not in the checkpoint",
+    "left_out": "initial value: outside the scopes that '{kind}' restores",
+    "unexpected": "in the checkpoint, not used",
+}
+
+
+class Request(NamedTuple):
+    """What to look at, and how closely."""
+
+    checkpoint: str = ""  # a prefix, file or folder; "": the config's fine_tune_checkpoint
+    config: str = ""  # "": only what the checkpoint holds
+    settings: Sequence[str] = ()  # `path=value`, over the config
+    kind: str = ""  # "": the config's fine_tune_checkpoint_type
+    levels: int = 2  # of scopes that are shown
+    all_names: bool = False  # every array on a line of its own
+
+
+class Inspection(NamedTuple):
+    """The text, and why a run from this checkpoint would stop at once; "" if it would not."""
+
+    lines: list[str]
+    fault: str
+
+
+def inspect(request: Request) -> Inspection:
+    """Reads the checkpoint, builds the config's detector if one is given, and compares.
+
+    Raises:
+      ConfigError, DataError: no such checkpoint, a damaged or an object-based one; a config that cannot be built.
+    """
+    model = _model(request) if request.config else None
+    start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
+    if not start.path:
+        raise ConfigError(
+            "nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint"
+        )
+    prefix = checkpoint_files.locate(start.path)
+    found = checkpoint_files.entries(prefix)
+    weights = {name: entry.shape for name, entry in found.items() if not names.is_bookkeeping(name, found)}
+    facts = _facts(prefix, found, weights)
+    column = max(len(subject) for subject, _ in facts)
+    lines = [
+        prefix,
+        *(f"  {subject:{column}}  {said}" for subject, said in facts),
+        "",
+        _HEADER,
+        *_names(weights, request),
+    ]
+    if model is None:
+        return Inspection(lines, "")
+    matched = restore.match(model.shapes, found, start)
+    lines += ["", f"{request.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
+    lines += _use(matched.report, model.shapes, found, start, request)
+    doubts = restore.examine(model.shapes, found, start, matched)
+    lines += [f"  another network? {doubts.remark}"] if doubts.remark else []
+    return Inspection(lines, f"{prefix}: {doubts.fault}" if doubts.fault else "")
+
+
+class _Model(NamedTuple):
+    shapes: dict[str, tuple[int, ...]]  # by name
+    start: FineTune | None  # the config's
+
+
+def _model(request: Request) -> _Model:
+    """The config's detector by its shapes; neither records nor label maps are opened."""
+    message = configs.override(configs.load(request.config), list(request.settings))
+    configs.check(message, request.config, check_paths=False)  # What it warns of is for those who train.
+    try:
+        built = pipeline.build(message, read_label_maps=False)
+        detector = built.make_detector()
+        detector.build_weights()
+    except DetectionError as error:  # Builders know fields, not files.
+        raise type(error)(f"{request.config}: {error}") from error
+    except (
+        ValueError,
+        MemoryError,
+        tf.errors.OpError,
+    ) as error:  # Sizes that only TensorFlow finds not to go together.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConfigError(
+            f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it"
+        ) from error
+    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    return _Model(shapes, built.train.fine_tune if built.train else None)
+
+
+def _start(request: Request, own: FineTune | None) -> FineTune:
+    """The config's start, with what the request says instead."""
+    start = own or FineTune("", "classification")
+    start = start._replace(path=request.checkpoint or start.path, kind=request.kind or start.kind)
+    restore.check_kind(start.kind)
+    return start
+
+
+def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tuple[str, str]]:
+    """(subject, sentence), one a line."""
+    beside: dict[str, list[str]] = collections.defaultdict(list)
+    for name in found.keys() - weights.keys():
+        beside[name.rpartition("/")[2]].append(name)
+    steps = checkpoint_files.read(prefix, beside.pop(GLOBAL_STEP, []))
+    averages = len(beside.pop(AVERAGE, []))
+    slots = ", ".join(
+        f"{name} of {len(names)}" if len(names) > 1 else names[0] for name, names in sorted(beside.items())
+    )
+    types = ", ".join(sorted({found[name].dtype.name for name in weights}))
+    faulty = _not_finite(prefix, found)
+    facts = [
+        *_identity(recognise.network(found), recognise.detector(found)),
+        ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
+        ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
+        ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
+    ]
+    if faulty:
+        facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
+    if averages:
+        facts.append(
+            (
+                "averages",
+                f"of {_many(averages, 'array', 'arrays')}; a restore leaves them and takes the values themselves",
+            )
+        )
+    return [*facts, ("also", slots)] if slots else facts
+
+
+def _identity(network: recognise.Network | None, detector: recognise.Detector | None) -> Iterator[tuple[str, str]]:
+    """Whose checkpoint it is, and what a config calls its extractor."""
+    if network is None and detector is None:
+        yield "looks like", "nothing that is known here: no scope is one of a network's, no head one of a detector's"
+        return
+    words = ["an unknown network" if network is None else network.name]
+    if network is not None:
+        words.append(
+            "widths of no depth multiplier"
+            if network.depth_multiplier is None
+            else f"depth multiplier {network.depth_multiplier:g}"
+        )
+    if detector is None:
+        yield (
+            "looks like",
+            (
+                f"classifier {', '.join(words)},"
+                f" {f'{network.num_logits} logits' if network.num_logits else 'without its head'}"
+            ),
+        )
+        return
+    counts = (
+        (detector.num_classes, "class", "classes"),
+        (detector.maps, "map", "maps"),
+        (detector.anchors, "anchor a cell", "anchors a cell"),
+    )
+    words += [_many(number, *what) for number, *what in counts if number]
+    yield "looks like", f"{detector.kind} over {', '.join(words)}"
+    registry, prefix = (
+        (feature_extractor.SSD_EXTRACTORS, "ssd")
+        if detector.kind == "SSD"
+        else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
+    )
+    name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
+    if name in registry:
+        yield "extractor", f"type: '{name}' in a config"
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
+def _size(prefix: str) -> str:
+    files = [f"{prefix}{suffix}" for suffix in (checkpoint_files.DATA, checkpoint_files.INDEX)]
+    size = sum(os.path.getsize(file) for file in files if os.path.exists(file)) or os.path.getsize(prefix)
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _not_finite(prefix: str, found: Mapping[str, Entry]) -> list[str]:
+    """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged
+    file."""
+    faulty: list[str] = []
+    for chunk in _chunks(found):
+        values = checkpoint_files.read(prefix, chunk)
+        faulty += [name for name, value in values.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    return faulty
+
+
+def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
+    chunk, size = [], 0
+    for name in sorted(found):
+        chunk.append(name)
+        size += math.prod(found[name].shape) * max(found[name].dtype.size, 1)
+        if size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _use(
+    report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+) -> Iterator[str]:
+    """The rows of the report that are not empty, each with what it is about."""
+    for row, meaning in _ROWS.items():
+        listed = getattr(report, row)
+        if not listed:
+            if row == "restored":
+                yield f"  0 {meaning}"
+            continue
+        yield f"  {len(listed)} {meaning.format(kind=start.kind)}:"
+        if row in ("mismatched", "adapted"):
+            yield from _differences(listed, shapes, found, start, request.all_names)
+        else:
+            yield from _names(
+                {name: found[name].shape if row == "unexpected" else shapes[name] for name in listed}, request
+            )
+
+
+def _differences(
+    names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool
+) -> Iterator[str]:
+    shown = names if all_names else names[:_DIFFERENCES]
+    column = max(map(len, shown))
+    for name in shown:
+        there = found[restore.source_name(name, start.kind, start.load_all)].shape
+        yield f"    {name:{column}}  {list(there)} there, {list(shapes[name])} here"
+    if len(names) > len(shown):
+        yield f"    and {len(names) - len(shown)} more"
+
+
+def _names(shapes: Shapes, request: Request) -> list[str]:
+    if request.all_names:
+        return [f"  {1:6d} {math.prod(shape):11,d}  {name}  {list(shape)}" for name, shape in sorted(shapes.items())]
+    return outline.table(shapes, request.levels)

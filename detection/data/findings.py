@@ -1,0 +1,304 @@
+"""What a data set holds and what is wrong with it, by file and box; one report for conversion and for validation.
+
+Object sizes are COCO's, by area in pixels² of the original image: small < 32² <= medium < 96² <= large.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from detection.data.record_writer import RecordImage, write_json
+from detection.errors import printable
+
+SIZES = ("small", "medium", "large")
+_MAX_ROWS = 40
+_HALF_PAIR = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_SIZE_LIMITS = (32.0**2, 96.0**2)
+
+
+class Kind(NamedTuple):
+    """A kind of fault. Bad ones cost an image or a box, or mean that records must not be trusted; the others are told
+    and done with."""
+
+    bad: bool
+    meaning: str
+
+
+KINDS = {
+    # Annotations.
+    "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
+    "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
+    "annotation_uncertain": Kind(
+        True, "images without annotation, while there are annotations without image that may be theirs"
+    ),
+    "annotation_repeated": Kind(False, "annotations that repeat another of the same image"),
+    "encoding_wrong": Kind(
+        False, "annotation files that are not in the encoding they declare; what is certain was read"
+    ),
+    "unsafe_path": Kind(True, "file names that lead out of the data set's folder"),
+    "duplicate_id": Kind(True, "images that appear more than once"),
+    "listed_twice": Kind(False, "ids that a split lists more than once; taken once"),
+    "filename_differs": Kind(
+        False, "annotations that name another image file than the one they belong to; the name was ignored"
+    ),
+    "annotation_orphan": Kind(True, "boxes of images that are not listed"),
+    "no_annotation": Kind(False, "images without annotation; kept as images without objects"),
+    "size_absent": Kind(False, "annotations without image size; the image's own was used"),
+    "size_mismatch": Kind(True, "annotations made for another image size"),
+    # Images.
+    "image_missing": Kind(True, "images that do not exist"),
+    "image_unreadable": Kind(True, "images that cannot be decoded"),
+    "image_too_large": Kind(True, "images above --max_image_pixels"),
+    "image_truncated": Kind(True, "images whose end is missing"),
+    "image_16_bit": Kind(False, "images of 16 bits a channel; training sees the upper 8"),
+    "image_cmyk": Kind(False, "CMYK images; training sees them in RGB, without colour profile"),
+    "image_alpha": Kind(False, "images with transparency; training sees them without it"),
+    "image_animated": Kind(False, "animations or multi-page images; the first frame was used"),
+    "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
+    "image_exif_rotated": Kind(
+        False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"
+    ),
+    "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
+    "image_repeated": Kind(False, "image files that the annotations list more than once"),
+    "no_usable_box": Kind(
+        True, "images that have objects, but none with a usable box; they would pass for images without objects"
+    ),
+    # Boxes.
+    "box_fractions": Kind(True, "boxes in fractions of the image where pixels are meant"),
+    "box_from_shape": Kind(False, "objects with an outline but no box"),
+    "box_below_pixel": Kind(False, "boxes smaller than a pixel; kept"),
+    "number_comma": Kind(False, "numbers with a decimal comma"),
+    "area_replaced": Kind(
+        False, "objects whose area is no positive number, or more than their box holds; that of the box was used"
+    ),
+    "box_unreadable": Kind(True, "boxes without usable numbers"),
+    "box_inverted": Kind(True, "boxes with their maximum below their minimum"),
+    "box_outside": Kind(True, "boxes that lie outside their image, or far beyond its edge"),
+    "box_clipped": Kind(False, "boxes that reach outside their image; clipped"),
+    "box_zero_area": Kind(False, "boxes without area; left out"),
+    "box_repeated": Kind(False, "boxes that repeat another of the same class exactly; kept"),
+    "box_not_normalised": Kind(True, "boxes that look like pixels; records hold coordinates from 0 to 1"),
+    "number_unusable": Kind(True, "areas or weights that are negative or not finite"),
+    "class_unknown": Kind(True, "classes that are not in the label map"),
+    "class_alike": Kind(True, "classes that differ from one of the label map by case or blanks only"),
+    "class_names_alike": Kind(False, "classes that differ from each other by case or blanks only; kept apart"),
+    "class_missing": Kind(True, "objects without class name"),
+    "class_disagrees": Kind(True, "boxes whose class text and label mean different classes"),
+    # Proposals.
+    "proposal_unreadable": Kind(True, "images with proposals without usable numbers"),
+    "proposal_outside": Kind(True, "images with proposals far outside them"),
+    "proposal_size": Kind(True, "proposals made for images of another size"),
+    "proposal_missing": Kind(True, "images that the files of proposals do not know"),
+    "proposal_none": Kind(False, "images without proposals"),
+    "proposal_empty": Kind(False, "images with proposals without area; left out"),
+    "proposal_clipped": Kind(False, "images with proposals that reach outside; clipped"),
+    # Records.
+    "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
+    "shard_differs": Kind(True, "files that are not what their manifest says"),
+    "shard_missing": Kind(True, "sets of numbered files some of which are not there"),
+    "shard_empty": Kind(False, "files without records"),
+    "no_records": Kind(True, "sets of files without any record; training refuses them"),
+    "record_unreadable": Kind(True, "records that are no tf.Example, or lack what one needs"),
+    "field_length": Kind(True, "per-box fields of unequal length"),
+    "field_type": Kind(True, "fields of the wrong type"),
+    "format_differs": Kind(False, "images whose image/format is not what the bytes are"),
+    "source_id_absent": Kind(False, "records without image/source_id; evaluation cannot tell them apart"),
+    "sha256_differs": Kind(True, "images whose image/key/sha256 is not that of their bytes"),
+}
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong."""
+
+    kind: str  # a key of KINDS
+    file: str  # the annotation, the image or the shard
+    item: str = ""  # which object, record, field
+    value: str = ""  # what was found there, and how to mend it where that is not plain
+    action: str = ""  # what was done about it
+
+    @property
+    def bad(self) -> bool:
+        """Whether it cost something: repaired faults are told, but do not count."""
+        return KINDS[self.kind].bad and not self.action.startswith("repaired")
+
+    def __str__(self) -> str:
+        place = f"{self.file}: {self.item}" if self.item else self.file
+        told = f"{place}: {self.value}" if self.value else place
+        return f"{told} ({self.action})" if self.action else told
+
+
+class Report:
+    """Counts, filled image by image, and every fault found."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.outputs: list[str] = []  # files made, or read
+        self.faults: list[Fault] = []
+        self.found_images = 0
+        self.found_boxes = 0
+        self.images = 0
+        self.images_without_boxes = 0
+        self.boxes = 0
+        self.difficult_boxes = 0
+        self.ignored_difficult_boxes = 0
+        self.crowd_boxes = 0
+        self.max_boxes_per_image = 0
+        self.formats: Counter[str] = Counter()
+        self.image_sizes: Counter[tuple[int, int]] = Counter()  # (width, height)
+        self.names: dict[int, str] = {}
+        self.images_per_class: Counter[int] = Counter()
+        self.boxes_per_size: dict[int, Counter[str]] = {}  # label -> size -> boxes
+
+    def declare(self, names: dict[int, str]) -> None:
+        """Names the classes there should be by their labels, so that those without a box show up with 0."""
+        for label, name in names.items():
+            self.names.setdefault(label, name)
+            self.boxes_per_size.setdefault(label, Counter())
+
+    def add(self, image: RecordImage) -> None:
+        """Counts an image and its boxes."""
+        self.images += 1
+        self.images_without_boxes += not image.boxes
+        self.max_boxes_per_image = max(self.max_boxes_per_image, len(image.boxes))
+        self.formats[image.format] += 1
+        self.image_sizes[image.width, image.height] += 1
+        for box in image.boxes:
+            self.declare({box.label: box.text})
+            self.boxes_per_size[box.label][size_of(box.area)] += 1
+            self.boxes += 1
+            self.difficult_boxes += box.difficult
+            self.crowd_boxes += box.is_crowd
+        self.images_per_class.update({box.label for box in image.boxes})
+
+    @property
+    def bad(self) -> list[Fault]:
+        """The faults that cost an image, a box or trust."""
+        return [fault for fault in self.faults if fault.bad]
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything, as plain JSON types."""
+        widths, heights = ([size[axis] for size in self.image_sizes] or [0] for axis in (0, 1))
+        return {
+            "title": self.title,
+            "outputs": self.outputs,
+            "images": {
+                "found": self.found_images,
+                "written": self.images,
+                "without_boxes": self.images_without_boxes,
+                "formats": dict(sorted(self.formats.items())),
+                "width": [min(widths), max(widths)],
+                "height": [min(heights), max(heights)],
+                "max_boxes": self.max_boxes_per_image,
+            },
+            "boxes": {
+                "found": self.found_boxes,
+                "written": self.boxes,
+                "difficult": self.difficult_boxes,
+                "ignored_difficult": self.ignored_difficult_boxes,
+                "crowd": self.crowd_boxes,
+                **{size: sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES},
+            },
+            "classes": [
+                {
+                    "id": label,
+                    "name": self.names[label],
+                    "images": self.images_per_class[label],
+                    "boxes": self.boxes_per_size[label].total(),
+                    **{size: self.boxes_per_size[label][size] for size in SIZES},
+                }
+                for label in sorted(self.names)
+            ],
+            "fault_counts": dict(sorted(Counter(fault.kind for fault in self.faults).items())),
+            "faults": [{field: storable(text) for field, text in fault._asdict().items()} for fault in self.faults],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes `to_dict` as JSON."""
+        write_json(path, self.to_dict())
+
+    def lines(self, per_kind: int = 5) -> Iterator[str]:
+        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable
+        whatever names hold."""
+        yield from map(printable, self._lines(per_kind))
+
+    def _lines(self, per_kind: int) -> Iterator[str]:
+        yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (
+            f" -> {', '.join(self.outputs)}" if self.outputs else ""
+        )
+        if self.images:
+            sizes = sorted(self.image_sizes)
+            span = (
+                _pixels(sizes[0])
+                if len(sizes) == 1
+                else f"{len(sizes)} sizes from {_pixels(sizes[0])} to {_pixels(sizes[-1])}"
+            )
+            formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
+            yield (
+                f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
+                f" {self.max_boxes_per_image} boxes in one"
+            )
+        if self.found_images > self.images or self.found_boxes > self.boxes:
+            difficult = (
+                f" ({self.ignored_difficult_boxes} of them difficult ones, as asked)"
+                if self.ignored_difficult_boxes
+                else ""
+            )
+            yield (
+                f"  left out: {self.found_images - self.images} of {self.found_images} images, "
+                f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
+            )
+        unannotated = sum(fault.kind == "no_annotation" for fault in self.faults)
+        if unannotated:
+            yield f"  without annotation: {unannotated} of {self.found_images} images, kept as images without objects"
+        yield from self._class_table()
+        if not self.faults:
+            yield "  nothing wrong was found"
+        by_kind: dict[str, list[Fault]] = {}
+        for fault in sorted(self.faults, key=lambda fault: not fault.bad):
+            by_kind.setdefault(fault.kind, []).append(fault)
+        for kind, faults in by_kind.items():
+            yield f"  {'wrong' if any(fault.bad for fault in faults) else 'note'}: {KINDS[kind].meaning}: {len(faults)}"
+            yield from (f"    {fault}" for fault in faults[:per_kind])
+            if len(faults) > per_kind:
+                yield f"    ... and {len(faults) - per_kind} more"
+
+    def _class_table(self) -> Iterator[str]:
+        if not self.names:
+            return
+        rows = [("id", "class", "images", "boxes", *SIZES)]
+        frequent = sorted(self.names, key=lambda label: (-self.boxes_per_size[label].total(), label))[:_MAX_ROWS]
+        for label in sorted(frequent):
+            counts = self.boxes_per_size[label]
+            numbers = (self.images_per_class[label], counts.total(), *(counts[size] for size in SIZES))
+            rows.append((str(label), self.names[label], *map(str, numbers)))
+        totals = (sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES)
+        rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            cells = [
+                cell.ljust(width) if column == 1 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            yield "  " + "  ".join(cells).rstrip()
+        absent = sum(not counts for counts in self.boxes_per_size.values())
+        if len(self.names) > _MAX_ROWS:
+            yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {absent} have no box)"
+
+
+def size_of(area: float) -> str:
+    """COCO's size class of an area in pixels²."""
+    return SIZES[sum(area >= limit for limit in _SIZE_LIMITS)]
+
+
+def storable(text: str) -> str:
+    """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a
+    file name."""
+    return _HALF_PAIR.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

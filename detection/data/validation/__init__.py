@@ -1,0 +1,1 @@
+"""Validation of record files, whoever wrote them."""

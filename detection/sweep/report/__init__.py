@@ -1,0 +1,1 @@
+"""What a sweep says: figures, relations, the page."""

@@ -1,0 +1,161 @@
+"""The survey's figures (Huang et al. 2017, section 4) from the rows of a sweep, as PNG and SVG.
+
+| file | paper | shows |
+|---|---|---|
+| `fig2a_map_time_meta`, `fig2b_map_time_extractor` | Figure 2 | mAP against time, frontier, critical points |
+| `fig3_memory_time` | Figure 3 | peak memory against time |
+| `fig4a_object_size` | Figure 4(a) | mAP by size of objects, meta-architecture and extractor, low resolution |
+| `fig4b_small_large` | Figure 4(b) | mAP of small against large objects, by resolution |
+| `fig5_top1` | Figure 5 | mAP against the extractor's accuracy on ImageNet, low resolution |
+| `fig6_proposals` | Figure 6 | the number of proposals against mAP and time, high resolution |
+
+A figure whose numbers the rows do not have is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from detection.errors import ConfigError
+from detection.sweep.frontier import critical, frontier, points
+from detection.sweep.quantities import MEAN_AP, MEMORY, TIME, extractor_name, meta_name, number
+from detection.sweep.report import plot_style, size_figures
+from detection.sweep.report.plot_labels import annotate
+from detection.sweep.report.plot_marks import NotDrawn, headline, log_axis, outer_legend, scatter
+from detection.sweep.report.proposal_figure import by_proposals
+from detection.sweep.results import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Drawn(NamedTuple):
+    """What `draw` made of a sweep."""
+
+    paths: list[Path]  # in the order of the paper
+    left_out: dict[str, str]  # figure -> why
+
+
+def draw(rows: Sequence[Row], folder: str | os.PathLike[str]) -> Drawn:
+    """Draws what the rows, all of one device, have the numbers for.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    paths: list[Path] = []
+    left_out: dict[str, str] = {}
+    with plot_style.settings():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, make in FIGURES.items():
+                try:
+                    paths += plot_style.save(make(rows), folder / name)
+                except NotDrawn as reason:
+                    left_out[name] = str(reason)
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: cannot write figures: {error.strerror or error}; check the path and the space left"
+            ) from error
+    return Drawn(paths, left_out)
+
+
+def map_time_meta(rows: Sequence[Row]) -> Figure:
+    """Figure 2(a): colour and marker are the meta-architecture's."""
+    return _map_time(rows, colored_by_meta=True)
+
+
+def map_time_extractor(rows: Sequence[Row]) -> Figure:
+    """Figure 2(b): the same points, with the extractor's colour and the meta-architecture's marker."""
+    return _map_time(rows, colored_by_meta=False)
+
+
+def memory_time(rows: Sequence[Row]) -> Figure:
+    """Figure 3: does what is slow also demand memory?"""
+    found = points(rows, TIME, MEMORY)
+    if not found:
+        raise NotDrawn("no row has both time and memory")
+    made, (axes,) = plot_style.figure(height=5.4)
+    scatter(axes, found, colored_by_meta=False)
+    log_axis(axes.xaxis, [point.cost for point in found])
+    log_axis(axes.yaxis, [point.value for point in found])
+    axes.set_xlabel(f"{TIME.axis}, median")
+    where = (
+        "of the accelerator"
+        if any(number(point.row.benchmark, "device_mib") is not None for point in found)
+        else "of the process"
+    )
+    axes.set_ylabel(f"{MEMORY.label} {where} [{MEMORY.unit}]")
+    headline(made, "Memory against time", rows, [point.row for point in found])
+    outer_legend(made, [point.row for point in found], colored_by_meta=False)
+    return made
+
+
+def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
+    found = points(rows)
+    if not found:
+        raise NotDrawn("no row has both mAP and time")
+    made, (axes,) = plot_style.figure(height=5.4)
+    scatter(axes, found, colored_by_meta=colored_by_meta)
+    on = frontier(found)
+    if len(on) > 1:
+        axes.plot(
+            [point.cost for point in on],
+            [point.value for point in on],
+            color="#333333",
+            linewidth=1.4,
+            linestyle="--",
+            zorder=1.5,
+        )
+    log_axis(axes.xaxis, [point.cost for point in found])
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(0.0, low), high + 0.26 * (high - low))  # Room for words above the frontier.
+    axes.set_xlabel(f"{TIME.axis}, median")
+    axes.set_ylabel(MEAN_AP.axis)
+    by = "meta-architecture" if colored_by_meta else "feature extractor"
+    headline(made, f"Accuracy against time, by {by}", rows, [point.row for point in found])
+    outer_legend(made, [point.row for point in found], colored_by_meta=colored_by_meta, with_frontier=len(on) > 1)
+    annotate(
+        axes,
+        [(point.cost, point.value, f"{name}:\n{_short(point.row)}") for name, point in critical(on).named()],
+        _obstacles(found, on),
+    )
+    return made
+
+
+def _short(row: Row) -> str:
+    """Two lines for a label."""
+    details = [f"{row.resolution} px"] if row.resolution else []
+    details += [f"stride {row.stride}"] if row.stride and row.proposals is not None else []
+    details += [f"{row.proposals} proposals"] if row.proposals is not None else []
+    return f"{meta_name(row)} {extractor_name(row.feature_extractor)}" + (f"\n{', '.join(details)}" if details else "")
+
+
+def _obstacles(found, on):
+    """What words should not cover: the points, and the frontier between them."""
+    import numpy as np
+
+    places = [(point.cost, point.value) for point in found]
+    for before, after in zip(on, on[1:], strict=False):
+        share = np.linspace(0, 1, 12)
+        x = (
+            np.exp(np.log(before.cost) + share * np.log(after.cost / before.cost))
+            if before.cost > 0
+            else before.cost + share * (after.cost - before.cost)
+        )
+        places += list(zip(x, before.value + share * (after.value - before.value), strict=True))
+    return np.array(places, dtype=float).reshape(-1, 2)
+
+
+FIGURES: dict[str, Callable[[Sequence[Row]], Figure]] = {
+    "fig2a_map_time_meta": map_time_meta,
+    "fig2b_map_time_extractor": map_time_extractor,
+    "fig3_memory_time": memory_time,
+    "fig4a_object_size": size_figures.by_object_size,
+    "fig4b_small_large": size_figures.small_large,
+    "fig5_top1": size_figures.by_top1,
+    "fig6_proposals": by_proposals,
+}

@@ -1,0 +1,102 @@
+"""Figure 6 of the survey: fewer proposals, against accuracy and time, of each two-stage meta-architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from detection.sweep.quantities import MEAN_AP, METAS, TIME, Quantity, other_axes
+from detection.sweep.report import plot_style
+from detection.sweep.report.plot_marks import NotDrawn, group, headline, log_axis
+from detection.sweep.results import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def by_proposals(rows: Sequence[Row]) -> Figure:
+    """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and
+    the largest of its strides."""
+    chosen = [
+        row
+        for row in rows
+        if row.done and row.proposals is not None and (TIME.read(row) is not None or MEAN_AP.read(row) is not None)
+    ]
+    highest = max((row.resolution for row in chosen), default=0)
+    lines = {
+        key: of
+        for key, of in group([row for row in chosen if row.resolution == highest], _line).items()
+        if len({row.proposals for row in of}) > 1
+    }
+    coarsest: dict[tuple, int] = {}
+    for meta, extractor, stride, _ in lines:
+        coarsest[meta, extractor] = max(stride, coarsest.get((meta, extractor), 0))
+    lines = {key: of for key, of in lines.items() if key[2] == coarsest[key[:2]]}
+    if not lines:
+        raise NotDrawn("no two rows differ in the number of proposals alone")
+    quantities = [
+        quantity
+        for quantity in (MEAN_AP, TIME)
+        if any(quantity.read(row) is not None for of in lines.values() for row in of)
+    ]
+    metas = plot_style.ordered({meta for meta, *_ in lines}, METAS)
+    made, panels = plot_style.figure(
+        len(quantities), len(metas), height=1.5 + 2.7 * len(quantities), sharex=True, sharey="row"
+    )
+    for index, axes in enumerate(panels):
+        meta, quantity = metas[index % len(metas)], quantities[index // len(metas)]
+        mine = {key: of for key, of in lines.items() if key[0] == meta}
+        _panel(axes, mine, quantity)
+        if index < len(metas):
+            axes.set_title(METAS.get(meta, meta), loc="left")
+        if index % len(metas) == 0:
+            axes.set_ylabel(quantity.axis)
+    counts = sorted({row.proposals for of in lines.values() for row in of})
+    for axes in panels:
+        axes.set_xticks(counts, [str(count) for count in counts], minor=False)
+        axes.set_xticks([], minor=True)
+    for axes in panels[-len(metas) :]:
+        axes.set_xlabel("Proposals")
+    for quantity, first in zip(quantities, panels[:: len(metas)], strict=True):
+        if quantity is TIME:
+            log_axis(first.yaxis, [value for of in lines.values() for value in map(TIME.read, of) if value is not None])
+        else:
+            first.set_ylim(
+                0,
+                1.1 * max(value for of in lines.values() for value in map(MEAN_AP.read, of) if value is not None)
+                or 1.0,
+            )
+    shown = [row for of in lines.values() for row in of]
+    strides = "/".join(str(stride) for stride in sorted({row.stride for row in shown}))
+    headline(
+        made,
+        "Fewer proposals: accuracy and time" if MEAN_AP in quantities else "Fewer proposals: time",
+        rows,
+        shown,
+        f"{highest} px, stride {strides}",
+    )
+    made.legend(
+        handles=plot_style.extractor_handles({row.feature_extractor for row in shown}, lines=True),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        columnspacing=1.4,
+    )
+    return made
+
+
+def _line(row: Row) -> tuple:
+    return row.meta_architecture, row.feature_extractor, row.stride, tuple(other_axes(row).items())
+
+
+def _panel(axes: Axes, lines: dict[tuple, list[Row]], quantity: Quantity) -> None:
+    axes.set_xscale("log")
+    for (_, extractor, _, _), of in lines.items():
+        pairs = sorted((row.proposals, quantity.read(row)) for row in of if quantity.read(row) is not None)
+        axes.plot(
+            *zip(*pairs, strict=True) if pairs else ([], []),
+            linestyle="-" if quantity is MEAN_AP else ":",
+            linewidth=1.7,
+            **plot_style.line_style(extractor),
+        )

@@ -1,0 +1,1 @@
+"""What several tests share: small detectors, their configs, records, references."""

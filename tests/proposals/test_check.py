@@ -1,0 +1,83 @@
+"""Validation of proposals: what training would refuse is a fault, what it would put right is a note, each by shard,
+record and image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detection.data.reading.input import eval_dataset, iterate
+from detection.data.resize import FixedShapeResizer
+from detection.data.validation.run import validate_records
+from detection.errors import ConfigError, DataError
+from detection.proposals import files as proposal_files
+from detection.proposals.files import ProposalFile
+
+GOOD = (0.1, 0.2, 0.5, 0.6)
+KEYS = [f"image__proposal__bbox__{side}" for side in ("ymin", "xmin", "ymax", "xmax")]
+# Boxes beside a good one, and the fault they make; None where there is none.
+CASES = {
+    "good": ((0, 0, 1, 1), 0.5, None),
+    "nan": ((0.1, float("nan"), 0.5, 0.6), 0.5, "proposal_unreadable"),
+    "nan score": ((0.1, 0.2, 0.5, 0.6), float("nan"), "proposal_unreadable"),
+    "inverted": ((0.5, 0.2, 0.1, 0.6), 0.5, "proposal_unreadable"),
+    "far outside": ((0.1, 0.2, 1.3, 0.6), 0.5, "proposal_outside"),
+    "sticks out": ((0.1, 0.2, 1.05, 0.6), 0.5, "proposal_clipped"),
+    "just outside": ((1.01, 0.2, 1.05, 0.6), 0.5, "proposal_empty"),
+    "no area": ((0.1, 0.2, 0.1, 0.6), 0.5, "proposal_empty"),
+}
+
+
+def beside(path, identity: str, boxes, scores, size=(20, 30)) -> str:
+    boxes = np.asarray(boxes, float).reshape(-1, 4) * [20, 30, 20, 30]
+    sizes = None if size is None else np.array([size])
+    proposal_files.write(
+        path, [ProposalFile("", (identity,), np.array([0, len(boxes)]), boxes, np.asarray(scores), sizes)]
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("inside", [True, False])
+def test_validation_agrees_with_training(write, example, options, tmp_path, case, inside):
+    box, score, kind = CASES[case]
+    columns = dict(zip(KEYS, np.array([GOOD, box]).T.tolist(), strict=True)) if inside else {}
+    path = write(example(**columns, **({"image__proposal__score": [0.9, score]} if inside else {})))
+    files = () if inside else (beside(tmp_path / "p.npz", "7", [GOOD, box], [0.9, score]),)
+    found = [fault for fault in validate_records([path], proposals=files).faults if fault.kind.startswith("proposal")]
+    assert [fault.kind for fault in found] == ([kind] if kind else [])
+    if kind:
+        assert str(found[0]).startswith(f"{path}: record 0 (7), ") and "1 of 2, first: number 1" in found[0].value
+        assert inside or files[0] in found[0].value
+    settings = options(path, max_number_of_proposals=4, proposals_paths=files)
+    refused = False
+    try:
+        next(iterate(eval_dataset(settings, FixedShapeResizer(), 1), settings))
+    except DataError:
+        refused = True
+    assert refused == bool(found and found[0].bad)
+
+
+def test_faults_of_whole_entries(write, example, tmp_path):
+    path = write(example(), example(image__source_id="8"))
+    other = validate_records([path], proposals=[beside(tmp_path / "a.npz", "7", [GOOD], [1.0])]).faults
+    assert [(fault.kind, fault.bad) for fault in other if "proposal" in fault.kind] == [("proposal_missing", True)]
+    assert "record 1 (8)" in str(other[-1]) and "no entry for '8' (file 'seven.png')" in str(other[-1])
+    (by_name,) = validate_records(
+        [write(example())], proposals=[beside(tmp_path / "b.npz", "seven", [GOOD], [1.0], (10, 15))]
+    ).faults
+    assert by_name.kind == "proposal_size" and "is of an image of 15x10 pixels, this one has 30x20" in by_name.value
+    (none,) = validate_records([write(example())], proposals=[beside(tmp_path / "c.npz", "7", [], [])]).faults
+    assert none.kind == "proposal_none" and not none.bad
+    with pytest.raises(ConfigError, match="--proposals_path 'nowhere' matches no file"):
+        validate_records([path], proposals=["nowhere"])
+
+
+def test_lists_of_unequal_length(write, example):
+    columns = {key: [0.1, 0.2] for key in KEYS}
+    for change in ({KEYS[1]: [0.1]}, {"image__proposal__score": [0.5]}):
+        (fault,) = validate_records([write(example(**{**columns, **change}))]).faults
+        assert fault.kind == "field_length" and "image/proposal/*" in fault.item and "ymin 2" in fault.value
+    (wrong,) = (fault for fault in validate_records([write(example(image__proposal__score=[1, 2]))]).faults)
+    assert wrong.kind == "field_type" and "image/proposal/score" in wrong.item
+    assert not validate_records([write(example())]).faults  # records without the keys are as good as ever
