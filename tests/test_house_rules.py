@@ -59,8 +59,8 @@ DESCRIPTIONS = {
 }
 # Being taken apart: what still looks upwards.
 UPWARDS = {("data", "proposals"), ("checkpoints", "builders"), ("proposals", "evaluate")}
-# The face of the package, its program and what commands share: not part of the order. What stands on top may use the face, as users
-# do.
+# The face of the package, its program and what commands share: not part of the order. What stands on top may use the
+# face, as users do.
 OUTSIDE = {"__init__", "__main__", "cli"}
 TOP = (*ROWS[-3], *ROWS[-2], *ROWS[-1])
 MAX_LINES = 400
