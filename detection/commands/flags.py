@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import app as _app
 from absl import flags as absl_flags
@@ -19,7 +19,7 @@ _PROCESS_MODULES = (_logging.__name__, _app.__name__)
 _HELP_FLAGS = {"help": "?", "helpshort": "h", "helpfull": None, "helpxml": None}
 
 
-def process_flags() -> dict[str, absl_flags.Flag]:
+def process_flags() -> dict[str, absl_flags.Flag[Any]]:
     """absl's own flags by name, which every command has: --verbosity, --pdb, --only_check_args and so on."""
     by_module = absl_flags.FLAGS.flags_by_module_dict()
     return {flag.name: flag for module in _PROCESS_MODULES for flag in by_module.get(module, ()) if _shown(flag.name)}
@@ -54,7 +54,7 @@ class HelpRequested(Exception):
 class _HelpFlag(absl_flags.BooleanFlag):
     """Ends the parsing: a required flag need not be given together with --help."""
 
-    def parse(self, argument: str | bool | None) -> None:
+    def parse(self, argument: Any) -> None:
         if self._parse(argument):
             raise HelpRequested(self.name)
 
@@ -68,7 +68,7 @@ class Flags:
         self._one_of: list[tuple[str, ...]] = []
         self.texts: dict[str, str] = {}  # as given: absl adds to the help of some kinds
 
-    def own(self) -> Iterator[absl_flags.Flag]:
+    def own(self) -> Iterator[absl_flags.Flag[Any]]:
         """The flags of the command, without those that every command has."""
         return (self.values[name] for name in self.texts)
 
