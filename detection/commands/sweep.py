@@ -12,6 +12,7 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from detection.commands.flags import Flags, Given
@@ -88,6 +89,8 @@ def run(given: Given) -> int:
     if flags.dry_run:
         print(listing.table(configurations))
         return 0
+    if os.name == "nt":
+        raise ConfigError("a sweep stops its processes by signals, which Windows lacks; run it on Linux or macOS")
     names = {field.name for field in dataclasses.fields(sweep_run.Options)}
     options: dict[str, Any] = {name: flags[name].value for name in names}
     rows = sweep_run.run(sweep, configurations, flags.output, sweep_run.Options(**options))
