@@ -13,7 +13,8 @@ import tensorflow as tf
 import detection
 from detection.benchmark import machine
 from detection.benchmark.timing import Timing, summary
-from detection.data.reading.input import iterate, train_dataset
+from detection.data.reading.input import train_dataset
+from detection.data.reading.iteration import iterate
 from detection.errors import ConfigError
 from detection.train import strategies
 from detection.train.feed import Feed

@@ -1,4 +1,4 @@
-"""Message `InputReader` (and its label map) -> data.input.InputOptions.
+"""Message `InputReader` (and its label map) -> data.reading.options.InputOptions.
 
 Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls,
 queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effect.
@@ -7,7 +7,7 @@ queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effec
 from __future__ import annotations
 
 from detection.config import label_map as label_maps
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError
 from detection.protos import input_reader_pb2
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation
 from detection.evaluate.settings import EvalSettings

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from detection.data.reading.input import InputOptions, eval_dataset, iterate
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import iterate
+from detection.data.reading.options import InputOptions
 from detection.data.reading.remarks import Remarks
 from detection.data.resize import IdentityResizer
 from detection.errors import DataError
@@ -30,7 +32,7 @@ class EvaluationInput:
         options: which records.
 
     Raises:
-        ConfigError, DataError: as `data.input.eval_dataset`, and for an input without images.
+        ConfigError, DataError: as `data.reading.input.eval_dataset`, and for an input without images.
     """
 
     def __init__(self, name: str, options: InputOptions) -> None:

@@ -18,7 +18,7 @@ from absl import logging
 from detection import config
 from detection.builders import pipeline as pipeline_builder
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.ensemble import merge, models, report, select, views
 from detection.ensemble.collect import Collector, Found
 from detection.ensemble.evaluation_input import EvaluationInput

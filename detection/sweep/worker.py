@@ -173,7 +173,7 @@ def _options(job: Job) -> Any:
 
 
 def _evaluated(pipeline: Any, metrics: dict[str, float]) -> dict[str, Any]:
-    from detection.data.reading.input import count_records
+    from detection.data.reading.streams import count_records
 
     return {
         "metrics": {tag: float(value) for tag, value in metrics.items()},

@@ -18,8 +18,10 @@ from detection import files
 from detection.checkpoints import model_dir as checkpoints
 from detection.checkpoints.files import UnreadableCheckpointError
 from detection.config import beside
-from detection.data.reading.input import count_records, eval_dataset, translate
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import translate
 from detection.data.reading.remarks import Remarks
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.train import cluster

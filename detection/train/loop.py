@@ -28,8 +28,10 @@ from detection import files
 from detection.checkpoints import model_dir as checkpoints
 from detection.checkpoints import restore
 from detection.checkpoints.model_dir import Checkpoints
-from detection.data.reading.input import count_records, iterate, train_dataset
+from detection.data.reading.input import train_dataset
+from detection.data.reading.iteration import iterate
 from detection.data.reading.remarks import Remarks
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError, DataError
 from detection.progress import Progress
 from detection.train import cluster, frozen, run_dir, skipping, strategies

@@ -21,7 +21,8 @@ from absl import logging
 
 from detection.data.reading import bad_records
 from detection.data.reading.bad_records import BadRecords
-from detection.data.reading.input import InputOptions, checker
+from detection.data.reading.input import checker
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError, DataError
 from detection.files import write_text
 

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from detection.builders import input_reader
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError
 from detection.protos import input_reader_pb2
 from detection.types import Category

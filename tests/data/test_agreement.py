@@ -125,7 +125,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def training():
     """(shard, number, record) -> why training cannot use it. Traced once for all rows."""
-    from detection.data.reading.input import InputOptions
+    from detection.data.reading.options import InputOptions
     from detection.types import Category
 
     categories, texts = (Category(1, "cat"), Category(3, "dog")), (("cat", 1), ("dog", 3), ("Hund", 3))

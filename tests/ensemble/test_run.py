@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.ensemble import merge, report, run, views
 from detection.ensemble.collect import Collector
 from detection.ensemble.evaluation_input import EvaluationInput

@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from detection.data.reading.decode import Decoder
-from detection.data.reading.input import InputOptions, eval_dataset, iterate, train_dataset
-from detection.data.reading.iteration import translate
+from detection.data.reading.input import eval_dataset, train_dataset
+from detection.data.reading.iteration import iterate, translate
 from detection.data.reading.labels import LabelLookup
+from detection.data.reading.options import InputOptions
 from detection.data.reading.remarks import Remarks
 from detection.data.resize import FixedShapeResizer
 from detection.data.sample import Record

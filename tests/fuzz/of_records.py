@@ -101,8 +101,8 @@ def _prepare_training(folder: Path) -> Callable[[bytes], str]:
 
     from detection.data.reading import iteration as reading
     from detection.data.reading.decode import Decoder
-    from detection.data.reading.input import InputOptions
     from detection.data.reading.labels import LabelLookup
+    from detection.data.reading.options import InputOptions
     from detection.data.reading.remarks import Remarks
     from detection.data.sample import Record
 

@@ -165,7 +165,7 @@ def write_records(folder, images: int = 12, boxes: int = 1, right: float = 0.5) 
 def make_pipeline(folder, **settings):
     """A whole pipeline over freshly written records; `settings` are those of TrainSettings."""
     from detection.builders.pipeline import Pipeline
-    from detection.data.reading.input import InputOptions
+    from detection.data.reading.options import InputOptions
     from detection.data.resize import FixedShapeResizer
     from detection.evaluate.settings import EvalSettings
     from detection.train.settings import TrainSettings

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.data.reading.input import eval_dataset, iterate
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import iterate
 from detection.data.resize import FixedShapeResizer
 from detection.data.validation.run import validate_records
 from detection.errors import ConfigError, DataError

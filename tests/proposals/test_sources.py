@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from detection.data.augment.crop import Crop, random_crop_image
 from detection.data.augment.flip import random_horizontal_flip
-from detection.data.reading.input import eval_dataset, iterate, train_dataset
+from detection.data.reading.input import eval_dataset, train_dataset
+from detection.data.reading.iteration import iterate
 from detection.data.reading.remarks import Remarks
 from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer
 from detection.errors import DataError

@@ -62,6 +62,14 @@ def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = N
     return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
 
 
+class Decoded(NamedTuple):
+    """What a record became; the record keeps its address and loses its bytes."""
+
+    sample: Sample
+    info: SampleInfo
+    record: Record
+
+
 class Decoder(NamedTuple):
     """Turns records into samples, for one data set."""
 

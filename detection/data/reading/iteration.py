@@ -13,21 +13,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from detection.data.image_decode import UndecodableImage, decode
-from detection.data.reading import shard_files as shards
+from detection.data.reading import shard_files
 from detection.data.reading.decode import STORE, parse
+from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
+from detection.data.reading.remarks import Remarks
 from detection.errors import DataError, printable
 from detection.proposals.sources import RecordProposals
-
-if TYPE_CHECKING:
-    from detection.data.reading.input import InputOptions
-    from detection.data.reading.remarks import Remarks
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
 _DATA_FAULTS = (
@@ -91,9 +89,11 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
     if options is not None:
         logging.info("looking for the record that cannot be read")
         files = options.shards()
-        return shards.find_corruption(files) or find_undecodable(files)
+        return shard_files.find_corruption(files) or find_undecodable(files)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a record file is corrupted or cut short ({shards.first_line(error)}); {shards.REMEDY}")
+        return DataError(
+            f"a record file is corrupted or cut short ({shard_files.first_line(error)}); {shard_files.REMEDY}"
+        )
     return None
 
 
@@ -114,7 +114,7 @@ def why(error: BaseException, serialized: bytes) -> str:
     marked = find(error)
     if marked is not None:
         return str(marked).partition(", record ")[2].partition(": ")[2]
-    tensorflow = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+    tensorflow = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
     field, value, _ = _reason(serialized) or ("", f"cannot be decoded ({tensorflow})", "")
     return printable(f"{field} {value}").strip()
 
@@ -124,7 +124,7 @@ def _reason(serialized: bytes) -> tuple[str, str, str] | None:
     try:
         encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        why = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        why = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
         return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
     data = encoded.numpy()
     try:

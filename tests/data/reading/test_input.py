@@ -13,8 +13,10 @@ import tensorflow as tf
 from detection.data.augment.color import random_adjust_brightness
 from detection.data.augment.crop import ssd_random_crop
 from detection.data.augment.flip import random_horizontal_flip
-from detection.data.reading.input import count_records, eval_dataset, iterate, train_dataset
+from detection.data.reading.input import eval_dataset, train_dataset
+from detection.data.reading.iteration import iterate
 from detection.data.reading.remarks import Remarks
+from detection.data.reading.streams import count_records
 from detection.data.resize import FixedShapeResizer, IdentityResizer, KeepAspectRatioResizer, PadToMultipleResizer
 from detection.errors import DataError
 
