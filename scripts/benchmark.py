@@ -72,15 +72,15 @@ def main(argv: list[str]) -> int:
             " nothing else"
         )
     cli.import_tensorflow()
-    from detection.benchmark import inputs, report, run, training
+    from detection.benchmark import inputs, report, run, training_speed
 
     if FLAGS.train_steps:
-        measured = training.benchmark(FLAGS.pipeline_config_path[0], FLAGS.set, FLAGS.warmup, FLAGS.train_steps)
+        measured = training_speed.benchmark(FLAGS.pipeline_config_path[0], FLAGS.set, FLAGS.warmup, FLAGS.train_steps)
         print(measured.table())
         if FLAGS.json:
             report.save(measured.to_json(), FLAGS.json)
         return 0
-    options = inputs.Options(
+    options = inputs.BenchmarkOptions(
         images=tuple(FLAGS.images),
         image_size=inputs.parse_size(FLAGS.image_size),
         shorter_side=FLAGS.shorter_side,
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
         allow_unused=FLAGS.allow_unused_checkpoint_variables,
     )
     targets = run.targets(FLAGS.saved_model, FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals)
-    return run.run(run.Request(targets, options, FLAGS.json, FLAGS.results, FLAGS.allow_mixed_devices), print)
+    return run.run(run.BenchmarkRequest(targets, options, FLAGS.json, FLAGS.results, FLAGS.allow_mixed_devices), print)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     truth = classify.read_truth(FLAGS.truth, classes) if FLAGS.truth else None
     bad: list[DataError] = []
     results = []
-    options = classify.Options(FLAGS.top, FLAGS.crop, FLAGS.image_size, FLAGS.batch_size)
+    options = classify.ClassificationOptions(FLAGS.top, FLAGS.crop, FLAGS.image_size, FLAGS.batch_size)
     read = functools.partial(image_files.read, max_pixels=FLAGS.max_image_pixels)
     for result in classify.classify(loaded.classifier, loaded.spec, paths, read, options, bad.append):
         results.append(result)

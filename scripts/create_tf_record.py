@@ -96,13 +96,13 @@ def main(argv: list[str]) -> None:
             f"--annotation_dir={FLAGS.annotation_dir}: COCO annotations are one .json file; pass --annotation_file"
         )
     cli.import_tensorflow()
-    from detection.data.convert import FORMATS, run
+    from detection.data.convert import FORMATS, conversion
     from detection.data.convert.source import Source
 
     years = ["VOC2007", "VOC2012"] if FLAGS.year == "merged" else [FLAGS.year]
     roots = (*FLAGS.voc_dir, *(os.path.join(FLAGS.data_dir, year) for year in years if FLAGS.data_dir))
     source = Source(roots, FLAGS.image_dir, FLAGS.annotation_dir or FLAGS.annotation_file, FLAGS.set, FLAGS.split)
-    options = run.Options(
+    options = conversion.ConversionOptions(
         output=output,
         num_shards=FLAGS.num_shards,
         label_map_path=FLAGS.label_map_path,
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> None:
         overwrite=FLAGS.overwrite,
         workers=FLAGS.workers,
     )
-    run.convert(FORMATS[FLAGS.format](source), options, out=sys.stdout, progress_to=sys.stderr)
+    conversion.convert(FORMATS[FLAGS.format](source), options, out=sys.stdout, progress_to=sys.stderr)
 
 
 if __name__ == "__main__":

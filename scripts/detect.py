@@ -48,16 +48,16 @@ flags.DEFINE_integer("max_proposals", 2000, "The best so many proposals of an im
 def main(argv: list[str]) -> int:
     cli.import_tensorflow()
     from detection.export import annotate
-    from detection.proposals.serving import Wanted
+    from detection.proposals.prediction_sources import ProposalRequest
 
-    options = annotate.Options(
+    options = annotate.DetectionOptions(
         min_score=FLAGS.min_score,
         max_boxes=FLAGS.max_boxes,
         batch_size=FLAGS.batch_size,
         pictures=FLAGS.pictures,
         contact_sheet=FLAGS.contact_sheet,
         max_image_pixels=FLAGS.max_image_pixels,
-        proposals=Wanted(
+        proposals=ProposalRequest(
             tuple(FLAGS.proposals_path), FLAGS.proposal_method or "", FLAGS.edge_model, FLAGS.max_proposals
         ),
     )

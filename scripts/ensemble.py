@@ -91,7 +91,9 @@ def main(argv: list[str]) -> None:
         "batch_size",
         "allow_unused_checkpoint_variables",
     )
-    options = run.Options(**{name: FLAGS[name].value for name in names}, overrides=FLAGS["set"].value, merging=ways)
+    options = run.EnsembleOptions(
+        **{name: FLAGS[name].value for name in names}, overrides=FLAGS["set"].value, merging=ways
+    )
     print(run.run(options).markdown(), end="")
 
 

@@ -65,24 +65,22 @@ def main(argv: list[str]) -> None:
     if FLAGS.method == "rpn" and not (FLAGS.pipeline_config_path and FLAGS.checkpoint):
         raise ConfigError("--method=rpn needs --pipeline_config_path and --checkpoint, of a trained Faster R-CNN")
     cli.import_tensorflow()
-    from detection.proposals import images as proposal_images
-    from detection.proposals import methods as proposal_methods
-    from detection.proposals import run as proposal_run
+    from detection.proposals import making, methods, searched_images
 
     names = ("method", "max_proposals", "min_side", "max_image_side", "base_k", "grid_boxes", "edge_model", "seed")
-    settings = proposal_methods.ProposalSettings(**{name: getattr(FLAGS, name) for name in names})
+    settings = methods.ProposalSettings(**{name: getattr(FLAGS, name) for name in names})
     source = (
-        proposal_images.Records(tuple(FLAGS.input_path))
+        searched_images.Records(tuple(FLAGS.input_path))
         if FLAGS.input_path
-        else proposal_images.Folder(FLAGS.image_dir)
+        else searched_images.Folder(FLAGS.image_dir)
     )
     more = {}
     if FLAGS.method == "rpn":
-        from detection.checkpoints import files as checkpoint_files
-        from detection.export import proposals
+        from detection.checkpoints import checkpoint_files
+        from detection.export import region_proposals
 
         allow = FLAGS.allow_unused_checkpoint_variables
-        method = proposals.region_proposal_network(
+        method = region_proposals.region_proposal_network(
             FLAGS.pipeline_config_path, FLAGS.checkpoint, FLAGS.max_proposals, FLAGS.set, allow_unused=allow
         )
         more = {
@@ -91,8 +89,8 @@ def main(argv: list[str]) -> None:
             "set": FLAGS.set,
         }
     else:
-        method = proposal_methods.build(settings)
-    made = proposal_run.make(
+        method = methods.build(settings)
+    made = making.make(
         source,
         method,
         settings,

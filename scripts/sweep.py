@@ -82,8 +82,8 @@ def main(argv: list[str]) -> int:
     if FLAGS.dry_run:
         print(listing.table(configurations))
         return 0
-    names = {field.name for field in dataclasses.fields(run.Options)}
-    rows = run.run(sweep, configurations, FLAGS.output, run.Options(**{name: FLAGS[name].value for name in names}))
+    names = {field.name for field in dataclasses.fields(run.SweepOptions)}
+    rows = run.run(sweep, configurations, FLAGS.output, run.SweepOptions(**{name: FLAGS[name].value for name in names}))
     if rows and not any(row.done for row in rows):
         raise ConfigError(f"none of {len(rows)} configurations could be run; the first, {rows[0].id}: {rows[0].reason}")
     return 0

@@ -29,11 +29,11 @@ def main(argv: list[str]) -> None:
     if argv[1:] or not FLAGS.results or not FLAGS.output:
         raise ConfigError("usage: sweep_report.py --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
     from detection.sweep import quantities, results
-    from detection.sweep.report import folder as report
+    from detection.sweep.report import folder
 
     rows = quantities.of_one_device(results.read(FLAGS.results), FLAGS.device)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    written = report.write(rows, FLAGS.output, results=FLAGS.results, command=command, heading=FLAGS.title)
+    written = folder.write(rows, FLAGS.output, results=FLAGS.results, command=command, heading=FLAGS.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")
     print(f"{len(written.paths)} files; read {written.paths[0]}, open {written.paths[1]}")

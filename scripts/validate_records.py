@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
         raise ConfigError(f"unexpected argument {argv[1]!r}; quote patterns, as in --input_path='train.record-*'")
     cli.import_tensorflow()
     from detection.config import label_map
-    from detection.data.validation.run import validate_records
+    from detection.data.validation.validate import validate_records
 
     classes = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else None
     report = validate_records(

@@ -17,13 +17,11 @@ import tensorflow as tf
 
 from detection import config as configs
 from detection.builders import feature_extractor, pipeline
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names, outline, recognise, restore
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files, loading, names, outline, recognise, restore
+from detection.checkpoints.checkpoint_files import Entry
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.checkpoints.outline import Shapes
-from detection.checkpoints.restore import FineTune, Report
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError, DetectionError
 
 _CHUNK_BYTES = 64 << 20  # read at a time
@@ -116,7 +114,7 @@ def _model(request: Request) -> _Model:
         raise ConfigError(
             f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it"
         ) from error
-    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    shapes = {name: tuple(variable.shape) for name, variable in loading.by_name(detector).items()}
     return _Model(shapes, built.train.fine_tune if built.train else None)
 
 
@@ -228,7 +226,7 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
 
 
 def _use(
-    report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+    report: RestoreReport, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
 ) -> Iterator[str]:
     """The rows of the report that are not empty, each with what it is about."""
     for row, meaning in _ROWS.items():

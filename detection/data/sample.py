@@ -25,7 +25,7 @@ class Record(NamedTuple):
 
 
 class SampleProposals(NamedTuple):
-    """Regions of one image that may hold an object, given with the data (`data.proposals`), by descending score."""
+    """Regions of one image that may hold an object, given with the data (see `proposals`), by descending score."""
 
     boxes: tf.Tensor  # float32 [p, 4], normalised, inside the image
     scores: tf.Tensor  # float32 [p]

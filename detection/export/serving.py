@@ -29,9 +29,9 @@ from detection.data.image_decode import decode_in_graph
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
-from detection.export.given_proposals import KEY, with_proposals
 from detection.export.serving_checks import checked_images, checked_strings
 from detection.meta_architectures.fast_rcnn import GivenProposals
+from detection.proposals.serving_input import KEY, with_proposals
 from detection.types import Detections, ImageBatch
 
 INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")

@@ -1,5 +1,5 @@
-"""What is wrong with the proposals of one image, as training would find it (`proposals`), but without stopping at the
-first fault."""
+"""What is wrong with the proposals of one image, as training would find it (`input_sources`), but without stopping at
+the first fault."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
-from detection.proposals.sources import TOLERANCE
+from detection.proposals import proposal_files
+from detection.proposals.input_sources import TOLERANCE
+from detection.proposals.proposal_files import ProposalFile
 
 
 class Wrong(NamedTuple):
     """One kind of fault, for all proposals of an image that have it."""
 
-    kind: str  # of `report.KINDS`
+    kind: str  # of `findings.KINDS`
     value: str
 
 

@@ -162,7 +162,7 @@ def _options(job: Job) -> Any:
     from detection.benchmark import inputs
 
     asked = job["benchmark"]
-    return inputs.Options(
+    return inputs.BenchmarkOptions(
         images=tuple(asked["images"]),
         shorter_side=asked["size"] or None,
         warmup=asked["warmup"],

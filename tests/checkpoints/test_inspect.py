@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import recognise
+from detection.checkpoints import checkpoint_files, recognise
 from detection.checkpoints.inspect import Request, inspect
 from detection.errors import ConfigError
 

@@ -9,10 +9,10 @@ import pytest
 from detection.data.reading.input import eval_dataset
 from detection.data.reading.iteration import iterate
 from detection.data.resize import FixedShapeResizer
-from detection.data.validation.run import validate_records
+from detection.data.validation.validate import validate_records
 from detection.errors import ConfigError, DataError
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
+from detection.proposals import proposal_files
+from detection.proposals.proposal_files import ProposalFile
 
 GOOD = (0.1, 0.2, 0.5, 0.6)
 KEYS = [f"image__proposal__bbox__{side}" for side in ("ymin", "xmin", "ymax", "xmax")]

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded
 from detection.data.reading.options import InputOptions
-from detection.data.reading.remarks import Remarks
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
 from detection.data.sample import keep_rows
-from detection.proposals.sources import to_batch
+from detection.proposals.input_sources import to_batch
 from detection.types import Example, Groundtruth, ImageBatch, ImageInfo
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
 
 
-def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, remarks: Remarks) -> Example:
+def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
     """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
     without the batch dimension."""
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
     found = tf.shape(sample.boxes)[0]
-    remarks.note(
+    corrections.note(
         decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)}
     )
     count = tf.minimum(found, max_boxes)

@@ -25,17 +25,17 @@ from absl import logging
 
 from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
 from detection.data.reading.iteration import why
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.options import InputOptions
-from detection.data.reading.remarks import Remarks
 from detection.data.reading.streams import mixed_stream, read_in_order
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation, Record
-from detection.proposals import files as proposal_files
-from detection.proposals.sources import FileProposals, ProposalSource, RecordProposals
+from detection.proposals import proposal_files
+from detection.proposals.input_sources import FileProposals, ProposalSource, RecordProposals
 from detection.types import Example
 
 
@@ -49,7 +49,7 @@ def train_dataset(
     start_step: int = 0,
     worker: int = 0,
     workers: int = 1,
-    remarks: Remarks | None = None,
+    corrections: Corrections | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of `types.Example`, all `batch_size` large.
 
@@ -62,15 +62,15 @@ def train_dataset(
         start_step: batches a run with this seed and batch size has already taken.
         worker: which of the `workers` pipelines that share the records this is.
         workers: how many pipelines share the records.
-        remarks: collects what was put right in the records.
+        corrections: collects what was put right in the records.
 
     Raises:
         ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes
             while iterating: see `iterate`.
     """
-    remarks = Remarks() if remarks is None else remarks
+    corrections = Corrections() if corrections is None else corrections
     _warn_of_cut_boxes(options)
-    decode = _decoder(options, remarks)
+    decode = _decoder(options, corrections)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
     position = start_step * batch_size * workers
@@ -83,7 +83,7 @@ def train_dataset(
         sample = decoded.sample
         for number, augment in enumerate(augmentations):
             sample = augment(sample, tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), position]), number))
-        return finish(decoded._replace(sample=sample), resizer, options, remarks)
+        return finish(decoded._replace(sample=sample), resizer, options, corrections)
 
     samples = stream.map(without_autograph(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     batches = (samples.batch if of_one_size(samples) else samples.padded_batch)(batch_size, drop_remainder=True)
@@ -91,7 +91,7 @@ def train_dataset(
 
 
 def eval_dataset(
-    options: InputOptions, resizer: Resizer, batch_size: int, *, remarks: Remarks | None = None
+    options: InputOptions, resizer: Resizer, batch_size: int, *, corrections: Corrections | None = None
 ) -> tf.data.Dataset:
     """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static
     only for `batch_size` 1.
@@ -102,15 +102,15 @@ def eval_dataset(
 
     Raises: as `train_dataset`.
     """
-    remarks = Remarks() if remarks is None else remarks
-    decode = _decoder(options, remarks)
+    corrections = Corrections() if corrections is None else corrections
+    decode = _decoder(options, corrections)
     options = _with_room(options, options.shards())
     records = read_in_order(options, options.shards())
     if options.sample_1_of_n_examples > 1:
         records = records.shard(options.sample_1_of_n_examples, 0)
 
     def prepare(record: Record) -> Example:
-        return finish(decode(record), resizer, options, remarks)
+        return finish(decode(record), resizer, options, corrections)
 
     samples = records.map(without_autograph(prepare), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if batch_size == 1 or of_one_size(samples):
@@ -122,7 +122,7 @@ def eval_dataset(
 
 def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
     """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads."""
-    decode = _decoder(options, Remarks())
+    decode = _decoder(options, Corrections())
 
     @tf.function(
         autograph=False, input_signature=[tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)]
@@ -142,9 +142,9 @@ def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
     return check
 
 
-def _decoder(options: InputOptions, remarks: Remarks) -> Callable[[Record], Decoded]:
+def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
     lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    decoder = Decoder(lookup, remarks, options.label_source, options.drop_unknown_labels, _proposals(options))
+    decoder = Decoder(lookup, corrections, options.label_source, options.drop_unknown_labels, _proposals(options))
 
     def decode(record: Record) -> Decoded:
         return Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
@@ -165,7 +165,7 @@ def _proposals(options: InputOptions) -> ProposalSource | None:
 
 def _warn_of_cut_boxes(options: InputOptions) -> None:
     """Before training, where manifests say it; otherwise it is said of the first record that has too many
-    (`Remarks`)."""
+    (`Corrections`)."""
     most = max((shard_files.known_most_boxes(path) or 0 for path in options.shards()), default=0)
     if most > options.max_number_of_boxes:
         what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"

@@ -20,12 +20,12 @@ from absl import logging
 
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.reading import shard_files
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import STORE, parse
 from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
-from detection.data.reading.remarks import Remarks
 from detection.errors import DataError, printable
-from detection.proposals.sources import RecordProposals
+from detection.proposals.input_sources import RecordProposals
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
 _DATA_FAULTS = (
@@ -40,11 +40,13 @@ _DATA_FAULTS = (
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
 
-def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Remarks | None = None) -> Iterator[Any]:
+def iterate(
+    dataset: Iterable, options: InputOptions | None = None, corrections: Corrections | None = None
+) -> Iterator[Any]:
     """The elements of a dataset (also a distributed one); bad records raise DataError.
 
-    With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where
-    there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
+    With `corrections`, what was put right in the records is logged once a kind, when it first appears; and summed up,
+    where there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
     """
     iterator = iter(dataset)
     told: dict[str, str] = {}
@@ -60,13 +62,13 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
                     raise
                 raise known from error
             yield element
-            if remarks is not None and number % 200 == 0:
-                _tell(remarks.lines(), told, new_kinds_only=True)
+            if corrections is not None and number % 200 == 0:
+                _tell(corrections.lines(), told, new_kinds_only=True)
     finally:
         if (
-            remarks is not None and not sys.is_finalizing()
+            corrections is not None and not sys.is_finalizing()
         ):  # An interpreter that ends collects generators when TensorFlow is gone already.
-            _tell(remarks.lines(), told, new_kinds_only=False)
+            _tell(corrections.lines(), told, new_kinds_only=False)
 
 
 def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from detection.data import image_decode
 from detection.data.convert import images
 from detection.data.convert.source import IMAGE_EXTENSIONS, FolderIndex
-from detection.data.reading import shard_files as shards
+from detection.data.reading import shard_files
 from detection.errors import ConfigError, DataError
 
 
@@ -49,18 +49,18 @@ class Records:
 
     def count(self) -> int:
         """From the headers of the shards."""
-        return sum(shards.count_records(path) for path in shards.list_shards(self.patterns, self.field))
+        return sum(shard_files.count_records(path) for path in shard_files.list_shards(self.patterns, self.field))
 
     def fingerprint(self) -> object:
         """Names and bytes of the shards."""
         return [
             [os.path.basename(path), tf.io.gfile.stat(path).length]
-            for path in shards.list_shards(self.patterns, self.field)
+            for path in shard_files.list_shards(self.patterns, self.field)
         ]
 
     def __iter__(self) -> Iterator[SourceImage]:
         """Raises DataError for a shard that cannot be read to its end, and records without image or name."""
-        files = shards.list_shards(self.patterns, self.field)
+        files = shard_files.list_shards(self.patterns, self.field)
         for path in files:
             try:
                 for number, serialized in enumerate(
@@ -68,8 +68,8 @@ class Records:
                 ):
                     yield _of_record(f"{path}, record {number}", serialized)
             except tf.errors.OpError as error:
-                raise shards.find_corruption([path]) or DataError(
-                    f"{path}: cannot be read: {shards.first_line(error)}"
+                raise shard_files.find_corruption([path]) or DataError(
+                    f"{path}: cannot be read: {shard_files.first_line(error)}"
                 ) from error
 
 

@@ -30,8 +30,8 @@ import tensorflow as tf
 from detection import files, json_text, npz_files
 from detection.data.listing import list_files
 from detection.errors import DataError, printable
-from detection.proposals import lists as proposal_lists
-from detection.proposals.lists import rank_scores
+from detection.proposals import box_lists
+from detection.proposals.box_lists import rank_scores
 
 SUFFIXES = (".npz", ".json", ".mat")
 REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
@@ -242,7 +242,7 @@ def _read_lists(path: str) -> ProposalFile:
     """What holds a list of boxes an image, as flat arrays."""
     with _open(path) as stream:
         data = stream.read()
-    found = (proposal_lists.from_json if path.lower().endswith(".json") else proposal_lists.from_mat)(path, data)
+    found = (box_lists.from_json if path.lower().endswith(".json") else box_lists.from_mat)(path, data)
     scores = [rank_scores(len(rows)) for rows in found.boxes] if found.scores is None else found.scores
     offsets = np.cumsum([0, *(len(rows) for rows in found.boxes)])
 

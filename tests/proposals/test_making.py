@@ -15,12 +15,11 @@ from PIL import Image
 from detection.data.reading.input import eval_dataset
 from detection.data.resize import FixedShapeResizer
 from detection.errors import ConfigError, DataError
-from detection.proposals import files as proposal_files
-from detection.proposals import run as proposal_run
-from detection.proposals.files import ProposalFile
-from detection.proposals.images import Folder, Records
+from detection.proposals import making, proposal_files
 from detection.proposals.methods import Found, ProposalSettings, build
+from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.recall import best_ious, report
+from detection.proposals.searched_images import Folder, Records
 
 GRID = ProposalSettings(method="grid", grid_boxes=300)
 
@@ -52,7 +51,7 @@ class Counting:
 
 
 def test_the_file_is_what_a_reader_reads(records, tmp_path, options):
-    made = proposal_run.make(records, build(GRID), GRID, tmp_path / "out" / "p.npz")
+    made = making.make(records, build(GRID), GRID, tmp_path / "out" / "p.npz")
     assert made.new_images == 5 and len(made.report.counts) == 5
     found = proposal_files.read(made.path)
     assert found.ids == tuple(f"id {number}" for number in range(5)) and found.sizes.tolist() == [
@@ -67,53 +66,53 @@ def test_the_file_is_what_a_reader_reads(records, tmp_path, options):
 
 def test_same_bytes_with_any_number_of_threads(records, tmp_path):
     for workers in (1, 4):
-        proposal_run.make(records, build(GRID), GRID, tmp_path / f"{workers}.npz", workers=workers)
+        making.make(records, build(GRID), GRID, tmp_path / f"{workers}.npz", workers=workers)
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "4.npz").read_bytes()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("bad pixels")])
 def test_goes_on_where_it_stopped(records, tmp_path, error, monkeypatch):
-    monkeypatch.setattr(proposal_run, "SECONDS_A_PART", 0.0)
-    proposal_run.make(records, build(GRID), GRID, tmp_path / "whole.npz")
+    monkeypatch.setattr(making, "SECONDS_A_PART", 0.0)
+    making.make(records, build(GRID), GRID, tmp_path / "whole.npz")
     output = tmp_path / "p.npz"
     with pytest.raises(type(error)):
-        proposal_run.make(records, Counting(2, error), GRID, output, workers=1)
+        making.make(records, Counting(2, error), GRID, output, workers=1)
     assert not output.exists() and (tmp_path / "p.npz.parts").is_dir()
     with pytest.raises(type(error)):
-        proposal_run.make(records, Counting(1, error), GRID, output, workers=1)
+        making.make(records, Counting(1, error), GRID, output, workers=1)
     rest = Counting()
-    made = proposal_run.make(records, rest, GRID, output, workers=1)
+    made = making.make(records, rest, GRID, output, workers=1)
     assert rest.heights == [23, 24] and made.new_images == 2
     assert output.read_bytes() == (tmp_path / "whole.npz").read_bytes() and not (tmp_path / "p.npz.parts").exists()
 
 
 def test_what_is_there_is_not_made_again(records, tmp_path):
     output = tmp_path / "p.npz"
-    first = proposal_run.make(records, build(GRID), GRID, output)
+    first = making.make(records, build(GRID), GRID, output)
     never = Counting(0, AssertionError("not needed"))
-    again = proposal_run.make(records, never, GRID, output)
+    again = making.make(records, never, GRID, output)
     assert again.new_images == 0 and again.report == first.report
     other = ProposalSettings(method="grid", grid_boxes=200)
     with pytest.raises(
         ConfigError, match=r"p.npz: is there already and was made with grid_boxes 300, not 200; pass --overwrite"
     ):
-        proposal_run.make(records, never, other, output)
+        making.make(records, never, other, output)
     with pytest.raises(ConfigError, match="was made with limit 0, not 2"):
-        proposal_run.make(records, never, GRID, output, limit=2)
+        making.make(records, never, GRID, output, limit=2)
     with pytest.raises(ConfigError, match="was made from other images"):
-        proposal_run.make(Records((records.patterns[0].replace("*", "a"),)), never, GRID, output)
+        making.make(Records((records.patterns[0].replace("*", "a"),)), never, GRID, output)
     with pytest.raises(ConfigError, match="was made with checkpoint None, not 'x'"):
-        proposal_run.make(records, never, GRID, output, more_settings={"checkpoint": "x"})
-    assert proposal_run.make(records, build(other), other, output, overwrite=True, limit=2).new_images == 2
+        making.make(records, never, GRID, output, more_settings={"checkpoint": "x"})
+    assert making.make(records, build(other), other, output, overwrite=True, limit=2).new_images == 2
     assert proposal_files.read(output).ids == ("id 0", "id 1")
 
 
 def test_parts_of_another_job_are_not_used(records, tmp_path, monkeypatch):
-    monkeypatch.setattr(proposal_run, "SECONDS_A_PART", 0.0)
+    monkeypatch.setattr(making, "SECONDS_A_PART", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        proposal_run.make(records, Counting(2, KeyboardInterrupt()), GRID, tmp_path / "p.npz", workers=1)
+        making.make(records, Counting(2, KeyboardInterrupt()), GRID, tmp_path / "p.npz", workers=1)
     other = ProposalSettings(method="grid", grid_boxes=300, seed=4)
-    made = proposal_run.make(records, build(other), other, tmp_path / "p.npz")
+    made = making.make(records, build(other), other, tmp_path / "p.npz")
     assert made.new_images == 5
 
 
@@ -122,7 +121,7 @@ def test_one_process_at_a_time(records, tmp_path):
         filelock.FileLock(tmp_path / ".p.npz.lock"),
         pytest.raises(ConfigError, match="p.npz: another process is making it"),
     ):
-        proposal_run.make(records, build(GRID), GRID, tmp_path / "p.npz")
+        making.make(records, build(GRID), GRID, tmp_path / "p.npz")
 
 
 def test_folder_of_images(tmp_path):
@@ -131,12 +130,12 @@ def test_folder_of_images(tmp_path):
     for number, name in enumerate(("b.png", "sub/a.webp", "c.jpg")):
         Image.fromarray(np.full([20 + number, 30, 3], 90, np.uint8)).save(folder / name)
     (folder / "notes.txt").write_text("no image")
-    made = proposal_run.make(Folder(str(folder)), build(GRID), GRID, tmp_path / "p.npz")
+    made = making.make(Folder(str(folder)), build(GRID), GRID, tmp_path / "p.npz")
     found = proposal_files.read(made.path)
     assert found.ids == ("b.png", "c.jpg", "sub/a.webp") and found.sizes[:, 0].tolist() == [20, 22, 21]
     assert made.report.objects == 0 and not made.report.rows
     with pytest.raises(ConfigError, match="--image_dir=.*nowhere: no such folder"):
-        proposal_run.make(Folder(str(tmp_path / "nowhere")), build(GRID), GRID, tmp_path / "q.npz")
+        making.make(Folder(str(tmp_path / "nowhere")), build(GRID), GRID, tmp_path / "q.npz")
 
 
 def faulty(number: int) -> dict:
@@ -162,25 +161,25 @@ def faulty(number: int) -> dict:
 def test_faults_name_the_record(write, example, tmp_path, number, part):
     path = write(example(image__source_id="6"), example(**faulty(number)))
     with pytest.raises(DataError) as raised:
-        proposal_run.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
+        making.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
     assert f"{path}, {part.format(folder=tmp_path)}" in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_faults_of_files(write, tmp_path, records):
     path = write(b"no example", name="x.record")
     with pytest.raises(DataError, match="x.record, record 0: is no tf.Example"):
-        proposal_run.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
+        making.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
     with pytest.raises(ConfigError, match="--input_path 'nowhere' matches no file"):
-        proposal_run.make(Records(("nowhere",)), build(GRID), GRID, tmp_path / "p.npz")
+        making.make(Records(("nowhere",)), build(GRID), GRID, tmp_path / "p.npz")
     with pytest.raises(ConfigError, match=r"--output=.*p.json: proposals are written as .npz; call it .*p.npz"):
-        proposal_run.make(records, build(GRID), GRID, tmp_path / "p.json")
+        making.make(records, build(GRID), GRID, tmp_path / "p.json")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
-        proposal_run.make(records, build(GRID), GRID, tmp_path / "file" / "p.npz")
+        making.make(records, build(GRID), GRID, tmp_path / "file" / "p.npz")
     with open(path, "r+b") as stream:
         stream.truncate(15)
     with pytest.raises(DataError, match="x.record, record 0: "):
-        proposal_run.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
+        making.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
 
 
 def test_report_by_hand():
@@ -212,5 +211,5 @@ def test_crowds_and_difficult_objects_are_not_looked_for(write, example, tmp_pat
     boxes = [(0, 0, 0.5, 0.5), (0, 0, 1, 1), (0.5, 0.5, 1, 1)]
     path = write(example(boxes=boxes, image__object__is_crowd=[0, 1, 0], image__object__difficult=[0, 0, 1]))
     dense = ProposalSettings(method="grid", grid_boxes=5000)
-    made = proposal_run.make(Records((path,)), build(dense), dense, tmp_path / "p.npz")
+    made = making.make(Records((path,)), build(dense), dense, tmp_path / "p.npz")
     assert made.report.objects == 1 and made.report.rows[-1].recalls[0] == 1.0

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from detection.config import label_map
-from detection.data import record_writer as records
-from detection.data.validation.run import validate_records
+from detection.data import record_writer
+from detection.data.validation.validate import validate_records
 from detection.errors import DataError, DetectionError
 
 
@@ -256,10 +256,10 @@ def test_what_is_no_tfrecord(tmp_path, data, says):
 
 
 def _written(folder, count: int = 4) -> list[str]:
-    with records.ShardedWriter(folder / "train.record", 2) as writer:
+    with record_writer.ShardedWriter(folder / "train.record", 2) as writer:
         for number in range(count):
-            image = records.RecordImage(png(), "png", 6, 8, f"{number}", f"{number}", ())
-            writer.write(records.to_example(image).SerializeToString(deterministic=True), image)
+            image = record_writer.RecordImage(png(), "png", 6, 8, f"{number}", f"{number}", ())
+            writer.write(record_writer.to_example(image).SerializeToString(deterministic=True), image)
     return [str(path) for path in writer.paths]
 
 

@@ -7,11 +7,9 @@ import pytest
 import tensorflow as tf
 
 from detection import files
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.model_dir import Checkpoints
+from detection.checkpoints import checkpoint_files
+from detection.checkpoints.rotation import Checkpoints
 from detection.errors import ConfigError
-from tests.helpers.tiny import make_detector
 
 
 def _tensors(step: int) -> dict:
@@ -113,42 +111,3 @@ def test_another_trainers_folder_is_refused_and_an_empty_one_is_new(tmp_path):
     tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "ckpt-1"))
     with pytest.raises(ConfigError, match="another trainer"):
         Checkpoints(tmp_path).read_newest()
-
-
-def test_load_into_fills_a_detector_by_names(tmp_path):
-    source, target = make_detector(), make_detector()
-    source.head.biases.assign(tf.range(28, dtype=tf.float32))
-    tensors = {
-        name: variable.value
-        for name, variable in checkpoints.by_name(source).items()
-        if not checkpoints.is_optional(name)
-    }
-    assert "FeatureExtractor/TinyNet/Conv2d_0/BatchNorm/moving_mean" in tensors
-    tensors["BoxPredictor_0/biases/ExponentialMovingAverage"] = tf.fill([28], 5.0)
-    checkpoint_files.write(
-        tmp_path / "model.ckpt-3",
-        {**tensors, "global_step": np.int64(3), "BoxPredictor_0/biases/Momentum": tf.zeros([28])},
-    )
-    assert checkpoints.load_into(target, tmp_path / "model.ckpt-3") == 3
-    np.testing.assert_array_equal(target.head.biases.numpy(), np.arange(28))
-    checkpoints.load_into(target, tmp_path / "model.ckpt-3", moving_averages=True)
-    np.testing.assert_array_equal(target.head.biases.numpy(), np.full(28, 5))
-
-
-def test_load_into_names_what_does_not_fit(tmp_path):
-    tensors = {name: variable.value for name, variable in checkpoints.by_name(make_detector()).items()}
-    checkpoint_files.write(tmp_path / "model.ckpt", tensors)
-    before = make_detector(3)
-    start = before.head.biases.numpy()
-    with pytest.raises(
-        ConfigError,
-        match=r"BoxPredictor_0/biases is \[28\] in the checkpoint and \[32\] in the model, and 1 more differ",
-    ):
-        checkpoints.load_into(before, tmp_path / "model.ckpt")
-    np.testing.assert_array_equal(before.head.biases.numpy(), start)
-    del tensors["BoxPredictor_0/weights"]
-    checkpoint_files.write(tmp_path / "model.ckpt", tensors)
-    with pytest.raises(ConfigError, match="BoxPredictor_0/weights is not in the checkpoint"):
-        checkpoints.load_into(make_detector(), tmp_path / "model.ckpt")
-    with pytest.raises(ConfigError, match="no moving averages"):
-        checkpoints.load_into(make_detector(), tmp_path / "model.ckpt", moving_averages=True)

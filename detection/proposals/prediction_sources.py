@@ -14,8 +14,7 @@ import numpy as np
 
 from detection.errors import ConfigError, DataError
 from detection.evaluate.results import coco_image_id
-from detection.proposals import files as proposal_files
-from detection.proposals import methods as proposal_methods
+from detection.proposals import methods, proposal_files
 
 PATH_FLAG, METHOD_FLAG = "--proposals_path", "--proposal_method"
 
@@ -24,16 +23,16 @@ PATH_FLAG, METHOD_FLAG = "--proposals_path", "--proposal_method"
 Source = Callable[[Sequence[str], Sequence[np.ndarray]], list[np.ndarray | DataError]]
 
 
-class Wanted(NamedTuple):
+class ProposalRequest(NamedTuple):
     """What the user asked for."""
 
     paths: tuple[str, ...] = ()  # files of proposals, globs
-    method: str = ""  # of `data.proposal_methods`, all but rpn
+    method: str = ""  # of `proposals.methods`, all but rpn
     edge_model: str = ""  # for edge_boxes
     max_proposals: int = 2000  # the best of each image
 
 
-def build(wanted: Wanted, takes_proposals: bool) -> Source | None:
+def build(wanted: ProposalRequest, takes_proposals: bool) -> Source | None:
     """The source for a model that takes proposals, nothing for one that does not.
 
     Raises:
@@ -92,15 +91,15 @@ class FromFiles:
 class Computed:
     """Made from the pixels, with all cores."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: ProposalRequest) -> None:
         # A coarse grid covers an image better than a part of a fine one.
-        settings = proposal_methods.ProposalSettings(
+        settings = methods.ProposalSettings(
             method=wanted.method,
             max_proposals=wanted.max_proposals,
             grid_boxes=wanted.max_proposals,
             edge_model=wanted.edge_model,
         )
-        self._method = proposal_methods.build(settings, METHOD_FLAG)
+        self._method = methods.build(settings, METHOD_FLAG)
 
     def __call__(self, paths: Sequence[str], images: Sequence[np.ndarray]) -> list[np.ndarray | DataError]:
         """See `Source`."""

@@ -25,16 +25,16 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text, npz_files
-from detection.data.convert.run import in_order
 from detection.data.record_writer import write_json
 from detection.errors import ConfigError, DataError, PathError
 from detection.files import write_text
+from detection.parallel import in_order
 from detection.progress import Progress
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
-from detection.proposals.images import ImageSource, SourceImage, decode
+from detection.proposals import proposal_files
 from detection.proposals.methods import Found, Method, ProposalSettings
-from detection.proposals.recall import ProposalReport, report
+from detection.proposals.proposal_files import ProposalFile
+from detection.proposals.recall import RecallReport, report
+from detection.proposals.searched_images import ImageSource, SourceImage, decode
 
 PARTS = ".parts"
 _JOB = "job.json"
@@ -45,7 +45,7 @@ class Made(NamedTuple):
     """What there is now."""
 
     path: str
-    report: ProposalReport
+    report: RecallReport
     new_images: int  # that this run searched
 
 
@@ -73,7 +73,7 @@ def make(
 
     Args:
         source: the images.
-        method: as `proposal_methods.build` makes it from `settings`.
+        method: as `methods.build` makes it from `settings`.
         settings: kept in the file; a file of other settings or images is not gone on with.
         output: path of the .npz; <output>.report.json is written beside it.
         more_settings: what else decides what `method` returns, such as a checkpoint.

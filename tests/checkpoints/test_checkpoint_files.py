@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints.files import DATA, INDEX, UnreadableCheckpointError
+from detection.checkpoints import checkpoint_files
+from detection.checkpoints.checkpoint_files import DATA, INDEX, UnreadableCheckpointError
 
 _VALUES = {"a/weights": np.arange(5000, dtype=np.float32), "global_step": np.int64(7)}
 

@@ -8,8 +8,7 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, loading
 from detection.config import beside
 from detection.errors import ConfigError
 from detection.proposals.methods import Method
@@ -24,7 +23,7 @@ def region_proposal_network(
     *,
     allow_unused: bool = False,
 ) -> Method:
-    """The first stage of a trained Faster R-CNN or R-FCN as a method of `data.proposal_methods`.
+    """The first stage of a trained Faster R-CNN or R-FCN as a method of `proposals.methods`.
 
     Args:
         pipeline_config: path of the config that the checkpoint was trained with.
@@ -49,7 +48,7 @@ def region_proposal_network(
     pipeline = pipeline_builder.build(config.override(message, changes), read_label_maps=False)
     detector = pipeline.make_detector()
     detector.build_weights()
-    checkpoints.load_into(detector, prefix, pipeline.evaluate.use_moving_averages, allow_unused=allow_unused)
+    loading.load_into(detector, prefix, pipeline.evaluate.use_moving_averages, allow_unused=allow_unused)
     if said := beside.differences(prefix, pipeline.text):
         logging.warning("%s: %s", prefix, said)
     return from_detector(detector, pipeline.resizer, max_proposals)

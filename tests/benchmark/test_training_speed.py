@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.benchmark import training
+from detection.benchmark import training_speed
 from detection.data import synthetic_set
 from detection.errors import ConfigError
 
@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> str:
 
 def test_steps_are_timed_and_nothing_is_written(config):
     before = sorted(Path(config).parent.iterdir())
-    report = training.benchmark(config, ["train_config.batch_size=3"], warmup=1, steps=4)
+    report = training_speed.benchmark(config, ["train_config.batch_size=3"], warmup=1, steps=4)
     assert report.batch_size == 3 and report.step.runs == 4
     assert 0 <= report.wait_share < 1
     assert report.images_per_second == pytest.approx(3 * 4 / (report.step.median * 4 / 1e3), rel=0.9)
@@ -42,4 +42,4 @@ def test_a_config_without_training_is_told_apart(config):
         "\n".join(line for line in text.splitlines() if not line.startswith("train_config")), encoding="utf-8"
     )
     with pytest.raises(ConfigError, match="train_config"):
-        training.benchmark(config, [], warmup=1, steps=1)
+        training_speed.benchmark(config, [], warmup=1, steps=1)

@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-class Remarks:
+class Corrections:
     """Counts of oddities. Write inside a pipeline with `note`, read outside with `lines`."""
 
     def __init__(self) -> None:

@@ -13,8 +13,7 @@ from typing import NamedTuple, TextIO
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
 from detection.data.convert.progress import progress
-from detection.data.convert.run import in_order
-from detection.data.findings import Fault, Report
+from detection.data.findings import DataReport, Fault
 from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.reading.framing import length_of
 from detection.data.reading.shard_files import check_complete, check_sets
@@ -22,8 +21,9 @@ from detection.data.record_writer import MANIFEST_SUFFIX, RecordImage, check_pub
 from detection.data.validation.record_check import Checked, Classes, check_record
 from detection.errors import DataError, PathError
 from detection.files import is_special
+from detection.parallel import in_order
 from detection.paths import expand, hint
-from detection.proposals import files as proposal_files
+from detection.proposals import proposal_files
 from detection.proposals.check import KnownProposals
 from detection.types import MAX_PIXELS
 
@@ -47,7 +47,7 @@ def validate_records(
     progress_to: TextIO | None = None,
     proposals: Sequence[str] = (),
     use_display_name: bool = False,
-) -> Report:
+) -> DataReport:
     """Reads records to their end and reports what they hold and what is wrong.
 
     Args:
@@ -65,7 +65,7 @@ def validate_records(
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
-    report = Report(", ".join(patterns))
+    report = DataReport(", ".join(patterns))
     classes = Classes(label_map, use_display_name)
     report.declare(classes.names)
     report.faults += _missing_shards(paths)

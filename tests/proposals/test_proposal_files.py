@@ -15,9 +15,8 @@ import pytest
 
 from detection import npz_files
 from detection.errors import ConfigError, DataError
-from detection.proposals import files as proposal_files
-from detection.proposals import mat_files
-from detection.proposals.files import ProposalFile, index, names, read, read_all, write
+from detection.proposals import mat_files, proposal_files
+from detection.proposals.proposal_files import ProposalFile, index, names, read, read_all, write
 
 BOXES = np.array([[1, 2, 3, 4], [0, 0, 5, 5.5], [2, 2, 4, 8]], np.float32)
 SCORES = np.array([0.5, 0.25, 0.75], np.float32)

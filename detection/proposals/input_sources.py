@@ -3,8 +3,8 @@ to `types.Proposals`.
 
 Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
 image are errors that name the record; boxes that stick out a little are clipped, those without area dropped, both
-counted (`remarks.Remarks`), as for groundtruth. What remains is sorted by descending score, equal ones in the order
-given, and of equal boxes the first is kept.
+counted (`corrections.Corrections`), as for groundtruth. What remains is sorted by descending score, equal ones in the
+order given, and of equal boxes the first is kept.
 
 A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing.
 An entry without boxes is not: such images are counted.
@@ -19,11 +19,11 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.record_errors import check_record
-from detection.data.reading.remarks import Remarks
 from detection.data.reading.tables import text_table
 from detection.data.sample import Record, SampleProposals
-from detection.proposals import files as proposal_files
+from detection.proposals import proposal_files
 from detection.types import Proposals
 
 # how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
@@ -39,7 +39,7 @@ class ProposalSource(Protocol):
     features: dict[str, tf.io.RaggedFeature]  # what is to be parsed from a record, beside what every record has
 
     def __call__(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
         """Those of one record, whose image has `shape` (int32 [2], height and width). Fails with a marked error where
         they are unusable."""
@@ -52,7 +52,7 @@ class RecordProposals:
     features = {key: tf.io.RaggedFeature(tf.float32) for key in (*_SIDES, _SCORE)}
 
     def __call__(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
         """See `ProposalSource`."""
         sides, scores = [features[key] for key in _SIDES], features[_SCORE]
@@ -61,7 +61,7 @@ class RecordProposals:
         count = tf.shape(boxes)[0]
         scores = tf.cond(tf.size(scores) > 0, lambda: scores, lambda: rank_scores(count))
         advice = tf.constant("normalised coordinates (0 to 1) are expected, not pixels")
-        return _cleaned(record, f"{KEY}bbox", boxes, scores, boxes, advice, remarks)
+        return _cleaned(record, f"{KEY}bbox", boxes, scores, boxes, advice, corrections)
 
     @staticmethod
     def _check(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -112,7 +112,7 @@ class FileProposals:
         self._known = f"holds {sum(len(file.ids) for file in files)} images, such as {known}"
 
     def __call__(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, remarks: Remarks
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
         """See `ProposalSource`."""
         source_id, filename = features["image/source_id"], features["image/filename"]
@@ -126,7 +126,7 @@ class FileProposals:
         boxes, scores = tf.switch_case(file, [lambda rows=rows: rows(begin, count) for rows in self._rows])
         advice = tf.constant("the proposals are of another image, or of one of another size")
         normalised = boxes / tf.cast(tf.tile(shape, [2]), tf.float32)
-        return _cleaned(record, field, normalised, scores, boxes, advice, remarks)
+        return _cleaned(record, field, normalised, scores, boxes, advice, corrections)
 
     def _check(
         self,
@@ -199,7 +199,7 @@ def _cleaned(
     scores: tf.Tensor,
     shown: tf.Tensor,
     advice: tf.Tensor,
-    remarks: Remarks,
+    corrections: Corrections,
 ) -> SampleProposals:
     """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for
     messages."""
@@ -210,7 +210,7 @@ def _cleaned(
     has_area = tf.reduce_all(clipped[:, 2:] > clipped[:, :2], axis=1)
     sticks_out = tf.reduce_any(boxes != clipped, axis=1) & has_area
     count = tf.math.count_nonzero(has_area)
-    remarks.note(
+    corrections.note(
         record,
         {
             "proposals_absent": count == 0,

@@ -3,7 +3,7 @@
     proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area
         are padding anywhere
 
-As in training and evaluation (`data.proposals`), what sticks out a little is clipped, and what cannot be a box of this
+As in training and evaluation (`input_sources`), what sticks out a little is clipped, and what cannot be a box of this
 image is an error: in the served graph (`with_proposals`), and in words about pixels where a client uses Python
 (`packed`).
 """
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from detection.errors import DataError
 from detection.ops import boxes as box_ops
-from detection.proposals.sources import TOLERANCE
+from detection.proposals.input_sources import TOLERANCE
 from detection.types import ImageBatch, Proposals
 
 KEY = "proposals"  # name of the argument in the signature
@@ -83,7 +83,7 @@ def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
 
     Raises:
         DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is
-            `data.proposals.TOLERANCE`.
+            `input_sources.TOLERANCE`.
     """
     try:
         pixels = np.asarray(boxes, np.float32)

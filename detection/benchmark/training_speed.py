@@ -23,7 +23,7 @@ from detection.train.step import TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class TrainingSpeed:
     """Of some steps in a row, after the first ones."""
 
     pipeline_config: str
@@ -57,7 +57,7 @@ class Report:
         )
 
 
-def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps: int) -> Report:
+def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps: int) -> TrainingSpeed:
     """Runs `warmup` + `steps` train steps from new weights.
 
     Raises:
@@ -92,7 +92,7 @@ def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps
         float(result.values[0])
         times[number] = (time.perf_counter() - begun) * 1e3
     speed = feed.speed()
-    return Report(
+    return TrainingSpeed(
         pipeline_config=pipeline_config,
         batch_size=settings.batch_size,
         step=summary(times),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detection.errors import ConfigError, DataError
-from detection.proposals.serving import FromFiles, Wanted, best, build
+from detection.proposals.prediction_sources import FromFiles, ProposalRequest, best, build
 
 IMAGE = np.zeros([40, 60, 3], np.uint8)
 
@@ -57,12 +57,12 @@ def test_the_best_come_first_each_once_and_equal_ones_as_given():
 
 
 def test_a_grid_covers_the_image_with_as_many_boxes_as_asked_for():
-    made = build(Wanted(method="grid", max_proposals=60), True)(["a.jpg"], [IMAGE])[0]
+    made = build(ProposalRequest(method="grid", max_proposals=60), True)(["a.jpg"], [IMAGE])[0]
     assert 20 < len(made) <= 60 and (made[:, :2].min(axis=0) == 0).all() and (made[:, 2:].max(axis=0) == [40, 60]).all()
 
 
 def test_an_image_that_cannot_be_searched_is_named_and_the_others_are_not_held_up(monkeypatch):
-    source = build(Wanted(method="grid"), True)
+    source = build(ProposalRequest(method="grid"), True)
     method = source._method
 
     def fails_on_small(image):
@@ -81,10 +81,10 @@ def test_without_opencv_the_flag_and_the_extra_are_named(monkeypatch):
         ConfigError,
         match=r"--proposal_method=selective_search_fast needs OpenCV contrib.*pip install 'detection\[proposals\]'",
     ):
-        build(Wanted(method="selective_search_fast"), True)
+        build(ProposalRequest(method="selective_search_fast"), True)
 
 
 def test_no_proposals_for_detectors_that_make_their_own():
-    assert build(Wanted(), False) is None
+    assert build(ProposalRequest(), False) is None
     with pytest.raises(ConfigError, match="--proposals_path=a.npz,b.npz: this detector finds its regions itself"):
-        build(Wanted(paths=("a.npz", "b.npz")), False)
+        build(ProposalRequest(paths=("a.npz", "b.npz")), False)

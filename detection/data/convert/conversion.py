@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
@@ -19,9 +19,10 @@ from detection.config import label_map
 from detection.data.convert import boxes, images
 from detection.data.convert.progress import progress
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
-from detection.data.findings import Fault, Report
+from detection.data.findings import DataReport, Fault
 from detection.data.record_writer import RecordImage, ShardedWriter, to_example
 from detection.errors import DataError
+from detection.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
@@ -32,7 +33,7 @@ CONSEQUENCES = ("annotation_uncertain", "no_usable_box")  # kinds of faults whos
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class ConversionOptions:
     """How to convert.
 
     output: prefix of the shards, such as data/train.record
@@ -66,8 +67,8 @@ class _Result(NamedTuple):
 
 
 def convert(
-    annotated: AnnotatedSet, options: Options, out: TextIO | None = None, progress_to: TextIO | None = None
-) -> Report:
+    annotated: AnnotatedSet, options: ConversionOptions, out: TextIO | None = None, progress_to: TextIO | None = None
+) -> DataReport:
     """Converts a data set.
 
     Args:
@@ -79,7 +80,7 @@ def convert(
     Raises:
         DataError: where nothing usable was found, or more is bad than `options` allow; then no records are written.
     """
-    report = Report(options.output)
+    report = DataReport(options.output)
     todo = list(annotated.images)
     map_path = options.label_map_path or str(Path(options.output).parent / "label_map.pbtxt")
     make_map = not Path(map_path).exists()
@@ -125,7 +126,7 @@ def convert(
 
 
 def _convert_image(
-    image: AnnotatedImage, options: Options, ids: dict[str, int], map_path: str, fractions: bool
+    image: AnnotatedImage, options: ConversionOptions, ids: dict[str, int], map_path: str, fractions: bool
 ) -> _Result:
     faults = list(image.faults)
     if not image.usable:
@@ -159,7 +160,7 @@ def _convert_image(
     )
 
 
-def _ids_of(todo: list[AnnotatedImage], options: Options, report: Report) -> dict[str, int]:
+def _ids_of(todo: list[AnnotatedImage], options: ConversionOptions, report: DataReport) -> dict[str, int]:
     """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of
     reading."""
     names = sorted(
@@ -202,7 +203,7 @@ def _without_repeats(todo: list[AnnotatedImage]) -> Iterator[AnnotatedImage]:
         yield image
 
 
-def _refusal(report: Report, options: Options) -> str | None:
+def _refusal(report: DataReport, options: ConversionOptions) -> str | None:
     """Why these records should not be written, if so."""
     bad = report.bad
     first = first_cause(bad)
@@ -239,15 +240,3 @@ def _shards_for(todo: list[AnnotatedImage]) -> int:
         os.path.getsize(image.image_path) for image in todo if image.usable and os.path.isfile(image.image_path)
     )
     return max(1, -(-total // _SHARD_BYTES))
-
-
-def in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
-    """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in
-    memory."""
-    waiting: deque = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

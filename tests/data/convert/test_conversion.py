@@ -12,10 +12,10 @@ import tensorflow as tf
 from PIL import Image
 
 from detection.config import label_map
-from detection.data.convert import run, voc
+from detection.data.convert import conversion, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
-from detection.data.findings import Report
+from detection.data.findings import DataReport
 from detection.errors import DataError
 
 
@@ -37,7 +37,7 @@ def outputs(folder) -> list[str]:
     return sorted(path.name for path in (folder.root / "out").iterdir())
 
 
-def boxes_per_class(report: Report) -> dict[str, int]:
+def boxes_per_class(report: DataReport) -> dict[str, int]:
     return {row["name"]: row["boxes"] for row in report.to_dict()["classes"]}
 
 
@@ -373,8 +373,10 @@ def test_same_id_twice_is_told(voc_folder):
     voc_folder.add("a")
     sets = voc.read(Source(roots=(str(voc_folder.root),)))
     images = list(sets.images)
-    report = run.convert(
-        sets._replace(images=images + images), run.Options(output=str(voc_folder.root / "x")), io.StringIO()
+    report = conversion.convert(
+        sets._replace(images=images + images),
+        conversion.ConversionOptions(output=str(voc_folder.root / "x")),
+        io.StringIO(),
     )
     assert [fault.kind for fault in report.faults] == ["duplicate_id"] and report.images == 1
 
@@ -407,8 +409,8 @@ def test_progress_on_a_terminal():
 def test_real_data(shared, tmp_path):
     told = io.StringIO()
     source = Source(roots=(str(shared / "data" / "bccd"),), subset="val")
-    report: Report = run.convert(
-        voc.read(source), run.Options(output=str(tmp_path / "val.record"), on_bad="fail"), told
+    report: DataReport = conversion.convert(
+        voc.read(source), conversion.ConversionOptions(output=str(tmp_path / "val.record"), on_bad="fail"), told
     )
     assert boxes_per_class(report) == {"Platelets": 83, "RBC": 967, "WBC": 87}
     (fault,) = report.faults

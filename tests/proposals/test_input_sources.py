@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from detection.data.augment.crop import Crop, random_crop_image
 from detection.data.augment.flip import random_horizontal_flip
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.input import eval_dataset, train_dataset
 from detection.data.reading.iteration import iterate
-from detection.data.reading.remarks import Remarks
 from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer
 from detection.errors import DataError
-from detection.proposals import files as proposal_files
-from detection.proposals import sources as proposals
-from detection.proposals.files import ProposalFile
+from detection.proposals import input_sources, proposal_files
+from detection.proposals.proposal_files import ProposalFile
 
 RESIZER = FixedShapeResizer(height=40, width=60)  # twice the size of the records' images
 KEYS = [f"image__proposal__bbox__{side}" for side in ("ymin", "xmin", "ymax", "xmax")]
@@ -76,8 +75,8 @@ def source(tmp_path, write, example, options):
     return make
 
 
-def first(settings, remarks=None, resizer=RESIZER, batch_size=1):
-    return next(iterate(eval_dataset(settings, resizer, batch_size, remarks=remarks), settings))
+def first(settings, corrections=None, resizer=RESIZER, batch_size=1):
+    return next(iterate(eval_dataset(settings, resizer, batch_size, corrections=corrections), settings))
 
 
 KINDS = pytest.mark.parametrize("kind", ["records", "npz", "json"])
@@ -133,27 +132,27 @@ def test_none_are_read_unless_asked_for(write, example, options):
 
 @KINDS
 def test_clipped_and_empty_ones_are_put_right_and_counted(source, kind):
-    remarks = Remarks()
+    corrections = Corrections()
     boxes = [[-0.05, 0.5, 0.5, 1.09], [0.5, 0.5, 0.5, 0.9], [1.01, 0.2, 1.05, 0.4], GOOD[0]]
-    found = first(source(kind, {"7": (boxes, [0.9, 0.8, 0.7, 0.6])}), remarks).batch.proposals
+    found = first(source(kind, {"7": (boxes, [0.9, 0.8, 0.7, 0.6])}), corrections).batch.proposals
     assert found.counts.numpy().tolist() == [2]
     np.testing.assert_allclose(found.boxes[0, :2], [[0, 30, 20, 60], PIXELS[0]], rtol=1e-5)
-    totals = {kind: total[:2] for kind, total in remarks.totals().items()}
+    totals = {kind: total[:2] for kind, total in corrections.totals().items()}
     assert totals == {"proposals_empty": (2, 1), "proposals_clipped": (1, 1)}
-    assert remarks.lines()["proposals_empty"].startswith("2 proposals without area dropped, in 1 record")
+    assert corrections.lines()["proposals_empty"].startswith("2 proposals without area dropped, in 1 record")
 
 
 @KINDS
 def test_image_without_proposals_is_counted(source, kind):
-    remarks = Remarks()
+    corrections = Corrections()
     settings = source(kind, {"7": ([], []), "8": (GOOD, SCORES)})
-    found = first(settings, remarks, batch_size=2).batch.proposals
+    found = first(settings, corrections, batch_size=2).batch.proposals
     assert (
         found.counts.numpy().tolist() == [0, 3]
         and not found.boxes[0].numpy().any()
         and not found.scores[0].numpy().any()
     )
-    assert remarks.totals()["proposals_absent"][:2] == (1, 1)
+    assert corrections.totals()["proposals_absent"][:2] == (1, 1)
     for element in train_dataset(settings, (random_horizontal_flip, random_crop_image), RESIZER, 2, seed=0).take(4):
         assert np.isfinite(element.batch.proposals.boxes.numpy()).all()
 
@@ -318,10 +317,10 @@ def test_under_a_distribution_strategy(source):
 def test_first_of_equal_is_that_of_numpy(rows):
     boxes = np.array(rows, np.float32).reshape(-1, 4)
     _, expected = np.unique(boxes + 0.0, axis=0, return_index=True)
-    np.testing.assert_array_equal(proposals.first_of_equal(tf.constant(boxes)), np.sort(expected))
+    np.testing.assert_array_equal(input_sources.first_of_equal(tf.constant(boxes)), np.sort(expected))
 
 
 @pytest.mark.parametrize("texts", [("7", "a.jpg"), ("", "dir/sub\\b.x.PNG"), ("id.tiff", ""), ("9.gif.bmp", "c")])
 def test_names_in_the_graph_are_those_of_the_index(texts):
-    found = proposals._names(*map(tf.constant, texts)).numpy()
+    found = input_sources._names(*map(tf.constant, texts)).numpy()
     assert tuple(name.decode() for name in found) == proposal_files.names(*texts)
