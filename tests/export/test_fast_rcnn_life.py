@@ -19,7 +19,7 @@ from detection.proposals import methods as proposal_methods
 from detection.proposals import run as proposal_run
 from detection.proposals.files import ProposalFile
 from detection.proposals.images import Records
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers import detector_configs
 
 STEPS, PROPOSALS = 3, 40
