@@ -39,12 +39,12 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise ConfigError(f"unexpected argument {argv[1]!r}; the checkpoint is a flag, --checkpoint={argv[1]}")
     cli.import_tensorflow()
+    from detection.builders import pipeline as pipelines
     from detection.checkpoints import inspect
 
-    request = inspect.Request(
-        FLAGS.checkpoint, FLAGS.pipeline_config_path, FLAGS.set, FLAGS.kind or "", FLAGS.levels, FLAGS.all
-    )
-    inspection = inspect.inspect(request)
+    request = inspect.Request(FLAGS.checkpoint, FLAGS.kind or "", FLAGS.levels, FLAGS.all)
+    path = FLAGS.pipeline_config_path
+    inspection = inspect.inspect(request, pipelines.for_inspection(path, FLAGS.set) if path else None)
     print("\n".join(inspection.lines))
     if inspection.fault:
         raise ConfigError(inspection.fault)

@@ -119,8 +119,10 @@ def main(argv: list[str]) -> None:
                     f"--{name} is about evaluating alone; add --checkpoint_dir=FOLDER, or leave it out to train"
                 )
     cli.import_tensorflow()
+    import detection
+    from detection.train import cluster
     from detection.train import main as trainer
-    from detection.train.settings import RunOptions
+    from detection.train.options import RunOptions
 
     settings = [*trainer.split_settings(FLAGS.hparams_overrides), *FLAGS.set]
     if FLAGS.num_train_steps is not None:
@@ -150,10 +152,11 @@ def main(argv: list[str]) -> None:
         sample_1_of_n=FLAGS.sample_1_of_n_eval_on_train_examples,
         allow_unused=FLAGS.allow_unused_checkpoint_variables,
     )
+    cluster.refuse()
+    pipeline = detection.load_pipeline(FLAGS.pipeline_config_path, settings, check_paths=not FLAGS.checkpoint_dir)
     trainer.run(
-        FLAGS.pipeline_config_path,
+        pipeline,
         FLAGS.model_dir,
-        settings,
         options=options,
         eval_only=eval_only or None,
         num_replicas=FLAGS.num_replicas,

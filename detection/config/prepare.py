@@ -21,6 +21,7 @@ def prepare(
     override_text: str = "",
     check_paths: bool = True,
     training: bool = False,
+    quiet: bool = False,
 ) -> pipeline_pb2.TrainEvalPipelineConfig:
     """Loads, overrides and checks a config; warnings are logged.
 
@@ -29,6 +30,7 @@ def prepare(
         settings: `model.ssd.num_classes=3`, one field each.
         override_text: part of a config in text form, merged over the file's before the settings.
         training: whether it is for training, so that the learning rate must fit the number of steps.
+        quiet: warnings are not logged: what they say is for those who train.
         check_paths: the records, label maps and checkpoints that it names must be there.
 
     Raises:
@@ -39,5 +41,5 @@ def prepare(
         message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
     message = override(message, list(settings))
     for warning in check(message, os.fspath(path), check_paths=check_paths, training=training):
-        logging.warning("%s", warning)
+        logging.log(logging.DEBUG if quiet else logging.WARNING, "%s", warning)
     return message

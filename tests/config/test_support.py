@@ -13,7 +13,7 @@ from detection.builders import feature_extractor, model, preprocessor
 from detection.checkpoints import restore
 from detection.config import support
 from detection.config.schema import is_message, message_name
-from detection.evaluate.settings import METRICS_SETS
+from detection.evaluate.metrics import METRICS_SETS
 from detection.protos import pipeline_pb2
 
 # Never written out in a builder: what is left when all its alternatives are not chosen, the only value there is, names
