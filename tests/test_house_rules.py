@@ -56,7 +56,7 @@ DESCRIPTIONS = {
     "train.settings",
 }
 # Being taken apart: what still looks upwards.
-UPWARDS = {("data", "proposals"), ("checkpoints", "builders"), ("proposals", "evaluate")}
+UPWARDS = {("checkpoints", "builders")}
 # The face of the package and what scripts share: not part of the order. What stands on top may use the face, as users
 # do.
 OUTSIDE = {"__init__", "cli"}
