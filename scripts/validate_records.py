@@ -35,15 +35,17 @@ def main(argv: list[str]) -> None:
     cli.import_tensorflow()
     from detection.config import label_map
     from detection.data.validation.validate import validate_records
+    from detection.proposals.check import KnownProposals
 
     classes = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else None
+    proposals = KnownProposals.read(FLAGS.proposals_path, "--proposals_path") if FLAGS.proposals_path else None
     report = validate_records(
         FLAGS.input_path,
         classes,
         FLAGS.max_image_pixels,
         FLAGS.workers,
         progress_to=sys.stderr,
-        proposals=FLAGS.proposals_path,
+        proposals=proposals,
         use_display_name=FLAGS.use_display_name,
     )
     sys.stdout.writelines(f"{line}\n" for line in report.lines())

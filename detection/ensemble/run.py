@@ -355,7 +355,5 @@ def _readers(options: EnsembleOptions) -> tuple[InputOptions, InputOptions]:
 
 
 def _with_paths(options: InputOptions, paths: Sequence[str], flag: str) -> InputOptions:
-    options = dataclasses.replace(
-        options, max_number_of_proposals=0, proposals_paths=()
-    )  # Nothing here asks for proposals.
+    options = dataclasses.replace(options, proposals=None)  # Nothing here asks for proposals.
     return dataclasses.replace(options, paths=tuple(paths), field=flag) if paths else options

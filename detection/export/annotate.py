@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from detection.data.image_ids import coco_image_id
 from detection.errors import ConfigError, DataError, printable
 from detection.evaluate.evaluator import ImageDetections
-from detection.evaluate.results import coco_box, coco_image_id
+from detection.evaluate.results import coco_box
 from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result

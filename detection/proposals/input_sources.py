@@ -1,5 +1,6 @@
-"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals` and
-to `types.Proposals`.
+"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals`.
+
+    RecordProposals, FileProposals   the two sources that `InputOptions.proposals` takes
 
 Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
 image are errors that name the record; boxes that stick out a little are clipped, those without area dropped, both
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +26,6 @@ from detection.data.reading.record_errors import check_record
 from detection.data.reading.tables import text_table
 from detection.data.sample import Record, SampleProposals
 from detection.proposals import proposal_files
-from detection.types import Proposals
 
 # how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
 TOLERANCE = 0.1
@@ -33,28 +34,24 @@ _SIDES = tuple(f"{KEY}bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 _SCORE = f"{KEY}score"
 
 
-class ProposalSource(Protocol):
-    """Where the proposals of a data set come from."""
-
-    features: dict[str, tf.io.RaggedFeature]  # what is to be parsed from a record, beside what every record has
-
-    def __call__(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
-    ) -> SampleProposals:
-        """Those of one record, whose image has `shape` (int32 [2], height and width). Fails with a marked error where
-        they are unusable."""
-
-
+@dataclass(frozen=True)
 class RecordProposals:
     """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by
     whose absence order is rank."""
 
-    features = {key: tf.io.RaggedFeature(tf.float32) for key in (*_SIDES, _SCORE)}
+    paths: ClassVar[tuple[str, ...]] = ()
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {
+        key: tf.io.RaggedFeature(tf.float32) for key in (*_SIDES, _SCORE)
+    }
+
+    def open(self) -> RecordProposals:
+        """Itself: there is nothing to open."""
+        return self
 
     def __call__(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
-        """See `ProposalSource`."""
+        """See `ProposalReader`."""
         sides, scores = [features[key] for key in _SIDES], features[_SCORE]
         with tf.control_dependencies([self._check(record, features)]):
             boxes = tf.stack(sides, axis=1)
@@ -85,11 +82,24 @@ class RecordProposals:
         return tf.cond(tf.reduce_all(tf.stack(list(fits.values()))) & (count > 0), lambda: tf.constant(True), fail)
 
 
+@dataclass(frozen=True)
 class FileProposals:
-    """In files beside the records, found by source id or file name; a record of the hot path costs a table lookup and a
-    copy of its rows."""
+    """In files beside the records, found by source id or file name."""
 
-    features: dict[str, tf.io.RaggedFeature] = {}
+    paths: tuple[str, ...]  # globs
+    field: str = "proposals_path"  # where the paths come from, for messages
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
+
+    def open(self) -> FileReader:
+        """Raises ConfigError where a glob matches no file, DataError where a file cannot be used or two hold one
+        image."""
+        return FileReader(proposal_files.read_all(self.paths, self.field), self.field)
+
+
+class FileReader:
+    """The proposals of open files; a record of the hot path costs a table lookup and a copy of its rows."""
+
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
 
     def __init__(self, files: tuple[proposal_files.ProposalFile, ...], field: str) -> None:
         """`field` is where the files come from, for messages. Raises DataError where two files hold one image."""
@@ -114,7 +124,7 @@ class FileProposals:
     def __call__(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
-        """See `ProposalSource`."""
+        """See `ProposalReader`."""
         source_id, filename = features["image/source_id"], features["image/filename"]
         hits = self._table.lookup(_names(source_id, filename))
         number = tf.gather(hits, tf.argmax(tf.cast(hits >= 0, tf.int32)))
@@ -157,21 +167,6 @@ class FileProposals:
             return tf.constant(False)
 
         return tf.cond(is_there & same_size, lambda: tf.constant(True), fail)
-
-
-def to_batch(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
-    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
-    batch dimension."""
-    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
-    proposals = tf.cond(tf.reduce_any(empty), lambda: _kept(proposals, tf.where(~empty)[:, 0]), lambda: proposals)
-    count = tf.minimum(tf.shape(proposals.scores)[0], most)
-    boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
-    padding = [[0, most - count]]
-    return Proposals(
-        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [most, 4]),
-        scores=tf.ensure_shape(tf.pad(proposals.scores[:most], padding), [most]),
-        counts=count,
-    )
 
 
 def rank_scores(count: tf.Tensor) -> tf.Tensor:
@@ -218,8 +213,8 @@ def _cleaned(
             "proposals_clipped": tf.math.count_nonzero(sticks_out),
         },
     )
-    kept = _kept(SampleProposals(clipped, scores), tf.where(has_area)[:, 0])
-    return _kept(kept, first_of_equal(kept.boxes))
+    kept = SampleProposals(clipped, scores).rows(tf.where(has_area)[:, 0])
+    return kept.rows(first_of_equal(kept.boxes))
 
 
 def _check_values(
@@ -246,10 +241,6 @@ def _check_values(
         return tf.constant(False)
 
     return tf.cond(tf.reduce_any(broken | inverted | outside), fail, lambda: tf.constant(True))
-
-
-def _kept(proposals: SampleProposals, rows: tf.Tensor) -> SampleProposals:
-    return SampleProposals(*(tf.gather(field, rows) for field in proposals))
 
 
 def _names(source_id: tf.Tensor, filename: tf.Tensor) -> tf.Tensor:

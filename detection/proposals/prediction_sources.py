@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detection.data.image_ids import coco_image_id
 from detection.errors import ConfigError, DataError
-from detection.evaluate.results import coco_image_id
 from detection.proposals import methods, proposal_files
 
 PATH_FLAG, METHOD_FLAG = "--proposals_path", "--proposal_method"

@@ -15,6 +15,7 @@ from detection.checkpoints import loading
 from detection.data import synthetic_set
 from detection.data.reading.input import eval_dataset
 from detection.proposals import making, methods, proposal_files
+from detection.proposals.input_sources import RecordProposals
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.searched_images import Records
 from detection.train.options import RunOptions
@@ -113,7 +114,7 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
 
 def _assert_equal_inputs(pipeline, in_records: Path) -> None:
     """Evaluation would read the same proposals out of records as it reads from files."""
-    same = dataclasses.replace(pipeline.eval_input, paths=(f"{in_records}/val.record-*",), proposals_paths=())
+    same = dataclasses.replace(pipeline.eval_input, paths=(f"{in_records}/val.record-*",), proposals=RecordProposals())
     for ours, theirs in zip(
         *(eval_dataset(options, pipeline.resizer, 1) for options in (pipeline.eval_input, same)), strict=True
     ):

@@ -19,6 +19,7 @@ from detection.data.reading.iteration import iterate
 from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer
 from detection.errors import DataError
 from detection.proposals import input_sources, proposal_files
+from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.proposals.proposal_files import ProposalFile
 
 RESIZER = FixedShapeResizer(height=40, width=60)  # twice the size of the records' images
@@ -47,7 +48,7 @@ def source(tmp_path, write, example, options):
             keys = in_record(*entries[identity]) if kind == "records" else {}
             records.append(example(image__source_id=source_id, image__filename=filename, **keys))
         path = write(*records, name="set.record")
-        beside = {}
+        beside = {"proposals": RecordProposals()}
         if kind != "records":
             lists = [np.asarray(boxes, float).reshape(-1, 4) * [20, 30, 20, 30] for boxes, _ in entries.values()]
             offsets = np.cumsum([0, *map(len, lists)])
@@ -69,7 +70,7 @@ def source(tmp_path, write, example, options):
                         }
                     )
                 )
-            beside = {"proposals_paths": (str(file),), "proposals_field": "train_input_reader.proposals_path"}
+            beside = {"proposals": FileProposals((str(file),), "train_input_reader.proposals_path")}
         return options(path, max_number_of_proposals=most, **{**beside, **changes})
 
     return make
@@ -116,7 +117,7 @@ def test_the_best_are_kept_and_equal_ones_once(source, kind):
 
 
 def test_without_scores_the_order_is_the_rank(write, example, options):
-    settings = options(write(example(**in_record(scores=None))), max_number_of_proposals=4)
+    settings = options(write(example(**in_record(scores=None))), proposals=RecordProposals(), max_number_of_proposals=4)
     found = first(settings).batch.proposals
     np.testing.assert_allclose(found.boxes[0, :3], PIXELS, rtol=1e-5)
     np.testing.assert_allclose(found.scores[0], [1, 2 / 3, 1 / 3, 0], rtol=1e-6)
@@ -174,12 +175,12 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     if kind == "json" and "finite" in part:  # JSON has no such numbers, so the file is refused before any record is.
-        assert line.startswith(f"{settings.proposals_paths[0]}: is no JSON (") and "is no JSON number" in line, line
+        assert line.startswith(f"{settings.proposals.paths[0]}: is no JSON (") and "is no JSON number" in line, line
         return
     field = (
         "image/proposal/bbox"
         if kind == "records"
-        else f"train_input_reader.proposals_path ({settings.proposals_paths[0]})"
+        else f"train_input_reader.proposals_path ({settings.proposals.paths[0]})"
     )
     assert "set.record, record 1: " in line and f"{field} {part}" in line and "\n" not in line and ";" in line, line
 
@@ -198,7 +199,7 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
     ],
 )
 def test_lists_that_do_not_fit_name_the_key(write, example, options, changes, part):
-    settings = options(write(example(**in_record(**changes))), max_number_of_proposals=4)
+    settings = options(write(example(**in_record(**changes))), proposals=RecordProposals(), max_number_of_proposals=4)
     with pytest.raises(DataError) as raised:
         first(settings)
     assert "data.record, record 0: " in str(raised.value) and part in str(raised.value)
@@ -226,8 +227,8 @@ def test_file_of_other_images_is_an_error(source, tmp_path):
 
 def test_file_of_images_of_another_size_is_an_error(source, tmp_path):
     settings = source("npz", {"7": (GOOD, SCORES)})
-    other = proposal_files.read(settings.proposals_paths[0])
-    proposal_files.write(settings.proposals_paths[0], [other._replace(sizes=np.array([[10, 15]]))])
+    other = proposal_files.read(settings.proposals.paths[0])
+    proposal_files.write(settings.proposals.paths[0], [other._replace(sizes=np.array([[10, 15]]))])
     with pytest.raises(
         DataError,
         match=(
@@ -241,12 +242,12 @@ def test_file_of_images_of_another_size_is_an_error(source, tmp_path):
     with pytest.raises(
         DataError, match="lies far outside the image .*; the proposals are of another image, or of one of another size"
     ):
-        first(source("npz", {"7": (GOOD, SCORES)}, proposals_paths=(str(without),)))
+        first(source("npz", {"7": (GOOD, SCORES)}, proposals=FileProposals((str(without),))))
 
 
 def test_several_files_and_formats_together(source, tmp_path):
     settings = source("npz", {"6": (GOOD, SCORES), "7": (GOOD[:1], [0.5])})
-    whole = proposal_files.read(settings.proposals_paths[0])
+    whole = proposal_files.read(settings.proposals.paths[0])
     proposal_files.write(
         tmp_path / "six.npz",
         [
@@ -259,7 +260,7 @@ def test_several_files_and_formats_together(source, tmp_path):
     settings = source(
         "npz",
         {"6": (GOOD, SCORES), "7": ([], [])},
-        proposals_paths=(str(tmp_path / "six.npz"), str(tmp_path / "seven.*")),
+        proposals=FileProposals((str(tmp_path / "six.npz"), str(tmp_path / "seven.*"))),
     )
     found = first(settings, batch_size=2).batch.proposals
     assert found.counts.numpy().tolist() == [3, 1]

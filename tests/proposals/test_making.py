@@ -16,6 +16,7 @@ from detection.data.reading.input import eval_dataset
 from detection.data.resize import FixedShapeResizer
 from detection.errors import ConfigError, DataError
 from detection.proposals import making, proposal_files
+from detection.proposals.input_sources import FileProposals
 from detection.proposals.methods import Found, ProposalSettings, build
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.recall import best_ious, report
@@ -57,7 +58,7 @@ def test_the_file_is_what_a_reader_reads(records, tmp_path, options):
     assert found.ids == tuple(f"id {number}" for number in range(5)) and found.sizes.tolist() == [
         [20 + number, 30] for number in range(5)
     ]
-    settings = options(*records.patterns, max_number_of_proposals=10, proposals_paths=(made.path,))
+    settings = options(*records.patterns, proposals=FileProposals((made.path,)), max_number_of_proposals=10)
     batch = next(iter(eval_dataset(settings, FixedShapeResizer(height=40, width=60), 5))).batch
     np.testing.assert_allclose(batch.proposals.boxes[0], found.of(0)[0][:10] * 2, rtol=1e-5)
     assert batch.proposals.counts.numpy().tolist() == [10] * 5

@@ -8,10 +8,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detection.data.reading.batching import pad_proposals
 from detection.data.resize import FixedShapeResizer, KeepAspectRatioResizer, PadToMultipleResizer
 from detection.data.sample import SampleProposals
 from detection.errors import DataError
-from detection.proposals import input_sources
 from detection.proposals.serving_input import checked, packed, rounded, with_proposals
 from detection.types import ImageBatch
 
@@ -117,7 +117,7 @@ def test_served_proposals_are_those_of_training(case, resizer):
         boxes / np.array([height, width] * 2, np.float32), 0, 1
     )  # what `data.proposals` makes of a file
     sample = SampleProposals(tf.constant(normalised), tf.zeros([len(boxes)]))
-    trained = input_sources.to_batch(sample, batch.true_shapes[0], served.boxes.shape[1])
+    trained = pad_proposals(sample, batch.true_shapes[0], served.boxes.shape[1])
     # Sides that differ by less than float32's spacing in pixels may close: such slivers are boxes in one and padding in
     # the other.
     sides = (normalised[:, 2:] - normalised[:, :2]).min(axis=1)

@@ -9,9 +9,8 @@ from detection.data.reading.decode import Decoded
 from detection.data.reading.options import InputOptions
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
-from detection.data.sample import keep_rows
-from detection.proposals.input_sources import to_batch
-from detection.types import Example, Groundtruth, ImageBatch, ImageInfo
+from detection.data.sample import SampleProposals, keep_rows
+from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
 
@@ -44,9 +43,24 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
     )
-    proposals = to_batch(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
+    proposals = pad_proposals(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
     return Example(
         ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape)
+    )
+
+
+def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
+    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
+    batch dimension."""
+    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
+    proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
+    count = tf.minimum(tf.shape(proposals.scores)[0], most)
+    boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
+    padding = [[0, most - count]]
+    return Proposals(
+        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [most, 4]),
+        scores=tf.ensure_shape(tf.pad(proposals.scores[:most], padding), [most]),
+        counts=count,
     )
 
 

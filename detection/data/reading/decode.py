@@ -22,9 +22,9 @@ import tensorflow as tf
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.labels import LabelLookup, Labels
+from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import check_record
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
-from detection.proposals.input_sources import ProposalSource
 from detection.types import MAX_PIXELS
 
 STORE = "store a whole JPEG, PNG, BMP, GIF or WebP file"
@@ -77,7 +77,7 @@ class Decoder(NamedTuple):
     corrections: Corrections
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
-    proposals: ProposalSource | None = None  # None: samples have none
+    proposals: ProposalReader | None = None  # None: samples have none
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Fails with a marked error (see record_errors) where the record is unusable."""

@@ -34,8 +34,6 @@ from detection.data.reading.streams import mixed_stream, read_in_order
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation, Record
-from detection.proposals import proposal_files
-from detection.proposals.input_sources import FileProposals, ProposalSource, RecordProposals
 from detection.types import Example
 
 
@@ -136,7 +134,7 @@ def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
         try:
             decoded(tf.constant(path), tf.constant(number, tf.int64), tf.constant(serialized))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            return why(error, serialized)
+            return why(error, serialized, options)
         return None
 
     return check
@@ -144,23 +142,13 @@ def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
 
 def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
     lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    decoder = Decoder(lookup, corrections, options.label_source, options.drop_unknown_labels, _proposals(options))
+    proposals = None if options.proposals is None else options.proposals.open()
+    decoder = Decoder(lookup, corrections, options.label_source, options.drop_unknown_labels, proposals)
 
     def decode(record: Record) -> Decoded:
         return Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
 
     return without_autograph(decode)
-
-
-def _proposals(options: InputOptions) -> ProposalSource | None:
-    """Files are opened here, once a pipeline."""
-    if not options.max_number_of_proposals:
-        return None
-    if not options.proposals_paths:
-        return RecordProposals()
-    return FileProposals(
-        proposal_files.read_all(options.proposals_paths, options.proposals_field), options.proposals_field
-    )
 
 
 def _warn_of_cut_boxes(options: InputOptions) -> None:

@@ -10,6 +10,7 @@ everything that is wrong with a data set.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,6 @@ from detection.data.reading.decode import STORE, parse
 from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
 from detection.errors import DataError, printable
-from detection.proposals.input_sources import RecordProposals
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
 _DATA_FAULTS = (
@@ -91,7 +91,7 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
     if options is not None:
         logging.info("looking for the record that cannot be read")
         files = options.shards()
-        return shard_files.find_corruption(files) or find_undecodable(files)
+        return shard_files.find_corruption(files) or find_undecodable(files, options)
     if isinstance(error, tf.errors.DataLossError):
         return DataError(
             f"a record file is corrupted or cut short ({shard_files.first_line(error)}); {shard_files.REMEDY}"
@@ -99,32 +99,34 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
     return None
 
 
-def find_undecodable(paths: Iterable[str]) -> DataError | None:
+def find_undecodable(paths: Iterable[str], options: InputOptions) -> DataError | None:
     """The first record that is no tf.Example, or whose image does not decode."""
+    reason_of = functools.partial(_reason, options=options)
     with ThreadPoolExecutor() as pool:
         for path in paths:
             batches = tf.data.TFRecordDataset(path, buffer_size=1 << 20).batch(_AT_ONCE).as_numpy_iterator()
-            reasons = (reason for batch in batches for reason in pool.map(_reason, batch))
+            reasons = (reason for batch in batches for reason in pool.map(reason_of, batch))
             for index, reason in enumerate(reasons):
                 if reason is not None:
                     return DataError(describe(path, index, *reason))
     return None
 
 
-def why(error: BaseException, serialized: bytes) -> str:
+def why(error: BaseException, serialized: bytes, options: InputOptions) -> str:
     """What is wrong with a record that failed with `error`, without its address."""
     marked = find(error)
     if marked is not None:
         return str(marked).partition(", record ")[2].partition(": ")[2]
     tensorflow = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
-    field, value, _ = _reason(serialized) or ("", f"cannot be decoded ({tensorflow})", "")
+    field, value, _ = _reason(serialized, options) or ("", f"cannot be decoded ({tensorflow})", "")
     return printable(f"{field} {value}").strip()
 
 
-def _reason(serialized: bytes) -> tuple[str, str, str] | None:
+def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
-        encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
+        more = options.proposals.features if options.proposals else None
+        encoded = parse(tf.constant(serialized), more)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         why = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
         return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from detection.data.reading import shard_files
 from detection.data.reading.bad_records import BadRecords
+from detection.data.reading.proposal_source import ProposalSource
 from detection.types import Category
 
 
@@ -25,9 +26,8 @@ class InputOptions:
     label_source: str = "label_map_path"  # where the classes come from, for messages
     drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
     max_number_of_boxes: int = 100
-    max_number_of_proposals: int = 0  # the best of each image; 0: none are read
-    proposals_paths: tuple[str, ...] = ()  # globs of files that hold them; empty: the records do
-    proposals_field: str = "proposals_path"  # where those paths come from, for messages
+    proposals: ProposalSource | None = None  # where they come from; None: none are read
+    max_number_of_proposals: int = 0  # the best of each image
     shuffle: bool = True
     shuffle_buffer_size: int = 2048
     filenames_shuffle_buffer_size: int = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -18,13 +18,11 @@ from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.reading.framing import length_of
 from detection.data.reading.shard_files import check_complete, check_sets
 from detection.data.record_writer import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
-from detection.data.validation.record_check import Checked, Classes, check_record
+from detection.data.validation.record_check import Checked, Classes, ProposalCheck, check_record
 from detection.errors import DataError, PathError
 from detection.files import is_special
 from detection.parallel import in_order
 from detection.paths import expand, hint
-from detection.proposals import proposal_files
-from detection.proposals.check import KnownProposals
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
@@ -45,7 +43,7 @@ def validate_records(
     max_image_pixels: int = MAX_PIXELS,
     workers: int = 0,
     progress_to: TextIO | None = None,
-    proposals: Sequence[str] = (),
+    proposals: ProposalCheck | None = None,
     use_display_name: bool = False,
 ) -> DataReport:
     """Reads records to their end and reports what they hold and what is wrong.
@@ -57,11 +55,11 @@ def validate_records(
         max_image_pixels: larger images are reported, not decoded.
         workers: threads; 0 for one a core.
         progress_to: told how far it is.
-        proposals: files or glob patterns of proposals, which every record should have.
+        proposals: knows those that every record should have, as `proposals.check.KnownProposals`.
         use_display_name: the report calls classes by display_name where the label map has one.
 
     Raises:
-        PathError: where a pattern matches no file. ConfigError: where one of proposals does.
+        PathError: where a pattern matches no file.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -72,13 +70,12 @@ def validate_records(
     report.faults += [Fault("shard_differs", line.partition(" ")[0], "", line) for line in check_sets(paths)]
     report.faults += [Fault("shard_missing", line.partition(" ")[0], "", line) for line in check_complete(paths)]
     workers = workers or os.cpu_count() or 1
-    known = KnownProposals(proposal_files.read_all(proposals, "--proposals_path")) if proposals else None
 
     def one(raw: _Raw) -> Checked:
         return (
             Checked(None, 0, [raw.fault])
             if raw.fault
-            else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels, known)
+            else check_record(raw.shard, raw.number, raw.data, classes, max_image_pixels, proposals)
         )
 
     sources: dict[str, str] = {}
