@@ -24,7 +24,7 @@ from detection.checkpoints.files import Entry
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.checkpoints.outline import Shapes
 from detection.checkpoints.restore import FineTune, Report
-from detection.errors import ConfigError, DetectionError
+from detection.errors import ConfigError
 
 _CHUNK_BYTES = 64 << 20  # read at a time
 _DIFFERENCES = 8  # shown of the arrays that have another shape
@@ -99,14 +99,13 @@ class _Model(NamedTuple):
 
 def _model(request: Request) -> _Model:
     """The config's detector by its shapes; neither records nor label maps are opened."""
-    message = configs.override(configs.load(request.config), list(request.settings))
-    configs.check(message, request.config, check_paths=False)  # What it warns of is for those who train.
+    # What it warns of is for those who train.
+    message, _, places = configs.read_checked(request.config, request.settings, check_paths=False, training=False)
     try:
-        built = pipeline.build(message, read_label_maps=False)
-        detector = built.make_detector()
-        detector.build_weights()
-    except DetectionError as error:  # Builders know fields, not files.
-        raise type(error)(f"{request.config}: {error}") from error
+        with places.named():
+            built = pipeline.build(message, read_label_maps=False)
+            detector = built.make_detector()
+            detector.build_weights()
     except (
         ValueError,
         MemoryError,
