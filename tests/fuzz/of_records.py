@@ -7,11 +7,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mutate import Material
-from of_images import picture
-from reading import IMAGE, TEXT, Reader, reading
-
 from detection.errors import DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.of_images import picture
+from tests.fuzz.reading import IMAGE, TEXT, Reader, reading
 
 
 def _example(**more: object) -> bytes:
