@@ -76,15 +76,15 @@ def run(given: Given) -> int:
             " nothing else"
         )
     cli.import_tensorflow()
-    from detection.benchmark import inputs, report, run, training
+    from detection.benchmark import inputs, report, run, training_speed
 
     if flags.train_steps:
-        measured = training.benchmark(flags.pipeline_config_path[0], flags.set, flags.warmup, flags.train_steps)
+        measured = training_speed.benchmark(flags.pipeline_config_path[0], flags.set, flags.warmup, flags.train_steps)
         print(measured.table())
         if flags.json:
             report.save(measured.to_json(), flags.json)
         return 0
-    options = inputs.Options(
+    options = inputs.BenchmarkOptions(
         images=tuple(flags.images),
         image_size=inputs.parse_size(flags.image_size),
         shorter_side=flags.shorter_side,
@@ -96,4 +96,4 @@ def run(given: Given) -> int:
         allow_unused=flags.allow_unused_checkpoint_variables,
     )
     targets = run.targets(flags.saved_model, flags.pipeline_config_path, flags.checkpoint, flags.max_proposals)
-    return run.run(run.Request(targets, options, flags.json, flags.results, flags.allow_mixed_devices), print)
+    return run.run(run.BenchmarkRequest(targets, options, flags.json, flags.results, flags.allow_mixed_devices), print)

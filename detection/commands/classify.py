@@ -73,7 +73,7 @@ def run(given: Given) -> int:
     truth = classify.read_truth(flags.truth, classes) if flags.truth else None
     bad: list[DataError] = []
     results = []
-    options = classify.Options(flags.top, flags.crop, flags.image_size, flags.batch_size)
+    options = classify.ClassificationOptions(flags.top, flags.crop, flags.image_size, flags.batch_size)
     read = functools.partial(image_files.read, max_pixels=flags.max_image_pixels)
     for result in classify.classify(loaded.classifier, loaded.spec, paths, read, options, bad.append):
         results.append(result)

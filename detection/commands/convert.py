@@ -95,14 +95,13 @@ def run(given: Given) -> int:
             f"--annotation_dir={flags.annotation_dir}: COCO annotations are one .json file; pass --annotation_file"
         )
     cli.import_tensorflow()
-    from detection.data.convert import FORMATS
-    from detection.data.convert import run as convert
+    from detection.data.convert import FORMATS, conversion
     from detection.data.convert.source import Source
 
     years = ["VOC2007", "VOC2012"] if flags.year == "merged" else [flags.year]
     roots = (*flags.voc_dir, *(os.path.join(flags.data_dir, year) for year in years if flags.data_dir))
     source = Source(roots, flags.image_dir, flags.annotation_dir or flags.annotation_file, flags.set, flags.split)
-    options = convert.Options(
+    options = conversion.ConversionOptions(
         output=output,
         num_shards=flags.num_shards,
         label_map_path=flags.label_map_path,
@@ -113,5 +112,5 @@ def run(given: Given) -> int:
         overwrite=flags.overwrite,
         workers=flags.workers,
     )
-    convert.convert(FORMATS[flags.format](source), options, out=sys.stdout, progress_to=sys.stderr)
+    conversion.convert(FORMATS[flags.format](source), options, out=sys.stdout, progress_to=sys.stderr)
     return 0

@@ -48,16 +48,16 @@ def run(given: Given) -> int:
     flags = given.flags
     cli.import_tensorflow()
     from detection.export import annotate
-    from detection.proposals.serving import Wanted
+    from detection.proposals.prediction_sources import ProposalRequest
 
-    options = annotate.Options(
+    options = annotate.DetectionOptions(
         min_score=flags.min_score,
         max_boxes=flags.max_boxes,
         batch_size=flags.batch_size,
         pictures=flags.pictures,
         contact_sheet=flags.contact_sheet,
         max_image_pixels=flags.max_image_pixels,
-        proposals=Wanted(
+        proposals=ProposalRequest(
             tuple(flags.proposals_path), flags.proposal_method or "", flags.edge_model, flags.max_proposals
         ),
     )

@@ -65,14 +65,16 @@ def run(given: Given) -> int:
 def evaluate(given: Given, model_dir: str, *, run_once: bool) -> int:
     """Evaluates what the flags name; results go to `model_dir`."""
     cli.import_tensorflow()
+    import detection
+    from detection.train import cluster
     from detection.train import main as trainer
-    from detection.train.settings import RunOptions
+    from detection.train.options import RunOptions
 
     flags = given.flags
+    cluster.refuse()
     trainer.run(
-        flags.pipeline_config_path,
+        detection.load_pipeline(flags.pipeline_config_path, train.settings(flags), check_paths=False),
         model_dir,
-        train.settings(flags),
         options=RunOptions(
             skip_bad_records=flags.on_bad_record == "skip",
             max_bad_records=flags.max_bad_records,

@@ -37,12 +37,12 @@ def run(given: Given) -> int:
     flags = given.flags
     given.refuse_arguments(f"the checkpoint is a flag, --checkpoint={' '.join(given.arguments[:1])}")
     cli.import_tensorflow()
+    from detection.builders import pipeline as pipelines
     from detection.checkpoints import inspect
 
-    request = inspect.Request(
-        flags.checkpoint, flags.pipeline_config_path, flags.set, flags.kind or "", flags.levels, flags.all
-    )
-    inspection = inspect.inspect(request)
+    request = inspect.Request(flags.checkpoint, flags.kind or "", flags.levels, flags.all)
+    path = flags.pipeline_config_path
+    inspection = inspect.inspect(request, pipelines.for_inspection(path, flags.set) if path else None)
     print("\n".join(inspection.lines))
     if inspection.fault:
         raise ConfigError(inspection.fault)

@@ -67,24 +67,22 @@ def run(given: Given) -> int:
     if flags.method == "rpn" and not (flags.pipeline_config_path and flags.checkpoint):
         raise ConfigError("--method=rpn needs --pipeline_config_path and --checkpoint, of a trained Faster R-CNN")
     cli.import_tensorflow()
-    from detection.proposals import images as proposal_images
-    from detection.proposals import methods as proposal_methods
-    from detection.proposals import run as proposal_run
+    from detection.proposals import making, methods, searched_images
 
     names = ("method", "max_proposals", "min_side", "max_image_side", "base_k", "grid_boxes", "edge_model", "seed")
-    settings = proposal_methods.ProposalSettings(**{name: getattr(flags, name) for name in names})
+    settings = methods.ProposalSettings(**{name: getattr(flags, name) for name in names})
     source = (
-        proposal_images.Records(tuple(flags.input_path))
+        searched_images.Records(tuple(flags.input_path))
         if flags.input_path
-        else proposal_images.Folder(flags.image_dir)
+        else searched_images.Folder(flags.image_dir)
     )
     more = {}
     if flags.method == "rpn":
-        from detection.checkpoints import files as checkpoint_files
-        from detection.export import proposals
+        from detection.checkpoints import checkpoint_files
+        from detection.export import region_proposals
 
         allow = flags.allow_unused_checkpoint_variables
-        method = proposals.region_proposal_network(
+        method = region_proposals.region_proposal_network(
             flags.pipeline_config_path, flags.checkpoint, flags.max_proposals, flags.set, allow_unused=allow
         )
         more = {
@@ -93,8 +91,8 @@ def run(given: Given) -> int:
             "set": flags.set,
         }
     else:
-        method = proposal_methods.build(settings)
-    made = proposal_run.make(
+        method = methods.build(settings)
+    made = making.make(
         source,
         method,
         settings,

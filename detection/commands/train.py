@@ -16,7 +16,7 @@ from detection import cli
 from detection.commands.flags import Flags, Given
 
 if TYPE_CHECKING:
-    from detection.train.settings import RunOptions
+    from detection.train.options import RunOptions
 
 ARGUMENTS = ""
 
@@ -105,13 +105,15 @@ def define_run(flags: Flags) -> None:
 def run(given: Given) -> int:
     given.refuse_arguments("everything is given by flags, --name=value")
     cli.import_tensorflow()
+    import detection
+    from detection.train import cluster
     from detection.train import main as trainer
 
     flags = given.flags
+    cluster.refuse()
     trainer.run(
-        flags.pipeline_config_path,
+        detection.load_pipeline(flags.pipeline_config_path, settings(flags)),
         flags.model_dir,
-        settings(flags),
         options=options(flags),
         num_replicas=flags.num_replicas,
         deterministic=flags.deterministic,
@@ -135,7 +137,7 @@ def settings(flags: FlagValues) -> list[str]:
 
 def options(flags: FlagValues) -> RunOptions:
     """How to run what the config describes."""
-    from detection.train.settings import RunOptions
+    from detection.train.options import RunOptions
 
     return RunOptions(
         checkpoint_every=flags.checkpoint_every_n,

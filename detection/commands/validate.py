@@ -37,16 +37,18 @@ def run(given: Given) -> int:
     given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
     cli.import_tensorflow()
     from detection.config import label_map
-    from detection.data.validation.run import validate_records
+    from detection.data.validation.validate import validate_records
+    from detection.proposals.check import KnownProposals
 
     classes = label_map.load(flags.label_map_path) if flags.label_map_path else None
+    proposals = KnownProposals.read(flags.proposals_path, "--proposals_path") if flags.proposals_path else None
     report = validate_records(
         flags.input_path,
         classes,
         flags.max_image_pixels,
         flags.workers,
         progress_to=sys.stderr,
-        proposals=flags.proposals_path,
+        proposals=proposals,
         use_display_name=flags.use_display_name,
     )
     sys.stdout.writelines(f"{line}\n" for line in report.lines())
