@@ -87,24 +87,7 @@ def run(given: Given) -> int:
     ways = merge.grid(
         _numbers("nms_iou", flags.nms_iou), _numbers("voting_iou", flags.voting_iou), flags.scores, flags.max_detections
     )
-<<<<<<< HEAD
     options: dict[str, Any] = {name: flags[name].value for name in _OPTIONS}
-    request = ensemble_run.Options(**options, overrides=flags.set, merging=ways)
+    request = ensemble_run.EnsembleOptions(**options, overrides=flags.set, merging=ways)
     print(ensemble_run.run(request).markdown(), end="")
-=======
-    names = ("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir")
-    names += (
-        "k",
-        "max_similarity",
-        "hand_selected",
-        "multicrop",
-        "draws",
-        "batch_size",
-        "allow_unused_checkpoint_variables",
-    )
-    options = ensemble_run.EnsembleOptions(
-        **{name: flags[name].value for name in names}, overrides=flags["set"].value, merging=ways
-    )
-    print(ensemble_run.run(options).markdown(), end="")
->>>>>>> main
     return 0

@@ -89,17 +89,11 @@ def run(given: Given) -> int:
     if flags.dry_run:
         print(listing.table(configurations))
         return 0
-<<<<<<< HEAD
     if os.name == "nt":
         raise ConfigError("a sweep stops its processes by signals, which Windows lacks; run it on Linux or macOS")
-    names = {field.name for field in dataclasses.fields(sweep_run.Options)}
-    options: dict[str, Any] = {name: flags[name].value for name in names}
-    rows = sweep_run.run(sweep, configurations, flags.output, sweep_run.Options(**options))
-=======
     names = {field.name for field in dataclasses.fields(sweep_run.SweepOptions)}
-    options = sweep_run.SweepOptions(**{name: flags[name].value for name in names})
-    rows = sweep_run.run(sweep, configurations, flags.output, options)
->>>>>>> main
+    options: dict[str, Any] = {name: flags[name].value for name in names}
+    rows = sweep_run.run(sweep, configurations, flags.output, sweep_run.SweepOptions(**options))
     if rows and not any(row.done for row in rows):
         raise ConfigError(f"none of {len(rows)} configurations could be run; the first, {rows[0].id}: {rows[0].reason}")
     return 0
