@@ -96,11 +96,12 @@ def restored() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         if environment is None:
             os.environ.pop(_LOG_LEVEL, None)
+        root.setLevel(logging.WARNING)  # unparse_flags has something to say.
+        if not parsed:
+            absl_flags.FLAGS.unparse_flags()
         for name, flag in process_flags().items():
             flag.value, flag.present, flag.using_default_value = flags[name]
         root.handlers[:] = handlers
         root.setLevel(levels[0])
         absl_logging.get_absl_logger().setLevel(levels[1])
         handler.setFormatter(formatter)
-        if not parsed:
-            absl_flags.FLAGS.unparse_flags()
