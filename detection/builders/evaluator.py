@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-
 from PIL import ImageColor
 
 from detection.errors import ConfigError
 from detection.evaluate.settings import DEFAULT_METRICS, METRICS_SETS, EvalSettings
 from detection.evaluate.visualize import Style
 from detection.protos import eval_pb2
+from detection.tools.suggest import did_you_mean
 
 _OLD_NAMES = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
@@ -68,8 +67,7 @@ def _metrics(message: eval_pb2.EvalConfig) -> tuple[str, ...]:
     names = [_OLD_NAMES.get(name, name) for name in message.metrics_set] or [DEFAULT_METRICS]
     for name in names:
         if name not in METRICS_SETS:
-            close = difflib.get_close_matches(name, METRICS_SETS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, METRICS_SETS)
             raise ConfigError(f"eval_config.metrics_set: {name!r} is not one of {', '.join(METRICS_SETS)}{hint}")
     return tuple(dict.fromkeys(names))
 

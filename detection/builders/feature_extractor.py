@@ -6,7 +6,6 @@ never had.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -27,6 +26,7 @@ from detection.feature_extractors import (
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
+from detection.tools.suggest import did_you_mean
 
 Factory = TypeVar("Factory", bound=Callable)
 
@@ -112,7 +112,6 @@ def build_two_stage(
 def _factory(known: Mapping[str, Factory], name: str, path: str) -> Factory:
     make = known.get(name)
     if make is None:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, known)
         raise ConfigError(f"{path}.type: {name!r} is not supported{hint} (supported: {', '.join(sorted(known))})")
     return make
