@@ -24,7 +24,7 @@ from detection.data.convert import conversion, voc
 from detection.data.convert.source import Source
 from detection.export import image_files
 from detection.ops.boxes import iou
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers import detector_configs
 
 STEPS = 20
@@ -186,8 +186,7 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
 def _own_detections(model_dir: Path, image: np.ndarray):
     """What the detector itself finds, from its checkpoint, batch norm as it was trained."""
     pipeline = detection.load_pipeline(model_dir / "pipeline.config")
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     assert loading.load_into(detector, model_dir) == STEPS
     batch = pipeline.resizer.batch(tf.constant(image[np.newaxis]))
     return detector.postprocess(detector.predict(batch, training=False), batch.true_shapes)

@@ -30,10 +30,10 @@ import tensorflow as tf
 from detection.benchmark import reference_networks
 from detection.benchmark.flops import count_flops
 from detection.benchmark.timing import Timing, interleave
-from detection.builders.feature_extractor import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
+from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractorOptions
 from detection.networks.blocks import Blocks

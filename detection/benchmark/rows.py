@@ -43,10 +43,10 @@ from detection.benchmark.inputs import BenchmarkOptions
 from detection.benchmark.served_graph import Part, ServedGraph
 from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
-from detection.checkpoints import checkpoint_files, loading
-from detection.errors import ConfigError, DetectionError
+from detection.checkpoints import checkpoint_files
+from detection.errors import ConfigError
 from detection.export.saved_model import write_saved_model
-from detection.export.serving import ServingInput, serving_graph, takes_proposals
+from detection.export.serving import ServingInput, serving_graph
 
 PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = (
     "preprocess",
@@ -296,21 +296,13 @@ def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder:
             " model.faster_rcnn alone"
         )
     message = configs.override(message, _proposal_settings(options))
-    try:
-        pipeline = pipelines.build(message, read_label_maps=False)
-        detector = pipeline.make_detector()
-        detector.build_weights()
-        if prefix is None:
-            random_weights.draw(detector)
-        else:
-            averages = pipeline.evaluate.use_moving_averages
-            loading.load_into(detector, prefix, averages, allow_unused=options.allow_unused)
-        served = ServingInput()
-        if takes_proposals(
-            detector
-        ):  # Of known number, so that operations can be counted also where regions take turns.
-            served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
-        frozen = serving_graph(detector, pipeline.resizer, served)
-    except DetectionError as error:  # Builders know fields, not files.
-        raise type(error)(f"{path}: {error}") from error
+    pipeline = pipelines.build(message, read_label_maps=False, source=path)
+    detector = pipeline.detector(prefix, allow_unused=options.allow_unused)
+    if prefix is None:
+        random_weights.draw(detector)
+    served = ServingInput()
+    # Of known number, so that operations can be counted also where regions take turns.
+    if detector.takes_proposals:
+        served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
+    frozen = serving_graph(detector, pipeline.resizer, served)
     write_saved_model(frozen, served.keys(detector), pipeline.categories, folder)

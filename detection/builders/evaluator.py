@@ -5,9 +5,8 @@ from __future__ import annotations
 from PIL import ImageColor
 
 from detection.errors import ConfigError
-from detection.evaluate.settings import DEFAULT_METRICS, METRICS_SETS, EvalSettings
-from detection.evaluate.visualize import Style
 from detection.protos import eval_pb2
+from detection.settings import DEFAULT_METRICS, METRICS, EvalSettings, Style
 from detection.tools.suggest import did_you_mean
 
 _OLD_NAMES = {
@@ -63,12 +62,12 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
 
 
 def _metrics(message: eval_pb2.EvalConfig) -> tuple[str, ...]:
-    """Names of METRICS_SETS, each once; the default where none is given."""
+    """Names of METRICS, each once; the default where none is given."""
     names = [_OLD_NAMES.get(name, name) for name in message.metrics_set] or [DEFAULT_METRICS]
     for name in names:
-        if name not in METRICS_SETS:
-            hint = did_you_mean(name, METRICS_SETS)
-            raise ConfigError(f"eval_config.metrics_set: {name!r} is not one of {', '.join(METRICS_SETS)}{hint}")
+        if name not in METRICS:
+            hint = did_you_mean(name, METRICS)
+            raise ConfigError(f"eval_config.metrics_set: {name!r} is not one of {', '.join(METRICS)}{hint}")
     return tuple(dict.fromkeys(names))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 import tensorflow as tf
 from absl import logging
@@ -16,7 +17,15 @@ from detection.errors import ConfigError
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
-def by_name(detector) -> dict[str, tf.Variable]:
+class HasVariables(Protocol):
+    """A detector, for whoever only fills or saves it."""
+
+    @property
+    def variables(self) -> Sequence[tf.Variable]:
+        """Each with a `path`, a `shape` and `assign`."""
+
+
+def by_name(detector: HasVariables) -> dict[str, tf.Variable]:
     """The detector's variables under their checkpoint names: their paths.
 
     Random generators are numbered in the detector's order instead, since Keras numbers them by what else the process
@@ -32,12 +41,14 @@ def by_name(detector) -> dict[str, tf.Variable]:
     return named
 
 
-def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False) -> int:
+def load_into(
+    detector: HasVariables, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False
+) -> int:
     """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where
     there is one.
 
     Args:
-      detector: anything with `variables`, each with a `path`, a `shape` and `assign`.
+      detector: with its variables.
       path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
       allow_unused: only warn where weights in the model's scopes have no place, which tells the checkpoint of another
           network.

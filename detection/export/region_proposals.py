@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from absl import logging
-
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import checkpoint_files, loading
-from detection.config import beside
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError
 from detection.proposals.methods import Method
 from detection.proposals.rpn import from_detector
@@ -45,10 +42,5 @@ def region_proposal_network(
     # The second stage has nothing to say about where the first looks.
     changes = ["model.faster_rcnn.number_of_stages=1"]
     changes += [f"model.faster_rcnn.first_stage_max_proposals={max_proposals}"] if max_proposals else []
-    pipeline = pipeline_builder.build(config.override(message, changes), read_label_maps=False)
-    detector = pipeline.make_detector()
-    detector.build_weights()
-    loading.load_into(detector, prefix, pipeline.evaluate.use_moving_averages, allow_unused=allow_unused)
-    if said := beside.differences(prefix, pipeline.text):
-        logging.warning("%s: %s", prefix, said)
-    return from_detector(detector, pipeline.resizer, max_proposals)
+    pipeline = pipeline_builder.build(config.override(message, changes), read_label_maps=False, source=pipeline_config)
+    return from_detector(pipeline.detector(prefix, allow_unused=allow_unused), pipeline.resizer, max_proposals)

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from detection.errors import ConfigError, together
+from detection.settings import TrainSettings
 from detection.tools import fresh_process
 from detection.tools.suggest import closest
-from detection.train.settings import TrainSettings
 
 BIASES = re.compile(r".*/biases")  # what train_config.bias_grad_multiplier multiplies the gradients of
 _SHOWN = 3  # names

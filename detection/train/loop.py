@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import keras
 import tensorflow as tf
@@ -32,6 +32,8 @@ from detection.data.reading.input import train_dataset
 from detection.data.reading.iteration import iterate
 from detection.data.reading.streams import count_records
 from detection.errors import ConfigError, DataError
+from detection.optimizers.schedules import CosineDecay
+from detection.pipeline import Pipeline
 from detection.progress import Progress
 from detection.train import cluster, frozen, run_dir, skipping, strategies
 from detection.train.best import Best
@@ -40,15 +42,11 @@ from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
 from detection.train.memory import out_of_memory
-from detection.train.schedules import CosineDecay
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
 from detection.train.summaries import Summaries
 from detection.types import Example
-
-if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
 
 _MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
 _LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
@@ -146,11 +144,10 @@ class _Run:
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
         resumed = self.checkpoints.read_newest()
         run_dir.settle_config(
-            folder, pipeline.text, resumed is not None, options.allow_config_change, options.config_path
+            folder, pipeline.text, resumed is not None, options.allow_config_change, pipeline.source or None
         )
         with strategy.scope():
-            self.detector = pipeline.make_detector()
-            self.detector.build_weights()
+            self.detector = pipeline.detector()
             names = [variable.path for variable in self.detector.trainable_variables]
             frozen.check(self.settings, names)
             self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
@@ -234,7 +231,7 @@ class _Run:
             start_step=0 if seed is None else self.step_number,
             corrections=corrections,
         )
-        if self.step_number == 0 and getattr(self.detector, "normalization", None) is not None:
+        if self.step_number == 0 and self.detector.measures_targets:
             self._measure_targets(dataset)
         if self.strategy.num_replicas_in_sync > 1:
             dataset = self.strategy.experimental_distribute_dataset(dataset)

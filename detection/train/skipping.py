@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import tensorflow as tf
 from absl import logging
@@ -25,9 +25,7 @@ from detection.data.reading.input import checker
 from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError, DataError
 from detection.files import write_text
-
-if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
+from detection.pipeline import Pipeline
 
 FAIL, SKIP = "fail", "skip"
 FILE = "bad_records.json"

@@ -13,7 +13,8 @@ from absl import logging
 from detection.checkpoints import checkpoint_files, loading, names
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
 from detection.errors import ConfigError
-from detection.train.optimizers import OptimizerSettings
+from detection.optimizers.rules import OptimizerSettings
+from detection.pipeline import Detector
 
 
 class TrainState:
@@ -28,7 +29,7 @@ class TrainState:
       step: int64 scalar, the updates made so far.
     """
 
-    def __init__(self, detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
+    def __init__(self, detector: Detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
         self.detector = detector
         self.step = tf.Variable(
             0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA

@@ -33,8 +33,7 @@ GAMMA = "BatchNorm/gamma"
 
 def _detector(text: str, *settings: str):
     message = text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())
-    detector = pipeline.build(config.override(message, list(settings)), read_label_maps=False).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(config.override(message, list(settings)), read_label_maps=False).detector()
     return detector
 
 

@@ -213,8 +213,7 @@ def test_ssd_vgg16_takes_all_of_the_published_classifier_but_its_head(batch_norm
     message = config.prepare(
         CONFIG, [f"model.ssd.feature_extractor.{field}={value}" for field, value in fields.items()], check_paths=False
     )
-    detector = pipeline.build(message, read_label_maps=False).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message, read_label_maps=False).detector()
     shapes = {name: tuple(variable.shape) for name, variable in loading.by_name(detector).items()}
     found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes("vgg_16", 1000).items()}
     report = restore.match(shapes, found, FineTune("x", "classification")).report
@@ -330,8 +329,7 @@ def test_published_checkpoints_restore_every_row_of_an_ssd(shared, tmp_path, mod
     message = config.prepare(
         path if path.exists() else shared / "odapi_configs/ssd_inception_v2_coco.config", settings, check_paths=False
     )
-    detector = pipeline.build(message, read_label_maps=False).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message, read_label_maps=False).detector()
     variables = {name: variable for name, variable in loading.by_name(detector).items() if not is_optional(name)}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     for source, kind in ((_SSD[model], "classification"), (model, "detection")):
@@ -364,8 +362,7 @@ _TWO_STAGE = {
 def test_published_checkpoints_restore_every_row_of_a_two_stage_detector(shared, model):
     """The detector of the sample config; `Repeat_2` and the block that is only carried are among the rows."""
     message = config.prepare(shared / f"odapi_configs/{model}.config", check_paths=False)
-    detector = pipeline.build(message, read_label_maps=False).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message, read_label_maps=False).detector()
     shapes = {
         name: tuple(variable.shape) for name, variable in loading.by_name(detector).items() if not is_optional(name)
     }

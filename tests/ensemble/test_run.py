@@ -21,7 +21,7 @@ from detection.errors import ConfigError, DataError
 from detection.evaluate import stored
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.loop import evaluate
-from detection.evaluate.settings import EvalSettings
+from detection.settings import EvalSettings
 from detection.types import Category
 
 AP = "DetectionBoxes_Precision/mAP"

@@ -18,7 +18,7 @@ from detection.proposals import making, methods, proposal_files
 from detection.proposals.input_sources import RecordProposals
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.searched_images import Records
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers import detector_configs
 
 STEPS, PROPOSALS = 3, 40

@@ -19,7 +19,7 @@ from detection.checkpoints.restore import FineTune
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.train import loop, run_dir
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers import tiny
 
 from .conftest import TESTS, load

@@ -65,8 +65,7 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
     keras.utils.set_random_seed(
         5
     )  # Folders of tests share exports, but each has a detector of its own: they must be the same.
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     random = np.random.default_rng(5)
     for variable in detector.variables:
         if variable.path.endswith("moving_variance") or variable.path.endswith("gamma"):

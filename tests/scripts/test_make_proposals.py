@@ -80,8 +80,7 @@ def trained(tmp_path) -> tuple[str, str]:
     """Config and folder of a Faster R-CNN with weights that nobody chose."""
     path = tmp_path / "pipeline.config"
     path.write_text(RPN)
-    detector = pipeline_builder.build(config.prepare(str(path), check_paths=False)).make_detector()
-    detector.build_weights()
+    detector = pipeline_builder.build(config.prepare(str(path), check_paths=False)).detector()
     rng = np.random.default_rng(0)
     for variable in detector.trainable_variables:
         if variable.path.endswith("weights"):  # as they begin, all places look alike
@@ -134,8 +133,7 @@ def test_first_stage_alone_proposes_what_the_whole_detector_does(trained):
     """In pixels of the image as given, of which the detector saw another size."""
     message = config.prepare(trained[0], check_paths=False)
     pipeline = pipeline_builder.build(message)
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     loading.load_into(detector, trained[1])
     image = np.random.default_rng(0).integers(0, 256, [60, 100, 3], dtype=np.uint8)
     pixels, true_shape = pipeline.resizer(tf.constant(image))

@@ -22,7 +22,7 @@ from detection.evaluate import stored
 from detection.evaluate.evaluator import ImageDetections
 from detection.export.saved_model import write_atomically
 from detection.train import loop
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from detection.train.summaries import Summaries
 from tests.helpers.tiny import make_pipeline
 

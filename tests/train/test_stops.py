@@ -18,7 +18,7 @@ from detection.evaluate.results import read_history, write_metrics
 from detection.train import loop, run_dir
 from detection.train.best import Best
 from detection.train.interrupt import Interrupted
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers.tiny import make_pipeline
 
 _OPTIONS = RunOptions(

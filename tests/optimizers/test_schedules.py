@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.train import schedules
+from detection.optimizers import schedules
 
 
 def _at(schedule, *steps: int) -> list[float]:

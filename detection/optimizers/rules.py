@@ -23,7 +23,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from detection.train.schedules import Schedule
+from detection.optimizers.schedules import Schedule
 
 
 class Slot(NamedTuple):
