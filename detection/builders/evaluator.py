@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from detection.evaluate.settings import DEFAULT_METRICS, EvalSettings
-from detection.evaluate.visualize import Style
 from detection.protos import eval_pb2
+from detection.settings import DEFAULT_METRICS, EvalSettings, Style
 
 
 def build(message: eval_pb2.EvalConfig) -> EvalSettings:

@@ -12,8 +12,8 @@ from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
-from detection.meta_architectures.multibox_loss import LossTerms
-from detection.ops.mining import HardExampleMiner
+from detection.meta_architectures.multibox_loss import EveryAnchor, LossTerms, RandomAnchors
+from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
 
@@ -88,14 +88,14 @@ def miner(
     )
 
 
-def _miner(message: losses_pb2.Loss) -> HardExampleMiner | None:
+def _miner(message: losses_pb2.Loss) -> HardExampleMiner | NoMining:
     if not message.HasField("hard_example_miner"):
-        return None
+        return NoMining()
     weights = (message.classification_weight, message.localization_weight)
     return miner(message.hard_example_miner, *weights)
 
 
-def _random_sampler(message: losses_pb2.Loss) -> BalancedSampler | None:
+def _random_sampler(message: losses_pb2.Loss) -> RandomAnchors | EveryAnchor:
     if not message.HasField("random_example_sampler"):
-        return None
-    return BalancedSampler(message.random_example_sampler.positive_sample_fraction)
+        return EveryAnchor()
+    return RandomAnchors(BalancedSampler(message.random_example_sampler.positive_sample_fraction))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from detection.optimizers import rules as optimizers
+from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
-from detection.train import optimizers, schedules
 
 
 def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> optimizers.OptimizerSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.builders import optimizer
 from detection.checkpoints.restore import FineTune
 from detection.protos import train_pb2
-from detection.train.settings import TrainSettings
+from detection.settings import TrainSettings
 
 
 def build(message: train_pb2.TrainConfig, averages_are_read: bool = False) -> TrainSettings:

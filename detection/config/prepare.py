@@ -34,6 +34,7 @@ def prepare(
     override_text: str = "",
     check_paths: bool = True,
     training: bool = False,
+    quiet: bool = False,
 ) -> Config:
     """Loads, overrides and checks a config; warnings are logged.
 
@@ -43,6 +44,7 @@ def prepare(
         override_text: part of a config in text form, merged over the file's before the settings.
         training: whether it is for training, so that the learning rate must fit the number of steps, and proposals
             suffice for the regions that are drawn.
+        quiet: warnings are not logged: what they say is for those who train.
         check_paths: the records, label maps and checkpoints that it names must be there.
 
     Raises:
@@ -51,7 +53,7 @@ def prepare(
     """
     found = read_checked(path, settings, override_text=override_text, check_paths=check_paths, training=training)
     for warning in found.warnings:
-        logging.warning("%s", warning)
+        logging.log(logging.DEBUG if quiet else logging.WARNING, "%s", warning)
     return found.message
 
 

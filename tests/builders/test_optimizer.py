@@ -8,8 +8,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from detection.builders import optimizer as builder
+from detection.optimizers import rules as optimizers
+from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
-from detection.train import optimizers, schedules
 
 
 def _parse(text: str, kind=optimizer_pb2.Optimizer):

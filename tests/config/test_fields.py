@@ -14,7 +14,7 @@ from detection.checkpoints import restore
 from detection.config import fields
 from detection.config.fields.row import Use
 from detection.config.schema import is_map, is_message, message_name
-from detection.evaluate.settings import METRICS_SETS
+from detection.evaluate.metrics import METRICS_SETS
 from detection.protos import pipeline_pb2
 
 # Never written out in a builder: what is left when all its alternatives are not chosen, what has only one value where
