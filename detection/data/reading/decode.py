@@ -20,6 +20,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.data.reading.example_format import parse_example
 from detection.data.reading.labels import LabelLookup, Labels
 from detection.data.reading.record_errors import check_record
 from detection.data.reading.remarks import Remarks
@@ -59,7 +60,7 @@ _FEATURES = {
 def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
     """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where
     absent)."""
-    return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
+    return parse_example(serialized, {**_FEATURES, **(more or {})})
 
 
 class Decoder(NamedTuple):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection.data.listing import list_files
+from detection.data.reading.example_format import parse_example
 from detection.data.reading.framing import FOOTER, HEADER, ends_whole
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
 from detection.errors import ConfigError, DataError, printable
@@ -171,7 +172,7 @@ def most_boxes(path: str) -> int:
     key = "image/object/bbox/ymin"
 
     def count(serialized: tf.Tensor) -> tf.Tensor:
-        return tf.size(tf.io.parse_single_example(serialized, {key: tf.io.RaggedFeature(tf.float32)})[key])
+        return tf.size(parse_example(serialized, {key: tf.io.RaggedFeature(tf.float32)})[key])
 
     counts = tf.data.TFRecordDataset(path, buffer_size=1 << 20).map(count, num_parallel_calls=tf.data.AUTOTUNE)
     try:
