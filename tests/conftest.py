@@ -26,8 +26,8 @@ def shared() -> Path:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what takes minutes unless it is asked for: `pytest -m long`."""
-    # What was imported stays for good: the garbage collector need not walk over TensorFlow's modules again and again, nor
-    # start for every 700 objects where a traced graph makes a hundred thousand.
+    # What was imported stays for good: the garbage collector need not walk over TensorFlow's modules again and again,
+    # nor start for every 700 objects where a traced graph makes a hundred thousand.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

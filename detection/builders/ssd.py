@@ -14,7 +14,7 @@ from detection.builders import (
 )
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
-from detection.meta_architectures.ssd import Ssd
+from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
 
@@ -39,7 +39,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
-        pad_value=None if fixed else _pad_value(message),
+        padding=NoPadding() if fixed else FilledPadding(_pad_value(message)),
     )
 
 
