@@ -24,13 +24,26 @@ from detection.feature_extractors import (
     vgg16,
     vgg_cnn_m,
 )
-from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
+from detection.feature_extractors.pyramids import fpn
+from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids.levels import Levels
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
 
 Factory = TypeVar("Factory", bound=Callable)
 
-SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdFeatureExtractor]] = {
+SsdExtractor = SsdFeatureExtractor | FpnExtractor
+
+# What can stand below a pyramid, by the name in its type: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
+LEVELS: dict[str, Levels] = {
+    "mobilenet_v1": mobilenet_v1.levels,
+    "mobilenet_v2": mobilenet_v2.levels,
+    "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
+    "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
+    "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
+}
+SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_caffenet": caffenet.ssd,
     "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
     "ssd_inception_v2": inception_v2.ssd,
@@ -44,6 +57,11 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdFeatureExtractor]] 
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
+    **{
+        f"ssd_{name}_fpn{form}": functools.partial(fpn.ssd, levels=levels)
+        for name, levels in LEVELS.items()
+        for form in ("", "_keras")
+    },
 }
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
     "faster_rcnn_caffenet": caffenet.two_stage,
@@ -66,10 +84,12 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
 
 def build_ssd(
     message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool, path: str = "model.ssd.feature_extractor"
-) -> SsdFeatureExtractor:
+) -> SsdExtractor:
     """Raises ConfigError, listing the right names, where the type is unknown."""
     make = _factory(SSD_EXTRACTORS, message.type, path)
+    keras_form = is_keras(message.type)
     conv_hyperparams = hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams")
+    conv_hyperparams = conv_hyperparams.as_keras() if keras_form else conv_hyperparams
     return make(
         SsdExtractorOptions(
             hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
@@ -81,8 +101,20 @@ def build_ssd(
             explicit_padding=message.use_explicit_padding,
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
+            keras_form=keras_form,
+            fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
         )
     )
+
+
+def is_keras(extractor_type: str) -> bool:
+    """Whether an SSD of this extractor is, in all its parts, as the Keras models of the TF Object Detection API."""
+    return extractor_type.endswith("_fpn_keras")
+
+
+def has_pyramid(extractor_type: str) -> bool:
+    """Whether the maps are those of a feature pyramid, which `fpn` describes."""
+    return extractor_type.removesuffix("_keras").endswith("_fpn")
 
 
 def build_two_stage(

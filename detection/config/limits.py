@@ -73,6 +73,15 @@ LIMITS: dict[str, dict[str, Limit]] = {
         "kernel_size": _KERNEL,
         "num_layers_before_predictor": Limit(32, "each is a layer on every map"),
     },
+    "WeightSharedConvolutionalBoxPredictor": {
+        "depth": _WIDTH,
+        "kernel_size": _KERNEL,
+        "num_layers_before_predictor": Limit(32, "each is a layer on every map"),
+    },
+    "FeaturePyramidNetworks": {
+        "max_level": Limit(20, "a level's stride is 2 to the power of it, in pixels"),
+        "additional_layer_depth": _WIDTH,
+    },
     "RfcnBoxPredictor": {
         "depth": _WIDTH,
         "num_spatial_bins_height": Limit(100, "every bin has maps of its own for every class"),

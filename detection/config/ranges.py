@@ -53,6 +53,7 @@ RANGES: dict[str, dict[str, Interval]] = {
         "pad_to_multiple": ONE_OR_MORE,
         "num_layers": ONE_OR_MORE,
     },
+    "FeaturePyramidNetworks": {"min_level": Interval(2, 5), "additional_layer_depth": ONE_OR_MORE},
     "FasterRcnn": {
         "number_of_stages": Interval(1, 2),
         "num_classes": ONE_OR_MORE,
@@ -93,6 +94,12 @@ RANGES: dict[str, dict[str, Interval]] = {
     "ConvolutionalBoxPredictor": {
         "min_depth": NOT_NEGATIVE,
         "max_depth": NOT_NEGATIVE,
+        "num_layers_before_predictor": NOT_NEGATIVE,
+        "dropout_keep_probability": PART,
+        "kernel_size": ONE_OR_MORE,
+    },
+    "WeightSharedConvolutionalBoxPredictor": {
+        "depth": NOT_NEGATIVE,
         "num_layers_before_predictor": NOT_NEGATIVE,
         "dropout_keep_probability": PART,
         "kernel_size": ONE_OR_MORE,
@@ -249,6 +256,8 @@ ORDERED: dict[str, tuple[tuple[str, str], ...]] = {
     "SsdAnchorGenerator": (("min_scale", "max_scale"),),
     "MultiscaleAnchorGenerator": (("min_level", "max_level"),),
     "ConvolutionalBoxPredictor.BoxEncodingsClipRange": (("min", "max"),),
+    "WeightSharedConvolutionalBoxPredictor.BoxEncodingsClipRange": (("min", "max"),),
+    "FeaturePyramidNetworks": (("min_level", "max_level"),),
     "BatchNonMaxSuppression": (("max_detections_per_class", "max_total_detections"),),
     "NormalizeImage": (("original_minval", "original_maxval"),),
     "RandomPixelValueScale": (("minval", "maxval"),),
@@ -282,6 +291,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "RfcnBoxPredictor": ("conv_hyperparams",),
     "SsdFeatureExtractor": ("type", "conv_hyperparams"),
     "ConvolutionalBoxPredictor": ("conv_hyperparams",),
+    "WeightSharedConvolutionalBoxPredictor": ("conv_hyperparams",),
     "Hyperparams": ("initializer",),
     "Loss": ("localization_loss", "classification_loss"),
     "TrainConfig": ("optimizer",),

@@ -22,12 +22,7 @@ _MADE_BY_CONV_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 
 
 def _ssd(message: Message, path: str) -> Iterator[str]:
-    layers, anchors = message.feature_extractor.num_layers, message.anchor_generator.ssd_anchor_generator
-    if message.anchor_generator.HasField("ssd_anchor_generator") and anchors.num_layers != layers:
-        yield (
-            f"{path}.anchor_generator.ssd_anchor_generator.num_layers ({anchors.num_layers}) differs from"
-            f" feature_extractor.num_layers ({layers}); every map needs its anchors"
-        )
+    yield from _maps(message, path)
     code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
     for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
         predictor = getattr(message.box_predictor, kind)
@@ -49,6 +44,40 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
         )
     yield from _image_size(message.image_resizer, f"{path}.image_resizer")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
+
+
+def _maps(message: Message, path: str) -> Iterator[str]:
+    """Every map has its anchors: those of a pyramid by level, others by number."""
+    extractor, generator = message.feature_extractor, message.anchor_generator
+    anchors, levels, fpn = generator.ssd_anchor_generator, generator.multiscale_anchor_generator, extractor.fpn
+    pyramid = extractor.type.removesuffix("_keras").endswith("_fpn")
+    if extractor.HasField("fpn") and not pyramid:
+        yield (
+            f"{path}.feature_extractor.fpn is for extractors with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras;"
+            f" remove it, or use one of them instead of {extractor.type!r}"
+        )
+    if pyramid and extractor.type.startswith("ssd_resnet"):
+        for field in ("use_depthwise", "use_explicit_padding"):
+            if getattr(extractor, field):
+                yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
+    maps = fpn.max_level - fpn.min_level + 1 if pyramid else extractor.num_layers
+    source = f"fpn has levels {fpn.min_level} to {fpn.max_level}" if pyramid else f"num_layers ({maps})"
+    if generator.HasField("ssd_anchor_generator") and anchors.num_layers != maps:
+        yield (
+            f"{path}.anchor_generator.ssd_anchor_generator.num_layers ({anchors.num_layers}) differs from"
+            f" feature_extractor.{source}; every map needs its anchors"
+        )
+    same = (levels.min_level, levels.max_level) == (fpn.min_level, fpn.max_level)
+    if generator.HasField("multiscale_anchor_generator") and pyramid and not same:
+        yield (
+            f"{path}.anchor_generator.multiscale_anchor_generator has levels {levels.min_level} to {levels.max_level},"
+            f" but feature_extractor.{source}; give both the same levels"
+        )
+
+
+def _weight_shared(message: Message, path: str) -> Iterator[str]:
+    if message.num_layers_before_predictor and not message.depth:
+        yield f"{path}.depth is not set; the convolutions before the predictor need it, for example depth: 256"
 
 
 def _base_network(message: Message, path: str) -> Iterator[str]:
@@ -269,6 +298,7 @@ RULES: dict[str, Callable[[Message, str], Iterator[str]]] = {
     "Ssd": _ssd,
     "FasterRcnn": _two_stage,
     "RfcnBoxPredictor": _rfcn,
+    "WeightSharedConvolutionalBoxPredictor": _weight_shared,
     "ArgMaxMatcher": _argmax_matcher,
     "SsdAnchorGenerator": _ssd_anchors,
     "GridAnchorGenerator": _some_anchors("scales", "aspect_ratios"),

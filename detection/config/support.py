@@ -30,8 +30,9 @@ HONOURED: dict[str, frozenset[str]] = {
         "SsdFeatureExtractor": (
             """type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams
             pad_to_multiple
-            use_explicit_padding use_depthwise num_layers"""
+            use_explicit_padding use_depthwise num_layers fpn"""
         ),
+        "FeaturePyramidNetworks": "min_level max_level additional_layer_depth",
         "FasterRcnn": (
             """number_of_stages num_classes image_resizer feature_extractor first_stage_anchor_generator
             first_stage_atrous_rate
@@ -53,7 +54,10 @@ HONOURED: dict[str, frozenset[str]] = {
             """type first_stage_features_stride batch_norm_trainable conv_hyperparams
             override_base_feature_extractor_hyperparams depth_multiplier min_depth"""
         ),
-        "BoxPredictor": "convolutional_box_predictor mask_rcnn_box_predictor rfcn_box_predictor",
+        "BoxPredictor": (
+            "convolutional_box_predictor weight_shared_convolutional_box_predictor mask_rcnn_box_predictor"
+            " rfcn_box_predictor"
+        ),
         "MaskRCNNBoxPredictor": (
             "fc_hyperparams use_dropout dropout_keep_probability box_code_size share_box_across_classes box_initializer"
         ),
@@ -67,6 +71,12 @@ HONOURED: dict[str, frozenset[str]] = {
             box_encodings_clip_range"""
         ),
         "ConvolutionalBoxPredictor.BoxEncodingsClipRange": "min max",
+        "WeightSharedConvolutionalBoxPredictor": (
+            """conv_hyperparams apply_conv_hyperparams_to_heads apply_conv_hyperparams_pointwise
+            num_layers_before_predictor depth kernel_size box_code_size class_prediction_bias_init use_dropout
+            dropout_keep_probability share_prediction_tower use_depthwise score_converter box_encodings_clip_range"""
+        ),
+        "WeightSharedConvolutionalBoxPredictor.BoxEncodingsClipRange": "min max",
         "Hyperparams": (
             "op regularizer initializer activation batch_norm regularize_depthwise force_use_bias regularize_biases"
         ),
@@ -340,12 +350,22 @@ VALUES: dict[str, tuple[str, ...]] = {
         "ssd_inception_resnet_v2",
         "ssd_inception_v2",
         "ssd_inception_v3",
+        "ssd_mobilenet_v1_fpn",
+        "ssd_mobilenet_v1_fpn_keras",
         "ssd_mobilenet_v1_keras",
         "ssd_mobilenet_v2",
+        "ssd_mobilenet_v2_fpn",
+        "ssd_mobilenet_v2_fpn_keras",
         "ssd_mobilenet_v2_keras",
         "ssd_resnet101",
+        "ssd_resnet101_v1_fpn",
+        "ssd_resnet101_v1_fpn_keras",
         "ssd_resnet152",
+        "ssd_resnet152_v1_fpn",
+        "ssd_resnet152_v1_fpn_keras",
         "ssd_resnet50",
+        "ssd_resnet50_v1_fpn",
+        "ssd_resnet50_v1_fpn_keras",
         "ssd_vgg16",
         "ssd_vgg_cnn_m_1024",
     ),
@@ -393,7 +413,6 @@ INSTEAD: dict[str, str] = {
     "Ssd.explicit_background_class": "remove it: logits always have a background column",
     "Ssd.use_confidences_as_targets": "remove it: targets are one-hot",
     "Ssd.mask_head_config": "remove it: only boxes are predicted",
-    "SsdFeatureExtractor.fpn": "remove it: maps are those of the network and the extra layers behind it",
     "SsdFeatureExtractor.bifpn": "remove it: maps are those of the network and the extra layers behind it",
     "SsdFeatureExtractor.use_hardswish": "set conv_hyperparams.activation: SWISH or RELU_6",
     "Hyperparams.sync_batch_norm": "use batch_norm",

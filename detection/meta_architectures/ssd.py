@@ -78,7 +78,7 @@ class Ssd(keras.layers.Layer):
 
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
         """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
-        targets = self.assigner(predictions.anchors, groundtruth, self.num_classes)
+        targets = self.assigner(predictions.anchors, groundtruth, self.num_classes, _shape(predictions.images))
         decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
         localization, classification = multibox_loss(
             self.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode
@@ -115,6 +115,15 @@ class Ssd(keras.layers.Layer):
         four times as long."""
         if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
             self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them."""
+        parts = {"_feature_extractor": self.extractor, "_box_predictor": self.head}
+        return {
+            f"model/{part}/{key}": variable
+            for part, layer in parts.items()
+            for key, variable in layer.object_keys().items()
+        }
 
     def _scale(self, batch: ImageBatch) -> tf.Tensor:
         """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and
