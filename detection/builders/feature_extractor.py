@@ -35,7 +35,7 @@ Factory = TypeVar("Factory", bound=Callable)
 
 SsdExtractor = SsdFeatureExtractor | FpnExtractor
 
-# What can stand below a pyramid, by the name in its type: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
+# What can stand below a pyramid, by its name in the types: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
 LEVELS: dict[str, Levels] = {
     "mobilenet_v1": mobilenet_v1.levels,
     "mobilenet_v2": mobilenet_v2.levels,
@@ -57,10 +57,10 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
+    **{f"ssd_{name}_fpn": functools.partial(fpn.ssd, levels=levels) for name, levels in LEVELS.items()},
     **{
-        f"ssd_{name}_fpn{form}": functools.partial(fpn.ssd, levels=levels)
+        f"ssd_{name}_fpn_keras": functools.partial(fpn.ssd, levels=levels, keras_form=True)
         for name, levels in LEVELS.items()
-        for form in ("", "_keras")
     },
 }
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
@@ -87,9 +87,7 @@ def build_ssd(
 ) -> SsdExtractor:
     """Raises ConfigError, listing the right names, where the type is unknown."""
     make = _factory(SSD_EXTRACTORS, message.type, path)
-    keras_form = is_keras(message.type)
     conv_hyperparams = hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams")
-    conv_hyperparams = conv_hyperparams.as_keras() if keras_form else conv_hyperparams
     return make(
         SsdExtractorOptions(
             hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
@@ -101,15 +99,9 @@ def build_ssd(
             explicit_padding=message.use_explicit_padding,
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
-            keras_form=keras_form,
             fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
         )
     )
-
-
-def is_keras(extractor_type: str) -> bool:
-    """Whether an SSD of this extractor is, in all its parts, as the Keras models of the TF Object Detection API."""
-    return extractor_type.endswith("_fpn_keras")
 
 
 def has_pyramid(extractor_type: str) -> bool:

@@ -37,7 +37,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
             anchors.num_per_location,
             message.num_classes,
             message.freeze_batchnorm,
-            feature_extractor.is_keras(message.feature_extractor.type),
+            extractor.keras_form,
         ),
         assigner=_assigner(message, normalised=isinstance(anchors, MultiscaleAnchors)),
         loss_terms=losses.build(message.loss, "model.ssd.loss"),

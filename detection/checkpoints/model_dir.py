@@ -21,9 +21,10 @@ from absl import logging
 
 from detection import files
 from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import names
+from detection.checkpoints import names, object_files, object_load, restore
 from detection.checkpoints.files import DATA, INDEX, UnreadableCheckpointError
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
+from detection.checkpoints.restore import FineTune, Report
 from detection.errors import ConfigError
 from detection.files import write_text
 
@@ -240,8 +241,11 @@ def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, 
           is assigned then.
     """
     prefix = checkpoint_files.locate(path)
-    found = checkpoint_files.entries(prefix)
     variables = by_name(detector)
+    if object_files.is_object_based(prefix):
+        source = object_load.source_of(detector, variables)
+        return object_load.fill(source, prefix, moving_averages, allow_unused=allow_unused)
+    found = checkpoint_files.entries(prefix)
     averaged = [name for name in variables if f"{name}/{AVERAGE}" in found]
     if moving_averages and not averaged:
         raise ConfigError(f"{prefix}: holds no moving averages; set eval_config.use_moving_averages to false")
@@ -257,6 +261,17 @@ def load_into(detector, path: str | os.PathLike, moving_averages: bool = False, 
     for name, source in sources.items():
         variables[name].assign(values[source])
     return int(values[GLOBAL_STEP]) if step else 0
+
+
+def start_from(detector, start: FineTune, *, allow_unused: bool = False) -> Report:
+    """Fills a built detector as far as a fine-tuning checkpoint, of either kind of file, provides; see `restore` and
+    `object_load`."""
+    variables = by_name(detector)
+    restore.check_kind(start.kind)
+    prefix = checkpoint_files.locate(start.path)
+    if object_files.is_object_based(prefix):
+        return object_load.start(object_load.source_of(detector, variables), start, prefix, allow_unused=allow_unused)
+    return restore.restore(variables, start, allow_unused=allow_unused)
 
 
 def check_fit(

@@ -53,8 +53,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     pyramid = extractor.type.removesuffix("_keras").endswith("_fpn")
     if extractor.HasField("fpn") and not pyramid:
         yield (
-            f"{path}.feature_extractor.fpn is for extractors with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras;"
-            f" remove it, or use one of them instead of {extractor.type!r}"
+            f"{path}.feature_extractor.fpn is for types with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras, not"
+            f" {extractor.type}; remove it, or use one of them"
         )
     if pyramid and extractor.type.startswith("ssd_resnet"):
         for field in ("use_depthwise", "use_explicit_padding"):

@@ -54,6 +54,13 @@ class SsdExtractorOptions:
         chosen = self.hyperparams if self.override_base else defaults.as_keras() if self.keras_form else defaults
         return chosen.frozen() if self.freeze_batch_norm else chosen
 
+    def as_keras(self) -> SsdExtractorOptions:
+        """The same for the Keras form of an extractor."""
+        hyperparams = self.hyperparams.as_keras()
+        return dataclasses.replace(
+            self, hyperparams=hyperparams.frozen() if self.freeze_batch_norm else hyperparams, keras_form=True
+        )
+
 
 def extra_blocks(
     last: str, first_index: int, depths: tuple[int, ...], depth: Callable[[float], int], options: SsdExtractorOptions
@@ -116,6 +123,8 @@ class SsdFeatureExtractor(keras.layers.Layer):
         pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
         normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
     """
+
+    keras_form = False  # whether object-based checkpoints of the TF Object Detection API have keys for it
 
     def __init__(
         self,

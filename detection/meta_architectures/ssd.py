@@ -117,7 +117,10 @@ class Ssd(keras.layers.Layer):
             self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them."""
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
+        where its TF2 models have no such detector."""
+        if not self.extractor.keras_form:
+            return {}
         parts = {"_feature_extractor": self.extractor, "_box_predictor": self.head}
         return {
             f"model/{part}/{key}": variable

@@ -227,6 +227,10 @@ class TwoStage(keras.layers.Layer):
 
         return self.normalization.measure(examples, assign)
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """None: object-based checkpoints of two-stage detectors cannot be read."""
+        return {}
+
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
         penalties = self.losses

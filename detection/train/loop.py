@@ -26,7 +26,6 @@ from absl import logging
 
 from detection import files
 from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import restore
 from detection.checkpoints.model_dir import Checkpoints
 from detection.data.reading.input import count_records, iterate, train_dataset
 from detection.data.reading.remarks import Remarks
@@ -217,7 +216,7 @@ class _Run:
         start = self.settings.fine_tune
         if start is not None:
             allow_unused = self.options.allow_unused_checkpoint_variables
-            report = restore.restore(checkpoints.by_name(self.detector), start, allow_unused=allow_unused)
+            report = checkpoints.start_from(self.detector, start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0

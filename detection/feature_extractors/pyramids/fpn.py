@@ -125,16 +125,17 @@ class FpnExtractor(keras.layers.Layer):
         levels: the network.
         taken: its levels that the pyramid stands on, from fine to coarse.
         pyramid: makes maps of theirs.
-        pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
+        options: where the image is padded, and whether it all is as the Keras models have it.
     """
 
-    def __init__(self, levels: NetworkLevels, taken: range, pyramid: Fpn, pad_to_multiple: int = 1) -> None:
+    def __init__(self, levels: NetworkLevels, taken: range, pyramid: Fpn, options: SsdExtractorOptions) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.pyramid = Blocks(levels.scope, levels.network), Chain(levels.scope, (pyramid,))
         self.sources = tuple(levels.endpoints[level] for level in taken)
         # Checkpoints hold the whole network, also where the pyramid ends below its last level.
         self.last = levels.endpoints[max(levels.endpoints)]
-        self.scale, self.pad_to_multiple = levels.scale, pad_to_multiple
+        self.scale, self.pad_to_multiple = levels.scale, options.pad_to_multiple
+        self.keras_form = options.keras_form
         self.num_maps = len(taken) + len(pyramid.coarse)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
@@ -155,8 +156,9 @@ class FpnExtractor(keras.layers.Layer):
         }
 
 
-def ssd(options: SsdExtractorOptions, levels: Levels) -> FpnExtractor:
+def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> FpnExtractor:
     """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
+    options = options.as_keras() if keras_form else options
     below, fpn = levels(options), options.fpn or FpnOptions()
     taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)
     pyramid = Fpn(
@@ -168,4 +170,4 @@ def ssd(options: SsdExtractorOptions, levels: Levels) -> FpnExtractor:
         explicit_padding=options.explicit_padding,
         smoothed_down=options.keras_form,
     )
-    return FpnExtractor(below, taken, pyramid, options.pad_to_multiple)
+    return FpnExtractor(below, taken, pyramid, options)
