@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from detection.errors import ConfigError, DataError, DetectionError, DivergedError, ModelDirInUseError
 
 if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
     from detection.export.exporter import Exported
     from detection.export.predictor import Predictor
+    from detection.pipeline import Pipeline
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,10 +49,9 @@ def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), c
     Raises:
         ConfigError, DataError: in one line, with file, field, value and what to write instead.
     """
-    from detection import config
     from detection.builders import pipeline
 
-    return pipeline.build(config.prepare(path, overrides, check_paths=check_paths, training=check_paths))
+    return pipeline.load(path, overrides, check_paths=check_paths, training=check_paths)
 
 
 def run_training(pipeline: Pipeline, model_dir: str | os.PathLike[str], **options: object) -> dict[str, float]:

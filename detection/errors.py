@@ -81,6 +81,13 @@ def together(errors: Sequence[DetectionError]) -> DetectionError:
     return first
 
 
+def in_file(path: str, error: DetectionError) -> DetectionError:
+    """The same problems, each with the file that it is in; as they are where `path` is ""."""
+    if not path:
+        return error
+    return together([type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)])
+
+
 class ConfigError(DetectionError):
     """A config, flag or checkpoint that cannot be used."""
 

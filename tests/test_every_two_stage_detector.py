@@ -24,11 +24,11 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading
 from detection.data import synthetic_set
 from detection.export import image_files
-from detection.proposals import files as proposal_files
-from detection.train.settings import RunOptions
+from detection.proposals import proposal_files
+from detection.train.options import RunOptions
 from detection.types import Detections, Proposals
 from tests.helpers import detector_configs
 
@@ -238,9 +238,8 @@ def _own(case: Case, model_dir: Path, image: np.ndarray) -> list[Detections]:
     """What the detector finds by its checkpoint, batch norm as trained: in the picture, in it with other last bits, in
     it upside down."""
     pipeline = detection.load_pipeline(model_dir / "pipeline.config")
-    detector = pipeline.make_detector()
-    detector.build_weights()
-    assert checkpoints.load_into(detector, model_dir) == STEPS
+    detector = pipeline.detector()
+    assert loading.load_into(detector, model_dir) == STEPS
     upright, turned = (pipeline.resizer.batch(tf.constant(picture[np.newaxis])) for picture in (image, image[::-1]))
     shake = 1 + tf.random.stateless_uniform(tf.shape(upright.images), [1, 2], -LAST_BITS, LAST_BITS)
     found = []

@@ -12,7 +12,7 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError
 
 OK = 0
 
@@ -53,12 +53,12 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     Raises:
         ConfigError, DataError: it cannot be read, checked or built.
     """
-    config = configs.override(configs.load(path), settings)
-    warnings = configs.check(config, path, check_paths)
+    config, warnings, places = configs.read_checked(path, settings, check_paths=check_paths)
     try:
-        pipeline = pipelines.build(config, read_label_maps=check_paths)
-        sizes = describe.anatomy(pipeline)
-        rates = describe.rate_rows(pipeline)
+        with places.named():
+            pipeline = pipelines.build(config, read_label_maps=check_paths)
+            sizes = describe.anatomy(pipeline)
+            rates = describe.rate_rows(pipeline)
     except (
         ValueError,
         OverflowError,
@@ -70,10 +70,6 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         raise ConfigError(
             f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too"
             " large?"
-        ) from error
-    except DetectionError as error:  # Builders know fields, not files.
-        raise together(
-            [type(problem)(f"{path}: {problem.lines()[0]}") for problem in (error, *error.others)]
         ) from error
     if quiet:
         notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""

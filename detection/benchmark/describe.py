@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
-from detection.builders.pipeline import Pipeline
+from detection.pipeline import Pipeline
 from detection.train import frozen
 from detection.types import ImageBatch, Proposals
 
@@ -43,8 +43,7 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     fixed = height is not None and width is not None
     if not fixed:
         height, width = pipeline.resizer.shape_of(*TYPICAL_IMAGE)
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
     batch = ImageBatch(images, shapes, _proposals(pipeline))
     traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)

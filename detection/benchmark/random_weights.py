@@ -13,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import tensorflow as tf
 
-from detection.export.serving import takes_proposals
-from detection.networks.layers import Conv, Dense, DepthwiseConv, SeparableConv
+from detection.meta_architectures.faster_rcnn import CropRegions
+from detection.meta_architectures.rfcn import PositionSensitiveRegions
+from detection.networks.layers import Convolution, Dense, every_layer
+from detection.pipeline import Detector
 from detection.types import ImageBatch, Proposals
 
 _SIZE = 128  # pixels of the noise; kernels depend on it little, and the time that this takes much
@@ -26,11 +27,11 @@ _SIZE = 128  # pixels of the noise; kernels depend on it little, and the time th
 _REGIONS = 16
 
 
-def draw(detector: Any, seed: int = 0) -> None:
+def draw(detector: Detector, seed: int = 0) -> None:
     """Gives a built detector new kernels, in place; biases and moving averages stay as they are."""
     images = tf.random.stateless_uniform([1, _SIZE, _SIZE, 3], (seed, 0), maxval=255.0)
     shapes = tf.constant([[_SIZE, _SIZE]])
-    batch = ImageBatch(images, shapes, _regions(seed)) if takes_proposals(detector) else ImageBatch(images, shapes)
+    batch = ImageBatch(images, shapes, _regions(seed)) if detector.takes_proposals else ImageBatch(images, shapes)
     with _drawing(detector, seed):
         detector.predict(batch, training=False)
 
@@ -43,14 +44,13 @@ def _regions(seed: int) -> Proposals:
 
 
 @contextlib.contextmanager
-def _drawing(detector: Any, seed: int) -> Iterator[None]:
+def _drawing(detector: Detector, seed: int) -> Iterator[None]:
     """While it lasts, each layer with kernels draws and scales them when it is called."""
-    layers = [
-        layer for layer in detector._flatten_layers() if isinstance(layer, (Conv, DepthwiseConv, SeparableConv, Dense))
-    ]
-    regions = getattr(detector, "regions", None)
-    if regions is not None:
-        regions.run = functools.partial(_of_a_few, regions.run)
+    every = every_layer(detector)
+    layers = [layer for layer in every if isinstance(layer, Convolution | Dense)]
+    slots = [layer for layer in every if isinstance(layer, CropRegions | PositionSensitiveRegions)]
+    for slot in slots:
+        slot.run = functools.partial(_of_a_few, slot.run)
     for number, layer in enumerate(layers):
         layer.call = functools.partial(_drawn, layer, layer.call, (seed, 2 + number))
     try:
@@ -58,15 +58,15 @@ def _drawing(detector: Any, seed: int) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.call
-        if regions is not None:
-            del regions.run
+        for slot in slots:
+            del slot.run
 
 
 def _of_a_few(
-    run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, *others: Any
+    run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
 ) -> tuple[tf.Tensor, ...]:
     """The second stage on the first regions, with zeros for the rest."""
-    found = run(features, boxes[:, :_REGIONS], *others)
+    found = run(features, boxes[:, :_REGIONS], image_shape, training)
     missing = [tf.shape(boxes)[1] - tf.shape(values)[1] for values in found]
     return tuple(
         tf.pad(values, [[0, 0], [0, rest], *[[0, 0]] * (values.shape.rank - 2)])
@@ -75,11 +75,14 @@ def _of_a_few(
 
 
 def _drawn(
-    layer: Any, call: Callable[..., tf.Tensor], seed: tuple[int, int], x: tf.Tensor, training: bool = False
+    layer: Convolution | Dense,
+    call: Callable[..., tf.Tensor],
+    seed: tuple[int, int],
+    x: tf.Tensor,
+    training: bool = False,
 ) -> tf.Tensor:
-    for kernel in (layer.kernel, getattr(layer, "depthwise_kernel", None)):
-        if kernel is not None:
-            kernel.assign(tf.random.stateless_normal(kernel.shape, seed))
+    for kernel in layer.kernels:
+        kernel.assign(tf.random.stateless_normal(kernel.shape, seed))
     spread = float(tf.math.reduce_std(call(x, training=training)))
     if spread > 0.0:  # 0 where a layer has not seen anything but constants
         layer.kernel.assign(layer.kernel / spread)

@@ -24,8 +24,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from detection.builders.feature_extractor import TWO_STAGE_EXTRACTORS
 from detection.errors import ConfigError
+from detection.feature_extractors.catalogue import TWO_STAGE_EXTRACTORS
 from detection.feature_extractors.two_stage import TwoStageExtractorOptions
 from detection.heads.position_sensitive import PositionSensitiveHead, PositionSensitiveOptions
 from detection.heads.region import RegionHead, RegionHeadOptions

@@ -7,9 +7,8 @@ import difflib
 from PIL import ImageColor
 
 from detection.errors import ConfigError
-from detection.evaluate.settings import DEFAULT_METRICS, METRICS_SETS, EvalSettings
-from detection.evaluate.visualize import Style
 from detection.protos import eval_pb2
+from detection.settings import DEFAULT_METRICS, METRICS, EvalSettings, Style
 
 _OLD_NAMES = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
@@ -64,13 +63,13 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
 
 
 def _metrics(message: eval_pb2.EvalConfig) -> tuple[str, ...]:
-    """Names of METRICS_SETS, each once; the default where none is given."""
+    """Names of METRICS, each once; the default where none is given."""
     names = [_OLD_NAMES.get(name, name) for name in message.metrics_set] or [DEFAULT_METRICS]
     for name in names:
-        if name not in METRICS_SETS:
-            close = difflib.get_close_matches(name, METRICS_SETS, n=1)
+        if name not in METRICS:
+            close = difflib.get_close_matches(name, METRICS, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"eval_config.metrics_set: {name!r} is not one of {', '.join(METRICS_SETS)}{hint}")
+            raise ConfigError(f"eval_config.metrics_set: {name!r} is not one of {', '.join(METRICS)}{hint}")
     return tuple(dict.fromkeys(names))
 
 

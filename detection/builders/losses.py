@@ -15,8 +15,8 @@ from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
-from detection.meta_architectures.multibox_loss import LossTerms
-from detection.ops.mining import HardExampleMiner
+from detection.meta_architectures.multibox_loss import EveryAnchor, LossTerms, RandomAnchors
+from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
 
@@ -112,9 +112,9 @@ def miner(
     )
 
 
-def _miner(message: losses_pb2.Loss, path: str) -> HardExampleMiner | None:
+def _miner(message: losses_pb2.Loss, path: str) -> HardExampleMiner | NoMining:
     if not message.HasField("hard_example_miner"):
-        return None
+        return NoMining()
     if message.classification_loss.HasField("weighted_sigmoid_focal"):
         raise ConfigError(
             f"{path}: hard_example_miner cannot be used with classification_loss.weighted_sigmoid_focal, "
@@ -124,13 +124,13 @@ def _miner(message: losses_pb2.Loss, path: str) -> HardExampleMiner | None:
     return miner(message.hard_example_miner, *weights, path=f"{path}.hard_example_miner")
 
 
-def _random_sampler(message: losses_pb2.Loss, path: str) -> BalancedSampler | None:
+def _random_sampler(message: losses_pb2.Loss, path: str) -> RandomAnchors | EveryAnchor:
     if not message.HasField("random_example_sampler"):
-        return None
+        return EveryAnchor()
     fraction = message.random_example_sampler.positive_sample_fraction
     if not 0.0 < fraction <= 1.0:
         raise ConfigError(f"{path}.random_example_sampler.positive_sample_fraction ({fraction:g}) must be in (0, 1]")
-    return BalancedSampler(fraction)
+    return RandomAnchors(BalancedSampler(fraction))
 
 
 def _check_supported(message: losses_pb2.Loss, path: str) -> None:

@@ -7,11 +7,8 @@ from collections.abc import Callable
 from detection.builders import ssd, two_stage
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
-from detection.meta_architectures.ssd import Ssd
-from detection.meta_architectures.two_stage import TwoStage
+from detection.pipeline import Detector
 from detection.protos import model_pb2
-
-Detector = Ssd | TwoStage
 
 META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
     "ssd": ssd.build,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from detection.errors import ConfigError
+from detection.optimizers import rules as optimizers
+from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
-from detection.train import optimizers, schedules
 
 _FIELD = "train_config.optimizer"
 

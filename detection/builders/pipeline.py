@@ -4,60 +4,70 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Iterable
+
+from absl import logging
 
 from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
+from detection.checkpoints.inspect import Configured
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
-from detection.data.resize import Resizer
-from detection.data.sample import Augmentation
-from detection.evaluate.settings import EvalSettings
+from detection.data.reading.options import InputOptions
+from detection.errors import DetectionError, in_file
+from detection.pipeline import Pipeline
 from detection.protos import pipeline_pb2
-from detection.train.settings import TrainSettings
 from detection.types import Category
 
 
-@dataclasses.dataclass(frozen=True)
-class Pipeline:
-    """Everything a config describes. Parts that it does not describe are None or empty."""
+def load(
+    path: str | os.PathLike[str],
+    settings: Iterable[str] = (),
+    *,
+    check_paths: bool = True,
+    training: bool = False,
+    read_label_maps: bool = True,
+    quiet: bool = False,
+) -> Pipeline:
+    """The finished objects of a config file.
 
-    make_detector: Callable[
-        [], model.Detector
-    ]  # a new one at every call, to be made under the distribution strategy's scope
-    resizer: Resizer
-    categories: tuple[Category, ...]
-    train: TrainSettings | None
-    train_input: InputOptions | None
-    augmentations: tuple[Augmentation, ...]
-    evaluate: EvalSettings
-    eval_inputs: tuple[InputOptions, ...]
-    text: str  # the config itself, as it is saved beside what it made
+    Args:
+        path: a text or binary config.
+        settings: `path=value` overrides.
+        check_paths: the records, label maps and checkpoints that it names must be there.
+        training: whether it is for training, so that the learning rate must fit the number of steps.
+        read_label_maps: as of `build`.
+        quiet: what the config's check warns of is not logged.
 
-    @property
-    def eval_input(self) -> InputOptions | None:
-        """The input that is evaluated while training goes on: the first, as in the TF Object Detection API."""
-        return self.eval_inputs[0] if self.eval_inputs else None
-
-    @property
-    def eval_categories(self) -> tuple[Category, ...]:
-        """What the evaluation input calls the classes that the detector has, as in the TF Object Detection API."""
-        options = self.eval_input
-        if options is None or not options.categories:
-            return self.categories
-        return tuple(category for category in options.categories if category.id <= (options.num_classes or category.id))
+    Raises:
+        ConfigError, DataError: naming file, field, value and what to write instead.
+    """
+    message, warnings, places = config_files.read_checked(path, settings, check_paths=check_paths, training=training)
+    for warning in warnings:
+        logging.log(logging.DEBUG if quiet else logging.WARNING, "%s", warning)
+    with places.named():
+        pipeline = build(message, read_label_maps=read_label_maps)
+    return dataclasses.replace(pipeline, source=os.fspath(path))
 
 
-def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True) -> Pipeline:
+def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True, source: str = "") -> Pipeline:
     """Builds what the config describes; no data is opened but label maps.
 
     Args:
         message: loaded, overridden and checked by `detection.config`.
         read_label_maps: False names the classes category_1, category_2, ... without opening a file.
+        source: the config file, for messages.
 
     Raises:
-        ConfigError, DataError: in one line, with the field's path.
+        ConfigError, DataError: with `source` and the field's path.
     """
+    try:
+        return _build(message, read_label_maps, source)
+    except DetectionError as error:
+        raise in_file(source, error) from error
+
+
+def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool, source: str) -> Pipeline:
     if not read_label_maps:
         message = _without_label_maps(message)
     settings = model.settings(message.model)
@@ -84,7 +94,18 @@ def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: boo
         evaluate=evaluator.build(message.eval_config),
         eval_inputs=eval_inputs,
         text=config_files.to_text(message),
+        source=source,
     )
+
+
+def for_inspection(path: str, settings: Iterable[str] = ()) -> Configured:
+    """A config's detector for `checkpoints.inspect`; neither records nor label maps are opened.
+
+    Raises:
+        ConfigError: the config cannot be read, checked or built.
+    """
+    pipeline = load(path, settings, check_paths=False, read_label_maps=False, quiet=True)
+    return Configured(path, pipeline.detector(), pipeline.train.fine_tune if pipeline.train else None)
 
 
 def label_map_paths(message: pipeline_pb2.TrainEvalPipelineConfig) -> list[str]:

@@ -14,7 +14,7 @@ from detection.builders import (
 )
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
-from detection.meta_architectures.ssd import Ssd
+from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
 from detection.ops.anchors import MultiscaleAnchors
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
@@ -44,22 +44,16 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
-        pad_value=None if fixed else _pad_value(message),
+        padding=NoPadding() if fixed else FilledPadding(_pad_value(message)),
     )
 
 
 def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> None:
     if num_maps != num_anchor_maps:
         kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
-        levels = message.feature_extractor.fpn
-        counted = (
-            f"fpn levels {levels.min_level} to {levels.max_level}"
-            if feature_extractor.has_pyramid(message.feature_extractor.type)
-            else f"num_layers {message.feature_extractor.num_layers}"
-        )
         raise ConfigError(
-            f"model.ssd.feature_extractor ({message.feature_extractor.type}, {counted}) makes {num_maps} feature maps,"
-            f" but model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
+            f"model.ssd.feature_extractor ({message.feature_extractor.type}) makes {num_maps} feature maps, but"
+            f" model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
         )
 
 

@@ -10,7 +10,7 @@ from detection.builders import optimizer
 from detection.checkpoints.restore import FineTune, check_kind
 from detection.errors import ConfigError
 from detection.protos import train_pb2
-from detection.train.settings import TrainSettings
+from detection.settings import TrainSettings
 
 # What other trainers do in other ways than by this field: written in many configs, without effect here.
 _NO_EFFECT = (

@@ -19,14 +19,18 @@ from detection.losses.weighted_softmax import WeightedSoftmax
 from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.meta_architectures.faster_rcnn import CropRegions, RegionProposalNetwork, RpnSettings
 from detection.meta_architectures.multibox_loss import LossTerms
+from detection.meta_architectures.proposal_sampler import AllProposals, ProposalSampler
+from detection.meta_architectures.proposals_only import ProposalsOnly
 from detection.meta_architectures.rfcn import PositionSensitiveRegions
-from detection.meta_architectures.target_normalization import TargetNormalization
-from detection.meta_architectures.two_stage import ProposalSampler, Proposer, TwoStage
+from detection.meta_architectures.second_stage import SecondStage
+from detection.meta_architectures.target_normalization import Identity, TargetNormalization
+from detection.meta_architectures.two_stage import Proposer, TwoStage
 from detection.networks.layers import Conv
 from detection.ops import boxes as box_ops
 from detection.ops import roi
 from detection.ops.box_coders import FasterRcnnBoxCoder
 from detection.ops.matchers import ArgMaxMatcher
+from detection.ops.mining import NoMining
 from detection.ops.nms import MulticlassNms
 from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
@@ -54,22 +58,29 @@ def _build(message: faster_rcnn_pb2.FasterRcnn, proposer: Proposer, path: str) -
     predictor = message.second_stage_box_predictor
     whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
     extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map, f"{path}.feature_extractor")
-    given = isinstance(proposer, GivenProposals)
-    two_stages = given or message.number_of_stages > 1
+    two_stages = proposer.given or message.number_of_stages > 1
     return TwoStage(
-        name="fast_rcnn" if given else "rfcn" if whole_map else "faster_rcnn",
+        name="fast_rcnn" if proposer.given else "rfcn" if whole_map else "faster_rcnn",
         num_classes=message.num_classes,
         extractor=extractor,
         proposer=proposer,
-        regions=_regions(message, extractor, path) if two_stages else None,
+        second_stage=_second_stage(message, extractor, path) if two_stages else ProposalsOnly(message.num_classes),
+    )
+
+
+def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> SecondStage:
+    normalize = TargetNormalization if message.second_stage_normalize_targets else Identity
+    return SecondStage(
+        num_classes=message.num_classes,
+        regions=_regions(message, extractor, path),
         assigner=TargetAssigner(box_ops.iou, _region_matcher(message, path), CODER),
         sampler=_sampler(message, path),
         loss_terms=_region_losses(message, path),
         postprocessing=post_processing.build(
             message.second_stage_post_processing, f"{path}.second_stage_post_processing"
         ),
+        normalization=normalize(message.num_classes),
         add_groundtruth=message.second_stage_add_groundtruth,
-        normalization=TargetNormalization(message.num_classes) if message.second_stage_normalize_targets else None,
     )
 
 
@@ -204,10 +215,10 @@ def _crop(
     return roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
 
 
-def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | None:
-    """None with a miner, which looks at all proposals."""
+def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | AllProposals:
+    """A miner looks at all proposals."""
     if message.HasField("hard_example_miner"):
-        return None
+        return AllProposals()
     return ProposalSampler(
         message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size"
     )
@@ -228,5 +239,7 @@ def _region_losses(message: faster_rcnn_pb2.FasterRcnn, path: str) -> LossTerms:
         classification=classification or WeightedSoftmax(1.0),
         localization_weight=message.second_stage_localization_loss_weight,
         classification_weight=message.second_stage_classification_loss_weight,
-        miner=losses.miner(message.hard_example_miner, *weights, path=f"{path}.hard_example_miner") if mines else None,
+        miner=losses.miner(message.hard_example_miner, *weights, path=f"{path}.hard_example_miner")
+        if mines
+        else NoMining(),
     )

@@ -13,18 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from detection import config as configs
-from detection.builders import feature_extractor, pipeline
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names, outline, recognise, restore
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files, loading, names, outline, recognise, restore
+from detection.checkpoints.checkpoint_files import Entry
+from detection.checkpoints.loading import HasVariables
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.checkpoints.outline import Shapes
-from detection.checkpoints.restore import FineTune, Report
-from detection.errors import ConfigError, DetectionError
+from detection.checkpoints.restore import FineTune, RestoreReport
+from detection.errors import ConfigError
+from detection.feature_extractors import catalogue
 
 _CHUNK_BYTES = 64 << 20  # read at a time
 _DIFFERENCES = 8  # shown of the arrays that have another shape
@@ -44,11 +41,22 @@ class Request(NamedTuple):
     """What to look at, and how closely."""
 
     checkpoint: str = ""  # a prefix, file or folder; "": the config's fine_tune_checkpoint
-    config: str = ""  # "": only what the checkpoint holds
-    settings: Sequence[str] = ()  # `path=value`, over the config
     kind: str = ""  # "": the config's fine_tune_checkpoint_type
     levels: int = 2  # of scopes that are shown
     all_names: bool = False  # every array on a line of its own
+
+
+class Configured(NamedTuple):
+    """A config's detector, of which the names and shapes of variables are looked at, and its own start."""
+
+    config: str  # the file, for the text
+    detector: HasVariables
+    start: FineTune | None  # train_config.fine_tune_checkpoint
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """By checkpoint name."""
+        return {name: tuple(variable.shape) for name, variable in loading.by_name(self.detector).items()}
 
 
 class Inspection(NamedTuple):
@@ -58,13 +66,12 @@ class Inspection(NamedTuple):
     fault: str
 
 
-def inspect(request: Request) -> Inspection:
-    """Reads the checkpoint, builds the config's detector if one is given, and compares.
+def inspect(request: Request, model: Configured | None = None) -> Inspection:
+    """Reads the checkpoint, and compares it with a config's detector if one is given.
 
     Raises:
-      ConfigError, DataError: no such checkpoint, a damaged or an object-based one; a config that cannot be built.
+      ConfigError, DataError: no such checkpoint, a damaged or an object-based one.
     """
-    model = _model(request) if request.config else None
     start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
     if not start.path:
         raise ConfigError(
@@ -84,40 +91,13 @@ def inspect(request: Request) -> Inspection:
     ]
     if model is None:
         return Inspection(lines, "")
-    matched = restore.match(model.shapes, found, start)
-    lines += ["", f"{request.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
-    lines += _use(matched.report, model.shapes, found, start, request)
-    doubts = restore.examine(model.shapes, found, start, matched)
+    shapes = model.shapes
+    matched = restore.match(shapes, found, start)
+    lines += ["", f"{model.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
+    lines += _use(matched.report, shapes, found, start, request)
+    doubts = restore.examine(shapes, found, start, matched)
     lines += [f"  another network? {doubts.remark}"] if doubts.remark else []
     return Inspection(lines, f"{prefix}: {doubts.fault}" if doubts.fault else "")
-
-
-class _Model(NamedTuple):
-    shapes: dict[str, tuple[int, ...]]  # by name
-    start: FineTune | None  # the config's
-
-
-def _model(request: Request) -> _Model:
-    """The config's detector by its shapes; neither records nor label maps are opened."""
-    message = configs.override(configs.load(request.config), list(request.settings))
-    configs.check(message, request.config, check_paths=False)  # What it warns of is for those who train.
-    try:
-        built = pipeline.build(message, read_label_maps=False)
-        detector = built.make_detector()
-        detector.build_weights()
-    except DetectionError as error:  # Builders know fields, not files.
-        raise type(error)(f"{request.config}: {error}") from error
-    except (
-        ValueError,
-        MemoryError,
-        tf.errors.OpError,
-    ) as error:  # Sizes that only TensorFlow finds not to go together.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConfigError(
-            f"{request.config}: the detector cannot be built: {reason}; check_config.py says more of it"
-        ) from error
-    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
-    return _Model(shapes, built.train.fine_tune if built.train else None)
 
 
 def _start(request: Request, own: FineTune | None) -> FineTune:
@@ -187,9 +167,7 @@ def _identity(network: recognise.Network | None, detector: recognise.Detector | 
     words += [_many(number, *what) for number, *what in counts if number]
     yield "looks like", f"{detector.kind} over {', '.join(words)}"
     registry, prefix = (
-        (feature_extractor.SSD_EXTRACTORS, "ssd")
-        if detector.kind == "SSD"
-        else (feature_extractor.TWO_STAGE_EXTRACTORS, "faster_rcnn")
+        (catalogue.SSD_EXTRACTORS, "ssd") if detector.kind == "SSD" else (catalogue.TWO_STAGE_EXTRACTORS, "faster_rcnn")
     )
     name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
     if name in registry:
@@ -228,7 +206,7 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
 
 
 def _use(
-    report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+    report: RestoreReport, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
 ) -> Iterator[str]:
     """The rows of the report that are not empty, each with what it is about."""
     for row, meaning in _ROWS.items():

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files
+from detection.checkpoints.checkpoint_files import Entry
 
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
 SLOT = "/.OPTIMIZER_SLOT/"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from detection.evaluate import results
 from detection.evaluate.images import EvaluatedImage, picture
-from detection.evaluate.settings import EvalSettings
 from detection.evaluate.visualize import side_by_side
+from detection.settings import EvalSettings
 from detection.types import Example
 
 

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 import tensorflow as tf
 
@@ -20,21 +20,10 @@ from detection.evaluate import results, stored, table
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
 from detection.evaluate.images import ImageNames, images_of
-from detection.evaluate.settings import EvalSettings
+from detection.pipeline import Detector
 from detection.progress import Progress
-from detection.types import Category, Detections, Example, Groundtruth, ImageBatch
-
-
-class Detector(Protocol):
-    """What is evaluated."""
-
-    def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> object: ...
-
-    def loss(self, predictions: object, groundtruth: Groundtruth) -> dict[str, tf.Tensor]: ...
-
-    def regularization_loss(self) -> tf.Tensor: ...
-
-    def postprocess(self, predictions: object, true_shapes: tf.Tensor) -> Detections: ...
+from detection.settings import EvalSettings
+from detection.types import Category, Detections, Example
 
 
 class EvalStep:
@@ -95,7 +84,7 @@ def evaluate(
     Args:
         detector: with built variables.
         dataset: batches of `types.Example`, one pass.
-        evaluators: cleared first; see `EvalSettings.evaluators`.
+        evaluators: cleared first; see `evaluate.metrics`.
         categories: the label map; boxes of other classes are ignored.
         settings: pictures, exports, losses; None takes the defaults.
         step: of training, under which results are filed.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
@@ -18,23 +17,13 @@ from detection.errors import printable
 from detection.evaluate.drawing import Color, draw_boxes, shorten
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.fonts import font_for
+from detection.settings import Style
 
 # Bright and far from each other for most kinds of sight; later classes walk round the hues.
 _PALETTE = (
     "#ff2d6a", "#0bbdf5", "#ffc400", "#8a5cff", "#19d47b", "#ff7a1a", "#ff6ad5", "#3f6bff", "#b8e300", "#00d6c4",
     "#c9703a", "#a9b4ff", "#e03131", "#6fe3a1", "#d6a8ff", "#ffe08a",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Style:
-    """What is drawn, and how much of it."""
-
-    min_score: float = 0.5
-    max_boxes: int = 20  # the best ones
-    labels: bool = True
-    scores: bool = True
-    groundtruth_color: str | None = None  # draws the true boxes over the detections too, in this colour
 
 
 DEFAULT_STYLE = Style()

@@ -13,9 +13,9 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.config import beside, label_map
+from detection.checkpoints import checkpoint_files, loading, rotation
+from detection.checkpoints.names import GLOBAL_STEP
+from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
@@ -74,14 +74,12 @@ def export(
     prefix = checkpoint_files.locate(checkpoint)
     message = config.prepare(pipeline_config, overrides, override_text=override_text, check_paths=False)
     pipeline = pipeline_builder.build(
-        message, read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message))
+        message,
+        read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message)),
+        source=pipeline_config,
     )
-    detector = pipeline.make_detector()
-    detector.build_weights()
-    averaged = pipeline.evaluate.use_moving_averages
-    step = checkpoints.load_into(detector, prefix, averaged, allow_unused=allow_unused_checkpoint_variables)
-    if said := beside.differences(prefix, pipeline.text):
-        logging.warning("%s: %s", prefix, said)
+    detector = pipeline.detector()
+    step = pipeline.restore(detector, prefix, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
     # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
     gc.collect()
@@ -91,13 +89,14 @@ def export(
             " exported"
         )
     # Averaged weights are exported under the plain names.
+    averaged = pipeline.evaluate.use_moving_averages
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 
     def write(folder: Path) -> None:
         write_saved_model(frozen, serving_input.keys(detector), pipeline.categories, folder / "saved_model")
         (folder / "checkpoint").mkdir()
-        kept = checkpoints.Checkpoints(folder / "checkpoint")
-        kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})
+        kept = rotation.Checkpoints(folder / "checkpoint")
+        kept.save(step, {**loading.by_name(detector), GLOBAL_STEP: np.int64(step)})
         config.save(as_exported, folder / "pipeline.config")
         (folder / LABEL_MAP).write_text(label_map.to_text(pipeline.categories), encoding="utf-8")
 

@@ -11,20 +11,20 @@ from collections.abc import Iterator
 
 import keras
 
+from detection.networks.layers import Convolution, every_layer
+
 
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
-    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of layers folded."""
+    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of those folded."""
     layers = [
-        layer
-        for layer in detector._flatten_layers()
-        if getattr(layer, "batch_norm", None) is not None and hasattr(layer, "fold")
+        layer for layer in every_layer(detector) if isinstance(layer, Convolution) and layer.batch_norm is not None
     ]
     before = [layer.fold for layer in layers]
     try:
         for layer in layers:
             layer.fold = True
-        yield len(layers)
+        yield sum(layer.levels or 1 for layer in layers)
     finally:
         for layer, value in zip(layers, before, strict=True):
             layer.fold = value

@@ -21,17 +21,18 @@ the raw boxes), detection_multiclass_scores [B, D, K + 1], raw_detection_boxes [
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from detection.data.image_decode import decode_in_graph
+from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
-from detection.export.given_proposals import KEY, with_proposals
 from detection.export.serving_checks import checked_images, checked_strings
-from detection.meta_architectures.fast_rcnn import GivenProposals
+from detection.pipeline import Detector
+from detection.proposals.serving_input import KEY, with_proposals
 from detection.types import Detections, ImageBatch
 
 INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")
@@ -77,11 +78,11 @@ class ServingInput(NamedTuple):
         dtype = {"image_tensor": tf.uint8, "float_image_tensor": tf.float32}.get(self.kind, tf.string)
         return tf.TensorSpec(shape, dtype, name=self.key)
 
-    def specs(self, detector: Any) -> list[tf.TensorSpec]:
+    def specs(self, detector: Detector) -> list[tf.TensorSpec]:
         """Of all inputs: the images, and proposals where the detector does not make its own. Raises ConfigError as
         `spec`."""
         images = self.spec()
-        if not takes_proposals(detector):
+        if not detector.takes_proposals:
             if self.num_proposals is not None:
                 raise ConfigError(
                     f"--num_proposals={self.num_proposals}: this detector makes its own proposals; only model.fast_rcnn"
@@ -94,14 +95,9 @@ class ServingInput(NamedTuple):
             )
         return [images, tf.TensorSpec([images.shape[0], self.num_proposals, 4], tf.float32, name=KEY)]
 
-    def keys(self, detector: Any) -> list[str]:
+    def keys(self, detector: Detector) -> list[str]:
         """Their names in the signature."""
         return [spec.name for spec in self.specs(detector)]
-
-
-def takes_proposals(detector: Any) -> bool:
-    """Whether the detector classifies proposals that come with the images."""
-    return isinstance(getattr(detector, "proposer", None), GivenProposals)
 
 
 def parse_shape(sizes: Sequence[str] | None) -> tuple[int | None, ...] | None:
@@ -117,7 +113,7 @@ def parse_shape(sizes: Sequence[str] | None) -> tuple[int | None, ...] | None:
         ) from None
 
 
-def serving_graph(detector: Any, resizer: Any, serving_input: ServingInput) -> FrozenGraph:
+def serving_graph(detector: Detector, resizer: Resizer, serving_input: ServingInput) -> FrozenGraph:
     """Traces, folds and freezes.
 
     Args:
@@ -161,7 +157,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
     }
 
 
-def preparation(spec: tf.TensorSpec, resizer: Any) -> Callable[[tf.Tensor], ImageBatch]:
+def preparation(spec: tf.TensorSpec, resizer: Resizer) -> Callable[[tf.Tensor], ImageBatch]:
     """What a client sends as the input of `spec` -> resized images; fails with a reason for what is none
     (`serving_checks`)."""
     if spec.dtype != tf.string:

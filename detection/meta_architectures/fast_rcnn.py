@@ -14,6 +14,7 @@ from detection.types import Groundtruth, ImageBatch, Proposals
 class GivenProposals:
     """Slot 1 of Fast R-CNN: what came with the images. Nothing to learn, so nothing to lose."""
 
+    given = True
     anchors_per_cell: tuple[int, ...] = ()
 
     def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[tuple[()], Proposals]:

@@ -53,6 +53,8 @@ class RegionProposalNetwork(keras.layers.Layer):
         settings: anchors, targets, losses, suppression.
     """
 
+    given = False
+
     def __init__(self, *, conv: Conv, predictor: DensePredictor, settings: RpnSettings) -> None:
         super().__init__(name="RegionProposalNetwork", autocast=False)
         self.conv, self.predictor, self.settings = conv, predictor, settings

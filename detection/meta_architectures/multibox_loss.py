@@ -14,9 +14,30 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from detection.ops.mining import HardExampleMiner
+from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
 from detection.types import Targets
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomAnchors:
+    """Random anchors of each image count, of which the sampler says how many are matched ones."""
+
+    sampler: BalancedSampler
+
+    def __call__(self, targets: Targets) -> Targets:
+        """Weights 0 for anchors that are not drawn."""
+        drawn = tf.cast(self.sampler(targets.class_weights > 0, targets.matches >= 0, None), tf.float32)
+        return targets._replace(box_weights=targets.box_weights * drawn, class_weights=targets.class_weights * drawn)
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryAnchor:
+    """All anchors count."""
+
+    def __call__(self, targets: Targets) -> Targets:
+        """The targets as they are."""
+        return targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +50,8 @@ class LossTerms:
     classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     localization_weight: float = 1.0
     classification_weight: float = 1.0
-    miner: HardExampleMiner | None = None  # of the hard ones
-    random_sampler: BalancedSampler | None = None  # of random ones
+    random_sampler: RandomAnchors | EveryAnchor = EveryAnchor()
+    miner: HardExampleMiner | NoMining = NoMining()
 
 
 def multibox_loss(
@@ -45,19 +66,13 @@ def multibox_loss(
         targets: of the same anchors.
         decode: codes [B, A, code] -> boxes [B, A, 4], pixels.
     """
-    box_weights, class_weights = targets.box_weights, targets.class_weights
-    if terms.random_sampler is not None:
-        drawn = tf.cast(terms.random_sampler(class_weights > 0, targets.matches >= 0, None), tf.float32)
-        box_weights, class_weights = box_weights * drawn, class_weights * drawn
+    targets = terms.random_sampler(targets)
     if terms.localization.needs_boxes:
-        localization = terms.localization(decode(codes), decode(targets.box_codes), box_weights)
+        localization = terms.localization(decode(codes), decode(targets.box_codes), targets.box_weights)
     else:
-        localization = terms.localization(codes, targets.box_codes, box_weights)
-    classification = terms.classification(logits, targets.classes, class_weights)
+        localization = terms.localization(codes, targets.box_codes, targets.box_weights)
+    classification = terms.classification(logits, targets.classes, targets.class_weights)
     if classification.shape.rank == 3:  # one loss a class
         classification = tf.reduce_sum(classification, axis=2)
-    if terms.miner is None:
-        sums = tf.reduce_sum(localization), tf.reduce_sum(classification)
-    else:
-        sums = terms.miner(localization, classification, tf.stop_gradient(decode(codes)), targets.matches)
+    sums = terms.miner(localization, classification, tf.stop_gradient(decode(codes)), targets.matches)
     return terms.localization_weight * sums[0], terms.classification_weight * sums[1]

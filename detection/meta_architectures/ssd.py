@@ -7,8 +7,9 @@ The loss is the survey's Equation 1 summed over anchors: for anchor a with groun
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import tensorflow as tf
@@ -16,10 +17,34 @@ import tensorflow as tf
 from detection.feature_extractors.ssd_maps import SsdFeatureExtractor
 from detection.heads.dense import DenseHead
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
+from detection.meta_architectures.penalties import sum_of_penalties
 from detection.ops import boxes as box_ops
 from detection.ops.scores import PostProcessing
 from detection.ops.targets import TargetAssigner
-from detection.types import DensePredictions, Detections, Groundtruth, ImageBatch
+from detection.types import DensePredictions, Detections, Example, Groundtruth, ImageBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class FilledPadding:
+    """Padding holds one value after scaling (the reference scales first, then resizes and pads)."""
+
+    value: tuple[float, ...]  # per channel, of scaled images
+
+    def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
+        """Scaled images float32 [B, H, W, 3] with true shapes int32 [B, 2] -> the same, filled outside."""
+        height, width = _shape(images)
+        inside_y = tf.range(height) < true_shapes[:, :1]
+        inside_x = tf.range(width) < true_shapes[:, 1:]
+        inside = inside_y[:, :, tf.newaxis, tf.newaxis] & inside_x[:, tf.newaxis, :, tf.newaxis]
+        return tf.where(inside, images, tf.constant(self.value))
+
+
+class NoPadding:
+    """For a resizer that never pads."""
+
+    def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
+        """The images as they are."""
+        return images
 
 
 class Ssd(keras.layers.Layer):
@@ -36,8 +61,11 @@ class Ssd(keras.layers.Layer):
         postprocessing: score conversion and per-class non-maximum suppression.
         normalize_by_matches: divide both losses by the matched anchors of the batch, at least 1.
         normalize_by_code_size: divide the localisation loss by the length of a box code.
-        pad_value: what padding is filled with after scaling, per channel; None where the resizer never pads.
+        padding: what becomes of the padding of scaled images.
     """
+
+    takes_proposals = False
+    measures_targets = False
 
     def __init__(
         self,
@@ -51,14 +79,14 @@ class Ssd(keras.layers.Layer):
         postprocessing: PostProcessing,
         normalize_by_matches: bool,
         normalize_by_code_size: bool,
-        pad_value: tuple[float, ...] | None,
+        padding: FilledPadding | NoPadding,
     ) -> None:
         super().__init__(name="ssd", autocast=False)
         self.num_classes = num_classes
         self.extractor, self.anchors, self.head = extractor, anchors, head
         self.assigner, self.loss_terms, self.postprocessing = assigner, loss_terms, postprocessing
         self.normalize_by_matches, self.normalize_by_code_size = normalize_by_matches, normalize_by_code_size
-        self.pad_value = pad_value
+        self.padding = padding
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
@@ -70,7 +98,7 @@ class Ssd(keras.layers.Layer):
     ) -> DensePredictions:
         """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without
         it."""
-        images = self._scale(batch)
+        images = self.padding(self.extractor.scale(batch.images), batch.true_shapes)
         maps = self.extractor(images, training=training)
         codes, logits = self.head.run(maps, training=training)
         anchors = self.anchors([_shape(features) for features in maps], _shape(images))
@@ -107,14 +135,11 @@ class Ssd(keras.layers.Layer):
 
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
-        penalties = self.losses
-        return tf.add_n(penalties) if penalties else tf.constant(0.0)
+        return sum_of_penalties(self)
 
-    def build_weights(self) -> None:
-        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes
-        four times as long."""
-        if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
-            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+    def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
+        """Nothing is measured: float32 [K], all 0."""
+        return tf.zeros([self.num_classes])
 
     def object_keys(self) -> dict[str, keras.Variable]:
         """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
@@ -128,17 +153,11 @@ class Ssd(keras.layers.Layer):
             for key, variable in layer.object_keys().items()
         }
 
-    def _scale(self, batch: ImageBatch) -> tf.Tensor:
-        """Scaled images; padding holds `pad_value` after scaling (the reference scales first, then resizes and
-        pads)."""
-        images = self.extractor.scale(batch.images)
-        if self.pad_value is None:
-            return images
-        height, width = _shape(images)
-        inside_y = tf.range(height) < batch.true_shapes[:, :1]
-        inside_x = tf.range(width) < batch.true_shapes[:, 1:]
-        inside = inside_y[:, :, tf.newaxis, tf.newaxis] & inside_x[:, tf.newaxis, :, tf.newaxis]
-        return tf.where(inside, images, tf.constant(self.pad_value))
+    def build_weights(self) -> None:
+        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes
+        four times as long."""
+        if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
+            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
 
 
 def _shape(features: tf.Tensor) -> tuple:

@@ -23,6 +23,8 @@ class TargetNormalization(keras.layers.Layer):
     """Per-class statistics of box codes; mean 0 and deviation 1 until they are measured. Never called, so its variables
     stand at the root."""
 
+    measures = True
+
     def __init__(self, num_classes: int, code_size: int = 4) -> None:
         super().__init__(name="TargetNormalization", autocast=False)
         self.statistics = _Statistics(num_classes, code_size)
@@ -84,6 +86,34 @@ class TargetNormalization(keras.layers.Layer):
         known = (count >= _FEWEST) & (stddev > 1e-3)
         self.statistics.mean.assign(tf.where(known, mean, all_mean))
         self.statistics.stddev.assign(tf.where(known, stddev, all_stddev))
+
+
+class Identity:
+    """No normalisation: the box layer learns the codes as they are."""
+
+    measures = False
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def build_weights(self) -> None:
+        """There are none."""
+
+    def normalise(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """The codes as they are."""
+        return codes
+
+    def restore(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """The codes as they are."""
+        return codes
+
+    def restore_all(self, codes: tf.Tensor) -> tf.Tensor:
+        """The codes as they are."""
+        return codes
+
+    def measure(self, examples: Iterable[Example], assign: Callable[[Example], Targets]) -> tf.Tensor:
+        """There is nothing to fit; no example is read. Returns float32 [K], all 0."""
+        return tf.zeros([self.num_classes])
 
 
 class _Statistics(keras.layers.Layer):

@@ -20,6 +20,11 @@ from detection.networks.atrous import atrous_conv2d
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
+def every_layer(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layer and all below it, each once; the order is the same for equal architectures."""
+    return list(layer._flatten_layers())
+
+
 class BatchNorm(keras.layers.Layer):
     """Batch normalisation by TensorFlow's fused kernel (Keras's own layer is composed of small ops and costs up to half
     of a train step).
@@ -93,8 +98,13 @@ class LevelNorms(keras.layers.Layer):
         return self.norms[level](x, training=training)
 
 
-class _Convolution(keras.layers.Layer):
-    """What all convolutions share: padding, bias or normaliser, activation."""
+class Convolution(keras.layers.Layer):
+    """What all convolutions share: padding, bias or normaliser, activation.
+
+    Attributes:
+        fold: whether the next trace multiplies batch normalisation into the kernel.
+        levels: maps that share the kernel and have a batch norm each; 0: there is one map, and one batch norm.
+    """
 
     def __init__(
         self,
@@ -116,6 +126,11 @@ class _Convolution(keras.layers.Layer):
         self.levels = levels
         norm = hyperparams.batch_norm
         self.batch_norm = (LevelNorms(norm, levels) if levels else BatchNorm(norm)) if norm else None
+
+    @property
+    def kernels(self) -> tuple[keras.Variable, ...]:
+        """Every kernel, the one that decides the scale of the output first."""
+        return (self.kernel,)
 
     def _add_kernel(self, name: str, shape: tuple[int, ...], regularize: bool) -> None:
         hyper = self.hyperparams
@@ -166,7 +181,7 @@ class _Convolution(keras.layers.Layer):
         return x if activation is None else activation(x)
 
 
-class Conv(_Convolution):
+class Conv(Convolution):
     """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
 
     Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). With `levels`, that many maps share the
@@ -198,7 +213,7 @@ class Conv(_Convolution):
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
 
 
-class DepthwiseConv(_Convolution):
+class DepthwiseConv(Convolution):
     """Depthwise convolution: `depthwise_weights` [kh, kw, in, 1], then `biases` or `BatchNorm`, then the activation."""
 
     def __init__(
@@ -227,7 +242,7 @@ class DepthwiseConv(_Convolution):
         )
 
 
-class SeparableConv(_Convolution):
+class SeparableConv(Convolution):
     """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m],
     `pointwise_weights` [1, 1, in * m, filters]. `levels` as of `Conv`."""
 
@@ -245,6 +260,11 @@ class SeparableConv(_Convolution):
     ) -> None:
         super().__init__(name, kernel, stride, 1, padding, hyperparams, bias_initializer, levels)
         self.filters, self.multiplier = filters, multiplier
+
+    @property
+    def kernels(self) -> tuple[keras.Variable, ...]:
+        """The pointwise and the depthwise one."""
+        return self.kernel, self.depthwise_kernel
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         channels, hyper = shape[-1], self.hyperparams
@@ -275,6 +295,11 @@ class Dense(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.units, self.hyperparams, self.bias_initializer = units, hyperparams, bias_initializer
 
+    @property
+    def kernels(self) -> tuple[keras.Variable, ...]:
+        """The only one."""
+        return (self.kernel,)
+
     def build(self, shape: tuple[int | None, ...]) -> None:
         hyper = self.hyperparams
         self.kernel = self.add_weight(
@@ -291,7 +316,7 @@ class Dense(keras.layers.Layer):
         return x if activation is None else activation(x)
 
 
-def _biases(layer: _Convolution | Dense, channels: int) -> keras.Variable:
+def _biases(layer: Convolution | Dense, channels: int) -> keras.Variable:
     hyper = layer.hyperparams
     return layer.add_weight(
         name="biases",

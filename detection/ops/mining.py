@@ -24,6 +24,17 @@ from detection.ops.matchers import UNMATCHED
 
 
 @dataclass(frozen=True)
+class NoMining:
+    """Every anchor's losses count."""
+
+    def __call__(
+        self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums of both losses over the anchors of all images, scalars; arguments as of HardExampleMiner."""
+        return tf.reduce_sum(loc_losses), tf.reduce_sum(cls_losses)
+
+
+@dataclass(frozen=True)
 class HardExampleMiner:
     """num_hard_examples 0: no cap. max_negatives_per_positive 0: no ratio rule, every survivor stays. The two weights
     only rank."""

@@ -19,11 +19,14 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detection import files, json_text
 from detection.errors import ConfigError, DetectionError
 from detection.files import write_text
+
+if TYPE_CHECKING:
+    from detection.pipeline import Pipeline
 
 Job = dict[str, Any]
 TRAIN, EXPORT, MEASURE, EVALUATE = "train", "export", "measure", "evaluate"
@@ -107,8 +110,9 @@ def main(path: str) -> int:
 
 
 def _train(job: Job, result: Result, clock: Clock) -> None:
+    from detection.builders import pipeline as pipelines
     from detection.train import main as trainer
-    from detection.train.settings import RunOptions
+    from detection.train.options import RunOptions
 
     options = RunOptions(
         checkpoint_every=job["checkpoint_every"],
@@ -116,8 +120,8 @@ def _train(job: Job, result: Result, clock: Clock) -> None:
         keep_checkpoints=1,
         seed=job["seed"],
     )
-    metrics = trainer.run(job["config"], job["model_dir"], options=options, deterministic=job["deterministic"])
-    pipeline = trainer.load(job["config"])
+    pipeline = pipelines.load(job["config"], training=True)
+    metrics = trainer.run(pipeline, job["model_dir"], options=options, deterministic=job["deterministic"])
     values = {"steps": pipeline.train.num_steps, "seconds": clock.seconds()}
     result.add(train=values, **(_evaluated(pipeline, metrics) if pipeline.eval_input is not None else {}))
 
@@ -145,11 +149,10 @@ def _measure(job: Job, result: Result) -> None:
 
 def _evaluate(job: Job, result: Result) -> None:
     from detection.builders import pipeline as pipelines
-    from detection.config import prepare
     from detection.train.evaluation import evaluate_checkpoints
 
     started = time.monotonic()
-    pipeline = pipelines.build(prepare(job["config"], check_paths=False))
+    pipeline = pipelines.load(job["config"], check_paths=False)
     metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
     result.add(**_evaluated(pipeline, metrics), evaluating=_took(started))
 
@@ -162,7 +165,7 @@ def _options(job: Job) -> Any:
     from detection.benchmark import inputs
 
     asked = job["benchmark"]
-    return inputs.Options(
+    return inputs.BenchmarkOptions(
         images=tuple(asked["images"]),
         shorter_side=asked["size"] or None,
         warmup=asked["warmup"],
@@ -172,8 +175,8 @@ def _options(job: Job) -> Any:
     )
 
 
-def _evaluated(pipeline: Any, metrics: dict[str, float]) -> dict[str, Any]:
-    from detection.data.reading.input import count_records
+def _evaluated(pipeline: Pipeline, metrics: dict[str, float]) -> dict[str, Any]:
+    from detection.data.reading.streams import count_records
 
     return {
         "metrics": {tag: float(value) for tag, value in metrics.items()},

@@ -9,25 +9,25 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.files import UnreadableCheckpointError
-from detection.config import beside
-from detection.data.reading.input import count_records, eval_dataset, translate
-from detection.data.reading.remarks import Remarks
+from detection.checkpoints import rotation
+from detection.checkpoints.checkpoint_files import UnreadableCheckpointError
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import translate
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
+from detection.evaluate.metrics import evaluators
+from detection.pipeline import Detector, Pipeline
 from detection.train import cluster
 from detection.train.memory import out_of_memory
 from detection.train.summaries import Summaries
-
-if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
 
 _POLL_SECONDS = 5.0
 
@@ -37,7 +37,12 @@ class Evaluation:
     `<model_dir>/eval`."""
 
     def __init__(
-        self, pipeline: Pipeline, detector, model_dir: Path, summaries: bool = True, stream: TextIO | None = None
+        self,
+        pipeline: Pipeline,
+        detector: Detector,
+        model_dir: Path,
+        summaries: bool = True,
+        stream: TextIO | None = None,
     ) -> None:
         self._pipeline, self._detector, self._model_dir, self._stream = pipeline, detector, model_dir, stream
         settings = pipeline.evaluate
@@ -48,9 +53,11 @@ class Evaluation:
                 f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make"
                 " room"
             ) from error
-        self._remarks, self._told = Remarks(), set()
-        self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
-        self._evaluators = settings.evaluators(pipeline.eval_categories)
+        self._corrections, self._told = Corrections(), set()
+        self._dataset = eval_dataset(
+            pipeline.eval_input, pipeline.resizer, settings.batch_size, corrections=self._corrections
+        )
+        self._evaluators = evaluators(settings, pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
         self._summaries = Summaries(model_dir / "eval", summaries)
@@ -90,13 +97,13 @@ class Evaluation:
             if known is None:
                 raise
             raise known from error
-        self._tell_remarks()
+        self._tell_corrections()
         self.last_step, self._ended = step, time.monotonic()
         return metrics
 
-    def _tell_remarks(self) -> None:
+    def _tell_corrections(self) -> None:
         """What was put right in the records, each line once: every evaluation reads the same ones."""
-        for line in self._remarks.lines().values():
+        for line in self._corrections.lines().values():
             if line not in self._told:
                 self._told.add(line)
                 logging.warning("evaluation records: %s", line)
@@ -128,7 +135,7 @@ def evaluate_checkpoints(
       model_dir: results go to its folder `eval`.
       max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before
           that is an error; 0: any number.
-      allow_unused: as of `checkpoints.load_into`.
+      allow_unused: as of `Pipeline.restore`.
 
     Returns:
       Tag -> value of the last evaluation.
@@ -140,16 +147,8 @@ def evaluate_checkpoints(
     cluster.refuse()
     if pipeline.eval_input is None:
         raise ConfigError("the config has no eval_input_reader; evaluation needs one")
-    detector = pipeline.make_detector()
-    detector.build_weights()
-    averages = pipeline.evaluate.use_moving_averages
-    load = functools.partial(checkpoints.load_into, detector, moving_averages=averages, allow_unused=allow_unused)
-    # A name that need not be there yet: what counts is the folder.
-    some = (
-        os.path.join(checkpoint_dir, checkpoints.NAME) if os.path.isdir(checkpoint_dir) else os.fspath(checkpoint_dir)
-    )
-    if said := beside.differences(some, pipeline.text):
-        logging.warning("--checkpoint_dir=%s: %s", os.fspath(checkpoint_dir), said)
+    detector = pipeline.detector()
+    load = functools.partial(pipeline.restore, detector, allow_unused=allow_unused)
     with contextlib.closing(Evaluation(pipeline, detector, Path(model_dir), stream=stream)) as evaluation:
         if run_once:
             metrics = evaluation.run(load(checkpoint_dir))
@@ -177,10 +176,10 @@ def _follow(
         )
     metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
     while time.monotonic() < deadline:
-        steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
+        steps, begun = rotation.steps_in(checkpoint_dir), time.monotonic()
         if steps and steps[-1] != seen:
             try:
-                load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
+                load(rotation.prefix_in(checkpoint_dir, steps[-1]))
             except UnreadableCheckpointError as error:
                 failures += 1
                 if 0 < max_retries < failures:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from detection.errors import ConfigError, together
-from detection.train.settings import TrainSettings
+from detection.settings import TrainSettings
 
 BIASES = re.compile(r".*/biases")  # what train_config.bias_grad_multiplier multiplies the gradients of
 _SHOWN = 3  # names

@@ -18,18 +18,22 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import keras
 import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.model_dir import Checkpoints
-from detection.data.reading.input import count_records, iterate, train_dataset
-from detection.data.reading.remarks import Remarks
+from detection.checkpoints import loading
+from detection.checkpoints.rotation import Checkpoints
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import train_dataset
+from detection.data.reading.iteration import iterate
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError, DataError
+from detection.optimizers.schedules import CosineDecay
+from detection.pipeline import Pipeline
 from detection.progress import Progress
 from detection.train import cluster, frozen, run_dir, skipping, strategies
 from detection.train.best import Best
@@ -38,15 +42,11 @@ from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
 from detection.train.memory import out_of_memory
-from detection.train.schedules import CosineDecay
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
 from detection.train.summaries import Summaries
 from detection.types import Example
-
-if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
 
 _MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
 _LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
@@ -144,11 +144,10 @@ class _Run:
         self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
         resumed = self.checkpoints.read_newest()
         run_dir.settle_config(
-            folder, pipeline.text, resumed is not None, options.allow_config_change, options.config_path
+            folder, pipeline.text, resumed is not None, options.allow_config_change, pipeline.source or None
         )
         with strategy.scope():
-            self.detector = pipeline.make_detector()
-            self.detector.build_weights()
+            self.detector = pipeline.detector()
             names = [variable.path for variable in self.detector.trainable_variables]
             frozen.check(self.settings, names)
             self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
@@ -216,13 +215,13 @@ class _Run:
         start = self.settings.fine_tune
         if start is not None:
             allow_unused = self.options.allow_unused_checkpoint_variables
-            report = checkpoints.start_from(self.detector, start, allow_unused=allow_unused)
+            report = loading.start_from(self.detector, start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0
 
     def _open_input(self) -> None:
-        seed, remarks = self.options.seed, Remarks()
+        seed, corrections = self.options.seed, Corrections()
         dataset = train_dataset(
             self.pipeline.train_input,
             self.pipeline.augmentations,
@@ -230,13 +229,13 @@ class _Run:
             self.settings.batch_size,
             seed,
             start_step=0 if seed is None else self.step_number,
-            remarks=remarks,
+            corrections=corrections,
         )
-        if self.step_number == 0 and getattr(self.detector, "normalization", None) is not None:
+        if self.step_number == 0 and self.detector.measures_targets:
             self._measure_targets(dataset)
         if self.strategy.num_replicas_in_sync > 1:
             dataset = self.strategy.experimental_distribute_dataset(dataset)
-        self.examples = iterate(dataset, self.pipeline.train_input, remarks)
+        self.examples = iterate(dataset, self.pipeline.train_input, corrections)
         self.feed = Feed(self.examples)
         self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
         self.watch = LossesWatch(
@@ -249,7 +248,7 @@ class _Run:
     def _measure_targets(self, dataset: tf.data.Dataset) -> None:
         """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
         batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
-        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Remarks()))
+        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Corrections()))
         self._say(
             f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of"
             f" {batches * self.settings.batch_size} images"

@@ -1,5 +1,4 @@
-"""What model_main.py does: a config file and its overrides become a pipeline, which is trained, or whose checkpoints
-are evaluated."""
+"""What model_main.py does with a pipeline: it is trained, or its checkpoints are evaluated."""
 
 from __future__ import annotations
 
@@ -7,23 +6,17 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection import config as config_files
-from detection.builders import pipeline as pipeline_builder
 from detection.errors import ConfigError
+from detection.pipeline import Pipeline
 from detection.train import cluster, skipping, strategies
 from detection.train.evaluation import evaluate_checkpoints
 from detection.train.loop import train
-from detection.train.settings import RunOptions
-
-if TYPE_CHECKING:
-    from detection.builders.pipeline import Pipeline
-
+from detection.train.options import RunOptions
 
 TRAINING_DATA = "training_data"  # folder of model_dir for results on what was trained on, apart from the held-out ones
 _NAMED = re.compile(r"\s*[\w.]+(?:\[\d+\])?\s*\+?=")
@@ -42,9 +35,8 @@ class EvalOnly(NamedTuple):
 
 
 def run(
-    config_path: str,
+    pipeline: Pipeline,
     model_dir: str,
-    settings: Sequence[str] = (),
     *,
     options: RunOptions | None = None,
     eval_only: EvalOnly | None = None,
@@ -54,7 +46,6 @@ def run(
     """Trains, or evaluates the checkpoints of `eval_only`.
 
     Args:
-      settings: `path=value`, as for --set.
       num_replicas: accelerators to train on; None takes all.
       deterministic: the same numbers in every run, bit for bit and more slowly; needs or sets a seed.
 
@@ -66,9 +57,7 @@ def run(
     if deterministic:
         options = dataclasses.replace(options, seed=0 if options.seed is None else options.seed)
         tf.config.experimental.enable_op_determinism()
-    pipeline = load(config_path, settings, check_paths=eval_only is None)
     if eval_only is None:
-        options = dataclasses.replace(options, config_path=config_path)
         return train(pipeline, model_dir, options=options, strategy=strategies.choose(num_replicas))
     if eval_only.training_data:
         pipeline = _on_training_data(pipeline, eval_only.sample_1_of_n)
@@ -85,14 +74,6 @@ def run(
         timeout=eval_only.timeout,
         max_retries=eval_only.max_retries,
         allow_unused=eval_only.allow_unused,
-    )
-
-
-def load(config_path: str, settings: Sequence[str] = (), check_paths: bool = True) -> Pipeline:
-    """The finished objects of a config file with `path=value` settings over it. `check_paths`: all files it names must
-    be there."""
-    return pipeline_builder.build(
-        config_files.prepare(config_path, settings, check_paths=check_paths, training=check_paths)
     )
 
 

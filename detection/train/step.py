@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.train import frozen, optimizers
-from detection.train.settings import TrainSettings
+from detection.optimizers import rules as optimizers
+from detection.settings import TrainSettings
+from detection.train import frozen
 from detection.train.state import TrainState
 from detection.types import Example
 

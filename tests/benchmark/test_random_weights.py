@@ -19,8 +19,7 @@ METAS = ("ssd", "faster_rcnn", "rfcn", "fast_rcnn")
 
 def make(path: str):
     pipeline = pipelines.build(configs.prepare(path, [], check_paths=False), read_label_maps=False)
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     return detector
 
 
@@ -29,7 +28,9 @@ def test_scores_differ(config_of, meta):
     path = config_of(meta)
     detector = make(path)
     random_weights.draw(detector)
-    assert meta == "ssd" or "run" not in vars(detector.regions)  # The second stage sees all its regions again.
+    assert meta == "ssd" or "run" not in vars(
+        detector.second_stage.regions
+    )  # The second stage sees all its regions again.
     boxes = tf.constant(np.random.default_rng(0).uniform(0, 60, (1, 9, 2)), tf.float32)
     given = (
         Proposals(tf.concat([boxes, boxes + 30], -1), tf.ones([1, 9]), tf.constant([9])) if meta == "fast_rcnn" else ()

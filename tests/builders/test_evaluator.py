@@ -8,10 +8,10 @@ from google.protobuf import text_format
 from detection.builders import evaluator
 from detection.errors import ConfigError
 from detection.evaluate.coco import CocoEvaluator
-from detection.evaluate.settings import METRICS_SETS, EvalSettings
-from detection.evaluate.visualize import Style
+from detection.evaluate.metrics import METRICS_SETS, evaluators
 from detection.evaluate.voc import PascalVocEvaluator
 from detection.protos import eval_pb2
+from detection.settings import EvalSettings, Style
 from detection.types import Category
 
 CATEGORIES = (Category(1, "cat"), Category(2, "dog"))
@@ -23,7 +23,7 @@ def build(text: str = "") -> EvalSettings:
 
 def test_an_empty_config_gives_the_defaults():
     assert build() == EvalSettings()
-    assert [type(made) for made in build().evaluators(CATEGORIES)] == [CocoEvaluator]
+    assert [type(made) for made in evaluators(build(), CATEGORIES)] == [CocoEvaluator]
 
 
 def test_everything_is_carried_over():
@@ -53,18 +53,18 @@ def test_everything_is_carried_over():
         name_visualizations_by_image=True,
         export_path="found.json",
     )
-    assert [type(made) for made in settings.evaluators(CATEGORIES)] == [CocoEvaluator, PascalVocEvaluator]
+    assert [type(made) for made in evaluators(settings, CATEGORIES)] == [CocoEvaluator, PascalVocEvaluator]
     assert hash(settings)
 
 
 @pytest.mark.parametrize("name", METRICS_SETS)
 def test_every_metrics_set_can_be_made(name):
-    (made,) = build(f'metrics_set: "{name}"').evaluators(CATEGORIES)
+    (made,) = evaluators(build(f'metrics_set: "{name}"'), CATEGORIES)
     assert made.result()
 
 
 def test_no_groundtruth_no_metrics_and_no_originals_no_pictures():
-    assert build("ignore_groundtruth: true").evaluators(CATEGORIES) == ()
+    assert evaluators(build("ignore_groundtruth: true"), CATEGORIES) == ()
     assert build("retain_original_images: false").num_visualizations == 0
 
 

@@ -17,6 +17,7 @@ from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
+from detection.meta_architectures.multibox_loss import RandomAnchors
 from detection.ops.mining import HardExampleMiner
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
@@ -29,7 +30,7 @@ def build(text):
 
 
 def test_defaults():
-    assert build(PLAIN) == losses.LossTerms(WeightedSmoothL1(1.0), WeightedSigmoid(), 1.0, 1.0, None, None)
+    assert build(PLAIN) == losses.LossTerms(WeightedSmoothL1(1.0), WeightedSigmoid(), 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_weights_miner_and_sampler():
     assert built.miner == HardExampleMiner(
         3000, 0.75, "classification", 3, 1, classification_weight=2.0, localization_weight=0.5
     )
-    assert built.random_sampler == BalancedSampler(0.25)
+    assert built.random_sampler == RandomAnchors(BalancedSampler(0.25))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from google.protobuf import text_format
 
 from detection.builders import optimizer as builder
 from detection.errors import ConfigError
+from detection.optimizers import rules as optimizers
+from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
-from detection.train import optimizers, schedules
 
 
 def _parse(text: str, kind=optimizer_pb2.Optimizer):

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from detection import config
 from detection.builders import feature_extractor, model, pipeline
 from detection.errors import ConfigError
+from detection.meta_architectures.ssd import FilledPadding, NoPadding
 from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
 from detection.types import Category
 
@@ -119,14 +120,13 @@ def test_images_of_varying_size_are_padded_with_zeros_after_scaling() -> None:
     message = _message()
     message.model.ssd.image_resizer.ClearField("fixed_shape_resizer")
     message.model.ssd.image_resizer.keep_aspect_ratio_resizer.SetInParent()
-    assert pipeline.build(message).make_detector().pad_value == (0.0, 0.0, 0.0)
-    assert pipeline.build(_message()).make_detector().pad_value is None
+    assert pipeline.build(message).make_detector().padding == FilledPadding((0.0, 0.0, 0.0))
+    assert isinstance(pipeline.build(_message()).make_detector().padding, NoPadding)
 
 
 @pytest.mark.parametrize("path", sorted((CONFIG.parents[2] / "configs").glob("*.config")), ids=lambda path: path.stem)
 def test_shipped_configs_build(path: Path) -> None:
     message = config.load(path)
     assert config.check(message, str(path), check_paths=False) == []
-    detector = pipeline.build(message, read_label_maps=False).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message, read_label_maps=False).detector()
     assert len(detector.variables) > 30  # VGG16, without batch norm, has the fewest

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import recognise
+from detection.builders.pipeline import for_inspection
+from detection.checkpoints import checkpoint_files, recognise
 from detection.checkpoints.inspect import Request, inspect
 from detection.errors import ConfigError
 
@@ -83,7 +83,7 @@ def test_a_detector_with_what_training_left(detector):
 
 
 def test_what_a_config_takes_of_a_classifier(classifier):
-    lines, fault = inspect(Request(classifier, CONFIG, kind="classification"))
+    lines, fault = inspect(Request(classifier, "classification"), for_inspection(CONFIG))
     start = lines.index(f"{CONFIG}, starting from it as 'classification':")
     rows = [line for line in lines[start:] if line.endswith(":")][1:]
     assert fault == "" and rows[0] == "  135 taken:"
@@ -97,7 +97,7 @@ def test_what_a_config_takes_of_a_classifier(classifier):
 
 
 def test_shapes_that_differ_are_both_shown(detector):
-    lines, fault = inspect(Request(detector, CONFIG, kind="full"))
+    lines, fault = inspect(Request(detector, "full"), for_inspection(CONFIG))
     at = lines.index("  2 initial value: another shape in the checkpoint:")
     assert (
         fault == ""
@@ -107,19 +107,19 @@ def test_shapes_that_differ_are_both_shown(detector):
 
 def test_the_config_says_what_is_not_said(detector):
     settings = [f"train_config.fine_tune_checkpoint={detector}", "train_config.fine_tune_checkpoint_type=detection"]
-    lines, fault = inspect(Request(config=CONFIG, settings=settings))
+    lines, fault = inspect(Request(), for_inspection(CONFIG, settings))
     assert fault == "" and f"{CONFIG}, starting from it as 'detection':" in lines and "  135 taken:" in lines
 
 
 def test_nothing_taken_is_a_fault_that_names_the_other_kind(detector):
-    lines, fault = inspect(Request(detector, CONFIG, kind="classification"))
+    lines, fault = inspect(Request(detector, "classification"), for_inspection(CONFIG))
     assert "  0 taken" in lines
     assert fault.startswith(f"{detector}: no variable matches as 'classification', but its names match as 'detection'")
 
 
 def test_another_depth_is_said_so(tmp_path):
     checkpoint_files.write(tmp_path / "thin", _arrays(0.25))
-    _, fault = inspect(Request(str(tmp_path / "thin"), CONFIG, kind="classification"))
+    _, fault = inspect(Request(str(tmp_path / "thin"), "classification"), for_inspection(CONFIG))
     assert "all 135 names that match have another shape" in fault and fault.endswith("is depth_multiplier the same?")
 
 
@@ -172,16 +172,16 @@ def test_faulty_requests(classifier, tmp_path):
     with pytest.raises(ConfigError, match="nothing to inspect; give --checkpoint"):
         inspect(Request())
     with pytest.raises(ConfigError, match="nothing to inspect"):
-        inspect(Request(config=CONFIG, settings=["train_config.fine_tune_checkpoint="]))
+        inspect(Request(), for_inspection(CONFIG, ["train_config.fine_tune_checkpoint="]))
     with pytest.raises(ConfigError, match="'ful' is none of classification, detection, full"):
-        inspect(Request(classifier, CONFIG, kind="ful"))
+        inspect(Request(classifier, "ful"), for_inspection(CONFIG))
     with pytest.raises(
         ConfigError,
-        match=r"synthetic\.config: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4",
+        match=r"synthetic\.config, --set .*: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4",
     ):
-        inspect(Request(classifier, CONFIG, settings=["model.ssd.feature_extractor.depth_multiplier=1e9"]))
+        for_inspection(CONFIG, ["model.ssd.feature_extractor.depth_multiplier=1e9"])
     with pytest.raises(ConfigError, match=r"none\.config: cannot read the config"):
-        inspect(Request(classifier, str(tmp_path / "none.config")))
+        for_inspection(str(tmp_path / "none.config"))
 
 
 def test_the_published_mobilenet(shared):

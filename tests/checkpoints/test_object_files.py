@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files, object_files
-from detection.checkpoints.files import UnreadableCheckpointError
+from detection.checkpoints import checkpoint_files as files
+from detection.checkpoints import object_files
+from detection.checkpoints.checkpoint_files import UnreadableCheckpointError
 from tests.helpers import object_checkpoints
 
 VALUES = {"model/a/kernel": np.float32([[1, 2]]), "model/a/bias": np.float32([3]), "model/b-0/gamma": np.float32([4])}

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import image_resizer, model
-from detection.checkpoints import model_dir
+from detection.checkpoints import loading
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
@@ -57,17 +57,17 @@ def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
 @pytest.mark.parametrize("momentum", [False, True])
 def test_every_variable_of_exports_and_of_training_runs(empty, values, tmp_path: Path, momentum: bool) -> None:
     prefix = object_checkpoints.write(tmp_path, values, momentum)
-    assert model_dir.load_into(empty, prefix) == (7 if momentum else 0)
+    assert loading.load_into(empty, prefix) == (7 if momentum else 0)
     assert _filled(empty, values) == set(values)
 
 
 def test_each_kind_takes_its_part(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
-    report = model_dir.start_from(empty, FineTune(prefix, "detection"))
+    report = loading.start_from(empty, FineTune(prefix, "detection"))
     extractor = {key for key in values if key.startswith("model/_feature_extractor/")}
     assert _filled(empty, values) == extractor
     assert len(report.restored) == len(extractor) and len(report.left_out) == len(values) - len(extractor)
-    report = model_dir.start_from(empty, FineTune(prefix, "full"))
+    report = loading.start_from(empty, FineTune(prefix, "full"))
     assert _filled(empty, values) == set(values) and len(report.restored) == len(values)
 
 
@@ -76,7 +76,7 @@ def test_a_classifier_gives_the_backbone_and_keeps_its_top(empty, values, tmp_pa
     saved = {f"feature_extractor/{key.removeprefix(BACKBONE)}": value for key, value in backbone.items()}
     saved["feature_extractor/layer_with_weights-54/kernel"] = np.zeros([8, 10], "f4")
     prefix = object_checkpoints.write(tmp_path, saved)
-    report = model_dir.start_from(empty, FineTune(prefix, "classification"))
+    report = loading.start_from(empty, FineTune(prefix, "classification"))
     assert _filled(empty, values) == set(backbone)
     assert report.unexpected == ("feature_extractor/layer_with_weights-54/kernel",)
 
@@ -84,17 +84,17 @@ def test_a_classifier_gives_the_backbone_and_keeps_its_top(empty, values, tmp_pa
 def test_heads_of_another_shape_are_left_out_and_reported(values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
     other = _detector(num_classes=2)
-    report = model_dir.start_from(other, FineTune(prefix, "full"))
+    report = loading.start_from(other, FineTune(prefix, "full"))
     assert [name.rpartition("/")[2] for name in report.mismatched] == ["biases", "weights"]
     assert len(report.restored) == len(values) - 2 and not report.missing
     with pytest.raises(ConfigError, match="2 of .* variables are of another shape there, e.g. .*_class_predictor"):
-        model_dir.load_into(other, prefix)
+        loading.load_into(other, prefix)
 
 
 def test_a_checkpoint_of_another_kind_says_which(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
     with pytest.raises(ConfigError, match="no variable matches as 'classification'.* type: 'detection'"):
-        model_dir.start_from(empty, FineTune(prefix, "classification"))
+        loading.start_from(empty, FineTune(prefix, "classification"))
 
 
 def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Path) -> None:
@@ -102,18 +102,18 @@ def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Pat
     prefix = object_checkpoints.write(tmp_path, more)
     for kind in ("detection", "full"):
         with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place in the model"):
-            model_dir.start_from(empty, FineTune(prefix, kind))
+            loading.start_from(empty, FineTune(prefix, kind))
     with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place"):
-        model_dir.load_into(empty, prefix)
+        loading.load_into(empty, prefix)
     assert _filled(empty, values) == set()
-    model_dir.load_into(empty, prefix, allow_unused=True)
+    loading.load_into(empty, prefix, allow_unused=True)
     assert _filled(empty, values) == set(values)
 
 
 def test_averages_are_those_that_the_optimizer_keeps(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
     with pytest.raises(ConfigError, match="holds no moving averages"):
-        model_dir.load_into(empty, prefix, moving_averages=True)
+        loading.load_into(empty, prefix, moving_averages=True)
 
 
 def test_a_detector_without_keys_is_told_so(values, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_detector_without_keys_is_told_so(values, tmp_path: Path) -> None:
     slim = _detector("ssd_mobilenet_v1_fpn")
     assert slim.object_keys() == {}
     with pytest.raises(ConfigError, match="object-based .* end"):
-        model_dir.load_into(slim, prefix)
+        loading.load_into(slim, prefix)
 
 
 def test_the_published_kind_of_checkpoint(shared: Path) -> None:
@@ -135,8 +135,8 @@ def test_the_published_kind_of_checkpoint(shared: Path) -> None:
             variable.assign(np.zeros(variable.shape, "f4"))
 
     clear()
-    assert model_dir.load_into(detector, folder) == 0
+    assert loading.load_into(detector, folder) == 0
     assert _filled(detector, reference.values) == set(reference.values)
     clear()
-    report = model_dir.start_from(detector, FineTune(str(folder), "detection"))
+    report = loading.start_from(detector, FineTune(str(folder), "detection"))
     assert len(report.restored) == 290 and len(_filled(detector, reference.values)) == 290

@@ -11,13 +11,14 @@ from google.protobuf import text_format
 
 from detection.builders import pipeline
 from detection.data import synthetic_set
-from detection.data.reading.input import InputOptions, eval_dataset
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.options import InputOptions
 from detection.data.resize import FixedShapeResizer, PadToMultipleResizer
 from detection.evaluate.coco import CocoEvaluator
 from detection.evaluate.loop import EvalStep, evaluate
-from detection.evaluate.settings import EvalSettings
 from detection.evaluate.voc import PascalVocEvaluator
 from detection.protos import pipeline_pb2
+from detection.settings import EvalSettings
 from detection.types import Category
 from tests.helpers import detector_configs
 
@@ -41,8 +42,7 @@ def detector_of(meta: str, type_: str):
     text = text.replace("fixed_shape_resizer { height: 48 width: 64 }", KEEPS_PROPORTIONS)
     built = pipeline.build(text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()))
     keras.utils.set_random_seed(1)
-    detector = built.make_detector()
-    detector.build_weights()
+    detector = built.detector()
     generator = np.random.default_rng(1)
     for variable in detector.variables:
         if variable.path.endswith("weights"):

@@ -18,8 +18,8 @@ from detection import files
 from detection.errors import DataError
 from detection.evaluate import stored
 from detection.evaluate.loop import EvalStep, evaluate
-from detection.evaluate.settings import EvalSettings
-from detection.evaluate.visualize import Style
+from detection.evaluate.metrics import evaluators as make_evaluators
+from detection.settings import EvalSettings, Style
 from detection.types import Category, Detections, Example, Groundtruth, ImageBatch, ImageInfo
 
 CATEGORIES = (Category(1, "red"), Category(2, "green"), Category(3, "blue"))
@@ -120,8 +120,8 @@ def run(examples, detector=None, batch_size=2, settings=None, **options):
         metrics=("coco_detection_metrics", "pascal_voc_detection_metrics"), per_category_tags=True
     )
     stream = io.StringIO()
-    evaluators = settings.evaluators(CATEGORIES)
-    metrics = evaluate(
+    evaluators = make_evaluators(settings, CATEGORIES)
+    values = evaluate(
         detector or ChannelDetector(),
         dataset(examples, batch_size),
         evaluators,
@@ -130,7 +130,7 @@ def run(examples, detector=None, batch_size=2, settings=None, **options):
         stream=stream,
         **options,
     )
-    return metrics, stream.getvalue()
+    return values, stream.getvalue()
 
 
 def test_metrics_losses_and_tables():
@@ -274,10 +274,15 @@ def test_crowds_and_classes_outside_the_categories():
     settings = EvalSettings()
     stream = io.StringIO()
     few = CATEGORIES[:1]
-    metrics = evaluate(
-        ChannelDetector(), dataset(three_images()[:1]), settings.evaluators(few), few, settings=settings, stream=stream
+    values = evaluate(
+        ChannelDetector(),
+        dataset(three_images()[:1]),
+        make_evaluators(settings, few),
+        few,
+        settings=settings,
+        stream=stream,
     )
-    assert metrics["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
+    assert values["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 
 def test_an_empty_input_is_an_error_that_names_the_field():

@@ -13,9 +13,9 @@ from google.protobuf import text_format
 
 from detection.builders import image_resizer, model
 from detection.evaluate.loop import evaluate
-from detection.evaluate.settings import EvalSettings
-from detection.evaluate.visualize import Style
+from detection.evaluate.metrics import evaluators
 from detection.protos import model_pb2
+from detection.settings import EvalSettings, Style
 from detection.types import Category, Example, Groundtruth, ImageBatch, ImageInfo
 
 CATEGORIES = (Category(1, "square"), Category(2, "disc"))
@@ -86,7 +86,7 @@ def test_an_untrained_ssd_is_evaluated(tmp_path):
     metrics = evaluate(
         detector,
         tf.data.Dataset.from_tensor_slices(example).batch(2),
-        settings.evaluators(CATEGORIES),
+        evaluators(settings, CATEGORIES),
         CATEGORIES,
         settings=settings,
         model_dir=tmp_path,

@@ -25,8 +25,7 @@ def test_detections_equal_the_reference_row_by_row(shared, tmp_path, monkeypatch
     import deterministic
 
     pipeline = pipeline_builder.build(config.load(shared / "odapi_configs" / f"{NAME}.config"), read_label_maps=False)
-    detector = pipeline.make_detector()
-    detector.build_weights()
+    detector = pipeline.detector()
     for variable in detector.variables:
         variable.assign(deterministic.weight(variable.path, tuple(variable.shape)))
     frozen = serving_graph(detector, pipeline.resizer, ServingInput())

@@ -14,14 +14,14 @@ import pytest
 import tensorflow as tf
 
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.config import prepare
 from detection.errors import ConfigError, DivergedError
-from detection.evaluate.settings import EvalSettings
+from detection.settings import EvalSettings
 from detection.train import loop
 from detection.train.evaluation import Evaluation
 from detection.train.memory import out_of_memory
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from detection.types import Groundtruth
 from tests.helpers import detector_configs, tiny
 

@@ -8,8 +8,9 @@ import struct
 import zlib
 
 import numpy as np
-from mutate import Material
-from reading import BRACES, TEXT, Reader, reading
+
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import BRACES, TEXT, Reader, reading
 
 
 def _npz_material(**arrays: object) -> Material:
@@ -44,7 +45,7 @@ _ARRAYS = {
 
 
 def _read_proposals(path: str) -> None:
-    from detection.proposals import files as proposal_files
+    from detection.proposals import proposal_files
 
     found = proposal_files.read(path)
     proposal_files.index([found])

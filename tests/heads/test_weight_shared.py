@@ -84,8 +84,8 @@ def test_folded_batch_norm_gives_the_same() -> None:
     for variable in head.variables:
         variable.assign(random.uniform(0.2, 0.6, variable.shape))
     plain = head.run(maps)
-    with folded(head) as layers:
-        assert layers == 4
+    with folded(head) as norms:
+        assert norms == 8
         for expected, found in zip(plain, head.run(maps), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-4)
 

@@ -130,7 +130,7 @@ def _words(settings: Settings) -> dict[str, object]:
 def ssd(settings: Settings) -> str:
     """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three."""
     words = _words(settings)
-    pyramid = feature_extractor.has_pyramid(settings.type)
+    pyramid = settings.type.removesuffix("_keras").endswith("_fpn")
     anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
     fpn = "fpn { additional_layer_depth: 32 }" if pyramid else ""
     return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "fpn": fpn}

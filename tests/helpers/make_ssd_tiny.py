@@ -28,8 +28,7 @@ FILE = FOLDER / "ssd_tiny.json"
 def make_detector():
     """A four-class SSD MobileNet v1 of depth 0.25 on 64 x 80 pixels, every weight a function of its name."""
     message = text_format.Parse((FOLDER / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
-    detector = pipeline.build(message).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message).detector()
     fill(detector)
     return detector
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from detection.train.optimizers import Momentum, OptimizerSettings
-from detection.train.schedules import Constant
+from detection.optimizers.rules import Momentum, OptimizerSettings
+from detection.optimizers.schedules import Constant
 from detection.types import DensePredictions, Detections, Example, Groundtruth, ImageBatch, ImageInfo
 
 SIDE, ANCHORS, CLASSES = 8, 4, 2
@@ -71,6 +71,11 @@ class TinyDetector(keras.layers.Layer):
         self.num_classes = num_classes
         self.extractor, self.head = _Extractor(), _Head(num_classes)
 
+    anchors_per_cell, takes_proposals, measures_targets = (ANCHORS,), False, False
+
+    def measure_targets(self, examples) -> tf.Tensor:
+        return tf.zeros([self.num_classes])
+
     def build_weights(self) -> None:
         if not self.head.built:
             self.extractor.build((None, SIDE, SIDE, 3))
@@ -93,6 +98,9 @@ class TinyDetector(keras.layers.Layer):
 
     def regularization_loss(self) -> tf.Tensor:
         return 1e-3 * tf.nn.l2_loss(tf.convert_to_tensor(self.head.weights_))
+
+    def object_keys(self) -> dict[str, tf.Variable]:
+        return {}
 
     def postprocess(self, predictions, true_shapes) -> Detections:
         boxes = (predictions.anchors + predictions.box_codes) / SIDE
@@ -164,11 +172,10 @@ def write_records(folder, images: int = 12, boxes: int = 1, right: float = 0.5) 
 
 def make_pipeline(folder, **settings):
     """A whole pipeline over freshly written records; `settings` are those of TrainSettings."""
-    from detection.builders.pipeline import Pipeline
-    from detection.data.reading.input import InputOptions
+    from detection.data.reading.options import InputOptions
     from detection.data.resize import FixedShapeResizer
-    from detection.evaluate.settings import EvalSettings
-    from detection.train.settings import TrainSettings
+    from detection.pipeline import Pipeline
+    from detection.settings import EvalSettings, TrainSettings
     from detection.types import Category
 
     categories = (Category(1, "a"), Category(2, "b"))

@@ -87,7 +87,7 @@ def losses_and_norms(reference: Reference, case: str) -> dict:
     batch = reference.batch(entry)
     groundtruth = reference.groundtruth(entry, batch)
     variables = reference.detector.trainable_variables
-    regions = reference.detector.regions
+    regions = reference.detector.second_stage.regions
     classify = regions.run
     regions.run = lambda maps, boxes, shape, training: classify(
         maps, _away_from_the_border(boxes, shape), shape, training

@@ -51,8 +51,7 @@ def detector(*overrides: str, given: bool = False) -> TwoStage:
     message = config.override(text_format.Parse(CONFIG, pipeline_pb2.TrainEvalPipelineConfig()), list(overrides))
     if given:
         message.model.fast_rcnn.CopyFrom(message.model.faster_rcnn)
-    made = pipeline.build(message).make_detector()
-    made.build_weights()
+    made = pipeline.build(message).detector()
     generator = np.random.default_rng(1)
     for variable in made.variables:
         # Without the batch statistics that the network was made for, its own initial values would let every signal

@@ -66,28 +66,35 @@ def _example() -> Example:
 def test_sampling_of_2_3(full: pipeline.Pipeline) -> None:
     """N = 2 images, R = 128; objects from IoU 0.5 on, background in [0.1, 0.5); groundtruth among the proposals."""
     detector = full.make_detector()
-    assert full.train.batch_size * detector.sampler.size == 128 and detector.sampler.positive_fraction == 0.25
-    assert detector.add_groundtruth and detector.normalization is not None
+    assert (
+        full.train.batch_size * detector.second_stage.sampler.size == 128
+        and detector.second_stage.sampler.positive_fraction == 0.25
+    )
+    assert detector.second_stage.add_groundtruth and detector.measures_targets
     overlaps = (1.0, 0.5, 0.49, 0.1, 0.09, 0.0)
     boxes = tf.constant([[[0, 0, 100 * overlap, 100] for overlap in overlaps]], tf.float32)
     one = tf.ones([1, 1])
     groundtruth = Groundtruth(
         tf.constant([[[0, 0, 100.0, 100.0]]]), tf.constant([[4]]), one, tf.constant([1]), one > 1, one > 1, one
     )
-    targets = detector.assigner(boxes, groundtruth, 20)
+    targets = detector.second_stage.assigner(boxes, groundtruth, 20)
     np.testing.assert_array_equal(targets.matches[0] >= 0, [True, True, False, False, False, False])
     np.testing.assert_array_equal(targets.class_weights[0], [1, 1, 1, 1, 0, 0])
 
 
 def test_layers_and_tests_of_2_1_and_3(full: pipeline.Pipeline) -> None:
     detector = full.make_detector()
-    assert detector.regions.crop == RoiMaxPool(7, 16)
+    assert detector.second_stage.regions.crop == RoiMaxPool(7, 16)
     assert (
-        detector.postprocessing.nms == MulticlassNms(0.0, pytest.approx(0.3), 100, 300)
-        and detector.postprocessing.score_converter.kind == "softmax"
+        detector.second_stage.postprocessing.nms == MulticlassNms(0.0, pytest.approx(0.3), 100, 300)
+        and detector.second_stage.postprocessing.score_converter.kind == "softmax"
     )
     assert full.train_input.max_number_of_proposals == full.eval_input.max_number_of_proposals == 2000
-    assert detector.loss_terms.localization_weight == detector.loss_terms.classification_weight == 1
+    assert (
+        detector.second_stage.loss_terms.localization_weight
+        == detector.second_stage.loss_terms.classification_weight
+        == 1
+    )
 
 
 def test_scale_of_5_2(full: pipeline.Pipeline) -> None:
@@ -130,13 +137,12 @@ def _small() -> pipeline.Pipeline:
 
 
 def _without_dropout(built: pipeline.Pipeline):  # -> TwoStage
-    detector = built.make_detector()
-    detector.build_weights()
+    detector = built.detector()
     for name in ("dropout6", "dropout7"):
-        (layer,) = [part for part in detector.regions.tail.network.blocks if part.name == name]
+        (layer,) = [part for part in detector.second_stage.regions.tail.network.blocks if part.name == name]
         assert layer.keep == 0.5
         layer.keep = 1.0
-    statistics, rng = detector.normalization.statistics, np.random.default_rng(5)
+    statistics, rng = detector.second_stage.normalization.statistics, np.random.default_rng(5)
     statistics.mean.assign(rng.uniform(-0.2, 0.2, statistics.mean.shape))
     statistics.stddev.assign(rng.uniform(0.5, 2, statistics.stddev.shape))
     return detector
@@ -146,7 +152,10 @@ def _equation_1(detector, example: Example, codes: np.ndarray, logits: np.ndarra
     """(classification, localisation): means over R of -log p_u and of [u >= 1] sum smooth L1(t_u - v), v of zero mean
     and unit variance."""
     classification = localisation = 0.0
-    mean, stddev = detector.normalization.statistics.mean.numpy(), detector.normalization.statistics.stddev.numpy()
+    mean, stddev = (
+        detector.second_stage.normalization.statistics.mean.numpy(),
+        detector.second_stage.normalization.statistics.stddev.numpy(),
+    )
     for image, own in enumerate(example.batch.proposals.boxes.numpy()):
         (truth,), (label,) = example.groundtruth.boxes[image].numpy(), example.groundtruth.classes[image].numpy()
         for p, box in enumerate(own.astype("f8")):

@@ -27,7 +27,7 @@ def detector(request: pytest.FixtureRequest) -> TwoStage:
         if request.param == "rfcn"
         else tiny.detector(f"{F}.roi_max_pool={str(request.param == 'roi_max_pool').lower()}", given=True)
     )
-    made.regions.chunk = 6
+    made.second_stage.regions.chunk = 6
     return made
 
 
@@ -51,13 +51,14 @@ def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
     """20 proposals in chunks of 5, their number known or not; 3 of an unknown number are one chunk, and none at all
     give nothing."""
     features, boxes = _features(detector), _boxes(20)
-    whole = detector.regions.run(
+    whole = detector.second_stage.regions.run(
         features, boxes, IMAGE, True
     )  # The tail and the head of these detectors do the same in training.
     signature = [tf.TensorSpec([None, None, None, features.shape[-1]]), tf.TensorSpec([None, None, 4])]
-    known = tf.function(lambda features, boxes: detector.regions.run(features, boxes, IMAGE, False))
+    known = tf.function(lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, False))
     unknown = tf.function(
-        lambda features, boxes: detector.regions.run(features, boxes, IMAGE, False), input_signature=signature
+        lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, False),
+        input_signature=signature,
     )
     for run in (known, unknown):
         for got, expected in zip(run(features, boxes), whole, strict=True):
@@ -72,7 +73,7 @@ def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoS
     features = tf.TensorSpec([2, 6, 8, _features(detector).shape[-1]])
 
     def largest(count: int, training: bool = False) -> int:
-        function = tf.function(lambda features, boxes: detector.regions.run(features, boxes, IMAGE, training))
+        function = tf.function(lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, training))
         graph = function.get_concrete_function(features, tf.TensorSpec([2, count, 4])).graph
         shapes = [tensor.shape for op in _ops(graph) for tensor in op.outputs if tensor.dtype == tf.float32]
         asked_for = (
@@ -91,7 +92,9 @@ def test_no_loop_where_there_is_no_need(detector: TwoStage) -> None:
     """In training, and for a small number that is known, the graph is as simple as without chunks."""
     features = _features(detector)[:1]  # of one image: RoI max pooling takes several in turn
     for count, training, loops in ((6, False, False), (7, False, True), (20, True, False)):
-        function = tf.function(lambda boxes, training=training: detector.regions.run(features, boxes, IMAGE, training))
+        function = tf.function(
+            lambda boxes, training=training: detector.second_stage.run(features, boxes, IMAGE, training)
+        )
         graph = function.get_concrete_function(tf.TensorSpec([1, count, 4])).graph
         outer = {op.type for op in graph.get_operations()} & {"While", "StatelessWhile"}
         assert bool(outer) == loops
@@ -100,7 +103,7 @@ def test_no_loop_where_there_is_no_need(detector: TwoStage) -> None:
 def test_a_frozen_detector_takes_any_number_of_proposals() -> None:
     """As exported: images and proposals of unknown number in, detections out."""
     made = tiny.detector(f"{F}.roi_max_pool=true", given=True)
-    made.regions.chunk = 6
+    made.second_stage.regions.chunk = 6
 
     def detect(
         images: tf.Tensor, shapes: tf.Tensor, boxes: tf.Tensor
@@ -129,7 +132,7 @@ def test_a_frozen_detector_takes_any_number_of_proposals() -> None:
     batch = tiny.batch()
     for count in (20, 4):
         boxes = _boxes(count)
-        made.regions.chunk = 100
+        made.second_stage.regions.chunk = 100
         expected = detect(batch.images, batch.true_shapes, boxes)[0]
         for name, values in zip(frozen.outputs, served(batch.images, batch.true_shapes, boxes), strict=True):
             np.testing.assert_allclose(values, expected[name], err_msg=name, **TOLERANCE)

@@ -126,8 +126,7 @@ def test_weights_are_built_with_dropout_too() -> None:
 def test_freeze_batchnorm_leaves_every_statistic() -> None:
     message = text_format.Parse((GOLDENS / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
     message.model.ssd.freeze_batchnorm = True
-    detector = pipeline.build(message).make_detector()
-    detector.build_weights()
+    detector = pipeline.build(message).detector()
     tiny.fill(detector)
     before = [v.numpy() for v in detector.non_trainable_variables]
     plain = detector.predict(tiny.batch()).class_logits

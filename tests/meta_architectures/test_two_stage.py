@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from detection.errors import ConfigError
-from detection.meta_architectures.two_stage import ProposalSampler, TwoStage
+from detection.meta_architectures.proposal_sampler import ProposalSampler
+from detection.meta_architectures.two_stage import TwoStage
 from detection.ops import boxes as box_ops
 from detection.types import Example, ImageBatch, ImageInfo, Proposals, RegionPredictions, Targets
 from tests.helpers import two_stage_tiny as tiny
@@ -312,25 +313,25 @@ def test_normalised_targets_have_mean_0_and_deviation_1() -> None:
     counts = detector.measure_targets(examples).numpy()
     codes, classes = [], []
     for example in examples:
-        targets = detector.assigner(example.batch.proposals.boxes, groundtruth, 3)
+        targets = detector.second_stage.assigner(example.batch.proposals.boxes, groundtruth, 3)
         chosen = targets.box_weights.numpy() > 0
         codes.append(targets.box_codes.numpy()[chosen])
         classes.append(np.argmax(targets.classes.numpy()[chosen], 1) - 1)
     codes, classes = np.concatenate(codes), np.concatenate(classes)
     np.testing.assert_array_equal(counts, np.bincount(classes, minlength=3))
-    statistics = detector.normalization.statistics
+    statistics = detector.second_stage.normalization.statistics
     for label in range(3):
         mine = codes[classes == label] if counts[label] >= 8 else codes
         np.testing.assert_allclose(statistics.mean[label], mine.mean(0), rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(statistics.stddev[label], mine.std(0), rtol=1e-3)
     predictions = detector.predict(batch, groundtruth)
     labels = tf.maximum(tf.argmax(predictions.targets.classes, -1) - 1, 0)
-    codes = detector.normalization.normalise(predictions.targets.box_codes, labels)
+    codes = detector.second_stage.normalization.normalise(predictions.targets.box_codes, labels)
     expected = _region_loss_by_hand(predictions._replace(targets=predictions.targets._replace(box_codes=codes)))
     np.testing.assert_allclose(
         detector.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/localization_loss"], expected[0], rtol=1e-4
     )
-    restored = detector.normalization.restore_all(predictions.box_codes).numpy()
+    restored = detector.second_stage.normalization.restore_all(predictions.box_codes).numpy()
     np.testing.assert_allclose(
         restored,
         predictions.box_codes.numpy() * statistics.stddev.numpy() + statistics.mean.numpy(),
@@ -366,7 +367,7 @@ def test_postprocessing_by_hand(fast: TwoStage) -> None:
         count, rows = int(predictions.proposals.counts[image]), []
         scores = _softmax(predictions.class_logits[image].numpy())[:count]
         for label in range(3):
-            boxes = fast.assigner.box_coder.decode(
+            boxes = fast.second_stage.assigner.box_coder.decode(
                 predictions.box_codes[image, :count, label], predictions.proposals.boxes[image, :count]
             ).numpy()
             kept: list[int] = []

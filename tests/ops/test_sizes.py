@@ -175,7 +175,7 @@ def test_the_weighted_sum(name, coder, images, rows, classes, anchors):
     codes = rng.normal(size=(images, anchors, coder.code_size)).astype(np.float32)
     logits = rng.normal(size=(images, anchors, classes + 1)).astype(np.float32)
     assigner = TargetAssigner(box_ops.iou, MATCHERS[0], coder)
-    terms = LossTerms(WeightedSmoothL1(), CLASSIFICATION[name], miner=None)
+    terms = LossTerms(WeightedSmoothL1(), CLASSIFICATION[name])
 
     def run(codes, logits, places, truth):
         targets = assigner(places, truth, classes)

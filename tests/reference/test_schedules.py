@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.train.schedules import CosineDecay, ExponentialDecay, ManualStep
+from detection.optimizers.schedules import CosineDecay, ExponentialDecay, ManualStep
 
 HELD = CosineDecay(1.0, 120, 0.1, 9, 20)
 CASES = {

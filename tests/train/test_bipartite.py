@@ -7,8 +7,9 @@ import math
 
 import pytest
 
+from detection.builders import pipeline as pipelines
 from detection.train import main
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers import detector_configs
 from tests.helpers.tiny import write_records
 
@@ -40,9 +41,8 @@ def test_trained_and_evaluated_one_image_at_a_time(tmp_path):
     config = tmp_path / "bipartite.config"
     config.write_text(text, encoding="utf-8")
     metrics = main.run(
-        str(config),
+        pipelines.load(config, ["train_config.batch_size=1"]),
         str(tmp_path / "run"),
-        ["train_config.batch_size=1"],
         options=RunOptions(checkpoint_every=2, log_every=1, seed=1),
         num_replicas=1,
     )

@@ -69,10 +69,10 @@ def test_everybody_who_would_ignore_it_refuses(monkeypatch):
     """Before anything is read or built."""
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
     calls = (
-        lambda: main.run("none.config", "run"),
-        lambda: main.run("none.config", "run", eval_only=main.EvalOnly("run")),
+        lambda: main.run(None, "run"),
+        lambda: main.run(None, "run", eval_only=main.EvalOnly("run")),
         lambda: evaluation.evaluate_checkpoints(None, "run", "run"),
-        lambda: sweep.run(None, [], "out", sweep.Options()),
+        lambda: sweep.run(None, [], "out", sweep.SweepOptions()),
     )
     for call in calls:
         with pytest.raises(ConfigError, match="TF_CONFIG names 2 processes"):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError, DataError
 from detection.train import loop
 from detection.train.evaluation import evaluate_checkpoints
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers.tiny import TinyDetector, make_pipeline, write_records
 
 _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)

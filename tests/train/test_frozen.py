@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from detection.errors import DetectionError
+from detection.optimizers.rules import Momentum, OptimizerSettings
+from detection.optimizers.schedules import Constant
+from detection.settings import TrainSettings
 from detection.train import frozen
-from detection.train.optimizers import Momentum, OptimizerSettings
-from detection.train.schedules import Constant
-from detection.train.settings import TrainSettings
 
 NAMES = [
     *(

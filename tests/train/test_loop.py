@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 from detection import files
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError, DivergedError, ModelDirInUseError
 from detection.evaluate.results import read_history
+from detection.optimizers.schedules import CosineDecay
 from detection.train import loop, run_dir
 from detection.train.interrupt import Interrupted
-from detection.train.schedules import CosineDecay
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers.tiny import TinyDetector, make_optimizer, make_pipeline
 
 _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
@@ -144,7 +144,7 @@ def test_resuming_with_another_config_is_refused_unless_allowed(tmp_path):
 def test_another_optimiser_on_resume_is_named_or_starts_anew(tmp_path, caplog):
     pipeline = make_pipeline(tmp_path)
     _train(pipeline, tmp_path / "run", num_steps=2)
-    from detection.train.optimizers import Adam
+    from detection.optimizers.rules import Adam
 
     other = make_pipeline(tmp_path, optimizer=make_optimizer(rule=Adam(), decay=0.9))
     with pytest.raises(ConfigError, match="model.ckpt-2: .*Adam"):

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.builders import pipeline as pipelines
+from detection.checkpoints import checkpoint_files, rotation
 from detection.errors import ConfigError
 from detection.train import main
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers.tiny import write_records
 
 _ROOT = Path(__file__).parents[2]
@@ -113,27 +113,23 @@ def test_settings_in_one_flag():
 
 def test_a_file_is_trained_and_then_evaluated_apart(tmp_path, config):
     options = RunOptions(checkpoint_every=2, log_every=2, seed=1)
-    trained = main.run(
-        config,
-        str(tmp_path / "run"),
-        ["train_config.num_steps=3", "train_config.batch_size=2"],
-        options=options,
-        num_replicas=1,
-    )
+    settings = ["train_config.num_steps=3", "train_config.batch_size=2"]
+    trained = main.run(pipelines.load(config, settings), str(tmp_path / "run"), options=options, num_replicas=1)
     assert "batch_size: 2" in (tmp_path / "run" / "pipeline.config").read_text()
     only = main.EvalOnly(str(tmp_path / "run"), run_once=True)
-    assert main.run(config, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(
+    pipeline = pipelines.load(config)
+    assert main.run(pipeline, str(tmp_path / "run"), eval_only=only)["Loss/total_loss"] == pytest.approx(
         trained["Loss/total_loss"], rel=1e-5
     )
     on_training_data = main.EvalOnly(str(tmp_path / "run"), run_once=True, training_data=True, sample_1_of_n=4)
     held_out = (tmp_path / "run" / "eval" / "metrics.json").read_text()
-    assert main.run(config, str(tmp_path / "run"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
+    assert main.run(pipeline, str(tmp_path / "run"), eval_only=on_training_data).keys() >= {"Loss/total_loss"}
     assert (tmp_path / "run" / "eval" / "metrics.json").read_text() == held_out
     assert (tmp_path / "run" / "training_data" / "eval" / "metrics.json").exists()
     with pytest.raises(ConfigError, match="--num_replicas 99"):
-        main.run(config, str(tmp_path / "other"), num_replicas=99)
+        main.run(pipeline, str(tmp_path / "other"), num_replicas=99)
     with pytest.raises(ConfigError, match="train_config.nm_steps"):
-        main.run(config, str(tmp_path / "other"), ["train_config.nm_steps=3"])
+        pipelines.load(config, ["train_config.nm_steps=3"])
 
 
 @pytest.mark.slow
@@ -164,7 +160,7 @@ def test_exit_codes(tmp_path, config):
     process.send_signal(signal.SIGTERM)
     code, _, err = _finish(process)
     assert code == 143 and "stopped by signal 15" in err
-    assert checkpoints.steps_in(tmp_path / "run")[-1] >= 5
+    assert rotation.steps_in(tmp_path / "run")[-1] >= 5
     changed = _finish(_start(config, tmp_path / "run", "--set", "train_config.batch_size=2"))
     assert changed[0] == 2 and "train_config.batch_size was 4, is now 2" in changed[2]
     diverged = _finish(_start(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38"))
@@ -216,26 +212,27 @@ def test_killed_in_the_middle_of_a_save(tmp_path, config):
         if saving := list(run.glob(f"{checkpoint_files.TEMPORARY}*")):
             break
     assert saving, "no kill struck during a save"
-    steps = checkpoints.steps_in(run)
+    steps = rotation.steps_in(run)
     for step in steps:
         assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
     last = steps[-1] if steps else 0
     code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
     assert code == 0 and "removed an unfinished checkpoint" in err, err
-    assert checkpoints.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
+    assert rotation.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
 
 
 _TWO_REPLICAS = """
 import sys, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from detection.builders import pipeline as pipelines
 from detection.train import main
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 options = RunOptions(checkpoint_every=2, log_every=2, seed=1)
 settings = ["train_config.optimizer.use_moving_average=true", "eval_config.use_moving_averages=true"]
 for steps in (2, 4):
     given = [*settings, f"train_config.num_steps={steps}"]
-    metrics = main.run(sys.argv[1], sys.argv[2], given, options=options, num_replicas=2)
+    metrics = main.run(pipelines.load(sys.argv[1], given), sys.argv[2], options=options, num_replicas=2)
 print(metrics["Loss/total_loss"])
 """
 
@@ -250,9 +247,8 @@ def test_two_replicas_train_save_evaluate_and_resume(tmp_path, config):
     name = "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/moving_variance"
     assert np.all(values[name] != checkpoint_files.read(tmp_path / "run" / "model.ckpt-2")[name])
     single = main.run(
-        config,
+        pipelines.load(config, ["eval_config.use_moving_averages=true"]),
         str(tmp_path / "run"),
-        ["eval_config.use_moving_averages=true"],
         eval_only=main.EvalOnly(str(tmp_path / "run"), run_once=True),
     )
     assert single["Loss/total_loss"] == pytest.approx(float(done.stdout.split()[-1]), rel=1e-4)

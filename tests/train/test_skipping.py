@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import DataError
 from detection.train import loop
-from detection.train.settings import RunOptions
+from detection.train.options import RunOptions
 from tests.helpers.tiny import make_pipeline
 
 _SKIP = RunOptions(checkpoint_every=3, log_every=3, seed=5, skip_bad_records=True, max_bad_records=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detection.errors import ConfigError
-from detection.train.optimizers import RmsProp
+from detection.optimizers.rules import RmsProp
 from detection.train.state import TrainState
 from tests.helpers.tiny import make_detector, make_optimizer
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from detection.errors import ConfigError
-from detection.train import optimizers
-from detection.train.settings import TrainSettings
+from detection.optimizers import rules as optimizers
+from detection.settings import TrainSettings
 from detection.train.state import TrainState
 from detection.train.step import REGULARIZATION_LOSS, TOTAL_LOSS, TrainStep
 from tests.helpers.tiny import make_dataset, make_detector, make_optimizer
@@ -167,8 +167,8 @@ _TWO_REPLICAS = """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     from tests.helpers.tiny import make_dataset, make_detector, make_optimizer
-    from detection.train import optimizers
-    from detection.train.settings import TrainSettings
+    from detection.optimizers import rules as optimizers
+    from detection.settings import TrainSettings
     from detection.train.state import TrainState
     from detection.train.step import TrainStep
     for rule in (optimizers.Momentum(), optimizers.Adam(), optimizers.RmsProp()):

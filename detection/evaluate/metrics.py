@@ -1,0 +1,39 @@
+"""The metrics sets of `eval_config.metrics_set`: which evaluators a name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from detection.evaluate.coco import CocoEvaluator
+from detection.evaluate.confusion import ConfusionEvaluator
+from detection.evaluate.evaluator import Evaluator
+from detection.evaluate.voc import PascalVocEvaluator
+from detection.settings import EvalSettings
+from detection.types import Category
+
+
+def evaluators(settings: EvalSettings, categories: Sequence[Category]) -> tuple[Evaluator, ...]:
+    """New evaluators of all metrics sets, in order; none where groundtruth is ignored."""
+    if settings.ignore_groundtruth:
+        return ()
+    return tuple(METRICS_SETS[name](settings, categories) for name in settings.metrics)
+
+
+def _coco(settings: EvalSettings, categories: Sequence[Category]) -> Evaluator:
+    return CocoEvaluator(
+        categories,
+        per_category_tags=settings.per_category_tags,
+        all_per_category_tags=settings.all_per_category_tags,
+        super_categories=dict(settings.super_categories),
+    )
+
+
+# eval_config.metrics_set -> what makes the evaluator.
+METRICS_SETS: dict[str, Callable[[EvalSettings, Sequence[Category]], Evaluator]] = {
+    "coco_detection_metrics": _coco,
+    "pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories),
+    "weighted_pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories, weighted=True),
+    "confusion_detection_metrics": lambda settings, categories: ConfusionEvaluator(
+        categories, score_threshold=settings.style.min_score
+    ),
+}

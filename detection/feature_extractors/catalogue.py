@@ -1,0 +1,75 @@
+"""Every feature extractor by the name that configs call it.
+
+The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
+never had.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from detection.feature_extractors import (
+    caffenet,
+    inception_resnet_v2,
+    inception_v2,
+    inception_v3,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet_v1,
+    vgg16,
+    vgg_cnn_m,
+)
+from detection.feature_extractors.pyramids import fpn
+from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids.levels import Levels
+from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
+from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
+
+SsdExtractor = SsdFeatureExtractor | FpnExtractor
+
+# What can stand below a pyramid, by its name in the types: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
+LEVELS: dict[str, Levels] = {
+    "mobilenet_v1": mobilenet_v1.levels,
+    "mobilenet_v2": mobilenet_v2.levels,
+    "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
+    "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
+    "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
+}
+SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
+    "ssd_caffenet": caffenet.ssd,
+    "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
+    "ssd_inception_v2": inception_v2.ssd,
+    "ssd_inception_v3": inception_v3.ssd,
+    "ssd_mobilenet_v1": mobilenet_v1.ssd,
+    "ssd_mobilenet_v1_keras": mobilenet_v1.ssd,
+    "ssd_mobilenet_v2": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_keras": mobilenet_v2.ssd,
+    "ssd_resnet101": functools.partial(resnet_v1.ssd, layers=101),
+    "ssd_resnet152": functools.partial(resnet_v1.ssd, layers=152),
+    "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
+    "ssd_vgg16": vgg16.ssd,
+    "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
+    **{f"ssd_{name}_fpn": functools.partial(fpn.ssd, levels=levels) for name, levels in LEVELS.items()},
+    **{
+        f"ssd_{name}_fpn_keras": functools.partial(fpn.ssd, levels=levels, keras_form=True)
+        for name, levels in LEVELS.items()
+    },
+}
+TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
+    "faster_rcnn_caffenet": caffenet.two_stage,
+    "faster_rcnn_inception_resnet_v2": inception_resnet_v2.two_stage,
+    "faster_rcnn_inception_resnet_v2_keras": inception_resnet_v2.two_stage,
+    "faster_rcnn_inception_v2": inception_v2.two_stage,
+    "faster_rcnn_inception_v3": inception_v3.two_stage,
+    "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
+    "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
+    "faster_rcnn_resnet101": functools.partial(resnet_v1.two_stage, layers=101),
+    "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101),
+    "faster_rcnn_resnet152": functools.partial(resnet_v1.two_stage, layers=152),
+    "faster_rcnn_resnet152_keras": functools.partial(resnet_v1.two_stage, layers=152),
+    "faster_rcnn_resnet50": functools.partial(resnet_v1.two_stage, layers=50),
+    "faster_rcnn_resnet50_keras": functools.partial(resnet_v1.two_stage, layers=50),
+    "faster_rcnn_vgg16": vgg16.two_stage,
+    "faster_rcnn_vgg_cnn_m_1024": vgg_cnn_m.two_stage,
+}

@@ -1,0 +1,59 @@
+"""What stands in for the second stage where a config stops after the first (`number_of_stages: 1`): the proposals are
+the detections, of class 0, which only says "object"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from detection.meta_architectures.proposal_sampler import valid_rows
+from detection.ops import boxes as box_ops
+from detection.types import Detections, Example, Groundtruth, Proposals, RegionPredictions, Targets
+
+
+class ProposalsOnly:
+    """A second stage (`two_stage.SecondStageSlot`) that adds nothing.
+
+    Args:
+        num_classes: foreground classes K, of which predictions have columns all the same.
+    """
+
+    measures_targets = False
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def assign(
+        self, proposals: Proposals, groundtruth: Groundtruth | None, training: bool
+    ) -> tuple[Proposals, Targets | tuple[()]]:
+        """All proposals, without targets."""
+        return proposals, ()
+
+    def run(
+        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Zeros: codes float32 [B, P, 1, 4], logits float32 [B, P, K + 1]."""
+        rows = tf.unstack(tf.shape(boxes)[:2])
+        return tf.zeros([*rows, 1, 4]), tf.zeros([*rows, self.num_classes + 1])
+
+    def loss(self, predictions: RegionPredictions) -> dict[str, tf.Tensor]:
+        """None."""
+        return {}
+
+    def postprocess(self, predictions: RegionPredictions, true_shapes: tf.Tensor) -> Detections:
+        """The proposals, best first as they come."""
+        proposals = predictions.proposals
+        boxes, scores = box_ops.to_normalised(proposals.boxes, true_shapes), proposals.scores
+        rows = tf.broadcast_to(tf.range(tf.shape(scores)[1]), tf.shape(scores))
+        valid = valid_rows(proposals)
+        raw_scores = tf.stack([tf.where(valid, 1.0 - scores, 0.0), scores], axis=-1)
+        rows_or_padding = tf.where(valid, rows, 0)
+        return Detections(boxes, scores, tf.zeros_like(rows), proposals.counts, boxes, raw_scores, rows_or_padding)
+
+    def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
+        """Nothing is measured: float32 [K], all 0."""
+        return tf.zeros([self.num_classes])
+
+    def build_weights(self, features: tf.Tensor) -> None:
+        """There are none."""
