@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from detection.errors import ConfigError
-from detection.meta_architectures.two_stage import ProposalSampler, TwoStage
+from detection.meta_architectures.proposal_sampler import ProposalSampler
+from detection.meta_architectures.two_stage import TwoStage
 from detection.ops import boxes as box_ops
 from detection.types import Example, ImageBatch, ImageInfo, Proposals, RegionPredictions, Targets
 from tests.helpers import two_stage_tiny as tiny
