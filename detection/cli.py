@@ -1,11 +1,12 @@
-"""What every script does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an end in
-order when asked to stop.
+"""What every command does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an
+orderly end when asked to stop.
 
-Scripts import this before anything else, so that Ctrl-C is one line and exit code 130 from their first statement on:
+Entry points import this before anything else, so that Ctrl-C is one line and exit code 130 from their first statement
+on:
 
-- while a script only imports, at once: there is nothing to be put in order;
-- while it works, by an exception, so that temporary files are removed; an import under way is let finish, since many a
-    library takes an exception there for something else. A second Ctrl-C ends it at once.
+- while a command only imports, at once: there is nothing to clean up;
+- while it works, by an exception, so that temporary files are removed; an import under way is finished first, since
+    many libraries take an exception there for something else. A second Ctrl-C ends it at once.
 
 SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let
 their trainings do so (see `detection.train.interrupt`). What was to be ignored when the script was started (`nohup`,
@@ -17,8 +18,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 _SIGNALS = {
     "SIGINT": "interrupted",
@@ -27,6 +32,7 @@ _SIGNALS = {
 }
 _WORDS = {getattr(signal, name): words for name, words in _SIGNALS.items() if hasattr(signal, name)}
 _IMPORTER = "<frozen importlib._bootstrap"
+_ENTRY_POINTS = ("detection.commands.entry", "detection.__main__")  # modules that run as a program
 _RETRY_SECONDS = 0.05
 
 
@@ -76,7 +82,7 @@ class _Stops:
 
     @staticmethod
     def _script_imports(frame: FrameType | None) -> bool:
-        """Whether an import by the script itself, or by this file, is under way: no work has been begun."""
+        """Whether an import by the script itself, a command or this file is under way: no work has been begun."""
         caller = None
         while frame is not None:
             if frame.f_code.co_filename.startswith(_IMPORTER):
@@ -84,7 +90,8 @@ class _Stops:
             frame = frame.f_back
         while caller is not None and caller.f_code.co_filename.startswith(_IMPORTER):
             caller = caller.f_back
-        return caller is not None and (caller.f_globals.get("__name__") in ("__main__", __name__))
+        name = "" if caller is None else caller.f_globals.get("__name__", "")
+        return name in ("__main__", __name__, *_ENTRY_POINTS) or name.startswith("detection.commands.")
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """An exception that Python cannot pass on, from a destructor, say: a stop is asked for again, anything else is
@@ -128,34 +135,44 @@ def _let_go_of_the_terminal() -> None:
             continue  # It is closed.
 
 
-def _is_imported_by_a_script() -> bool:
-    frame = sys._getframe(1)
+def _is_imported_by_a_program() -> bool:
+    """Whether what imports this is a script, or the entry point of one."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and (
-        frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") == __name__
+        frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") in (__name__, *_ENTRY_POINTS)
     ):
         frame = frame.f_back
     return frame is not None and frame.f_globals.get("__name__") == "__main__"
 
 
-_stops = _Stops() if _is_imported_by_a_script() else None
+_stops = _Stops() if _is_imported_by_a_program() else None
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
-    """Runs `main(argv)` under absl and leaves with its return value, or with the exit code of the error it raised.
+Main = Callable[[list[str]], int | None]
+Parse = Callable[[list[str]], list[str]]
+
+
+def run(main: Main, argv: Sequence[str] | None = None, parse: Parse | None = None) -> None:
+    """Runs `main(rest of argv)` under absl and leaves with its return value, or with the exit code of the error it
+    raised.
 
     Call this before anything imports TensorFlow: its C++ log level is read once, at import.
+
+    Args:
+        main: the work; its argument is what `parse` returned.
+        argv: program and words; by default those of this process.
+        parse: reads flags from `argv` and returns program and what is no flag; by default into absl's `FLAGS`.
+            A ConfigError of it is an error of usage.
     """
     # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all
     # the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import logging
     import warnings
 
-    from absl import app, flags
-    from absl import logging as absl_logging
+    from absl import app
 
-    from detection import files, terminal
-    from detection.errors import ConfigError, DetectionError, printable
+    from detection import terminal
+    from detection.errors import ConfigError
 
     sys.stdout, sys.stderr = (
         None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr)
@@ -165,44 +182,70 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # filters know no threads.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    class Words(logging.Formatter):
-        """`warning: ...`, as errors are shown, without threads and source lines."""
+    def checked(words: list[str]) -> list[str]:
+        try:
+            return (parse or _parse_process_flags)(words)
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(ConfigError.exit_code)
 
+    app.run(lambda words: _exit_code(main, words), None if argv is None else list(argv), flags_parser=checked)
+
+
+def _parse_process_flags(argv: list[str]) -> list[str]:
+    from absl import flags
+
+    from detection.errors import ConfigError
+
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        raise ConfigError(f"{' '.join(str(error).split())}; --help lists the flags") from None
+
+
+def _exit_code(main: Main, words: list[str]) -> int:
+    """Calls `main`; the exit code it returns, or that of its error, which is shown in a line. A bug stays an
+    exception."""
+    from absl import logging as absl_logging
+
+    from detection import files
+    from detection.errors import ConfigError, DetectionError, printable
+
+    absl_logging.get_absl_handler().setFormatter(_words())
+    if _stops is not None:
+        _stops.work()
+    try:
+        code = main(words) or 0
+        code = _flush_output() or code
+    except DetectionError as error:
+        code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", signal.SIGINT)
+        code = _say(_WORDS[number], 128 + number)
+    except BrokenPipeError:  # The reader, `head` say, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        place = files.explain(error)
+        if place is None:
+            raise
+        code = _say(f"error: {printable(place)}", ConfigError.exit_code)
+    if _stops is not None:
+        _stops.end()
+    return code
+
+
+def _words() -> logging.Formatter:
+    """`warning: ...`, as errors are shown, without threads and source lines."""
+    import logging
+
+    from detection.errors import printable
+
+    class Words(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
             return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
-    def guarded(argv: list[str]) -> int:
-        absl_logging.get_absl_handler().setFormatter(Words())
-        if _stops is not None:
-            _stops.work()
-        try:
-            code = main(argv) or 0
-            code = _flush_output() or code
-        except DetectionError as error:
-            code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
-        except KeyboardInterrupt as stop:
-            number = getattr(stop, "number", signal.SIGINT)
-            code = _say(_WORDS[number], 128 + number)
-        except BrokenPipeError:  # The reader, `head` say, has seen enough.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
-        except Exception as error:
-            place = files.explain(error)
-            if place is None:
-                raise
-            code = _say(f"error: {printable(place)}", ConfigError.exit_code)
-        if _stops is not None:
-            _stops.end()
-        return code
-
-    def parse(argv: list[str]) -> list[str]:
-        try:
-            return flags.FLAGS(argv)
-        except flags.Error as error:
-            print(f"error: {' '.join(str(error).split())}; --help lists the flags", file=sys.stderr)
-            sys.exit(ConfigError.exit_code)
-
-    app.run(guarded, flags_parser=parse)
+    return Words()
 
 
 def _flush_output() -> int:
@@ -233,13 +276,15 @@ def _say(line: str, code: int) -> int:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences.
-    For scripts only.
+    For commands only.
 
     Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is
     shown.
     """
     import contextlib
 
+    if "tensorflow" in sys.modules:
+        return
     with (
         _held_back(sys.stderr.fileno())
         if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2"

@@ -19,8 +19,7 @@ from typing import Protocol, runtime_checkable
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, loading, rotation
 from detection.config import beside
 from detection.data.reading.input import InputOptions
 from detection.data.resize import Resizer
@@ -182,11 +181,11 @@ class Pipeline:
         """
         prefix = checkpoint_files.locate(checkpoint)
         _warn_of_another_config(os.path.dirname(prefix), self.text)
-        return checkpoints.load_into(detector, prefix, self.evaluate.use_moving_averages, allow_unused=allow_unused)
+        return loading.load_into(detector, prefix, self.evaluate.use_moving_averages, allow_unused=allow_unused)
 
 
 @functools.lru_cache(maxsize=64)
 def _warn_of_another_config(folder: str, text: str) -> None:
     """Once a folder: those who wait for checkpoints read many."""
-    if said := beside.differences(os.path.join(folder, checkpoints.NAME), text):
+    if said := beside.differences(os.path.join(folder, rotation.NAME), text):
         logging.warning("%s: %s", folder or ".", said)

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     from detection.benchmark import network_tables, networks
     from detection.benchmark.report import save
 
-    options = networks.Options(
+    options = networks.NetworkOptions(
         names=tuple(FLAGS.networks),
         sizes=tuple(int(size) for size in FLAGS.sizes),
         batch=FLAGS.batch,

@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
             print(row.line(), flush=True)
         return
 
-    options = roi.Options(rois, FLAGS.channels, (height, width), FLAGS.warmup, FLAGS.runs)
+    options = roi.RoiOptions(rois, FLAGS.channels, (height, width), FLAGS.warmup, FLAGS.runs)
     measured = roi.benchmark(options, FLAGS.torch_python)
     print(measured.table())
     if FLAGS.json:

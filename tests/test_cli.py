@@ -49,17 +49,27 @@ def ends(done: subprocess.CompletedProcess, code: int, line: str) -> None:
     assert (done.returncode, done.stderr.splitlines()) == (code, [line]), done.stderr
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_scripts_import_the_handler_of_ctrl_c_before_all_else(path):
+def first_import(path: Path) -> str:
     first, second, *_ = [
         node
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    assert (
-        ast.unparse(first) == "from __future__ import annotations"
-        and ast.unparse(second) == "from detection import cli"
-    )
+    assert ast.unparse(first) == "from __future__ import annotations"
+    return ast.unparse(second)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_import_the_handler_of_ctrl_c_before_all_else(path):
+    assert first_import(path) in ("from detection import cli", "from detection.commands import entry")
+
+
+def test_so_do_the_entry_points():
+    package = ROOT / "detection"
+    assert first_import(package / "commands" / "entry.py") == "from detection import cli"
+    assert first_import(package / "__main__.py") == "from detection.commands import entry"
+    statements = ast.parse((package / "commands" / "__init__.py").read_text(encoding="utf-8")).body
+    assert [type(statement) for statement in statements] == [ast.Expr], "a docstring, and nothing that takes time"
 
 
 def test_a_script_that_only_imports_ends_at_once(tmp_path):
@@ -183,3 +193,46 @@ def test_standard_output_that_is_full_is_one_line(tmp_path):
 def test_a_bug_stays_a_traceback(tmp_path):
     done = run(tmp_path, HEAD + "def main(argv):\n    {}['x']\ncli.run(main)\n")
     assert done.returncode == 1 and "KeyError" in done.stderr
+
+
+def console_script(tmp_path: Path) -> list[str]:
+    """What pip writes for an entry point."""
+    program = tmp_path / "detection"
+    program.write_text(
+        "import sys\nfrom detection.commands.entry import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    return [sys.executable, str(program)]
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_the_entry_point_handles_ctrl_c_while_it_imports(tmp_path, module):
+    """absl is the first thing that is imported behind the handler."""
+    (tmp_path / "absl.py").write_text(STOP)
+    command = [sys.executable, "-m", "detection"] if module else console_script(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [*command, "check", "--help"], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    ends(done, 130, "interrupted")
+
+
+def test_the_entry_point_handles_ctrl_c_in_a_command(tmp_path):
+    """Imports that a command begins with end at once, as those of a script do."""
+    (tmp_path / "tensorflow.py").write_text(STOP)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [*console_script(tmp_path), "check", "x.config"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    ends(done, 130, "interrupted")
+
+
+def test_a_test_that_imports_the_entry_point_leaves_signals_alone():
+    before = signal.getsignal(signal.SIGINT)
+    from detection.commands import call, entry
+
+    assert signal.getsignal(signal.SIGINT) is before and call.cli._stops is None and entry.cli is call.cli

@@ -18,10 +18,9 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading
 from detection.data import synthetic_set
-from detection.data.convert import run as converter
-from detection.data.convert import voc
+from detection.data.convert import conversion, voc
 from detection.data.convert.source import Source
 from detection.export import image_files
 from detection.ops.boxes import iou
@@ -105,9 +104,9 @@ def bccd(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """The public data set, converted as a user would."""
     source, folder = shared / "data" / "bccd", tmp_path_factory.mktemp("bccd")
     for split, name in (("trainval", "train"), ("test", "val")):
-        converter.convert(
+        conversion.convert(
             voc.read(Source(roots=(str(source),), subset=split)),
-            converter.Options(output=str(folder / f"{name}.record")),
+            conversion.ConversionOptions(output=str(folder / f"{name}.record")),
         )
     first = (source / "ImageSets" / "Main" / "test.txt").read_text(encoding="utf-8").split()[0]
     return DataSet(folder, 3, source / "JPEGImages" / f"{first}.jpg")
@@ -188,7 +187,7 @@ def _own_detections(model_dir: Path, image: np.ndarray):
     """What the detector itself finds, from its checkpoint, batch norm as it was trained."""
     pipeline = detection.load_pipeline(model_dir / "pipeline.config")
     detector = pipeline.detector()
-    assert checkpoints.load_into(detector, model_dir) == STEPS
+    assert loading.load_into(detector, model_dir) == STEPS
     batch = pipeline.resizer.batch(tf.constant(image[np.newaxis]))
     return detector.postprocess(detector.predict(batch, training=False), batch.true_shapes)
 

@@ -24,10 +24,10 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading
 from detection.data import synthetic_set
 from detection.export import image_files
-from detection.proposals import files as proposal_files
+from detection.proposals import proposal_files
 from detection.train.options import RunOptions
 from detection.types import Detections, Proposals
 from tests.helpers import detector_configs
@@ -239,7 +239,7 @@ def _own(case: Case, model_dir: Path, image: np.ndarray) -> list[Detections]:
     it upside down."""
     pipeline = detection.load_pipeline(model_dir / "pipeline.config")
     detector = pipeline.detector()
-    assert checkpoints.load_into(detector, model_dir) == STEPS
+    assert loading.load_into(detector, model_dir) == STEPS
     upright, turned = (pipeline.resizer.batch(tf.constant(picture[np.newaxis])) for picture in (image, image[::-1]))
     shake = 1 + tf.random.stateless_uniform(tf.shape(upright.images), [1, 2], -LAST_BITS, LAST_BITS)
     found = []

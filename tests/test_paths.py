@@ -10,13 +10,13 @@ import pytest
 
 from detection.config import data_paths
 from detection.data import listing
-from detection.data.reading import shard_files as shards
-from detection.data.validation import run as validate
+from detection.data.reading import shard_files
+from detection.data.validation import validate
 from detection.ensemble import models
 from detection.errors import ConfigError, DataError
 from detection.export import image_files
 from detection.paths import expand, hint
-from detection.proposals import files as proposal_files
+from detection.proposals import proposal_files
 from detection.protos import input_reader_pb2
 
 # A file of one record: its length, a checksum of that, one byte, a checksum of that.
@@ -58,7 +58,7 @@ def test_a_name_is_that_file_for_everybody(here, name):
     for pattern in (name, str(here / name)):
         assert expand(pattern) == [pattern]
         assert list(data_paths._missing("field", pattern, "*")) == []
-        assert list(shards.list_shards([pattern], "field")) == [pattern]
+        assert list(shard_files.list_shards([pattern], "field")) == [pattern]
         assert validate._matching(pattern) == [pattern]
         assert image_files.find([pattern]) == [pattern]
         with pytest.raises(DataError, match="proposals are read from"):  # It was found, and is of another kind.
@@ -74,7 +74,7 @@ def test_a_folder_is_that_folder_and_the_rest_a_pattern(here, folder):
     expected = [f"{folder}/x.record-0000{number}-of-00002" for number in range(2)]
     for end in ("x.record-*", "x.record-?????-of-00002", "x.record-0000[01]-of-00002", "**/x.record-*"):
         pattern = f"{folder}/{end}"
-        assert expand(pattern) == list(shards.list_shards([pattern], "field")) == expected
+        assert expand(pattern) == list(shard_files.list_shards([pattern], "field")) == expected
         assert validate._matching(pattern) == image_files.find([pattern]) == expected
         assert list(data_paths._missing("field", pattern, "*")) == []
 
@@ -130,7 +130,7 @@ def test_what_matches_nothing_gets_a_hint_from_everybody(here, monkeypatch, patt
     (fault,) = data_paths._missing("field", pattern, "*")
     assert fault.startswith(f"field ({pattern!r}) matches no file; {expected}")
     with pytest.raises(ConfigError) as error:
-        shards.list_shards([pattern], "field")
+        shard_files.list_shards([pattern], "field")
     assert expected in str(error.value)
     with pytest.raises(ConfigError) as error:
         proposal_files.read_all([pattern], "field")
@@ -147,7 +147,7 @@ def test_folders_and_the_web_are_no_files(here):
         "f ('data') matches no file but a folder; write 'data/train.record-*'"
     ]
     with pytest.raises(ConfigError, match="f 'data' matches no file but a folder"):
-        shards.list_shards(["data"], "f")
+        shard_files.list_shards(["data"], "f")
     assert list(data_paths._missing("f", "https://x.org/a.record", "*")) == [
         "f ('https://x.org/a.record') cannot be read from the web; download it, and name the file"
     ]
@@ -174,4 +174,4 @@ def test_an_input_path_with_brackets_from_the_check_to_the_reader(here):
     (here / "data [1]").mkdir()
     (here / "data [1]" / "train[2].record").write_bytes(RECORD)
     assert list(data_paths._missing_records("train_input_reader", reader)) == []
-    assert shards.list_shards(reader.tf_record_input_reader.input_path, "field") == ("data [1]/train[2].record",)
+    assert shard_files.list_shards(reader.tf_record_input_reader.input_path, "field") == ("data [1]/train[2].record",)

@@ -19,7 +19,7 @@ from detection.export.image_files import find, read
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class BenchmarkOptions:
     """What is run, and how often; `max_proposals` and `overrides` are for configs, not for what was exported."""
 
     images: tuple[str, ...] = ()  # files, folders, patterns; none: one image of noise
@@ -58,7 +58,7 @@ def parse_size(sizes: Sequence[str]) -> tuple[int, int]:
     return height, width
 
 
-def images(options: Options) -> list[np.ndarray]:
+def images(options: BenchmarkOptions) -> list[np.ndarray]:
     """uint8 [h, w, 3] each: the files, no more of them than there are runs; or one of noise.
 
     Raises:

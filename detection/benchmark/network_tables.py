@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection.benchmark import machine
-from detection.benchmark.networks import PEAK_FLOPS, PEAK_SIDE, Forward, Options, TrainStep
+from detection.benchmark.networks import PEAK_FLOPS, PEAK_SIDE, Forward, NetworkOptions, TrainStep
 from detection.benchmark.timing import Timing
 
 _FORWARD = ("name", "input", "parameters, M", "GFLOPs", "as trained, ms", "served, ms", "GFLOP/s", "of peak")
@@ -20,10 +20,10 @@ _TRAIN = ("name", "batch", "GFLOPs, ours", "theirs", "ours, ms", "keras.applicat
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class NetworkReport:
     """All rows of one run, and what they were measured on."""
 
-    options: Options
+    options: NetworkOptions
     rows: tuple[Forward | TrainStep, ...]
     device: str
     threads: int
@@ -77,12 +77,12 @@ class Report:
         yield "Train steps", _TRAIN, [_train(row) for row in self.rows if isinstance(row, TrainStep)]
 
 
-def report(options: Options, rows: Iterable[Forward | TrainStep]) -> Report:
+def report(options: NetworkOptions, rows: Iterable[Forward | TrainStep]) -> NetworkReport:
     """Takes the rows as they come."""
     measured = tuple(rows)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = tf.config.threading.get_intra_op_parallelism_threads() or cores  # 0: as many as there are cores
-    return Report(options, measured, machine.device(), threads, tf.__version__)
+    return NetworkReport(options, measured, machine.device(), threads, tf.__version__)
 
 
 def _as_dict(row: Forward | TrainStep) -> dict[str, object]:

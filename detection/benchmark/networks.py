@@ -55,7 +55,7 @@ _EXTRA = Hyperparams(
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class NetworkOptions:
     """What is measured, and how often."""
 
     names: tuple[str, ...] = ()  # networks and types of extractors; none: all
@@ -113,7 +113,7 @@ class Task(NamedTuple):
     size: int  # of the image; 0 for a tail
 
 
-def tasks(options: Options) -> list[Task]:
+def tasks(options: NetworkOptions) -> list[Task]:
     """Everything that is to be measured, in order.
 
     Raises:
@@ -134,7 +134,7 @@ def tasks(options: Options) -> list[Task]:
     return planned
 
 
-def measure(options: Options, stream: TextIO | None = None) -> Iterator[Forward | TrainStep]:
+def measure(options: NetworkOptions, stream: TextIO | None = None) -> Iterator[Forward | TrainStep]:
     """Rows, as they are measured; `stream` sees how far it is.
 
     Raises:
@@ -169,7 +169,7 @@ def _network(name: str) -> Subject:
     return Subject(blocks, lambda images: [blocks(images, endpoints=(last,))[last]])
 
 
-def _subject(task: Task, options: Options) -> tuple[Subject, tuple[int, ...]]:
+def _subject(task: Task, options: NetworkOptions) -> tuple[Subject, tuple[int, ...]]:
     """What the task is about, and the shape of what it takes."""
     images = (options.batch, task.size, task.size, 3)
     if task.part == "network":
@@ -185,7 +185,7 @@ def _subject(task: Task, options: Options) -> tuple[Subject, tuple[int, ...]]:
     return Subject(extractor.tail.network, lambda crops: [extractor.tail(crops)]), (options.crops, side, side, channels)
 
 
-def _forward(task: Task, options: Options) -> Forward:
+def _forward(task: Task, options: NetworkOptions) -> Forward:
     subject, shape = _subject(task, options)
     inputs = tf.random.stateless_uniform(shape, [1, 2], -1.0, 1.0)
     subject.forward(inputs[:1])
@@ -220,7 +220,7 @@ def _forward(task: Task, options: Options) -> Forward:
     )
 
 
-def _train_step(task: Task, options: Options) -> TrainStep:
+def _train_step(task: Task, options: NetworkOptions) -> TrainStep:
     shape = (options.train_batch, task.size, task.size, 3)
     images = tf.random.stateless_uniform(shape, [1, 2], -1.0, 1.0)
     ours, theirs = _network(task.name), reference_networks.keras_model(task.name, shape)

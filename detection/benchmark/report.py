@@ -13,7 +13,7 @@ from typing import Any
 
 from detection import json_text
 from detection.benchmark import row_check
-from detection.benchmark.rows import END_TO_END, FIRST, NETWORK, POSTPROCESS, PREPROCESS, SECOND, Row
+from detection.benchmark.rows import END_TO_END, FIRST, NETWORK, POSTPROCESS, PREPROCESS, SECOND, BenchmarkRow
 from detection.errors import ConfigError, DataError
 
 _PARTS = (PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END)
@@ -37,7 +37,7 @@ _HEADER = (
 )
 
 
-def to_json(rows: Sequence[Row]) -> str:
+def to_json(rows: Sequence[BenchmarkRow]) -> str:
     """One row as an object, several as a list."""
     return json.dumps(rows[0] if len(rows) == 1 else list(rows), indent=2) + "\n"
 
@@ -50,7 +50,7 @@ def save(text: str, path: str) -> None:
         raise ConfigError(f"--json={path}: cannot be written: {error.strerror or error}; check the path") from error
 
 
-def append(path: str, row: Row) -> None:
+def append(path: str, row: BenchmarkRow) -> None:
     """Adds a line to a results file, whole. Raises ConfigError, naming the file, where that is not possible."""
     try:
         with Path(path).open("a+b") as stream:
@@ -64,7 +64,7 @@ def append(path: str, row: Row) -> None:
         raise ConfigError(f"--results={path}: cannot be written: {error.strerror or error}; check the path") from error
 
 
-def read(path: str) -> list[Row]:
+def read(path: str) -> list[BenchmarkRow]:
     """The rows of a results file; none where there is no such file yet.
 
     Raises:
@@ -97,7 +97,7 @@ def read(path: str) -> list[Row]:
     return rows
 
 
-def check_devices(rows: Sequence[Row], device: str | None, where: str) -> None:
+def check_devices(rows: Sequence[BenchmarkRow], device: str | None, where: str) -> None:
     """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several
     devices."""
     devices = sorted({*(row["device"] for row in rows), *([device] if device else [])})
@@ -108,7 +108,7 @@ def check_devices(rows: Sequence[Row], device: str | None, where: str) -> None:
         )
 
 
-def name(row: Row) -> str:
+def name(row: BenchmarkRow) -> str:
     """What a row is called in a table: the file, and what of it was overridden."""
     known = Path(row["config"]).stem if row["config"] else row["saved_model"]
     settings = " ".join(setting.rpartition(".")[2] for setting in row["overrides"])
@@ -116,12 +116,12 @@ def name(row: Row) -> str:
     return " ".join(filter(None, (known, settings, given)))
 
 
-def text(rows: Sequence[Row]) -> str:
+def text(rows: Sequence[BenchmarkRow]) -> str:
     """One row in full, several side by side."""
     return _details(rows[0]) if len(rows) == 1 else _comparison(rows)
 
 
-def _details(row: Row) -> str:
+def _details(row: BenchmarkRow) -> str:
     times = row["milliseconds"]
     lines = [f"{name(row)}, {_weights(row)}"]
     lines.append(
@@ -167,7 +167,7 @@ def _details(row: Row) -> str:
     return "\n".join(lines)
 
 
-def _comparison(rows: Sequence[Row]) -> str:
+def _comparison(rows: Sequence[BenchmarkRow]) -> str:
     """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of
     several."""
     machines = dict.fromkeys(f"{row['device']}, TensorFlow {row['tensorflow']}, {row['precision']}" for row in rows)
@@ -199,7 +199,7 @@ def _comparison(rows: Sequence[Row]) -> str:
     )
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: BenchmarkRow) -> list[str]:
     times = row["milliseconds"]
     whole = times[END_TO_END]
     side = row["size"] if isinstance(row["size"], list) else [row["size"], row["size"]]
@@ -220,17 +220,17 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _gflops(row: Row) -> str:
+def _gflops(row: BenchmarkRow) -> str:
     return "?" if row["gflops"] is None else f"{row['gflops']:.2f}"
 
 
-def _weights(row: Row) -> str:
+def _weights(row: BenchmarkRow) -> str:
     if not row["config"]:
         return "as exported"
     return f"weights of {row['checkpoint']}" if row["checkpoint"] else "random weights"
 
 
-def _images(row: Row) -> str:
+def _images(row: BenchmarkRow) -> str:
     kind = "noise" if row["noise"] else f"{row['distinct_images']} pictures"
     return f"{row['images']} images of {kind}, {row['batch']} at a time"
 

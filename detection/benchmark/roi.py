@@ -35,7 +35,7 @@ OUTPUTS = (91, 360)  # of R-FCN for COCO: scores of 90 classes and background; 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class RoiOptions:
     """What is run, and how often."""
 
     rois: tuple[int, ...] = (64, 300)
@@ -81,7 +81,7 @@ class Peer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class RoiRow:
     op: str
     rois: int
     channels: int
@@ -93,8 +93,8 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    rows: tuple[Row, ...]
+class RoiReport:
+    rows: tuple[RoiRow, ...]
     device: str
     load: float | None  # of the machine at the end: how many processes wanted a core in the last minute
     tensorflow: str
@@ -128,13 +128,13 @@ class Report:
         return "\n".join(lines)
 
 
-def _times(measured: Row | Peer) -> str:
+def _times(measured: RoiRow | Peer) -> str:
     """Medians, and what a tenth of the runs stayed below: on a shared machine the better number."""
     forward, both = measured.forward, measured.both
     return f"{forward.median:9.1f}{f'({forward.low:.1f})':>9}{both.median:12.1f}{f'({both.low:.1f})':>9}"
 
 
-def benchmark(options: Options, torch_python: str | None = None) -> Report:
+def benchmark(options: RoiOptions, torch_python: str | None = None) -> RoiReport:
     """Measures all ops.
 
     Args:
@@ -151,12 +151,12 @@ def benchmark(options: Options, torch_python: str | None = None) -> Report:
         torch_python = sys.executable
     rows = [_measure(case, options, torch_python) for case in _cases(options)]
     load = Path("/proc/loadavg")
-    return Report(
+    return RoiReport(
         tuple(rows), machine.device(), float(load.read_text().split()[0]) if load.exists() else None, tf.__version__
     )
 
 
-def _cases(options: Options) -> list[Case]:
+def _cases(options: RoiOptions) -> list[Case]:
     """Position-sensitive ops see the channels of R-FCN, whatever --channels is, with the highest number of regions."""
     ops = (roi.RoiMaxPool(7, STRIDE), roi.CropAndResize(14, 2, 2))
     cases = [Case(op, rois, options.channels, options.map) for op in ops for rois in options.rois]
@@ -165,7 +165,7 @@ def _cases(options: Options) -> list[Case]:
     return cases + [Case(op, most, BINS[0] * BINS[1] * outputs, options.map) for op in sensitive for outputs in OUTPUTS]
 
 
-def _measure(case: Case, options: Options, torch_python: str | None) -> Row:
+def _measure(case: Case, options: RoiOptions, torch_python: str | None) -> RoiRow:
     forward, both = _compiled(case)
     ours = {"forward": forward, "both": both}
     if torch_python and isinstance(case.op, roi.RoiMaxPool):
@@ -177,7 +177,7 @@ def _measure(case: Case, options: Options, torch_python: str | None) -> Row:
         rounds, found = interleave(ours, options.warmup, options.runs), None
     memory = _peak_of_fresh_process(case) if options.memory else None
     times = [rounds.timing(name) for name in ours]
-    return Row(type(case.op).__name__, case.rois, case.channels, case.map, *times, memory, found)
+    return RoiRow(type(case.op).__name__, case.rois, case.channels, case.map, *times, memory, found)
 
 
 def _compiled(case: Case) -> tuple[Callable[[], tf.Tensor], Callable[[], tuple[tf.Tensor, tf.Tensor]]]:

@@ -39,11 +39,11 @@ import tensorflow as tf
 from detection import config as configs
 from detection.benchmark import inputs, machine, random_weights
 from detection.benchmark.flops import count_flops
-from detection.benchmark.inputs import Options
+from detection.benchmark.inputs import BenchmarkOptions
 from detection.benchmark.served_graph import Part, ServedGraph
 from detection.benchmark.timing import Rounds, interleave
 from detection.builders import pipeline as pipelines
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError
 from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph
@@ -62,12 +62,14 @@ SLOW = 0.25
 NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
 _REPEATS = 5  # in a round of a slow detector, of what takes a hundredth of it
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-_DEFAULTS = Options()
+_DEFAULTS = BenchmarkOptions()
 
-Row = dict[str, Any]
+BenchmarkRow = dict[str, Any]
 
 
-def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None, options: Options = _DEFAULTS) -> Row:
+def row_of_config(
+    config: str | os.PathLike[str], checkpoint: str | None = None, options: BenchmarkOptions = _DEFAULTS
+) -> BenchmarkRow:
     """Builds a detector as a config describes it, exports it to a folder that is gone afterwards, and measures that.
 
     Args:
@@ -87,7 +89,9 @@ def row_of_config(config: str | os.PathLike[str], checkpoint: str | None = None,
     return of_config(row, config, checkpoint, [*options.overrides, *_proposal_settings(options)])
 
 
-def of_config(row: Row, config: str | os.PathLike[str], checkpoint: str | None, settings: Sequence[str] = ()) -> Row:
+def of_config(
+    row: BenchmarkRow, config: str | os.PathLike[str], checkpoint: str | None, settings: Sequence[str] = ()
+) -> BenchmarkRow:
     """The row of an export, as that of the config which it was made of."""
     return {
         **row,
@@ -98,7 +102,7 @@ def of_config(row: Row, config: str | os.PathLike[str], checkpoint: str | None, 
     }
 
 
-def row_of_saved_model(saved_model: str | os.PathLike[str], options: Options = _DEFAULTS) -> Row:
+def row_of_saved_model(saved_model: str | os.PathLike[str], options: BenchmarkOptions = _DEFAULTS) -> BenchmarkRow:
     """Loads an export and measures it.
 
     Raises:
@@ -273,7 +277,7 @@ def _postprocess_share(rounds: Rounds) -> float:
     return float(np.clip(1 - 1 / rounds.ratio(END_TO_END, WITHOUT), 0.0, alone))
 
 
-def _proposal_settings(options: Options) -> list[str]:
+def _proposal_settings(options: BenchmarkOptions) -> list[str]:
     return (
         []
         if options.max_proposals is None
@@ -281,7 +285,7 @@ def _proposal_settings(options: Options) -> list[str]:
     )
 
 
-def export(path: str, checkpoint: str | None, options: Options, folder: Path) -> None:
+def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder: Path) -> None:
     """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint. Arguments and
     errors as of `row_of_config`."""
     prefix = checkpoint_files.locate(checkpoint) if checkpoint else None

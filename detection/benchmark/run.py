@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 
 from detection import errors
 from detection.benchmark import machine, report, rows
-from detection.benchmark.inputs import Options
-from detection.benchmark.rows import Row
+from detection.benchmark.inputs import BenchmarkOptions
+from detection.benchmark.rows import BenchmarkRow
 from detection.errors import ConfigError, DetectionError
 from detection.progress import Progress
 
@@ -40,11 +40,11 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class BenchmarkRequest:
     """All that the flags say."""
 
     targets: tuple[Target, ...]
-    options: Options
+    options: BenchmarkOptions
     json: str | None = None  # file that is written
     results: str | None = None  # file to which rows are added
     allow_mixed_devices: bool = False
@@ -81,7 +81,7 @@ def targets(
     return (*(Target(saved_model=folder) for folder in saved_models), *from_configs)
 
 
-def run(request: Request, write: Callable[[str], object]) -> int:
+def run(request: BenchmarkRequest, write: Callable[[str], object]) -> int:
     """Measures everything, writes what the flags name, and a table; with no target, only the table of the results file.
 
     Args:
@@ -110,7 +110,7 @@ def run(request: Request, write: Callable[[str], object]) -> int:
     return code
 
 
-def _measure(request: Request, write: Callable[[str], object]) -> tuple[list[Row], int]:
+def _measure(request: BenchmarkRequest, write: Callable[[str], object]) -> tuple[list[BenchmarkRow], int]:
     """Rows, and the exit code."""
     alone, measured, code = len(request.targets) == 1, [], 0
     with Progress(len(request.targets), "detector", label="benchmark", every=0 if not alone else 30) as progress:
@@ -130,7 +130,7 @@ def _measure(request: Request, write: Callable[[str], object]) -> tuple[list[Row
     return measured, code
 
 
-def measure(target: Target, options: Options) -> Row:
+def measure(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
     """One row, in this process. Raises ConfigError, DataError."""
     options = dataclasses.replace(options, max_proposals=target.max_proposals)
     if target.saved_model:
@@ -138,7 +138,7 @@ def measure(target: Target, options: Options) -> Row:
     return rows.row_of_config(target.config, target.checkpoint, options)
 
 
-def _in_process(target: Target, options: Options) -> Row:
+def _in_process(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
     """The same in a new process, which says on standard error only what libraries say.
 
     Raises:

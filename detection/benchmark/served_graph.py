@@ -25,9 +25,9 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from detection.errors import ConfigError
 from detection.export.constants import split
-from detection.export.given_proposals import KEY as PROPOSALS
 from detection.export.predictor import SIGNATURE, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
+from detection.proposals.serving_input import KEY as PROPOSALS
 
 _FEATURES, _PROPOSAL_BOXES = f"{MARKS}/features/", f"{MARKS}/proposal_boxes"
 _OF_REGIONS = f"{NETWORK_OUTPUT}/class_logits"

@@ -1,4 +1,4 @@
-"""Message `InputReader` (and its label map) -> data.input.InputOptions.
+"""Message `InputReader` (and its label map) -> data.reading.options.InputOptions.
 
 Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls,
 queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effect.
@@ -7,8 +7,9 @@ queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effec
 from __future__ import annotations
 
 from detection.config import label_map as label_maps
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError
+from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
 
 _NOT_SUPPORTED = (
@@ -81,6 +82,7 @@ def build(
         categories = label_map.categories
         text_ids = tuple(label_map.text_ids().items())
         source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    proposals = _proposals(message, path)
     return InputOptions(
         paths=paths,
         field=f"{path}.tf_record_input_reader.input_path",
@@ -90,13 +92,8 @@ def build(
         num_classes=num_classes,
         label_source=source,
         max_number_of_boxes=message.max_number_of_boxes,
-        max_number_of_proposals=(
-            message.max_number_of_proposals
-            if message.proposals_path or message.HasField("max_number_of_proposals")
-            else 0
-        ),
-        proposals_paths=tuple(message.proposals_path),
-        proposals_field=f"{path}.proposals_path",
+        proposals=proposals,
+        max_number_of_proposals=message.max_number_of_proposals if proposals else 0,
         shuffle=message.shuffle,
         shuffle_buffer_size=message.shuffle_buffer_size,
         filenames_shuffle_buffer_size=message.filenames_shuffle_buffer_size,
@@ -106,6 +103,16 @@ def build(
         read_block_length=message.read_block_length,
         num_prefetch_batches=message.num_prefetch_batches,
     )
+
+
+def _proposals(message: input_reader_pb2.InputReader, path: str) -> RecordProposals | FileProposals | None:
+    """Where proposals come from; None where no field asks for any. Files are opened by who reads."""
+    asked = message.proposals_path or message.HasField("max_number_of_proposals")
+    if not asked or not message.max_number_of_proposals:
+        return None
+    if not message.proposals_path:
+        return RecordProposals()
+    return FileProposals(tuple(message.proposals_path), f"{path}.proposals_path")
 
 
 def _paths(message: input_reader_pb2.InputReader, path: str) -> tuple[str, ...]:

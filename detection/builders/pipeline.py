@@ -10,7 +10,7 @@ from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
 from detection.checkpoints.inspect import Configured
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
 from detection.protos import pipeline_pb2

@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names, outline, recognise, restore
-from detection.checkpoints.files import Entry
-from detection.checkpoints.model_dir import HasVariables
+from detection.checkpoints import checkpoint_files, loading, names, outline, recognise, restore
+from detection.checkpoints.checkpoint_files import Entry
+from detection.checkpoints.loading import HasVariables
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.checkpoints.outline import Shapes
-from detection.checkpoints.restore import FineTune, Report
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 from detection.feature_extractors import catalogue
 
@@ -58,7 +56,7 @@ class Configured(NamedTuple):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """By checkpoint name."""
-        return {name: tuple(variable.shape) for name, variable in checkpoints.by_name(self.detector).items()}
+        return {name: tuple(variable.shape) for name, variable in loading.by_name(self.detector).items()}
 
 
 class Inspection(NamedTuple):
@@ -208,7 +206,7 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
 
 
 def _use(
-    report: Report, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+    report: RestoreReport, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
 ) -> Iterator[str]:
     """The rows of the report that are not empty, each with what it is about."""
     for row, meaning in _ROWS.items():

@@ -9,11 +9,9 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names, recognise, restore
+from detection.checkpoints import checkpoint_files, loading, names, recognise, restore
 from detection.checkpoints.names import AVERAGE
-from detection.checkpoints.restore import FineTune, Report
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 from detection.networks import catalogue
 from detection.networks.classifier import Classifier, ClassifierSpec
@@ -29,7 +27,7 @@ class Pretrained(NamedTuple):
     num_logits: int
     source: str  # prefix of the checkpoint
     averages: tuple[int, int]  # variables that have a moving average there; of those, the ones that took it
-    report: Report
+    report: RestoreReport
 
     def summary(self) -> str:
         """One line."""
@@ -78,7 +76,7 @@ def load(
     spec = catalogue.CLASSIFIERS[name]
     classifier = spec.make(seen.num_logits, multiplier)
     classifier(tf.zeros([1, spec.image_size, spec.image_size, 3]))
-    variables = checkpoints.by_name(classifier)
+    variables = loading.by_name(classifier)
     shapes = {variable: tuple(value.shape) for variable, value in variables.items()}
     report = restore.match(shapes, found, FineTune(prefix, "full")).report
     _check_complete(prefix, f"{name} at depth multiplier {multiplier:g}", report)
@@ -103,7 +101,7 @@ def _name(prefix: str, network: str, seen: recognise.Network | None) -> str:
     return seen.name
 
 
-def _check_used(prefix: str, what: str, report: Report, found: Collection[str], allow: bool) -> None:
+def _check_used(prefix: str, what: str, report: RestoreReport, found: Collection[str], allow: bool) -> None:
     """Raises ConfigError where the checkpoint has weights that the network has no place for; warns if `allow`."""
     left = names.unused_at_start(report.restored, found, classifier=True)
     if not left:
@@ -115,7 +113,7 @@ def _check_used(prefix: str, what: str, report: Report, found: Collection[str], 
     logging.warning("%s", said)
 
 
-def _check_complete(prefix: str, what: str, report: Report) -> None:
+def _check_complete(prefix: str, what: str, report: RestoreReport) -> None:
     """Raises ConfigError, with the first names, where a variable is missing or has another shape."""
     total = sum(map(len, (report.restored, report.missing, report.mismatched)))
     for listed, has in ((report.missing, "lacks"), (report.mismatched, "has in another shape")):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.files import Entry
-from detection.checkpoints.names import EXTRACTOR_SCOPES
+from detection.checkpoints import loading
+from detection.checkpoints.checkpoint_files import Entry
+from detection.checkpoints.names import EXTRACTOR_SCOPES, is_optional
 from detection.networks import catalogue
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -72,8 +72,8 @@ def classifier_shapes(name: str, num_logits: int, depth_multiplier: float = 1.0)
     classifier = spec.make(num_logits, depth_multiplier)
     with tf.Graph().as_default():
         classifier(tf.zeros([1, spec.image_size, spec.image_size, 3]))
-    named = checkpoints.by_name(classifier)
-    return {name: tuple(variable.shape) for name, variable in named.items() if not checkpoints.is_optional(name)}
+    named = loading.by_name(classifier)
+    return {name: tuple(variable.shape) for name, variable in named.items() if not is_optional(name)}
 
 
 def _inner_shapes(found: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:

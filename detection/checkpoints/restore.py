@@ -25,9 +25,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import names
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files, names
+from detection.checkpoints.checkpoint_files import Entry
 from detection.checkpoints.names import EXTRACTOR_SCOPES, is_bookkeeping, is_optional
 from detection.errors import ConfigError
 from detection.networks import vgg
@@ -44,7 +43,7 @@ class FineTune(NamedTuple):
     load_all: bool = False  # with kind 'detection': heads too
 
 
-class Report(NamedTuple):
+class RestoreReport(NamedTuple):
     """What a restore did, by variable name of the model, except `unexpected`, which are names of the checkpoint."""
 
     restored: tuple[str, ...]
@@ -76,7 +75,7 @@ class Match(NamedTuple):
     """Which array goes where, before anything is read or assigned."""
 
     sources: dict[str, str]  # variable of the model -> array of the checkpoint, for all that is restored
-    report: Report
+    report: RestoreReport
 
 
 def source_name(name: str, kind: str, load_all: bool = False) -> str | None:
@@ -102,7 +101,7 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
       found: the checkpoint's arrays by name.
       start: says how names correspond.
     """
-    rows: dict[str, list[str]] = {row: [] for row in Report._fields}
+    rows: dict[str, list[str]] = {row: [] for row in RestoreReport._fields}
     thinned = _thinned(shapes, found) if start.kind == "classification" else {}
     sources: dict[str, str] = {}
     wanted: set[str | None] = set()
@@ -116,7 +115,7 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
         if row in ("restored", "adapted"):
             sources[name] = source
     rows["unexpected"] = sorted(name for name in found if name not in wanted and not is_bookkeeping(name, found))
-    return Match(sources, Report(**{row: tuple(listed) for row, listed in rows.items()}))
+    return Match(sources, RestoreReport(**{row: tuple(listed) for row, listed in rows.items()}))
 
 
 def _row(shape: tuple[int, ...], entry: Entry | None) -> str:
@@ -138,7 +137,7 @@ def _thinned(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry]) 
     return sources if fits else {}
 
 
-def restore(variables: Mapping[str, tf.Variable], start: FineTune, *, allow_unused: bool = False) -> Report:
+def restore(variables: Mapping[str, tf.Variable], start: FineTune, *, allow_unused: bool = False) -> RestoreReport:
     """Assigns what fits and reports the rest.
 
     Args:
@@ -215,7 +214,9 @@ def _no_place(listed: Sequence[str]) -> str:
     return f"{names.shown(listed)} {'has' if len(listed) == 1 else 'have'} no place in the model"
 
 
-def _mostly_of_another_shape(shapes, found: Mapping[str, Entry], sources: Mapping[str, str], report: Report) -> str:
+def _mostly_of_another_shape(
+    shapes, found: Mapping[str, Entry], sources: Mapping[str, str], report: RestoreReport
+) -> str:
     """The fault, if more than half of what the checkpoint has of the extractor is of another shape; else ""."""
     taken = [name for name in (*report.restored, *report.adapted) if name.startswith(EXTRACTOR_SCOPES)]
     differing = [name for name in report.mismatched if name.startswith(EXTRACTOR_SCOPES)]

@@ -11,7 +11,7 @@ from absl import logging
 from google.protobuf import text_format, unknown_fields
 from google.protobuf.message import DecodeError, Message
 
-from detection.config import legacy, text
+from detection.config import builtin, legacy, text
 from detection.config.schema import is_message, message_name
 from detection.errors import ConfigError
 from detection.files import write_text
@@ -25,13 +25,14 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
-    """Reads a pipeline config, in text form (UTF-8, with or without byte order mark) or binary form.
+    """Reads a pipeline config, in text form (UTF-8, with or without byte order mark) or binary form; `builtin:NAME` is
+    one that comes with the package.
 
     Raises:
         ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the
             values make sense is `check`'s.
     """
-    path = os.fsdecode(path)
+    path = builtin.locate(path)
     try:
         data = _read(path)
     except OSError as error:
@@ -59,7 +60,9 @@ def _read(path: str) -> bytes:
         raise ConfigError(f"{path}: cannot read the config: Is a directory{_one_of(_configs_in(path))}")
     if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
         raise ConfigError(f"{path}: is a device or socket, not a config file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )  # Windows has the other
     parts: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
         while sum(map(len, parts)) <= _MAX_BYTES:

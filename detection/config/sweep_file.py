@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from detection.config import text
+from detection.config import builtin, text
 from detection.config.scan import scan
 from detection.config.schema import did_you_mean
 from detection.errors import ConfigError
@@ -139,13 +139,13 @@ class SweepFile:
 
 
 def load(path: str | os.PathLike[str]) -> SweepFile:
-    """Reads a grid file.
+    """Reads a grid file; `builtin:NAME` is one that comes with the package.
 
     Raises:
         ConfigError: `file:line:column: what is wrong; what to write instead`. Whether the overrides fit the configs
             shows when they are applied.
     """
-    path = Path(path)
+    path = Path(builtin.locate(path))
     try:
         written = read_bytes(path).decode("utf-8-sig")
     except OSError as error:

@@ -131,7 +131,7 @@ class Fault(NamedTuple):
         return f"{told} ({self.action})" if self.action else told
 
 
-class Report:
+class DataReport:
     """Counts, filled image by image, and every fault found."""
 
     def __init__(self, title: str) -> None:

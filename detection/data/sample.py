@@ -25,10 +25,15 @@ class Record(NamedTuple):
 
 
 class SampleProposals(NamedTuple):
-    """Regions of one image that may hold an object, given with the data (`data.proposals`), by descending score."""
+    """Regions of one image that may hold an object, given with the data (see `reading.proposal_source`), by descending
+    score."""
 
     boxes: tf.Tensor  # float32 [p, 4], normalised, inside the image
     scores: tf.Tensor  # float32 [p]
+
+    def rows(self, numbers: tf.Tensor) -> SampleProposals:
+        """Those of these numbers (int64 [q])."""
+        return SampleProposals(*(tf.gather(field, numbers) for field in self))
 
 
 class Sample(NamedTuple):
@@ -69,7 +74,7 @@ def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> 
     if not sample.proposals:
         return sample
     rows = tf.where(wanted(sample.proposals.boxes))[:, 0]
-    return sample._replace(proposals=SampleProposals(*(tf.gather(field, rows) for field in sample.proposals)))
+    return sample._replace(proposals=sample.proposals.rows(rows))
 
 
 def move_boxes(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape
 
-from detection import files
+from detection import files, parallel
 from detection.config import label_map
 from detection.data import synthetic
-from detection.data.convert import run, voc
+from detection.data.convert import conversion, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
-from detection.data.findings import Report
+from detection.data.findings import DataReport
 from detection.errors import PathError
 
 SIZES = ((320, 240), (360, 270), (400, 300))
@@ -38,7 +38,7 @@ def make(
     records: bool = True,
     out: TextIO | None = None,
     progress_to: TextIO | None = None,
-) -> dict[str, Report]:
+) -> dict[str, DataReport]:
     """Draws a data set; the same arguments give the same files.
 
     Args:
@@ -82,7 +82,7 @@ def make(
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
             for _ in progress(
-                run.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to
+                parallel.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to
             ):
                 pass
         for path, split in lists.items():  # Last, so that a set that was stopped half drawn has no list of its images.
@@ -102,14 +102,17 @@ def make(
 
 def _convert(
     root: Path, voc_dir: Path, splits: list[str], out: TextIO | None, progress_to: TextIO | None
-) -> Iterator[tuple[str, Report]]:
+) -> Iterator[tuple[str, DataReport]]:
     map_path = root / "label_map.pbtxt"
     label_map.save(map_path, synthetic.SHAPES)
     for split in splits:
-        options = run.Options(
-            output=str(root / f"{split}.record"), label_map_path=str(map_path), on_bad=run.FAIL, overwrite=True
+        options = conversion.ConversionOptions(
+            output=str(root / f"{split}.record"), label_map_path=str(map_path), on_bad=conversion.FAIL, overwrite=True
         )
-        yield split, run.convert(voc.read(Source(roots=(str(voc_dir),), subset=split)), options, out, progress_to)
+        yield (
+            split,
+            conversion.convert(voc.read(Source(roots=(str(voc_dir),), subset=split)), options, out, progress_to),
+        )
 
 
 def _annotation(filename: str, scene: synthetic.Scene) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from detection.data.reading.input import InputOptions, eval_dataset, iterate
-from detection.data.reading.remarks import Remarks
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import iterate
+from detection.data.reading.options import InputOptions
 from detection.data.resize import IdentityResizer
 from detection.errors import DataError
 from detection.evaluate.evaluator import Evaluator, ImageDetections, ImageGroundtruth
@@ -30,7 +32,7 @@ class EvaluationInput:
         options: which records.
 
     Raises:
-        ConfigError, DataError: as `data.input.eval_dataset`, and for an input without images.
+        ConfigError, DataError: as `data.reading.input.eval_dataset`, and for an input without images.
     """
 
     def __init__(self, name: str, options: InputOptions) -> None:
@@ -40,9 +42,9 @@ class EvaluationInput:
         }  # all that an id is called
         for text, id_ in options.text_ids:
             self.names.setdefault(id_, set()).add(text)
-        remarks, names = Remarks(), ImageNames()
-        self._dataset = eval_dataset(options, IdentityResizer(), 1, remarks=remarks)
-        images = [(names.unique(image.source_id), image) for _, image in self._read(remarks)]
+        corrections, names = Corrections(), ImageNames()
+        self._dataset = eval_dataset(options, IdentityResizer(), 1, corrections=corrections)
+        images = [(names.unique(image.source_id), image) for _, image in self._read(corrections)]
         names.warn()
         if not images:
             raise DataError(f"{options.field}: no images; check the records and the sampling")
@@ -70,7 +72,7 @@ class EvaluationInput:
                 evaluator.add(id_, groundtruth, found)
         return {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
 
-    def _read(self, remarks: Remarks | None = None) -> Iterator[tuple[Example, EvaluatedImage]]:
+    def _read(self, corrections: Corrections | None = None) -> Iterator[tuple[Example, EvaluatedImage]]:
         nothing = Detections(np.zeros([1, 0, 4]), np.zeros([1, 0]), np.zeros([1, 0]), np.zeros(1), None, None)
-        for example in iterate(self._dataset, self._options, remarks):
+        for example in iterate(self._dataset, self._options, corrections):
             yield from ((example, image) for image in images_of(example, nothing))

@@ -81,7 +81,7 @@ class Tried(NamedTuple):
     precision: float
 
 
-class Row(NamedTuple):
+class EnsembleRow(NamedTuple):
     """One line of Table 4."""
 
     name: str
@@ -117,7 +117,7 @@ class Comparison(NamedTuple):
         )
 
 
-def compare(rows: Sequence[Row], draws: int, resample: Callable[[Row], np.ndarray]) -> list[Comparison]:
+def compare(rows: Sequence[EnsembleRow], draws: int, resample: Callable[[EnsembleRow], np.ndarray]) -> list[Comparison]:
     """Answers to the questions that these rows can answer.
 
     Args:
@@ -148,7 +148,7 @@ def compare(rows: Sequence[Row], draws: int, resample: Callable[[Row], np.ndarra
 
 
 @dataclass(frozen=True)
-class Report:
+class EnsembleReport:
     """Everything."""
 
     inputs: Sequence[Input]  # selection, evaluation
@@ -157,7 +157,7 @@ class Report:
     sets: Sequence[ModelSet]
     merging: Mapping[str, str]
     tried: Sequence[Tried]
-    rows: Sequence[Row]
+    rows: Sequence[EnsembleRow]
     comparisons: Sequence[Comparison]
     multicrop: str
 

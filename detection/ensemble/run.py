@@ -18,7 +18,7 @@ from absl import logging
 from detection import config
 from detection.builders import pipeline as pipeline_builder
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.ensemble import merge, models, report, select, views
 from detection.ensemble.collect import Collector, Found
 from detection.ensemble.evaluation_input import EvaluationInput
@@ -35,7 +35,7 @@ _SELECTION, _EVALUATION = "selection", "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class EnsembleOptions:
     """What is asked for. Names are those of the flags of ensemble.py."""
 
     models: Sequence[str] = ()
@@ -62,7 +62,7 @@ class Options:
 class _Work:
     """What several steps need."""
 
-    options: Options
+    options: EnsembleOptions
     models: list[Model]
     inputs: tuple[EvaluationInput, EvaluationInput]  # selection, evaluation; may be one and the same
     collector: Collector
@@ -99,7 +99,7 @@ class _Work:
         return report.Measured(metrics, coco.per_category()[0].values)
 
 
-def run(options: Options, stream: TextIO | None = None) -> report.Report:
+def run(options: EnsembleOptions, stream: TextIO | None = None) -> report.EnsembleReport:
     """Does everything and writes ensemble.json, ensemble.md and the detections of every set into the output folder.
 
     Args:
@@ -244,7 +244,7 @@ def _diverse(
     return [report.ModelSet(report.DIVERSE, best.members, best.max_similarity)]
 
 
-def _evaluate(work: _Work, chosen: _Chosen) -> report.Report:
+def _evaluate(work: _Work, chosen: _Chosen) -> report.EnsembleReport:
     which = 0 if work.inputs[0] is work.inputs[1] else 1
     found = chosen.found if which == 0 else [work.found(model, 1) for model in work.models]
     measured = chosen.measured if which == 0 else [work.measure(one, 1) for one in found]
@@ -256,7 +256,7 @@ def _evaluate(work: _Work, chosen: _Chosen) -> report.Report:
     ]
     inputs = [report.Input(one.name, list(one.paths), len(one.sizes)) for one in work.inputs]
     merging = {"ensemble": str(chosen.settings), "crops": str(chosen.crop_settings) if work.crops else ""}
-    return report.Report(
+    return report.EnsembleReport(
         inputs,
         entries,
         chosen.similarity,
@@ -269,7 +269,7 @@ def _evaluate(work: _Work, chosen: _Chosen) -> report.Report:
     )
 
 
-def _rows(work: _Work, chosen: _Chosen, found: list[Found], which: int) -> list[report.Row]:
+def _rows(work: _Work, chosen: _Chosen, found: list[Found], which: int) -> list[report.EnsembleRow]:
     """Every set, with whole images and with crops."""
     cropped: dict[int, Found] = {}
     rows = []
@@ -292,9 +292,9 @@ def _rows(work: _Work, chosen: _Chosen, found: list[Found], which: int) -> list[
     return rows
 
 
-def _row(work: _Work, one: report.ModelSet, crops: int, found: Found, which: int) -> report.Row:
+def _row(work: _Work, one: report.ModelSet, crops: int, found: Found, which: int) -> report.EnsembleRow:
     images = work.inputs[which]
-    row = report.Row(one.name, one.members, crops, work.measure(found, which), found)
+    row = report.EnsembleRow(one.name, one.members, crops, work.measure(found, which), found)
     path = Path(work.options.output_dir) / "ensembles" / f"{row.title.replace(' ', '_').replace(',', '')}.npz"
     notes = {"members": [work.models[number].name for number in one.members], "crops": crops}
     try:
@@ -326,7 +326,7 @@ def _inputs(first: InputOptions, last: InputOptions) -> tuple[EvaluationInput, E
     return EvaluationInput(_SELECTION, first), EvaluationInput(_EVALUATION, last)
 
 
-def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
+def _readers(options: EnsembleOptions) -> tuple[InputOptions, InputOptions]:
     """What to read for selection and for evaluation; the files are there."""
     if options.pipeline_config_path:
         message = config.prepare(options.pipeline_config_path, options.overrides, check_paths=False)
@@ -355,7 +355,5 @@ def _readers(options: Options) -> tuple[InputOptions, InputOptions]:
 
 
 def _with_paths(options: InputOptions, paths: Sequence[str], flag: str) -> InputOptions:
-    options = dataclasses.replace(
-        options, max_number_of_proposals=0, proposals_paths=()
-    )  # Nothing here asks for proposals.
+    options = dataclasses.replace(options, proposals=None)  # Nothing here asks for proposals.
     return dataclasses.replace(options, paths=tuple(paths), field=flag) if paths else options

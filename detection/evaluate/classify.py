@@ -23,7 +23,7 @@ from detection.networks.classifier import Classifier, ClassifierSpec
 BACKGROUND = "background"
 
 
-class Options(NamedTuple):
+class ClassificationOptions(NamedTuple):
     """How images are looked at, and what is told of each."""
 
     top: int = 5  # classes an image
@@ -92,7 +92,7 @@ def classify(
     spec: ClassifierSpec,
     paths: Sequence[str],
     read: Callable[[str], np.ndarray],
-    options: Options,
+    options: ClassificationOptions,
     report: Callable[[DataError], None],
 ) -> Iterator[Result]:
     """The probabilities of every image that can be read, in order.

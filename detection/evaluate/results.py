@@ -21,10 +21,9 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files, json_text
+from detection.data.image_ids import coco_image_id
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
-
-_LONGEST_NUMBER = 1000  # digits; Python refuses more than 4300
 
 
 def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
@@ -108,12 +107,6 @@ def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
         {"image_id": id_, "category_id": class_ + 1, **coco_box(box, score)}
         for box, score, class_ in zip(*columns, strict=True)
     ]
-
-
-def coco_image_id(text: str) -> int | str:
-    """A decimal image id becomes a number, as COCO's own are; any other stays a string, and so does one too long to be
-    read as a number."""
-    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else text
 
 
 def coco_box(box: Sequence[float], score: float) -> dict[str, object]:

@@ -25,6 +25,7 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text, npz_files
+from detection.data.image_ids import coco_image_id
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -102,7 +103,7 @@ class StoredDetections(NamedTuple):
         known = {id_: id_ for id_ in images}
         if self.sizes is None:
             for bare in (lambda id_: id_, lambda id_: re.sub(r"\.\w{3,4}$", "", id_)):
-                spelt = [str(results.coco_image_id(bare(id_))) for id_ in images]
+                spelt = [str(coco_image_id(bare(id_))) for id_ in images]
                 times = Counter(spelt)
                 known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if times[other] == 1} | known
         rows = {known[id_]: number for number, id_ in enumerate(self.ids) if id_ in known}

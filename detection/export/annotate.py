@@ -16,15 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from detection.data.image_ids import coco_image_id
 from detection.errors import ConfigError, DataError, printable
 from detection.evaluate.evaluator import ImageDetections
-from detection.evaluate.results import coco_box, coco_image_id
+from detection.evaluate.results import coco_box
 from detection.evaluate.visualize import Style, draw_detections, mosaic
 from detection.export.image_files import find, read
 from detection.export.predictor import Predictor, Result
 from detection.files import reason, write_text
 from detection.progress import Progress
-from detection.proposals import serving as proposal_sources
+from detection.proposals import prediction_sources
 from detection.types import MAX_PIXELS
 
 JSON_NAME = "detections.json"
@@ -33,7 +34,7 @@ _LONGEST_NAME = 255  # bytes of a file's name, as file systems have it
 _SHEET_PICTURES, _SHEET_CELL = 12, 400  # at most so many, each at most so many pixels wide and high
 
 
-class Report(NamedTuple):
+class DetectionReport(NamedTuple):
     """What became of the files."""
 
     images: int  # used
@@ -47,7 +48,7 @@ class Report(NamedTuple):
         return f"{self.detections} detections in {self.images} images -> {self.json_path}{skipped}"
 
 
-class Options(NamedTuple):
+class DetectionOptions(NamedTuple):
     """What is kept and what is drawn."""
 
     min_score: float = 0.5
@@ -56,13 +57,17 @@ class Options(NamedTuple):
     pictures: bool = True
     contact_sheet: bool = False  # the first pictures side by side, too
     max_image_pixels: int = MAX_PIXELS
-    proposals: proposal_sources.Wanted = proposal_sources.Wanted()  # of a detector that is given its regions
+    proposals: prediction_sources.ProposalRequest = (
+        prediction_sources.ProposalRequest()
+    )  # of a detector that is given its regions
 
 
-DEFAULTS = Options()
+DEFAULTS = DetectionOptions()
 
 
-def run(saved_model: str, patterns: Sequence[str], output_dir: str | Path, options: Options = DEFAULTS) -> Report:
+def run(
+    saved_model: str, patterns: Sequence[str], output_dir: str | Path, options: DetectionOptions = DEFAULTS
+) -> DetectionReport:
     """Loads a SavedModel, finds the images and annotates them, with a line of progress. Raises what its parts raise."""
     if not patterns:
         raise ConfigError("no image given; name files, folders or patterns behind the flags")
@@ -76,9 +81,9 @@ def annotate(
     predictor: Predictor,
     paths: Sequence[str],
     output_dir: str | Path,
-    options: Options = DEFAULTS,
+    options: DetectionOptions = DEFAULTS,
     progress: Progress | None = None,
-) -> Report:
+) -> DetectionReport:
     """Detects in every file; writes pictures and json into `output_dir`.
 
     A file that is no usable image is skipped and reported, on the progress line and in the report; the others are not
@@ -97,7 +102,7 @@ def annotate(
             proposals.
     """
     output_dir = Path(output_dir)
-    propose = proposal_sources.build(options.proposals, predictor.takes_proposals)
+    propose = prediction_sources.build(options.proposals, predictor.takes_proposals)
     rows: list[dict[str, object]] = []
     bad: list[str] = []
     shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
@@ -150,7 +155,7 @@ def annotate(
         raise ConfigError(
             f"--output_dir={output_dir}: cannot be written: {reason(error)}; check the path and the free space"
         ) from error
-    return Report(len(paths) - len(bad), len(rows), tuple(bad), json_path)
+    return DetectionReport(len(paths) - len(bad), len(rows), tuple(bad), json_path)
 
 
 def _detect(
@@ -158,7 +163,7 @@ def _detect(
     paths: Sequence[str],
     images: Sequence[np.ndarray],
     given: Sequence[np.ndarray | DataError | None],
-    options: Options,
+    options: DetectionOptions,
 ) -> list[Result | DataError]:
     """For each image what was found, or why it cannot be used. One that the model does not take costs the others only
     their batch.
@@ -178,7 +183,7 @@ def _detect_usable(
     paths: Sequence[str],
     images: Sequence[np.ndarray],
     given: Sequence[np.ndarray | None],
-    options: Options,
+    options: DetectionOptions,
 ) -> list[Result | DataError]:
     proposals = given if predictor.takes_proposals else None
     try:
@@ -194,7 +199,7 @@ def _detect_usable(
     ]
 
 
-def draw(image: np.ndarray, result: Result, options: Options = DEFAULTS) -> np.ndarray:
+def draw(image: np.ndarray, result: Result, options: DetectionOptions = DEFAULTS) -> np.ndarray:
     """uint8 [h, w, 3] with the boxes of `result`, labelled."""
     found = ImageDetections(result.boxes, result.scores, result.class_ids - 1)
     names = dict(zip(found.classes.tolist(), result.class_names, strict=True))

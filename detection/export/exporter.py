@@ -13,8 +13,8 @@ from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, loading, rotation
+from detection.checkpoints.names import GLOBAL_STEP
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
@@ -95,8 +95,8 @@ def export(
     def write(folder: Path) -> None:
         write_saved_model(frozen, serving_input.keys(detector), pipeline.categories, folder / "saved_model")
         (folder / "checkpoint").mkdir()
-        kept = checkpoints.Checkpoints(folder / "checkpoint")
-        kept.save(step, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(step)})
+        kept = rotation.Checkpoints(folder / "checkpoint")
+        kept.save(step, {**loading.by_name(detector), GLOBAL_STEP: np.int64(step)})
         config.save(as_exported, folder / "pipeline.config")
         (folder / LABEL_MAP).write_text(label_map.to_text(pipeline.categories), encoding="utf-8")
 

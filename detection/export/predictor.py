@@ -26,10 +26,10 @@ from detection import files
 from detection.config import label_map
 from detection.errors import ConfigError, DataError
 from detection.export import image_arguments
-from detection.export.given_proposals import KEY as PROPOSALS
-from detection.export.given_proposals import checked, packed
 from detection.export.image_arguments import ImageLike
 from detection.export.saved_model import EXTRA, LABEL_MAP
+from detection.proposals.serving_input import KEY as PROPOSALS
+from detection.proposals.serving_input import checked, packed
 from detection.types import Category
 
 ArrayLike = np.ndarray | Sequence[Sequence[float]]

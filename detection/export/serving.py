@@ -30,9 +30,9 @@ from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
-from detection.export.given_proposals import KEY, with_proposals
 from detection.export.serving_checks import checked_images, checked_strings
 from detection.pipeline import Detector
+from detection.proposals.serving_input import KEY, with_proposals
 from detection.types import Detections, ImageBatch
 
 INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")

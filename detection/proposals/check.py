@@ -1,51 +1,14 @@
-"""What is wrong with the proposals of one image, as training would find it (`proposals`), but without stopping at the
-first fault."""
+"""Validation of proposals in files: whether there are some for a record, of its image, and which training could use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
-from detection.proposals.sources import TOLERANCE
-
-
-class Wrong(NamedTuple):
-    """One kind of fault, for all proposals of an image that have it."""
-
-    kind: str  # of `report.KINDS`
-    value: str
-
-
-def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[Wrong]:
-    """Faults of boxes (float32 [n, 4], normalised) and scores (float32 [n]); `shown` are the boxes as their source has
-    them."""
-    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
-    outside = ((boxes > np.float32(1 + TOLERANCE)) | (boxes < np.float32(-TOLERANCE))).any(axis=1)
-    clipped = np.clip(boxes, 0, 1)
-    empty = (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
-    sticks_out = (boxes != clipped).any(axis=1)
-    usable = finite & ~inverted & ~outside
-    found = {
-        "proposal_unreadable": ~finite | (finite & inverted),
-        "proposal_outside": finite & ~inverted & outside,
-        "proposal_empty": usable & empty,
-        "proposal_clipped": usable & sticks_out & ~empty,
-    }
-    for kind, rows in found.items():
-        if rows.any():
-            first = int(np.flatnonzero(rows)[0])
-            numbers = ", ".join(f"{value:g}" for value in (*shown[first], scores[first]))
-            yield Wrong(
-                kind,
-                f"{rows.sum()} of {len(boxes)}, first: number {first}, (ymin, xmin, ymax, xmax, score) = ({numbers})",
-            )
-    if not (usable & ~empty).any() and not (found["proposal_unreadable"] | found["proposal_outside"]).any():
-        yield Wrong("proposal_none", "")
+from detection.data.validation.proposal_values import ProposalFault, check
+from detection.proposals import proposal_files
+from detection.proposals.proposal_files import ProposalFile
 
 
 class KnownProposals:
@@ -56,17 +19,23 @@ class KnownProposals:
         self._keys = proposal_files.index(files)
         self._images = list(proposal_files.images(files))
 
-    def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[Wrong]:
+    @classmethod
+    def read(cls, patterns: Sequence[str], field: str) -> KnownProposals:
+        """Of files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a
+        file cannot be used."""
+        return cls(proposal_files.read_all(patterns, field))
+
+    def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[ProposalFault]:
         """Faults of the proposals for an image of this name and size."""
         hits = (self._keys.get(name) for name in proposal_files.names(source_id, filename))
         number = next((hit for hit in hits if hit is not None), None)
         if number is None:
-            yield Wrong("proposal_missing", f"no entry for {source_id!r} (file {filename!r})")
+            yield ProposalFault("proposal_missing", f"no entry for {source_id!r} (file {filename!r})")
             return
         file, row = self._images[number]
         if file.sizes is not None and tuple(file.sizes[row]) != (height, width):
             made_for = "x".join(map(str, file.sizes[row][::-1]))
-            yield Wrong(
+            yield ProposalFault(
                 "proposal_size", f"{file.path} is of an image of {made_for} pixels, this one has {width}x{height}"
             )
             return

@@ -5,7 +5,7 @@
                                       model of edges
     grid                              sliding windows over place, size and shape: the dense set of Girshick 2015,
                                       section 5.5
-    rpn                               the region proposal network of a trained detector: see `proposal_rpn`
+    rpn                               the region proposal network of a trained detector: see `rpn`
 
 Large images are shrunk first, as time grows with pixels, and boxes come back in pixels of the image as given. What a
 method returns depends on the pixels, the settings and the seed alone.
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.errors import ConfigError, DataError
-from detection.proposals.files import rank_scores
+from detection.proposals.proposal_files import rank_scores
 
 SELECTIVE_SEARCH = {"selective_search_fast": "Fast", "selective_search_quality": "Quality"}
 METHODS = (*SELECTIVE_SEARCH, "edge_boxes", "grid", "rpn")

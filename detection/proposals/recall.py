@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.proposals.files import ProposalFile
+from detection.proposals.proposal_files import ProposalFile
 
 BEST = (100, 500, 1000, 2000)
 IOUS = (0.5, 0.7)
 
 
-class Row(NamedTuple):
+class RecallRow(NamedTuple):
     """What the `best` proposals of each image find."""
 
     best: int | None  # None: all
@@ -33,12 +33,12 @@ class Row(NamedTuple):
         return {"best": self.best or "all", **recalls, "mean_best_iou": self.mean_best_iou}
 
 
-class ProposalReport(NamedTuple):
+class RecallReport(NamedTuple):
     """Numbers of proposals, and what they find where objects are known."""
 
     counts: tuple[int, ...]  # proposals of each image
     objects: int
-    rows: tuple[Row, ...]  # empty where no object is known
+    rows: tuple[RecallRow, ...]  # empty where no object is known
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types."""
@@ -82,7 +82,7 @@ def _summary(counts: tuple[int, ...]) -> dict[str, float]:
     }
 
 
-def report(found: ProposalFile, objects: Mapping[str, np.ndarray]) -> ProposalReport:
+def report(found: ProposalFile, objects: Mapping[str, np.ndarray]) -> RecallReport:
     """What `found` holds, and finds of `objects`: for ids of its images, float32 [n, 4] in pixels."""
     overlaps: list[np.ndarray] = []  # an object: the highest overlap among the best k, for each k
     for number, identity in enumerate(found.ids):
@@ -92,13 +92,13 @@ def report(found: ProposalFile, objects: Mapping[str, np.ndarray]) -> ProposalRe
             steps = [min(k, best.shape[1]) - 1 for k in (*BEST, best.shape[1])]
             overlaps.append(best[:, steps] if best.shape[1] else np.zeros([len(known), len(steps)]))
     if not overlaps:
-        return ProposalReport(tuple(np.diff(found.offsets).tolist()), 0, ())
+        return RecallReport(tuple(np.diff(found.offsets).tolist()), 0, ())
     table = np.concatenate(overlaps)
     rows = [
-        Row(best, tuple(float((values >= iou).mean()) for iou in IOUS), float(values.mean()))
+        RecallRow(best, tuple(float((values >= iou).mean()) for iou in IOUS), float(values.mean()))
         for best, values in zip((*BEST, None), table.T, strict=True)
     ]
-    return ProposalReport(tuple(np.diff(found.offsets).tolist()), len(table), tuple(rows))
+    return RecallReport(tuple(np.diff(found.offsets).tolist()), len(table), tuple(rows))
 
 
 def best_ious(objects: np.ndarray, proposals: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from detection.sweep.quantities import (
     of_one_device,
     title,
 )
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 
 class Limits(NamedTuple):
@@ -37,7 +37,7 @@ class Limits(NamedTuple):
         limits = ((TIME, self.milliseconds), (MEMORY, self.mebibytes), (MODEL_MEMORY, self.model_mebibytes))
         return [(quantity, limit) for quantity, limit in limits if limit is not None]
 
-    def excess(self, row: Row) -> float:
+    def excess(self, row: SweepRow) -> float:
         """How far a row is over: the largest of its numbers over their limits; at most 1 fits, infinite where a number
         is missing."""
         used = [(quantity.read(row), limit) for quantity, limit in self.used()]
@@ -50,7 +50,7 @@ class Limits(NamedTuple):
 class Choice(NamedTuple):
     """What `choose` found."""
 
-    best: Row
+    best: SweepRow
     fitting: int  # rows within the limits
     judged: int  # rows with a time and the value
     device: str
@@ -71,7 +71,7 @@ def limits(
     return Limits(milliseconds, mebibytes, QUANTITIES[value], model_mebibytes)
 
 
-def measured_on(rows: Sequence[Row], wanted: str, here: str, where: str) -> list[Row]:
+def measured_on(rows: Sequence[SweepRow], wanted: str, here: str, where: str) -> list[SweepRow]:
     """The rows timed on the device that is asked for or, where none is, on this machine.
 
     Args:
@@ -96,7 +96,7 @@ def measured_on(rows: Sequence[Row], wanted: str, here: str, where: str) -> list
     return of_one_device(rows, wanted or here)
 
 
-def choose(rows: Iterable[Row], within: Limits) -> Choice:
+def choose(rows: Iterable[SweepRow], within: Limits) -> Choice:
     """The best row within the limits; of equally good ones the fastest.
 
     Args:
@@ -186,7 +186,7 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _numbers(row: Row, within: Limits) -> str:
+def _numbers(row: SweepRow, within: Limits) -> str:
     """What there is to choose by, and what is limited."""
     costs = dict.fromkeys((TIME, MEMORY, *(quantity for quantity, _ in within.used())))
     numbers = [(quantity, quantity.read(row)) for quantity in costs]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from detection.errors import ConfigError, DataError
 from detection.sweep import row_check
-from detection.sweep.results import Row, file_of
+from detection.sweep.results import SweepRow, file_of
 
 WIDTH = "depth_multiplier"
 _WIDTH = re.compile(rf"\b{WIDTH}\s*:\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{{1,2}})?)f?(?![\w.])")
 _LARGEST = 4 << 20  # bytes of a config; the longest of the reference's have 10,000
 
 
-def path(row: Row, results: Iterable[str | os.PathLike[str]]) -> Path | None:
+def path(row: SweepRow, results: Iterable[str | os.PathLike[str]]) -> Path | None:
     """Where a row's config lies, or should: in the folder that it was read from, else in one of the results'; None
     where the row names none.
 
@@ -44,7 +44,7 @@ def inside(folder: Path, name: str, field: str) -> Path:
     return place
 
 
-def read(rows: Iterable[Row], results: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
+def read(rows: Iterable[SweepRow], results: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """Key -> text of the config, of the rows whose config is there.
 
     Raises:
@@ -70,7 +70,7 @@ def _text(place: Path) -> str:
     return data.decode("utf-8", "replace")
 
 
-def with_widths(rows: Iterable[Row], texts: Mapping[str, str]) -> list[Row]:
+def with_widths(rows: Iterable[SweepRow], texts: Mapping[str, str]) -> list[SweepRow]:
     """Rows of networks that are thinner or wider than published say so on an axis, so that no figure or title passes
     them off as the whole ones."""
     rows = list(rows)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from detection.sweep.quantities import MEAN_AP, TIME, Quantity
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 
 class Point(NamedTuple):
@@ -22,7 +22,7 @@ class Point(NamedTuple):
 
     cost: float  # the less the better; positive where an elbow is looked for
     value: float  # the more the better
-    row: Row
+    row: SweepRow
 
 
 class Critical(NamedTuple):
@@ -42,7 +42,7 @@ class Critical(NamedTuple):
         return [(" and ".join(words), point) for words, point in names.values()]
 
 
-def points(rows: Iterable[Row], cost: Quantity = TIME, value: Quantity = MEAN_AP) -> list[Point]:
+def points(rows: Iterable[SweepRow], cost: Quantity = TIME, value: Quantity = MEAN_AP) -> list[Point]:
     """Of the rows that are done and have both numbers."""
     pairs = ((cost.read(row), value.read(row), row) for row in rows if row.done)
     return [Point(x, y, row) for x, y, row in pairs if x is not None and y is not None]

@@ -12,10 +12,10 @@ from detection.errors import ConfigError
 from detection.files import write_text
 from detection.sweep import results
 from detection.sweep.config_texts import inside
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 
-def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: bool = False) -> list[Row]:
+def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: bool = False) -> list[SweepRow]:
     """Writes `output`/results.jsonl, sorted by id, and the configs that it names; a key counts once a device, and one
     that is done before one that failed. Rows that `output` holds already stay, as if it were the first of the parts.
 
@@ -49,7 +49,7 @@ def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: b
     return rows
 
 
-def _check_ids(found: Sequence[Row]) -> None:
+def _check_ids(found: Sequence[SweepRow]) -> None:
     for row, other in zip(found, found[1:], strict=False):
         if row.id == other.id and row.key != other.key:
             raise ConfigError(
@@ -58,7 +58,7 @@ def _check_ids(found: Sequence[Row]) -> None:
             )
 
 
-def _moved(row: Row, folder: Path) -> Row:
+def _moved(row: SweepRow, folder: Path) -> SweepRow:
     """The row as `folder` sees it, with a copy of its config there."""
     home = Path(row.folder)
     if row.config:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from detection.errors import ConfigError
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 METAS = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "rfcn": "R-FCN", "fast_rcnn": "Fast R-CNN"}
 EXTRACTORS = {
@@ -35,7 +35,7 @@ class Quantity(NamedTuple):
     label: str  # in front of an axis
     unit: str  # empty for a ratio
     less_is_better: bool
-    read: Callable[[Row], float | None]  # None where the row does not have it
+    read: Callable[[SweepRow], float | None]  # None where the row does not have it
 
     @property
     def axis(self) -> str:
@@ -55,28 +55,28 @@ def number(values: Mapping[str, Any] | None, *path: str) -> float | None:
     )
 
 
-def metric(tag: str) -> Callable[[Row], float | None]:
+def metric(tag: str) -> Callable[[SweepRow], float | None]:
     """Reads a metric. COCO's -1, for sizes that no object of the data set has, is None."""
 
-    def read(row: Row) -> float | None:
+    def read(row: SweepRow) -> float | None:
         value = number(row.metrics, tag)
         return None if value is None or value < 0 else value
 
     return read
 
 
-def milliseconds(row: Row, part: str = "end_to_end") -> float | None:
+def milliseconds(row: SweepRow, part: str = "end_to_end") -> float | None:
     """Median of a part of an image's way; see `benchmark.py`."""
     return number(row.benchmark, "milliseconds", part, "median")
 
 
-def memory(row: Row) -> float | None:
+def memory(row: SweepRow) -> float | None:
     """Peak MiB: of the accelerator where there is one, else of the host process."""
     device = number(row.benchmark, "device_mib")
     return number(row.benchmark, "host_mib") if device is None else device
 
 
-def model_memory(row: Row) -> float | None:
+def model_memory(row: SweepRow) -> float | None:
     """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow
     loaded."""
     device = number(row.benchmark, "device_mib")
@@ -119,7 +119,7 @@ QUANTITIES = {
 }
 
 
-def meta_name(row: Row) -> str:
+def meta_name(row: SweepRow) -> str:
     """`Faster R-CNN`."""
     return METAS.get(row.meta_architecture, row.meta_architecture or "unknown")
 
@@ -129,7 +129,7 @@ def extractor_name(name: str) -> str:
     return EXTRACTORS.get(name, name or "unknown")
 
 
-def title(row: Row) -> str:
+def title(row: SweepRow) -> str:
     """`Faster R-CNN ResNet-101, 600 px, stride 16, 50 proposals`, with the values of other axes behind."""
     parts = [f"{meta_name(row)} {extractor_name(row.feature_extractor)}"]
     parts += [f"{row.resolution} px"] if row.resolution else []
@@ -138,7 +138,7 @@ def title(row: Row) -> str:
     return ", ".join(parts + [f"{axis} {value}" for axis, value in other_axes(row).items()])
 
 
-def other_axes(row: Row) -> dict[str, str]:
+def other_axes(row: SweepRow) -> dict[str, str]:
     """What the axes say that the row's fields do not: an axis of its own, or a variant, as `extractor:
     mobilenet_v1_half`."""
     fields = (row.meta_architecture, row.feature_extractor, row.resolution, row.stride, row.proposals)
@@ -149,12 +149,12 @@ def other_axes(row: Row) -> dict[str, str]:
     }
 
 
-def devices(rows: Iterable[Row]) -> list[str]:
+def devices(rows: Iterable[SweepRow]) -> list[str]:
     """Names of the machines that rows were timed on, each once."""
     return sorted({row.device for row in rows if milliseconds(row) is not None})
 
 
-def of_one_device(rows: Iterable[Row], wanted: str = "") -> list[Row]:
+def of_one_device(rows: Iterable[SweepRow], wanted: str = "") -> list[SweepRow]:
     """Rows whose times can be compared: of one device. Rows without times are kept.
 
     Args:

@@ -31,7 +31,7 @@ MEAN_AP = "DetectionBoxes_Precision/mAP"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SweepRow:
     """What became of one configuration. Milliseconds, sizes and counts are as `benchmark.py --json` writes them."""
 
     id: str  # unique in its sweep: meta-architecture, extractor and the value on each axis
@@ -80,7 +80,7 @@ class Row:
         return str(self.benchmark.get("device", "")) if self.benchmark else ""
 
     @classmethod
-    def from_json(cls, text: str) -> Row:
+    def from_json(cls, text: str) -> SweepRow:
         """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type
         or out of range."""
         values = json_text.parse(text, allow_nan=True)
@@ -104,7 +104,7 @@ class Row:
         return json.dumps(row_check.without_nan({**values, **self.other}), allow_nan=False)
 
 
-def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Row]:
+def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[SweepRow]:
     """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
 
     In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that
@@ -119,17 +119,17 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
     )
 
 
-def distinct(rows: Iterable[Row]) -> list[Row]:
+def distinct(rows: Iterable[SweepRow]) -> list[SweepRow]:
     """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where
     no other of its key is done."""
-    chosen: dict[tuple[str, str], Row] = {}
+    chosen: dict[tuple[str, str], SweepRow] = {}
     for row in rows:
         place = (row.key, row.device)
         if place not in chosen or (row.done and not chosen[place].done):
             chosen[place] = row
     timed = {row.key for row in chosen.values() if row.done and row.device}
     done = {row.key for row in chosen.values() if row.done}
-    found: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], SweepRow] = {}
     for row in chosen.values():
         if row.done and (row.device or row.key not in timed):
             found[row.key, row.device] = row
@@ -138,7 +138,7 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def append(path: str | os.PathLike[str], row: Row) -> None:
+def append(path: str | os.PathLike[str], row: SweepRow) -> None:
     """Adds one line, on the disk when this returns. For one writer at a time.
 
     Half a row that a killed writer left at the end is removed; a last row that is whole and only lacks its end stays.
@@ -171,7 +171,7 @@ def file_of(path: str | os.PathLike[str]) -> Path:
     return Path(path) / FILE if Path(path).is_dir() else Path(path)
 
 
-def _read_one(path: Path) -> list[Row]:
+def _read_one(path: Path) -> list[SweepRow]:
     path = file_of(path)
     try:
         lines = read_bytes(path).split(b"\n")
@@ -179,7 +179,7 @@ def _read_one(path: Path) -> list[Row]:
         raise ConfigError(
             f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}"
         ) from None
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], SweepRow] = {}
     wrong: list[str] = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -207,14 +207,14 @@ def _read_one(path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def _row(line: bytes) -> Row:
+def _row(line: bytes) -> SweepRow:
     try:
-        return Row.from_json(line.decode())
+        return SweepRow.from_json(line.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start} of the line)") from None
 
 
-def _end(path: Path, line: bytes, number: int) -> Row | None:
+def _end(path: Path, line: bytes, number: int) -> SweepRow | None:
     """What stands after the last line end: nothing, a row, or the beginning of one whose writer was killed and will
     write it again (None).
 

@@ -35,7 +35,7 @@ from detection.sweep import results
 from detection.sweep.grid import RANDOM, TRAINED, Configuration, groups
 from detection.sweep.pace import Pace
 from detection.sweep.process import Outcome, Running, Stage, check_memory_limit, surroundings
-from detection.sweep.results import DONE, FAILED, Row
+from detection.sweep.results import DONE, FAILED, SweepRow
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 from detection.train import cluster
@@ -45,7 +45,7 @@ _POLL_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class SweepOptions:
     """How one run of a sweep goes: nothing here changes a row."""
 
     jobs: int = 1
@@ -67,9 +67,9 @@ def run(
     sweep: SweepFile,
     configurations: Sequence[Configuration],
     output: str | os.PathLike[str],
-    options: Options,
+    options: SweepOptions,
     stream: TextIO | None = None,
-) -> list[Row]:
+) -> list[SweepRow]:
     """Does what is not done yet, and returns the rows of `configurations` that are.
 
     Raises:
@@ -105,7 +105,12 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 class _Sweep:
     def __init__(
-        self, sweep: SweepFile, configurations: Sequence[Configuration], folder: Path, options: Options, stream: TextIO
+        self,
+        sweep: SweepFile,
+        configurations: Sequence[Configuration],
+        folder: Path,
+        options: SweepOptions,
+        stream: TextIO,
     ) -> None:
         self._configurations, self._options, self._stream = configurations, options, stream
         self._benchmark = sweep.benchmark
@@ -119,7 +124,7 @@ class _Sweep:
         self._finished = 0  # rows
         self._trainings = self._trained = 0  # to do in all, and over
 
-    def run(self) -> list[Row]:
+    def run(self) -> list[SweepRow]:
         todo = [one for one in self._configurations if not self._is_done(one)]
         self._total = len(todo)
         self._say(self._plan(len(todo)))
@@ -316,7 +321,7 @@ class _Sweep:
         weights = "random weights" if random else f"{trained} to train" if trained else "given weights"
         return f"{len(self._configurations)} configurations, {there} of them done before; {todo} to do, {weights}"
 
-    def _line(self, row: Row) -> str:
+    def _line(self, row: SweepRow) -> str:
         said = [f"[{self._finished}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
         said += [f"mAP {row.mean_ap:.3f}"] if row.mean_ap is not None else []
         said += [f"{row.milliseconds:.1f} ms"] if row.milliseconds is not None else []
@@ -328,7 +333,7 @@ class _Sweep:
     def _left(self) -> int:
         return self._total - self._finished
 
-    def _summary(self, rows: Sequence[Row]) -> str:
+    def _summary(self, rows: Sequence[SweepRow]) -> str:
         counts = Counter(row.status for row in rows)
         left = len(self._configurations) - len(rows)
         over = f", {left} left: --time_budget is used up, the same command goes on" if left else ""

@@ -11,7 +11,7 @@ from detection.config.sweep_file import SweepFile
 from detection.files import write_text
 from detection.sweep.grid import RANDOM, TRAINED, Configuration
 from detection.sweep.process import Outcome, Stage, kept
-from detection.sweep.results import DONE, FAILED, Row
+from detection.sweep.results import DONE, FAILED, SweepRow
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
 
 _EXPORTED = "saved_model"  # beside the result of a row under way
@@ -100,7 +100,7 @@ class Stages:
         known.pop("failed", None)
         return Outcome({**self._own_evaluation(one), **known})
 
-    def row(self, one: Configuration, outcome: Outcome) -> Row:
+    def row(self, one: Configuration, outcome: Outcome) -> SweepRow:
         """The row of an outcome, whatever is known of it."""
         values = {**self.found(one).values, **outcome.values}
         training = self._training(one).get("train") if one.weights == TRAINED else None
@@ -108,7 +108,7 @@ class Stages:
         train = (
             {**training, "weights_of": shared, "model_dir": str(Path("models") / one.model_name)} if training else None
         )
-        return Row(
+        return SweepRow(
             id=one.id,
             key=one.key,
             status=FAILED if outcome.reason else DONE,

@@ -165,7 +165,7 @@ def _options(job: Job) -> Any:
     from detection.benchmark import inputs
 
     asked = job["benchmark"]
-    return inputs.Options(
+    return inputs.BenchmarkOptions(
         images=tuple(asked["images"]),
         shorter_side=asked["size"] or None,
         warmup=asked["warmup"],
@@ -176,7 +176,7 @@ def _options(job: Job) -> Any:
 
 
 def _evaluated(pipeline: Pipeline, metrics: dict[str, float]) -> dict[str, Any]:
-    from detection.data.reading.input import count_records
+    from detection.data.reading.streams import count_records
 
     return {
         "metrics": {tag: float(value) for tag, value in metrics.items()},

@@ -16,8 +16,8 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text
-from detection.checkpoints.files import DATA, INDEX
-from detection.checkpoints.model_dir import NAME, prefix_in
+from detection.checkpoints.checkpoint_files import DATA, INDEX
+from detection.checkpoints.rotation import NAME, prefix_in
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history
 from detection.files import write_text

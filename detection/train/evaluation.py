@@ -15,10 +15,12 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.files import UnreadableCheckpointError
-from detection.data.reading.input import count_records, eval_dataset, translate
-from detection.data.reading.remarks import Remarks
+from detection.checkpoints import rotation
+from detection.checkpoints.checkpoint_files import UnreadableCheckpointError
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import translate
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError
 from detection.evaluate.loop import EvalStep, evaluate
 from detection.evaluate.metrics import evaluators
@@ -51,8 +53,10 @@ class Evaluation:
                 f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make"
                 " room"
             ) from error
-        self._remarks, self._told = Remarks(), set()
-        self._dataset = eval_dataset(pipeline.eval_input, pipeline.resizer, settings.batch_size, remarks=self._remarks)
+        self._corrections, self._told = Corrections(), set()
+        self._dataset = eval_dataset(
+            pipeline.eval_input, pipeline.resizer, settings.batch_size, corrections=self._corrections
+        )
         self._evaluators = evaluators(settings, pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize
         self._step = EvalStep(detector, settings.losses and not settings.ignore_groundtruth, regularize)
@@ -93,13 +97,13 @@ class Evaluation:
             if known is None:
                 raise
             raise known from error
-        self._tell_remarks()
+        self._tell_corrections()
         self.last_step, self._ended = step, time.monotonic()
         return metrics
 
-    def _tell_remarks(self) -> None:
+    def _tell_corrections(self) -> None:
         """What was put right in the records, each line once: every evaluation reads the same ones."""
-        for line in self._remarks.lines().values():
+        for line in self._corrections.lines().values():
             if line not in self._told:
                 self._told.add(line)
                 logging.warning("evaluation records: %s", line)
@@ -172,10 +176,10 @@ def _follow(
         )
     metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
     while time.monotonic() < deadline:
-        steps, begun = checkpoints.steps_in(checkpoint_dir), time.monotonic()
+        steps, begun = rotation.steps_in(checkpoint_dir), time.monotonic()
         if steps and steps[-1] != seen:
             try:
-                load(checkpoints.prefix_in(checkpoint_dir, steps[-1]))
+                load(rotation.prefix_in(checkpoint_dir, steps[-1]))
             except UnreadableCheckpointError as error:
                 failures += 1
                 if 0 < max_retries < failures:

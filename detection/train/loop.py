@@ -25,11 +25,12 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import restore
-from detection.checkpoints.model_dir import Checkpoints
-from detection.data.reading.input import count_records, iterate, train_dataset
-from detection.data.reading.remarks import Remarks
+from detection.checkpoints import loading, restore
+from detection.checkpoints.rotation import Checkpoints
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import train_dataset
+from detection.data.reading.iteration import iterate
+from detection.data.reading.streams import count_records
 from detection.errors import ConfigError, DataError
 from detection.optimizers.schedules import CosineDecay
 from detection.pipeline import Pipeline
@@ -214,13 +215,13 @@ class _Run:
         start = self.settings.fine_tune
         if start is not None:
             allow_unused = self.options.allow_unused_checkpoint_variables
-            report = restore.restore(checkpoints.by_name(self.detector), start, allow_unused=allow_unused)
+            report = restore.restore(loading.by_name(self.detector), start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0
 
     def _open_input(self) -> None:
-        seed, remarks = self.options.seed, Remarks()
+        seed, corrections = self.options.seed, Corrections()
         dataset = train_dataset(
             self.pipeline.train_input,
             self.pipeline.augmentations,
@@ -228,13 +229,13 @@ class _Run:
             self.settings.batch_size,
             seed,
             start_step=0 if seed is None else self.step_number,
-            remarks=remarks,
+            corrections=corrections,
         )
         if self.step_number == 0 and self.detector.measures_targets:
             self._measure_targets(dataset)
         if self.strategy.num_replicas_in_sync > 1:
             dataset = self.strategy.experimental_distribute_dataset(dataset)
-        self.examples = iterate(dataset, self.pipeline.train_input, remarks)
+        self.examples = iterate(dataset, self.pipeline.train_input, corrections)
         self.feed = Feed(self.examples)
         self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
         self.watch = LossesWatch(
@@ -247,7 +248,7 @@ class _Run:
     def _measure_targets(self, dataset: tf.data.Dataset) -> None:
         """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
         batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
-        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Remarks()))
+        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Corrections()))
         self._say(
             f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of"
             f" {batches * self.settings.batch_size} images"

@@ -22,7 +22,7 @@ import filelock
 from absl import logging
 
 from detection import files, json_text
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.files import write_text
 

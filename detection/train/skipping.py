@@ -21,7 +21,8 @@ from absl import logging
 
 from detection.data.reading import bad_records
 from detection.data.reading.bad_records import BadRecords
-from detection.data.reading.input import InputOptions, checker
+from detection.data.reading.input import checker
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError, DataError
 from detection.files import write_text
 from detection.pipeline import Pipeline
@@ -95,7 +96,7 @@ def _fingerprint(options: InputOptions, paths: tuple[str, ...]) -> str:
     """Of everything that decides which records are bad."""
     stats = [tf.io.gfile.stat(path) for path in paths]
     files = [[path, stat.length, stat.mtime_nsec] for path, stat in zip(paths, stats, strict=True)]
-    proposals = [options.max_number_of_proposals > 0, options.proposals_paths]
+    proposals = [options.proposals is not None, options.proposals.paths if options.proposals else ()]
     classes = [options.categories, options.text_ids, options.num_classes, options.drop_unknown_labels]
     return hashlib.sha256(json.dumps([1, files, classes, proposals]).encode("utf-8", "surrogateescape")).hexdigest()
 

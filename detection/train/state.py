@@ -10,10 +10,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names
-from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
+from detection.checkpoints import checkpoint_files, loading, names
+from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
 from detection.errors import ConfigError
 from detection.optimizers.rules import OptimizerSettings
 from detection.pipeline import Detector
@@ -54,7 +52,7 @@ class TrainState:
 
     def variables(self) -> dict[str, tf.Variable]:
         """All of them by checkpoint name."""
-        named = {path: _native(variable) for path, variable in checkpoints.by_name(self.detector).items()}
+        named = {path: _native(variable) for path, variable in loading.by_name(self.detector).items()}
         return named | self.extras()
 
     def extras(self) -> dict[str, tf.Variable]:
@@ -86,17 +84,13 @@ class TrainState:
         variables, extras = self.variables(), self.extras()
         found = {name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()}
         absent = {
-            name
-            for name in variables
-            if name not in found and (checkpoints.is_optional(name) or (lenient and name in extras))
+            name for name in variables if name not in found and (is_optional(name) or (lenient and name in extras))
         }
-        checkpoints.check_fit(
+        loading.check_fit(
             source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found
         )
         unknown = sorted(
-            name
-            for name in values
-            if not (name in variables or name.endswith(f"/{AVERAGE}") or checkpoints.is_optional(name))
+            name for name in values if not (name in variables or name.endswith(f"/{AVERAGE}") or is_optional(name))
         )
         if unknown and not lenient:
             raise ConfigError(
@@ -107,7 +101,7 @@ class TrainState:
             logging.warning("%s: %s of it left out: %s", source, names.shown(left), names.cause(variables, found, left))
         for name in variables.keys() - absent:
             variables[name].assign(values[name])
-        if absent - {name for name in absent if checkpoints.is_optional(name)}:
+        if absent - {name for name in absent if is_optional(name)}:
             self._start_missing_averages(absent)
             logging.warning("%s: %d variables of the optimiser were not in it and start anew", source, len(absent))
         self.step.assign(step)

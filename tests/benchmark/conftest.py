@@ -35,13 +35,14 @@ def config_of(tmp_path_factory: pytest.TempPathFactory):
 def saved_model_of(config_of, tmp_path_factory: pytest.TempPathFactory):
     """Folder of the SavedModel of a small detector with random weights, by its meta-architecture; made once."""
     from detection.benchmark import rows
+    from detection.benchmark.inputs import BenchmarkOptions
 
     folder = tmp_path_factory.mktemp("saved_models")
 
     def export(meta: str, overrides: tuple[str, ...] = ()) -> Path:
         target = folder / f"{meta}{abs(hash(overrides))}"
         if not target.exists():
-            rows.export(config_of(meta), None, rows.Options(proposals=GIVEN, overrides=overrides), target)
+            rows.export(config_of(meta), None, BenchmarkOptions(proposals=GIVEN, overrides=overrides), target)
         return target
 
     return export

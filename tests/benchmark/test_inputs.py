@@ -26,17 +26,17 @@ def test_the_middle_of_the_longer_side_is_kept():
 def test_files_are_read_no_more_than_runs(tmp_path):
     for number in range(3):
         Image.new("RGB", (40, 30), (9, 99, 199)).save(tmp_path / f"{number}.png")
-    options = inputs.Options(images=(str(tmp_path),), runs=2, shorter_side=16)
+    options = inputs.BenchmarkOptions(images=(str(tmp_path),), runs=2, shorter_side=16)
     assert [image.shape for image in inputs.images(options)] == [(16, 16, 3)] * 2
-    whole = inputs.images(inputs.Options(images=(str(tmp_path),)))
+    whole = inputs.images(inputs.BenchmarkOptions(images=(str(tmp_path),)))
     assert [image.shape for image in whole] == [(30, 40, 3)] * 3 and (whole[0] == (9, 99, 199)).all()
     with pytest.raises(DataError, match="absent"):
-        inputs.images(inputs.Options(images=(str(tmp_path / "absent.png"),)))
+        inputs.images(inputs.BenchmarkOptions(images=(str(tmp_path / "absent.png"),)))
 
 
 def test_noise_has_the_size_asked_for():
-    assert [image.shape for image in inputs.images(inputs.Options(image_size=(30, 40)))] == [(30, 40, 3)]
-    assert [image.shape for image in inputs.images(inputs.Options(image_size=(30, 40), shorter_side=20))] == [
+    assert [image.shape for image in inputs.images(inputs.BenchmarkOptions(image_size=(30, 40)))] == [(30, 40, 3)]
+    assert [image.shape for image in inputs.images(inputs.BenchmarkOptions(image_size=(30, 40), shorter_side=20))] == [
         (20, 20, 3)
     ]
 
@@ -63,9 +63,9 @@ def test_images_must_fit_the_signature():
 def test_mistakes_name_the_flag():
     for name in ("batch", "runs", "proposals", "shorter_side", "max_proposals"):
         with pytest.raises(ConfigError, match=f"--{name}=0"):
-            inputs.Options(**{name: 0}).check()
+            inputs.BenchmarkOptions(**{name: 0}).check()
     with pytest.raises(ConfigError, match="--image_size=0,5"):
-        inputs.Options(image_size=(0, 5)).check()
+        inputs.BenchmarkOptions(image_size=(0, 5)).check()
     with pytest.raises(ConfigError, match="--image_size=10,x"):
         inputs.parse_size(["10", "x"])
     with pytest.raises(ConfigError, match="--image_size=10:"):

@@ -26,7 +26,7 @@ QUICK = {"sizes": (64,), "runs": 2, "warmup": 1}
 @pytest.fixture(scope="module")
 def rows() -> list:
     """The smallest networks, every kind of row; run once."""
-    options = networks.Options(
+    options = networks.NetworkOptions(
         names=("mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn_mobilenet_v1"),
         baseline=True,
         train=True,
@@ -81,7 +81,8 @@ def test_the_reference_does_the_same_work(rows) -> None:
 
 def test_an_alias_and_a_wrong_name() -> None:
     assert [
-        task.part for task in networks.tasks(networks.Options(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600)))
+        task.part
+        for task in networks.tasks(networks.NetworkOptions(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600)))
     ] == ["ssd", "ssd"]
     with pytest.raises(
         ConfigError,
@@ -89,11 +90,11 @@ def test_an_alias_and_a_wrong_name() -> None:
             "--networks=mobilenet_v9: not known; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
         ),
     ):
-        networks.tasks(networks.Options(names=("mobilenet_v1", "mobilenet_v9")))
+        networks.tasks(networks.NetworkOptions(names=("mobilenet_v1", "mobilenet_v9")))
 
 
 def test_by_default_everything_is_measured_once() -> None:
-    planned = networks.tasks(networks.Options(sizes=(300,), train=True))
+    planned = networks.tasks(networks.NetworkOptions(sizes=(300,), train=True))
     assert len(planned) == len(set(planned))
     parts = {
         part: [task.name for task in planned if task.part == part]
@@ -151,13 +152,17 @@ def test_a_folded_keras_model_computes_what_the_model_does() -> None:
 def test_without_tf_slim_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--baseline: tf_slim is not installed.*\[test\]"):
-        next(networks.measure(networks.Options(names=("mobilenet_v1", "inception_v2"), baseline=True), io.StringIO()))
+        next(
+            networks.measure(
+                networks.NetworkOptions(names=("mobilenet_v1", "inception_v2"), baseline=True), io.StringIO()
+            )
+        )
     reference_networks.check_available(["mobilenet_v1"])
 
 
 @pytest.mark.slow
 def test_tables(rows) -> None:
-    report = network_tables.report(networks.Options(runs=2), rows)
+    report = network_tables.report(networks.NetworkOptions(runs=2), rows)
     text, markdown = report.text(), report.text(markdown=True)
     for title in ("Networks without", "SSD extractors", "bodies", "tails", "Train steps"):
         assert title in text and f"### {title}" in markdown or title in ("bodies", "tails")

@@ -12,7 +12,7 @@ from detection.benchmark import roi
 from detection.errors import ConfigError
 from detection.ops.roi import RoiMaxPool
 
-SMALL = roi.Options(rois=(2, 5), channels=8, map=(6, 9), warmup=1, runs=2, memory=False)
+SMALL = roi.RoiOptions(rois=(2, 5), channels=8, map=(6, 9), warmup=1, runs=2, memory=False)
 
 
 def test_every_op_is_timed(monkeypatch):
@@ -53,7 +53,7 @@ def test_torchvision_gives_the_same():
     pytest.importorskip("torchvision")
     row = roi._measure(roi.Case(RoiMaxPool(7, roi.STRIDE), 9, 8, (6, 9)), SMALL, sys.executable)
     assert row.torchvision.equal and row.torchvision.both.runs == 2
-    assert "equal" in roi.Report((row,), "here", None, "2").table()
+    assert "equal" in roi.RoiReport((row,), "here", None, "2").table()
 
 
 def test_a_python_without_torchvision_is_refused(tmp_path):
@@ -67,4 +67,4 @@ def test_a_python_without_torchvision_is_refused(tmp_path):
 
 def test_numbers_are_checked():
     with pytest.raises(ConfigError, match="at least 1"):
-        roi.benchmark(roi.Options(rois=(0,)))
+        roi.benchmark(roi.RoiOptions(rois=(0,)))

@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 
 from detection.benchmark import machine, report, rows
-from detection.benchmark.rows import Options
+from detection.benchmark.inputs import BenchmarkOptions
 from detection.benchmark.served_graph import ServedGraph
 from detection.errors import ConfigError, DataError
 
-FEW = Options(image_size=(60, 80), warmup=1, runs=3, proposals=20)
+FEW = BenchmarkOptions(image_size=(60, 80), warmup=1, runs=3, proposals=20)
 TWO_STAGES = ("faster_rcnn", "rfcn", "fast_rcnn")
 PROPOSALS = "model.faster_rcnn.first_stage_max_proposals"
 
 
 @pytest.fixture(scope="module")
-def measured(exported) -> rows.Row:
-    return rows.row_of_saved_model(str(exported), Options(image_size=(60, 80), batch=2, warmup=1, runs=5))
+def measured(exported) -> rows.BenchmarkRow:
+    return rows.row_of_saved_model(str(exported), BenchmarkOptions(image_size=(60, 80), batch=2, warmup=1, runs=5))
 
 
 def test_numbers_make_sense(measured):
@@ -83,20 +83,20 @@ def test_slow_detectors_do_without_more_copies_of_their_graph(saved_model_of, mo
 def test_more_proposals_are_more_work(config_of):
     config = config_of("faster_rcnn")
     ten, twenty = (
-        rows.row_of_config(config, None, Options(image_size=(60, 80), warmup=1, runs=1, max_proposals=count))
+        rows.row_of_config(config, None, BenchmarkOptions(image_size=(60, 80), warmup=1, runs=1, max_proposals=count))
         for count in (10, 20)
     )
     assert (ten["config"], ten["saved_model"], ten["checkpoint"]) == (config, "", None)
     assert ten["gflops"] < twenty["gflops"] < 2 * ten["gflops"] and ten["overrides"] == [f"{PROPOSALS}=10"]
     with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
-        rows.row_of_config(config_of("fast_rcnn"), None, Options(max_proposals=10))
+        rows.row_of_config(config_of("fast_rcnn"), None, BenchmarkOptions(max_proposals=10))
 
 
 def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_model_of):
     """Above some hundred proposals a loop works on a part of them at a time, of sizes that the exported graph does not
     tell."""
     row = rows.row_of_config(
-        config_of("fast_rcnn"), None, Options(image_size=(60, 80), warmup=1, runs=1, proposals=600)
+        config_of("fast_rcnn"), None, BenchmarkOptions(image_size=(60, 80), warmup=1, runs=1, proposals=600)
     )
     assert row["gflops"] is None and row["not_counted"].startswith("anything: regions take turns")
     # Within 2 %: a loop holds some constants that are no weights.
@@ -105,7 +105,7 @@ def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_mod
 
 
 def test_squares_and_weights_of_a_checkpoint(trained, exported):
-    options = Options(shorter_side=70, warmup=1, runs=1)
+    options = BenchmarkOptions(shorter_side=70, warmup=1, runs=1)
     own, served = (
         rows.row_of_config(trained.config, trained.checkpoint, options),
         rows.row_of_saved_model(str(exported), options),
@@ -121,11 +121,11 @@ def test_strings_are_sent_encoded(exported_strings):
 
 def test_mistakes_name_the_flag(exported, tmp_path, config_of):
     with pytest.raises(ConfigError, match="--batch"):
-        rows.row_of_saved_model(str(exported), Options(batch=0))
+        rows.row_of_saved_model(str(exported), BenchmarkOptions(batch=0))
     with pytest.raises(DataError, match="absent"):
-        rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path / "absent.png"),)))
+        rows.row_of_saved_model(str(exported), BenchmarkOptions(images=(str(tmp_path / "absent.png"),)))
     with pytest.raises(ConfigError, match="--saved_model="):
-        rows.row_of_saved_model(str(tmp_path), Options())
+        rows.row_of_saved_model(str(tmp_path), BenchmarkOptions())
     with pytest.raises(ConfigError, match="absent"):
         rows.row_of_config(config_of("ssd"), str(tmp_path / "absent"), FEW)
 
@@ -141,7 +141,7 @@ def test_photographs_are_no_part_of_the_model(exported, tmp_path):
     for index in range(15):  # 9 MiB each, and as much again as it is fed.
         Image.new("RGB", (2000, 1500), (index, 0, 0)).save(tmp_path / f"{index:02}.jpg")
     one, all_of_them = (
-        rows.row_of_saved_model(str(exported), Options(images=(str(tmp_path),), warmup=1, runs=runs))
+        rows.row_of_saved_model(str(exported), BenchmarkOptions(images=(str(tmp_path),), warmup=1, runs=runs))
         for runs in (1, 15)
     )
     assert (one["distinct_images"], all_of_them["distinct_images"]) == (1, 15)

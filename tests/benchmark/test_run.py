@@ -7,10 +7,10 @@ import json
 import pytest
 
 from detection.benchmark import machine, report, run
-from detection.benchmark.inputs import Options
+from detection.benchmark.inputs import BenchmarkOptions
 from detection.errors import ConfigError, DetectionError
 
-FEW = Options(image_size=(60, 80), warmup=1, runs=1)
+FEW = BenchmarkOptions(image_size=(60, 80), warmup=1, runs=1)
 
 
 def test_targets():
@@ -32,13 +32,13 @@ def test_targets():
 def test_one_detector_writes_all_that_was_asked_for(saved_model_of, tmp_path):
     files = {name: str(tmp_path / name) for name in ("row.json", "rows.jsonl")}
     written: list[str] = []
-    request = run.Request(
+    request = run.BenchmarkRequest(
         (run.Target(saved_model=str(saved_model_of("ssd"))),), FEW, files["row.json"], files["rows.jsonl"]
     )
     assert run.run(request, written.append) == 0
     assert json.loads((tmp_path / "row.json").read_text())["images"] == 1
     assert len(report.read(files["rows.jsonl"])) == 1 and "end to end" in written[0]
-    assert run.run(run.Request((), FEW, results=files["rows.jsonl"]), written.append) == 0  # only shows
+    assert run.run(run.BenchmarkRequest((), FEW, results=files["rows.jsonl"]), written.append) == 0  # only shows
     assert written[1] == written[0]
 
 
@@ -89,20 +89,22 @@ def test_devices_are_compared_before_anything_is_measured(tmp_path):
         "detections": 20.0,
     }
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    request = run.Request((run.Target(saved_model="absent"),), FEW, results=str(path))
+    request = run.BenchmarkRequest((run.Target(saved_model="absent"),), FEW, results=str(path))
     with pytest.raises(ConfigError, match="do not compare"):
         run.run(request, print)
     with pytest.raises(ConfigError, match="--saved_model=absent"):
-        run.run(run.Request(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
+        run.run(run.BenchmarkRequest(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
     with pytest.raises(ConfigError, match="holds no rows"):
-        run.run(run.Request((), FEW, results=str(tmp_path / "none.jsonl")), print)
+        run.run(run.BenchmarkRequest((), FEW, results=str(tmp_path / "none.jsonl")), print)
 
 
 @pytest.mark.slow
 def test_one_that_fails_costs_only_its_own_row(saved_model_of, tmp_path, capsys):
     found = (run.Target(saved_model=str(saved_model_of("ssd"))), run.Target(saved_model=str(tmp_path)))
     written: list[str] = []
-    assert run.run(run.Request(found, FEW, str(tmp_path / "rows.json")), written.append) == ConfigError.exit_code
+    assert (
+        run.run(run.BenchmarkRequest(found, FEW, str(tmp_path / "rows.json")), written.append) == ConfigError.exit_code
+    )
     assert json.loads((tmp_path / "rows.json").read_text())["device"] == machine.device()
     assert f"error: --saved_model={tmp_path}: holds no saved_model.pb" in capsys.readouterr().err
 

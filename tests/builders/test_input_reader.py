@@ -7,8 +7,9 @@ from google.protobuf import text_format
 
 from detection.builders import input_reader
 from detection.config import label_map
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.errors import ConfigError
+from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
 from detection.types import Category
 
@@ -39,7 +40,6 @@ def test_defaults_are_those_of_the_message():
         categories=label_map.generated(3),
         num_classes=3,
         label_source="num_classes (3), as train_input_reader.label_map_path is not set",
-        proposals_field="train_input_reader.proposals_path",
     )
     assert made.shuffle_buffer_size == 2048 and made.max_number_of_boxes == 100 and made.num_epochs == 0
 
@@ -79,13 +79,13 @@ def test_weights_belong_to_training():
 
 
 def test_proposals_are_read_where_a_field_about_them_is_set():
-    assert build(DATA).max_number_of_proposals == 0
+    assert build(DATA).proposals is None
     beside = build(f'{DATA} proposals_path: ["p-*.npz", "q.mat"]')
-    assert (beside.max_number_of_proposals, beside.proposals_paths) == (2000, ("p-*.npz", "q.mat"))
-    assert beside.proposals_field == "train_input_reader.proposals_path"
-    assert build(f'{DATA} proposals_path: "p" max_number_of_proposals: 0').max_number_of_proposals == 0
+    assert beside.max_number_of_proposals == 2000
+    assert beside.proposals == FileProposals(("p-*.npz", "q.mat"), "train_input_reader.proposals_path")
+    assert build(f'{DATA} proposals_path: "p" max_number_of_proposals: 0').proposals is None
     inside = build(f"{DATA} max_number_of_proposals: 300", is_training=False)
-    assert (inside.max_number_of_proposals, inside.proposals_paths) == (300, ())
+    assert (inside.max_number_of_proposals, inside.proposals) == (300, RecordProposals())
 
 
 @pytest.mark.parametrize(

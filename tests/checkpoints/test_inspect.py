@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 
 from detection.builders.pipeline import for_inspection
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import recognise
+from detection.checkpoints import checkpoint_files, recognise
 from detection.checkpoints.inspect import Request, inspect
 from detection.errors import ConfigError
 

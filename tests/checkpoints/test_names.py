@@ -16,10 +16,8 @@ from google.protobuf import text_format
 
 from detection import config
 from detection.builders import pipeline
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import names, recognise, restore
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files, loading, names, recognise, restore
+from detection.checkpoints.checkpoint_files import Entry
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
@@ -55,13 +53,11 @@ def _two_stage(meta: str, *settings: str):
 
 
 def _shapes(detector, without: str = "") -> dict[str, tuple[int, ...]]:
-    return {
-        name.removeprefix(without): tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()
-    }
+    return {name.removeprefix(without): tuple(variable.shape) for name, variable in loading.by_name(detector).items()}
 
 
 def _write(path: Path, detector, **more) -> str:
-    values = {name: variable for name, variable in checkpoints.by_name(detector).items() if not names.is_optional(name)}
+    values = {name: variable for name, variable in loading.by_name(detector).items() if not names.is_optional(name)}
     checkpoint_files.write(path, {**values, **more, "global_step": np.int64(3)})
     return str(path)
 
@@ -107,7 +103,7 @@ def test_weights_without_a_place_are_named_with_the_field_that_differs(tmp_path,
     path, detector = _write(tmp_path / "m", _ssd(extractor, *theirs)), _ssd(extractor, *ours)
     before = [variable.numpy() for variable in detector.variables]
     with pytest.raises(ConfigError) as error:
-        checkpoints.load_into(detector, path)
+        loading.load_into(detector, path)
     assert (
         str(error.value).startswith(f"{path}: ")
         and said in str(error.value)
@@ -122,7 +118,7 @@ def test_another_base_network_computes_something_else_and_is_loaded_only_on_requ
     others."""
     right, wrong = _ssd(INCEPTION), _ssd(INCEPTION, f"{HYPERPARAMS}.batch_norm.scale=false")
     random = np.random.default_rng(0)
-    for name, variable in checkpoints.by_name(right).items():
+    for name, variable in loading.by_name(right).items():
         if name.endswith(GAMMA):
             variable.assign(random.uniform(0.5, 1.5, variable.shape))
     path = _write(tmp_path / "m", right)
@@ -130,8 +126,8 @@ def test_another_base_network_computes_something_else_and_is_loaded_only_on_requ
         ConfigError,
         match=r"FeatureExtractor/InceptionV2/\S+/BatchNorm/gamma and \d+ more have no place .*--allow_unused",
     ):
-        checkpoints.load_into(wrong, path)
-    assert checkpoints.load_into(wrong, path, allow_unused=True) == 3
+        loading.load_into(wrong, path)
+    assert loading.load_into(wrong, path, allow_unused=True) == 3
     assert "have no place in the model and are left out" in caplog.text
     images = tf.constant(random.uniform(0, 255, [1, 64, 64, 3]), tf.float32)
     maps = [detector.extractor(detector.extractor.scale(images))[0].numpy() for detector in (right, wrong)]
@@ -142,7 +138,7 @@ def test_a_variable_that_the_checkpoint_lacks_is_never_left_as_it_is(tmp_path):
     path = _write(tmp_path / "m", _ssd(INCEPTION, f"{HYPERPARAMS}.batch_norm.scale=false"))
     said = r"gamma and \d+ more are not in the checkpoint .*the model's batch norm has gamma, the checkpoint's has none"
     with pytest.raises(ConfigError, match=said):
-        checkpoints.load_into(_ssd(INCEPTION), path, allow_unused=True)
+        loading.load_into(_ssd(INCEPTION), path, allow_unused=True)
 
 
 def test_what_training_keeps_and_parts_of_other_detectors_are_no_sign(tmp_path):
@@ -159,36 +155,36 @@ def test_what_training_keeps_and_parts_of_other_detectors_are_no_sign(tmp_path):
         "generator_7/seed_generator_state": np.zeros(2, np.int64),
     }
     path = _write(tmp_path / "ssd", _ssd(MOBILENET), **beside, **{"Elsewhere/weights": np.zeros(1, np.float32)})
-    assert checkpoints.load_into(_ssd(MOBILENET), path) == 3
+    assert loading.load_into(_ssd(MOBILENET), path) == 3
     faster = _write(tmp_path / "faster", _two_stage("faster_rcnn"))
-    assert checkpoints.load_into(_two_stage("fast_rcnn"), faster) == 3  # The proposal network is not its own.
-    assert checkpoints.load_into(_two_stage("faster_rcnn", "model.faster_rcnn.number_of_stages=1"), faster) == 3
+    assert loading.load_into(_two_stage("fast_rcnn"), faster) == 3  # The proposal network is not its own.
+    assert loading.load_into(_two_stage("faster_rcnn", "model.faster_rcnn.number_of_stages=1"), faster) == 3
     stray = {"SecondStageFeatureExtractor/MobilenetV1/Conv2d_14/weights": np.zeros(1, np.float32)}
     with pytest.raises(
         ConfigError, match="Conv2d_14/weights has no place in the model.*has layers that the model does not have"
     ):
-        checkpoints.load_into(_two_stage("fast_rcnn"), _write(tmp_path / "more", _two_stage("faster_rcnn"), **stray))
+        loading.load_into(_two_stage("fast_rcnn"), _write(tmp_path / "more", _two_stage("faster_rcnn"), **stray))
 
 
 def test_only_averages_are_enough_where_averages_are_asked_for(tmp_path):
     detector = _ssd(MOBILENET)
     average = {
         f"{name}/ExponentialMovingAverage": np.full(variable.shape, 2, np.float32)
-        for name, variable in checkpoints.by_name(detector).items()
+        for name, variable in loading.by_name(detector).items()
     }
     checkpoint_files.write(tmp_path / "m", average)
-    checkpoints.load_into(detector, tmp_path / "m", moving_averages=True)
+    loading.load_into(detector, tmp_path / "m", moving_averages=True)
     assert detector.trainable_variables[0].numpy().max() == 2
 
 
 def test_averages_that_are_not_used_are_reported_once(tmp_path, caplog):
     kernel = "FeatureExtractor/MobilenetV1/Conv2d_0/weights"
-    shape = checkpoints.by_name(_ssd(MOBILENET))[kernel].shape
+    shape = loading.by_name(_ssd(MOBILENET))[kernel].shape
     path = _write(
         tmp_path / "m", _ssd(MOBILENET), **{f"{kernel}/ExponentialMovingAverage": np.zeros(shape, np.float32)}
     )
     for _ in range(2):
-        checkpoints.load_into(_ssd(MOBILENET), path)
+        loading.load_into(_ssd(MOBILENET), path)
     assert (
         caplog.text.count(
             "moving averages that its checkpoints hold are not used; set eval_config.use_moving_averages: true"
@@ -200,7 +196,7 @@ def test_averages_that_are_not_used_are_reported_once(tmp_path, caplog):
 @pytest.mark.parametrize(("kind", "load_all"), [("detection", False), ("detection", True), ("full", False)])
 def test_fine_tuning_refuses_batch_norm_without_its_gamma(tmp_path, caplog, kind, load_all):
     path = _write(tmp_path / "m", _ssd(MOBILENET))
-    variables = checkpoints.by_name(_ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm.scale=false"))
+    variables = loading.by_name(_ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm.scale=false"))
     start = FineTune(path, kind, load_all)
     with pytest.raises(
         ConfigError,
@@ -250,14 +246,14 @@ def test_starting_from_more_than_the_model_has_is_remarked(tmp_path, caplog):
     """Whole layers, and biases where batch norm takes their place: wanted now and then, so only reported."""
     stray = {"FeatureExtractor/MobilenetV1/Conv2d_14/weights": np.zeros(1, np.float32)}
     path = _write(tmp_path / "m", _ssd(MOBILENET), **stray)
-    restore.restore(checkpoints.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
+    restore.restore(loading.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
     assert (
         "Conv2d_14/weights has no place in the model: the checkpoint has layers that the model does not have"
         in caplog.text
     )
     caplog.clear()
     path = _write(tmp_path / "biased", _ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"))
-    restore.restore(checkpoints.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
+    restore.restore(loading.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
     assert "where the checkpoint has biases the model has batch norm" in caplog.text
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import pretrained
+from detection.checkpoints import checkpoint_files, loading, pretrained
+from detection.checkpoints.names import is_optional
 from detection.errors import ConfigError
 from detection.evaluate import classify
 from detection.networks import catalogue
@@ -33,7 +32,7 @@ def _random_mobilenet(path: Path, num_logits: int = 11, multiplier: float = 0.25
         "biases": (-1, 1),
     }
     values = {}
-    for name, variable in checkpoints.by_name(classifier).items():
+    for name, variable in loading.by_name(classifier).items():
         last = name.rpartition("/")[2]
         if last in low_high:
             values[name] = generator.uniform(*low_high[last], variable.shape).astype("f4")
@@ -120,11 +119,7 @@ def test_every_network_is_recognised_and_loaded_thin(tmp_path, name):
     classifier = spec.make(7, 0.25)
     images = tf.random.stateless_uniform([1, spec.image_size, spec.image_size, 3], [1, 2])
     expected = classifier(images)[0].numpy()
-    values = {
-        path: variable
-        for path, variable in checkpoints.by_name(classifier).items()
-        if not checkpoints.is_optional(path)
-    }
+    values = {path: variable for path, variable in loading.by_name(classifier).items() if not is_optional(path)}
     checkpoint_files.write(
         tmp_path / "thin",
         values | {f"{catalogue.SCOPES[name]}/mean_rgb": np.zeros(3, np.float32), "global_step": np.int64(1)},

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from detection.checkpoints import recognise
-from detection.checkpoints.files import Entry
+from detection.checkpoints.checkpoint_files import Entry
 from detection.checkpoints.recognise import Detector, Network
 
 

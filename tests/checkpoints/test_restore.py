@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import feature_extractor, pipeline
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints import recognise, restore
-from detection.checkpoints.files import Entry
+from detection.checkpoints import checkpoint_files, loading, recognise, restore
+from detection.checkpoints.checkpoint_files import Entry
+from detection.checkpoints.names import is_optional
 from detection.checkpoints.restore import FineTune, Match, source_name
 from detection.errors import ConfigError
 from detection.feature_extractors.two_stage import TwoStageExtractorOptions
@@ -24,7 +23,7 @@ _CONV = "FeatureExtractor/TinyNet/Conv2d_0/weights"
 
 
 def _variables() -> dict:
-    return checkpoints.by_name(make_detector())
+    return loading.by_name(make_detector())
 
 
 def _write(path, **change) -> str:
@@ -32,7 +31,7 @@ def _write(path, **change) -> str:
     values = {
         name: np.full(variable.shape, 9, variable.dtype)
         for name, variable in _variables().items()
-        if not checkpoints.is_optional(name)
+        if not is_optional(name)
     }
     values |= {
         "global_step": np.int64(4),
@@ -50,7 +49,7 @@ def test_detection_restores_the_extractor_only(tmp_path):
     variables = _variables()
     report = restore.restore(variables, FineTune(_write(tmp_path / "m"), "detection"))
     assert set(report.restored) == {
-        name for name in variables if name.startswith("FeatureExtractor/") and not checkpoints.is_optional(name)
+        name for name in variables if name.startswith("FeatureExtractor/") and not is_optional(name)
     }
     assert report.left_out == ("BoxPredictor_0/biases", "BoxPredictor_0/weights")
     assert report.unexpected == ("BoxPredictor_0/biases", "BoxPredictor_0/weights", "Elsewhere/weights")
@@ -215,7 +214,7 @@ def test_ssd_vgg16_takes_all_of_the_published_classifier_but_its_head(batch_norm
         CONFIG, [f"model.ssd.feature_extractor.{field}={value}" for field, value in fields.items()], check_paths=False
     )
     detector = pipeline.build(message, read_label_maps=False).detector()
-    shapes = {name: tuple(variable.shape) for name, variable in checkpoints.by_name(detector).items()}
+    shapes = {name: tuple(variable.shape) for name, variable in loading.by_name(detector).items()}
     found = {name: Entry(shape, tf.float32) for name, shape in recognise.classifier_shapes("vgg_16", 1000).items()}
     report = restore.match(shapes, found, FineTune("x", "classification")).report
     assert len(report.restored) == taken and len(report.adapted) == adapted and not report.mismatched
@@ -331,9 +330,7 @@ def test_published_checkpoints_restore_every_row_of_an_ssd(shared, tmp_path, mod
         path if path.exists() else shared / "odapi_configs/ssd_inception_v2_coco.config", settings, check_paths=False
     )
     detector = pipeline.build(message, read_label_maps=False).detector()
-    variables = {
-        name: variable for name, variable in checkpoints.by_name(detector).items() if not checkpoints.is_optional(name)
-    }
+    variables = {name: variable for name, variable in loading.by_name(detector).items() if not is_optional(name)}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     for source, kind in ((_SSD[model], "classification"), (model, "detection")):
         found = _listed(shared, source)
@@ -367,9 +364,7 @@ def test_published_checkpoints_restore_every_row_of_a_two_stage_detector(shared,
     message = config.prepare(shared / f"odapi_configs/{model}.config", check_paths=False)
     detector = pipeline.build(message, read_label_maps=False).detector()
     shapes = {
-        name: tuple(variable.shape)
-        for name, variable in checkpoints.by_name(detector).items()
-        if not checkpoints.is_optional(name)
+        name: tuple(variable.shape) for name, variable in loading.by_name(detector).items() if not is_optional(name)
     }
     classifier, zoo = _TWO_STAGE[model]
     for source, kind in ((classifier, "classification"), (zoo, "detection")):

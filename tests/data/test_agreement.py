@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from detection.config import label_map
-from detection.data.findings import Report
+from detection.data.findings import DataReport
 from detection.data.reading.decode import TOLERANCE
 from detection.data.reading.input import checker
 from detection.data.validation.record_check import Classes, check_record
@@ -125,7 +125,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def training():
     """(shard, number, record) -> why training cannot use it. Traced once for all rows."""
-    from detection.data.reading.input import InputOptions
+    from detection.data.reading.options import InputOptions
     from detection.types import Category
 
     categories, texts = (Category(1, "cat"), Category(3, "dog")), (("cat", 1), ("dog", 3), ("Hund", 3))
@@ -160,7 +160,7 @@ def test_a_name_that_would_act_on_a_terminal_is_shown_as_text(training, classes,
     name = b"\x1b[2J\xe2\x80\xaeevil\xff\nsecond line"
     serialized = example(image__source_id=name, image__filename=name, **{LABEL: [1], TEXT: [b"\x1b]0;title\x07\xff"]})
     reason = training("a.record", 4, serialized)
-    report = Report("records")
+    report = DataReport("records")
     report.faults = check_record("a.record", 4, serialized, classes, MAX_PIXELS).faults
     lines = [reason, *report.lines(), str(DataError(str(report.bad[0])))]
     assert report.bad and all(line.isprintable() for line in lines) and "\\x1b[2J" in "".join(lines), lines

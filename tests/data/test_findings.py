@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from detection.data.findings import KINDS, Fault, Report, size_of
+from detection.data.findings import KINDS, DataReport, Fault, size_of
 from detection.data.record_writer import RecordBox, RecordImage
 
 
@@ -26,7 +26,7 @@ def test_coco_sizes(area, size):
 
 
 def test_table_counts_images_boxes_and_sizes():
-    report = Report("train")
+    report = DataReport("train")
     report.declare({2: "cat"})
     report.add(image(box(), box(area=2000.0, difficult=True), box(area=20000.0)))
     report.add(image(width=40))
@@ -46,7 +46,7 @@ def test_table_counts_images_boxes_and_sizes():
 
 
 def test_many_classes_are_cut_to_the_most_frequent():
-    report = Report("train")
+    report = DataReport("train")
     report.declare({label: f"class {label}" for label in range(1, 101)})
     report.add(image(box(label=77, text="class 77")))
     lines = list(report.lines())
@@ -57,7 +57,7 @@ def test_many_classes_are_cut_to_the_most_frequent():
 
 
 def test_faults_are_grouped_bad_ones_first_and_cut():
-    report = Report("train")
+    report = DataReport("train")
     report.faults = [Fault("box_clipped", "a.xml", "object 1", "(1, 2, 3, 4)", "clipped")]
     report.faults += [Fault("box_inverted", f"{number}.xml", "object 1", "", "box left out") for number in range(7)]
     report.faults += [Fault("box_inverted", "b.xml", "object 2", "", "repaired: swapped")]
@@ -72,7 +72,7 @@ def test_faults_are_grouped_bad_ones_first_and_cut():
 
 
 def test_json_holds_every_fault(tmp_path):
-    report = Report("train")
+    report = DataReport("train")
     report.faults = [Fault("box_inverted", f"{number}.xml") for number in range(30)]
     report.add(image(box()))
     report.save(tmp_path / "report.json")

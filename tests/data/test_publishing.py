@@ -8,10 +8,10 @@ import os
 import pytest
 import tensorflow as tf
 
-from detection.data import record_writer as records
+from detection.data import record_writer
 from detection.data.reading.shard_files import count_records, list_shards
 from detection.data.record_writer import RecordImage, ShardedWriter
-from detection.data.validation.run import validate_records
+from detection.data.validation.validate import validate_records
 from detection.errors import DataError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
@@ -23,7 +23,7 @@ def writer_of(prefix, shards: int, content: bytes, overwrite: bool) -> ShardedWr
     writer = ShardedWriter(prefix, shards, overwrite).__enter__()
     for number in range(4):
         image = RecordImage(content, "png", 6, 8, f"{number}", f"{number}", ())
-        writer.write(records.to_example(image).SerializeToString(deterministic=True), image)
+        writer.write(record_writer.to_example(image).SerializeToString(deterministic=True), image)
     return writer
 
 
@@ -98,7 +98,7 @@ def test_a_set_half_published_is_refused_by_validation_too(tmp_path):
     assert publish(prefix, *OLD) and not publish(prefix, *NEW, overwrite=True, die_before=3)
     report = validate_records([f"{prefix}-*"])
     assert any(fault.kind == "shard_differs" and "one was stopped halfway" in fault.value for fault in report.bad)
-    assert json.loads(records.manifest_path(prefix).read_text())["state"] == records.PUBLISHING
+    assert json.loads(record_writer.manifest_path(prefix).read_text())["state"] == record_writer.PUBLISHING
 
 
 def test_leftovers_match_no_pattern_of_a_user(tmp_path):
@@ -112,7 +112,7 @@ def test_two_sets_under_one_name_are_reported(tmp_path):
     """Shards of another tool, which leaves no manifest and removes nothing."""
     for total in (4, 8):
         for index in range(total):
-            with tf.io.TFRecordWriter(str(records.shard_path(tmp_path / "coco", index, total))) as writer:
+            with tf.io.TFRecordWriter(str(record_writer.shard_path(tmp_path / "coco", index, total))) as writer:
                 writer.write(b"x")
     with pytest.raises(
         DataError, match=r"coco-\*-of-00004 and .*coco-\*-of-00008 are two sets of shards under one name"
@@ -126,7 +126,7 @@ def test_two_sets_under_one_name_are_reported(tmp_path):
 def test_a_shard_of_another_set_than_the_manifests_is_reported(tmp_path):
     prefix = tmp_path / "train.record"
     assert publish(prefix, *NEW)
-    with tf.io.TFRecordWriter(str(records.shard_path(prefix, 0, 1))) as writer:
+    with tf.io.TFRecordWriter(str(record_writer.shard_path(prefix, 0, 1))) as writer:
         writer.write(b"x")
     with pytest.raises(
         DataError,
@@ -137,6 +137,6 @@ def test_a_shard_of_another_set_than_the_manifests_is_reported(tmp_path):
 
 def test_sets_of_other_tools_need_no_manifest(tmp_path):
     for index in range(2):
-        with tf.io.TFRecordWriter(str(records.shard_path(tmp_path / "coco", index, 2))) as writer:
+        with tf.io.TFRecordWriter(str(record_writer.shard_path(tmp_path / "coco", index, 2))) as writer:
             writer.write(b"x")
     assert len(list_shards([f"{tmp_path}/coco*"], "input_path")) == 2

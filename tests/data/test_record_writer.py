@@ -9,7 +9,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from detection.data import record_writer as records
+from detection.data import record_writer
 from detection.data.record_writer import RecordBox, RecordImage, ShardedWriter
 from detection.errors import DataError
 
@@ -20,7 +20,7 @@ def image(number: int, boxes: int = 1) -> RecordImage:
 
 
 def append(writer: ShardedWriter, image: RecordImage) -> None:
-    writer.write(records.to_example(image).SerializeToString(deterministic=True), image)
+    writer.write(record_writer.to_example(image).SerializeToString(deterministic=True), image)
 
 
 def write(prefix, count: int, num_shards: int, overwrite: bool = False) -> None:
@@ -41,7 +41,7 @@ def test_round_robin_over_named_shards(tmp_path):
     ]
     ids = []
     for index in range(3):
-        shard = records.shard_path(tmp_path / "new" / "train.record", index, 3)
+        shard = record_writer.shard_path(tmp_path / "new" / "train.record", index, 3)
         examples = [
             tf.train.Example.FromString(data) for data in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
         ]
@@ -52,7 +52,7 @@ def test_round_robin_over_named_shards(tmp_path):
 def test_manifest_tells_counts_and_checksums(tmp_path):
     prefix = tmp_path / "train.record"
     write(prefix, 5, 2)
-    manifest = json.loads(records.manifest_path(prefix).read_text())
+    manifest = json.loads(record_writer.manifest_path(prefix).read_text())
     assert (manifest["records"], manifest["boxes"], manifest["classes"]) == (
         5,
         4,
@@ -62,16 +62,19 @@ def test_manifest_tells_counts_and_checksums(tmp_path):
         data = (tmp_path / shard["name"]).read_bytes()
         assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     assert (
-        records.read_manifest(records.shard_path(prefix, 1, 2))["shards"]["train.record-00001-of-00002"]["records"] == 2
+        record_writer.read_manifest(record_writer.shard_path(prefix, 1, 2))["shards"]["train.record-00001-of-00002"][
+            "records"
+        ]
+        == 2
     )
-    assert records.read_manifest(tmp_path / "other.record-00000-of-00001") is None
-    assert records.read_manifest(tmp_path / "other.tfrecord") is None
+    assert record_writer.read_manifest(tmp_path / "other.record-00000-of-00001") is None
+    assert record_writer.read_manifest(tmp_path / "other.tfrecord") is None
 
 
 def test_broken_manifest_is_named(tmp_path):
-    records.manifest_path(tmp_path / "a").write_text("{}")
+    record_writer.manifest_path(tmp_path / "a").write_text("{}")
     with pytest.raises(DataError, match="a.manifest.json: not a manifest"):
-        records.read_manifest(tmp_path / "a-00000-of-00001")
+        record_writer.read_manifest(tmp_path / "a-00000-of-00001")
 
 
 def test_nothing_remains_of_an_unfinished_run(tmp_path):
@@ -119,12 +122,12 @@ def test_unwritable_folder_and_bad_count(tmp_path):
 def test_json_that_cannot_be_written_names_the_file_and_leaves_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="absent/report.json: cannot be written: no such file or directory; check"):
-        records.write_json(tmp_path / "absent" / "report.json", {})
+        record_writer.write_json(tmp_path / "absent" / "report.json", {})
     with pytest.raises(DataError, match="file/report.json: cannot be written: not a directory"):
-        records.write_json(tmp_path / "file" / "report.json", {})
+        record_writer.write_json(tmp_path / "file" / "report.json", {})
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="folder: cannot be written: is a directory"):
-        records.write_json(tmp_path / "folder", {})
+        record_writer.write_json(tmp_path / "folder", {})
     assert names(tmp_path) == ["file", "folder"]
 
 
@@ -138,7 +141,7 @@ def test_a_full_disk_leaves_no_part_of_a_report(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(DataError, match="report.json: cannot be written: file too large"):
-            records.write_json(tmp_path / "report.json", ["x" * 100] * 100)
+            record_writer.write_json(tmp_path / "report.json", ["x" * 100] * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -147,5 +150,5 @@ def test_a_full_disk_leaves_no_part_of_a_report(tmp_path):
 
 def test_file_names_that_are_not_utf8_survive():
     name = os.fsdecode(b"caf\xe9.jpg")
-    example = records.to_example(image(0)._replace(filename=name, source_id=name))
+    example = record_writer.to_example(image(0)._replace(filename=name, source_id=name))
     assert example.features.feature["image/filename"].bytes_list.value[0] == b"caf\xe9.jpg"

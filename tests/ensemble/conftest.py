@@ -17,16 +17,17 @@ __all__ = ["exported", "trained"]
 @pytest.fixture(scope="session")
 def other_run(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training run of the same config, whose checkpoint holds other weights."""
-    from detection.checkpoints import model_dir as checkpoints
+    from detection.checkpoints import loading, rotation
+    from detection.checkpoints.names import GLOBAL_STEP
 
     folder = tmp_path_factory.mktemp("other_run")
     (folder / "pipeline.config").write_text(Path(trained.config).read_text(encoding="utf-8"), encoding="utf-8")
     random = np.random.default_rng(6)
-    weights = {name: np.asarray(value) for name, value in checkpoints.by_name(trained.detector).items()}
+    weights = {name: np.asarray(value) for name, value in loading.by_name(trained.detector).items()}
     weights = {
         name: (value * random.uniform(0.8, 1.2, value.shape)).astype(value.dtype) for name, value in weights.items()
     }
-    checkpoints.Checkpoints(folder).save(9, {**weights, checkpoints.GLOBAL_STEP: np.int64(9)})
+    rotation.Checkpoints(folder).save(9, {**weights, GLOBAL_STEP: np.int64(9)})
     return folder
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.ensemble import merge, report, run, views
 from detection.ensemble.collect import Collector
 from detection.ensemble.evaluation_input import EvaluationInput
@@ -95,7 +95,7 @@ def test_the_evaluation_input_is_what_evaluation_sees(records, inputs):
 
 
 def test_rows_and_choices(known):
-    done = run.run(run.Options(**known, k=2, hand_selected=["m3", "m0"]), io.StringIO())
+    done = run.run(run.EnsembleOptions(**known, k=2, hand_selected=["m3", "m0"]), io.StringIO())
     content = json.loads((Path(known["output_dir"]) / "ensemble.json").read_text())
     assert (Path(known["output_dir"]) / "ensemble.md").read_text() == done.markdown()
     selection = {model["name"]: model["selection"]["metrics"][AP] for model in content["models"]}
@@ -116,10 +116,10 @@ def test_rows_and_choices(known):
 
 def test_an_ensemble_is_measured_as_its_detections_are(known, opened):
     """What is written for a set, given back as the detections of one model, has the same metrics."""
-    done = run.run(run.Options(**known, k=3), io.StringIO())
+    done = run.run(run.EnsembleOptions(**known, k=3), io.StringIO())
     row = next(row for row in done.rows if row.name == report.MOST_ACCURATE)
     path = Path(known["output_dir"]) / "ensembles" / "most_accurate.npz"
-    again = run.run(run.Options(**{**known, "stored": [f"merged={path}"], "select_input": []}), io.StringIO())
+    again = run.run(run.EnsembleOptions(**{**known, "stored": [f"merged={path}"], "select_input": []}), io.StringIO())
     assert again.models[0].evaluation.metrics == pytest.approx(row.measured.metrics)
     assert len(again.rows) == 1 and not again.comparisons
     assert stored.read(path).notes["members"] == [done.models[member].name for member in row.members]
@@ -127,7 +127,7 @@ def test_an_ensemble_is_measured_as_its_detections_are(known, opened):
 
 def test_the_way_of_merging_that_selects_best_is_taken(known, opened):
     ways = merge.grid([0.3, 0.6], [0.0, 0.6], ["mean", "max"], 100)
-    done = run.run(run.Options(**known, k=3, merging=ways), io.StringIO())
+    done = run.run(run.EnsembleOptions(**known, k=3, merging=ways), io.StringIO())
     tried = {one.what: one.precision for one in done.tried}
     assert len(tried) == len(ways) and tried[f"ensemble: {done.merging['ensemble']}"] == max(tried.values())
 
@@ -136,7 +136,7 @@ def test_stored_detections_of_other_images_are_refused(known, opened):
     name, files = known["stored"][0].split("=")
     swapped = f"{name}={','.join(reversed(files.split(',')))}"
     with pytest.raises(DataError, match="0-test.npz: image 'test_0' is not in the evaluation input"):
-        run.run(run.Options(**{**known, "stored": [swapped]}), io.StringIO())
+        run.run(run.EnsembleOptions(**{**known, "stored": [swapped]}), io.StringIO())
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_stored_detections_of_other_images_are_refused(known, opened):
 )
 def test_mistakes_are_named(known, change, message):
     with pytest.raises(ConfigError, match=message):
-        run.run(run.Options(**{**known, **change}), io.StringIO())
+        run.run(run.EnsembleOptions(**{**known, **change}), io.StringIO())
 
 
 def test_models_of_another_label_map_are_refused(known, opened, inputs, tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_models_of_another_label_map_are_refused(known, opened, inputs, tmp_path
 
     def choose(name: str) -> None:
         stored.write(path, found._replace(categories=(Category(1, name),)))
-        run.run(run.Options(**{**known, "draws": 0}), io.StringIO())
+        run.run(run.EnsembleOptions(**{**known, "draws": 0}), io.StringIO())
 
     monkeypatch.setitem(inputs["val"].names, 1, {"circle", "disc"})
     for name in ("circle", "disc", "category_1"):
@@ -175,13 +175,13 @@ def test_models_of_another_label_map_are_refused(known, opened, inputs, tmp_path
 def test_a_threshold_of_ones_own(known, opened):
     """One category makes all models parallel: any threshold of 1 or less leaves one model, and none above leaves any
     out."""
-    done = run.run(run.Options(**known, k=2, max_similarity=0.9), io.StringIO())
+    done = run.run(run.EnsembleOptions(**known, k=2, max_similarity=0.9), io.StringIO())
     assert [(one.name, len(one.members)) for one in done.sets] == [
         ("best single model", 1),
         ("most accurate", 2),
         ("diverse", 1),
     ]
-    assert [one.name for one in run.run(run.Options(**known, k=2, max_similarity=1.1), io.StringIO()).sets] == [
+    assert [one.name for one in run.run(run.EnsembleOptions(**known, k=2, max_similarity=1.1), io.StringIO()).sets] == [
         "best single model",
         "most accurate",
     ]

@@ -11,7 +11,8 @@ from google.protobuf import text_format
 
 from detection.builders import pipeline
 from detection.data import synthetic_set
-from detection.data.reading.input import InputOptions, eval_dataset
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.options import InputOptions
 from detection.data.resize import FixedShapeResizer, PadToMultipleResizer
 from detection.evaluate.coco import CocoEvaluator
 from detection.evaluate.loop import EvalStep, evaluate

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from detection.errors import ConfigError, DataError
 from detection.evaluate import classify
-from detection.evaluate.classify import Accuracy, Classes, Options, Result
+from detection.evaluate.classify import Accuracy, Classes, ClassificationOptions, Result
 from detection.networks import catalogue
 from detection.networks.classifier import Classifier, ClassifierSpec
 
@@ -35,9 +35,9 @@ def _run(images: dict[str, np.ndarray | DataError], **options) -> tuple[list[Res
         return images[path]
 
     classifier = SPEC.make(3, 1.0)
-    return list(classify.classify(classifier, SPEC, list(images), read, Options(**options), bad.append)), [
-        str(error) for error in bad
-    ]
+    return list(
+        classify.classify(classifier, SPEC, list(images), read, ClassificationOptions(**options), bad.append)
+    ), [str(error) for error in bad]
 
 
 def _plain(red: int, green: int, blue: int, size: tuple[int, int] = (10, 12)) -> np.ndarray:

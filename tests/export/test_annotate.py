@@ -47,7 +47,7 @@ def test_json_rows_by_hand():
 def test_pictures_and_json_are_written(predictor, tmp_path):
     paths = _files(tmp_path, ["a.png", "b.jpg", "c.png"])
     report = annotate.annotate(
-        predictor, paths, tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=5, batch_size=2)
+        predictor, paths, tmp_path / "out", annotate.DetectionOptions(min_score=0.0, max_boxes=5, batch_size=2)
     )
     assert (report.images, report.detections, report.bad) == (3, 15, ())
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg", "c.png", "detections.json"]
@@ -64,7 +64,10 @@ def test_bad_files_are_skipped_and_named(predictor, tmp_path):
     bad = tmp_path / "m.jpg"
     bad.write_bytes(b"garbage")
     report = annotate.annotate(
-        predictor, [paths[0], str(bad), paths[1]], tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=1)
+        predictor,
+        [paths[0], str(bad), paths[1]],
+        tmp_path / "out",
+        annotate.DetectionOptions(min_score=0.0, max_boxes=1),
     )
     assert report.images == 2 and report.detections == 2
     assert len(report.bad) == 1 and "m.jpg" in report.bad[0]
@@ -85,14 +88,16 @@ def test_images_of_one_name_in_two_folders_get_two_pictures(predictor, tmp_path)
 
 
 def test_json_alone(predictor, tmp_path):
-    annotate.annotate(predictor, _files(tmp_path, ["a.png"]), tmp_path / "out", annotate.Options(pictures=False))
+    annotate.annotate(
+        predictor, _files(tmp_path, ["a.png"]), tmp_path / "out", annotate.DetectionOptions(pictures=False)
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
 
 
 def test_the_contact_sheet_shows_the_first_pictures(predictor, tmp_path):
     paths = _files(tmp_path, [f"{number:02}.png" for number in range(14)])
     annotate.annotate(
-        predictor, paths, tmp_path / "out", annotate.Options(pictures=False, contact_sheet=True, batch_size=5)
+        predictor, paths, tmp_path / "out", annotate.DetectionOptions(pictures=False, contact_sheet=True, batch_size=5)
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.jpg", "detections.json"]
     width, height = Image.open(tmp_path / "out" / "contact_sheet.jpg").size
@@ -123,7 +128,10 @@ def test_images_of_a_size_that_the_model_does_not_take_are_skipped_and_named(tmp
     paths = _files(tmp_path, ["a.png", "b.png", "c.png"])
     Image.new("RGB", (30, 20)).save(paths[1])
     report = annotate.annotate(
-        Predictor.load(tmp_path / "model"), paths, tmp_path / "out", annotate.Options(min_score=0.0, max_boxes=1)
+        Predictor.load(tmp_path / "model"),
+        paths,
+        tmp_path / "out",
+        annotate.DetectionOptions(min_score=0.0, max_boxes=1),
     )
     assert report.images == 2 and report.detections == 2
     (line,) = report.bad
@@ -142,10 +150,12 @@ def test_images_are_never_overwritten(predictor, tmp_path):
         ):
             annotate.annotate(predictor, paths, tmp_path / folder)
     with pytest.raises(ConfigError, match="contact_sheet.jpg would overwrite"):
-        annotate.annotate(predictor, paths, tmp_path / "photos", annotate.Options(pictures=False, contact_sheet=True))
+        annotate.annotate(
+            predictor, paths, tmp_path / "photos", annotate.DetectionOptions(pictures=False, contact_sheet=True)
+        )
     assert [Path(path).read_bytes() for path in paths] == before
     annotate.annotate(
-        predictor, paths, tmp_path / "photos", annotate.Options(pictures=False)
+        predictor, paths, tmp_path / "photos", annotate.DetectionOptions(pictures=False)
     )  # The json alone harms nothing.
 
 

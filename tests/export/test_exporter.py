@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading, rotation
 from detection.data.reading import labels
 from detection.errors import ConfigError, DataError
 from detection.export import exporter
@@ -30,10 +30,10 @@ def varied(trained, tmp_path_factory) -> Path:
     """Exported with everything that differs from the default at once."""
     folder = tmp_path_factory.mktemp("varied")
     averages = {f"{v.path}/ExponentialMovingAverage": v.numpy() * 0.5 for v in trained.detector.trainable_variables}
-    kept = checkpoints.Checkpoints(folder / "model_dir")
+    kept = rotation.Checkpoints(folder / "model_dir")
     kept.folder.mkdir()
     stray = {STRAY: np.zeros(4, np.float32)}
-    kept.save(9, {**checkpoints.by_name(trained.detector), **averages, **stray, "global_step": np.int64(9)})
+    kept.save(9, {**loading.by_name(trained.detector), **averages, **stray, "global_step": np.int64(9)})
     overrides = [
         "eval_config.use_moving_averages=true",
         "model.ssd.post_processing.batch_non_max_suppression.max_total_detections=30",

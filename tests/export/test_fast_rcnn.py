@@ -14,9 +14,9 @@ from detection.errors import ConfigError, DataError
 from detection.export import annotate, exporter
 from detection.export.predictor import Predictor
 from detection.export.serving import NETWORK_OUTPUT, PROPOSALS, ServingInput, outputs, serving_graph
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
-from detection.proposals.serving import Wanted
+from detection.proposals import proposal_files
+from detection.proposals.prediction_sources import ProposalRequest
+from detection.proposals.proposal_files import ProposalFile
 from detection.types import Proposals
 
 # As for the other served detectors: folding rounds kernels once more, and what follows are contractions of logits in
@@ -250,8 +250,8 @@ def _write(path, ids: list[str], boxes: list[np.ndarray], sizes: list[tuple[int,
     return str(path)
 
 
-def _annotate(predictor, photos, folder, **wanted) -> tuple[annotate.Report, list[dict]]:
-    options = annotate.Options(min_score=0.0, max_boxes=4, pictures=False, proposals=Wanted(**wanted))
+def _annotate(predictor, photos, folder, **wanted) -> tuple[annotate.DetectionReport, list[dict]]:
+    options = annotate.DetectionOptions(min_score=0.0, max_boxes=4, pictures=False, proposals=ProposalRequest(**wanted))
     report = annotate.annotate(predictor, photos, folder / "out", options)
     return report, json.loads(report.json_path.read_text(encoding="utf-8"))
 

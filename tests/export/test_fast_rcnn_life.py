@@ -11,14 +11,13 @@ import pytest
 import tensorflow as tf
 
 import detection
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading
 from detection.data import synthetic_set
 from detection.data.reading.input import eval_dataset
-from detection.proposals import files as proposal_files
-from detection.proposals import methods as proposal_methods
-from detection.proposals import run as proposal_run
-from detection.proposals.files import ProposalFile
-from detection.proposals.images import Records
+from detection.proposals import making, methods, proposal_files
+from detection.proposals.input_sources import RecordProposals
+from detection.proposals.proposal_files import ProposalFile
+from detection.proposals.searched_images import Records
 from detection.train.options import RunOptions
 from tests.helpers import detector_configs
 
@@ -59,10 +58,10 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of two splits, and for each a grid of proposals as make_proposals.py makes it."""
     folder = tmp_path_factory.mktemp("shapes")
     synthetic_set.make(folder, {"train": 8, "val": 4}, 0, sizes=((80, 60), (60, 80)))
-    settings = proposal_methods.ProposalSettings(method="grid", grid_boxes=PROPOSALS)
+    settings = methods.ProposalSettings(method="grid", grid_boxes=PROPOSALS)
     for split in ("train", "val"):
         source = Records((f"{folder}/{split}.record-*",))
-        proposal_run.make(source, proposal_methods.build(settings), settings, folder / f"{split}.npz")
+        making.make(source, methods.build(settings), settings, folder / f"{split}.npz")
     return folder
 
 
@@ -115,7 +114,7 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
 
 def _assert_equal_inputs(pipeline, in_records: Path) -> None:
     """Evaluation would read the same proposals out of records as it reads from files."""
-    same = dataclasses.replace(pipeline.eval_input, paths=(f"{in_records}/val.record-*",), proposals_paths=())
+    same = dataclasses.replace(pipeline.eval_input, paths=(f"{in_records}/val.record-*",), proposals=RecordProposals())
     for ours, theirs in zip(
         *(eval_dataset(options, pipeline.resizer, 1) for options in (pipeline.eval_input, same)), strict=True
     ):
@@ -129,7 +128,7 @@ def _assert_served_as_evaluated(pipeline, model_dir: Path, exported: Path, shape
     graph, end in the same boxes."""
     detector, predictor = pipeline.make_detector(), detection.load_model(exported)
     detector.build_weights()
-    assert checkpoints.load_into(detector, model_dir) == STEPS
+    assert loading.load_into(detector, model_dir) == STEPS
     file, seen, spread = proposal_files.read(shapes / "val.npz"), 0, []
     for example in eval_dataset(pipeline.eval_input, pipeline.resizer, 1):
         own = detector.postprocess(detector.predict(example.batch), example.batch.true_shapes)

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from detection import config
 from detection.benchmark.served_graph import ServedGraph
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading
 from detection.config import label_map
 from detection.errors import ConfigError
 from detection.export import exporter, saved_model
@@ -35,7 +35,7 @@ def test_everything_lies_where_clients_look(exported, trained):
     assert config.load(exported / "pipeline.config") == config.load(exported.with_name("image_tensor.config"))
     reader = tf.train.load_checkpoint(str(exported / "checkpoint"))
     assert int(reader.get_tensor("global_step")) == 7
-    for name, variable in checkpoints.by_name(trained.detector).items():
+    for name, variable in loading.by_name(trained.detector).items():
         np.testing.assert_array_equal(reader.get_tensor(name), variable.numpy())
 
 

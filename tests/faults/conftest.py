@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from absl import flags
 
-from detection import cli
+from detection.commands.call import call
 from tests.helpers.exports import exported, exported_strings, trained
 from tests.helpers.modules import load
 from tests.helpers.records import example_fixture as example
 from tests.helpers.records import options, write
 from tests.helpers.records import picture_fixture as picture
-
-TESTS = Path(__file__).resolve().parents[1]
-SCRIPTS = TESTS.parent / "scripts"
-
 
 __all__ = [
     "command",
@@ -27,6 +21,7 @@ __all__ = [
     "exported",
     "exported_strings",
     "holds_fixture",
+    "load",
     "options",
     "picture",
     "trained",
@@ -35,7 +30,6 @@ __all__ = [
 
 
 TESTS = Path(__file__).resolve().parents[1]
-SCRIPTS = TESTS.parent / "scripts"
 
 
 class Outcome(NamedTuple):
@@ -56,31 +50,16 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Outcome]]:
-    """command("check_config.py", "--quiet", path) -> Outcome; through `cli.run`, as the script itself goes."""
-    made: set[str] = set()
-
-    def forget() -> None:
-        for name in made & set(flags.FLAGS):
-            delattr(flags.FLAGS, name)
-        made.clear()
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """command("check_config.py", "--quiet", path) -> Outcome; as the script of that name goes."""
 
     def run(script: str, *arguments: object) -> Outcome:
-        before = set(flags.FLAGS)
-        module = load(SCRIPTS / script)
-        made.update(set(flags.FLAGS) - before)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         capfd.readouterr()
-        try:
-            with pytest.raises(SystemExit) as left:
-                cli.run(module.main)
-        finally:
-            forget()
+        code = call(script, *arguments)
         out, err = capfd.readouterr()
-        return Outcome(left.value.code or 0, out, err)
+        return Outcome(code, out, err)
 
-    yield run
-    flags.FLAGS.unparse_flags()
+    return run
 
 
 def holds(text: str, *parts: object) -> None:

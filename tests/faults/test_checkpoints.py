@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints.files import DATA, INDEX
+from detection.checkpoints import checkpoint_files
+from detection.checkpoints.checkpoint_files import DATA, INDEX
 from detection.checkpoints.restore import FineTune
 from detection.config import label_map
 from detection.errors import ConfigError

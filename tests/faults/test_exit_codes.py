@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 
 TINY = Path(__file__).resolve().parents[1] / "helpers" / "tiny.config"
 BAD_MAP = "item { id: 1 name: 'a' } item { id: 1 name: 'b' } item { id: 3 name: 'c' }"

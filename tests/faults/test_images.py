@@ -17,9 +17,9 @@ import tensorflow as tf
 from PIL import Image
 
 import detection
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoder
 from detection.data.reading.labels import LabelLookup
-from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record
 from detection.errors import DataError
 from detection.export import image_files
@@ -132,7 +132,7 @@ def test_conversion_takes_it_and_says_what_is_peculiar(command, tmp_path, holds,
 @pytest.fixture(scope="module")
 def decode() -> Callable[[bytes], np.ndarray]:
     """decode(record) -> what training sees of its image, all through one graph."""
-    decoder = Decoder(LabelLookup((), (), 3), Remarks(), "model.ssd.num_classes")
+    decoder = Decoder(LabelLookup((), (), 3), Corrections(), "model.ssd.num_classes")
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
     def run(serialized):

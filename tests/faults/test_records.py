@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoder
-from detection.data.reading.input import InputOptions, eval_dataset, iterate, train_dataset
-from detection.data.reading.iteration import translate
+from detection.data.reading.input import eval_dataset, train_dataset
+from detection.data.reading.iteration import iterate, translate
 from detection.data.reading.labels import LabelLookup
-from detection.data.reading.remarks import Remarks
+from detection.data.reading.options import InputOptions
 from detection.data.resize import FixedShapeResizer
 from detection.data.sample import Record
 from detection.errors import ConfigError, DataError
@@ -42,7 +43,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, options_of) -> Callable[..., 
     settings = options_of(str(path), label_source="label_map_path (pets.pbtxt)")
 
     def open_shard() -> tf.data.Dataset:
-        return eval_dataset(settings, RESIZER, 1, remarks=Remarks())
+        return eval_dataset(settings, RESIZER, 1, corrections=Corrections())
 
     dataset = open_shard()
 
@@ -95,7 +96,7 @@ UNUSABLE = {
 @pytest.fixture(scope="module")
 def decode() -> Callable[[bytes], object]:
     """decode(record): what training makes of record 1 of a shard, all through one graph."""
-    decoder = Decoder(LabelLookup((("cat", 1), ("dog", 3)), (1, 3), 0), Remarks(), "label_map_path (pets.pbtxt)")
+    decoder = Decoder(LabelLookup((("cat", 1), ("dog", 3)), (1, 3), 0), Corrections(), "label_map_path (pets.pbtxt)")
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
     def run(serialized):
@@ -175,10 +176,10 @@ def test_what_can_be_put_right_is_put_right_and_counted(
     )
     many = example(boxes=TWO * 4, image__source_id="9")
     shard = write_shard(tmp_path / "data.record", empty, outside, many)
-    settings, remarks = options_of(str(shard)), Remarks()
+    settings, corrections = options_of(str(shard)), Corrections()
     with caplog.at_level("WARNING", logger="absl"):
-        dataset = train_dataset(settings, (), RESIZER, 1, 0, remarks=remarks).take(3)
-        examples = sorted(iterate(dataset, settings, remarks), key=lambda example: int(example.info.source_ids[0]))
+        dataset = train_dataset(settings, (), RESIZER, 1, 0, corrections=corrections).take(3)
+        examples = sorted(iterate(dataset, settings, corrections), key=lambda example: int(example.info.source_ids[0]))
         evaluated = eval_dataset(settings, RESIZER, 1)
     assert evaluated.element_spec.groundtruth.boxes.shape == (1, 8, 4)
     holds(

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.config import prepare
 from detection.errors import ConfigError, DivergedError
 from detection.settings import EvalSettings

@@ -28,8 +28,8 @@ from google.protobuf import text_format
 import detection.feature_extractors
 import detection.networks
 from detection.builders import feature_extractor, image_resizer, model
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, loading
+from detection.checkpoints.names import GLOBAL_STEP, is_optional
 from detection.config.support import VALUES
 from detection.errors import ConfigError
 from detection.export.fold import folded
@@ -295,7 +295,7 @@ def test_a_stride_that_no_map_has_is_refused_in_the_words_of_the_config(type_: s
 def test_names(meta: str, type_: str) -> None:
     """Once each, below the scope by which checkpoints know the network (the L2 norm of VGG's map stands beside it)."""
     made = subject(meta, type_)
-    paths = [variable.path for variable in made.variables if not checkpoints.is_optional(variable.path)]
+    paths = [variable.path for variable in made.variables if not is_optional(variable.path)]
     assert len(paths) == len(set(paths))
     if meta == "ssd":
         extractor = made.layers[0].extractor
@@ -359,7 +359,7 @@ def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
         made.forward(made.inputs, training=False)
         assert moved(made, before) == set()
         made.forward(made.inputs, training=True)
-        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == {
+        assert {path for path in moved(made, before) if not is_optional(path)} == {
             variable.path for variable in made.statistics
         }
 
@@ -369,7 +369,7 @@ def test_frozen_statistics_stay(meta: str, type_: str) -> None:
     made = frozen(meta, type_)
     with left_alone(made) as before:
         made.forward(made.inputs, training=True)
-        assert {path for path in moved(made, before) if not checkpoints.is_optional(path)} == set()
+        assert {path for path in moved(made, before) if not is_optional(path)} == set()
     assert all(not norm.settings.train for norm in made.norms)
 
 
@@ -377,12 +377,12 @@ def test_frozen_statistics_stay(meta: str, type_: str) -> None:
 def test_save_and_restore_are_exact(meta: str, type_: str, tmp_path: Path) -> None:
     """Into another instance, whose numbers were others."""
     made, other = subject(meta, type_), frozen(meta, type_)
-    values = checkpoints.by_name(SimpleNamespace(variables=made.variables))
-    checkpoint_files.write(tmp_path / "model.ckpt-3", {**values, checkpoints.GLOBAL_STEP: np.int64(3)})
+    values = loading.by_name(SimpleNamespace(variables=made.variables))
+    checkpoint_files.write(tmp_path / "model.ckpt-3", {**values, GLOBAL_STEP: np.int64(3)})
     with left_alone(other) as before:
-        assert checkpoints.load_into(SimpleNamespace(variables=other.variables), tmp_path / "model.ckpt-3") == 3
+        assert loading.load_into(SimpleNamespace(variables=other.variables), tmp_path / "model.ckpt-3") == 3
         assert len(moved(other, before)) > len(other.variables) // 2
-        for name, variable in checkpoints.by_name(SimpleNamespace(variables=other.variables)).items():
+        for name, variable in loading.by_name(SimpleNamespace(variables=other.variables)).items():
             np.testing.assert_array_equal(variable.numpy(), values[name].numpy(), err_msg=name)
         outputs, expected = other.forward(other.inputs, training=False), made.forward(made.inputs, training=False)
         for name, value in expected.items():

@@ -55,7 +55,7 @@ def _prepare_converter(annotated: Callable[[Path, bytes], object]) -> Callable[[
     """Reading the annotations; of some inputs also the whole conversion, which takes fifty times as long."""
 
     def prepare(folder: Path) -> Callable[[bytes], str]:
-        from detection.data.convert import run as converter
+        from detection.data.convert import conversion
 
         pictures = folder / "images"
         pictures.mkdir()
@@ -66,8 +66,11 @@ def _prepare_converter(annotated: Callable[[Path, bytes], object]) -> Callable[[
             try:
                 found = annotated(folder, data)
                 if zlib.crc32(data) % 50 == 0:
-                    converter.convert(
-                        found, converter.Options(output=str(folder / "out" / "x.record"), overwrite=True, workers=1)
+                    conversion.convert(
+                        found,
+                        conversion.ConversionOptions(
+                            output=str(folder / "out" / "x.record"), overwrite=True, workers=1
+                        ),
                     )
                     return "converted"
                 images = list(found.images)

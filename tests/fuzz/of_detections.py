@@ -44,7 +44,7 @@ _ARRAYS = {
 
 
 def _read_proposals(path: str) -> None:
-    from detection.proposals import files as proposal_files
+    from detection.proposals import proposal_files
 
     found = proposal_files.read(path)
     proposal_files.index([found])

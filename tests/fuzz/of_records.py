@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from iteration import IMAGE, TEXT, Reader, iteration
 from mutate import Material
 from of_images import picture
-from reading import IMAGE, TEXT, Reader, reading
 
 from detection.errors import DataError
 
@@ -99,14 +99,14 @@ def _prepare_validation(folder: Path) -> Callable[[bytes], str]:
 def _prepare_training(folder: Path) -> Callable[[bytes], str]:
     import tensorflow as tf
 
-    from detection.data.reading import iteration as reading
+    from detection.data.reading import iteration
+    from detection.data.reading.corrections import Corrections
     from detection.data.reading.decode import Decoder
-    from detection.data.reading.input import InputOptions
     from detection.data.reading.labels import LabelLookup
-    from detection.data.reading.remarks import Remarks
+    from detection.data.reading.options import InputOptions
     from detection.data.sample import Record
 
-    decoder = Decoder(LabelLookup((("cat", 1), ("dog", 2)), (1, 2), 2), Remarks(), "map.pbtxt")
+    decoder = Decoder(LabelLookup((("cat", 1), ("dog", 2)), (1, 2), 2), Corrections(), "map.pbtxt")
     path = folder / "a.record"
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
@@ -118,12 +118,12 @@ def _prepare_training(folder: Path) -> Callable[[bytes], str]:
         try:
             decode(tf.constant(data))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            known = reading.translate(error)
-            if known is None and isinstance(error, reading._DATA_FAULTS) and zlib.crc32(data) % 50:
+            known = iteration.translate(error)
+            if known is None and isinstance(error, iteration._DATA_FAULTS) and zlib.crc32(data) % 50:
                 return "DataError, not looked for"
             if known is None:  # Only the file says which record it is, and looking for it takes fifty times as long.
                 path.write_bytes(_framed([data]))
-                known = reading.translate(error, InputOptions(paths=(str(path),)))
+                known = iteration.translate(error, InputOptions(paths=(str(path),)))
             if known is None:
                 raise
             assert "a.record" in str(known), str(known)
@@ -179,26 +179,26 @@ def _prepare_records(folder: Path) -> Callable[[bytes], str]:
     times as long."""
     import tensorflow as tf
 
-    from detection.data.reading import shard_files as shards
+    from detection.data.reading import shard_files
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def count(path: tf.Tensor) -> tf.Tensor:
         return tf.data.TFRecordDataset(path).reduce(tf.constant(0, tf.int64), lambda number, record: number + 1)
 
     def read(path: str) -> None:
-        (found,) = shards.list_shards([path], "input_path")
-        shards.count_records(found)
+        (found,) = shard_files.list_shards([path], "input_path")
+        shard_files.count_records(found)
         try:
             count(tf.constant(found))
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
             known = (
-                shards.find_corruption([found])
+                shard_files.find_corruption([found])
                 if zlib.crc32(Path(path).read_bytes()) % 50 == 0
                 else DataError(f"{path}: {error.message}")
             )
             raise known from error
 
-    return reading("a.record", read)(folder)
+    return iteration("a.record", read)(folder)
 
 
 READERS = {

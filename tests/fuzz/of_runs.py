@@ -85,23 +85,22 @@ def _rows() -> Material:
 def _read_rows(path: str) -> None:
     """Rows, the page and the tables of them."""
     from detection.sweep import config_texts, results
-    from detection.sweep.report import folder as report
-    from detection.sweep.report import page
+    from detection.sweep.report import folder, page
 
     rows = results.read(path)
     rows = config_texts.with_widths(rows, config_texts.read(rows, [path]))
     text = page.page(rows, {}, "fuzz")
     assert text.count("<script") == text.count("</script>") == 2, "a row got out of its script element"
     for table in (
-        report.frontier_table,
-        report.relations_table,
-        report.savings_table,
-        report.shares_table,
-        report.times_table,
+        folder.frontier_table,
+        folder.relations_table,
+        folder.savings_table,
+        folder.shares_table,
+        folder.times_table,
     ):
         table(rows)
     for row in rows:
-        results.Row.from_json(row.to_json())
+        results.SweepRow.from_json(row.to_json())
 
 
 def _benchmarks() -> Material:
@@ -187,9 +186,9 @@ def _manifests() -> Material:
 
 
 def _read_manifest(path: str) -> None:
-    from detection.data import record_writer as records
+    from detection.data import record_writer
 
-    records.read_manifest(path.removesuffix(".manifest.json") + "-00000-of-00001")
+    record_writer.read_manifest(path.removesuffix(".manifest.json") + "-00000-of-00001")
 
 
 READERS = {

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     from readers import READERS
 
     import detection.benchmark.report
-    import detection.data.convert.run
+    import detection.data.convert.conversion
     import detection.evaluate.stored
     import detection.export.predictor
     import detection.sweep.report.folder  # noqa: F401  (what is imported before processes are forked is imported once)

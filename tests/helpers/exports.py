@@ -50,7 +50,8 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
 
     from detection import config
     from detection.builders import pipeline as pipeline_builder
-    from detection.checkpoints import model_dir as checkpoints
+    from detection.checkpoints import loading, rotation
+    from detection.checkpoints.names import GLOBAL_STEP
 
     (folder / "label_map.pbtxt").write_text(LABEL_MAP, encoding="utf-8")
     (folder / "pipeline.config").write_text(
@@ -75,8 +76,8 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
             # Behind so many layers of the initial weights nothing of an image would be left.
             fan_in = np.prod(variable.shape[:2] if "depthwise" in variable.path else variable.shape[:-1])
             variable.assign((random.normal(size=variable.shape) * np.sqrt(2 / fan_in)).astype(np.float32))
-    kept = checkpoints.Checkpoints(folder)
-    kept.save(7, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(7)})
+    kept = rotation.Checkpoints(folder)
+    kept.save(7, {**loading.by_name(detector), GLOBAL_STEP: np.int64(7)})
     return SimpleNamespace(
         folder=folder,
         config=str(folder / "pipeline.config"),

@@ -10,7 +10,7 @@ import hashlib
 import math
 import random
 
-from detection.sweep.results import DONE, FAILED, Row
+from detection.sweep.results import DONE, FAILED, SweepRow
 
 # Name: (cost of the map's layers at 300 px, cost of the tail a proposal, memory, millions of parameters, quality), in
 # made-up units.
@@ -27,7 +27,7 @@ PROPOSALS = (10, 20, 50, 100, 300)
 DEVICE = "Modelled CPU, 2 cores"
 
 
-def rows(*, timing_only: bool = False, device: str = DEVICE, seed: int = 0) -> list[Row]:
+def rows(*, timing_only: bool = False, device: str = DEVICE, seed: int = 0) -> list[SweepRow]:
     """The grid of the survey: 252 configurations, three of which failed; `timing_only` leaves the metrics out."""
     dice = random.Random(seed)
     made = []
@@ -42,11 +42,13 @@ def rows(*, timing_only: bool = False, device: str = DEVICE, seed: int = 0) -> l
     return made
 
 
-def failed(row: Row, reason: str = "killed by signal 9 (out of memory) after 12 s") -> Row:
-    return Row(**{**row.__dict__, "status": FAILED, "reason": reason, "metrics": {}, "benchmark": None, "train": None})
+def failed(row: SweepRow, reason: str = "killed by signal 9 (out of memory) after 12 s") -> SweepRow:
+    return SweepRow(
+        **{**row.__dict__, "status": FAILED, "reason": reason, "metrics": {}, "benchmark": None, "train": None}
+    )
 
 
-def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, device) -> Row:
+def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, device) -> SweepRow:
     base, each, mib, parameters, quality = EXTRACTORS[extractor]
     area, dense = (resolution / 300) ** 2, 1.0 if stride == 16 else 1.9
     name = f"{meta}-{extractor}-{resolution}" + ("" if meta == "ssd" else f"-stride{stride}-p{proposals}")
@@ -81,7 +83,7 @@ def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, devi
         "postprocess": after,
     }
     times["network"] = first + (second or 0.0)
-    return Row(
+    return SweepRow(
         id=name,
         key=hashlib.sha256(name.encode()).hexdigest(),
         status=DONE,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.data.reading.input import InputOptions
+from detection.data.reading.options import InputOptions
 from detection.types import Category
 
 CATEGORIES = (Category(1, "cat"), Category(3, "dog"))

@@ -169,7 +169,7 @@ def write_records(folder, images: int = 12, boxes: int = 1, right: float = 0.5) 
 
 def make_pipeline(folder, **settings):
     """A whole pipeline over freshly written records; `settings` are those of TrainSettings."""
-    from detection.data.reading.input import InputOptions
+    from detection.data.reading.options import InputOptions
     from detection.data.resize import FixedShapeResizer
     from detection.pipeline import Pipeline
     from detection.settings import EvalSettings, TrainSettings

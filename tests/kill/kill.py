@@ -189,9 +189,9 @@ def import_everything(name: str) -> None:
     if name == work.FILES:
         return
     import detection.benchmark.rows
-    import detection.data.convert.run
+    import detection.data.convert.conversion
     import detection.data.synthetic_set
-    import detection.data.validation.run
+    import detection.data.validation.validate
     import detection.export.exporter
     import detection.export.predictor
     import detection.sweep.run

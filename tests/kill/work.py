@@ -201,11 +201,10 @@ class Work:
         getattr(self, f"_look_{name}")(folder)
 
     def _look_train(self, folder: Path) -> None:
-        from detection.checkpoints import files as checkpoint_files
-        from detection.checkpoints import model_dir as checkpoints
+        from detection.checkpoints import checkpoint_files, rotation
 
         for where in (folder, folder / "best"):
-            steps = checkpoints.steps_in(where)
+            steps = rotation.steps_in(where)
             if steps:
                 latest = checkpoint_files.locate(where)
                 _same(
@@ -221,12 +220,11 @@ class Work:
 
     def _look_files(self, folder: Path) -> None:
         from detection import files
-        from detection.checkpoints import files as checkpoint_files
-        from detection.checkpoints import model_dir as checkpoints
+        from detection.checkpoints import checkpoint_files, rotation
 
         for where in (folder, folder / "best"):
-            for step in checkpoints.steps_in(where):
-                if checkpoint_files.read(checkpoints.prefix_in(where, step))["w"].tolist() != _weights(step):
+            for step in rotation.steps_in(where):
+                if checkpoint_files.read(rotation.prefix_in(where, step))["w"].tolist() != _weights(step):
                     raise HalfWrittenError(f"{where}: step {step} holds other weights")
         parts = {path.read_text() for path in (folder / "export").glob("*/x")}
         if files.unpublished(folder / "export") is None and len(parts) > 1:
@@ -245,7 +243,7 @@ class Work:
             raise HalfWrittenError(f"{latest}: is not what a run without a kill found")
 
     def _look_export(self, folder: Path) -> None:
-        from detection.checkpoints import files as checkpoint_files
+        from detection.checkpoints import checkpoint_files
         from detection.export.predictor import Predictor
 
         try:
@@ -267,12 +265,12 @@ class Work:
         )
 
     def _look_convert(self, folder: Path) -> None:
-        from detection.data.reading import shard_files as shards
-        from detection.data.validation import run as validate
+        from detection.data.reading import shard_files
+        from detection.data.validation import validate
 
         pattern = str(folder / "train.record-*-of-?????")
         readers = {
-            "training": lambda: shards.list_shards([pattern], "input_path"),
+            "training": lambda: shard_files.list_shards([pattern], "input_path"),
             "validation": (
                 lambda: (
                     not validate.validate_records([pattern]).bad
@@ -323,7 +321,7 @@ def without_networks(folder: Path) -> int:
     exports, one over the other."""
     import numpy as np
 
-    from detection.checkpoints.model_dir import Checkpoints
+    from detection.checkpoints.rotation import Checkpoints
     from detection.evaluate import results
     from detection.export.saved_model import write_atomically
     from detection.train import run_dir
@@ -388,7 +386,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _is_equal(file: Path, reference: Path) -> bool:
-    from detection.checkpoints import files as checkpoint_files
+    from detection.checkpoints import checkpoint_files
 
     if file.name.startswith("model.ckpt") and file.name.endswith(".index"):
         _same(

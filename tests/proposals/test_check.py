@@ -6,12 +6,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.data.reading.input import eval_dataset, iterate
+from detection.data.reading.input import eval_dataset
+from detection.data.reading.iteration import iterate
 from detection.data.resize import FixedShapeResizer
-from detection.data.validation.run import validate_records
+from detection.data.validation.validate import validate_records
 from detection.errors import ConfigError, DataError
-from detection.proposals import files as proposal_files
-from detection.proposals.files import ProposalFile
+from detection.proposals import proposal_files
+from detection.proposals.check import KnownProposals
+from detection.proposals.input_sources import FileProposals, RecordProposals
+from detection.proposals.proposal_files import ProposalFile
 
 GOOD = (0.1, 0.2, 0.5, 0.6)
 KEYS = [f"image__proposal__bbox__{side}" for side in ("ymin", "xmin", "ymax", "xmax")]
@@ -37,6 +40,10 @@ def beside(path, identity: str, boxes, scores, size=(20, 30)) -> str:
     return str(path)
 
 
+def known(*patterns: str) -> KnownProposals:
+    return KnownProposals.read(patterns, "--proposals_path")
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("inside", [True, False])
 def test_validation_agrees_with_training(write, example, options, tmp_path, case, inside):
@@ -44,12 +51,14 @@ def test_validation_agrees_with_training(write, example, options, tmp_path, case
     columns = dict(zip(KEYS, np.array([GOOD, box]).T.tolist(), strict=True)) if inside else {}
     path = write(example(**columns, **({"image__proposal__score": [0.9, score]} if inside else {})))
     files = () if inside else (beside(tmp_path / "p.npz", "7", [GOOD, box], [0.9, score]),)
-    found = [fault for fault in validate_records([path], proposals=files).faults if fault.kind.startswith("proposal")]
+    check = known(*files) if files else None
+    found = [fault for fault in validate_records([path], proposals=check).faults if fault.kind.startswith("proposal")]
     assert [fault.kind for fault in found] == ([kind] if kind else [])
     if kind:
         assert str(found[0]).startswith(f"{path}: record 0 (7), ") and "1 of 2, first: number 1" in found[0].value
         assert inside or files[0] in found[0].value
-    settings = options(path, max_number_of_proposals=4, proposals_paths=files)
+    source = FileProposals(files) if files else RecordProposals()
+    settings = options(path, proposals=source, max_number_of_proposals=4)
     refused = False
     try:
         next(iterate(eval_dataset(settings, FixedShapeResizer(), 1), settings))
@@ -60,17 +69,17 @@ def test_validation_agrees_with_training(write, example, options, tmp_path, case
 
 def test_faults_of_whole_entries(write, example, tmp_path):
     path = write(example(), example(image__source_id="8"))
-    other = validate_records([path], proposals=[beside(tmp_path / "a.npz", "7", [GOOD], [1.0])]).faults
+    other = validate_records([path], proposals=known(beside(tmp_path / "a.npz", "7", [GOOD], [1.0]))).faults
     assert [(fault.kind, fault.bad) for fault in other if "proposal" in fault.kind] == [("proposal_missing", True)]
     assert "record 1 (8)" in str(other[-1]) and "no entry for '8' (file 'seven.png')" in str(other[-1])
     (by_name,) = validate_records(
-        [write(example())], proposals=[beside(tmp_path / "b.npz", "seven", [GOOD], [1.0], (10, 15))]
+        [write(example())], proposals=known(beside(tmp_path / "b.npz", "seven", [GOOD], [1.0], (10, 15)))
     ).faults
     assert by_name.kind == "proposal_size" and "is of an image of 15x10 pixels, this one has 30x20" in by_name.value
-    (none,) = validate_records([write(example())], proposals=[beside(tmp_path / "c.npz", "7", [], [])]).faults
+    (none,) = validate_records([write(example())], proposals=known(beside(tmp_path / "c.npz", "7", [], []))).faults
     assert none.kind == "proposal_none" and not none.bad
     with pytest.raises(ConfigError, match="--proposals_path 'nowhere' matches no file"):
-        validate_records([path], proposals=["nowhere"])
+        known("nowhere")
 
 
 def test_lists_of_unequal_length(write, example):

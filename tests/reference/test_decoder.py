@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from detection.config import label_map
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoder
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.record_errors import find
-from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record
 from detection.errors import DataError
 
@@ -53,7 +53,7 @@ def decode(serialized: bytes, text: str = "", folder=None, drop: bool = False):
     if text:
         loaded = load(text, folder)
         texts, ids = tuple(loaded.text_ids().items()), tuple(category.id for category in loaded.categories)
-    decoder = Decoder(LabelLookup(texts, ids, 0), Remarks(), "map.pbtxt", drop)
+    decoder = Decoder(LabelLookup(texts, ids, 0), Corrections(), "map.pbtxt", drop)
     return decoder(Record(tf.constant("a.record"), tf.constant(0, tf.int64), tf.constant(serialized)))
 
 

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, loading
+from detection.checkpoints.names import is_optional
 from detection.networks import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,11 +40,7 @@ def checkpoint(tmp_path_factory) -> str:
     """A MobileNet that finds class 3 in everything."""
     classifier = catalogue.find("mobilenet_v1").make(6, 0.5)
     classifier(tf.zeros([1, 32, 32, 3]))
-    values = {
-        name: variable.numpy()
-        for name, variable in checkpoints.by_name(classifier).items()
-        if not checkpoints.is_optional(name)
-    }
+    values = {name: variable.numpy() for name, variable in loading.by_name(classifier).items() if not is_optional(name)}
     values["MobilenetV1/Logits/Conv2d_1c_1x1/biases"] = np.array([0, 0, 0, 99, 50, 0], np.float32)
     path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
     checkpoint_files.write(path, values)

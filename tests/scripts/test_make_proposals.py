@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading, rotation
+from detection.checkpoints.names import GLOBAL_STEP
 from detection.errors import ConfigError
-from detection.export.proposals import region_proposal_network
-from detection.proposals import files as proposal_files
+from detection.export.region_proposals import region_proposal_network
+from detection.proposals import proposal_files
 from detection.proposals.rpn import from_detector
 from detection.types import ImageBatch
 
@@ -87,7 +88,7 @@ def trained(tmp_path) -> tuple[str, str]:
             variable.assign(rng.normal(0, np.sqrt(2 / fan_in), variable.shape))
     folder = tmp_path / "run"
     folder.mkdir()
-    checkpoints.Checkpoints(folder).save(1, {**checkpoints.by_name(detector), checkpoints.GLOBAL_STEP: np.int64(1)})
+    rotation.Checkpoints(folder).save(1, {**loading.by_name(detector), GLOBAL_STEP: np.int64(1)})
     return str(path), str(folder)
 
 
@@ -133,7 +134,7 @@ def test_first_stage_alone_proposes_what_the_whole_detector_does(trained):
     message = config.prepare(trained[0], check_paths=False)
     pipeline = pipeline_builder.build(message)
     detector = pipeline.detector()
-    checkpoints.load_into(detector, trained[1])
+    loading.load_into(detector, trained[1])
     image = np.random.default_rng(0).integers(0, 256, [60, 100, 3], dtype=np.uint8)
     pixels, true_shape = pipeline.resizer(tf.constant(image))
     expected = detector.predict(ImageBatch(pixels[tf.newaxis], true_shape[tf.newaxis])).proposals

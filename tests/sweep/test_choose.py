@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from detection.errors import ConfigError
 from detection.sweep import choose, results
 from detection.sweep.quantities import title
-from detection.sweep.report import folder as report
-from detection.sweep.report import relations
+from detection.sweep.report import folder, relations
 from tests.helpers import plausible
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +25,7 @@ needs_matplotlib = pytest.mark.skipif(
 )
 
 
-def row(name: str, ms: float, mib: float = 100.0, mean: float | None = 0.5, **fields) -> results.Row:
+def row(name: str, ms: float, mib: float = 100.0, mean: float | None = 0.5, **fields) -> results.SweepRow:
     times = {"end_to_end": {"median": ms}, "postprocess": {"median": ms / 10}}
     benchmark = {
         "milliseconds": times,
@@ -36,7 +35,7 @@ def row(name: str, ms: float, mib: float = 100.0, mean: float | None = 0.5, **fi
         "batch": 1,
     }
     metrics = {} if mean is None else {"DetectionBoxes_Precision/mAP": mean}
-    return results.Row(
+    return results.SweepRow(
         **{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields}
     )
 
@@ -162,10 +161,10 @@ def test_rows_of_another_machine_are_refused(caplog):
     assert "1 rows are left out: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
     assert choose.measured_on([here, there], "h200", "AMD EPYC, 2 cores", "swept") == [there]
     with pytest.raises(ConfigError, match="none of its 1 rows has times"):
-        choose.measured_on([results.Row("a", "a", "failed")], "", "x", "swept")
+        choose.measured_on([results.SweepRow("a", "a", "failed")], "", "x", "swept")
 
 
-def two_stages(name: str, ms: float, mean: float, **fields) -> results.Row:
+def two_stages(name: str, ms: float, mean: float, **fields) -> results.SweepRow:
     usual = {
         "meta_architecture": "faster_rcnn",
         "feature_extractor": "inception_resnet_v2",
@@ -234,7 +233,11 @@ def test_resolutions_that_do_not_halve_are_compared_as_what_they_are():
 
 def test_share_of_post_processing():
     (one,) = relations.shares(
-        [row("a", 10, meta_architecture="ssd"), row("b", 30, meta_architecture="ssd"), results.Row("c", "c", "failed")]
+        [
+            row("a", 10, meta_architecture="ssd"),
+            row("b", 30, meta_architecture="ssd"),
+            results.SweepRow("c", "c", "failed"),
+        ]
     )
     assert one == ("SSD", 2, 2.0, 3.0, pytest.approx(0.1), pytest.approx(0.1))
     measured = row("d", 50, meta_architecture="ssd")
@@ -244,7 +247,7 @@ def test_share_of_post_processing():
 
 
 def test_frontier_table_is_the_frontier():
-    lines = report.frontier_table(plausible.rows()).splitlines()
+    lines = folder.frontier_table(plausible.rows()).splitlines()
     numbers = [float(line.split("|")[1]) for line in lines[2:]]
     assert (
         numbers == sorted(numbers)
@@ -252,14 +255,14 @@ def test_frontier_table_is_the_frontier():
         and "most accurate" in lines[-1]
         and sum("elbow" in line for line in lines) == 1
     )
-    assert report.frontier_table(plausible.rows(timing_only=True)).startswith("No row has both mAP and time")
+    assert folder.frontier_table(plausible.rows(timing_only=True)).startswith("No row has both mAP and time")
 
 
 def test_cells_end_where_they_should():
     failed = plausible.failed(plausible.rows()[0], "killed | by\nsomebody")
     from detection.sweep.report import figures
 
-    text = report.markdown([failed], figures.Drawn([], {"fig2a_map_time_meta": "no row"}))
+    text = folder.markdown([failed], figures.Drawn([], {"fig2a_map_time_meta": "no row"}))
     assert f"| `{failed.id}` | killed \\| by somebody |" in text and "`fig2a_map_time_meta` is left out: no row" in text
 
 
@@ -269,8 +272,8 @@ def test_slow_detectors_are_timed_on_fewer_images():
     rows = [row(str(images), 10, meta_architecture="ssd") for images in (3, 10, 9)]
     for one, images in zip(rows, (3, 10, 9), strict=True):
         one.benchmark["images"] = images
-    assert ", 3 to 10 images" in report.markdown(rows, figures.Drawn([], {}))
-    assert ", 3 or 10 images" in report.markdown(rows[:2], figures.Drawn([], {}))
+    assert ", 3 to 10 images" in folder.markdown(rows, figures.Drawn([], {}))
+    assert ", 3 or 10 images" in folder.markdown(rows[:2], figures.Drawn([], {}))
 
 
 @pytest.fixture

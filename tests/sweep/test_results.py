@@ -8,11 +8,11 @@ import json
 import pytest
 
 from detection.errors import ConfigError, DataError
-from detection.sweep.results import DONE, FAILED, FILE, Row, append, read
+from detection.sweep.results import DONE, FAILED, FILE, SweepRow, append, read
 
 
-def row(name: str = "ssd-mobilenet_v1-300", key: str = "k1", **values) -> Row:
-    return Row(id=name, key=key, **{"status": DONE, "metrics": {"DetectionBoxes_Precision/mAP": 0.25}, **values})
+def row(name: str = "ssd-mobilenet_v1-300", key: str = "k1", **values) -> SweepRow:
+    return SweepRow(id=name, key=key, **{"status": DONE, "metrics": {"DetectionBoxes_Precision/mAP": 0.25}, **values})
 
 
 def test_a_row_comes_back_as_it_was(tmp_path):
@@ -34,7 +34,7 @@ def test_a_row_comes_back_as_it_was(tmp_path):
 
 def test_unknown_keys_are_kept():
     line = json.dumps({"id": "a", "key": "k", "status": "done", "from_the_future": [1, 2]})
-    assert json.loads(Row.from_json(line).to_json())["from_the_future"] == [1, 2]
+    assert json.loads(SweepRow.from_json(line).to_json())["from_the_future"] == [1, 2]
 
 
 def test_half_a_line_is_left_out_and_overwritten(tmp_path, caplog):
@@ -296,5 +296,5 @@ def test_a_sweep_does_not_work_on_a_damaged_file(tmp_path):
     for text in ("[1]\n", "notes", f"{row().to_json()}\n" + "[" * 200_000, json.dumps({**LINE, "stride": -1})):
         (tmp_path / FILE).write_text(text)
         with pytest.raises(DataError, match=f"{FILE}:[12]: no row of a sweep"):
-            run.run(sweep, [], tmp_path, run.Options())
+            run.run(sweep, [], tmp_path, run.SweepOptions())
         assert (tmp_path / FILE).read_text() == text

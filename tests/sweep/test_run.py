@@ -22,7 +22,7 @@ from detection.config import sweep_file
 from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
 from detection.sweep import grid, merge, process, results, run
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 ROOT = Path(__file__).resolve().parents[2]
 SSD = """
@@ -82,12 +82,12 @@ def write(tmp_path, data) -> Callable[[str, str], Path]:
     return write
 
 
-def sweep(path: Path, output: Path, settings: tuple[str, ...] = (), **options) -> tuple[list[Row], str]:
+def sweep(path: Path, output: Path, settings: tuple[str, ...] = (), **options) -> tuple[list[SweepRow], str]:
     """In this process, its stages in theirs."""
     description, told = sweep_file.load(path), io.StringIO()
     timing_only = options.pop("timing_only", False)
     configurations = grid.expand(description, settings, timing_only=timing_only)
-    return run.run(description, configurations, output, run.Options(**options), told), told.getvalue()
+    return run.run(description, configurations, output, run.SweepOptions(**options), told), told.getvalue()
 
 
 def script(path: Path, output: Path, *flags: str) -> subprocess.Popen:
@@ -114,7 +114,7 @@ def workers(folder: Path) -> list[int]:
     return found
 
 
-def comparable(rows: list[Row]) -> list[dict]:
+def comparable(rows: list[SweepRow]) -> list[dict]:
     """Rows without what a clock or a folder's name decides."""
     own = dict.fromkeys(("exporting", "measuring", "evaluating"))
     return [{**json.loads(row.to_json()), "command": "", "train": {**row.train, "seconds": 0}, **own} for row in rows]
@@ -309,12 +309,12 @@ def test_times_of_another_machine_do_not_stay_in_the_way(write, tmp_path, begun,
     monkeypatch.setattr(Instant, "kill", lambda self: None, raising=False)
     description = sweep_file.load(path)
     one, *others = grid.expand(description, timing_only=True)
-    run.run(description, [one], output, run.Options(), io.StringIO())
+    run.run(description, [one], output, run.SweepOptions(), io.StringIO())
     device[0] = "second"
     with pytest.raises(ConfigError, match="holds times of first, and this is second"):
-        run.run(description, [one, *others], output, run.Options(), io.StringIO())
+        run.run(description, [one, *others], output, run.SweepOptions(), io.StringIO())
     device[0] = "first"
-    assert [row.device for row in run.run(description, [one, *others], output, run.Options(), io.StringIO())] == [
+    assert [row.device for row in run.run(description, [one, *others], output, run.SweepOptions(), io.StringIO())] == [
         "first"
     ] * 3
 
@@ -444,7 +444,7 @@ def test_the_list_without_running(write):
     )
 
 
-def part(folder: Path, *rows: Row) -> str:
+def part(folder: Path, *rows: SweepRow) -> str:
     folder.mkdir()
     for row in rows:
         (folder / "configs").mkdir(exist_ok=True)
@@ -453,10 +453,10 @@ def part(folder: Path, *rows: Row) -> str:
     return str(folder)
 
 
-def made(name: str, device: str = "this", **values) -> Row:
+def made(name: str, device: str = "this", **values) -> SweepRow:
     timed = {"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}
     train = {"steps": 1, "seconds": 1.0, "weights_of": None, "model_dir": f"models/{name}"}
-    return Row(
+    return SweepRow(
         **{
             "id": name,
             "key": f"key of {name}",

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints.model_dir import Checkpoints
+from detection.checkpoints import checkpoint_files
+from detection.checkpoints.rotation import Checkpoints
 from detection.errors import ConfigError
 from detection.evaluate.results import write_metrics
 from detection.train.best import Best

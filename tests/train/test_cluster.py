@@ -72,7 +72,7 @@ def test_everybody_who_would_ignore_it_refuses(monkeypatch):
         lambda: main.run(None, "run"),
         lambda: main.run(None, "run", eval_only=main.EvalOnly("run")),
         lambda: evaluation.evaluate_checkpoints(None, "run", "run"),
-        lambda: sweep.run(None, [], "out", sweep.Options()),
+        lambda: sweep.run(None, [], "out", sweep.SweepOptions()),
     )
     for call in calls:
         with pytest.raises(ConfigError, match="TF_CONFIG names 2 processes"):

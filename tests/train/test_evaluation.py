@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError, DataError
 from detection.train import loop
 from detection.train.evaluation import evaluate_checkpoints

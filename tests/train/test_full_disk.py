@@ -15,8 +15,7 @@ import pytest
 import tensorflow as tf
 
 from detection import files
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, rotation
 from detection.data.record_writer import ShardedWriter
 from detection.errors import ConfigError, DetectionError
 from detection.evaluate import stored
@@ -84,7 +83,7 @@ def test_training_keeps_the_last_good_checkpoint_and_goes_on_when_there_is_room(
         f"{run}/model.ckpt-4: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; training goes on"
         in caplog.text
     )
-    assert checkpoints.steps_in(run) == [2] and checkpoint_files.read(run / "model.ckpt-2")["global_step"] == 2
+    assert rotation.steps_in(run) == [2] and checkpoint_files.read(run / "model.ckpt-2")["global_step"] == 2
     with pytest.raises(
         ConfigError, match=f"{run}.*: .*{_FULL}.*; "
     ):  # Which file comes to grief depends on what is left of the last block.

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from detection import files
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError, DivergedError, ModelDirInUseError
 from detection.evaluate.results import read_history

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from detection.builders import pipeline as pipelines
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import checkpoint_files, rotation
 from detection.errors import ConfigError
 from detection.train import main
 from detection.train.options import RunOptions
@@ -161,7 +160,7 @@ def test_exit_codes(tmp_path, config):
     process.send_signal(signal.SIGTERM)
     code, _, err = _finish(process)
     assert code == 143 and "stopped by signal 15" in err
-    assert checkpoints.steps_in(tmp_path / "run")[-1] >= 5
+    assert rotation.steps_in(tmp_path / "run")[-1] >= 5
     changed = _finish(_start(config, tmp_path / "run", "--set", "train_config.batch_size=2"))
     assert changed[0] == 2 and "train_config.batch_size was 4, is now 2" in changed[2]
     diverged = _finish(_start(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38"))
@@ -213,13 +212,13 @@ def test_killed_in_the_middle_of_a_save(tmp_path, config):
         if saving := list(run.glob(f"{checkpoint_files.TEMPORARY}*")):
             break
     assert saving, "no kill struck during a save"
-    steps = checkpoints.steps_in(run)
+    steps = rotation.steps_in(run)
     for step in steps:
         assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
     last = steps[-1] if steps else 0
     code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
     assert code == 0 and "removed an unfinished checkpoint" in err, err
-    assert checkpoints.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
+    assert rotation.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
 
 
 _TWO_REPLICAS = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.checkpoints import files as checkpoint_files
+from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.train import run_dir
 

@@ -10,10 +10,9 @@ import signal
 import pytest
 
 from detection import files
-from detection.checkpoints import files as checkpoint_files
-from detection.checkpoints import model_dir as checkpoints
-from detection.checkpoints.files import DATA, INDEX
-from detection.checkpoints.model_dir import Checkpoints
+from detection.checkpoints import checkpoint_files, rotation
+from detection.checkpoints.checkpoint_files import DATA, INDEX
+from detection.checkpoints.rotation import Checkpoints
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history, write_metrics
 from detection.train import loop, run_dir
@@ -115,7 +114,7 @@ def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_pat
             patch.setattr(loop._Run, "_make_step", stop)
             _train(pipeline, tmp_path / "run")
         assert raised.value.exit_code == 143 and f"model.ckpt-{step}" in str(raised.value)
-        assert checkpoints.steps_in(tmp_path / "run") == kept
+        assert rotation.steps_in(tmp_path / "run") == kept
     _train(pipeline, tmp_path / "run")
     assert _contents(tmp_path / "run") == expected
 

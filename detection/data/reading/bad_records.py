@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TextIO
 
 from detection.data.convert.progress import progress
-from detection.data.convert.run import in_order
 from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.record_writer import read_manifest
 from detection.errors import printable
+from detection.parallel import in_order
 
 
 class BadRecord(NamedTuple):

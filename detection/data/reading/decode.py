@@ -4,9 +4,9 @@ Keys are those of the TF Object Detection API. Whatever cannot be meant is an er
 differ from the image, lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels
 where fractions are expected, labels outside the label map, a class/text that the label map gives another id than
 class/label (one of them is wrong, and nobody knows which), images of more pixels than `types.MAX_PIXELS` (seen before
-they are decoded). What can be put right is put right and counted (`remarks.Remarks`): boxes that stick out a little are
-clipped, boxes without area, before that or after, are dropped. Validation (`validate.validate_records`) refuses the
-same, and more.
+they are decoded). What can be put right is put right and counted (`corrections.Corrections`): boxes that stick out a
+little are clipped, boxes without area, before that or after, are dropped. Validation
+(`validation.validate.validate_records`) refuses the same, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
 WebP (not animated) and GIF (first frame).
@@ -20,11 +20,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.labels import LabelLookup, Labels
+from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import check_record
-from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
-from detection.proposals.sources import ProposalSource
 from detection.types import MAX_PIXELS
 
 STORE = "store a whole JPEG, PNG, BMP, GIF or WebP file"
@@ -62,14 +62,22 @@ def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = N
     return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
 
 
+class Decoded(NamedTuple):
+    """What a record became; the record keeps its address and loses its bytes."""
+
+    sample: Sample
+    info: SampleInfo
+    record: Record
+
+
 class Decoder(NamedTuple):
     """Turns records into samples, for one data set."""
 
     lookup: LabelLookup
-    remarks: Remarks
+    corrections: Corrections
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
-    proposals: ProposalSource | None = None  # None: samples have none
+    proposals: ProposalReader | None = None  # None: samples have none
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Fails with a marked error (see record_errors) where the record is unusable."""
@@ -99,10 +107,10 @@ class Decoder(NamedTuple):
             is_crowd=is_crowd,
             difficult=difficult,
             areas=tf.cond(tf.size(areas) > 0, lambda: areas, lambda: pixels),
-            proposals=self.proposals(record, features, shape, self.remarks) if self.proposals else (),
+            proposals=self.proposals(record, features, shape, self.corrections) if self.proposals else (),
         )
         empty = tf.reduce_any(sides <= 0, axis=1)
-        self.remarks.note(
+        self.corrections.note(
             record,
             {
                 "zero_area": tf.math.count_nonzero(empty),

@@ -10,24 +10,22 @@ everything that is wrong with a data set.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from detection.data.image_decode import UndecodableImage, decode
-from detection.data.reading import shard_files as shards
+from detection.data.reading import shard_files
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import STORE, parse
+from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
 from detection.errors import DataError, printable
-from detection.proposals.sources import RecordProposals
-
-if TYPE_CHECKING:
-    from detection.data.reading.input import InputOptions
-    from detection.data.reading.remarks import Remarks
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
 _DATA_FAULTS = (
@@ -42,11 +40,13 @@ _DATA_FAULTS = (
 _AT_ONCE = 64  # records held in memory while looking for a bad one
 
 
-def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Remarks | None = None) -> Iterator[Any]:
+def iterate(
+    dataset: Iterable, options: InputOptions | None = None, corrections: Corrections | None = None
+) -> Iterator[Any]:
     """The elements of a dataset (also a distributed one); bad records raise DataError.
 
-    With `remarks`, what was put right in the records is logged once a kind, when it first appears; and summed up, where
-    there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
+    With `corrections`, what was put right in the records is logged once a kind, when it first appears; and summed up,
+    where there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
     """
     iterator = iter(dataset)
     told: dict[str, str] = {}
@@ -62,13 +62,13 @@ def iterate(dataset: Iterable, options: InputOptions | None = None, remarks: Rem
                     raise
                 raise known from error
             yield element
-            if remarks is not None and number % 200 == 0:
-                _tell(remarks.lines(), told, new_kinds_only=True)
+            if corrections is not None and number % 200 == 0:
+                _tell(corrections.lines(), told, new_kinds_only=True)
     finally:
         if (
-            remarks is not None and not sys.is_finalizing()
+            corrections is not None and not sys.is_finalizing()
         ):  # An interpreter that ends collects generators when TensorFlow is gone already.
-            _tell(remarks.lines(), told, new_kinds_only=False)
+            _tell(corrections.lines(), told, new_kinds_only=False)
 
 
 def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> None:
@@ -91,40 +91,44 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
     if options is not None:
         logging.info("looking for the record that cannot be read")
         files = options.shards()
-        return shards.find_corruption(files) or find_undecodable(files)
+        return shard_files.find_corruption(files) or find_undecodable(files, options)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a record file is corrupted or cut short ({shards.first_line(error)}); {shards.REMEDY}")
+        return DataError(
+            f"a record file is corrupted or cut short ({shard_files.first_line(error)}); {shard_files.REMEDY}"
+        )
     return None
 
 
-def find_undecodable(paths: Iterable[str]) -> DataError | None:
+def find_undecodable(paths: Iterable[str], options: InputOptions) -> DataError | None:
     """The first record that is no tf.Example, or whose image does not decode."""
+    reason_of = functools.partial(_reason, options=options)
     with ThreadPoolExecutor() as pool:
         for path in paths:
             batches = tf.data.TFRecordDataset(path, buffer_size=1 << 20).batch(_AT_ONCE).as_numpy_iterator()
-            reasons = (reason for batch in batches for reason in pool.map(_reason, batch))
+            reasons = (reason for batch in batches for reason in pool.map(reason_of, batch))
             for index, reason in enumerate(reasons):
                 if reason is not None:
                     return DataError(describe(path, index, *reason))
     return None
 
 
-def why(error: BaseException, serialized: bytes) -> str:
+def why(error: BaseException, serialized: bytes, options: InputOptions) -> str:
     """What is wrong with a record that failed with `error`, without its address."""
     marked = find(error)
     if marked is not None:
         return str(marked).partition(", record ")[2].partition(": ")[2]
-    tensorflow = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
-    field, value, _ = _reason(serialized) or ("", f"cannot be decoded ({tensorflow})", "")
+    tensorflow = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+    field, value, _ = _reason(serialized, options) or ("", f"cannot be decoded ({tensorflow})", "")
     return printable(f"{field} {value}").strip()
 
 
-def _reason(serialized: bytes) -> tuple[str, str, str] | None:
+def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | None:
     """Field, value and remedy of a record that does not decode."""
     try:
-        encoded = parse(tf.constant(serialized), RecordProposals.features)["image/encoded"]
+        more = options.proposals.features if options.proposals else None
+        encoded = parse(tf.constant(serialized), more)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        why = shards.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        why = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
         return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
     data = encoded.numpy()
     try:

@@ -1,9 +1,9 @@
 """TFRecord files as files: which there are, how many records they hold, and which of them is broken.
 
 TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor
-that a file is compressed or ends too early between two records (the manifest that `records` writes knows the length) or
-inside a record's header, which it takes for the end of the file. To count, reading the lengths of the records is enough
-(`framing`).
+that a file is compressed or ends too early between two records (the manifest that `record_writer` writes knows the
+length) or inside a record's header, which it takes for the end of the file. To count, reading the lengths of the
+records is enough (`framing`).
 """
 
 from __future__ import annotations

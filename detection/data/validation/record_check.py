@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +17,8 @@ from detection.data.convert import images
 from detection.data.findings import Fault
 from detection.data.reading.decode import ABSENT, TOLERANCE
 from detection.data.record_writer import RecordBox, RecordImage
-from detection.proposals.check import KnownProposals
-from detection.proposals.check import check as check_proposals
+from detection.data.validation import proposal_values
+from detection.data.validation.proposal_values import ProposalFault
 
 _LOWEST, _HIGHEST = (
     float(np.float32(-TOLERANCE)),
@@ -48,6 +48,13 @@ class Checked(NamedTuple):
     faults: list[Fault]
 
 
+class ProposalCheck(Protocol):
+    """Knows what proposals there are beside the records (`proposals.check`)."""
+
+    def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[ProposalFault]:
+        """Faults of the proposals for an image of this name and size."""
+
+
 class Classes:
     """Which class a box is of, given a label map, or from the record alone."""
 
@@ -67,7 +74,7 @@ class Classes:
 
 
 def check_record(
-    shard: str, number: int, data: bytes, classes: Classes, max_pixels: int, proposals: KnownProposals | None = None
+    shard: str, number: int, data: bytes, classes: Classes, max_pixels: int, proposals: ProposalCheck | None = None
 ) -> Checked:
     """Parses and decodes a record and checks all of it.
 
@@ -230,7 +237,7 @@ class _Record:
             self.fault("field_length", "image/proposal/*", f"{lengths} values")
             return
         boxes = np.array(sides, np.float32).T.reshape(-1, 4)
-        for wrong in check_proposals(boxes, np.array(scores or [0.0] * count, np.float32), boxes):
+        for wrong in proposal_values.check(boxes, np.array(scores or [0.0] * count, np.float32), boxes):
             self.fault(wrong.kind, "image/proposal/*", wrong.value)
 
     def _check_corners(self, index: int, ymin: float, xmin: float, ymax: float, xmax: float) -> bool:

@@ -26,7 +26,7 @@ from detection.sweep.report import plot_style, size_figures
 from detection.sweep.report.plot_labels import annotate
 from detection.sweep.report.plot_marks import NotDrawn, headline, log_axis, outer_legend, scatter
 from detection.sweep.report.proposal_figure import by_proposals
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
     left_out: dict[str, str]  # figure -> why
 
 
-def draw(rows: Sequence[Row], folder: str | os.PathLike[str]) -> Drawn:
+def draw(rows: Sequence[SweepRow], folder: str | os.PathLike[str]) -> Drawn:
     """Draws what the rows, all of one device, have the numbers for.
 
     Raises:
@@ -63,17 +63,17 @@ def draw(rows: Sequence[Row], folder: str | os.PathLike[str]) -> Drawn:
     return Drawn(paths, left_out)
 
 
-def map_time_meta(rows: Sequence[Row]) -> Figure:
+def map_time_meta(rows: Sequence[SweepRow]) -> Figure:
     """Figure 2(a): colour and marker are the meta-architecture's."""
     return _map_time(rows, colored_by_meta=True)
 
 
-def map_time_extractor(rows: Sequence[Row]) -> Figure:
+def map_time_extractor(rows: Sequence[SweepRow]) -> Figure:
     """Figure 2(b): the same points, with the extractor's colour and the meta-architecture's marker."""
     return _map_time(rows, colored_by_meta=False)
 
 
-def memory_time(rows: Sequence[Row]) -> Figure:
+def memory_time(rows: Sequence[SweepRow]) -> Figure:
     """Figure 3: does what is slow also demand memory?"""
     found = points(rows, TIME, MEMORY)
     if not found:
@@ -94,7 +94,7 @@ def memory_time(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
+def _map_time(rows: Sequence[SweepRow], *, colored_by_meta: bool) -> Figure:
     found = points(rows)
     if not found:
         raise NotDrawn("no row has both mAP and time")
@@ -126,7 +126,7 @@ def _map_time(rows: Sequence[Row], *, colored_by_meta: bool) -> Figure:
     return made
 
 
-def _short(row: Row) -> str:
+def _short(row: SweepRow) -> str:
     """Two lines for a label."""
     details = [f"{row.resolution} px"] if row.resolution else []
     details += [f"stride {row.stride}"] if row.stride and row.proposals is not None else []
@@ -150,7 +150,7 @@ def _obstacles(found, on):
     return np.array(places, dtype=float).reshape(-1, 2)
 
 
-FIGURES: dict[str, Callable[[Sequence[Row]], Figure]] = {
+FIGURES: dict[str, Callable[[Sequence[SweepRow]], Figure]] = {
     "fig2a_map_time_meta": map_time_meta,
     "fig2b_map_time_extractor": map_time_extractor,
     "fig3_memory_time": memory_time,

@@ -27,7 +27,7 @@ from detection.sweep.quantities import (
 )
 from detection.sweep.report import figures, page
 from detection.sweep.report.relations import by_extractor, loads, most_proposals, relations, shares
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 CAPTIONS = {
     "fig2a_map_time_meta": (
@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
 
 def write(
-    rows: Sequence[Row],
+    rows: Sequence[SweepRow],
     output: str | os.PathLike[str],
     *,
     results: Sequence[str] = (),
@@ -83,7 +83,7 @@ def write(
     return Written([folder / "README.md", folder / "index.html", *drawn.paths], drawn.left_out)
 
 
-def markdown(rows: Sequence[Row], drawn: figures.Drawn, *, command: str = "", heading: str = "A sweep") -> str:
+def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "", heading: str = "A sweep") -> str:
     """The report's text."""
     blocks = [f"# {heading}", _measured(rows)]
     if command:
@@ -115,7 +115,7 @@ def markdown(rows: Sequence[Row], drawn: figures.Drawn, *, command: str = "", he
     return "\n\n".join(blocks) + "\n"
 
 
-def frontier_table(rows: Iterable[Row]) -> str:
+def frontier_table(rows: Iterable[SweepRow]) -> str:
     """The frontier as the survey's Table 3 lists models: what each is, and what it costs and gives."""
     on = frontier(points(rows))
     if not on:
@@ -149,7 +149,7 @@ def frontier_table(rows: Iterable[Row]) -> str:
     return _table(head, lines, right={0, 3, 4, 5, 6, 7, 8})
 
 
-def relations_table(rows: Iterable[Row]) -> str:
+def relations_table(rows: Iterable[SweepRow]) -> str:
     """The paper's number beside ours; ours are means over pairs of rows that differ in nothing else."""
     return _table(
         ("relation", "paper", "here", "pairs"),
@@ -158,7 +158,7 @@ def relations_table(rows: Iterable[Row]) -> str:
     )
 
 
-def savings_table(rows: Iterable[Row]) -> str:
+def savings_table(rows: Iterable[SweepRow]) -> str:
     """From the most to 50 proposals, extractor by extractor."""
     rows = list(rows)
     shown = [
@@ -169,7 +169,7 @@ def savings_table(rows: Iterable[Row]) -> str:
     return _table(head, shown, right={2, 3, 4})
 
 
-def shares_table(rows: Iterable[Row]) -> str:
+def shares_table(rows: Iterable[SweepRow]) -> str:
     """The paper's NMS took about 40 ms and capped all detectors at 25 images a second."""
     lines = [
         (
@@ -193,10 +193,10 @@ def shares_table(rows: Iterable[Row]) -> str:
     )
 
 
-def times_table(rows: Iterable[Row]) -> str:
+def times_table(rows: Iterable[SweepRow]) -> str:
     """Milliseconds with the most proposals and, of several strides, the largest: a line an extractor, a column a
     meta-architecture and resolution."""
-    chosen: dict[tuple, Row] = {}
+    chosen: dict[tuple, SweepRow] = {}
     for row in rows:
         if row.done and milliseconds(row) is not None:
             key = (row.meta_architecture, row.resolution, row.feature_extractor)
@@ -226,7 +226,7 @@ def times_table(rows: Iterable[Row]) -> str:
     return said + _table(head, lines, right=set(range(1, len(head))))
 
 
-def _measured(rows: Sequence[Row]) -> str:
+def _measured(rows: Sequence[SweepRow]) -> str:
     """How many, of what, on what, under which load."""
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
@@ -255,7 +255,7 @@ def _measured(rows: Sequence[Row]) -> str:
     return " ".join(sentences)
 
 
-def _how(rows: Sequence[Row]) -> str:
+def _how(rows: Sequence[SweepRow]) -> str:
     parts = []
     timed = [row.benchmark for row in rows if row.benchmark]
     images = "{} runs on one image of noise" if timed and all(one.get("noise") for one in timed) else "{} images"

@@ -19,14 +19,14 @@ from detection.files import write_text
 from detection.sweep import config_texts
 from detection.sweep.quantities import EXTRACTORS, METAS, QUANTITIES, devices, milliseconds, number, title
 from detection.sweep.report import plot_style
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 _FILES = Path(__file__).parent / "page_files"
 _PARTS = ("preprocess", "first_stage", "second_stage", "postprocess")
 
 
 def write(
-    rows: Sequence[Row],
+    rows: Sequence[SweepRow],
     path: str | Path,
     *,
     results: Iterable[str | Path] = (),
@@ -52,7 +52,7 @@ def write(
         ) from error
 
 
-def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:
+def page(rows: Sequence[SweepRow], texts: Mapping[str, str], heading: str) -> str:
     """The page's text. `texts`: key of a row -> config."""
     parts = {
         "title": html.escape(heading),
@@ -66,7 +66,7 @@ def page(rows: Sequence[Row], texts: Mapping[str, str], heading: str) -> str:
     )  # In one pass: what was put in is not looked at again.
 
 
-def _data(rows: Sequence[Row], texts: Mapping[str, str]) -> dict[str, Any]:
+def _data(rows: Sequence[SweepRow], texts: Mapping[str, str]) -> dict[str, Any]:
     done = [row for row in rows if row.done]
     failed = [{"id": row.id, "title": title(row), "reason": row.reason} for row in rows if not row.done]
     names = {row.feature_extractor for row in done}
@@ -88,7 +88,7 @@ def _data(rows: Sequence[Row], texts: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, text: str) -> dict[str, Any]:
+def _row(row: SweepRow, text: str) -> dict[str, Any]:
     ends = [number(row.benchmark, "milliseconds", "end_to_end", end) for end in ("low", "high")]
     parts = {name: milliseconds(row, name) for name in _PARTS}
     return {
@@ -110,14 +110,14 @@ def _row(row: Row, text: str) -> dict[str, Any]:
     }
 
 
-def _order(row: Row) -> tuple[int, int, str]:
+def _order(row: SweepRow) -> tuple[int, int, str]:
     """Known meta-architectures and extractors in their usual order: that of the legend."""
     metas, extractors = list(METAS), list(EXTRACTORS)
     place = extractors.index(row.feature_extractor) if row.feature_extractor in extractors else len(extractors)
     return (metas.index(row.meta_architecture) if row.meta_architecture in metas else len(metas), place, row.id)
 
 
-def _about(done: Sequence[Row], failed: Sequence[object]) -> str:
+def _about(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
     parts = [
         f"{len(done)} configuration{'s' * (len(done) != 1)}" + (f", {len(failed)} failed" if failed else ""),
         *devices(done),

@@ -11,7 +11,7 @@ from detection.sweep.config_texts import WIDTH
 from detection.sweep.frontier import Point
 from detection.sweep.quantities import devices, number
 from detection.sweep.report import plot_style
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +26,9 @@ class NotDrawn(Exception):
     """The rows lack what a figure shows; the message says what."""
 
 
-def group(rows: Iterable[Row], key) -> dict[tuple, list[Row]]:
+def group(rows: Iterable[SweepRow], key) -> dict[tuple, list[SweepRow]]:
     """Rows by the value of `key`, in order of first appearance."""
-    groups: dict[tuple, list[Row]] = {}
+    groups: dict[tuple, list[SweepRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
@@ -46,7 +46,13 @@ def scatter(axes: Axes, found: Sequence[Point], *, colored_by_meta: bool) -> Non
 
 
 def headline(
-    made: Figure, text: str, rows: Sequence[Row], shown: Sequence[Row], remark: str = "", *, timed: bool = True
+    made: Figure,
+    text: str,
+    rows: Sequence[SweepRow],
+    shown: Sequence[SweepRow],
+    remark: str = "",
+    *,
+    timed: bool = True,
 ) -> None:
     """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are
     missing."""
@@ -92,7 +98,7 @@ def log_axis(axis: Axis, values: Sequence[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def outer_legend(made: Figure, rows: Sequence[Row], *, colored_by_meta: bool, with_frontier: bool = False) -> None:
+def outer_legend(made: Figure, rows: Sequence[SweepRow], *, colored_by_meta: bool, with_frontier: bool = False) -> None:
     """Below the figure, where it covers nothing."""
     metas, extractors = {row.meta_architecture for row in rows}, {row.feature_extractor for row in rows}
     handles = plot_style.meta_handles(metas, colored=colored_by_meta)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from detection.sweep.quantities import MEAN_AP, METAS, TIME, Quantity, other_axes
 from detection.sweep.report import plot_style
 from detection.sweep.report.plot_marks import NotDrawn, group, headline, log_axis
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def by_proposals(rows: Sequence[Row]) -> Figure:
+def by_proposals(rows: Sequence[SweepRow]) -> Figure:
     """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and
     the largest of its strides."""
     chosen = [
@@ -86,11 +86,11 @@ def by_proposals(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def _line(row: Row) -> tuple:
+def _line(row: SweepRow) -> tuple:
     return row.meta_architecture, row.feature_extractor, row.stride, tuple(other_axes(row).items())
 
 
-def _panel(axes: Axes, lines: dict[tuple, list[Row]], quantity: Quantity) -> None:
+def _panel(axes: Axes, lines: dict[tuple, list[SweepRow]], quantity: Quantity) -> None:
     axes.set_xscale("log")
     for (_, extractor, _, _), of in lines.items():
         pairs = sorted((row.proposals, quantity.read(row)) for row in of if quantity.read(row) is not None)

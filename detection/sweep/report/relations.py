@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from detection.sweep.quantities import MEAN_AP, METAS, TIME, Quantity, extractor_name, milliseconds, number, other_axes
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 
 class Relation(NamedTuple):
@@ -35,7 +35,7 @@ class Share(NamedTuple):
     worst_share: float
 
 
-def relations(rows: Iterable[Row]) -> list[Relation]:
+def relations(rows: Iterable[SweepRow]) -> list[Relation]:
     """The survey's statements that rows of one device can show, with the paper's number in its words beside ours."""
     rows = [row for row in rows if row.done]
     heavy = _with(rows, meta="faster_rcnn", extractor="inception_resnet_v2")
@@ -76,12 +76,12 @@ def relations(rows: Iterable[Row]) -> list[Relation]:
     return table
 
 
-def most_proposals(rows: Iterable[Row]) -> int:
+def most_proposals(rows: Iterable[SweepRow]) -> int:
     """What fewer proposals are compared with: the survey's 300, or as many as there are."""
     return max((row.proposals for row in rows if row.done and row.proposals), default=300)
 
 
-def by_extractor(rows: Iterable[Row], fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
+def by_extractor(rows: Iterable[SweepRow], fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
     """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP
     kept)."""
     rows = [row for row in rows if row.done and row.proposals is not None]
@@ -96,7 +96,7 @@ def by_extractor(rows: Iterable[Row], fewer: int = 50) -> list[tuple[str, str, i
     return table
 
 
-def shares(rows: Iterable[Row]) -> list[Share]:
+def shares(rows: Iterable[SweepRow]) -> list[Share]:
     """What post-processing takes of the whole, by meta-architecture."""
     found = []
     rows = [row for row in rows if row.done and milliseconds(row)]
@@ -118,13 +118,13 @@ def shares(rows: Iterable[Row]) -> list[Share]:
     return found
 
 
-def _after(row: Row) -> float | None:
+def _after(row: SweepRow) -> float | None:
     """Milliseconds that postprocessing adds to the whole; in older rows what it takes when it is called alone."""
     share = number(row.benchmark, "postprocess_share")
     return milliseconds(row, "postprocess") if share is None else share * milliseconds(row)
 
 
-def loads(rows: Iterable[Row]) -> tuple[float, float] | None:
+def loads(rows: Iterable[SweepRow]) -> tuple[float, float] | None:
     """Least and most processes that wanted to run while rows were timed, where they say: above the cores, times are too
     long."""
     found = [load for load in (number(row.benchmark, "load_average") for row in rows) if load is not None]
@@ -133,14 +133,14 @@ def loads(rows: Iterable[Row]) -> tuple[float, float] | None:
 
 # What is changed between the two rows of a pair: of each row what both have in common, and 0 for the first and 1 for
 # the second; None of other rows.
-_Change = Callable[[Row], tuple[tuple, int] | None]
+_Change = Callable[[SweepRow], tuple[tuple, int] | None]
 
 
-def _with(rows: Sequence[Row], *, meta: str | None = None, extractor: str | None = None) -> list[Row]:
+def _with(rows: Sequence[SweepRow], *, meta: str | None = None, extractor: str | None = None) -> list[SweepRow]:
     return [row for row in rows if meta in (None, row.meta_architecture) and extractor in (None, row.feature_extractor)]
 
 
-def _rest(row: Row, *without: str) -> tuple:
+def _rest(row: SweepRow, *without: str) -> tuple:
     """All that tells configurations apart, but for some fields."""
     names = [
         name
@@ -156,7 +156,7 @@ def _proposals(most: int, fewer: int) -> _Change:
     )
 
 
-def _halved(rows: Sequence[Row], field: str, whole: int | None = None) -> list[_Change]:
+def _halved(rows: Sequence[SweepRow], field: str, whole: int | None = None) -> list[_Change]:
     """One for every value that also occurs halved; of 600, 300 and 150 the one in the middle is both a whole and a
     half."""
     values = {getattr(row, field) for row in rows}
@@ -171,7 +171,7 @@ def _from_to(field: str, first: int, second: int) -> _Change:
     return lambda row: (_rest(row, field), places[getattr(row, field)]) if getattr(row, field) in places else None
 
 
-def _smaller(rows: Sequence[Row]) -> tuple[str, list[_Change]]:
+def _smaller(rows: Sequence[SweepRow]) -> tuple[str, list[_Change]]:
     """Half the resolution, and how that is said; where no two resolutions are whole and half, the largest and the
     smallest."""
     halves, values = _halved(rows, "resolution"), {row.resolution for row in rows if row.resolution}
@@ -183,20 +183,20 @@ def _smaller(rows: Sequence[Row]) -> tuple[str, list[_Change]]:
     ]
 
 
-def _across_metas(row: Row) -> tuple[tuple, int] | None:
+def _across_metas(row: SweepRow) -> tuple[tuple, int] | None:
     place = {("rfcn", 300): 0, ("faster_rcnn", 100): 1}.get((row.meta_architecture, row.proposals))
     return None if place is None else (_rest(row, "meta_architecture", "proposals"), place)
 
 
-def _pairs(rows: Sequence[Row], change: _Change) -> list[tuple[Row, Row]]:
-    sides: dict[tuple, dict[int, Row]] = {}
+def _pairs(rows: Sequence[SweepRow], change: _Change) -> list[tuple[SweepRow, SweepRow]]:
+    sides: dict[tuple, dict[int, SweepRow]] = {}
     for row in rows:
         if (found := change(row)) is not None:
             sides.setdefault(found[0], {})[found[1]] = row
     return [(both[0], both[1]) for both in sides.values() if len(both) == 2]
 
 
-def _shares(pairs: Sequence[tuple[Row, Row]], quantity: Quantity) -> list[float]:
+def _shares(pairs: Sequence[tuple[SweepRow, SweepRow]], quantity: Quantity) -> list[float]:
     """The second's over the first's, of each pair that has both."""
     numbers = [(quantity.read(first), quantity.read(second)) for first, second in pairs]
     return [second / first for first, second in numbers if first and second is not None]
@@ -205,7 +205,7 @@ def _shares(pairs: Sequence[tuple[Row, Row]], quantity: Quantity) -> list[float]
 def _relation(
     what: str,
     paper: str,
-    rows: Sequence[Row],
+    rows: Sequence[SweepRow],
     changes: Sequence[_Change],
     quantity: Quantity,
     words: Callable[[float], str],

@@ -11,7 +11,7 @@ from detection.sweep.quantities import EXTRACTORS, LARGE, MEAN_AP, MEDIUM, METAS
 from detection.sweep.report import plot_style
 from detection.sweep.report.plot_labels import spread
 from detection.sweep.report.plot_marks import NotDrawn, group, headline
-from detection.sweep.results import Row
+from detection.sweep.results import SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ _SIZES = (
 )
 
 
-def by_object_size(rows: Sequence[Row]) -> Figure:
+def by_object_size(rows: Sequence[SweepRow]) -> Figure:
     """Figure 4(a), as dots in place of bars: a panel a meta-architecture, a line an extractor; of each pair its best
     row at the lowest resolution."""
     have = [
@@ -102,7 +102,7 @@ def by_object_size(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def small_large(rows: Sequence[Row]) -> Figure:
+def small_large(rows: Sequence[SweepRow]) -> Figure:
     """Figure 4(b): a colour and marker for each resolution; SSD's are hollow, for they are the ones that the paper
     points at."""
     found = points(rows, SMALL, LARGE)
@@ -148,7 +148,7 @@ def small_large(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def by_top1(rows: Sequence[Row]) -> Figure:
+def by_top1(rows: Sequence[SweepRow]) -> Figure:
     """Figure 5: all rows of the lowest resolution; a line joins the best of each meta-architecture with each
     extractor."""
     have = [row for row in rows if row.done and MEAN_AP.read(row) is not None]
@@ -217,7 +217,7 @@ def _name_extractors(axes: Axes, extractors: set[str]) -> None:
         )
 
 
-def _lowest_resolution(rows: Sequence[Row]) -> list[Row]:
+def _lowest_resolution(rows: Sequence[SweepRow]) -> list[SweepRow]:
     """The survey shows its low resolution alone where all would crowd the figure."""
     lowest = min((row.resolution for row in rows), default=0)
     return [row for row in rows if row.resolution == lowest]

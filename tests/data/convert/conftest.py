@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.data.convert import run, voc
+from detection.data.convert import conversion, voc
 from detection.data.convert.source import Source
-from detection.data.findings import Report
+from detection.data.findings import DataReport
 
 
 def jpeg(width: int = 40, height: int = 60, mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:
@@ -69,11 +69,13 @@ class VocFolder:
     def read(self, subset: str = "", **source: object) -> list:
         return list(voc.read(Source(roots=(str(self.root),), subset=subset, **source)).images)
 
-    def convert(self, subset: str = "", **options: object) -> tuple[Report, str]:
+    def convert(self, subset: str = "", **options: object) -> tuple[DataReport, str]:
         """Converts into `out/`; returns the report and what was told."""
         told = io.StringIO()
-        settings = run.Options(**{"output": str(self.root / "out" / "all.record"), "max_bad_percent": 100.0, **options})
-        report = run.convert(voc.read(Source(roots=(str(self.root),), subset=subset)), settings, told)
+        settings = conversion.ConversionOptions(
+            **{"output": str(self.root / "out" / "all.record"), "max_bad_percent": 100.0, **options}
+        )
+        report = conversion.convert(voc.read(Source(roots=(str(self.root),), subset=subset)), settings, told)
         return report, told.getvalue()
 
 

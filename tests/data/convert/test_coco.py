@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detection.config import label_map
-from detection.data.convert import coco, coco_images, run
+from detection.data.convert import coco, coco_images, conversion
 from detection.data.convert.source import Source
 from detection.errors import ConfigError, DataError
 
@@ -38,8 +38,8 @@ def convert(folder, *args, label_map_path: str = "", on_bad: str = "skip", **lis
     path = folder / "instances.json"
     read(folder, *args, **lists)
     settings = {"label_map_path": label_map_path, "on_bad": on_bad, "max_bad_percent": 100.0, "overwrite": True}
-    options = run.Options(output=str(folder / "out" / "x.record"), **settings)
-    return run.convert(coco.read(Source(annotations=str(path), image_dir=str(folder))), options, io.StringIO())
+    options = conversion.ConversionOptions(output=str(folder / "out" / "x.record"), **settings)
+    return conversion.convert(coco.read(Source(annotations=str(path), image_dir=str(folder))), options, io.StringIO())
 
 
 def test_fields_and_ids_are_kept(folder):
@@ -62,8 +62,10 @@ def test_fields_and_ids_are_kept(folder):
 
 def test_converts_with_a_sparse_label_map(folder):
     images, ids = read(folder)
-    report = run.convert(
-        coco.AnnotatedSet(images, ids), run.Options(output=str(folder / "out" / "val.record")), io.StringIO()
+    report = conversion.convert(
+        coco.AnnotatedSet(images, ids),
+        conversion.ConversionOptions(output=str(folder / "out" / "val.record")),
+        io.StringIO(),
     )
     assert {row["name"]: row["boxes"] for row in report.to_dict()["classes"]} == {"person": 0, "toothbrush": 1}
     assert label_map.load(folder / "out" / "label_map.pbtxt").ids_by_name == ids

@@ -11,10 +11,11 @@ import pytest
 import tensorflow as tf
 
 from detection.data.reading import framing
-from detection.data.reading import input as inputs
 from detection.data.reading.bad_records import BadRecords, find
-from detection.data.reading.input import InputOptions, checker, count_records, eval_dataset, train_dataset
+from detection.data.reading.input import checker, eval_dataset, train_dataset
 from detection.data.reading.iteration import iterate
+from detection.data.reading.options import InputOptions
+from detection.data.reading.streams import count_records, read_in_order
 from detection.data.resize import FixedShapeResizer
 from detection.types import Category
 
@@ -23,7 +24,7 @@ RESIZER = FixedShapeResizer(height=16, width=16)
 
 def read(options) -> list[str]:
     """Source ids of all records that the options let through, in order."""
-    records = inputs._read_in_order(options, options.shards())
+    records = read_in_order(options, options.shards())
     examples = [tf.train.Example.FromString(record.serialized.numpy()) for record in records]
     return [example.features.feature["image/source_id"].bytes_list.value[0].decode() for example in examples]
 

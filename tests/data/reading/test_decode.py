@@ -11,17 +11,17 @@ import tensorflow as tf
 from PIL import Image
 
 from detection.data import image_header
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoder
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.record_errors import find
-from detection.data.reading.remarks import Remarks
 from detection.data.sample import Record
 
 TEXTS = (("cat", 1), ("dog", 3), ("Hund", 3), ("both", 1), ("both", 3))
 
 
-def decode(serialized, texts=TEXTS, ids=(1, 3), num_classes=0, drop=False, remarks=None):
-    decoder = Decoder(LabelLookup(texts, ids, num_classes), remarks or Remarks(), "pets.pbtxt", drop)
+def decode(serialized, texts=TEXTS, ids=(1, 3), num_classes=0, drop=False, corrections=None):
+    decoder = Decoder(LabelLookup(texts, ids, num_classes), corrections or Corrections(), "pets.pbtxt", drop)
     return decoder(Record(tf.constant("/data/a.record"), tf.constant(4, tf.int64), tf.constant(serialized)))
 
 
@@ -29,7 +29,7 @@ def fault(serialized, **settings) -> str:
     """The one line, as raised from within a tf.data pipeline."""
     decoder = Decoder(
         LabelLookup(settings.pop("texts", TEXTS), settings.pop("ids", (1, 3)), settings.pop("num_classes", 0)),
-        Remarks(),
+        Corrections(),
         "pets.pbtxt",
     )
     records = tf.data.Dataset.from_tensors(
@@ -131,20 +131,20 @@ def test_unknown_labels_stop_or_are_dropped(example):
     assert "is 0 " in fault(example(image__object__class__label=[0]))
     assert "is 3 " in fault(example(image__object__class__label=[3]), num_classes=2)
     assert "is 4 " in fault(example(image__object__class__label=[4]), ids=(), num_classes=3)
-    remarks = Remarks()
-    sample, _ = decode(by_text, drop=True, remarks=remarks)
-    assert sample.boxes.shape == (0, 4) and remarks.totals()["unknown_label"][:2] == (1, 1)
+    corrections = Corrections()
+    sample, _ = decode(by_text, drop=True, corrections=corrections)
+    assert sample.boxes.shape == (0, 4) and corrections.totals()["unknown_label"][:2] == (1, 1)
 
 
 def test_boxes_are_clipped_or_dropped_and_counted(example):
-    remarks = Remarks()
+    corrections = Corrections()
     boxes = [(-0.05, 0.2, 0.5, 1.04), (0.3, 0.3, 0.3, 0.9), (1.02, 0.1, 1.05, 0.2), (0.1, 0.1, 0.2, 0.2)]
-    sample, _ = decode(example(boxes=boxes), remarks=remarks)
+    sample, _ = decode(example(boxes=boxes), corrections=corrections)
     np.testing.assert_allclose(sample.boxes, [[0, 0.2, 0.5, 1], [0.1, 0.1, 0.2, 0.2]])
-    assert {kind: boxes for kind, (boxes, _, _) in remarks.totals().items()} == {"zero_area": 2, "clipped": 1}
-    assert remarks.lines()["zero_area"] == "2 boxes without area dropped, in 1 record (e.g. /data/a.record:4)"
-    decode(example(boxes=boxes), remarks=remarks)  # the same record once more
-    assert remarks.totals()["zero_area"][0] == 2  # a record counts once, however often it is read
+    assert {kind: boxes for kind, (boxes, _, _) in corrections.totals().items()} == {"zero_area": 2, "clipped": 1}
+    assert corrections.lines()["zero_area"] == "2 boxes without area dropped, in 1 record (e.g. /data/a.record:4)"
+    decode(example(boxes=boxes), corrections=corrections)  # the same record once more
+    assert corrections.totals()["zero_area"][0] == 2  # a record counts once, however often it is read
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_one_pixel(example):
 
 
 def test_the_first_record_of_a_remark_is_the_first_in_the_shard():
-    remarks = Remarks()
+    corrections = Corrections()
     for index in (10, 9):
-        remarks.note(
+        corrections.note(
             Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")), {"clipped": tf.constant(1)}
         )
-    assert remarks.totals()["clipped"] == (2, 2, "a:b\nc:9")
+    assert corrections.totals()["clipped"] == (2, 2, "a:b\nc:9")

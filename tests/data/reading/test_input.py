@@ -13,8 +13,10 @@ import tensorflow as tf
 from detection.data.augment.color import random_adjust_brightness
 from detection.data.augment.crop import ssd_random_crop
 from detection.data.augment.flip import random_horizontal_flip
-from detection.data.reading.input import count_records, eval_dataset, iterate, train_dataset
-from detection.data.reading.remarks import Remarks
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.input import eval_dataset, train_dataset
+from detection.data.reading.iteration import iterate
+from detection.data.reading.streams import count_records
 from detection.data.resize import FixedShapeResizer, IdentityResizer, KeepAspectRatioResizer, PadToMultipleResizer
 from detection.errors import DataError
 
@@ -56,13 +58,13 @@ def many_boxes(count: int) -> list[tuple[float, ...]]:
 
 
 def test_more_boxes_than_room_are_cut_and_counted_in_training(write, example, options):
-    remarks = Remarks()
+    corrections = Corrections()
     settings = options(write(example(boxes=many_boxes(8)), example(boxes=many_boxes(9)), example()), shuffle=False)
-    groundtruth = next(iter(train_dataset(settings, (), RESIZER, 3, seed=0, remarks=remarks))).groundtruth
+    groundtruth = next(iter(train_dataset(settings, (), RESIZER, 3, seed=0, corrections=corrections))).groundtruth
     assert groundtruth.counts.numpy().tolist() == [5, 5, 1] and groundtruth.weights.numpy()[0].tolist() == [1] * 5
-    assert remarks.totals()["cut"][:2] == (7, 2)
+    assert corrections.totals()["cut"][:2] == (7, 2)
     assert (
-        remarks.lines()["cut"]
+        corrections.lines()["cut"]
         == f"7 boxes beyond max_number_of_boxes dropped, in 2 records (e.g. {settings.paths[0]}:0); "
         "set the input reader's max_number_of_boxes to 9 or more to learn from all"
     )
@@ -73,11 +75,13 @@ def test_evaluation_takes_all_boxes(write, example, options, caplog):
     settings = options(
         write(example(boxes=many_boxes(8)), example()), field="eval_input_reader[0].tf_record_input_reader.input_path"
     )
-    remarks = Remarks()
+    corrections = Corrections()
     with caplog.at_level("WARNING", logger="absl"):
-        groundtruth = next(iter(eval_dataset(settings, RESIZER, 2, remarks=remarks))).groundtruth
+        groundtruth = next(iter(eval_dataset(settings, RESIZER, 2, corrections=corrections))).groundtruth
     assert (
-        groundtruth.counts.numpy().tolist() == [8, 1] and groundtruth.boxes.shape == (2, 8, 4) and not remarks.lines()
+        groundtruth.counts.numpy().tolist() == [8, 1]
+        and groundtruth.boxes.shape == (2, 8, 4)
+        and not corrections.lines()
     )
     assert (
         "eval_input_reader[0].max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them"

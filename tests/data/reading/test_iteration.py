@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import detection
+from detection.data.reading.corrections import Corrections
 from detection.data.reading.input import eval_dataset, train_dataset
 from detection.data.reading.iteration import iterate, translate
-from detection.data.reading.remarks import Remarks
 from detection.data.reading.shard_files import count_records
 from detection.data.resize import FixedShapeResizer
 from detection.errors import ConfigError, DataError
@@ -21,8 +21,8 @@ from detection.errors import ConfigError, DataError
 RESIZER = FixedShapeResizer(height=16, width=16)
 
 
-def read_all(options, remarks=None):
-    return list(iterate(eval_dataset(options, RESIZER, 1, remarks=remarks), options, remarks))
+def read_all(options, corrections=None):
+    return list(iterate(eval_dataset(options, RESIZER, 1, corrections=corrections), options, corrections))
 
 
 def line(options, error=DataError) -> str:
@@ -139,9 +139,9 @@ def test_first_bad_record_in_a_training_stream(write, options, example):
 
 
 def test_oddities_are_logged_once(write, options, example, caplog):
-    remarks = Remarks()
+    corrections = Corrections()
     with caplog.at_level("WARNING", logger="absl"):
-        read_all(options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), *[example()] * 3)), remarks)
+        read_all(options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), *[example()] * 3)), corrections)
     assert any("1 boxes without area dropped" in message for message in caplog.messages)
 
 
@@ -151,8 +151,8 @@ def warnings_of(caplog) -> list[str]:
 
 def test_remarks_are_summed_up_when_the_iterator_is_closed(write, options, example, caplog):
     flat, good = example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), example()
-    settings, remarks = options(write(flat, good, good, flat), shuffle=False, num_prefetch_batches=1), Remarks()
-    elements = iterate(eval_dataset(settings, RESIZER, 1, remarks=remarks), settings, remarks)
+    settings, corrections = options(write(flat, good, good, flat), shuffle=False, num_prefetch_batches=1), Corrections()
+    elements = iterate(eval_dataset(settings, RESIZER, 1, corrections=corrections), settings, corrections)
     with caplog.at_level("WARNING", logger="absl"):
         for _ in range(4):
             next(elements)
@@ -162,9 +162,11 @@ def test_remarks_are_summed_up_when_the_iterator_is_closed(write, options, examp
 
 
 def test_a_summary_that_says_nothing_new_is_left_out(write, options, example, caplog):
-    settings, remarks = options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]))), Remarks()
+    settings, corrections = options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]))), Corrections()
     with caplog.at_level("WARNING", logger="absl"):
-        for _ in iterate(train_dataset(settings, (), RESIZER, 1, 0, remarks=remarks).take(3), settings, remarks):
+        for _ in iterate(
+            train_dataset(settings, (), RESIZER, 1, 0, corrections=corrections).take(3), settings, corrections
+        ):
             pass
     assert len(warnings_of(caplog)) == 1
 

@@ -28,7 +28,7 @@ HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 drawing = pytest.mark.skipif(not HAS_MATPLOTLIB, reason="matplotlib, of the extra [plots], is not installed")
 
 
-def row(name: str, ms: float | None = None, mean: float | None = None, **fields) -> results.Row:
+def row(name: str, ms: float | None = None, mean: float | None = None, **fields) -> results.SweepRow:
     benchmark = (
         None
         if ms is None
@@ -41,7 +41,7 @@ def row(name: str, ms: float | None = None, mean: float | None = None, **fields)
         }
     )
     metrics = {} if mean is None else {"DetectionBoxes_Precision/mAP": mean}
-    return results.Row(
+    return results.SweepRow(
         **{"id": name, "key": name, "status": "done", "benchmark": benchmark, "metrics": metrics, **fields}
     )
 
@@ -153,7 +153,7 @@ def test_titles_say_what_the_axes_add():
 
 
 def test_one_device(caplog):
-    def on(device: str, name: str) -> results.Row:
+    def on(device: str, name: str) -> results.SweepRow:
         return row(name, benchmark={"milliseconds": {"end_to_end": {"median": 1.0}}, "device": device, "batch": 1})
 
     rows = [on("NVIDIA H200", "a"), on("AMD EPYC, 2 cores", "b"), row("untimed", None, 0.5)]

@@ -301,7 +301,7 @@ HOSTILE_ROW = {
 def test_names_from_rows_are_text_in_page_report_and_figures(tmp_path):
     pytest.importorskip("matplotlib")
     from detection.sweep import results
-    from detection.sweep.report import folder as report
+    from detection.sweep.report import folder
 
     other = {
         **HOSTILE_ROW,
@@ -313,7 +313,7 @@ def test_names_from_rows_are_text_in_page_report_and_figures(tmp_path):
         "metrics": {},
     }
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (HOSTILE_ROW, other)))
-    written = report.write(results.read(tmp_path), tmp_path / "out", results=[str(tmp_path)])
+    written = folder.write(results.read(tmp_path), tmp_path / "out", results=[str(tmp_path)])
     html, text = (tmp_path / "out" / "index.html").read_text(), (tmp_path / "out" / "README.md").read_text()
     assert html.count("<script") == html.count("</script>") == 2 and "<img" not in html and "\x1b" not in html
     assert not re.search(r"(?<![\\`])<(script|img|b)\b", re.sub(r"(`+).*?\1", "", text)) and "](javascript" not in text

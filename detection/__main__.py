@@ -1,0 +1,8 @@
+"""`python -m detection`: the program `detection` where it is not on PATH."""
+
+from __future__ import annotations
+
+from detection.commands import entry
+
+if __name__ == "__main__":
+    entry.main()

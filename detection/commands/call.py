@@ -1,0 +1,102 @@
+"""One call of a command: its words in, an exit code out, and nothing of it left behind in the process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+
+from absl import flags as absl_flags
+from absl import logging as absl_logging
+
+from detection import cli
+from detection.commands import catalogue, help
+from detection.commands.flags import Flags, Given, HelpRequested, process_flags
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def call(name: str, *words: object) -> int:
+    """Runs a command in this process, as `detection NAME WORD...` does in one of its own.
+
+    Args:
+        name: of the command, "train"; or of the script that does the same, "model_main.py", as which it then speaks.
+        words: flags and arguments.
+
+    Returns:
+        The exit code. What the command says goes to sys.stdout and sys.stderr.
+
+    Raises:
+        KeyError: there is no such command.
+        Exception: a bug; errors of the input become exit codes.
+    """
+    entry = catalogue.BY_SCRIPT.get(name) or catalogue.BY_NAME[name]
+    program = name if name == entry.script else f"detection {name}"
+    with _restored():
+        try:
+            run(entry, program, [str(word) for word in words])
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return 0
+
+
+def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
+    """Runs a command and leaves the process."""
+    module = entry.module()
+    flags = Flags()
+    module.define(flags)
+    given: list[Given] = []
+    asked: list[str] = []
+
+    def parse(argv: list[str]) -> list[str]:
+        process = absl_flags.FLAGS
+        process.mark_as_parsed()
+        try:
+            given.append(flags.parse(argv[0], argv[1:]))
+        except HelpRequested as request:
+            asked.append(request.kind)
+        if process["verbosity"].using_default_value:
+            process["verbosity"].value = 0  # Information is shown, as absl does itself, but only once in a process.
+        return argv
+
+    def main(_: list[str]) -> int:
+        if not asked:
+            return module.run(given[0])
+        if asked[0] == "helpxml":
+            flags.values.write_help_in_xml_format(sys.stdout)
+        else:
+            print(help.of_command(program, module, flags, full=asked[0] == "helpfull"), end="")
+        return 0
+
+    cli.run(main, [program, *words], parse)
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """Puts back what `cli.run` and absl change in the process: streams, log level, handlers, flags, filters."""
+    streams = sys.stdout, sys.stderr
+    environment = os.environ.get(_LOG_LEVEL)
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    handler = absl_logging.get_absl_handler()
+    formatter = handler.python_handler.formatter
+    parsed = absl_flags.FLAGS.is_parsed()
+    flags = {name: (flag.value, flag.present, flag.using_default_value) for name, flag in process_flags().items()}
+    try:
+        if handler not in handlers:
+            absl_logging.use_absl_handler()
+        with warnings.catch_warnings():
+            yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        if environment is None:
+            os.environ.pop(_LOG_LEVEL, None)
+        root.handlers[:] = handlers
+        handler.setFormatter(formatter)
+        for name, flag in process_flags().items():
+            flag.value, flag.present, flag.using_default_value = flags[name]
+        if not parsed:
+            absl_flags.FLAGS.unparse_flags()

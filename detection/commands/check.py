@@ -1,0 +1,38 @@
+"""Explain pipeline configs without training, or report everything that is wrong with them.
+
+For a config that is right: input size, anchors, parameters, operations, learning-rate schedule, data. Otherwise every
+problem, a line each, with file, line, field, value and fix. Exit code 2 if any config has a problem.
+
+Examples:
+  detection check my.config
+  detection check --quiet configs/*.config
+  detection check --no_paths --set train_config.batch_size=8 my.config
+"""
+
+from __future__ import annotations
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = "CONFIG..."
+
+
+def define(flags: Flags) -> None:
+    flags.add_bool(
+        "no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints."
+    )
+    flags.add_bool("quiet", False, "One line a config.")
+    flags.add_multi_string("set", "Overrides one field of each config, e.g. --set model.ssd.num_classes=3.")
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    if not given.arguments:
+        raise ConfigError(
+            f"no config is named; usage: {given.program} [--no_paths] [--quiet] [--set path=value] CONFIG..."
+        )
+    cli.import_tensorflow()
+    from detection.benchmark import config_report
+
+    return config_report.report(given.arguments, flags.set, not flags.no_paths, flags.quiet, print)

@@ -1,0 +1,56 @@
+"""Name the configuration to start from: the most accurate one of a sweep within limits of time and memory.
+
+Examples:
+  detection choose --results=swept --max_ms=30 --max_mib=800
+  detection choose --results=swept --max_ms=30 --by=map50 --device=H200
+"""
+
+from __future__ import annotations
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
+    flags.add_float("max_ms", None, "Most milliseconds an image may take end to end, as the median.")
+    flags.add_float(
+        "max_mib",
+        None,
+        "Most MiB of peak memory: of the accelerator if there is one, otherwise of the whole process with TensorFlow.",
+    )
+    flags.add_float(
+        "max_model_mib", None, "Most MiB that the model may add to a process which has TensorFlow loaded, at its peak."
+    )
+    flags.add_string(
+        "by", "map", "What should be as high as it can be: map, map50, map75, small, medium, large or voc50."
+    )
+    flags.add_string(
+        "device", "", "Choose for this device, a name in the results or a part of one, instead of this machine's."
+    )
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    if given.arguments or not flags.results:
+        raise ConfigError(
+            f"usage: {given.program} --results=FOLDER [--max_ms=30] [--max_mib=800] [--max_model_mib=200] [--by=map50]"
+            " [--device=NAME]"
+        )
+    from detection.sweep import choose, config_texts, results
+
+    within = choose.limits(flags.max_ms, flags.max_mib, flags.by, flags.max_model_mib)
+    rows = results.read(flags.results)
+    here = ""
+    if not flags.device:
+        cli.import_tensorflow()
+        from detection.benchmark import machine
+
+        here = machine.device()
+    rows = choose.measured_on(rows, flags.device, here, ", ".join(flags.results))
+    rows = config_texts.with_widths(rows, config_texts.read(rows, flags.results))
+    print(choose.report(choose.choose(rows, within), within, flags.results))
+    return 0

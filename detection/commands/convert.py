@@ -1,0 +1,116 @@
+"""Turn annotated images (PASCAL VOC or COCO) into sharded TFRecords, with a report of what was found and what was
+wrong.
+
+Examples:
+  detection convert --voc_dir=VOCdevkit/VOC2007 --set=trainval --output=data/trainval.record
+      --label_map_path=data/label_map.pbtxt
+  detection convert --image_dir=images --annotation_dir=xml --split=train_ids.txt --output=data/train.record
+  detection convert --format=coco --annotation_file=instances_val2017.json --image_dir=val2017 --output=data/val.record
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+from detection.types import MAX_PIXELS
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_enum("format", "voc", ["voc", "coco"], "What the annotations are.")
+    flags.add_multi_string(
+        "voc_dir",
+        "Folder with JPEGImages, Annotations, ImageSets/Main, or with images and XML side by side.",
+    )
+    flags.add_string("image_dir", "", "Folder of images, where they lie elsewhere.")
+    flags.add_string("annotation_dir", "", "Folder of VOC annotations (.xml), where they lie elsewhere.")
+    flags.add_string("annotation_file", "", "COCO annotations (.json).")
+    flags.add_string("set", "", "Split of a VOC folder, such as train: ImageSets/Main/<set>.txt. Default: all images.")
+    flags.add_string("split", "", "File of the image names to take, one a line, instead of --set.")
+    flags.add_string("data_dir", "", "VOCdevkit folder; with --year, another way to say --voc_dir.")
+    flags.add_enum(
+        "year", "VOC2007", ["VOC2007", "VOC2012", "merged"], "Folder of --data_dir to convert; merged for both."
+    )
+    flags.add_string(
+        "output",
+        None,
+        "Records go to <output>-00000-of-00010 and so on, with <output>.manifest.json and <output>.report.json.",
+    )
+    flags.add_string("output_path", None, "The same as --output.")
+    flags.add_integer(
+        "num_shards", 0, "Number of record files; 0 for one every 128 MiB of images.", lower_bound=0, upper_bound=99999
+    )
+    flags.add_string(
+        "label_map_path",
+        "",
+        "Read if it exists, otherwise made, classes by alphabet. Default: label_map.pbtxt beside --output.",
+    )
+    flags.add_enum(
+        "on_bad",
+        "skip",
+        ["skip", "fail", "fix"],
+        "Bad images and boxes: leave out; check all, but write nothing; or repair what can be.",
+    )
+    flags.add_float(
+        "max_bad_percent",
+        50.0,
+        "Write nothing if more of the images or boxes (those of bad images too) are bad.",
+        lower_bound=0.0,
+        upper_bound=100.0,
+    )
+    flags.add_bool("ignore_difficult_instances", False, "Leave out objects marked difficult.")
+    flags.add_integer("max_image_pixels", MAX_PIXELS, "Larger images are bad.", lower_bound=1)
+    flags.add_bool("overwrite", False, "Replace records that exist.")
+    flags.add_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    given.refuse_arguments("everything is given by flags")
+    output = flags.output or flags.output_path
+    if not output:
+        raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
+    if output.endswith(("/", os.sep)):
+        raise ConfigError(
+            f"--output={output}: names a folder; give the beginning of the files' names too, such as"
+            f" {output}train.record"
+        )
+    if flags.format == "voc" and flags.annotation_file and not os.path.isdir(flags.annotation_file):
+        raise ConfigError(
+            f"--annotation_file={flags.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco"
+            " for a COCO file, or --annotation_dir"
+        )
+    if (
+        flags.format == "coco"
+        and flags.annotation_dir
+        and not flags.annotation_file
+        and not os.path.isfile(flags.annotation_dir)
+    ):
+        raise ConfigError(
+            f"--annotation_dir={flags.annotation_dir}: COCO annotations are one .json file; pass --annotation_file"
+        )
+    cli.import_tensorflow()
+    from detection.data.convert import FORMATS, conversion
+    from detection.data.convert.source import Source
+
+    years = ["VOC2007", "VOC2012"] if flags.year == "merged" else [flags.year]
+    roots = (*flags.voc_dir, *(os.path.join(flags.data_dir, year) for year in years if flags.data_dir))
+    source = Source(roots, flags.image_dir, flags.annotation_dir or flags.annotation_file, flags.set, flags.split)
+    options = conversion.ConversionOptions(
+        output=output,
+        num_shards=flags.num_shards,
+        label_map_path=flags.label_map_path,
+        on_bad=flags.on_bad,
+        ignore_difficult=flags.ignore_difficult_instances,
+        max_image_pixels=flags.max_image_pixels,
+        max_bad_percent=flags.max_bad_percent,
+        overwrite=flags.overwrite,
+        workers=flags.workers,
+    )
+    conversion.convert(FORMATS[flags.format](source), options, out=sys.stdout, progress_to=sys.stderr)
+    return 0

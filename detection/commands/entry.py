@@ -1,0 +1,71 @@
+"""The entry points: the program `detection`, and the scripts of scripts/.
+
+Imported by nothing but these: importing it makes Ctrl-C one line (see `detection.cli`).
+"""
+
+from __future__ import annotations
+
+from detection import cli  # Before all else: from here on Ctrl-C is one line.
+
+# isort: split
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import flags as absl_flags
+
+from detection.commands import call, catalogue, help
+from detection.errors import ConfigError
+
+
+def main() -> None:
+    """The program `detection`: its first word is the command."""
+    words = sys.argv[1:] or ["--help"]
+    if words[0] in ("--help", "-h", "help"):
+        if len(words) == 1:
+            _leave(lambda: help.overview(_version()))
+        words = [words[1], "--help"]
+    if words[0] == "--version":
+        _leave(lambda: f"detection {_version()}\n")
+    commands = {entry.name: entry for entry in catalogue.COMMANDS}
+    if words[0] not in commands:
+        _leave(lambda: _refuse(words[0]))
+    call.run(commands[words[0]], f"detection {words[0]}", words[1:])
+
+
+def script(name: str) -> None:
+    """A script that does the same as the command `name`, and speaks under its own name."""
+    call.run(catalogue.BY_NAME[name], Path(sys.argv[0]).name, sys.argv[1:])
+
+
+def _leave(text: Callable[[], str]) -> None:
+    """Prints a text and leaves, with the exit code of the error if there is one instead of a text."""
+
+    def show(_: list[str]) -> int:
+        sys.stdout.write(text())
+        return 0
+
+    def parse(argv: list[str]) -> list[str]:
+        absl_flags.FLAGS.mark_as_parsed()
+        return argv
+
+    cli.run(show, sys.argv, parse)
+
+
+def _version() -> str:
+    import detection
+
+    return detection.__version__
+
+
+def _refuse(word: str) -> str:
+    """Raises ConfigError: there is no such command."""
+    if word.startswith("-"):
+        raise ConfigError(f"{word}: flags stand behind the command, as in detection train {word}")
+    entry = catalogue.BY_SCRIPT.get(word if word.endswith(".py") else f"{word}.py")
+    close = difflib.get_close_matches(word, [entry.name for entry in catalogue.COMMANDS], n=1)
+    if entry is not None:
+        close = ["train" if entry is catalogue.MODEL_MAIN else entry.name]
+    hint = f"; did you mean {close[0]}?" if close else ";"
+    raise ConfigError(f"unknown command {word}{hint} detection --help lists the commands")

@@ -1,0 +1,87 @@
+"""Turn a trained checkpoint into a SavedModel for serving.
+
+The flags are those of the TF Object Detection API's exporters. A Fast R-CNN takes a second input, proposals: float32
+[batch, any number, 4], normalised ymin, xmin, ymax, xmax of each image.
+
+Examples:
+  detection export --pipeline_config_path=run/pipeline.config --trained_checkpoint_dir=run --output_directory=exported
+  detection export ... --input_type=encoded_image_string_tensor     clients send encoded files, of any size
+  detection export ... --input_key=inputs                           clients written for a model of the TF1 exporter
+"""
+
+from __future__ import annotations
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_enum(
+        "input_type",
+        "image_tensor",
+        ["image_tensor", "float_image_tensor", "encoded_image_string_tensor"],
+        "What clients send: images or encoded files.",
+    )
+    flags.add_list(
+        "input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are."
+    )
+    flags.add_enum(
+        "input_key",
+        "input_tensor",
+        ["input_tensor", "inputs"],
+        "Name of the input: input_tensor (TF2 exporter) or inputs (TF1).",
+    )
+    flags.add_integer(
+        "num_proposals",
+        None,
+        "For Fast R-CNN: how many proposals come with every image; by default any number.",
+        lower_bound=1,
+    )
+    flags.add_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
+    flags.add_string("trained_checkpoint_prefix", None, "Checkpoint, e.g. model_dir/model.ckpt-50000.")
+    flags.add_string(
+        "trained_checkpoint_dir",
+        None,
+        "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.",
+    )
+    flags.add_string(
+        "output_directory",
+        None,
+        "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.",
+        required=True,
+    )
+    flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
+    flags.add_multi_string(
+        "set",
+        "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
+    )
+    flags.add_bool(
+        "allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too."
+    )
+    flags.require_one_of(["trained_checkpoint_prefix", "trained_checkpoint_dir"])
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    if given.arguments:
+        raise ConfigError(f"{given.arguments[0]}: not expected; everything is said with flags, --name=value")
+    cli.import_tensorflow()
+    from detection.export import exporter
+    from detection.export.serving import ServingInput, parse_shape
+
+    checkpoint = flags.trained_checkpoint_prefix or flags.trained_checkpoint_dir
+    serving_input = ServingInput(flags.input_type, flags.input_key, parse_shape(flags.input_shape), flags.num_proposals)
+    exported = exporter.export(
+        flags.pipeline_config_path,
+        checkpoint,
+        flags.output_directory,
+        serving_input,
+        flags.set,
+        flags.config_override,
+        allow_unused_checkpoint_variables=flags.allow_unused_checkpoint_variables,
+    )
+    print(exported.summary())
+    return 0

@@ -1,0 +1,163 @@
+"""The flags of one command: absl's, kept apart from those of every other command and of the process."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from absl import app as _app
+from absl import flags as absl_flags
+from absl import logging as _logging
+
+from detection.errors import ConfigError
+
+# absl's flags about logging, debugging and profiling. Their Flag objects act on the process (the level of its logger,
+# say), so that a command shares them instead of having its own.
+_PROCESS_MODULES = (_logging.__name__, _app.__name__)
+_HELP_FLAGS = {"help": "?", "helpshort": "h", "helpfull": None, "helpxml": None}
+
+
+def process_flags() -> dict[str, absl_flags.Flag]:
+    """absl's own flags by name, which every command has: --verbosity, --pdb, --only_check_args and so on."""
+    by_module = absl_flags.FLAGS.flags_by_module_dict()
+    return {flag.name: flag for module in _PROCESS_MODULES for flag in by_module.get(module, ()) if _shown(flag.name)}
+
+
+def _shown(name: str) -> bool:
+    return name not in _HELP_FLAGS and name != "only_check_flags"
+
+
+class Given(NamedTuple):
+    """What a command was called with."""
+
+    program: str  # as the user wrote it: "detection check", or "check_config.py"
+    words: tuple[str, ...]  # everything behind the program, as it was written
+    flags: absl_flags.FlagValues
+    arguments: list[str]  # what is not a flag
+
+    def refuse_arguments(self, fix: str) -> None:
+        """Raises ConfigError if there is anything that is no flag; `fix` says what to write instead."""
+        if self.arguments:
+            raise ConfigError(f"unexpected argument {self.arguments[0]!r}; {fix}")
+
+
+class HelpRequested(Exception):
+    """--help, or one of its relatives, is among the flags."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class _HelpFlag(absl_flags.BooleanFlag):
+    """Ends the parsing: a required flag need not be given together with --help."""
+
+    def parse(self, argument: str | bool | None) -> None:
+        if self._parse(argument):
+            raise HelpRequested(self.name)
+
+
+class Flags:
+    """A table of flags, in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self.values = absl_flags.FlagValues()
+        self.required: set[str] = set()
+        self.texts: dict[str, str] = {}  # as given: absl adds to the help of some kinds
+
+    def own(self) -> Iterator[absl_flags.Flag]:
+        """The flags of the command, without those that every command has."""
+        return (self.values[name] for name in self.texts)
+
+    def add_string(self, name: str, default: str | None, text: str, *, required: bool = False) -> None:
+        absl_flags.DEFINE_string(name, default, text, flag_values=self.values, required=required)
+        self._note(name, text, required)
+
+    def add_integer(
+        self,
+        name: str,
+        default: int | None,
+        text: str,
+        *,
+        lower_bound: int | None = None,
+        upper_bound: int | None = None,
+    ) -> None:
+        absl_flags.DEFINE_integer(name, default, text, lower_bound, upper_bound, flag_values=self.values)
+        self._note(name, text)
+
+    def add_float(
+        self,
+        name: str,
+        default: float | None,
+        text: str,
+        *,
+        lower_bound: float | None = None,
+        upper_bound: float | None = None,
+    ) -> None:
+        absl_flags.DEFINE_float(name, default, text, lower_bound, upper_bound, flag_values=self.values)
+        self._note(name, text)
+
+    def add_bool(self, name: str, default: bool, text: str) -> None:
+        """`--name` and `--noname`."""
+        absl_flags.DEFINE_bool(name, default, text, flag_values=self.values)
+        self._note(name, text)
+
+    def add_enum(self, name: str, default: str | None, values: Sequence[str], text: str) -> None:
+        absl_flags.DEFINE_enum(name, default, list(values), text, flag_values=self.values)
+        self._note(name, text)
+
+    def add_list(self, name: str, default: Sequence[str] | None, text: str, *, required: bool = False) -> None:
+        """Values separated by commas."""
+        wanted = None if default is None else list(default)
+        absl_flags.DEFINE_list(name, wanted, text, flag_values=self.values, required=required)
+        self._note(name, text, required)
+
+    def add_multi_string(self, name: str, text: str) -> None:
+        """May be repeated; a value may hold commas."""
+        absl_flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
+        self._note(name, text)
+
+    def add_alias(self, name: str, original: str) -> None:
+        """Another name of a flag, which help does not show."""
+        absl_flags.DEFINE_alias(name, original, flag_values=self.values)
+
+    def require_one_of(self, names: Sequence[str]) -> None:
+        """Exactly one of these must be given."""
+        message = "give either " + " or ".join(f"--{name}" for name in names)
+        absl_flags.register_multi_flags_validator(
+            names,
+            lambda values: sum(value is not None for value in values.values()) == 1,
+            message,
+            flag_values=self.values,
+        )
+
+    def parse(self, program: str, words: Sequence[str]) -> Given:
+        """Reads the words of a command line; flags and other arguments may stand in any order.
+
+        Raises:
+            HelpRequested: help is asked for.
+            ConfigError: a flag or its value is wrong.
+        """
+        for name, short in _HELP_FLAGS.items():
+            absl_flags.DEFINE_flag(_HelpFlag(name, False, "show this help", short_name=short), self.values)
+        for name, flag in process_flags().items():
+            self.values[name] = flag
+        try:
+            rest = self.values([program, *words])
+        except absl_flags.UnrecognizedFlagError as error:
+            raise ConfigError(self._unknown(error.flagname)) from None
+        except (absl_flags.Error, ValueError) as error:
+            raise ConfigError(f"{' '.join(str(error).split())}; --help lists the flags") from None
+        return Given(program, tuple(words), self.values, rest[1:])
+
+    def _unknown(self, name: str) -> str:
+        known = [*self.texts, *(f"no{flag.name}" for flag in self.own() if flag.boolean), *_HELP_FLAGS]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean --{close[0]}?" if close else ";"
+        return f"unknown flag --{name}{hint} --help lists the flags"
+
+    def _note(self, name: str, text: str, required: bool = False) -> None:
+        self.texts[name] = text
+        if required:
+            self.required.add(name)

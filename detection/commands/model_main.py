@@ -1,0 +1,62 @@
+"""Train a detector and evaluate it, with the flags of the TF Object Detection API's model_main.py and
+model_main_tf2.py. `detection train` and `detection evaluate` are the same, apart.
+
+Examples:
+  model_main.py --pipeline_config_path=my.config --model_dir=run                           train; again: resume
+  model_main.py --pipeline_config_path=my.config --model_dir=run --checkpoint_dir=run      evaluate as they appear
+"""
+
+from __future__ import annotations
+
+from absl.flags import FlagValues
+
+from detection.commands import evaluate, train
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+_EVALUATION_ONLY = ("run_once", "eval_training_data", "max_eval_retries")
+
+
+def define(flags: Flags) -> None:
+    flags.add_string("pipeline_config_path", None, "Config of the model, the data and the training.", required=True)
+    flags.add_string(
+        "model_dir", None, "Where checkpoints, events and metrics go; a run that is there is resumed.", required=True
+    )
+    train.define_overrides(flags)
+    train.define_training(flags)
+    train.define_bad_records(flags)
+    flags.add_string("checkpoint_dir", None, "Only evaluate: the checkpoints of this folder.")
+    flags.add_bool(
+        "run_once", False, "With --checkpoint_dir: evaluate the newest checkpoint instead of waiting for more."
+    )
+    evaluate.define_evaluation(flags, "With --checkpoint_dir: ")
+    train.define_run(flags)
+    flags.add_integer("num_workers", 1, "Machines to train on; only 1 is supported.")
+    flags.add_bool("use_tpu", False, "Not supported.")
+    flags.add_string("tpu_name", None, "Not supported.")
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    if given.arguments:
+        raise ConfigError(f"{given.arguments[0]}: not expected; everything is given by flags, --name=value")
+    _refuse_unsupported(flags)
+    if flags.checkpoint_dir:
+        return evaluate.evaluate(given, flags.model_dir, run_once=flags.run_once)
+    for name in _EVALUATION_ONLY:
+        if flags[name].value:
+            raise ConfigError(
+                f"--{name} is about evaluating alone; add --checkpoint_dir=FOLDER, or leave it out to train"
+            )
+    return train.run(given)
+
+
+def _refuse_unsupported(flags: FlagValues) -> None:
+    if flags.use_tpu or flags.tpu_name:
+        raise ConfigError("--use_tpu: TPUs are not supported; leave it out to train on GPUs or the CPU")
+    if flags.num_workers != 1:
+        raise ConfigError(
+            f"--num_workers {flags.num_workers}: training on several machines is not supported; use --num_replicas for"
+            " several GPUs"
+        )

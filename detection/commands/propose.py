@@ -1,0 +1,108 @@
+"""Make region proposals for Fast R-CNN, once for a data set, and report how many objects they find.
+
+The same command again continues where it was stopped. A config names the file that is written:
+train_input_reader { proposals_path: "data/train.proposals.npz" }.
+
+Example:
+  detection propose --input_path='data/train.record-*' --method=selective_search_fast
+      --output=data/train.proposals.npz
+"""
+
+from __future__ import annotations
+
+import sys
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_list("input_path", [], "Record files or patterns of them, as in a config's input_path.")
+    flags.add_string("image_dir", "", "Or a folder of images.")
+    flags.add_string("output", None, "The .npz to write; a report goes beside it.", required=True)
+    flags.add_string(
+        "method", "selective_search_fast", "selective_search_fast, selective_search_quality, edge_boxes, grid or rpn."
+    )
+    flags.add_integer("max_proposals", 0, "Keep the best so many of each image; 0: all.", lower_bound=0)
+    flags.add_float(
+        "min_side",
+        10,
+        "Leave out boxes with a side shorter than this, in pixels of the image as searched.",
+        lower_bound=0,
+    )
+    flags.add_integer(
+        "max_image_side", 500, "Shrink larger images to this before they are searched; 0: never.", lower_bound=0
+    )
+    flags.add_integer(
+        "base_k",
+        50,
+        "Of selective search: the smaller, the smaller the segments that it starts from, and the more boxes.",
+        lower_bound=1,
+    )
+    flags.add_integer("grid_boxes", 45000, "About how many boxes --method=grid makes.", lower_bound=1)
+    flags.add_string("edge_model", "", "OpenCV's model of edges, for --method=edge_boxes.")
+    flags.add_integer("seed", 0, "Decides the order where a method has none.", lower_bound=0)
+    flags.add_string("pipeline_config_path", "", "For --method=rpn: the config of a trained Faster R-CNN.")
+    flags.add_string("checkpoint", "", "For --method=rpn: its checkpoint, or the folder that it was trained in.")
+    flags.add_bool(
+        "allow_unused_checkpoint_variables", False, "Take a checkpoint of another network than the config's too."
+    )
+    flags.add_multi_string(
+        "set",
+        "For --method=rpn: overrides a field of the config, as in model.faster_rcnn.first_stage_nms_iou_threshold=0.9.",
+    )
+    flags.add_integer("limit", 0, "Only the first so many images, to try things out; 0: all.", lower_bound=0)
+    flags.add_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
+    flags.add_bool("overwrite", False, "Replace an output that was made otherwise.")
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
+    if bool(flags.input_path) == bool(flags.image_dir):
+        raise ConfigError("give either --input_path or --image_dir: the images to make proposals for")
+    if flags.method == "rpn" and not (flags.pipeline_config_path and flags.checkpoint):
+        raise ConfigError("--method=rpn needs --pipeline_config_path and --checkpoint, of a trained Faster R-CNN")
+    cli.import_tensorflow()
+    from detection.proposals import making, methods, searched_images
+
+    names = ("method", "max_proposals", "min_side", "max_image_side", "base_k", "grid_boxes", "edge_model", "seed")
+    settings = methods.ProposalSettings(**{name: getattr(flags, name) for name in names})
+    source = (
+        searched_images.Records(tuple(flags.input_path))
+        if flags.input_path
+        else searched_images.Folder(flags.image_dir)
+    )
+    more = {}
+    if flags.method == "rpn":
+        from detection.checkpoints import checkpoint_files
+        from detection.export import region_proposals
+
+        allow = flags.allow_unused_checkpoint_variables
+        method = region_proposals.region_proposal_network(
+            flags.pipeline_config_path, flags.checkpoint, flags.max_proposals, flags.set, allow_unused=allow
+        )
+        more = {
+            "config": flags.pipeline_config_path,
+            "checkpoint": str(checkpoint_files.locate(flags.checkpoint)),
+            "set": flags.set,
+        }
+    else:
+        method = methods.build(settings)
+    made = making.make(
+        source,
+        method,
+        settings,
+        flags.output,
+        more_settings=more,
+        limit=flags.limit,
+        workers=flags.workers,
+        overwrite=flags.overwrite,
+        progress_to=sys.stderr,
+    )
+    print(f"{made.path}: {f'{made.new_images} images searched' if made.new_images else 'was there already'}")
+    sys.stdout.writelines(f"{line}\n" for line in made.report.lines())
+    return 0

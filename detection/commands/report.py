@@ -1,0 +1,38 @@
+"""Draw what a sweep found: the survey's figures, its relations beside ours, the optimality frontier, and a page to
+choose from, index.html.
+
+Example:
+  detection report --results=swept --output=report
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
+    flags.add_string("output", None, "Folder for README.md, index.html and figures/.")
+    flags.add_string("device", "", "Of rows timed on several devices, those of this one, by its name or a part of it.")
+    flags.add_string("title", "Speed, memory and accuracy", "Heading of report and page.")
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    if given.arguments or not flags.results or not flags.output:
+        raise ConfigError(f"usage: {given.program} --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
+    from detection.sweep import quantities, results
+    from detection.sweep.report import folder as report
+
+    rows = quantities.of_one_device(results.read(flags.results), flags.device)
+    command = shlex.join([*given.program.split(), *given.words])
+    written = report.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
+    for name, reason in written.left_out.items():
+        print(f"{name} is left out: {reason}")
+    print(f"{len(written.paths)} files; read {written.paths[0]}, open {written.paths[1]}")
+    return 0

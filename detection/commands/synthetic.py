@@ -1,0 +1,55 @@
+"""Draw a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map, and pictures without
+annotations to try a detector on.
+
+Example:
+  detection synthetic --output_dir=shapes --num_images=500
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from detection import cli
+from detection.commands.flags import Flags, Given
+from detection.errors import ConfigError
+
+ARGUMENTS = ""
+
+
+def define(flags: Flags) -> None:
+    flags.add_string("output_dir", None, "Where everything goes.", required=True)
+    flags.add_integer("num_images", 500, "Images to train on.", lower_bound=1)
+    flags.add_integer("num_val_images", 100, "Images to evaluate on.", lower_bound=0)
+    flags.add_integer("num_test_images", 12, "Pictures in test_images/, without annotations.", lower_bound=0)
+    flags.add_list("size", ["320x240", "360x270", "400x300"], "Sizes of the images, width x height, taken in turn.")
+    flags.add_integer("seed", 0, "Other seeds give other images.", lower_bound=0)
+    flags.add_bool("records", True, "Write TFRecords too, not only VOC folders.")
+
+
+def run(given: Given) -> int:
+    flags = given.flags
+    given.refuse_arguments("everything is given by flags")
+    sizes = tuple(_parse_size(text) for text in flags.size)
+    cli.import_tensorflow()
+    from detection.data import synthetic_set
+
+    counts = {"train": flags.num_images, "val": flags.num_val_images}
+    synthetic_set.make(
+        flags.output_dir,
+        counts,
+        flags.num_test_images,
+        sizes,
+        flags.seed,
+        flags.records,
+        out=sys.stdout,
+        progress_to=sys.stderr,
+    )
+    return 0
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(\d+)x(\d+)\s*", text)
+    if not match or min(size := (int(match[1]), int(match[2]))) < 64 or max(size) > 4096:
+        raise ConfigError(f"--size: {text!r} is not a size from 64x64 to 4096x4096, such as 320x240")
+    return size

@@ -1,0 +1,97 @@
+"""From samples to batches: resizing, boxes in pixels, padding to a fixed number of boxes, batches of one image size."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.decode import Decoded
+from detection.data.reading.options import InputOptions
+from detection.data.reading.tracing import without_autograph
+from detection.data.resize import Resizer
+from detection.data.sample import SampleProposals, keep_rows
+from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
+
+_SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
+
+
+def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
+    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
+    without the batch dimension."""
+    sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
+    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
+    sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
+    found = tf.shape(sample.boxes)[0]
+    corrections.note(
+        decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)}
+    )
+    count = tf.minimum(found, max_boxes)
+    image, true_shape = resizer(sample.image)
+    scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
+
+    def pad(field: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(field[:max_boxes], [[0, max_boxes - count]] + [[0, 0]] * (field.shape.rank - 1))
+        padded.set_shape([max_boxes, *field.shape[1:]])
+        return padded
+
+    groundtruth = Groundtruth(
+        boxes=pad(sample.boxes * scale),
+        classes=pad(sample.classes),
+        weights=pad(sample.weights),
+        counts=count,
+        is_crowd=pad(sample.is_crowd),
+        difficult=pad(sample.difficult),
+        areas=pad(sample.areas),
+    )
+    proposals = pad_proposals(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
+    return Example(
+        ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape)
+    )
+
+
+def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
+    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
+    batch dimension."""
+    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
+    proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
+    count = tf.minimum(tf.shape(proposals.scores)[0], most)
+    boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
+    padding = [[0, most - count]]
+    return Proposals(
+        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [most, 4]),
+        scores=tf.ensure_shape(tf.pad(proposals.scores[:most], padding), [most]),
+        counts=count,
+    )
+
+
+def of_one_size(samples: tf.data.Dataset) -> bool:
+    """Whether all images of the data set are known to have the same size."""
+    return samples.element_spec.batch.images.shape.is_fully_defined()
+
+
+def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes
+    there are."""
+    structure = samples.element_spec
+
+    def size(*parts: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(tf.nest.pack_sequence_as(structure, parts).batch.images, tf.int64)
+        return shape[0] * 2**31 + shape[1]
+
+    def grouped(*parts: tf.data.Dataset) -> tf.data.Dataset:
+        together = tf.data.Dataset.zip(parts)
+        return together.group_by_window(
+            without_autograph(size), without_autograph(lambda key, same: same.batch(batch_size)), batch_size
+        )
+
+    flat = samples.map(without_autograph(lambda *sample: tuple(tf.nest.flatten(sample))))
+    batches = flat.window(_SORTED_BATCHES * batch_size).flat_map(without_autograph(grouped))
+    return batches.map(without_autograph(lambda *parts: tf.nest.pack_sequence_as(structure, parts)))
+
+
+def dataset_options(deterministic: bool) -> tf.data.Options:
+    """Options of a whole pipeline; a strategy that distributes it shards the data, not the files."""
+    options = tf.data.Options()
+    options.deterministic = deterministic
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options

@@ -1,0 +1,87 @@
+"""What was put right silently while reading, so that it is said once: dropped, clipped and cut boxes, by record.
+
+A pipeline runs many epochs in many threads; a table keyed by record counts every oddity once, however often the record
+is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from detection.data.sample import Record
+from detection.errors import printable
+
+KINDS = {
+    "zero_area": "boxes without area dropped",
+    "clipped": "boxes clipped to the image",
+    "cut": "boxes beyond max_number_of_boxes dropped",
+    "unknown_label": "boxes with a label that is not in the label map dropped",
+    "proposals_absent": "images without proposals",
+    "proposals_empty": "proposals without area dropped",
+    "proposals_clipped": "proposals clipped to the image",
+}
+
+
+class Corrections:
+    """Counts of oddities. Write inside a pipeline with `note`, read outside with `lines`."""
+
+    def __init__(self) -> None:
+        with tf.device("/cpu:0"):
+            self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
+
+    def note(
+        self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
+    ) -> None:
+        """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing.
+
+        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
+        only where there is something to remember.
+        """
+        kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
+
+        def insert() -> tf.Operation:
+            some = values > 0
+            address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
+            more = tf.stack([details[kind]() if details and kind in details else tf.constant("") for kind in kinds])
+            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), more], separator="\n")
+            return self._table.insert(tf.boolean_mask(keys, some), tf.boolean_mask(values, some))
+
+        tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
+
+    def totals(self) -> dict[str, tuple[int, int, str]]:
+        """kind -> (boxes, records, address of the first of the records and details)."""
+        keys, values = self._table.export()
+        noted = []
+        for key, value in zip(keys.numpy(), values.numpy(), strict=True):
+            kind, rest = key.decode("utf-8", "replace").split("\n", 1)
+            noted.append((kind, *rest.rsplit("\n", 1), int(value)))
+        totals: dict[str, tuple[int, int, str]] = {}
+        for kind, address, more, value in sorted(noted, key=_place):
+            boxes, records, first = totals.get(
+                kind, (0, 0, f"{address}, {more}" if more and kind != "cut" else address)
+            )
+            totals[kind] = (boxes + value, records + 1, first)
+        return totals
+
+    def lines(self) -> dict[str, str]:
+        """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
+        lines = {
+            kind: printable(f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})")
+            for kind, (boxes, records, first) in self.totals().items()
+        }
+        if "cut" in lines:
+            lines["cut"] += f"; set the input reader's max_number_of_boxes to {self._most()} or more to learn from all"
+        return lines
+
+    def _most(self) -> int:
+        """Boxes of the record that has most of those that were cut."""
+        keys, _ = self._table.export()
+        return max(int(key.rpartition(b"\n")[2]) for key in keys.numpy() if key.startswith(b"cut\n"))
+
+
+def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:
+    """Shard and record, to sort by."""
+    path, _, index = noted[1].rpartition(":")
+    return path, int(index)

@@ -1,0 +1,54 @@
+"""Which records a pipeline reads, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detection.data.reading import shard_files
+from detection.data.reading.bad_records import BadRecords
+from detection.data.reading.proposal_source import ProposalSource
+from detection.types import Category
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Which records to read and how. Numbers have the names and defaults of the InputReader message."""
+
+    paths: tuple[str, ...]  # globs
+    weights: tuple[
+        float, ...
+    ] = ()  # of the paths in training: how often each is drawn from; empty: all records are one data set
+    field: str = "tf_record_input_reader.input_path"  # where the paths come from, for messages
+    categories: tuple[Category, ...] = ()  # allowed label ids; empty: 1 to num_classes
+    text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
+    num_classes: int = 0  # 0: as many as the label map has
+    label_source: str = "label_map_path"  # where the classes come from, for messages
+    drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
+    max_number_of_boxes: int = 100
+    proposals: ProposalSource | None = None  # where they come from; None: none are read
+    max_number_of_proposals: int = 0  # the best of each image
+    shuffle: bool = True
+    shuffle_buffer_size: int = 2048
+    filenames_shuffle_buffer_size: int = 100
+    num_epochs: int = 0  # of training; 0: for ever
+    sample_1_of_n_examples: int = 1
+    num_readers: int = 64
+    read_block_length: int = 32
+    num_prefetch_batches: int = 2
+    bad_records: BadRecords | None = None  # to leave out; None: a bad record is an error
+    # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
+    cache: bool = False
+
+    def shards(self) -> tuple[str, ...]:
+        """The files, sorted; errors name `field`."""
+        return self.listed(self.paths)
+
+    @property
+    def boxes_field(self) -> str:
+        """Where `max_number_of_boxes` comes from, for messages."""
+        return self.field.replace("tf_record_input_reader.input_path", "max_number_of_boxes")
+
+    def listed(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The files of some of the paths."""
+        return shard_files.list_shards(paths, self.field, damaged=self.bad_records is not None)

@@ -1,0 +1,147 @@
+"""Records as streams: one evaluation in order, or epoch after epoch of training in an order that follows from the seed.
+
+    epoch e:  shuffle the shards with (seed, e) -> read several at once -> shuffle the records -> 1 of n
+
+An epoch ends before the next begins, so a small data set starts at once, however large the shuffle buffer may be, and
+every image comes once an epoch. A stream starts at any position without reading what lies before its epoch: the records
+of an epoch are counted (by their headers), and whole epochs are skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from detection.data.reading import damage, mixing, shard_files
+from detection.data.reading.decode import Decoded
+from detection.data.reading.options import InputOptions
+from detection.data.reading.tracing import without_autograph
+from detection.data.sample import Record
+
+
+def count_records(options: InputOptions) -> int:
+    """Records that one epoch (or one evaluation) gives, from the headers of the shard_files."""
+    return _epoch_length(options, options.shards())
+
+
+def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
+    known = options.bad_records.counts if options.bad_records else {}
+    return -(
+        -sum(known[path] if path in known else shard_files.count_records(path) for path in files)
+        // options.sample_1_of_n_examples
+    )
+
+
+def mixed_stream(
+    options: InputOptions, decode: Callable[[Record], Decoded], seed: int, position: int
+) -> tf.data.Dataset:
+    """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there
+    are any."""
+    if not options.weights:
+        return _stream(options, options.shards(), decode, seed, position)
+    groups = [options.listed([path]) for path in options.paths]
+    starts = mixing.taken(options.weights, seed, position)
+    streams = [
+        _stream(options, files, decode, seed + number, start)
+        for number, (files, start) in enumerate(zip(groups, starts, strict=True))
+    ]
+    return tf.data.Dataset.choose_from_datasets(
+        streams, mixing.choices(options.weights, seed, position), stop_on_empty_dataset=False
+    )
+
+
+def _stream(
+    options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], Decoded], seed: int, position: int
+) -> tf.data.Dataset:
+    """Records (with `cache`: decoded ones) of these files, epoch after epoch, from `position` on."""
+    first, skipped = divmod(position, _epoch_length(options, files)) if position else (0, 0)
+    # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
+    seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(
+        lambda number: seed * 1_000_003 + number
+    )
+
+    cached = (
+        read_in_order(options, files).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
+        if options.cache
+        else None
+    )
+
+    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        _allow_global_seed_zero()
+        elements = _read_shuffled(options, files, epoch_seed) if cached is None else cached
+        if options.shuffle and options.shuffle_buffer_size > 1:
+            elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
+        if options.sample_1_of_n_examples > 1:
+            elements = elements.shard(options.sample_1_of_n_examples, 0)
+        source = read_in_order(options, files) if cached is None else cached
+        return elements.concatenate(_nothing_unless_empty(source, elements))
+
+    stream = seeds.flat_map(without_autograph(epoch))
+    return stream.skip(skipped) if skipped else stream
+
+
+def _allow_global_seed_zero() -> None:
+    """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which
+    a tensor cannot answer."""
+    graph = tf.compat.v1.get_default_graph()
+    if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow's idea of zero
+        graph.seed = 1
+
+
+def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
+    """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read
+    for ever."""
+
+    def check(_: tf.Tensor) -> tf.data.Dataset:
+        count = source.take(1).reduce(tf.constant(0, tf.int64), without_autograph(lambda count, *_: count + 1))
+        gone = tf.debugging.Assert(count > 0, ["the record files hold no record"])
+        with tf.control_dependencies([gone]):
+            return like.take(tf.identity(count) * 0)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(without_autograph(check))
+
+
+def read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Dataset:
+    """Every `Record` of the files once, file after file."""
+    return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(
+        without_autograph(functools.partial(_read_shard, options))
+    )
+
+
+def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
+    """The records of files in random order, several files at once."""
+    paths = tf.data.Dataset.from_tensor_slices(list(files))
+    readers = max(min(options.num_readers, len(files)), 1)
+    if options.shuffle and len(files) > 1:
+        paths = paths.shuffle(min(max(options.filenames_shuffle_buffer_size, 1), len(files)), seed=seed)
+    if readers == 1:
+        return paths.flat_map(without_autograph(functools.partial(_read_shard, options)))
+    block = max(options.read_block_length, 1)
+    return paths.interleave(
+        without_autograph(functools.partial(_read_shard, options)),
+        readers,
+        block,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _read_shard(options: InputOptions, path: tf.Tensor) -> tf.data.Dataset:
+    """Records of one file with their addresses, without the bad ones that are known."""
+    bad = options.bad_records
+    if bad is not None and bad.damaged:
+        records = damage.read_stretches(path, bad.damaged)
+    else:
+        records = tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate()
+        records = records.map(without_autograph(lambda index, serialized: Record(path, index, serialized)))
+    if bad is None or not bad.found:
+        return records
+    addresses = [(name, number) for name, numbers in bad.numbers().items() for number in numbers]
+    names, numbers = (
+        tf.constant([name for name, _ in addresses]),
+        tf.constant([number for _, number in addresses], tf.int64),
+    )
+    mine = tf.boolean_mask(numbers, names == path)
+    return records.filter(without_autograph(lambda record: ~tf.reduce_any(mine == record.index)))

@@ -1,0 +1,274 @@
+"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals`.
+
+    RecordProposals, FileProposals   the two sources that `InputOptions.proposals` takes
+
+Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
+image are errors that name the record; boxes that stick out a little are clipped, those without area dropped, both
+counted (`corrections.Corrections`), as for groundtruth. What remains is sorted by descending score, equal ones in the
+order given, and of equal boxes the first is kept.
+
+A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing.
+An entry without boxes is not: such images are counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from detection.data.reading.corrections import Corrections
+from detection.data.reading.record_errors import check_record
+from detection.data.reading.tables import text_table
+from detection.data.sample import Record, SampleProposals
+from detection.proposals import proposal_files
+
+# how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
+TOLERANCE = 0.1
+KEY = "image/proposal/"
+_SIDES = tuple(f"{KEY}bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
+_SCORE = f"{KEY}score"
+
+
+@dataclass(frozen=True)
+class RecordProposals:
+    """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by
+    whose absence order is rank."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {
+        key: tf.io.RaggedFeature(tf.float32) for key in (*_SIDES, _SCORE)
+    }
+
+    def open(self) -> RecordProposals:
+        """Itself: there is nothing to open."""
+        return self
+
+    def __call__(
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
+    ) -> SampleProposals:
+        """See `ProposalReader`."""
+        sides, scores = [features[key] for key in _SIDES], features[_SCORE]
+        with tf.control_dependencies([self._check(record, features)]):
+            boxes = tf.stack(sides, axis=1)
+        count = tf.shape(boxes)[0]
+        scores = tf.cond(tf.size(scores) > 0, lambda: scores, lambda: rank_scores(count))
+        advice = tf.constant("normalised coordinates (0 to 1) are expected, not pixels")
+        return _cleaned(record, f"{KEY}bbox", boxes, scores, boxes, advice, corrections)
+
+    @staticmethod
+    def _check(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """True, or a failed pipeline: the lists are there and of one length."""
+        count = tf.size(features[_SIDES[0]])
+        sizes = {key: tf.size(features[key]) for key in RecordProposals.features}
+        fits = {key: (size == count) | ((size == 0) if key == _SCORE else False) for key, size in sizes.items()}
+
+        def fail() -> tf.Tensor:
+            # Parsing gives an empty list for an absent key and for an empty one; the key itself stands in the bytes of
+            # the record.
+            without_key = tf.strings.regex_replace(record.serialized, _SIDES[0], "", replace_global=False)
+            is_there = tf.strings.length(without_key) < tf.strings.length(record.serialized)
+            fix = "write them (empty lists where an image has none), or set proposals_path"
+            check_record(is_there, record, f"{KEY}bbox/*", "are absent, but max_number_of_proposals asks for them", fix)
+            for key, right in fits.items():
+                value = tf.strings.format("has {} values for {} proposals", (sizes[key], count))
+                check_record(right, record, key, value, "write one value a proposal")
+            return tf.constant(True)
+
+        return tf.cond(tf.reduce_all(tf.stack(list(fits.values()))) & (count > 0), lambda: tf.constant(True), fail)
+
+
+@dataclass(frozen=True)
+class FileProposals:
+    """In files beside the records, found by source id or file name."""
+
+    paths: tuple[str, ...]  # globs
+    field: str = "proposals_path"  # where the paths come from, for messages
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
+
+    def open(self) -> FileReader:
+        """Raises ConfigError where a glob matches no file, DataError where a file cannot be used or two hold one
+        image."""
+        return FileReader(proposal_files.read_all(self.paths, self.field), self.field)
+
+
+class FileReader:
+    """The proposals of open files; a record of the hot path costs a table lookup and a copy of its rows."""
+
+    features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
+
+    def __init__(self, files: tuple[proposal_files.ProposalFile, ...], field: str) -> None:
+        """`field` is where the files come from, for messages. Raises DataError where two files hold one image."""
+        self._field = field
+        keys = proposal_files.index(files)
+        with tf.device("/cpu:0"):
+            self._table = text_table(keys)
+            self._paths = tf.constant([file.path for file in files])
+            self._files = tf.constant(
+                np.repeat(np.arange(len(files), dtype=np.int32), [len(file.ids) for file in files])
+            )
+            self._begins = tf.constant(np.concatenate([file.offsets[:-1] for file in files]))
+            self._counts = tf.constant(np.concatenate([np.diff(file.offsets) for file in files]))
+            unknown = [
+                np.full([len(file.ids), 2], -1, np.int32) if file.sizes is None else file.sizes for file in files
+            ]
+            self._sizes = tf.constant(np.concatenate(unknown))
+            self._rows = [_rows_of(file) for file in files]
+        known = ", ".join(repr(identity) for identity in files[0].ids[:3])
+        self._known = f"holds {sum(len(file.ids) for file in files)} images, such as {known}"
+
+    def __call__(
+        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
+    ) -> SampleProposals:
+        """See `ProposalReader`."""
+        source_id, filename = features["image/source_id"], features["image/filename"]
+        hits = self._table.lookup(_names(source_id, filename))
+        number = tf.gather(hits, tf.argmax(tf.cast(hits >= 0, tf.int32)))
+        row = tf.maximum(number, 0)
+        file, size = self._files[row], self._sizes[row]
+        field = tf.strings.join([self._field, " (", self._paths[file], ")"])
+        with tf.control_dependencies([self._check(record, number, size, shape, field, source_id, filename)]):
+            begin, count = self._begins[row], self._counts[row]
+        boxes, scores = tf.switch_case(file, [lambda rows=rows: rows(begin, count) for rows in self._rows])
+        advice = tf.constant("the proposals are of another image, or of one of another size")
+        normalised = boxes / tf.cast(tf.tile(shape, [2]), tf.float32)
+        return _cleaned(record, field, normalised, scores, boxes, advice, corrections)
+
+    def _check(
+        self,
+        record: Record,
+        number: tf.Tensor,
+        size: tf.Tensor,
+        shape: tf.Tensor,
+        field: tf.Tensor,
+        source_id: tf.Tensor,
+        filename: tf.Tensor,
+    ) -> tf.Tensor:
+        """True, or a failed pipeline: there is an entry, and it was made for an image of this size."""
+        is_there = number >= 0
+        same_size = tf.reduce_all((size == shape) | (size == -1))
+
+        def fail() -> tf.Tensor:
+            name = tf.strings.join(["image '", source_id, "' (file '", filename, "')"])
+            value = tf.strings.join([self._known, ", but none for ", name])
+            fix = (
+                "make proposals for these records, or name those that exist; an image without any needs an entry that"
+                " is empty"
+            )
+            check_record(is_there, record, self._field, value, fix)
+            value = tf.strings.join(
+                [tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape)), name]
+            )
+            check_record(same_size, record, field, value, "make the proposals again, from these records")
+            return tf.constant(False)
+
+        return tf.cond(is_there & same_size, lambda: tf.constant(True), fail)
+
+
+def rank_scores(count: tf.Tensor) -> tf.Tensor:
+    """float32 [count], from 1 down in equal steps: what the order alone says."""
+    return 1.0 - tf.cast(tf.range(count), tf.float32) / tf.cast(tf.maximum(count, 1), tf.float32)
+
+
+def first_of_equal(boxes: tf.Tensor) -> tf.Tensor:
+    """int32 [m]: of each set of equal rows of `boxes` (float32 [n, 4], not negative) the first, in order.
+
+    Two coordinates are one int64; three times the distinct values of one column of integers are far faster than rows
+    compared as such.
+    """
+    count = tf.shape(boxes)[0]
+    pairs = tf.bitcast(tf.reshape(tf.abs(boxes), [-1, 2, 2]), tf.int64)  # -0 has other bits than 0.
+    minima, maxima = (tf.unique(pairs[:, column], tf.int64).idx for column in range(2))
+    distinct = tf.unique(minima * tf.cast(count, tf.int64) + maxima)
+    return tf.math.unsorted_segment_min(tf.range(count), distinct.idx, tf.size(distinct.y))
+
+
+def _cleaned(
+    record: Record,
+    field: tf.Tensor | str,
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    shown: tf.Tensor,
+    advice: tf.Tensor,
+    corrections: Corrections,
+) -> SampleProposals:
+    """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for
+    messages."""
+    with tf.control_dependencies([_check_values(record, field, boxes, scores, shown, advice)]):
+        order = tf.argsort(scores, direction="DESCENDING", stable=True)
+    boxes, scores = tf.gather(boxes, order), tf.gather(scores, order)
+    clipped = tf.clip_by_value(boxes, 0.0, 1.0)
+    has_area = tf.reduce_all(clipped[:, 2:] > clipped[:, :2], axis=1)
+    sticks_out = tf.reduce_any(boxes != clipped, axis=1) & has_area
+    count = tf.math.count_nonzero(has_area)
+    corrections.note(
+        record,
+        {
+            "proposals_absent": count == 0,
+            "proposals_empty": tf.size(has_area, tf.int64) - count,
+            "proposals_clipped": tf.math.count_nonzero(sticks_out),
+        },
+    )
+    kept = SampleProposals(clipped, scores).rows(tf.where(has_area)[:, 0])
+    return kept.rows(first_of_equal(kept.boxes))
+
+
+def _check_values(
+    record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor
+) -> tf.Tensor:
+    """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
+    it."""
+    broken = ~(tf.reduce_all(tf.math.is_finite(boxes), axis=1) & tf.math.is_finite(scores))
+    inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
+    outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
+
+    def fail() -> tf.Tensor:
+        def check(wrong: tf.Tensor, what: str, fix: tf.Tensor | str) -> None:
+            row = tf.where(wrong)[:1, 0]
+            values = tf.concat([tf.gather(shown, row), tf.gather(scores, row)[:, tf.newaxis]], axis=1)
+            texts = tf.strings.reduce_join(tf.strings.as_string(values), separator=", ")
+            number = tf.strings.reduce_join(tf.strings.as_string(row))
+            text = tf.strings.join(["proposal ", number, " ", what, " (ymin, xmin, ymax, xmax, score = ", texts, ")"])
+            check_record(~tf.reduce_any(wrong), record, field, text, fix)
+
+        check(broken, "is not finite", "coordinates and scores must be finite numbers")
+        check(inverted, "has its minimum above its maximum", "swap the corners")
+        check(outside, "lies far outside the image", advice)
+        return tf.constant(False)
+
+    return tf.cond(tf.reduce_any(broken | inverted | outside), fail, lambda: tf.constant(True))
+
+
+def _names(source_id: tf.Tensor, filename: tf.Tensor) -> tf.Tensor:
+    """string [5], as `proposal_files.names`."""
+    bare = tf.strings.regex_replace(filename, proposal_files.IMAGE_SUFFIX, "")
+    short_id = tf.strings.regex_replace(source_id, proposal_files.IMAGE_SUFFIX, "")
+    return tf.stack([source_id, filename, short_id, bare, tf.strings.regex_replace(bare, proposal_files.FOLDER, "")])
+
+
+def _rows_of(file: proposal_files.ProposalFile) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """(begin, count) -> (boxes float32 [count, 4], scores float32 [count]).
+
+    What lies in the file as in memory is mapped, whatever its size: a page is read when a record needs it, and nothing
+    is copied into the graph.
+    """
+    if file.starts is None or not len(file.boxes):
+        arrays = [tf.constant(array) for array in (file.boxes, file.scores)]
+        return lambda begin, count: tuple(
+            tf.slice(a, [begin, *[0] * (a.shape.rank - 1)], [count, *a.shape[1:]]) for a in arrays
+        )
+    length = max(file.starts[0] + file.boxes.nbytes, file.starts[1] + file.scores.nbytes)
+    region = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[length], memory_region_name=os.path.abspath(file.path))
+
+    def rows(begin: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def floats(start: int, columns: int) -> tf.Tensor:
+            data = tf.slice(region, [start + begin * 4 * columns], [count * 4 * columns])
+            return tf.bitcast(tf.reshape(data, [-1, columns, 4]), tf.float32)
+
+        return floats(file.starts[0], 4), floats(file.starts[1], 1)[:, 0]
+
+    return rows

@@ -1,0 +1,151 @@
+"""The images that proposals are made for: records, or a folder of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from detection.data import image_decode
+from detection.data.convert import images
+from detection.data.convert.source import IMAGE_EXTENSIONS, FolderIndex
+from detection.data.reading import shard_files
+from detection.errors import ConfigError, DataError
+
+
+class SourceImage(NamedTuple):
+    """One image, not decoded yet."""
+
+    id: str  # under which proposals are kept and found
+    where: str  # for messages
+    encoded: bytes
+    objects: (
+        np.ndarray | None
+    )  # float32 [n, 4], normalised groundtruth without crowds and difficult ones; None where nothing is known
+
+
+class ImageSource(Protocol):
+    """Images in a fixed order."""
+
+    def count(self) -> int:
+        """How many there are."""
+
+    def fingerprint(self) -> object:
+        """Plain JSON that changes where the images do."""
+
+    def __iter__(self) -> Iterator[SourceImage]: ...
+
+
+@dataclass(frozen=True)
+class Records:
+    """The images of TFRecords, called by source id, or by file name where they have none."""
+
+    patterns: tuple[str, ...]
+    field: str = "--input_path"
+
+    def count(self) -> int:
+        """From the headers of the shards."""
+        return sum(shard_files.count_records(path) for path in shard_files.list_shards(self.patterns, self.field))
+
+    def fingerprint(self) -> object:
+        """Names and bytes of the shards."""
+        return [
+            [os.path.basename(path), tf.io.gfile.stat(path).length]
+            for path in shard_files.list_shards(self.patterns, self.field)
+        ]
+
+    def __iter__(self) -> Iterator[SourceImage]:
+        """Raises DataError for a shard that cannot be read to its end, and records without image or name."""
+        files = shard_files.list_shards(self.patterns, self.field)
+        for path in files:
+            try:
+                for number, serialized in enumerate(
+                    tf.data.TFRecordDataset(path, buffer_size=1 << 20).as_numpy_iterator()
+                ):
+                    yield _of_record(f"{path}, record {number}", serialized)
+            except tf.errors.OpError as error:
+                raise shard_files.find_corruption([path]) or DataError(
+                    f"{path}: cannot be read: {shard_files.first_line(error)}"
+                ) from error
+
+
+def _of_record(where: str, serialized: bytes) -> SourceImage:
+    try:
+        features = tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # protobuf's own error type moves between its versions
+        raise DataError(f"{where}: is no tf.Example; validate_records.py tells what else is wrong") from error
+
+    def text(key: str) -> str:
+        return b"".join(features[key].bytes_list.value[:1]).decode("utf-8", "replace")
+
+    identity = text("image/source_id") or text("image/filename")
+    encoded = b"".join(features["image/encoded"].bytes_list.value[:1])
+    if not identity:
+        raise DataError(
+            f"{where}: has neither image/source_id nor image/filename, so its proposals would not be found again;"
+            " write one"
+        )
+    return SourceImage(identity, f"{where} ({identity})", encoded, _objects(features))
+
+
+def _objects(features) -> np.ndarray:
+    sides = [
+        np.array(features[f"image/object/bbox/{side}"].float_list.value, np.float32)
+        for side in ("ymin", "xmin", "ymax", "xmax")
+    ]
+    if len({len(side) for side in sides}) > 1:
+        return np.zeros(
+            [0, 4], np.float32
+        )  # Validation and training say what is wrong; only the table of recall is without them.
+    boxes = np.stack(sides, axis=1)
+    flags = [np.array(features[f"image/object/{key}"].int64_list.value) for key in ("is_crowd", "difficult")]
+    left_out = [flag != 0 for flag in flags if len(flag) == len(boxes)]
+    return boxes[~np.any([np.zeros(len(boxes), bool), *left_out], axis=0)]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The images below a folder, called by their relative names."""
+
+    path: str
+
+    def _index(self) -> FolderIndex:
+        index = FolderIndex(self.path, IMAGE_EXTENSIONS)
+        if not index.names:
+            what = "has no image in it" if os.path.isdir(self.path) else "no such folder"
+            raise ConfigError(f"--image_dir={self.path}: {what}; name a folder of JPEG or PNG files")
+        return index
+
+    def count(self) -> int:
+        """Files with an extension of images."""
+        return len(self._index().names)
+
+    def fingerprint(self) -> object:
+        """Names and bytes of the files."""
+        index = self._index()
+        return [[name, index.path(name).stat().st_size] for name in index.names]
+
+    def __iter__(self) -> Iterator[SourceImage]:
+        """Raises DataError for a file that cannot be read."""
+        index = self._index()
+        for name in index.names:
+            path = index.path(name)
+            try:
+                yield SourceImage(name, str(path), path.read_bytes(), None)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def decode(image: SourceImage) -> np.ndarray:
+    """uint8 [height, width, 3], the pixels that training sees. Raises DataError for an image that cannot be decoded, or
+    is too large."""
+    try:
+        loaded = images.check(image.encoded, image.where)
+    except images.BadImage as error:
+        fix = "validate_records.py finds all such images, create_tf_record.py leaves them out"
+        raise DataError(f"{error.fault.file}: {error.fault.value}; {fix}") from error
+    return image_decode.decode(loaded.encoded)

@@ -1,0 +1,134 @@
+"""Proposals that a client sends with its images: checked, in pixels of the resized image, padding behind.
+
+    proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area
+        are padding anywhere
+
+As in training and evaluation (`input_sources`), what sticks out a little is clipped, and what cannot be a box of this
+image is an error: in the served graph (`with_proposals`), and in words about pixels where a client uses Python
+(`packed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from detection.errors import DataError
+from detection.ops import boxes as box_ops
+from detection.proposals.input_sources import TOLERANCE
+from detection.types import ImageBatch, Proposals
+
+KEY = "proposals"  # name of the argument in the signature
+UNEQUAL = "proposals [B, P, 4] must have as many rows B as there are images. Proposals, images:"
+UNUSABLE = (
+    "proposals must be finite, [ymin, xmin, ymax, xmax], 0 to 1 of the image as sent (not pixels), minimum first. Image"
+    " and row, box:"
+)
+
+
+def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
+    """`batch` with what was sent for it, float32 [B, P, 4]; of a P of 0 one row of padding is made.
+
+    When it runs it fails with `UNEQUAL` or `UNUSABLE` and the numbers in question.
+    """
+    given = tf.ensure_shape(given, given.shape)  # A signature lets any shape through.
+    with tf.control_dependencies(_checks(given, tf.shape(batch.images)[0])):
+        boxes = tf.clip_by_value(given, 0.0, 1.0)
+    if given.shape[1] is None:  # no kernel behind this has to know what nothing is
+        boxes = tf.pad(boxes, [[0, 0], [0, tf.maximum(1 - tf.shape(boxes)[1], 0)], [0, 0]])
+    boxes = box_ops.to_pixels(boxes, batch.true_shapes)
+    has_area = _has_area(boxes)
+    rows = tf.argsort(
+        tf.cast(~has_area, tf.int32), axis=-1, stable=True
+    )  # those with area to the front, in their order
+    kept = tf.gather(has_area, rows, batch_dims=1)[..., tf.newaxis]
+    return batch._replace(proposals=_of_boxes(tf.where(kept, tf.gather(boxes, rows, batch_dims=1), 0.0)))
+
+
+def _of_boxes(boxes: tf.Tensor) -> Proposals:
+    """Pixels [B, P, 4], padding behind -> everything else from them alone, so that a graph which is cut at the boxes
+    needs nothing else."""
+    has_area = _has_area(boxes)
+    counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=-1)
+    ranks = (
+        tf.cast(tf.range(tf.shape(boxes)[1]), tf.float32) / tf.cast(tf.maximum(counts, 1), tf.float32)[:, tf.newaxis]
+    )
+    return Proposals(boxes, tf.where(has_area, 1.0 - ranks, 0.0), counts)
+
+
+def _has_area(boxes: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+
+
+def _checks(given: tf.Tensor, images: tf.Tensor) -> list[tf.Operation]:
+    rows = tf.shape(given)[0]
+    usable = (given >= -TOLERANCE) & (given <= 1 + TOLERANCE)  # False for NaN, too
+    usable = tf.reduce_all(usable, axis=-1) & tf.reduce_all(given[..., 2:] >= given[..., :2], axis=-1)
+    first = tf.where(~usable)[:1]
+    return [
+        tf.debugging.Assert(tf.equal(rows, images), [UNEQUAL, rows, images]),
+        tf.debugging.Assert(tf.reduce_all(usable), [UNUSABLE, first, tf.gather_nd(given, first)], summarize=4),
+    ]
+
+
+def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
+    """Boxes [n, 4], [ymin, xmin, ymax, xmax] in pixels of an image -> float32, normalised to it.
+
+    Args:
+        boxes: an array, or what becomes one.
+        shape: of the image, height and width first.
+        name: of the image, for messages.
+
+    Raises:
+        DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is
+            `input_sources.TOLERANCE`.
+    """
+    try:
+        pixels = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{name}: its proposals are no array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels"
+        ) from None
+    if not pixels.size and pixels.ndim <= 2:
+        return np.zeros([0, 4], np.float32)
+    if pixels.ndim != 2 or pixels.shape[1] != 4:
+        raise DataError(
+            f"{name}: its proposals are an array {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels"
+        )
+    normalised = pixels / np.array([*shape[:2], *shape[:2]], np.float32)
+    inside = (normalised >= -TOLERANCE) & (normalised <= 1 + TOLERANCE)
+    faults = {
+        "is not finite": ~np.isfinite(pixels).all(axis=1),
+        "has its minimum above its maximum": (pixels[:, 2:] < pixels[:, :2]).any(axis=1),
+        f"lies far outside the image of {shape[0]} x {shape[1]} (height x width)": ~inside.all(axis=1),
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise DataError(
+                f"{name}: proposal {row} {fault}: {pixels[row].tolist()}; give ymin, xmin, ymax, xmax in pixels of this"
+                " image"
+            )
+    return normalised
+
+
+def packed(proposals: Sequence[np.ndarray], fixed: int | None = None) -> np.ndarray:
+    """Normalised boxes [n, 4] of each image -> float32 [B, P, 4], zeros behind them.
+
+    P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image
+    has, rounded up by at most an eighth: so that there are few different shapes, for which an accelerator plans and
+    tunes anew.
+    """
+    most = max((len(boxes) for boxes in proposals), default=0)
+    result = np.zeros([len(proposals), fixed or rounded(most), 4], np.float32)
+    for row, boxes in zip(result, proposals, strict=True):
+        row[: len(boxes)] = boxes[: len(row)]
+    return result
+
+
+def rounded(count: int) -> int:
+    """The next number, at least 1, of four binary digits and zeros behind them."""
+    step = 1 << max(max(count, 1).bit_length() - 4, 0)
+    return -(-max(count, 1) // step) * step
