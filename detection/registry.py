@@ -180,8 +180,8 @@ def import_entry_points() -> None:
                     point.load()
                 except (ImportError, AttributeError) as error:
                     raise ConfigError(
-                        f"the entry point {point.name} = {point.value} of {ENTRY_POINTS!r} cannot be imported ({error});"
-                        " repair or uninstall its package"
+                        f"the entry point {point.name} = {point.value} of {ENTRY_POINTS!r} cannot be imported"
+                        f" ({error}); repair or uninstall its package"
                     ) from error
 
 
