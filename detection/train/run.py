@@ -175,7 +175,8 @@ class Run:
 
     def _measure_targets(self, dataset: tf.data.Dataset) -> None:
         """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
-        batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
+        images = count_records(self.pipeline.train_input) or _MEASURED_IMAGES
+        batches = -(-min(images, _MEASURED_IMAGES) // self.settings.batch_size)
         counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Corrections()))
         self._say(
             f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of"
