@@ -2,4 +2,4 @@
 # Feeds damaged files to every reader: bash scripts/fuzz.sh --help. docs/fuzz.md has the last results. Not a part of the package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec "${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}" tests/fuzz/run.py "$@"
+exec "${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}" -m tests.fuzz.run "$@"

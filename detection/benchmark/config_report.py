@@ -53,12 +53,12 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     Raises:
         ConfigError, DataError: it cannot be read, checked or built.
     """
-    config = configs.override(configs.load(path), settings)
-    warnings = configs.check(config, path, check_paths)
+    config, warnings, places = configs.read_checked(path, settings, check_paths=check_paths)
     try:
-        pipeline = pipelines.build(config, read_label_maps=check_paths, source=path)
-        sizes = describe.anatomy(pipeline)
-        rates = describe.rate_rows(pipeline)
+        with places.named():
+            pipeline = pipelines.build(config, read_label_maps=check_paths)
+            sizes = describe.anatomy(pipeline)
+            rates = describe.rate_rows(pipeline)
     except (
         ValueError,
         OverflowError,

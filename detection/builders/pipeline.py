@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable
+
+from absl import logging
 
 from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
@@ -39,8 +42,12 @@ def load(
     Raises:
         ConfigError, DataError: naming file, field, value and what to write instead.
     """
-    message = config_files.prepare(path, settings, check_paths=check_paths, training=training, quiet=quiet)
-    return build(message, read_label_maps=read_label_maps, source=os.fspath(path))
+    message, warnings, places = config_files.read_checked(path, settings, check_paths=check_paths, training=training)
+    for warning in warnings:
+        logging.log(logging.DEBUG if quiet else logging.WARNING, "%s", warning)
+    with places.named():
+        pipeline = build(message, read_label_maps=read_label_maps)
+    return dataclasses.replace(pipeline, source=os.fspath(path))
 
 
 def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True, source: str = "") -> Pipeline:

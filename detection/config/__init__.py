@@ -3,6 +3,6 @@
 from detection.config.check import check
 from detection.config.files import load, save, to_text
 from detection.config.overrides import override
-from detection.config.prepare import prepare
+from detection.config.prepare import prepare, read_checked
 
-__all__ = ["check", "load", "override", "prepare", "save", "to_text"]
+__all__ = ["check", "load", "override", "prepare", "read_checked", "save", "to_text"]

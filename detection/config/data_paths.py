@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 
 from detection.config import label_map
-from detection.errors import ConfigError, DetectionError
+from detection.errors import DetectionError
 from detection.files import is_special
 from detection.paths import expand, hint, is_remote
 from detection.protos import input_reader_pb2, pipeline_pb2
@@ -20,15 +20,15 @@ _UNREADABLE = ("http://", "https://", "ftp://")
 
 
 def check_data_paths(
-    config: pipeline_pb2.TrainEvalPipelineConfig, source: str
-) -> tuple[list[DetectionError], list[str]]:
-    """Errors and warnings: ConfigErrors, naming the field, for what is missing, DataErrors for label maps that cannot
-    be used."""
-    faults: list[DetectionError] = []
+    config: pipeline_pb2.TrainEvalPipelineConfig,
+) -> tuple[list[str | DetectionError], list[str]]:
+    """Faults and warnings: sentences that begin with the field for what is missing, and DataErrors, which name their
+    file, for label maps that cannot be used."""
+    faults: list[str | DetectionError] = []
     warnings: list[str] = []
     maps: list[tuple[str, label_map.LabelMap]] = []
     for path, reader in _readers(config):
-        faults += [ConfigError(f"{source}: {text}") for text in _missing_records(path, reader)]
+        faults += _missing_records(path, reader)
         field = f"{path}.label_map_path"
         if reader.label_map_path and not is_remote(reader.label_map_path):
             if not os.path.isfile(reader.label_map_path):
@@ -38,7 +38,7 @@ def check_data_paths(
                     if os.path.isdir(reader.label_map_path)
                     else hint(reader.label_map_path, field)
                 )
-                faults.append(ConfigError(f"{source}: {field} ({reader.label_map_path!r}): {what}; {advice}"))
+                faults.append(f"{field} ({reader.label_map_path!r}): {what}; {advice}")
                 continue
             try:
                 maps.append((field, label_map.load(reader.label_map_path)))
@@ -46,16 +46,16 @@ def check_data_paths(
                 faults += [error] if str(error) not in map(str, faults) else []
     for field, loaded in maps:
         fault, warning = _agree_with_model(config, field, loaded)
-        faults += [ConfigError(f"{source}: {fault}")] if fault else []
-        warnings += [f"{source}: {warning}"] if warning else []
+        faults += [fault] if fault else []
+        warnings += [warning] if warning else []
     warnings += [
-        f"{source}: {field} ({loaded.path}) and {maps[0][0]} ({maps[0][1].path}) give ids different names"
+        f"{field} ({loaded.path}) and {maps[0][0]} ({maps[0][1].path}) give ids different names"
         for field, loaded in maps[1:]
         if loaded.categories != maps[0][1].categories
     ]
     if config.train_config.fine_tune_checkpoint:
         fault = _checkpoint_fault(config.train_config.fine_tune_checkpoint)
-        faults += [ConfigError(f"{source}: {fault}")] if fault else []
+        faults += [fault] if fault else []
     return faults, warnings
 
 
@@ -69,13 +69,12 @@ def _readers(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[str
 
 def _missing_records(path: str, reader: input_reader_pb2.InputReader) -> Iterator[str]:
     """Sentences on records and proposals that one reader names and that are not there."""
-    if reader.WhichOneof("input_reader") != "tf_record_input_reader" or not reader.tf_record_input_reader.input_path:
+    if reader.WhichOneof("input_reader") is None and path == "train_input_reader":
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
-    else:
-        for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
-            yield from _missing(
-                f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else ""), pattern, "train.record-*"
-            )
+    for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
+        yield from _missing(
+            f"{path}.tf_record_input_reader.input_path" + (f"[{index}]" if index else ""), pattern, "train.record-*"
+        )
     for index, pattern in enumerate(reader.proposals_path):
         yield from _missing(f"{path}.proposals_path[{index}]", pattern, "*.npz")
 

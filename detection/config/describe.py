@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from detection.config.rules import short
-from detection.config.schema import enum_values, is_message, message_name
-from detection.config.support import NO_EFFECT
+from detection.config.fields import row_of
+from detection.config.fields.row import Use
+from detection.config.schema import enum_values, is_message, short
 from detection.protos import input_reader_pb2, pipeline_pb2
 
 Row = tuple[str, str]
@@ -153,7 +153,8 @@ def fields(message: Message) -> str:
     how many."""
     said = []
     for field in message.DESCRIPTOR.fields:
-        if f"{message_name(message.DESCRIPTOR)}.{field.name}" in NO_EFFECT:
+        said_of = row_of(field)
+        if said_of is not None and said_of.use is Use.NO_EFFECT:
             continue
         value = getattr(message, field.name)
         if field.is_repeated:

@@ -8,7 +8,7 @@ import os
 from google.protobuf.message import Message
 
 from detection.config import files
-from detection.config.rules import short
+from detection.config.schema import short
 
 _PREFIXES = ("faster_rcnn_", "ssd_")
 

@@ -12,8 +12,9 @@ from google.protobuf import text_format, unknown_fields
 from google.protobuf.message import DecodeError, Message
 
 from detection.config import builtin, legacy, text
+from detection.config.places import Places
 from detection.config.schema import is_message, message_name
-from detection.errors import ConfigError
+from detection.errors import ConfigError, together
 from detection.files import write_text
 from detection.protos import pipeline_pb2
 
@@ -32,6 +33,18 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
         ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the
             values make sense is `check`'s.
     """
+    loaded = read(path)
+    if loaded.faults:
+        raise together(loaded.faults)
+    return loaded.message
+
+
+def read(path: str | os.PathLike[str]) -> text.Loaded:
+    """As `load`, with the places of its fields; what does not parse is among its faults, and the rest is read.
+
+    Raises:
+        ConfigError: for what cannot be read at all.
+    """
     path = builtin.locate(path)
     try:
         data = _read(path)
@@ -44,10 +57,8 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
         raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
     message = _binary(path, data) if _controls(data) else None
     if message is not None:
-        legacy.after_binary(message)
-        legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", path, what))
-        return message
-    return text.parse(_decode(path, data), pipeline_pb2.TrainEvalPipelineConfig(), path)
+        return text.Loaded(message, Places(path))
+    return text.read(_decode(path, data), pipeline_pb2.TrainEvalPipelineConfig, path)
 
 
 def _read(path: str) -> bytes:
@@ -117,7 +128,8 @@ def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | No
     """The message; None where `data` is rather text with a stray control character, which the text parser can point
     at."""
     try:
-        message = pipeline_pb2.TrainEvalPipelineConfig.FromString(data)
+        message = pipeline_pb2.TrainEvalPipelineConfig()
+        legacy.read(data, message, lambda _, what: logging.warning("%s: %s", path, what))
         _refuse_unknown(path, message, "")
         return message
     except DecodeError:
@@ -135,13 +147,8 @@ def _refuse_unknown(path: str, message: Message, where: str) -> None:
     """Fields whose numbers the schema does not know: another kind of file, or a schema newer than ours."""
     for unknown in unknown_fields.UnknownFieldSet(message):
         name, number = message_name(message.DESCRIPTOR), unknown.field_number
-        if (name, number) == ("SsdFeatureExtractor", 6):
-            logging.warning(
-                "%s: %s.batch_norm_trainable is ignored: %s",
-                path,
-                where,
-                legacy.DROPPED[name, "batch_norm_trainable"][0],
-            )
+        if old := legacy.gone(name, number):
+            logging.warning("%s: %s.%s", path, where, old)
             continue
         place = where or "the top level"
         raise ConfigError(

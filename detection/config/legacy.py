@@ -1,5 +1,5 @@
 """What the schema once called otherwise: configs of 2017 and 2018 hold fields that were renamed, moved, retyped or
-dropped since.
+dropped since. `read` is the only way from what is written to a message, whoever reads and in whatever form.
 
 Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and
 column in a later error is the one of the user's file. Anything not listed here stays an error.
@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from detection.config.scan import Entry
-from detection.config.schema import message_name
+from detection.config.scan import Entry, scan
+from detection.config.schema import message_name, takes
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
 _REMARKS = 10  # on fields of one name
@@ -64,6 +65,8 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
+# (message, number) of dropped fields that binary configs hold.
+OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
 # Fields that are gone and changed what a config means: refused, with the reason in the error.
 REMOVED = {
     ("Ssd", "weight_regression_loss_by_score"): "it left the schema in 2018 and has no successor; remove it",
@@ -91,6 +94,46 @@ class Move(NamedTuple):
     path: str  # of the message it now belongs to, from the root
     name: str
     text: str  # `name: value`, as the schema has it now
+
+
+class Fault(Exception):
+    """An old field that cannot be moved: where it is written, and why."""
+
+    def __init__(self, at: int, reason: str) -> None:
+        super().__init__(reason)
+        self.at, self.reason = at, reason
+
+
+Remark = Callable[[int | None, str], None]  # takes the place in the text (None: no text, or all of it) and a sentence
+
+
+def read(written: str | bytes, message: Message, remark: Remark) -> list[tuple[Entry, str]]:
+    """Fills the empty `message` from a config of any age.
+
+    Args:
+        written: a text proto, or the bytes of a binary one.
+        message: of the schema as it is today.
+        remark: told of each old field that was read as something else.
+
+    Returns:
+        Of each field that has moved, how it is written and its path today.
+
+    Raises:
+        text_format.ParseError, DecodeError: it is no such message. Fault: old and new field contradict each other.
+    """
+    moves: list[Move] = []
+    if isinstance(written, bytes):
+        message.ParseFromString(written)
+        _first_stage_only(message)
+    else:
+        current, moves, remarks = rewrite(written, scan(written, message.DESCRIPTOR).entries)
+        text_format.Parse(current, message)
+        for at, sentence in remarks:
+            remark(at, sentence)
+        for move in moves:
+            _apply(move, message)
+    _rename_metrics(message, lambda sentence: remark(None, sentence))
+    return [(move.entry, f"{move.path}.{move.name}") for move in moves]
 
 
 def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
@@ -134,7 +177,30 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
     )
 
 
-def after_binary(config: Message) -> None:
+def _apply(move: Move, message: Message) -> None:
+    """Sets a field that has moved, unless its new home already says something."""
+    home = message
+    for part in move.path.split("."):
+        name, _, index = part.rstrip("]").partition("[")
+        home = getattr(home, name)[int(index)] if index else getattr(home, name)
+    field = home.DESCRIPTOR.fields_by_name[move.name]
+    fragment = type(home)()
+    try:
+        text_format.Parse(move.text, fragment)
+    except text_format.ParseError:
+        where = message_name(home.DESCRIPTOR)
+        raise Fault(move.entry.at, f"{move.name} in {where} takes {takes(field)}, not this") from None
+    is_set = len(getattr(home, move.name)) > 0 if field.is_repeated else home.HasField(move.name)
+    if not is_set:
+        home.MergeFrom(fragment)
+    elif getattr(home, move.name) != getattr(fragment, move.name):
+        raise Fault(
+            move.entry.at,
+            f"{move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only the latter",
+        )
+
+
+def _first_stage_only(config: Message) -> None:
     """Old binary configs: field 1 of FasterRcnn was `first_stage_only`; true reads as one stage, but false as none
     instead of two."""
     for faster_rcnn in _faster_rcnns(config):
@@ -142,7 +208,7 @@ def after_binary(config: Message) -> None:
             faster_rcnn.number_of_stages = 2
 
 
-def rename_metrics(config: Message, warn: Callable[[str], None]) -> None:
+def _rename_metrics(config: Message, remark: Callable[[str], None]) -> None:
     """Old values of eval_config.metrics_set, in text and binary configs."""
     if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig):
         config = config.eval_config if config.HasField("eval_config") else None
@@ -151,7 +217,13 @@ def rename_metrics(config: Message, warn: Callable[[str], None]) -> None:
     for index, name in enumerate(config.metrics_set):
         if name in METRICS_SETS:
             config.metrics_set[index] = METRICS_SETS[name]
-            warn(f"metrics_set {name!r} is called {METRICS_SETS[name]!r} now")
+            remark(f"metrics_set {name!r} is called {METRICS_SETS[name]!r} now")
+
+
+def gone(container: str, number: int) -> str:
+    """Why a field of an old binary config that the schema no longer has may be ignored; "" if it may not."""
+    name = OLD_NUMBERS.get((container, number))
+    return f"{name} is ignored: {DROPPED[container, name][0]}" if name else ""
 
 
 def _faster_rcnns(config: Message) -> list[Message]:

@@ -7,39 +7,62 @@ from collections.abc import Iterable
 from google.protobuf.descriptor import Descriptor
 
 from detection.config.assign import assign, split_path
+from detection.config.places import Places
 from detection.config.schema import cut, did_you_mean, unknown_field
 from detection.config.short_names import SHORT_NAMES
 from detection.config.walk import join, messages
-from detection.errors import ConfigError
+from detection.errors import ConfigError, together
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
 
 
-def override(config: Config, settings: Iterable[str], flag: str = "--set") -> Config:
+def override(config: Config, settings: Iterable[str], flag: str = "--set", places: Places | None = None) -> Config:
     """Returns a copy of `config` with every `path=value` of `settings` applied in order (`detection.config.assign`
     lists the forms).
 
     A path may leave out its beginning where the config has only one field that ends so, and a short name stands for
     what it means to the OD API.
 
+    Args:
+        config: stays as it is.
+        settings: `path=value`, or `path+=value` for lists.
+        flag: what errors begin with.
+        places: is told which fields were set.
+
     Raises:
-        ConfigError: `--set path=value: what is wrong; what to write instead`.
+        ConfigError: `--set path=value: what is wrong; what to write instead`; it carries those of further settings.
     """
     changed = Config()
     changed.CopyFrom(config)
+    faults = []
     for setting in settings:
-        source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # An error is one line.
-        before, equals, value = setting.partition("=")
-        append = before.endswith("+")
-        path = before[: len(before) - append].strip()
-        if not equals or not path:
-            raise ConfigError(f"{source}: expected path=value, as in model.ssd.num_classes=3")
-        if path in SHORT_NAMES and not append:
-            SHORT_NAMES[path](changed, value, source)
-        else:
-            assign(changed, _full_path(changed, path, source), value, append, source)
+        before = Config.FromString(changed.SerializeToString()) if places is not None else None
+        try:
+            source = _set(changed, setting, flag)
+        except ConfigError as error:
+            faults.append(error)
+            continue
+        if places is not None and before is not None:
+            places.set_by(source, before, changed)
+    if faults:
+        raise together(faults)
     return changed
+
+
+def _set(changed: Config, setting: str, flag: str) -> str:
+    """Applies one setting; returns how messages call it."""
+    source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # An error is one line.
+    before, equals, value = setting.partition("=")
+    append = before.endswith("+")
+    path = before[: len(before) - append].strip()
+    if not equals or not path:
+        raise ConfigError(f"{source}: expected path=value, as in model.ssd.num_classes=3")
+    if path in SHORT_NAMES and not append:
+        SHORT_NAMES[path](changed, value, source)
+    else:
+        assign(changed, _full_path(changed, path, source), value, append, source)
+    return source
 
 
 def _full_path(config: Config, path: str, source: str) -> str:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from absl import logging
 
 from detection.config import text
-from detection.config.check import check
-from detection.config.files import load
+from detection.config.check import problems, shortened
+from detection.config.files import read
 from detection.config.overrides import override
+from detection.config.places import Places
+from detection.errors import ConfigError, DetectionError, together
 from detection.protos import pipeline_pb2
+
+Config = pipeline_pb2.TrainEvalPipelineConfig
+
+
+class Checked(NamedTuple):
+    """A config without faults."""
+
+    message: Config
+    warnings: list[str]  # one line each, with file and field
+    places: Places  # where its fields are written, for what is found out when it is built
 
 
 def prepare(
@@ -22,24 +35,54 @@ def prepare(
     check_paths: bool = True,
     training: bool = False,
     quiet: bool = False,
-) -> pipeline_pb2.TrainEvalPipelineConfig:
+) -> Config:
     """Loads, overrides and checks a config; warnings are logged.
 
     Args:
         path: a text or binary config.
         settings: `model.ssd.num_classes=3`, one field each.
         override_text: part of a config in text form, merged over the file's before the settings.
-        training: whether it is for training, so that the learning rate must fit the number of steps.
+        training: whether it is for training, so that the learning rate must fit the number of steps, and proposals
+            suffice for the regions that are drawn.
         quiet: warnings are not logged: what they say is for those who train.
         check_paths: the records, label maps and checkpoints that it names must be there.
 
     Raises:
-        ConfigError: one line with file, field, value and what to write instead.
+        ConfigError, DataError: one line with file, line, field, value and what to write instead; it carries all other
+            problems of the config (`DetectionError.lines`).
     """
-    message = load(path)
-    if override_text:
-        message.MergeFrom(text.parse(override_text, type(message)(), "--config_override"))
-    message = override(message, list(settings))
-    for warning in check(message, os.fspath(path), check_paths=check_paths, training=training):
+    found = read_checked(path, settings, override_text=override_text, check_paths=check_paths, training=training)
+    for warning in found.warnings:
         logging.log(logging.DEBUG if quiet else logging.WARNING, "%s", warning)
-    return message
+    return found.message
+
+
+def read_checked(
+    path: str | os.PathLike[str],
+    settings: Iterable[str] = (),
+    *,
+    override_text: str = "",
+    check_paths: bool = True,
+    training: bool = True,
+) -> Checked:
+    """As `prepare`, with the warnings returned."""
+    loaded = read(path)
+    message, places = loaded.message, loaded.places
+    faults: list[DetectionError] = list(loaded.faults)
+    if loaded.faults and not places.uncertain:  # Of what cannot be read at all, nothing more can be said.
+        raise together(faults)
+    if override_text:
+        before = Config.FromString(message.SerializeToString())
+        message.MergeFrom(text.parse(override_text, Config(), "--config_override"))
+        places.set_by("--config_override", before, message)
+    try:
+        message = override(message, list(settings), places=places)
+    except ConfigError as error:
+        if not faults:  # Otherwise what it sets may be in the part that could not be read.
+            faults += [error, *error.others]
+            error.others = ()
+    found, warnings = problems(message, places, check_paths, training)
+    faults += found
+    if faults:
+        raise together(shortened(faults, places))
+    return Checked(message, warnings, places)

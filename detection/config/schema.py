@@ -41,6 +41,11 @@ def cut(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def short(number: int | float) -> str:
+    """Whole numbers in full, others with the digits a float32 has."""
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """`; did you mean 'x'?`, or nothing where no known name is close."""
     known = list(known)
@@ -145,3 +150,16 @@ def convert(field: FieldDescriptor, value: str) -> int | float | bool:
     if field.cpp_type in _INTEGERS:
         return text_format.ParseInteger(value, *_INTEGERS[field.cpp_type])
     return text_format.ParseFloat(value) if field.cpp_type in _FLOATS else text_format.ParseBool(value)
+
+
+def shown(field: FieldDescriptor, value: object, longest: int = 60) -> str:
+    """A scalar, or an item of a list, as one writes it in a config, long ones cut; a list or a map as its length."""
+    if field.is_repeated and not isinstance(value, str | bytes | int | float):
+        return f"{len(value)} value{'s' * (len(value) != 1)}"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known is not None else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value) if isinstance(value, str | bytes) else short(value)
+    return cut(text, longest)

@@ -4,26 +4,35 @@
 
 protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
 of a oneof). Where it stops, the fields that cover the place are looked at again, to say the reason in the words of the
-schema.
+schema; and all other fields, to say what else is wrong. What is right can still be read then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 from absl import logging
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from detection.config import legacy
+from detection.config.places import Places
 from detection.config.scan import Entry, Scan, scan
 from detection.config.schema import bad_value, cut, is_message, is_string, message_name, takes, unknown_field
 from detection.errors import ConfigError, together
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 _MOST = 50  # faults of a text that are told
+
+
+class Loaded(NamedTuple):
+    """What a config says, as far as it can be read."""
+
+    message: Message
+    places: Places  # where its fields are written
+    faults: tuple[ConfigError, ...] = ()  # what could not be read; then `places.uncertain` says what is known in part
 
 
 def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -> AnyMessage:
@@ -36,34 +45,76 @@ def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -
         positions: whether errors go on with `:line:column` of `text`.
 
     Raises:
-        ConfigError: one line, `source:line:column: what is wrong; what to write instead`.
+        ConfigError: one line, `source:line:column: what is wrong; what to write instead`; it carries the others.
     """
+    loaded = read(text, type(message), source, positions)
+    if loaded.faults:
+        raise together(loaded.faults)
+    message.CopyFrom(loaded.message)
+    return message
 
-    def place(offset: int) -> str:
-        if not positions:
-            return source
-        line = text.count("\n", 0, offset)
-        return f"{source}:{line + 1}:{offset - (text.rfind(chr(10), 0, offset) + 1) + 1}"
 
-    scanned = scan(text, message.DESCRIPTOR)
-    current, moves, remarks = legacy.rewrite(text, scanned.entries)
-    for offset, remark in remarks:
-        logging.warning("%s: %s", place(offset), remark)
+def read(text: str, kind: type[Message], source: str, positions: bool = True) -> Loaded:
+    """Reads as much of `text` as can be read; arguments as of `parse`."""
+    message, places = kind(), Places(source)
+
+    def fault(at: int, reason: str) -> ConfigError:
+        return ConfigError(f"{place(text, source, at) if positions else source}: {reason}")
+
+    def remark(at: int | None, sentence: str) -> None:
+        where = source if at is None or not positions else place(text, source, at)
+        logging.warning("%s: %s", where, sentence)
+
     try:
-        text_format.Parse(current, message)
+        moved = legacy.read(text, message, remark)
+        places.write(text, _current(text, message).entries)
+        for entry, path in moved:
+            places.move(entry, path, text)
+        return Loaded(message, places)
     except text_format.ParseError as error:
-        offset = _offset(text, error.GetLine(), error.GetColumn())
-        scanned = scanned if current == text else scan(current, message.DESCRIPTOR)
-        found = [_explain(scanned, text, offset, error, message)]
-        found += [fault for fault in _further(scanned, message) if fault not in found] if scanned.complete else []
-        raise together([ConfigError(f"{place(at)}: {reason}") for at, reason in found]) from None
+        at = _offset(text, error.GetLine(), error.GetColumn())
+        scanned = _current(text, message)
+        stopped, faulty = _explain(scanned, text, at, error, message), []
+        if scanned.complete:
+            faulty = list(_faulty(scanned, message))
+        further = [found for _, found in faulty if found != stopped]
+        faults = tuple(fault(*each) for each in (stopped, *further[:_MOST]))
+        entries = [entry for entry, _ in faulty]
+        return Loaded(_without(text, entries, kind, places) if entries else kind(), places, faults)
     except RecursionError:
-        raise ConfigError(f"{source}: blocks lie too deep in each other; is it really a pipeline config?") from None
+        reason = "blocks lie too deep in each other; is it really a pipeline config?"
+        return Loaded(kind(), places, (ConfigError(f"{source}: {reason}"),))
+    except legacy.Fault as found:
+        return Loaded(kind(), places, (fault(found.at, found.reason),))
     except ValueError as error:  # A string that no message can hold; protobuf does not say where it stands.
-        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from None
-    for move in moves:
-        _apply(move, message, place)
-    legacy.rename_metrics(message, lambda what: logging.warning("%s: %s", source, what))
+        return Loaded(kind(), places, (ConfigError(f"{source}: {' '.join(str(error).split())}"),))
+
+
+def place(text: str, source: str, offset: int) -> str:
+    """`source:line:column`, both from 1."""
+    line = text.count("\n", 0, offset)
+    return f"{source}:{line + 1}:{offset - (text.rfind(chr(10), 0, offset) + 1) + 1}"
+
+
+def _current(text: str, message: Message) -> Scan:
+    """The fields of a text, those that were renamed under their names of today."""
+    scanned = scan(text, message.DESCRIPTOR)
+    current, _, _ = legacy.rewrite(text, scanned.entries)
+    return scanned if current == text else scan(current, message.DESCRIPTOR)
+
+
+def _without(text: str, faulty: list[Entry], kind: type[Message], places: Places) -> Message:
+    """The message without the fields that cannot be read, which are noted; empty where that is not enough."""
+    left = list(text)
+    for entry in faulty:
+        left[entry.at : entry.end] = [" " if character != "\n" else "\n" for character in left[entry.at : entry.end]]
+    rest, message = "".join(left), kind()
+    try:
+        legacy.read(rest, message, lambda at, sentence: None)
+    except (text_format.ParseError, legacy.Fault, ValueError, RecursionError):
+        return kind()
+    places.write(rest, _current(rest, message).entries)
+    places.uncertain |= {entry.path for entry in faulty}
     return message
 
 
@@ -75,42 +126,14 @@ def _offset(text: str, line: int | None, column: int | None) -> int:
     return start + (column or 1) - 1
 
 
-def _apply(move: legacy.Move, message: Message, place: Callable[[int], str]) -> None:
-    """Sets a field that has moved, unless its new home already says something."""
-    home = message
-    for part in move.path.split("."):
-        name, _, index = part.rstrip("]").partition("[")
-        home = getattr(home, name)[int(index)] if index else getattr(home, name)
-    field = home.DESCRIPTOR.fields_by_name[move.name]
-    fragment = type(home)()
-    try:
-        text_format.Parse(move.text, fragment)
-    except text_format.ParseError:
-        raise ConfigError(
-            f"{place(move.entry.at)}: {move.name} in {message_name(home.DESCRIPTOR)} takes {takes(field)}, not this"
-        ) from None
-    is_set = len(getattr(home, move.name)) > 0 if field.is_repeated else home.HasField(move.name)
-    if not is_set:
-        home.MergeFrom(fragment)
-    elif getattr(home, move.name) != getattr(fragment, move.name):
-        raise ConfigError(
-            f"{place(move.entry.at)}: {move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only"
-            " the latter"
-        )
-
-
 def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: Message) -> tuple[int, str]:
     """Where and why the parser stopped at `offset`: the first fault among the fields that cover it, else the parser's
     own words."""
-    seen: dict[tuple[str, str], Entry] = {}
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
-    for entry in scanned.entries:
-        if entry.container is None or entry.at > offset:
-            continue
-        fault = _fault(entry, seen, message)
-        if fault is not None and offset <= (entry.end or len(text)):
+    for entry, fault in _faulty(scanned, message):
+        if entry.at <= offset <= (entry.end or len(text)):
             return fault
     expected = re.fullmatch(r'Expected (?:"(.)"|identifier or number, got .*)', raw)
     if expected is None:
@@ -122,17 +145,13 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
     return offset, f"expected {repr(expected[1]) if expected[1] else 'a field name'}, found {found}"
 
 
-def _further(scanned: Scan, message: Message) -> list[tuple[int, str]]:
-    """What else is wrong, in a text whose blocks are all closed: the parser stops at the first fault."""
+def _faulty(scanned: Scan, message: Message) -> Iterator[tuple[Entry, tuple[int, str]]]:
+    """The fields that cannot be read, each with the place and the reason: the parser stops at the first."""
     seen: dict[tuple[str, str], Entry] = {}
-    found = []
     for entry in scanned.entries:
         fault = _fault(entry, seen, message) if entry.container is not None else None
         if fault is not None:
-            found.append(fault)
-            if len(found) == _MOST:
-                break
-    return found
+            yield entry, fault
 
 
 def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from detection.data.record_faults import RECORD_FAULTS
 from detection.data.record_writer import RecordImage, write_json
 from detection.errors import printable
 
@@ -29,6 +30,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    **{kind: Kind(fault.bad, fault.meaning) for kind, fault in RECORD_FAULTS.items()},
     # Annotations.
     "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
     "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
@@ -47,21 +49,9 @@ KINDS = {
     ),
     "annotation_orphan": Kind(True, "boxes of images that are not listed"),
     "no_annotation": Kind(False, "images without annotation; kept as images without objects"),
-    "size_absent": Kind(False, "annotations without image size; the image's own was used"),
-    "size_mismatch": Kind(True, "annotations made for another image size"),
     # Images.
     "image_missing": Kind(True, "images that do not exist"),
-    "image_unreadable": Kind(True, "images that cannot be decoded"),
-    "image_too_large": Kind(True, "images above --max_image_pixels"),
-    "image_truncated": Kind(True, "images whose end is missing"),
-    "image_16_bit": Kind(False, "images of 16 bits a channel; training sees the upper 8"),
-    "image_cmyk": Kind(False, "CMYK images; training sees them in RGB, without colour profile"),
-    "image_alpha": Kind(False, "images with transparency; training sees them without it"),
-    "image_animated": Kind(False, "animations or multi-page images; the first frame was used"),
     "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
-    "image_exif_rotated": Kind(
-        False, "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size"
-    ),
     "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
     "image_repeated": Kind(False, "image files that the annotations list more than once"),
     "no_usable_box": Kind(
@@ -75,39 +65,15 @@ KINDS = {
     "area_replaced": Kind(
         False, "objects whose area is no positive number, or more than their box holds; that of the box was used"
     ),
-    "box_unreadable": Kind(True, "boxes without usable numbers"),
-    "box_inverted": Kind(True, "boxes with their maximum below their minimum"),
-    "box_outside": Kind(True, "boxes that lie outside their image, or far beyond its edge"),
-    "box_clipped": Kind(False, "boxes that reach outside their image; clipped"),
-    "box_zero_area": Kind(False, "boxes without area; left out"),
     "box_repeated": Kind(False, "boxes that repeat another of the same class exactly; kept"),
-    "box_not_normalised": Kind(True, "boxes that look like pixels; records hold coordinates from 0 to 1"),
-    "number_unusable": Kind(True, "areas or weights that are negative or not finite"),
-    "class_unknown": Kind(True, "classes that are not in the label map"),
     "class_alike": Kind(True, "classes that differ from one of the label map by case or blanks only"),
     "class_names_alike": Kind(False, "classes that differ from each other by case or blanks only; kept apart"),
-    "class_missing": Kind(True, "objects without class name"),
-    "class_disagrees": Kind(True, "boxes whose class text and label mean different classes"),
-    # Proposals.
-    "proposal_unreadable": Kind(True, "images with proposals without usable numbers"),
-    "proposal_outside": Kind(True, "images with proposals far outside them"),
-    "proposal_size": Kind(True, "proposals made for images of another size"),
-    "proposal_missing": Kind(True, "images that the files of proposals do not know"),
-    "proposal_none": Kind(False, "images without proposals"),
-    "proposal_empty": Kind(False, "images with proposals without area; left out"),
-    "proposal_clipped": Kind(False, "images with proposals that reach outside; clipped"),
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
     "shard_differs": Kind(True, "files that are not what their manifest says"),
     "shard_missing": Kind(True, "sets of numbered files some of which are not there"),
     "shard_empty": Kind(False, "files without records"),
     "no_records": Kind(True, "sets of files without any record; training refuses them"),
-    "record_unreadable": Kind(True, "records that are no tf.Example, or lack what one needs"),
-    "field_length": Kind(True, "per-box fields of unequal length"),
-    "field_type": Kind(True, "fields of the wrong type"),
-    "format_differs": Kind(False, "images whose image/format is not what the bytes are"),
-    "source_id_absent": Kind(False, "records without image/source_id; evaluation cannot tell them apart"),
-    "sha256_differs": Kind(True, "images whose image/key/sha256 is not that of their bytes"),
 }
 
 

@@ -24,11 +24,10 @@ import tensorflow as tf
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.record_errors import check_record
 from detection.data.reading.tables import text_table
+from detection.data.record_faults import TOLERANCE
 from detection.data.sample import Record, SampleProposals
 from detection.proposals import proposal_files
 
-# how far outside the image (a fraction of its side) a proposal may stick out before it must be of another image
-TOLERANCE = 0.1
 KEY = "image/proposal/"
 _SIDES = tuple(f"{KEY}bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 _SCORE = f"{KEY}score"
@@ -73,10 +72,11 @@ class RecordProposals:
             without_key = tf.strings.regex_replace(record.serialized, _SIDES[0], "", replace_global=False)
             is_there = tf.strings.length(without_key) < tf.strings.length(record.serialized)
             fix = "write them (empty lists where an image has none), or set proposals_path"
-            check_record(is_there, record, f"{KEY}bbox/*", "are absent, but max_number_of_proposals asks for them", fix)
+            value = "are absent, but max_number_of_proposals asks for them"
+            check_record(is_there, record, "proposal_missing", f"{KEY}bbox/*", value, fix)
             for key, right in fits.items():
                 value = tf.strings.format("has {} values for {} proposals", (sizes[key], count))
-                check_record(right, record, key, value, "write one value a proposal")
+                check_record(right, record, "field_length", key, value, "write one value a proposal")
             return tf.constant(True)
 
         return tf.cond(tf.reduce_all(tf.stack(list(fits.values()))) & (count > 0), lambda: tf.constant(True), fail)
@@ -155,15 +155,11 @@ class FileReader:
         def fail() -> tf.Tensor:
             name = tf.strings.join(["image '", source_id, "' (file '", filename, "')"])
             value = tf.strings.join([self._known, ", but none for ", name])
-            fix = (
-                "make proposals for these records, or name those that exist; an image without any needs an entry that"
-                " is empty"
-            )
-            check_record(is_there, record, self._field, value, fix)
+            check_record(is_there, record, "proposal_missing", self._field, value)
             value = tf.strings.join(
                 [tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape)), name]
             )
-            check_record(same_size, record, field, value, "make the proposals again, from these records")
+            check_record(same_size, record, "proposal_size", field, value)
             return tf.constant(False)
 
         return tf.cond(is_there & same_size, lambda: tf.constant(True), fail)
@@ -208,9 +204,9 @@ def _cleaned(
     corrections.note(
         record,
         {
-            "proposals_absent": count == 0,
-            "proposals_empty": tf.size(has_area, tf.int64) - count,
-            "proposals_clipped": tf.math.count_nonzero(sticks_out),
+            "proposal_none": count == 0,
+            "proposal_empty": tf.size(has_area, tf.int64) - count,
+            "proposal_clipped": tf.math.count_nonzero(sticks_out),
         },
     )
     kept = SampleProposals(clipped, scores).rows(tf.where(has_area)[:, 0])
@@ -227,17 +223,17 @@ def _check_values(
     outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
 
     def fail() -> tf.Tensor:
-        def check(wrong: tf.Tensor, what: str, fix: tf.Tensor | str) -> None:
+        def check(wrong: tf.Tensor, kind: str, what: str, fix: tf.Tensor | str | None = None) -> None:
             row = tf.where(wrong)[:1, 0]
             values = tf.concat([tf.gather(shown, row), tf.gather(scores, row)[:, tf.newaxis]], axis=1)
             texts = tf.strings.reduce_join(tf.strings.as_string(values), separator=", ")
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             text = tf.strings.join(["proposal ", number, " ", what, " (ymin, xmin, ymax, xmax, score = ", texts, ")"])
-            check_record(~tf.reduce_any(wrong), record, field, text, fix)
+            check_record(~tf.reduce_any(wrong), record, kind, field, text, fix)
 
-        check(broken, "is not finite", "coordinates and scores must be finite numbers")
-        check(inverted, "has its minimum above its maximum", "swap the corners")
-        check(outside, "lies far outside the image", advice)
+        check(broken, "proposal_unreadable", "is not finite")
+        check(inverted, "proposal_unreadable", "has its minimum above its maximum", "swap the corners")
+        check(outside, "proposal_outside", "lies far outside the image", advice)
         return tf.constant(False)
 
     return tf.cond(tf.reduce_any(broken | inverted | outside), fail, lambda: tf.constant(True))

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from detection.data.record_faults import TOLERANCE
 from detection.errors import DataError
 from detection.ops import boxes as box_ops
-from detection.proposals.input_sources import TOLERANCE
 from detection.types import ImageBatch, Proposals
 
 KEY = "proposals"  # name of the argument in the signature
@@ -83,7 +83,7 @@ def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
 
     Raises:
         DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is
-            `input_sources.TOLERANCE`.
+            `data.record_faults.TOLERANCE`.
     """
     try:
         pixels = np.asarray(boxes, np.float32)

@@ -185,8 +185,8 @@ def _override(message, settings: Iterable[Setting]):
 
 def _configuration(sweep: SweepFile, configs: _Configs, base: Base, point: _Point, timing_only: bool) -> Configuration:
     message, trained_point = configs.of(point), _trained_point(sweep.axes, point)
-    text = config_files.to_text(message)
-    trained_text = text if trained_point == point else config_files.to_text(configs.of(trained_point))
+    trained_message = message if trained_point == point else configs.of(trained_point)
+    text, trained_text = config_files.to_text(message), config_files.to_text(trained_message)
     weights, id_ = _weights(sweep, base, point, timing_only), _id(sweep.axes, point)
     training = dataclasses.asdict(sweep.training) if weights == TRAINED else None
     # How long a stage may take, and how often a training saves, change no row.
@@ -211,7 +211,7 @@ def _configuration(sweep: SweepFile, configs: _Configs, base: Base, point: _Poin
         trained_text=trained_text,
         weights=weights,
         facts=sweep_facts.facts(message),
-        refused=_refusal(message, id_),
+        refused=_refusal(message, id_) or _refusal(trained_message, id_, training=weights == TRAINED),
     )
 
 
@@ -233,9 +233,9 @@ def _weights(sweep: SweepFile, base: Base, point: _Point, timing_only: bool) -> 
     return TRAINED
 
 
-def _refusal(message, source: str) -> str:
+def _refusal(message, source: str, training: bool = False) -> str:
     try:
-        config_files.check(message, source, check_paths=False)
+        config_files.check(message, source, check_paths=False, training=training)
     except ConfigError as error:
         return str(error)
     return ""

@@ -161,7 +161,7 @@ class _Sweep:
             self._stages.write_configs(one)
             if one.weights != RANDOM and not one.refused:
                 path = self._stages.config_path(one)
-                config_files.check(config_files.load(path), str(path))
+                config_files.read_checked(path, training=False)
 
     # What one group goes through.
 

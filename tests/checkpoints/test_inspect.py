@@ -177,7 +177,7 @@ def test_faulty_requests(classifier, tmp_path):
         inspect(Request(classifier, "ful"), for_inspection(CONFIG))
     with pytest.raises(
         ConfigError,
-        match=r"synthetic\.config: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4",
+        match=r"synthetic\.config, --set .*: model\.ssd\.feature_extractor\.depth_multiplier \(1e\+09\) is more than 4",
     ):
         for_inspection(CONFIG, ["model.ssd.feature_extractor.depth_multiplier=1e9"])
     with pytest.raises(ConfigError, match=r"none\.config: cannot read the config"):

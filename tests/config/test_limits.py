@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 
 from detection import config
-from detection.config import limits
+from detection.config import bounds, fields
 from detection.config.schema import PACKAGE
 from detection.errors import DetectionError
 
@@ -40,15 +40,16 @@ def kind(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), [(name, field) for name, fields in limits.LIMITS.items() for field in fields]
+    ("name", "field"),
+    [(name, row.name) for name, rows in fields.TABLE.items() for row in rows.values() if row.limit is not None],
 )
 def test_every_limit_is_kept(name, field):
-    message, limit = kind(name)(), limits.LIMITS[name][field]
+    message, limit = kind(name)(), fields.TABLE[name][field].limit
     repeated = message.DESCRIPTOR.fields_by_name[field].is_repeated
     for value, expected in ((limit.high, 0), (limit.high + 1, 1)):
         message.ClearField(field)
         getattr(message, field).append(value) if repeated else setattr(message, field, value)
-        found = [text for text in limits._fields(message, "here", name) if text.startswith(f"here.{field}")]
+        found = [text for text in bounds.too_large(message, "here") if text.startswith(f"here.{field}")]
         assert len(found) == expected
     assert f"is more than {limit.high:,}: {limit.reason}" in found[0]
 

@@ -30,7 +30,7 @@ import detection.networks
 from detection.builders import feature_extractor, image_resizer, model
 from detection.checkpoints import checkpoint_files, loading
 from detection.checkpoints.names import GLOBAL_STEP, is_optional
-from detection.config.support import VALUES
+from detection.config.fields import extractors
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
@@ -257,7 +257,7 @@ def test_every_meta_architecture_is_tested() -> None:
 
 
 def test_types_that_configs_may_name_are_those_that_can_be_built() -> None:
-    assert set(VALUES["SsdFeatureExtractor.type"]) == set(feature_extractor.SSD_EXTRACTORS)
+    assert set(extractors.SSD) == set(feature_extractor.SSD_EXTRACTORS)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)

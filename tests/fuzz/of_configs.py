@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mutate import Material
-from reading import LONGEST, ROOT, TEXT, Reader, reading
-
 from detection.errors import ConfigError, DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import LONGEST, ROOT, TEXT, Reader, reading
 
 
 def _configs() -> list[bytes]:

@@ -7,11 +7,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mutate import Material
-from of_images import picture
-from reading import BRACES, TEXT, Reader
-
 from detection.errors import ConfigError, DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.of_images import picture
+from tests.fuzz.reading import BRACES, TEXT, Reader
 
 
 def _voc() -> Material:

@@ -8,8 +8,9 @@ import struct
 import zlib
 
 import numpy as np
-from mutate import Material
-from reading import BRACES, TEXT, Reader, reading
+
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import BRACES, TEXT, Reader, reading
 
 
 def _npz_material(**arrays: object) -> Material:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from mutate import Material
-from reading import IMAGE, Reader
 
 from detection.errors import DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import IMAGE, Reader
 
 
 def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (24, 17), **options: object) -> bytes:

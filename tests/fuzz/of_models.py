@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from mutate import Material
-from reading import IMAGE, LONGEST, Reader
 
 from detection.errors import ConfigError, DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import IMAGE, LONGEST, Reader
 
 
 def make_saved_model(folder: Path) -> None:

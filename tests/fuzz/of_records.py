@@ -7,11 +7,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from iteration import IMAGE, TEXT, Reader, iteration
-from mutate import Material
-from of_images import picture
-
 from detection.errors import DataError
+from tests.fuzz.mutate import Material
+from tests.fuzz.of_images import picture
+from tests.fuzz.reading import IMAGE, TEXT, Reader, reading
 
 
 def _example(**more: object) -> bytes:
@@ -198,7 +197,7 @@ def _prepare_records(folder: Path) -> Callable[[bytes], str]:
             )
             raise known from error
 
-    return iteration("a.record", read)(folder)
+    return reading("a.record", read)(folder)
 
 
 READERS = {

@@ -6,8 +6,8 @@ import json
 import zlib
 from pathlib import Path
 
-from mutate import Material
-from reading import BRACES, TEXT, Reader, reading
+from tests.fuzz.mutate import Material
+from tests.fuzz.reading import BRACES, TEXT, Reader, reading
 
 
 def _rows() -> Material:

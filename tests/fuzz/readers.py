@@ -3,14 +3,8 @@ documented of it."""
 
 from __future__ import annotations
 
-import of_configs
-import of_data_sets
-import of_detections
-import of_images
-import of_models
-import of_records
-import of_runs
-from reading import Reader
+from tests.fuzz import of_configs, of_data_sets, of_detections, of_images, of_models, of_records, of_runs
+from tests.fuzz.reading import Reader
 
 READERS: dict[str, Reader] = {
     **of_configs.READERS,

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mutate import Material
-
 from detection.errors import DataError, DetectionError
+from tests.fuzz.mutate import Material
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 12_000  # characters of a message

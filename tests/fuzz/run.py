@@ -46,16 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--failures", default="fuzz_failures", help="folder for inputs that failed")
     parser.add_argument("--reproduce", default="", help="run this one file, in this process, with its traceback")
     given = parser.parse_args(argv)
-    import mutate
-    import workers
     from absl import logging
-    from readers import READERS
 
     import detection.benchmark.report
     import detection.data.convert.conversion
     import detection.evaluate.stored
     import detection.export.predictor
     import detection.sweep.report.folder  # noqa: F401  (what is imported before processes are forked is imported once)
+    from tests.fuzz import mutate, workers
+    from tests.fuzz.readers import READERS
 
     logging.set_verbosity(logging.FATAL)
     names = [name.strip() for name in given.readers.split(",") if name.strip()] or list(READERS)
@@ -95,8 +94,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _keep(name: str, failures, material, seed: int, folder: Path) -> None:
-    import mutate
-    import workers
+    from tests.fuzz import mutate, workers
 
     seen: Counter[tuple[str, str]] = Counter()
     for failure in failures:
@@ -117,5 +115,4 @@ def _reproduce(path: str, reader) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     sys.exit(main())

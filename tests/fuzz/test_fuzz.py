@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from tests.fuzz import mutate, workers
 
-
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-mutate, workers = load("mutate"), load("workers")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_reader_lets_anything_out_but_its_own_errors(tmp_path):
-    command = [sys.executable, str(HERE / "run.py"), "--seed=12", "--inputs=25", f"--failures={tmp_path / 'failures'}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parents[1])
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.run",
+        "--seed=12",
+        "--inputs=25",
+        f"--failures={tmp_path / 'failures'}",
+    ]
+    command += [f"--failures={tmp_path / 'failures'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
     assert len(rows) == 24 and all(row[1] == "25" and row[2] == "0" for row in rows) and "0 failures" in done.stdout

@@ -2,7 +2,7 @@
 """Kills training, evaluation, export, conversion and sweeps, hundreds of times, and looks at what lies there after each
 kill and in the end.
 
-    python tests/kill/kill.py --kills=220 --operations=80 --seed=1 --command=all --work=/tmp/kills
+    python -m tests.kill.kill --kills=220 --operations=80 --seed=1 --command=all --work=/tmp/kills
         --markdown=docs/kills.md
 
 --kills are SIGKILLs at moments drawn uniformly over the time that the command takes; --operations are SIGKILLs just
@@ -26,11 +26,8 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import forks  # noqa: E402
-import work  # noqa: E402
+from tests.kill import forks, work  # noqa: E402  (TensorFlow reads the environment when it is imported)
 
 # Of the kills at moments, and of those at file operations.
 SHARES = {

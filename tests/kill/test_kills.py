@@ -1,5 +1,5 @@
 """kill -9 at file operations, and what is left; a few here, hundreds with `pytest -m long tests/kill` or
-tests/kill/kill.py."""
+python -m tests.kill.kill."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def kill(folder: Path, *flags: str) -> str:
-    command = [sys.executable, str(ROOT / "tests" / "kill" / "kill.py"), f"--work={folder / 'kills'}", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.kill.kill", f"--work={folder / 'kills'}", *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return done.stdout
 

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import forks
-
 from detection.errors import DetectionError
+from tests.kill import forks
 
 LIVE = ("train", "evaluate", "export", "convert", "sweep")
 FILES = "files"  # no command: the files of a training and an export without networks, in a second

@@ -139,8 +139,8 @@ def test_clipped_and_empty_ones_are_put_right_and_counted(source, kind):
     assert found.counts.numpy().tolist() == [2]
     np.testing.assert_allclose(found.boxes[0, :2], [[0, 30, 20, 60], PIXELS[0]], rtol=1e-5)
     totals = {kind: total[:2] for kind, total in corrections.totals().items()}
-    assert totals == {"proposals_empty": (2, 1), "proposals_clipped": (1, 1)}
-    assert corrections.lines()["proposals_empty"].startswith("2 proposals without area dropped, in 1 record")
+    assert totals == {"proposal_empty": (2, 1), "proposal_clipped": (1, 1)}
+    assert corrections.lines()["proposal_empty"].startswith("2 proposals without area dropped, in 1 record")
 
 
 @KINDS
@@ -153,7 +153,7 @@ def test_image_without_proposals_is_counted(source, kind):
         and not found.boxes[0].numpy().any()
         and not found.scores[0].numpy().any()
     )
-    assert corrections.totals()["proposals_absent"][:2] == (1, 1)
+    assert corrections.totals()["proposal_none"][:2] == (1, 1)
     for element in train_dataset(settings, (random_horizontal_flip, random_crop_image), RESIZER, 2, seed=0).take(4):
         assert np.isfinite(element.batch.proposals.boxes.numpy()).all()
 

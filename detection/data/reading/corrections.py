@@ -10,17 +10,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
 from detection.errors import printable
 
-KINDS = {
-    "zero_area": "boxes without area dropped",
-    "clipped": "boxes clipped to the image",
-    "cut": "boxes beyond max_number_of_boxes dropped",
-    "unknown_label": "boxes with a label that is not in the label map dropped",
-    "proposals_absent": "images without proposals",
-    "proposals_empty": "proposals without area dropped",
-    "proposals_clipped": "proposals clipped to the image",
+_CUT = "cut"  # no fault of the record, but of the input reader's max_number_of_boxes
+_SAID = {_CUT: "boxes beyond max_number_of_boxes dropped"} | {
+    kind: fault.corrected for kind, fault in RECORD_FAULTS.items() if fault.corrected
 }
 
 
@@ -34,7 +30,7 @@ class Corrections:
     def note(
         self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
     ) -> None:
-        """Remembers how many boxes (int scalars) of each kind the record has; zeros cost nothing.
+        """Remembers how many boxes (int scalars) of each kind (of `RECORD_FAULTS`) the record has; zeros cost nothing.
 
         `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
         only where there is something to remember.
@@ -59,20 +55,18 @@ class Corrections:
             noted.append((kind, *rest.rsplit("\n", 1), int(value)))
         totals: dict[str, tuple[int, int, str]] = {}
         for kind, address, more, value in sorted(noted, key=_place):
-            boxes, records, first = totals.get(
-                kind, (0, 0, f"{address}, {more}" if more and kind != "cut" else address)
-            )
+            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more and kind != _CUT else address))
             totals[kind] = (boxes + value, records + 1, first)
         return totals
 
     def lines(self) -> dict[str, str]:
         """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
         lines = {
-            kind: printable(f"{boxes} {KINDS.get(kind, kind)}, in {records} record{'s'[: records > 1]} (e.g. {first})")
+            kind: printable(f"{boxes} {_SAID[kind]}, in {records} record{'s'[: records > 1]} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
-        if "cut" in lines:
-            lines["cut"] += f"; set the input reader's max_number_of_boxes to {self._most()} or more to learn from all"
+        if _CUT in lines:
+            lines[_CUT] += f"; set the input reader's max_number_of_boxes to {self._most()} or more to learn from all"
         return lines
 
     def _most(self) -> int:

@@ -21,16 +21,13 @@ import tensorflow as tf
 
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
-from detection.data.reading.labels import LabelLookup, Labels
+from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import check_record
+from detection.data.reading.value_checks import check_values
+from detection.data.record_faults import ABSENT
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
 from detection.types import MAX_PIXELS
-
-STORE = "store a whole JPEG, PNG, BMP, GIF or WebP file"
-TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may stick out before it must be a mistake
-
-ABSENT = -1  # stands for a height or width that the record does not hold; some tools write it
 
 _OBJECT = "image/object/"
 _BOX = f"{_OBJECT}bbox/"
@@ -90,7 +87,15 @@ class Decoder(NamedTuple):
         image.set_shape([None, None, 3])
         shape = tf.shape(image)[:2]
         labels = self.lookup(features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"])
-        checked = self._check_values(record, features, shape, boxes, labels)
+        checked = check_values(
+            record,
+            features,
+            shape,
+            boxes,
+            labels,
+            label_source=self.label_source,
+            drop_unknown_labels=self.drop_unknown_labels,
+        )
         with tf.control_dependencies([checked]):
             clipped = tf.clip_by_value(boxes, 0.0, 1.0)
         is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], count, 0) > 0
@@ -113,88 +118,14 @@ class Decoder(NamedTuple):
         self.corrections.note(
             record,
             {
-                "zero_area": tf.math.count_nonzero(empty),
-                "clipped": tf.math.count_nonzero(tf.reduce_any(boxes != clipped, axis=1) & ~empty),
-                "unknown_label": tf.math.count_nonzero(~labels.known),
+                "box_zero_area": tf.math.count_nonzero(empty),
+                "box_clipped": tf.math.count_nonzero(tf.reduce_any(boxes != clipped, axis=1) & ~empty),
+                "class_unknown": tf.math.count_nonzero(~labels.known),
             },
         )
         drop = empty | ~labels.known
         sample = tf.cond(tf.reduce_any(drop), lambda: keep_rows(sample, ~drop), lambda: sample)
         return sample, SampleInfo(_source_id(record, features), shape)
-
-    def _check_values(
-        self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, boxes: tf.Tensor, labels: Labels
-    ) -> tf.Tensor:
-        """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
-        it."""
-        ids, known = labels.ids, labels.known
-        said = tf.stack([features["image/height"], features["image/width"]])
-        size_fits = tf.reduce_all((said == tf.cast(shape, tf.int64)) | (said == ABSENT))
-        agrees = labels.disagreeing == 0
-        broken = tf.reduce_any(~tf.math.is_finite(boxes), axis=1)
-        inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
-        outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
-        unknown = tf.zeros_like(known) if self.drop_unknown_labels else ~known
-        negative = {key: ~(tf.math.is_finite(features[key]) & (features[key] >= 0)) for key in (_AREA, _WEIGHT)}
-
-        def fail() -> tf.Tensor:
-            def box(wrong: tf.Tensor) -> tf.Tensor:
-                row = tf.where(wrong)[:1, 0]
-                number = tf.strings.reduce_join(tf.strings.as_string(row))
-                values = tf.strings.reduce_join(tf.strings.as_string(tf.gather(boxes, row)), separator=", ")
-                return tf.strings.join([number, " (ymin, xmin, ymax, xmax = ", values, ")"])
-
-            sizes = tf.strings.format("say {}, but the image has {}", (said, shape))
-            check_record(
-                size_fits,
-                record,
-                "image/height, image/width",
-                sizes,
-                "write the size of the stored pixels (EXIF rotation is not applied)",
-            )
-            check_record(
-                ~tf.reduce_any(broken), record, "image/object/bbox", box(broken), "coordinates must be finite numbers"
-            )
-            check_record(
-                ~tf.reduce_any(inverted),
-                record,
-                "image/object/bbox",
-                box(inverted),
-                "the minimum exceeds the maximum: swap the corners",
-            )
-            pixels = "far outside the image: normalised coordinates (0 to 1) are expected, not pixels"
-            check_record(~tf.reduce_any(outside), record, "image/object/bbox", box(outside), pixels)
-            for key, wrong in negative.items():
-                row = tf.where(wrong)[:1, 0]
-                value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(features[key], row)))
-                what = tf.strings.join(["of box ", tf.strings.reduce_join(tf.strings.as_string(row)), " is ", value])
-                check_record(~tf.reduce_any(wrong), record, key, what, "write a finite number, 0 or higher")
-            fix = f"{self.label_source} gives them two ids: correct the records, or the map"
-            check_record(
-                agrees, record, f"{_OBJECT}class", tf.strings.join(["of ", _disagreement(features, labels)]), fix
-            )
-            row = tf.where(unknown)[:1, 0]
-            number = tf.strings.reduce_join(tf.strings.as_string(row))
-            value = tf.strings.reduce_join(tf.strings.as_string(tf.gather(ids, row)))
-            texts = features[f"{_OBJECT}class/text"]
-            text = tf.strings.reduce_join(tf.gather(texts, row[: tf.cast(tf.size(texts) > 0, tf.int32)]))
-            what = tf.strings.join(["of box ", number, " is ", value, " (text '", text, "')"])
-            check_record(
-                ~tf.reduce_any(unknown),
-                record,
-                "label",
-                what,
-                f"not a class of {self.label_source}: add it there or correct the records",
-            )
-            return tf.constant(False)
-
-        fine = (
-            size_fits
-            & agrees
-            & ~tf.reduce_any(broken | inverted | outside | unknown)
-            & ~tf.reduce_any(tf.concat(list(negative.values()), axis=0))
-        )
-        return tf.cond(fine, lambda: tf.constant(True), fail)
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
@@ -213,7 +144,7 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
     is_small, is_quick = pixels <= MAX_PIXELS, effort <= image_header.EFFORT * MAX_PIXELS
 
     def fail() -> tf.Tensor:
-        check_record(has_image, record, "image/encoded", "is empty", "store the JPEG or PNG file there")
+        check_record(has_image, record, "record_unreadable", "image/encoded", "is empty")
         kind, length = (
             image_header.kind_in_graph(features["image/encoded"]),
             tf.strings.as_string(tf.strings.length(features["image/encoded"])),
@@ -221,37 +152,20 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
         what = tf.strings.join(
             ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
         )
-        check_record(has_size, record, "image/encoded", what, STORE)
+        check_record(has_size, record, "image_unreadable", "image/encoded", what)
         size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
-        check_record(is_small, record, "image/encoded", size, f"at most {MAX_PIXELS} are decoded: shrink the image")
+        check_record(is_small, record, "image_too_large", "image/encoded", size)
         many = "has so many scans or frames that decoding it would take minutes"
-        check_record(is_quick, record, "image/encoded", many, "save the image again")
+        check_record(is_quick, record, "image_too_large", "image/encoded", many, "save the image again")
         for key, right in fits.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
-            check_record(right, record, key, value, "write one value a box")
-        fix = (
-            "write one label id (or class/text) a box"
-            if reads_texts
-            else "write one label id a box, or set label_map_path to use class/text"
-        )
-        check_record(labelled, record, f"{_OBJECT}class/label", "is empty", fix)
+            check_record(right, record, "field_length", key, value)
+        fix = None if reads_texts else "write one label id a box, or set label_map_path to use class/text"
+        check_record(labelled, record, "class_missing", f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 
     fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image, has_size, is_small, is_quick]))
     return tf.cond(fine, lambda: tf.constant(True), fail)
-
-
-def _disagreement(features: dict[str, tf.Tensor], labels: Labels) -> tf.Tensor:
-    """The first box whose text and number disagree, and both; empty where there is none."""
-    texts, numbers = features[f"{_OBJECT}class/text"], features[f"{_OBJECT}class/label"]
-    count = tf.minimum(tf.size(texts), tf.size(numbers))
-    row = tf.where((labels.ids[:count] != numbers[:count]) & (labels.ids[:count] >= 0))[:1, 0]
-    number, meant, label = (
-        tf.strings.as_string(values) for values in (row, tf.gather(labels.ids, row), tf.gather(numbers, row))
-    )
-    return tf.strings.reduce_join(
-        tf.strings.join(["box ", number, ": text '", tf.gather(texts, row), "' has id ", meant, ", label is ", label])
-    )
 
 
 def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:

@@ -118,9 +118,12 @@ def eval_dataset(
     return batches.prefetch(max(options.num_prefetch_batches, 1)).with_options(dataset_options(deterministic=True))
 
 
-def checker(options: InputOptions) -> Callable[[str, int, bytes], str | None]:
-    """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads."""
-    decode = _decoder(options, Corrections())
+def checker(options: InputOptions, corrections: Corrections | None = None) -> Callable[[str, int, bytes], str | None]:
+    """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads.
+
+    `corrections` collects what was put right in those that it can use.
+    """
+    decode = _decoder(options, Corrections() if corrections is None else corrections)
 
     @tf.function(
         autograph=False, input_signature=[tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)]

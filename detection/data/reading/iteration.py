@@ -22,9 +22,10 @@ from absl import logging
 from detection.data.image_decode import UndecodableImage, decode
 from detection.data.reading import shard_files
 from detection.data.reading.corrections import Corrections
-from detection.data.reading.decode import STORE, parse
+from detection.data.reading.decode import parse
 from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
+from detection.data.record_faults import RECORD_FAULTS
 from detection.errors import DataError, printable
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
@@ -131,11 +132,19 @@ def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | 
         encoded = parse(tf.constant(serialized), more)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         why = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
-        return "", f"is not a usable tf.Example ({why})", "write the keys with the types of the TF Object Detection API"
+        return "", f"is not a usable tf.Example ({why})", RECORD_FAULTS["field_type"].fix
     data = encoded.numpy()
     try:
         decode(data)
     except UndecodableImage as error:
         # A larger one has its own message, where training meets it.
-        return None if error.too_large else ("image/encoded", f"cannot be decoded ({len(data)} bytes, {error})", STORE)
+        return (
+            None
+            if error.too_large
+            else (
+                "image/encoded",
+                f"cannot be decoded ({len(data)} bytes, {error})",
+                RECORD_FAULTS["image_unreadable"].fix,
+            )
+        )
     return None

@@ -11,6 +11,7 @@ import re
 import tensorflow as tf
 
 from detection.data.graph_text import readable
+from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
 from detection.errors import DataError
 
@@ -20,9 +21,24 @@ _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf
 
 
 def check_record(
-    condition: tf.Tensor, record: Record, field: str, value: tf.Tensor | str, fix: str | tf.Tensor
+    condition: tf.Tensor,
+    record: Record,
+    kind: str,
+    field: str | tf.Tensor,
+    value: tf.Tensor | str,
+    fix: str | tf.Tensor | None = None,
 ) -> None:
-    """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds."""
+    """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds.
+
+    Args:
+        condition: what should hold.
+        record: for its address.
+        kind: of the fault, a key of `RECORD_FAULTS`.
+        field: which key of the record, or which file beside it.
+        value: what stands there.
+        fix: what to do about it; None for what the table says.
+    """
+    fix = RECORD_FAULTS[kind].fix if fix is None else fix
     parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
     data = [
         item

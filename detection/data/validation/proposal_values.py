@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.data.reading.decode import TOLERANCE
+from detection.data.record_faults import TOLERANCE
 
 
 class ProposalFault(NamedTuple):
     """One kind of fault, for all proposals of an image that have it."""
 
-    kind: str  # of `findings.KINDS`
+    kind: str  # of `RECORD_FAULTS`
     value: str
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
 from detection.data.findings import Fault
-from detection.data.reading.decode import ABSENT, TOLERANCE
+from detection.data.record_faults import ABSENT, TOLERANCE
 from detection.data.record_writer import RecordBox, RecordImage
 from detection.data.validation import proposal_values
 from detection.data.validation.proposal_values import ProposalFault

@@ -133,7 +133,7 @@ def test_unknown_labels_stop_or_are_dropped(example):
     assert "is 4 " in fault(example(image__object__class__label=[4]), ids=(), num_classes=3)
     corrections = Corrections()
     sample, _ = decode(by_text, drop=True, corrections=corrections)
-    assert sample.boxes.shape == (0, 4) and corrections.totals()["unknown_label"][:2] == (1, 1)
+    assert sample.boxes.shape == (0, 4) and corrections.totals()["class_unknown"][:2] == (1, 1)
 
 
 def test_boxes_are_clipped_or_dropped_and_counted(example):
@@ -141,10 +141,13 @@ def test_boxes_are_clipped_or_dropped_and_counted(example):
     boxes = [(-0.05, 0.2, 0.5, 1.04), (0.3, 0.3, 0.3, 0.9), (1.02, 0.1, 1.05, 0.2), (0.1, 0.1, 0.2, 0.2)]
     sample, _ = decode(example(boxes=boxes), corrections=corrections)
     np.testing.assert_allclose(sample.boxes, [[0, 0.2, 0.5, 1], [0.1, 0.1, 0.2, 0.2]])
-    assert {kind: boxes for kind, (boxes, _, _) in corrections.totals().items()} == {"zero_area": 2, "clipped": 1}
-    assert corrections.lines()["zero_area"] == "2 boxes without area dropped, in 1 record (e.g. /data/a.record:4)"
+    assert {kind: boxes for kind, (boxes, _, _) in corrections.totals().items()} == {
+        "box_zero_area": 2,
+        "box_clipped": 1,
+    }
+    assert corrections.lines()["box_zero_area"] == "2 boxes without area dropped, in 1 record (e.g. /data/a.record:4)"
     decode(example(boxes=boxes), corrections=corrections)  # the same record once more
-    assert corrections.totals()["zero_area"][0] == 2  # a record counts once, however often it is read
+    assert corrections.totals()["box_zero_area"][0] == 2  # a record counts once, however often it is read
 
 
 @pytest.mark.parametrize(
@@ -253,6 +256,7 @@ def test_the_first_record_of_a_remark_is_the_first_in_the_shard():
     corrections = Corrections()
     for index in (10, 9):
         corrections.note(
-            Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")), {"clipped": tf.constant(1)}
+            Record(tf.constant("a:b\nc"), tf.constant(index, tf.int64), tf.constant("")),
+            {"box_clipped": tf.constant(1)},
         )
-    assert corrections.totals()["clipped"] == (2, 2, "a:b\nc:9")
+    assert corrections.totals()["box_clipped"] == (2, 2, "a:b\nc:9")

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-_FIELD = "train_config.optimizer"
 _SMALLEST = 1e-38  # the smallest normal float32; below, a rate is 0 or as good as that
 
 
-def faults(train: Message) -> Iterator[str]:
+def ends_early(train: Message, path: str) -> Iterator[str]:
     """Sentences on schedules at whose rate of 0 the last steps would be made."""
-    kind, path, schedule = _schedule(train)
+    kind, path, schedule = _schedule(train, path)
     steps = train.num_steps
     if not steps or schedule is None:
         return
@@ -37,9 +36,9 @@ def faults(train: Message) -> Iterator[str]:
             )
 
 
-def warnings(train: Message) -> Iterator[str]:
+def never_reached(train: Message, path: str) -> Iterator[str]:
     """Sentences on parts of schedules that are never reached, and rates of 0."""
-    kind, path, schedule = _schedule(train)
+    kind, path, schedule = _schedule(train, path)
     if schedule is None:
         return
     steps = train.num_steps or math.inf
@@ -71,14 +70,14 @@ def warnings(train: Message) -> Iterator[str]:
             yield f"{path}.schedule: the learning rate is 0 from step {zero} on: nothing more is learnt"
 
 
-def _schedule(train: Message) -> tuple[str, str, Message | None]:
+def _schedule(train: Message, place: str) -> tuple[str, str, Message | None]:
     """Kind, path and message of the schedule that is set."""
     optimizer = train.optimizer.WhichOneof("optimizer")
     rate = getattr(train.optimizer, optimizer).learning_rate if optimizer else None
     kind = rate.WhichOneof("learning_rate") if rate is not None else None
     if kind is None:
         return "", "", None
-    return kind, f"{_FIELD}.{optimizer}.learning_rate.{kind}", getattr(rate, kind)
+    return kind, f"{place}.optimizer.{optimizer}.learning_rate.{kind}", getattr(rate, kind)
 
 
 def _vanishes(schedule: Message) -> int | None:
@@ -88,3 +87,28 @@ def _vanishes(schedule: Message) -> int | None:
         return None
     periods = math.log(_SMALLEST / start) / math.log(factor)
     return schedule.burnin_steps + math.ceil(max(periods, 0) * schedule.decay_steps)
+
+
+def manual_steps(message: Message, path: str) -> Iterator[str]:
+    """Steps rise."""
+    steps = [row.step for row in message.schedule]
+    for index, (before, after) in enumerate(zip(steps, steps[1:], strict=False), start=1):
+        if after <= before:
+            yield f"{path}.schedule[{index}].step ({after}) must be more than the one before it ({before})"
+    if message.warmup and not steps:
+        yield f"{path}.schedule is empty, so there is nothing to warm up to; list steps, or remove warmup"
+
+
+def cosine(message: Message, path: str) -> Iterator[str]:
+    """The warm-up and the hold lie within the schedule."""
+    if message.warmup_steps and message.warmup_learning_rate > message.learning_rate_base:
+        yield (
+            f"{path}.warmup_learning_rate ({message.warmup_learning_rate:g}) must not exceed learning_rate_base"
+            f" ({message.learning_rate_base:g})"
+        )
+    before = message.warmup_steps + message.hold_base_rate_steps
+    if message.total_steps <= before:
+        yield (
+            f"{path}.total_steps ({message.total_steps}) must be more than warmup_steps + hold_base_rate_steps"
+            f" ({before})"
+        )

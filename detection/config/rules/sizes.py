@@ -1,152 +1,21 @@
-"""How large a config may make things. What is beyond is refused before anything of that size exists, naming the field:
-a typing error of three zeros would otherwise fill the memory first and say something about a tensor then.
-
-The limits lie far above what detectors are built with. LIMITS bounds single fields; the functions below bound what
-several fields make together: pixels of an image and of a batch, anchors, weights of the layers whose width the config
-decides.
-"""
+"""How large several fields of a config may make things together: pixels of an image and of a batch, anchors, weights of
+the layers whose width the config decides. What single fields may be is in the table."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from google.protobuf.message import Message
 
-from detection.config.rules import short
-from detection.config.walk import join
+from detection.config import fields
+from detection.config.fields.limits import BATCH, MAX_ANCHORS, MAX_BATCH, MAX_IMAGE, MAX_LAYER, MAX_WEIGHTS
 
-MAX_IMAGE = 100_000_000  # pixels, as of the images that are read: 1.2 GB of float32
-MAX_BATCH = 5_000_000_000  # pixels of all images of a batch: 60 GB of float32
-MAX_ANCHORS = 10_000_000  # of an image: 160 MB, and several times that while they are made
-MAX_WEIGHTS = 1 << 28  # numbers in one group of layers: 1 GiB, and again for each array of the optimizer
-MAX_LAYER = 1 << 27  # of them in one layer, whose first values are drawn at once, with several times its memory
 TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
 _FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
 
 
-class Limit(NamedTuple):
-    """The largest value of a field, and what it costs."""
-
-    high: int
-    reason: str
-
-
-_WIDTH = Limit(4096, "it is a number of channels, and weights grow with its square")
-_KERNEL = Limit(31, "it is the side of a kernel, and weights grow with its square")
-_ROWS = Limit(100_000, "so many rows are kept for every image, whether there are boxes for them or not")
-_DRAWN = Limit(100_000, "so many regions of every image are computed at once")
-_SIDE = Limit(100_000, "it is a side of an image, in pixels")
-_BATCH = Limit(1_000_000, "all images of a batch are in memory together")
-_MULTIPLIER = Limit(4, "weights grow with its square")
-_MIN_DEPTH = Limit(512, "every layer gets at least so many channels")
-_PER_CELL = "every cell of a map has an anchor for each"
-_QUEUED = "all of them are in memory together"
-
-LIMITS: dict[str, dict[str, Limit]] = {
-    "Ssd": {"num_classes": Limit(1_000_000, "every anchor has a score for each class")},
-    "FasterRcnn": {
-        "num_classes": Limit(1_000_000, "every region has a score and a box for each class"),
-        "first_stage_atrous_rate": Limit(1000, "the kernel would be wider than any map"),
-        "first_stage_box_predictor_kernel_size": _KERNEL,
-        "first_stage_box_predictor_depth": _WIDTH,
-        "first_stage_minibatch_size": Limit(MAX_ANCHORS, "it is a number of anchors"),
-        "first_stage_max_proposals": _DRAWN,
-        "second_stage_batch_size": _DRAWN,
-        "initial_crop_size": Limit(512, "every region is cropped to this size, with all channels"),
-        "maxpool_kernel_size": Limit(512, "it lies within the crop"),
-        "maxpool_stride": Limit(512, "it lies within the crop"),
-    },
-    "SsdFeatureExtractor": {
-        "depth_multiplier": _MULTIPLIER,
-        "min_depth": _MIN_DEPTH,
-        "num_layers": Limit(
-            20, "each further map has half the side of the one before it, so the last ones would be single cells"
-        ),
-        "pad_to_multiple": Limit(1024, "even the smallest image is padded to it, in pixels"),
-    },
-    "FasterRcnnFeatureExtractor": {"depth_multiplier": _MULTIPLIER, "min_depth": _MIN_DEPTH},
-    "ConvolutionalBoxPredictor": {
-        "min_depth": _WIDTH,
-        "max_depth": _WIDTH,
-        "kernel_size": _KERNEL,
-        "num_layers_before_predictor": Limit(32, "each is a layer on every map"),
-    },
-    "RfcnBoxPredictor": {
-        "depth": _WIDTH,
-        "num_spatial_bins_height": Limit(100, "every bin has maps of its own for every class"),
-        "num_spatial_bins_width": Limit(100, "every bin has maps of its own for every class"),
-        "crop_height": Limit(512, "every region is cropped to this size, with all channels"),
-        "crop_width": Limit(512, "every region is cropped to this size, with all channels"),
-    },
-    "SsdAnchorGenerator": {"num_layers": Limit(20, "each further map has half the side of the one before it")},
-    "MultiscaleAnchorGenerator": {
-        "max_level": Limit(20, "a level's stride is 2 to the power of it, in pixels"),
-        "scales_per_octave": Limit(1000, _PER_CELL),
-    },
-    "KeepAspectRatioResizer": {"min_dimension": _SIDE},
-    "BatchNonMaxSuppression": {"max_total_detections": _ROWS},
-    "HardExampleMiner": {"num_hard_examples": Limit(MAX_ANCHORS, "it is a number of anchors or regions")},
-    "TrainConfig": {"batch_size": _BATCH},
-    "EvalConfig": {
-        "batch_size": _BATCH,
-        "num_visualizations": Limit(10_000, "the pictures of an evaluation are kept in memory until it ends"),
-    },
-    "InputReader": {
-        "max_number_of_boxes": _ROWS,
-        "max_number_of_proposals": _DRAWN,
-        "shuffle_buffer_size": Limit(10_000_000, "memory for so many records is taken at once"),
-        "filenames_shuffle_buffer_size": Limit(10_000_000, "memory for so many names is taken at once"),
-        "num_readers": Limit(10_000, "each is an open file with a buffer of 1 MiB"),
-        "num_prefetch_batches": Limit(1000, _QUEUED),
-    },
-    # Augmentation makes images, which the resizer then makes smaller.
-    "RandomImageScale": {"max_scale_ratio": Limit(100, "sides of images grow by it")},
-    "ResizeImage": {"new_height": _SIDE, "new_width": _SIDE},
-    "RandomResizeMethod": {"target_height": _SIDE, "target_width": _SIDE},
-    "RandomPadImage": dict.fromkeys(
-        ("min_image_height", "min_image_width", "max_image_height", "max_image_width"), _SIDE
-    ),
-    "RandomAbsolutePadImage": {"max_height_padding": _SIDE, "max_width_padding": _SIDE},
-    "RandomSquareCropByScale": {"max_border": _SIDE, "num_scales": Limit(100_000, "so many sizes are drawn from")},
-    "RandomScaleCropAndPadToSquare": {
-        "output_size": Limit(10_000, "images get this side"),
-        "scale_max": Limit(100, "sides of images grow by it"),
-    },
-    "RandomBlackPatches": {"max_black_patches": Limit(10_000, "patches are drawn one after the other")},
-    **dict.fromkeys(
-        ("RandomCropPadImage", "SSDRandomCropPadOperation", "SSDRandomCropPadFixedAspectRatio"),
-        {
-            "max_padded_size_ratio": Limit(100, "sides of images grow by it"),
-            "min_padded_size_ratio": Limit(100, "sides of images grow by it"),
-        },
-    ),
-}
-
-
-def too_large(message: Message, path: str, name: str) -> Iterator[str]:
-    """Sentences on single fields of one message, and on what they make together; `name` is that of its type."""
-    single = list(_fields(message, path, name))
-    yield from single
-    if not single and name in _TOGETHER:
-        yield from _TOGETHER[name](message, path)
-
-
-def _fields(message: Message, path: str, name: str) -> Iterator[str]:
-    for field, limit in LIMITS.get(name, {}).items():
-        value = getattr(message, field)
-        numbers = (
-            [(field, value)]
-            if isinstance(value, int | float)
-            else [(f"{field}[{index}]", item) for index, item in enumerate(value)]
-        )
-        for place, number in numbers:
-            if math.isfinite(number) and number > limit.high:
-                yield f"{join(path, place)} ({short(number)}) is more than {limit.high:,}: {limit.reason}"
-
-
-def _ssd(message: Message, path: str) -> Iterator[str]:
+def ssd(message: Message, path: str) -> Iterator[str]:
+    """Anchors, and weights of the box predictors."""
     faults = list(
         _anchors(
             message.anchor_generator, f"{path}.anchor_generator", _pixels(message.image_resizer), message.image_resizer
@@ -182,7 +51,8 @@ def _ssd(message: Message, path: str) -> Iterator[str]:
         )
 
 
-def _two_stage(message: Message, path: str) -> Iterator[str]:
+def two_stage(message: Message, path: str) -> Iterator[str]:
+    """Anchors, and weights of both stages' predictors."""
     faults = []
     if not path.endswith("fast_rcnn"):
         anchors = f"{path}.first_stage_anchor_generator"
@@ -251,15 +121,13 @@ def _per_cell(generator: Message) -> list[int]:
     if kind == "ssd_anchor_generator":
         ssd = generator.ssd_anchor_generator
         each = len(ssd.aspect_ratios) + (ssd.interpolated_scale_aspect_ratio > 0)
-        layers = min(max(ssd.num_layers, 0), LIMITS["SsdAnchorGenerator"]["num_layers"].high)
+        layers = min(max(ssd.num_layers, 0), _most("SsdAnchorGenerator", "num_layers"))
         return [3 if level == 0 and ssd.reduce_boxes_in_lowest_layer else each for level in range(layers)]
     if kind == "grid_anchor_generator":
         return [len(generator.grid_anchor_generator.scales) * len(generator.grid_anchor_generator.aspect_ratios)]
     if kind == "multiscale_anchor_generator":
         multi = generator.multiscale_anchor_generator
-        levels = min(
-            max(multi.max_level - multi.min_level + 1, 0), LIMITS["MultiscaleAnchorGenerator"]["max_level"].high + 1
-        )
+        levels = min(max(multi.max_level - multi.min_level + 1, 0), _most("MultiscaleAnchorGenerator", "max_level") + 1)
         return [len(multi.aspect_ratios) * max(multi.scales_per_octave, 0)] * levels
     return []
 
@@ -288,7 +156,8 @@ def _pixels(resizer: Message) -> int | None:
     return None
 
 
-def _resizer(message: Message, path: str) -> Iterator[str]:
+def resizer(message: Message, path: str) -> Iterator[str]:
+    """Pixels of an image."""
     pixels = _pixels(message)
     kind = message.WhichOneof("image_resizer_oneof")
     if pixels is None or pixels <= MAX_IMAGE:
@@ -321,7 +190,7 @@ def _pad_sizes(message: Message, path: str, *pairs: tuple[str, str]) -> Iterator
             )
 
 
-def _batches(message: Message, path: str) -> Iterator[str]:
+def batches(message: Message, path: str) -> Iterator[str]:
     """On the pixels of a batch, which depend on the model's resizer."""
     kind = message.model.WhichOneof("model")
     chosen = getattr(message.model, kind) if kind else None
@@ -333,25 +202,19 @@ def _batches(message: Message, path: str) -> Iterator[str]:
     resizer = f"model.{kind}.image_resizer.{chosen.image_resizer.WhichOneof('image_resizer_oneof')}"
     for part in ("train_config", "eval_config"):
         batch = getattr(message, part).batch_size
-        if message.HasField(part) and batch * pixels > MAX_BATCH and batch <= _BATCH.high:
+        if message.HasField(part) and batch * pixels > MAX_BATCH and batch <= BATCH.high:
             yield (
                 f"{part}.batch_size ({batch}) of images of {pixels:,} pixels ({resizer}) makes batches of"
                 f" {batch * pixels:,} pixels, more than {MAX_BATCH:,}; lower one of the two"
             )
 
 
-def _sizes(*pairs: tuple[str, str]) -> Callable[[Message, str], Iterator[str]]:
+def canvas(*pairs: tuple[str, str]) -> Callable[[Message, str], Iterator[str]]:
+    """A rule on (height, width) fields of a step of augmentation."""
     return lambda message, path: _pad_sizes(message, path, *pairs)
 
 
-# Message -> what its fields must not make together.
-_TOGETHER: dict[str, Callable[[Message, str], Iterator[str]]] = {
-    "TrainEvalPipelineConfig": _batches,
-    "Ssd": _ssd,
-    "FasterRcnn": _two_stage,
-    "ImageResizer": _resizer,
-    "ResizeImage": _sizes(("new_height", "new_width")),
-    "RandomResizeMethod": _sizes(("target_height", "target_width")),
-    "RandomPadImage": _sizes(("min_image_height", "min_image_width"), ("max_image_height", "max_image_width")),
-    "RandomAbsolutePadImage": _sizes(("max_height_padding", "max_width_padding")),
-}
+def _most(message: str, field: str) -> int:
+    limit = fields.TABLE[message][field].limit
+    assert limit is not None
+    return limit.high

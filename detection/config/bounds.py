@@ -1,0 +1,122 @@
+"""What the table of fields says of one message: sentences that begin with the path of the field they are about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from detection.config import fields
+from detection.config.fields.row import Field, Use
+from detection.config.schema import is_message, message_name, short, shown
+from detection.config.walk import join
+
+# Oneofs that may be left empty; in every other one a message that is present must choose.
+OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
+_FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
+
+
+def not_read(message: Message, path: str, place: Field | None = None) -> Iterator[tuple[bool, str]]:
+    """(True, sentence) on each field that is set and refused, or has a value that is; (False, sentence) on each that
+    changes nothing. `place` is the row of the field that holds the message."""
+    name = message_name(message.DESCRIPTOR)
+    known = fields.rows(name)
+    for field, value in message.ListFields():
+        row, here = known.get(field.name), join(path, field.name)
+        if row is not None and row.honoured:
+            yield from ((True, text) for text in _other_values(row, here, field, value))
+        elif not is_message(field) and not field.is_repeated and value == field.default_value:
+            continue
+        else:
+            what = here if is_message(field) and not field.is_repeated else f"{here} ({shown(field, value)})"
+            if row is not None and row.use is Use.NO_EFFECT:
+                yield False, f"{what} has no effect: {row.reason}"
+            else:
+                advice = (row.reason if row is not None else "") or _alternatives(field, name, place)
+                yield True, f"{what} is not supported; {advice}"
+
+
+def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) -> Iterator[str]:
+    """Sentences on values that are not among those supported."""
+    for item in (value if field.is_repeated else [value]) if row.values else []:
+        said = shown(field, item)
+        if (item if isinstance(item, str) else said) not in row.values:
+            yield f"{here} ({said}) is not supported; use {one_of([choice for choice in row.values if choice])}"
+
+
+def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:
+    """The members of the same oneof that are possible there."""
+    group = field.containing_oneof
+    possible = fields.choices(name, group.fields, place) if group is not None else []
+    return f"use {one_of(possible)}" if possible else "remove it"
+
+
+def one_of(names: list[str]) -> str:
+    return f"{'one of ' * (len(names) > 2)}{', '.join(names)}"
+
+
+def incomplete(message: Message, path: str, place: Field | None = None) -> Iterator[str]:
+    """Sentences on what must be set in one message, and is not."""
+    name = message_name(message.DESCRIPTOR)
+    for row in fields.rows(name).values():
+        if row.required and not message.HasField(row.name):
+            yield f"{join(path, row.name)} is not set; {_example(message.DESCRIPTOR.fields_by_name[row.name], row)}"
+    for group in message.DESCRIPTOR.oneofs:
+        if group.name not in OPTIONAL_ONEOFS and message.WhichOneof(group.name) is None:
+            yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
+
+
+def _example(field: FieldDescriptor, row: Field) -> str:
+    """How to set a field that must be set."""
+    if not is_message(field):
+        return f"set it, for example to '{row.values[0]}'" if row.values else "set it"
+    inner = message_name(field.message_type)
+    needed = [each.name for each in fields.rows(inner).values() if each.required]
+    possible = [name for group in field.message_type.oneofs for name in fields.choices(inner, group.fields, row)]
+    first = (*needed, *possible)[:1]
+    return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"
+
+
+def out_of_range(message: Message, path: str) -> Iterator[str]:
+    """Sentences on numbers that lie where they must not, and on lists of the wrong length.
+
+    Numbers are looked at whether they are written or left at their default.
+    """
+    for field, value in message.ListFields():
+        if field.cpp_type in _FLOATS:
+            bad = [number for number in (value if field.is_repeated else [value]) if not math.isfinite(number)]
+            if bad:
+                yield f"{join(path, field.name)} ({bad[0]}) must be a finite number"
+    for row in fields.rows(message_name(message.DESCRIPTOR)).values():
+        here = join(path, row.name)
+        if row.range is not None:
+            for place, number in _numbers(message, row.name, here):
+                if number not in row.range and math.isfinite(number):
+                    yield f"{place} ({short(number)}) must be {row.range}"
+        if row.below:
+            low, high = getattr(message, row.name), getattr(message, row.below)
+            if low > high or (row.strictly and low == high):
+                must = "must be below" if row.strictly else "must not exceed"
+                yield f"{here} ({short(low)}) {must} {row.below} ({short(high)})"
+        if row.counts is not None and len(getattr(message, row.name)) not in row.counts.allowed:
+            yield f"{here} has {len(getattr(message, row.name))} values; {row.counts.advice}"
+
+
+def too_large(message: Message, path: str) -> Iterator[str]:
+    """Sentences on numbers beyond what is computed with."""
+    for row in fields.rows(message_name(message.DESCRIPTOR)).values():
+        if row.limit is None:
+            continue
+        for place, number in _numbers(message, row.name, join(path, row.name)):
+            if math.isfinite(number) and number > row.limit.high:
+                yield f"{place} ({short(number)}) is more than {row.limit.high:,}: {row.limit.reason}"
+
+
+def _numbers(message: Message, name: str, here: str) -> list[tuple[str, int | float]]:
+    """The value of a field with its path; of a list, each with its index."""
+    value = getattr(message, name)
+    if isinstance(value, int | float):
+        return [(here, value)]
+    return [(f"{here}[{index}]", item) for index, item in enumerate(value)]

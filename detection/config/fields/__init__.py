@@ -1,0 +1,62 @@
+"""What a config may say of every single field: one table, message -> its rows, put together from one file an area of
+the schema. The check, the documentation (docs/config.md) and the tests read it; nothing else says what a field may be.
+
+To honour another field or value: its row here, the builder that reads it, the code that uses it.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from detection.config.fields import (
+    anchors,
+    augmentation,
+    detections,
+    evaluation,
+    hyperparams,
+    images,
+    losses,
+    pipeline,
+    predictors,
+    readers,
+    ssd,
+    targets,
+    train,
+    two_stage,
+)
+from detection.config.fields.row import Field
+from detection.config.schema import message_name
+
+AREAS = (
+    *(pipeline, ssd, two_stage, predictors, hyperparams, anchors, targets, losses, detections, images),
+    *(augmentation, train, readers, evaluation),
+)
+# Message -> field -> its row. A message that is not here is only reached through fields that are refused.
+TABLE: dict[str, dict[str, Field]] = {
+    message: {row.name: row for row in rows} for area in AREAS for message, rows in area.MESSAGES.items()
+}
+_NONE: dict[str, Field] = {}
+
+
+def rows(message: str) -> dict[str, Field]:
+    """The rows of a message, by field; empty for a message of refused fields."""
+    return TABLE.get(message, _NONE)
+
+
+def row_of(field: FieldDescriptor) -> Field | None:
+    """The row of a field; None in a message of refused fields."""
+    return rows(message_name(field.containing_type)).get(field.name)
+
+
+def is_honoured(field: FieldDescriptor) -> bool:
+    """Whether a builder reads the field."""
+    found = row_of(field)
+    return found is not None and found.honoured
+
+
+def choices(message: str, group_fields: list[FieldDescriptor], place: Field | None = None) -> list[str]:
+    """The members of a oneof that can be chosen, where the message stands at `place` (the field that holds it)."""
+    if place is not None and place.choose:
+        return list(place.choose)
+    known = rows(message)
+    return [field.name for field in group_fields if field.name in known and known[field.name].honoured]

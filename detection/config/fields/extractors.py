@@ -1,0 +1,59 @@
+"""The feature extractors that a config may name, and what their networks are able to do.
+
+The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
+never had. The code of each is found by `detection.builders.feature_extractor`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SsdNetwork(NamedTuple):
+    """What an SSD extractor offers."""
+
+    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it
+    made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
+
+
+class TwoStageNetwork(NamedTuple):
+    """What an extractor cut in two offers."""
+
+    strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
+    crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
+
+
+# The first of each is the example that messages give.
+SSD: dict[str, SsdNetwork] = {
+    "ssd_mobilenet_v1": SsdNetwork(),
+    "ssd_caffenet": SsdNetwork(),
+    "ssd_inception_resnet_v2": SsdNetwork(),
+    "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
+    "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True),
+    "ssd_mobilenet_v1_keras": SsdNetwork(),
+    "ssd_mobilenet_v2": SsdNetwork(),
+    "ssd_mobilenet_v2_keras": SsdNetwork(),
+    "ssd_resnet101": SsdNetwork(),
+    "ssd_resnet152": SsdNetwork(),
+    "ssd_resnet50": SsdNetwork(),
+    "ssd_vgg16": SsdNetwork(),
+    "ssd_vgg_cnn_m_1024": SsdNetwork(),
+}
+_DENSE = TwoStageNetwork(strides=(8, 16))
+TWO_STAGE: dict[str, TwoStageNetwork] = {
+    "faster_rcnn_resnet101": _DENSE,
+    "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
+    "faster_rcnn_inception_resnet_v2": _DENSE,
+    "faster_rcnn_inception_resnet_v2_keras": _DENSE,
+    "faster_rcnn_inception_v2": TwoStageNetwork(),
+    "faster_rcnn_inception_v3": TwoStageNetwork(),
+    "faster_rcnn_mobilenet_v1": _DENSE,
+    "faster_rcnn_mobilenet_v2": _DENSE,
+    "faster_rcnn_resnet101_keras": _DENSE,
+    "faster_rcnn_resnet152": _DENSE,
+    "faster_rcnn_resnet152_keras": _DENSE,
+    "faster_rcnn_resnet50": _DENSE,
+    "faster_rcnn_resnet50_keras": _DENSE,
+    "faster_rcnn_vgg16": TwoStageNetwork(crop_size=7),
+    "faster_rcnn_vgg_cnn_m_1024": TwoStageNetwork(crop_size=6),
+}

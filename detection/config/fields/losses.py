@@ -1,0 +1,78 @@
+"""Losses, and which examples they look at."""
+
+from __future__ import annotations
+
+from detection.config.fields.row import (
+    FRACTION,
+    NOT_NEGATIVE,
+    PART,
+    POSITIVE,
+    Limit,
+    Message,
+    all_honoured,
+    honoured,
+    no_effect,
+    refused,
+)
+
+_ANCHORWISE = "no builder of the schema ever read it"
+
+MESSAGES: dict[str, Message] = {
+    "HardExampleMiner": (
+        honoured("num_hard_examples", NOT_NEGATIVE, Limit(10_000_000, "it is a number of anchors or regions")),
+        honoured("iou_threshold", FRACTION),
+        honoured("loss_type"),
+        honoured("max_negatives_per_positive", NOT_NEGATIVE),
+        honoured("min_negatives_per_image", NOT_NEGATIVE),
+    ),
+    "ClassificationLoss": (
+        *all_honoured(
+            "weighted_sigmoid weighted_softmax weighted_logits_softmax bootstrapped_sigmoid weighted_sigmoid_focal"
+        ),
+        refused("penalty_reduced_logistic_focal_loss"),
+        refused("weighted_dice_classification_loss"),
+    ),
+    "Loss": (
+        honoured("localization_loss", required=True),
+        honoured("classification_loss", required=True),
+        honoured("hard_example_miner"),
+        honoured("classification_weight", NOT_NEGATIVE),
+        honoured("localization_weight", NOT_NEGATIVE),
+        honoured("random_example_sampler"),
+        refused("equalization_loss", "remove it: rare classes are learnt like the others"),
+        refused("expected_loss_weights", "use NONE, with hard_example_miner or random_example_sampler"),
+        no_effect("min_num_negative_samples", "it belongs to expected_loss_weights"),
+        no_effect("desired_negative_sampling_ratio", "it belongs to expected_loss_weights"),
+    ),
+    "WeightedSigmoidClassificationLoss": (no_effect("anchorwise_output", _ANCHORWISE),),
+    "WeightedSoftmaxClassificationLoss": (
+        no_effect("anchorwise_output", _ANCHORWISE),
+        honoured("logit_scale", POSITIVE),
+    ),
+    "WeightedSoftmaxClassificationAgainstLogitsLoss": (
+        no_effect("anchorwise_output", _ANCHORWISE),
+        honoured("logit_scale", POSITIVE),
+    ),
+    "BootstrappedSigmoidClassificationLoss": (
+        honoured("alpha", FRACTION),
+        honoured("hard_bootstrap"),
+        no_effect("anchorwise_output", _ANCHORWISE),
+    ),
+    "SigmoidFocalClassificationLoss": (
+        no_effect("anchorwise_output", _ANCHORWISE),
+        honoured("gamma", NOT_NEGATIVE),
+        honoured("alpha", FRACTION),
+    ),
+    "LocalizationLoss": (
+        *all_honoured("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou"),
+    ),
+    "RandomExampleSampler": (honoured("positive_sample_fraction", PART),),
+    "WeightedL2LocalizationLoss": (no_effect("anchorwise_output", _ANCHORWISE),),
+    "WeightedSmoothL1LocalizationLoss": (
+        no_effect("anchorwise_output", _ANCHORWISE),
+        honoured("delta", POSITIVE),
+    ),
+    "WeightedIOULocalizationLoss": (),
+    "L1LocalizationLoss": (),
+    "WeightedGIOULocalizationLoss": (),
+}

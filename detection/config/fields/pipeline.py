@@ -1,0 +1,22 @@
+"""The whole config, and which meta-architecture it chooses."""
+
+from __future__ import annotations
+
+from detection.config.fields.row import Message, all_honoured, honoured, refused
+
+MESSAGES: dict[str, Message] = {
+    "TrainEvalPipelineConfig": (
+        honoured("model", required=True),
+        honoured("train_config"),
+        honoured("train_input_reader"),
+        honoured("eval_config"),
+        honoured("eval_input_reader"),
+        refused("graph_rewriter", "remove it: weights are neither trained nor exported quantised"),
+    ),
+    "DetectionModel": (
+        *all_honoured("faster_rcnn ssd"),
+        refused("experimental_model", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
+        refused("center_net", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
+        *all_honoured("fast_rcnn"),
+    ),
+}

@@ -1,0 +1,69 @@
+"""SSD: the detector itself and its feature extractor."""
+
+from __future__ import annotations
+
+from detection.config.fields import extractors
+from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER
+from detection.config.fields.row import (
+    NOT_NEGATIVE,
+    ONE_OR_MORE,
+    POSITIVE,
+    Limit,
+    Message,
+    honoured,
+    no_effect,
+    refused,
+)
+
+_MAPS = "remove it: maps are those of the network and the extra layers behind it"
+_ONLY_BOXES = "remove it: only boxes are predicted"
+_BACKGROUND = "remove it: logits always have a background column"
+
+MESSAGES: dict[str, Message] = {
+    "Ssd": (
+        honoured("num_classes", ONE_OR_MORE, Limit(1_000_000, "every anchor has a score for each class")),
+        honoured("image_resizer", required=True),
+        honoured("feature_extractor", required=True),
+        honoured("box_coder", required=True),
+        honoured("matcher", required=True),
+        honoured("similarity_calculator", required=True),
+        honoured("encode_background_as_zeros"),
+        honoured("negative_class_weight", NOT_NEGATIVE),
+        honoured("box_predictor", required=True, choose=("convolutional_box_predictor",)),
+        honoured("anchor_generator", required=True),
+        honoured("post_processing"),
+        honoured("normalize_loss_by_num_matches"),
+        honoured("normalize_loc_loss_by_codesize"),
+        honoured("loss", required=True),
+        honoured("freeze_batchnorm"),
+        no_effect("inplace_batchnorm_update", "batch norm statistics are always updated within the step"),
+        refused("add_background_class", _BACKGROUND),
+        refused("explicit_background_class", _BACKGROUND),
+        refused("use_confidences_as_targets", "remove it: targets are one-hot"),
+        no_effect("implicit_example_weight", "it belongs to use_confidences_as_targets"),
+        no_effect("return_raw_detections_during_predict", "raw boxes and scores are always exported"),
+        refused("mask_head_config", _ONLY_BOXES),
+    ),
+    "SsdFeatureExtractor": (
+        honoured("type", values=tuple(extractors.SSD), required=True),
+        honoured("depth_multiplier", POSITIVE, MULTIPLIER),
+        honoured("min_depth", ONE_OR_MORE, MIN_DEPTH),
+        honoured("conv_hyperparams", required=True),
+        honoured("override_base_feature_extractor_hyperparams"),
+        honoured("pad_to_multiple", ONE_OR_MORE, Limit(1_024, "even the smallest image is padded to it, in pixels")),
+        honoured("use_explicit_padding"),
+        honoured("use_depthwise"),
+        refused("fpn", _MAPS),
+        refused("bifpn", _MAPS),
+        refused("replace_preprocessor_with_placeholder"),
+        honoured(
+            "num_layers",
+            ONE_OR_MORE,
+            Limit(
+                20, "each further map has half the side of the one before it, so the last ones would be single cells"
+            ),
+        ),
+        refused("spaghettinet_arch_name"),
+        refused("use_hardswish", "set conv_hyperparams.activation: SWISH or RELU_6"),
+    ),
+}

@@ -1,0 +1,113 @@
+"""Where the fields of a config are written, so that whatever is found out about one later can say its line."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.message import Message
+
+from detection.config.scan import Entry
+from detection.config.schema import is_message
+from detection.config.walk import join
+from detection.errors import ConfigError, together
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\[\d+\])?(\.\w+(\[\d+\])?)*")
+
+
+class Places:
+    """Field -> its line in a file, or the flag that set it.
+
+    Args:
+        source: what messages begin with: the file.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._lines: dict[str, int] = {}  # path -> line, from 1
+        self._flags: dict[str, str] = {}  # path -> the flag that set it, as written
+        self.uncertain: set[str] = set()  # paths of messages of which not all could be read
+
+    def write(self, text: str, entries: Iterable[Entry]) -> None:
+        """Notes where each field of a text begins."""
+        ends = [match.start() for match in re.finditer("\n", text)]
+        counts: Counter[str] = Counter()
+        for entry in entries:
+            path = join(entry.path, entry.name)
+            line = bisect.bisect_left(ends, entry.at) + 1
+            self._lines.setdefault(path, line)
+            if entry.field is not None and entry.field.is_repeated:
+                for token in (*entry.values, *entry.blocks):
+                    at = entry.at if len(entry.values) + len(entry.blocks) == 1 else token.at
+                    self._lines[f"{path}[{counts[path]}]"] = bisect.bisect_left(ends, at) + 1
+                    counts[path] += 1
+
+    def move(self, old: Entry, path: str, text: str) -> None:
+        """Notes that a field has another name today: `path` stands where `old` is written."""
+        self._lines.setdefault(path, text.count("\n", 0, old.at) + 1)
+
+    def set_by(self, flag: str, before: Message, after: Message) -> None:
+        """Notes what a flag changed."""
+        for path in _changed(before, after, ""):
+            self._flags[path] = flag
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Puts file and line before the ConfigErrors of what is built from the config: builders know fields only."""
+        try:
+            yield
+        except ConfigError as error:
+            lines = error.lines()
+            raise together([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
+
+    def is_written(self, sentence: str) -> bool:
+        """Whether the field that a sentence is about is written, in the file or by a flag."""
+        path = path_of(sentence)
+        return path in self._lines or any(place in self._flags for place in _outwards(path))
+
+    def of(self, sentence: str) -> str:
+        """The beginning of a message: `my.config:12`, or `my.config, --set path=value`; the file alone where the field
+        is written nowhere. A field that is not written stands where its message does."""
+        for path in _outwards(path_of(sentence)):
+            if path in self._flags:
+                return f"{self.source}, {self._flags[path]}"
+            if path in self._lines:
+                return f"{self.source}:{self._lines[path]}"
+        return self.source
+
+
+def path_of(sentence: str) -> str:
+    """The path that a sentence begins with; "" where it begins with none."""
+    match = _PATH.match(sentence)
+    return match[0] if match else ""
+
+
+def _outwards(path: str) -> Iterator[str]:
+    """`a.b[1].c`, `a.b[1]`, `a.b`, `a`."""
+    while path:
+        yield path
+        if path.endswith("]"):
+            path = path[: path.rindex("[")]
+        else:
+            path = path.rpartition(".")[0]
+
+
+def _changed(before: Message, after: Message, path: str) -> Iterator[str]:
+    """Paths of fields that differ, as deep as both messages have them."""
+    for field in after.DESCRIPTOR.fields:
+        old, new, here = getattr(before, field.name), getattr(after, field.name), join(path, field.name)
+        if old == new and (field.is_repeated or before.HasField(field.name) == after.HasField(field.name)):
+            continue
+        if not is_message(field) or field.message_type.GetOptions().map_entry:
+            yield here
+        elif not field.is_repeated:
+            both = before.HasField(field.name) and after.HasField(field.name)
+            yield from _changed(old, new, here) if both else [here]
+        elif len(old) == len(new):
+            for index, (one, other) in enumerate(zip(old, new, strict=True)):
+                yield from _changed(one, other, f"{here}[{index}]")
+        else:
+            yield here

@@ -1,0 +1,67 @@
+"""What must hold between several fields, as functions: each takes a message and its path, and yields sentences that
+begin with the path of the field they are about. What holds for one field alone is in the table (`config.fields`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from google.protobuf.message import Message
+
+from detection.config.rules import (
+    anchors,
+    augmentation,
+    boxes,
+    data,
+    evaluation,
+    schedules,
+    sizes,
+    ssd,
+    train,
+    two_stage,
+)
+
+Rule = Callable[[Message, str], Iterator[str]]
+
+# Message -> what must hold for anything to be built of it.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages),
+    "Ssd": (ssd.ssd,),
+    "FasterRcnn": (two_stage.two_stage,),
+    "RfcnBoxPredictor": (two_stage.rfcn,),
+    "ArgMaxMatcher": (boxes.argmax_matcher,),
+    "SsdAnchorGenerator": (anchors.ssd,),
+    "GridAnchorGenerator": (anchors.not_empty("scales", "aspect_ratios"),),
+    "MultiscaleAnchorGenerator": (anchors.not_empty("aspect_ratios"),),
+    "BatchNonMaxSuppression": (boxes.non_max_suppression,),
+    "RandomPadImage": (augmentation.pad_image,),
+    "ManualStepLearningRate": (schedules.manual_steps,),
+    "CosineDecayLearningRate": (schedules.cosine,),
+    "TrainConfig": (train.patterns,),
+    "InputReader": (data.input_reader,),
+    "EvalConfig": (evaluation.pictures,),
+}
+# What matters only to those who train: a trained detector is evaluated and exported all the same.
+TRAINING: dict[str, tuple[Rule, ...]] = {
+    "FasterRcnn": (two_stage.sampled,),
+    "TrainConfig": (schedules.ends_early,),
+}
+# What several fields make together, where none of them is too large by itself.
+SIZES: dict[str, tuple[Rule, ...]] = {
+    "TrainEvalPipelineConfig": (sizes.batches,),
+    "Ssd": (sizes.ssd,),
+    "FasterRcnn": (sizes.two_stage,),
+    "ImageResizer": (sizes.resizer,),
+    "ResizeImage": (sizes.canvas(("new_height", "new_width")),),
+    "RandomResizeMethod": (sizes.canvas(("target_height", "target_width")),),
+    "RandomPadImage": (sizes.canvas(("min_image_height", "min_image_width"), ("max_image_height", "max_image_width")),),
+    "RandomAbsolutePadImage": (sizes.canvas(("max_height_padding", "max_width_padding")),),
+}
+# What is no fault, but maybe not what was meant.
+REMARKS: dict[str, tuple[Rule, ...]] = {"FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,)}
+TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {"TrainConfig": (schedules.never_reached,)}
+
+
+def of(rules: dict[str, tuple[Rule, ...]], name: str, message: Message, path: str) -> Iterator[str]:
+    """The sentences of the rules that hold for messages called `name`."""
+    for rule in rules.get(name, ()):
+        yield from rule(message, path)

@@ -1,0 +1,41 @@
+"""What must hold between the fields of an anchor generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from google.protobuf.message import Message
+
+
+def number_of_maps(generator: Message) -> int | None:
+    """How many feature maps an AnchorGenerator makes anchors for; None where it chooses none."""
+    kind = generator.WhichOneof("anchor_generator_oneof")
+    if kind == "grid_anchor_generator":
+        return 1
+    if kind == "ssd_anchor_generator":
+        return generator.ssd_anchor_generator.num_layers
+    if kind == "multiscale_anchor_generator":
+        return generator.multiscale_anchor_generator.max_level - generator.multiscale_anchor_generator.min_level + 1
+    return None
+
+
+def ssd(message: Message, path: str) -> Iterator[str]:
+    for field in ("scales", "height_stride", "width_stride", "height_offset", "width_offset"):
+        count = len(getattr(message, field))
+        if count not in (0, message.num_layers):
+            yield f"{path}.{field} has {count} values for num_layers {message.num_layers}; list one a layer"
+    for height, width in (("height_stride", "width_stride"), ("height_offset", "width_offset")):
+        if bool(getattr(message, height)) != bool(getattr(message, width)):
+            yield f"{path}: {height} and {width} go together; list both"
+    empty_layers = not message.reduce_boxes_in_lowest_layer or message.num_layers > 1
+    if not message.aspect_ratios and not message.interpolated_scale_aspect_ratio and empty_layers:
+        yield f"{path}.aspect_ratios is empty, which leaves no anchors; list some, for example aspect_ratios: 1.0"
+
+
+def not_empty(*fields: str) -> Callable[[Message, str], Iterator[str]]:
+    def rule(message: Message, path: str) -> Iterator[str]:
+        for field in fields:
+            if not getattr(message, field):
+                yield f"{path}.{field} is empty, which leaves no anchors; list some, for example {field}: 1.0"
+
+    return rule

@@ -1,0 +1,23 @@
+"""What must hold for the fields of evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+from PIL import ImageColor
+
+from detection.config.schema import cut, did_you_mean
+
+
+def pictures(message: Message, path: str) -> Iterator[str]:
+    """Colours as pictures are drawn in: names such as LightGreen, in any case, and values such as #00ff80."""
+    field, color = "groundtruth_box_visualization_color", message.groundtruth_box_visualization_color
+    try:
+        ImageColor.getrgb(color)
+    except ValueError:
+        hint = did_you_mean(color, ImageColor.colormap)
+        yield (
+            f"{path}.{field} ({cut(repr(color))}) is no colour; use a name such as 'black' or a value such as"
+            f" '#00ff80'{hint}"
+        )

@@ -1,0 +1,77 @@
+"""What must hold between the fields of an SSD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+
+from detection.config.fields import extractors
+from detection.config.rules import anchors, images
+
+MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layers by itself
+
+
+def ssd(message: Message, path: str) -> Iterator[str]:
+    yield from _maps(message, path)
+    code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
+    for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
+        predictor = getattr(message.box_predictor, kind)
+        if message.box_predictor.HasField(kind) and predictor.box_code_size != code_size:
+            coder = message.box_coder.WhichOneof("box_coder_oneof")
+            yield (
+                f"{path}.box_predictor.{kind}.box_code_size ({predictor.box_code_size}) must be {code_size}, as"
+                f" box_coder is {coder}"
+            )
+    kind = message.box_predictor.WhichOneof("box_predictor_oneof")
+    if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
+        yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
+    if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField(
+        "weighted_sigmoid_focal"
+    ):
+        yield (
+            f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples"
+            " itself; remove one of the two"
+        )
+    yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
+    yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
+
+
+def _maps(message: Message, path: str) -> Iterator[str]:
+    """Every feature map needs its anchors, and the network must have that many maps."""
+    layers = message.feature_extractor.num_layers
+    network = extractors.SSD.get(message.feature_extractor.type)
+    if network is not None and network.maps < layers <= MOST_MAPS:
+        yield (
+            f"{path}.feature_extractor.num_layers ({layers}) is more than the {network.maps} feature maps that"
+            f" {message.feature_extractor.type} makes; set {network.maps} or less"
+        )
+    kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
+    count = anchors.number_of_maps(message.anchor_generator)
+    if kind == "ssd_anchor_generator" and count != layers:
+        yield (
+            f"{path}.anchor_generator.ssd_anchor_generator.num_layers ({count}) differs from"
+            f" feature_extractor.num_layers ({layers}); every map needs its anchors"
+        )
+    elif count is not None and 0 < count != layers:
+        yield (
+            f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and"
+            f" feature_extractor.num_layers is {layers}; every map needs its anchors"
+        )
+
+
+def _base_network(message: Message, path: str) -> Iterator[str]:
+    """Without the field these two would be built by tf-slim's own hyperparameters (no gamma, ReLU).
+
+    No checkpoint of a detector was trained so: the API refuses such a config today, and in its first releases, whose
+    configs lack the field, it applied conv_hyperparams to the network all the same.
+    """
+    network = extractors.SSD.get(message.type)
+    field = "override_base_feature_extractor_hyperparams"
+    if network is not None and network.made_by_conv_hyperparams and not getattr(message, field):
+        yield (
+            f"{path}.{field} is {'false' if message.HasField(field) else 'not set'}: the TF Object Detection API"
+            f" applies conv_hyperparams to the base network of {message.type} always, in its 2018 models too; set"
+            f" {field}: true, for a detection checkpoint (with the conv_hyperparams that it was trained with) as well"
+            " as for an ImageNet checkpoint of tf-slim (which has no gamma: it starts at 1)"
+        )

@@ -1,0 +1,129 @@
+"""What must hold between the fields of Faster R-CNN, R-FCN and Fast R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+
+from detection.config.fields import extractors
+from detection.config.rules import anchors, images
+
+
+def two_stage(message: Message, path: str) -> Iterator[str]:
+    given = path.endswith("fast_rcnn")
+    yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
+    if not given:
+        yield from _proposals(message, path)
+    yield from _network(message.feature_extractor, f"{path}.feature_extractor")
+    if message.second_stage_normalize_targets and not given:
+        yield (
+            f"{path}.second_stage_normalize_targets is for model.fast_rcnn: what a network proposes changes while it"
+            " learns; remove it"
+        )
+    if message.second_stage_background_iou >= message.second_stage_matched_iou:
+        low, high = message.second_stage_background_iou, message.second_stage_matched_iou
+        yield f"{path}.second_stage_background_iou ({low:g}) must be below second_stage_matched_iou ({high:g})"
+    if message.number_of_stages == 1 and not given:
+        return
+    predictor = message.second_stage_box_predictor
+    if not predictor.WhichOneof("box_predictor_oneof"):
+        yield (
+            f"{path}.second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for"
+            " R-FCN"
+        )
+    elif predictor.HasField("convolutional_box_predictor"):
+        yield (
+            f"{path}.second_stage_box_predictor.convolutional_box_predictor is SSD's; use mask_rcnn_box_predictor, or"
+            " rfcn_box_predictor for R-FCN"
+        )
+    if predictor.HasField("mask_rcnn_box_predictor"):
+        yield from _crops(message, path)
+
+
+def _proposals(message: Message, path: str) -> Iterator[str]:
+    """Of the region proposal network: one map, with anchors on its cells."""
+    for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
+        if not message.HasField(field):
+            yield f"{path}.{field} is not set; regions are proposed with it"
+    generator = message.first_stage_anchor_generator
+    kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
+    place, stride = f"{path}.first_stage_anchor_generator.{kind}", message.feature_extractor.first_stage_features_stride
+    if kind == "grid_anchor_generator":
+        for field in ("height_stride", "width_stride"):
+            own = getattr(generator.grid_anchor_generator, field)
+            if own != stride:
+                yield (
+                    f"{place}.{field} ({own}) differs from feature_extractor.first_stage_features_stride ({stride});"
+                    " anchors would not lie on the cells that they are predicted from"
+                )
+    elif count is not None and count != 1:
+        yield (
+            f"{place} makes anchors for {count} maps, and regions are proposed on one; use grid_anchor_generator with"
+            f" height_stride and width_stride {stride}"
+        )
+
+
+def _network(message: Message, path: str) -> Iterator[str]:
+    """Whether the network has a map of the stride that is asked for, and what it is made by."""
+    stride, network = message.first_stage_features_stride, extractors.TWO_STAGE.get(message.type)
+    if network is not None and stride > 0 and stride not in network.strides:
+        yield (
+            f"{path}.first_stage_features_stride ({stride}) is not one that {message.type} can have; use"
+            f" {' or '.join(map(str, network.strides))}"
+        )
+    if message.override_base_feature_extractor_hyperparams and not message.HasField("conv_hyperparams"):
+        yield (
+            f"{path}.conv_hyperparams is not set, and override_base_feature_extractor_hyperparams is true; add"
+            " conv_hyperparams { initializer { ... } }, or remove the latter"
+        )
+
+
+def _crops(message: Message, path: str) -> Iterator[str]:
+    """What is cut out of the map for a region, and whether the network takes crops of that size."""
+    crop, kernel, stride = message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride
+    for field in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
+        if not getattr(message, field):
+            yield f"{path}.{field} is not set, so regions cannot be cropped; the usual values are 14, 2 and 2"
+    if kernel > crop:
+        yield f"{path}.maxpool_kernel_size ({kernel}) must not exceed initial_crop_size ({crop})"
+    network = extractors.TWO_STAGE.get(message.feature_extractor.type)
+    if network is None or network.crop_size is None or min(crop, kernel, stride) < 1 or kernel > crop:
+        return
+    size = (crop - kernel) // stride + 1
+    if size != network.crop_size:
+        yield (
+            f"{path}.initial_crop_size ({crop}), maxpool_kernel_size ({kernel}) and maxpool_stride ({stride}) make"
+            f" crops of {size} x {size}, but {message.feature_extractor.type} takes {network.crop_size} x"
+            f" {network.crop_size}; set {2 * network.crop_size}, 2 and 2"
+        )
+
+
+def rfcn(message: Message, path: str) -> Iterator[str]:
+    for side in ("height", "width"):
+        crop, bins = getattr(message, f"crop_{side}"), getattr(message, f"num_spatial_bins_{side}")
+        if bins > 0 and crop % bins:
+            yield f"{path}.crop_{side} ({crop}) must be a multiple of num_spatial_bins_{side} ({bins})"
+
+
+def sampled(message: Message, path: str) -> Iterator[str]:
+    """Only training draws regions from the proposals; a trained detector may be run with fewer."""
+    size, most = message.second_stage_batch_size, message.first_stage_max_proposals
+    given = path.endswith("fast_rcnn")
+    if given or message.number_of_stages == 1 or message.HasField("hard_example_miner") or size <= most:
+        return
+    yield (
+        f"{path}.second_stage_batch_size ({size}) exceeds first_stage_max_proposals ({most}): there are no more to draw"
+        f" from; set second_stage_batch_size to {most} or less"
+    )
+
+
+def hyperparams_without_effect(message: Message, path: str) -> Iterator[str]:
+    """A two-stage extractor's conv_hyperparams are read only with another field: not a fault, but maybe another model
+    than is meant."""
+    override = "override_base_feature_extractor_hyperparams"
+    if message.HasField("conv_hyperparams") and not getattr(message, override):
+        yield (
+            f"{path}.conv_hyperparams has no effect: the network is made as it was trained on ImageNet unless"
+            f" {override} is true"
+        )

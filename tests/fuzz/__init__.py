@@ -1,0 +1,1 @@
+"""Damaged files for every reader: bash scripts/fuzz.sh."""

@@ -1,0 +1,1 @@
+"""Commands killed at any moment, and what is left: python -m tests.kill.kill."""
