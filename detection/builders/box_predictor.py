@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from detection.builders import hyperparams
-from detection.errors import ConfigError
 from detection.heads.dense import DenseHead, PredictorOptions
 from detection.protos import box_predictor_pb2
 
@@ -13,16 +12,11 @@ def build_dense(
     num_anchors: tuple[int, ...],
     num_classes: int,
     freeze_batch_norm: bool = False,
-    path: str = "model.ssd.box_predictor",
 ) -> DenseHead:
     """The convolutional box predictor, `num_anchors` a cell of each map, K + 1 logits (background first) an anchor."""
-    kind = message.WhichOneof("box_predictor_oneof")
-    if kind != "convolutional_box_predictor":
-        raise ConfigError(f"{path}.{kind or 'box_predictor_oneof'} is not supported; use convolutional_box_predictor")
     convolutional = message.convolutional_box_predictor
-    path = f"{path}.{kind}"
     clip = convolutional.box_encodings_clip_range
-    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams, f"{path}.conv_hyperparams")
+    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams)
     options = PredictorOptions(
         hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
         kernel_size=convolutional.kernel_size,

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from detection.config import fields
 from detection.config.fields.row import Field, Use
-from detection.config.schema import is_message, message_name, short, shown
+from detection.config.schema import did_you_mean, is_message, message_name, short, shown
 from detection.config.walk import join
 
 # Oneofs that may be left empty; in every other one a message that is present must choose.
@@ -43,7 +43,9 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) 
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
         if (item if isinstance(item, str) else said) not in row.values:
-            yield f"{here} ({said}) is not supported; use {one_of([choice for choice in row.values if choice])}"
+            known = [choice for choice in row.values if choice]
+            hint = did_you_mean(item, known) if isinstance(item, str) else ""
+            yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 
 def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:
