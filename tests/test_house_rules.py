@@ -21,7 +21,7 @@ PACKAGE = ROOT / "detection"
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
     ("types", "errors", "files", "npz_files", "paths"),
-    ("json_text", "markdown", "parallel", "progress", "terminal"),
+    ("json_text", "markdown", "parallel", "progress", "registry", "terminal"),
     ("cli",),
     ("protos",),
     ("config",),
