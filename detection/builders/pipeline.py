@@ -71,6 +71,7 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
     plugins.load(message)
     message = pipeline_pb2.TrainEvalPipelineConfig.FromString(message.SerializeToString())
     plugins.complete(message)
+    text = config_files.to_text(message)
     if not read_label_maps:
         message = _without_label_maps(message)
     settings = model.settings(message.model)
@@ -96,7 +97,7 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
         ),
         evaluate=evaluator.build(message.eval_config),
         eval_inputs=eval_inputs,
-        text=config_files.to_text(message),
+        text=text,
         source=source,
     )
 

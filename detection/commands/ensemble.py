@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
@@ -31,7 +31,7 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "pipeline_config_path", "", "Config whose eval_input_reader says what to measure on; of two the first selects."
     )
-    flags.add_multi_string("set", "Overrides one field of that config.")
+    flags.add_overrides("Overrides one field of that config.")
     flags.add_string("label_map_path", "", "Instead of a config, with --input: the classes.")
     flags.add_list("select_input", [], "Records that models are chosen on; by default those of the config.")
     flags.add_list("input", [], "Records that they are measured on; by default those of the config.")
@@ -93,7 +93,7 @@ def run(given: Given) -> int:
         "allow_unused_checkpoint_variables",
     )
     options = ensemble_run.EnsembleOptions(
-        **{name: flags[name].value for name in names}, overrides=flags["set"].value, merging=ways
+        **{name: flags[name].value for name in names}, overrides=overrides(flags), merging=ways
     )
     print(ensemble_run.run(options).markdown(), end="")
     return 0

@@ -37,6 +37,8 @@ def load(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
 def complete(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
     """Adds the modules whose parts the config uses without naming them: they were found by an entry point, or
     registered by the program that runs."""
+    named = list(dict.fromkeys(config.plugins))
+    config.plugins[:] = named
     for known, name in _used(config):
         found = known.find(name)
         if found is None or found.plugin in config.plugins:
