@@ -42,10 +42,11 @@ class Registry:
     Args:
         kind: what messages call it.
         handed: the names of the arguments that the package itself passes, positionally.
+        members: what is made must have, beside what only using it shows.
     """
 
-    def __init__(self, kind: str, *handed: str) -> None:
-        self.kind, self.handed = kind, handed
+    def __init__(self, kind: str, *handed: str, members: tuple[str, ...] = ("__call__",)) -> None:
+        self.kind, self.handed, self.members = kind, handed, members
         self._parts: dict[str, Registered] = {}
 
     def __call__(self, name: str) -> Callable[[Part], Part]:
@@ -73,6 +74,10 @@ class Registry:
             import_entry_points()
         return self._parts.get(name)
 
+    def registered(self, name: str) -> Registered | None:
+        """What is registered by that name so far."""
+        return self._parts.get(name)
+
     def names(self) -> tuple[str, ...]:
         """All names, those of entry points included."""
         import_entry_points()
@@ -93,7 +98,14 @@ class Registry:
         fault = self.fault(name, parameters)
         if fault:
             raise ConfigError(f"{field}{fault}")
-        return self._parts[name].make(*handed, **keywords(parameters))
+        made = self._parts[name].make(*handed, **keywords(parameters))
+        lacking = [member for member in self.members if not hasattr(made, member)]
+        if lacking:
+            raise ConfigError(
+                f"{field} ({name}): what {_place(self._parts[name].make)} makes is no {self.kind}: it has no"
+                f" {', '.join(lacking)}"
+            )
+        return made
 
     def fault(self, name: str, parameters: Iterable[str] = ()) -> str:
         """What is wrong with a use of a part, to be put behind its field's path; "" if nothing."""
@@ -113,13 +125,24 @@ class Registry:
         return ""
 
 
+# (options: SsdExtractorOptions) -> feature_extractors.ssd_maps.SsdFeatureExtractor
 ssd_extractor = Registry("SSD feature extractor", "options")
-two_stage_extractor = Registry("two-stage feature extractor", "options")
-localization_loss = Registry("localization loss")
+# (options: TwoStageExtractorOptions) -> feature_extractors.two_stage.TwoStageExtractor
+two_stage_extractor = Registry("two-stage feature extractor", "options", members=("scale", "body", "tail"))
+# () -> (predicted, target, weights [B, A]) -> losses [B, A]; `needs_boxes`: compares boxes [B, A, 4], not codes
+localization_loss = Registry("localization loss", members=("__call__", "needs_boxes"))
+# () -> (logits [B, A, K + 1], target classes, weights [B, A]) -> losses [B, A] or [B, A, K + 1]
 classification_loss = Registry("classification loss")
+# () -> (data.sample.Sample, seed int64 [2]) -> Sample
 augmentation = Registry("augmentation")
-metric = Registry("metrics set", "settings", "categories")
-meta_architecture = Registry("meta-architecture", "num_classes", "resizer")
+# (settings: EvalSettings, categories) -> evaluate.evaluator.Evaluator
+metric = Registry("metrics set", "settings", "categories", members=("clear", "add", "result", "per_category"))
+# (num_classes, resizer: data.resize.Resizer) -> pipeline.Detector
+meta_architecture = Registry(
+    "meta-architecture",
+    *("num_classes", "resizer"),
+    members=("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "variables"),
+)
 
 ALL = (
     *(ssd_extractor, two_stage_extractor, localization_loss, classification_loss, augmentation, metric),

@@ -59,6 +59,11 @@ class _HelpFlag(absl_flags.BooleanFlag):
             raise HelpRequested(self.name)
 
 
+def overrides(values: absl_flags.FlagValues) -> list[str]:
+    """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
+    return [*values["set"].value, *(f"plugins+={name}" for name in values["plugin"].value)]
+
+
 class Flags:
     """A table of flags, in the order in which they are shown."""
 
@@ -119,6 +124,11 @@ class Flags:
         """May be repeated; a value may hold commas."""
         absl_flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
         self._note(name, text)
+
+    def add_overrides(self, text: str) -> None:
+        """`--set` and `--plugin`, which `overrides` reads."""
+        self.add_multi_string("set", text)
+        self.add_multi_string("plugin", "Imports a package that registers parts of its own, e.g. --plugin=my_parts.")
 
     def add_alias(self, name: str, original: str) -> None:
         """Another name of a flag, which help does not show."""
