@@ -32,7 +32,6 @@ INSTALL_REQUIRES = [
     "pillow>=10.1",
     "pycocotools>=2.0.7",
     "tensorboard>=2.20",  # tf.summary raises without it, and TensorFlow no longer installs it.
-    "tqdm>=4.60",
 ]
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
@@ -36,7 +36,7 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "pipeline_config_path", "", "Config whose eval_input_reader says what to measure on; of two the first selects."
     )
-    flags.add_multi_string("set", "Overrides one field of that config.")
+    flags.add_overrides("Overrides one field of that config.")
     flags.add_string("label_map_path", "", "Instead of a config, with --input: the classes.")
     flags.add_list("select_input", [], "Records that models are chosen on; by default those of the config.")
     flags.add_list("input", [], "Records that they are measured on; by default those of the config.")
@@ -88,6 +88,6 @@ def run(given: Given) -> int:
         _numbers("nms_iou", flags.nms_iou), _numbers("voting_iou", flags.voting_iou), flags.scores, flags.max_detections
     )
     options: dict[str, Any] = {name: flags[name].value for name in _OPTIONS}
-    request = ensemble_run.EnsembleOptions(**options, overrides=flags.set, merging=ways)
+    request = ensemble_run.EnsembleOptions(**options, overrides=overrides(flags), merging=ways)
     print(ensemble_run.run(request).markdown(), end="")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from absl import flags as absl_flags
 from absl import logging as _logging
 
 from detection.errors import ConfigError
+from detection.tools.suggest import closest
 
 # absl's flags about logging, debugging and profiling. Their Flag objects act on the process (the level of its logger,
 # say), so that a command shares them instead of having its own.
@@ -57,6 +57,11 @@ class _HelpFlag(absl_flags.BooleanFlag):
     def parse(self, argument: Any) -> None:
         if self._parse(argument):
             raise HelpRequested(self.name)
+
+
+def overrides(values: absl_flags.FlagValues) -> list[str]:
+    """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
+    return [*values.set, *(f"plugins+={name}" for name in values.plugin)]
 
 
 class Flags:
@@ -120,6 +125,11 @@ class Flags:
         absl_flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
         self._note(name, text)
 
+    def add_overrides(self, text: str) -> None:
+        """`--set` and `--plugin`, which `overrides` reads."""
+        self.add_multi_string("set", text)
+        self.add_multi_string("plugin", "Imports a package that registers parts of its own, e.g. --plugin=my_parts.")
+
     def add_alias(self, name: str, original: str) -> None:
         """Another name of a flag, which help does not show."""
         absl_flags.DEFINE_alias(name, original, flag_values=self.values)
@@ -160,7 +170,7 @@ class Flags:
 
     def _unknown(self, name: str) -> str:
         known = [*self.texts, *(f"no{flag.name}" for flag in self.own() if flag.boolean), *_HELP_FLAGS]
-        close = difflib.get_close_matches(name, known, n=1)
+        close = closest(name, known)
         hint = f"; did you mean --{close[0]}?" if close else ";"
         return f"unknown flag --{name}{hint} --help lists the flags"
 

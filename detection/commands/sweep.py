@@ -15,7 +15,7 @@ import dataclasses
 import os
 from typing import Any
 
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = "[merge PART...]"
@@ -35,7 +35,7 @@ def define(flags: Flags) -> None:
     flags.add_bool("dry_run", False, "Only list the configurations.")
     flags.add_bool("timing_only", False, "Random weights: nothing is trained or evaluated.")
     flags.add_multi_string("only", "Only the configurations whose ids fit this pattern, e.g. 'ssd-*'.")
-    flags.add_multi_string("set", "Overrides one field of every config, e.g. --set train_config.num_steps=100.")
+    flags.add_overrides("Overrides one field of every config, e.g. --set train_config.num_steps=100.")
     flags.add_string("shard", None, "i/n: the i-th of n parts, for n machines.")
     flags.add_integer("jobs", 1, "Trainings, or exports, at a time; what is timed always runs alone.", lower_bound=1)
     flags.add_float(
@@ -83,7 +83,7 @@ def run(given: Given) -> int:
         name: flags[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")
     }
     sweep = sweep_file.load(flags.grid).changed(**changes)
-    configurations = grid.expand(sweep, flags.set, only=flags.only, timing_only=flags.timing_only)
+    configurations = grid.expand(sweep, overrides(flags), only=flags.only, timing_only=flags.timing_only)
     if flags.shard:
         configurations = grid.shard(configurations, flags.shard)
     if flags.dry_run:
