@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 import math
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_frontier_is_what_brute_force_finds(pairs):
     best = [point for point in of if not any(dominates(other, point) for other in of)]
     first = {(point.cost, point.value): point.row.id for point in reversed(best)}
     assert {point.row.id for point in found} == set(first.values())
-    assert all(a.cost < b.cost and a.value < b.value for a, b in zip(found, found[1:], strict=False))
+    assert all(a.cost < b.cost and a.value < b.value for a, b in itertools.pairwise(found))
 
 
 def test_elbow_by_hand():
@@ -181,9 +182,7 @@ def test_spread_keeps_order_gap_and_ends(places, gap):
     kept = min(gap, 100.0 / max(len(places) - 1, 1))
     order = sorted(range(len(places)), key=lambda index: places[index])
     ranked = [moved[index] for index in order]
-    assert all(
-        b - a >= kept - 1e-6 for a, b in zip(ranked, ranked[1:], strict=False)
-    )  # 1e-6 of 100: sums of a dozen floats
+    assert all(b - a >= kept - 1e-6 for a, b in itertools.pairwise(ranked))  # 1e-6 of 100: sums of a dozen floats
     assert min(moved) >= -1e-6 and max(moved) <= 100 + 1e-6
 
 
