@@ -99,6 +99,17 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
     } <= set(last["metrics"])
     assert [json.loads(line)["step"] for line in (trained / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
+    again = tmp_path / "again"
+    _run(
+        "evaluate",
+        f"--pipeline_config_path={trained / 'pipeline.config'}",
+        f"--checkpoint_dir={trained}",
+        f"--model_dir={again}",
+    )
+    repeated = json.loads((again / "eval/metrics.json").read_text())
+    assert repeated["step"] == 60
+    assert repeated["metrics"] == pytest.approx(last["metrics"], abs=1e-6, nan_ok=True)
+
     _run(
         "export_saved_model.py",
         f"--pipeline_config_path={trained / 'pipeline.config'}",
