@@ -29,8 +29,9 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
         row, here = known.get(field.name), join(path, field.name)
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
-            parts = row.registry if is_message(field) and value.name else None
-            if parts is not None and (fault := parts.fault(value.name, value.parameters)):
+            parts = row.registry
+            named = parts is not None and is_message(field) and value.name
+            if parts is not None and named and (fault := parts.fault(value.name, value.parameters)):
                 yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
