@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection import files
-from detection.errors import ConfigError
+from detection.errors import ConfigError, first_line
 
 INDEX = ".index"
 DATA = ".data-00000-of-00001"
@@ -211,9 +211,5 @@ class readable:
             error, ConfigError
         ):
             raise UnreadableCheckpointError(
-                f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})"
+                f"{self._prefix}: cannot be read, cut or damaged ({first_line(error)[:200]})"
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

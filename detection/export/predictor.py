@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from detection import files
 from detection.config import label_map
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, first_line
 from detection.export import image_arguments
 from detection.export.image_arguments import ImageLike
 from detection.export.saved_model import EXTRA, LABEL_MAP
@@ -77,7 +77,7 @@ class Predictor:
         try:
             loaded = tf.saved_model.load(os.fspath(folder))
         except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
-            raise ConfigError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+            raise ConfigError(f"{folder}: cannot be loaded: {first_line(error)}; export it again") from error
         if SIGNATURE not in loaded.signatures:
             raise ConfigError(
                 f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a"

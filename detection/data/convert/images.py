@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from detection.data import image_decode, image_header
 from detection.data.findings import Fault
 from detection.data.image_decode import UndecodableImage
+from detection.errors import first_line
 from detection.files import is_special
 from detection.types import MAX_PIXELS
 
@@ -148,7 +149,7 @@ def check(
         found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
         if found is None:
             raise bad(
-                "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}"
+                "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {first_line(error).rstrip('.')}"
             ) from error
         value, fix = _truncation(found, repair, in_record)
         if fix:
