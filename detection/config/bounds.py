@@ -44,7 +44,7 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) 
         said = shown(field, item)
         if (item if isinstance(item, str) else said) not in row.values:
             known = [choice for choice in row.values if choice]
-            hint = did_you_mean(item, known) if isinstance(item, str) else ""
+            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
             yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 
