@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from detection import registry
 from detection.builders import hyperparams
-from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
-from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
+from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
+from detection.registry import Registry
 
 
-def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdFeatureExtractor:
+def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdExtractor:
     """A network and the extra layers behind it."""
     conv_hyperparams = hyperparams.build(message.conv_hyperparams)
-    return SSD_EXTRACTORS[message.type](
+    return _make(
+        SSD_EXTRACTORS,
+        registry.ssd_extractor,
+        message.type,
         SsdExtractorOptions(
             hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
             freeze_batch_norm=freeze_batch_norm,
@@ -23,7 +30,8 @@ def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> 
             explicit_padding=message.use_explicit_padding,
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
-        )
+            fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
+        ),
     )
 
 
@@ -38,4 +46,9 @@ def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_m
         min_depth=message.min_depth,
         whole_map=whole_map,
     )
-    return TWO_STAGE_EXTRACTORS[message.type](options)
+    return _make(TWO_STAGE_EXTRACTORS, registry.two_stage_extractor, message.type, options)
+
+
+def _make(ours: Mapping[str, Callable], others: Registry, name: str, options: object) -> object:
+    """An extractor of this package, or one that is registered."""
+    return ours[name](options) if name in ours else others.make(name, options, field="feature_extractor.type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.losses.bootstrapped_sigmoid import BootstrappedSigmoid
 from detection.losses.l1 import L1
 from detection.losses.weighted_giou import WeightedGiou
@@ -59,6 +60,7 @@ _LOCALIZATION = {
     "weighted_iou": lambda _: WeightedIou(),
     "weighted_giou": lambda _: WeightedGiou(),
     "l1_localization_loss": lambda _: L1(),
+    "custom": lambda part: registry.localization_loss.make(part.name, parameters=part.parameters, field="custom"),
 }
 _CLASSIFICATION = {
     "weighted_sigmoid": lambda _: WeightedSigmoid(),
@@ -68,6 +70,7 @@ _CLASSIFICATION = {
     "bootstrapped_sigmoid": lambda options: BootstrappedSigmoid(options.alpha, options.hard_bootstrap),
     "weighted_softmax": lambda options: WeightedSoftmax(options.logit_scale),
     "weighted_logits_softmax": lambda options: WeightedLogitsSoftmax(options.logit_scale),
+    "custom": lambda part: registry.classification_loss.make(part.name, parameters=part.parameters, field="custom"),
 }
 
 

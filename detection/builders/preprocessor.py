@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from detection import registry
 from detection.data.augment import color, crop, flip, pad, patches, rows, scale
 from detection.data.resize import Method
 from detection.data.sample import Augmentation
@@ -190,5 +191,6 @@ _BUILDERS: dict[str, Callable[[Any], Augmentation]] = {
     ),
     "drop_label_probabilistically": _plain(rows.drop_label_probabilistically, "label", "drop_probability"),
     "remap_labels": _remap_labels,
+    "custom": lambda part: registry.augmentation.make(part.name, parameters=part.parameters, field="custom"),
 }
 SUPPORTED = tuple(_BUILDERS)

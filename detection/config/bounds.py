@@ -27,6 +27,9 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
         row, here = known.get(field.name), join(path, field.name)
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
+            if row.registry is not None and is_message(field) and value.name:
+                if fault := row.registry.fault(value.name, value.parameters):
+                    yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
         else:
@@ -42,8 +45,10 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) 
     """Sentences on values that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
-        if (item if isinstance(item, str) else said) not in row.values:
+        name = item if isinstance(item, str) else said
+        if name not in row.values and (row.registry is None or row.registry.find(name) is None):
             known = [choice for choice in row.values if choice]
+            known += row.registry.names() if row.registry is not None else ()
             hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
             yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
