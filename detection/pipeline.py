@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
@@ -99,6 +99,10 @@ class Detector(Protocol):
 
     def postprocess(self, predictions: Predictions, true_shapes: tf.Tensor) -> Detections:
         """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
+
+    def object_keys(self) -> Mapping[str, tf.Variable]:
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
+        where no such checkpoint of the meta-architecture can be read."""
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
         """Fits what depends on the training data but has no gradient; returns the boxes seen of each class, float32

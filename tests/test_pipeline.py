@@ -12,7 +12,8 @@ from google.protobuf import text_format
 
 from detection.builders import model as model_builder
 from detection.builders import pipeline as pipelines
-from detection.checkpoints import model_dir as checkpoints
+from detection.checkpoints import loading, rotation
+from detection.checkpoints.names import GLOBAL_STEP
 from detection.errors import ConfigError
 from detection.pipeline import Detector, Pipeline
 from detection.protos import pipeline_pb2
@@ -95,11 +96,11 @@ def test_weights_are_made_once_and_found_again_in_a_checkpoint(made, tmp_path):
     before = [variable.path for variable in detector.variables]
     detector.build_weights()
     assert [variable.path for variable in detector.variables] == before
-    named = checkpoints.by_name(detector)
-    checkpoints.Checkpoints(tmp_path).save(4, {**named, checkpoints.GLOBAL_STEP: np.int64(4)})
+    named = loading.by_name(detector)
+    rotation.Checkpoints(tmp_path).save(4, {**named, GLOBAL_STEP: np.int64(4)})
     other = built.detector(tmp_path)
     assert built.restore(other, tmp_path) == 4
-    for name, variable in checkpoints.by_name(other).items():
+    for name, variable in loading.by_name(other).items():
         np.testing.assert_array_equal(variable, named[name])
 
 
@@ -117,8 +118,8 @@ def test_a_detector_that_cannot_be_built_names_the_file():
 
 def test_a_config_beside_the_checkpoint_that_says_otherwise_is_warned_of(tmp_path, caplog):
     built = pipeline(TEXTS["ssd"])
-    named = checkpoints.by_name(built.detector())
-    checkpoints.Checkpoints(tmp_path).save(1, {**named, checkpoints.GLOBAL_STEP: np.int64(1)})
+    named = loading.by_name(built.detector())
+    rotation.Checkpoints(tmp_path).save(1, {**named, GLOBAL_STEP: np.int64(1)})
     (tmp_path / "pipeline.config").write_text(built.text.replace("activation: RELU_6", "activation: RELU"))
     for _ in range(2):
         built.detector(tmp_path)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 
 from detection import registry
 from detection.builders import hyperparams
-from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
-from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
+from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
 from detection.registry import Registry
 
 
-def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdFeatureExtractor:
+def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdExtractor:
     """A network and the extra layers behind it."""
     conv_hyperparams = hyperparams.build(message.conv_hyperparams)
     return _make(
@@ -30,6 +30,7 @@ def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> 
             explicit_padding=message.use_explicit_padding,
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
+            fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
         ),
     )
 

@@ -13,12 +13,17 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from detection import cli
 from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
+_OPTIONS = (
+    *("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir", "k"),
+    *("max_similarity", "hand_selected", "multicrop", "draws", "batch_size", "allow_unused_checkpoint_variables"),
+)
 
 
 def define(flags: Flags) -> None:
@@ -82,18 +87,7 @@ def run(given: Given) -> int:
     ways = merge.grid(
         _numbers("nms_iou", flags.nms_iou), _numbers("voting_iou", flags.voting_iou), flags.scores, flags.max_detections
     )
-    names = ("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir")
-    names += (
-        "k",
-        "max_similarity",
-        "hand_selected",
-        "multicrop",
-        "draws",
-        "batch_size",
-        "allow_unused_checkpoint_variables",
-    )
-    options = ensemble_run.EnsembleOptions(
-        **{name: flags[name].value for name in names}, overrides=overrides(flags), merging=ways
-    )
-    print(ensemble_run.run(options).markdown(), end="")
+    options: dict[str, Any] = {name: flags[name].value for name in _OPTIONS}
+    request = ensemble_run.EnsembleOptions(**options, overrides=overrides(flags), merging=ways)
+    print(ensemble_run.run(request).markdown(), end="")
     return 0

@@ -12,6 +12,8 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
+import os
+from typing import Any
 
 from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
@@ -77,7 +79,9 @@ def run(given: Given) -> int:
     from detection.sweep import grid, listing
     from detection.sweep import run as sweep_run
 
-    changes = {name: flags[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")}
+    changes: dict[str, Any] = {
+        name: flags[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")
+    }
     sweep = sweep_file.load(flags.grid).changed(**changes)
     configurations = grid.expand(sweep, overrides(flags), only=flags.only, timing_only=flags.timing_only)
     if flags.shard:
@@ -85,9 +89,11 @@ def run(given: Given) -> int:
     if flags.dry_run:
         print(listing.table(configurations))
         return 0
+    if os.name == "nt":
+        raise ConfigError("a sweep stops its processes by signals, which Windows lacks; run it on Linux or macOS")
     names = {field.name for field in dataclasses.fields(sweep_run.SweepOptions)}
-    options = sweep_run.SweepOptions(**{name: flags[name].value for name in names})
-    rows = sweep_run.run(sweep, configurations, flags.output, options)
+    options: dict[str, Any] = {name: flags[name].value for name in names}
+    rows = sweep_run.run(sweep, configurations, flags.output, sweep_run.SweepOptions(**options))
     if rows and not any(row.done for row in rows):
         raise ConfigError(f"none of {len(rows)} configurations could be run; the first, {rows[0].id}: {rows[0].reason}")
     return 0

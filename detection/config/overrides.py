@@ -8,11 +8,12 @@ from google.protobuf.descriptor import Descriptor
 
 from detection.config.assign import assign, split_path
 from detection.config.places import Places
-from detection.config.schema import cut, did_you_mean, unknown_field
+from detection.config.schema import cut, unknown_field
 from detection.config.short_names import SHORT_NAMES
 from detection.config.walk import join, messages
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
+from detection.tools.suggest import did_you_mean
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.checkpoints import loading, restore
+from detection.checkpoints import loading
 from detection.checkpoints.rotation import Checkpoints
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.input import train_dataset
@@ -143,7 +143,7 @@ class Run:
         start = self.settings.fine_tune
         if start is not None:
             allow_unused = self.options.allow_unused_checkpoint_variables
-            report = restore.restore(loading.by_name(self.detector), start, allow_unused=allow_unused)
+            report = loading.start_from(self.detector, start, allow_unused=allow_unused)
             self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
         self.state.start_averages()
         return 0

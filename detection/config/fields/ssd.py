@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from detection import registry
 from detection.config.fields import extractors
-from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER
+from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER, WIDTH
 from detection.config.fields.row import (
+    INFINITY,
     NOT_NEGATIVE,
     ONE_OR_MORE,
     POSITIVE,
+    Interval,
     Limit,
     Message,
     honoured,
@@ -30,7 +32,11 @@ MESSAGES: dict[str, Message] = {
         honoured("similarity_calculator", required=True),
         honoured("encode_background_as_zeros"),
         honoured("negative_class_weight", NOT_NEGATIVE),
-        honoured("box_predictor", required=True, choose=("convolutional_box_predictor",)),
+        honoured(
+            "box_predictor",
+            required=True,
+            choose=("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"),
+        ),
         honoured("anchor_generator", required=True),
         honoured("post_processing"),
         honoured("normalize_loss_by_num_matches"),
@@ -54,7 +60,7 @@ MESSAGES: dict[str, Message] = {
         honoured("pad_to_multiple", ONE_OR_MORE, Limit(1_024, "even the smallest image is padded to it, in pixels")),
         honoured("use_explicit_padding"),
         honoured("use_depthwise"),
-        refused("fpn", _MAPS),
+        honoured("fpn"),
         refused("bifpn", _MAPS),
         refused("replace_preprocessor_with_placeholder"),
         honoured(
@@ -66,5 +72,10 @@ MESSAGES: dict[str, Message] = {
         ),
         refused("spaghettinet_arch_name"),
         refused("use_hardswish", "set conv_hyperparams.activation: SWISH or RELU_6"),
+    ),
+    "FeaturePyramidNetworks": (
+        honoured("min_level", Interval(2, 5), below="max_level"),
+        honoured("max_level", Interval(2, INFINITY), Limit(20, "a level's stride is 2 to the power of it, in pixels")),
+        honoured("additional_layer_depth", ONE_OR_MORE, WIDTH),
     ),
 }
