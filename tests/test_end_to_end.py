@@ -4,13 +4,12 @@ nothing is left out."""
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.helpers.commands import run
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = """
@@ -30,12 +29,9 @@ eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*"
 
 
 def _run(script: str, *arguments: object) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    )
-    assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout + done.stderr
+    done = run(script, *arguments)
+    assert done.code == 0, f"{script}: exit {done.code}\n{done.out[-2000:]}\n{done.err[-4000:]}"
+    return done.out + done.err
 
 
 def _voc_again(data: Path, output: Path) -> None:
@@ -52,7 +48,9 @@ def _voc_again(data: Path, output: Path) -> None:
 
 @pytest.mark.slow
 def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
-    drawn, data, run, exported, found = (tmp_path / name for name in ("drawn", "data", "run", "exported", "found"))
+    drawn, data, trained, exported, found = (
+        tmp_path / name for name in ("drawn", "data", "trained", "exported", "found")
+    )
     _run(
         "make_synthetic_dataset.py",
         f"--output_dir={drawn}",
@@ -74,18 +72,22 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
     _run(
         "model_main.py",
         f"--pipeline_config_path={config}",
-        f"--model_dir={run}",
+        f"--model_dir={trained}",
         "--num_train_steps=20",
         "--log_every_n=10",
         "--seed=1",
         "--allow_config_change",
     )
-    first = json.loads((run / "eval/metrics.json").read_text())
+    first = json.loads((trained / "eval/metrics.json").read_text())
     resumed = _run(
-        "model_main.py", f"--pipeline_config_path={config}", f"--model_dir={run}", "--seed=1", "--allow_config_change"
+        "model_main.py",
+        f"--pipeline_config_path={config}",
+        f"--model_dir={trained}",
+        "--seed=1",
+        "--allow_config_change",
     )
     assert "going on from" in resumed and "model.ckpt-20" in resumed
-    last = json.loads((run / "eval/metrics.json").read_text())
+    last = json.loads((trained / "eval/metrics.json").read_text())
     assert (first["step"], last["step"]) == (20, 60)
     # How well it can learn is the quickstart's matter; 40 more steps must show in what was not trained on.
     assert last["metrics"]["Loss/total_loss"] < 0.97 * first["metrics"]["Loss/total_loss"]
@@ -95,12 +97,12 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         "PascalBoxes_Precision/mAP@0.5IOU",
         "DetectionBoxes_Recall/AR@100 (small)",
     } <= set(last["metrics"])
-    assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
+    assert [json.loads(line)["step"] for line in (trained / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
     _run(
         "export_saved_model.py",
-        f"--pipeline_config_path={run / 'pipeline.config'}",
-        f"--trained_checkpoint_dir={run}",
+        f"--pipeline_config_path={trained / 'pipeline.config'}",
+        f"--trained_checkpoint_dir={trained}",
         f"--output_directory={exported}",
     )
     assert sorted(path.name for path in exported.iterdir()) == [

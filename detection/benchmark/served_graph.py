@@ -64,7 +64,7 @@ class ServedGraph:
         self._loaded = tf.saved_model.load(os.fspath(self.folder))
         if SIGNATURE not in self._loaded.signatures:
             raise ConfigError(
-                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote"
+                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that `detection export` wrote"
             )
         self.signature = self._loaded.signatures[SIGNATURE]
         self._specs: dict[str, tf.TensorSpec] = self.signature.structured_input_signature[1]
@@ -99,7 +99,7 @@ class ServedGraph:
             calls = [op for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
             if len(calls) != 1:
                 raise ConfigError(
-                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote"
+                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that `detection export` wrote"
                 )
             graph = called(calls[0], "f")
             held = {

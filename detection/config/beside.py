@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config import text
@@ -92,7 +93,7 @@ def _set(message: Message, name: str) -> str:
     return "set" if message.HasField(name) else "not set"
 
 
-def _shown(field, value: object) -> str:
+def _shown(field: FieldDescriptor, value: object) -> str:
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -41,7 +42,7 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
                 yield True, f"{what} is not supported; {advice}"
 
 
-def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) -> Iterator[str]:
+def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> Iterator[str]:
     """Sentences on values that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
@@ -61,6 +62,7 @@ def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str
 
 
 def one_of(names: list[str]) -> str:
+    """`one of a, b, c`, or the only one."""
     return f"{'one of ' * (len(names) > 2)}{', '.join(names)}"
 
 

@@ -210,7 +210,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     stopped among its renames."""
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(
-            f"--saved_model={path!r}: is no path; give the saved_model folder that export_saved_model.py wrote"
+            f"--saved_model={path!r}: is no path; give the saved_model folder that `detection export` wrote"
         )
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
@@ -221,7 +221,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     if (unusable := files.unpublished(folder)) is not None:
         raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
-    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
+    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that `detection export` wrote")
 
 
 def _categories(folder: Path) -> tuple[Category, ...]:

@@ -47,7 +47,7 @@ class DensePredictor(keras.layers.Layer):
         bias = keras.initializers.Constant(options.class_bias)
         self.classes = _prediction("ClassPredictor", num_anchors * num_logits, options, bias)
 
-    def build(self, shape: tuple[int | None, ...]) -> None:
+    def build(self, shape: tuple[int, ...]) -> None:
         """The shared 1x1 convolutions are as deep as the map, within [min_depth, max_depth]."""
         options = self.options
         depth = max(min(shape[-1], options.max_depth), options.min_depth)

@@ -23,6 +23,7 @@ from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
 from detection.sweep import grid, process, results, run
 from detection.sweep.results import SweepRow
+from tests.helpers import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 SSD = """
@@ -430,15 +431,6 @@ def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
 
 def test_the_list_without_running(write):
     path = write()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", "--dry_run", "--shard=1/1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (
-        done.returncode == 0
-        and "ssd-d5  (weights of ssd-d20)" in done.stdout
-        and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
-    )
+    done = commands.run("sweep.py", f"--grid={path}", "--dry_run", "--shard=1/1")
+    assert done.code == 0 and "ssd-d5  (weights of ssd-d20)" in done.out
+    assert done.out.endswith("2 configurations: 2 ssd; 1 trainings\n")
