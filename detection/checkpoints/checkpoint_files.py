@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection import files
+from detection.checkpoints import index_check
 from detection.errors import ConfigError
 
 INDEX = ".index"
@@ -165,7 +166,7 @@ def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
     """
     prefix = os.fspath(prefix)
     with _readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = _opened(prefix)
         types = reader.get_variable_to_dtype_map()
         found = {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
     if _OBJECT_GRAPH in found:
@@ -185,8 +186,14 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
     prefix = os.fspath(prefix)
     wanted = sorted(entries(prefix) if names is None else names)
     with _readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = _opened(prefix)
         return {name: reader.get_tensor(name) for name in wanted}
+
+
+def _opened(prefix: str):  # -> tf.train.CheckpointReader, whose type has no public name
+    """TensorFlow's reader of a checkpoint that it may read."""
+    index_check.check(prefix)
+    return tf.train.load_checkpoint(prefix)
 
 
 class _readable:
