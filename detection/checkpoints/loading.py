@@ -13,7 +13,7 @@ from absl import logging
 
 from detection.checkpoints import checkpoint_files, names, object_files, object_load, restore
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
-from detection.checkpoints.restore import FineTune, Report
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
 _FIX = "use the pipeline.config that the checkpoint was trained with"
@@ -92,7 +92,7 @@ def load_into(
     return int(values[GLOBAL_STEP]) if step else 0
 
 
-def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool = False) -> Report:
+def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool = False) -> RestoreReport:
     """Fills a built detector as far as a fine-tuning checkpoint, of either kind of file, provides; see `restore` and
     `object_load`."""
     variables = by_name(detector)

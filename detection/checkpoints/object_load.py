@@ -21,12 +21,16 @@ from absl import logging
 
 from detection.checkpoints import names, object_files
 from detection.checkpoints.object_files import Contents
-from detection.checkpoints.restore import FineTune, Report
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
 _BACKBONE = "model/_feature_extractor/classification_backbone/"
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
+UNKNOWN = (
+    "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
+    " checkpoints here: SSDs whose feature_extractor.type ends in _fpn_keras"
+)
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
@@ -47,7 +51,7 @@ def source_of(detector, variables: Mapping[str, tf.Variable]) -> Source:
     return Source(variables, {name: key_of[id(each)] for name, each in variables.items() if id(each) in key_of})
 
 
-def start(source: Source, fine_tune: FineTune, prefix: str, *, allow_unused: bool = False) -> Report:
+def start(source: Source, fine_tune: FineTune, prefix: str, *, allow_unused: bool = False) -> RestoreReport:
     """Assigns what a run starts from and reports the rest.
 
     Args:
@@ -107,7 +111,7 @@ def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_un
 
 def match(
     keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], found: Contents, kind: str
-) -> tuple[dict[str, str], Report]:
+) -> tuple[dict[str, str], RestoreReport]:
     """Which array goes where, before anything is read: {name: key in the file}, and the report.
 
     Args:
@@ -115,7 +119,7 @@ def match(
         shapes: by name.
         kind: classification, detection or full.
     """
-    rows: dict[str, list[str]] = {row: [] for row in Report._fields}
+    rows: dict[str, list[str]] = {row: [] for row in RestoreReport._fields}
     taken: dict[str, str] = {}
     for name, own in sorted(keys.items()):
         path = source_key(own, kind)
@@ -131,7 +135,7 @@ def match(
             taken[name] = key
     asked = {found.find(path) for own in keys.values() if (path := source_key(own, kind))}
     rows["unexpected"] = sorted(key for key in found.entries if key not in asked and is_weight(key))
-    return taken, Report(**{row: tuple(listed) for row, listed in rows.items()})
+    return taken, RestoreReport(**{row: tuple(listed) for row, listed in rows.items()})
 
 
 def source_key(key: str, kind: str) -> str | None:
@@ -144,12 +148,25 @@ def source_key(key: str, kind: str) -> str | None:
     return _CLASSIFIER + key.removeprefix(_BACKBONE) if key.startswith(_BACKBONE) else None
 
 
+def identity(found: Contents) -> str:
+    """What a checkpoint is of, in words."""
+    if any(key.startswith(_CLASSIFIER) for key in found.entries):
+        return "object-based (TensorFlow 2), a classifier"
+    widths = {
+        part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
+        for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
+    }
+    codes, logits = widths.values()
+    classes = f", {logits * 4 // codes} logits an anchor, one of them for the background" if codes and logits else ""
+    return f"object-based (TensorFlow 2), a detector{classes}"
+
+
 def is_weight(key: str) -> bool:
     """Whether an array is one of a model, not of the run that wrote it."""
     return key.startswith((_MODEL, _CLASSIFIER))
 
 
-def doubts(keys: Mapping[str, str], report: Report, found: Contents, kind: str) -> str:
+def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
     """Why a run should not start from a checkpoint; "" if nothing speaks against it. Heads are expected to differ."""
     if not report.restored:
         return _nothing_fits(keys, report, found, kind)
@@ -176,7 +193,7 @@ def _is_top(key: str, own: set[str]) -> bool:
     return key.startswith(_CLASSIFIER) and number is not None and int(number[1]) > max(numbers, default=-1)
 
 
-def _nothing_fits(keys: Mapping[str, str], report: Report, found: Contents, kind: str) -> str:
+def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
     if report.mismatched:
         return (
             f"all {len(report.mismatched)} variables that it has of the model have another shape there, e.g."
@@ -194,10 +211,7 @@ def _nothing_fits(keys: Mapping[str, str], report: Report, found: Contents, kind
 
 def _check_known(source: Source, prefix: str) -> None:
     if not source.keys:
-        raise ConfigError(
-            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those"
-            " that have such checkpoints here: SSDs whose feature_extractor.type ends in _fpn_keras"
-        )
+        raise ConfigError(f"{prefix}: {UNKNOWN}")
 
 
 def _assign(source: Source, taken: Mapping[str, str], found: Contents) -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import image_resizer, model
-from detection.checkpoints import loading
+from detection.checkpoints import inspect, loading
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
@@ -140,3 +140,14 @@ def test_the_published_kind_of_checkpoint(shared: Path) -> None:
     clear()
     report = loading.start_from(detector, FineTune(str(folder), "detection"))
     assert len(report.restored) == 290 and len(_filled(detector, reference.values)) == 290
+
+
+def test_the_inspector_says_what_a_config_would_take(detector, values, tmp_path: Path) -> None:
+    prefix = object_checkpoints.write(tmp_path, values)
+    start = FineTune(prefix, "detection")
+    found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
+    extractor = sum(key.startswith("model/_feature_extractor/") for key in values)
+    assert f"  {extractor} taken:" in found.lines and not found.fault
+    start = FineTune(prefix, "classification")
+    found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
+    assert "they do as 'detection'" in found.fault
