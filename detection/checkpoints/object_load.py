@@ -29,7 +29,7 @@ _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
     "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
-    " checkpoints here: SSDs whose feature_extractor.type ends in _fpn_keras"
+    " checkpoints here: SSDs whose feature_extractor.type ends in _keras"
 )
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
