@@ -20,30 +20,25 @@ def build_dense(
     num_classes: int,
     freeze_batch_norm: bool = False,
     keras_form: bool = False,
-    path: str = "model.ssd.box_predictor",
 ) -> DenseHead | WeightSharedHead:
     """A predictor of `num_anchors` a cell of each map and K + 1 logits (background first) an anchor.
 
     Args:
         keras_form: as the Keras models of the TF Object Detection API have it.
+
+    Raises:
+        ConfigError: maps of different numbers of anchors cannot share a predictor.
     """
     kind = message.WhichOneof("box_predictor_oneof")
     if kind == "weight_shared_convolutional_box_predictor":
-        shared = message.weight_shared_convolutional_box_predictor
-        options = _weight_shared(shared, freeze_batch_norm, keras_form, f"{path}.{kind}")
+        options = _weight_shared(message.weight_shared_convolutional_box_predictor, freeze_batch_norm, keras_form)
         try:
             return WeightSharedHead(num_anchors, num_classes + 1, options)
         except ValueError as error:
-            raise ConfigError(f"{path}.{kind}: {error}") from error
-    if kind != "convolutional_box_predictor":
-        raise ConfigError(
-            f"{path}.{kind or 'box_predictor_oneof'} is not supported; use convolutional_box_predictor or"
-            " weight_shared_convolutional_box_predictor"
-        )
+            raise ConfigError(f"model.ssd.box_predictor.{kind}: {error}") from error
     convolutional = message.convolutional_box_predictor
-    path = f"{path}.{kind}"
     clip = convolutional.box_encodings_clip_range
-    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams, f"{path}.conv_hyperparams")
+    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams)
     conv_hyperparams = conv_hyperparams.as_keras() if keras_form else conv_hyperparams
     conv_hyperparams = conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams
     options = PredictorOptions(
@@ -67,11 +62,10 @@ def _weight_shared(
     message: box_predictor_pb2.WeightSharedConvolutionalBoxPredictor,
     freeze_batch_norm: bool,
     keras_form: bool,
-    path: str,
 ) -> WeightSharedOptions:
     """In the Keras form the pointwise kernels of separable convolutions, and both kernels of separable heads, are as
     Keras makes them, unless the config asks otherwise."""
-    towers = hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams")
+    towers = hyperparams.build(message.conv_hyperparams)
     heads = towers
     if keras_form:
         towers = dataclasses.replace(towers.as_keras(), plain_pointwise=not message.apply_conv_hyperparams_pointwise)

@@ -22,7 +22,7 @@ from detection.protos import ssd_pb2
 
 def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     """A new detector for images as `resizer` makes them."""
-    anchors = anchor_generator.build(message.anchor_generator, "model.ssd.anchor_generator")
+    anchors = anchor_generator.build(message.anchor_generator)
     extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
     _check_maps(message, extractor.num_maps, len(anchors.num_per_location))
     fixed = (
@@ -40,8 +40,8 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
             extractor.keras_form,
         ),
         assigner=_assigner(message, normalised=isinstance(anchors, MultiscaleAnchors)),
-        loss_terms=losses.build(message.loss, "model.ssd.loss"),
-        postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
+        loss_terms=losses.build(message.loss),
+        postprocessing=post_processing.build(message.post_processing),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
         padding=NoPadding() if fixed else FilledPadding(_pad_value(message)),
@@ -49,6 +49,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
 
 
 def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> None:
+    """The one thing that `detection.config` cannot know of an extractor before it is built."""
     if num_maps != num_anchor_maps:
         kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
         raise ConfigError(
@@ -59,9 +60,9 @@ def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> No
 
 def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
     return TargetAssigner(
-        similarity=similarity.build(message.similarity_calculator, "model.ssd.similarity_calculator"),
-        matcher=matcher.build(message.matcher, "model.ssd.matcher"),
-        box_coder=box_coder.build(message.box_coder, "model.ssd.box_coder"),
+        similarity=similarity.build(message.similarity_calculator),
+        matcher=matcher.build(message.matcher),
+        box_coder=box_coder.build(message.box_coder),
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
         normalised=normalised,

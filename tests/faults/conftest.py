@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from detection.commands.call import call
+from tests.helpers.commands import Outcome
 from tests.helpers.exports import exported, exported_strings, trained
 from tests.helpers.modules import load
 from tests.helpers.records import example_fixture as example
@@ -30,23 +30,6 @@ __all__ = [
 
 
 TESTS = Path(__file__).resolve().parents[1]
-
-
-class Outcome(NamedTuple):
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
-        nothing may follow them."""
-        lines = [line for line in self.err.splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        assert errors and lines[-len(errors) :] == [f"error: {error}" for error in errors], self.err
-        return errors[0]
 
 
 @pytest.fixture

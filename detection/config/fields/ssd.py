@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER, WIDTH
 from detection.config.fields.row import (
@@ -51,7 +52,7 @@ MESSAGES: dict[str, Message] = {
         refused("mask_head_config", _ONLY_BOXES),
     ),
     "SsdFeatureExtractor": (
-        honoured("type", values=tuple(extractors.SSD), required=True),
+        honoured("type", values=tuple(extractors.SSD), required=True, registry=registry.ssd_extractor),
         honoured("depth_multiplier", POSITIVE, MULTIPLIER),
         honoured("min_depth", ONE_OR_MORE, MIN_DEPTH),
         honoured("conv_hyperparams", required=True),

@@ -26,13 +26,6 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     kind = message.box_predictor.WhichOneof("box_predictor_oneof")
     if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
         yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
-    if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField(
-        "weighted_sigmoid_focal"
-    ):
-        yield (
-            f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples"
-            " itself; remove one of the two"
-        )
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
