@@ -180,13 +180,6 @@ class SsdFeatureExtractor(keras.layers.Layer):
         return keys
 
 
-def keras_form(
-    options: SsdExtractorOptions, make: Callable[[SsdExtractorOptions], SsdFeatureExtractor]
-) -> SsdFeatureExtractor:
-    """The extractor that `make` makes, as the Keras models of the TF Object Detection API have it."""
-    return make(options.as_keras())
-
-
 def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
     """Zeros at the bottom and right of float32 [B, H, W, 3], until both sides are multiples of so many pixels."""
     if multiple == 1:
