@@ -1,14 +1,13 @@
-"""Commands as people run them, but in this process: exit code, standard output, and the one line of an error."""
+"""Commands in this process, small records, an export; and what a text must hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from detection.commands.call import call
+from tests.helpers.commands import command
 from tests.helpers.exports import exported, exported_strings, trained
 from tests.helpers.modules import load
 from tests.helpers.records import example_fixture as example
@@ -30,36 +29,6 @@ __all__ = [
 
 
 TESTS = Path(__file__).resolve().parents[1]
-
-
-class Outcome(NamedTuple):
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
-        nothing may follow them."""
-        lines = [line for line in self.err.splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        assert errors and lines[-len(errors) :] == [f"error: {error}" for error in errors], self.err
-        return errors[0]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """command("check_config.py", "--quiet", path) -> Outcome; as the script of that name goes."""
-
-    def run(script: str, *arguments: object) -> Outcome:
-        capfd.readouterr()
-        code = call(script, *arguments)
-        out, err = capfd.readouterr()
-        return Outcome(code, out, err)
-
-    return run
 
 
 def holds(text: str, *parts: object) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -300,48 +298,40 @@ def test_thin_networks_say_so():
     assert config_texts.with_widths([thin], texts) == [thin]
 
 
-def script(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_choose_script(swept):
-    done = script("choose.py", f"--results={swept}", "--max_ms=60", "--max_mib=1000", "--device=modelled")
-    assert done.returncode == 0, done.stderr
+def test_choose_script(command, swept):
+    done = command("choose.py", f"--results={swept}", "--max_ms=60", "--max_mib=1000", "--device=modelled")
+    assert done.code == 0, done.err
     best = choose.choose(plausible.rows(), choose.Limits(60, 1000)).best
-    assert (
-        best.id in done.stdout and best.command in done.stdout and f"config    {swept / best.config}\n" in done.stdout
-    )
+    assert best.id in done.out and best.command in done.out and f"config    {swept / best.config}\n" in done.out
 
 
-@pytest.mark.slow
-def test_choose_script_asks_this_machine(swept):
-    done = script("choose.py", f"--results={swept}")
-    assert done.returncode == 2
+def test_choose_script_asks_this_machine(command, swept):
+    done = command("choose.py", f"--results={swept}")
+    assert done.code == 2
     assert (
-        done.stderr.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
-        and done.stderr.count("\n") == 1
+        done.err.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
+        and done.err.count("\n") == 1
     )
 
 
 @pytest.mark.parametrize("name", ["choose.py", "sweep_report.py"])
-def test_scripts_without_results(tmp_path, name):
-    done = script(name)
-    assert done.returncode == 2 and done.stderr.startswith(f"error: usage: {name} --results=FOLDER ")
-    done = script(
+def test_scripts_without_results(command, tmp_path, name):
+    done = command(name)
+    assert done.code == 2 and done.err.startswith(f"error: usage: {name} --results=FOLDER ")
+    done = command(
         name, f"--results={tmp_path / 'none'}", "--device=x", *(["--output=o"] if name == "sweep_report.py" else [])
     )
     assert (
-        done.returncode == 2
-        and done.stderr.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ")
-        and done.stderr.count("\n") == 1
+        done.code == 2
+        and done.err.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ")
+        and done.err.count("\n") == 1
     )
 
 
 @needs_matplotlib
-def test_report_script(swept, tmp_path):
-    done = script("sweep_report.py", f"--results={swept}", f"--output={tmp_path / 'report'}", "--title=Cells")
-    assert done.returncode == 0, done.stderr
+def test_report_script(command, swept, tmp_path):
+    done = command("sweep_report.py", f"--results={swept}", f"--output={tmp_path / 'report'}", "--title=Cells")
+    assert done.code == 0, done.err
     text = (tmp_path / "report" / "README.md").read_text()
     for line in text.splitlines():
         if line.startswith("!["):

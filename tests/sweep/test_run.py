@@ -129,7 +129,7 @@ def test_photographs_are_looked_for_before_anything_is_trained(write, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes through /proc")
-def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
+def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
     path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
     expected, _ = sweep(path, whole)
@@ -167,8 +167,8 @@ def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
     assert comparable(results.read(broken)) == comparable(expected)
     assert not list((broken / ".work").iterdir())
 
-    again = script(path, broken)  # Nothing is left to do, and nothing is done.
-    assert "0 to do" in again.communicate(timeout=600)[0] and again.returncode == 0
+    again = command("sweep.py", f"--grid={path}", f"--output={broken}")  # Nothing is left to do, and nothing is done.
+    assert "0 to do" in again.out and again.code == 0
     assert len((broken / "results.jsonl").read_text().splitlines()) == 2
 
 
@@ -428,20 +428,10 @@ def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
     assert not workers(tmp_path)
 
 
-def test_the_list_without_running(write):
-    path = write()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", "--dry_run", "--shard=1/1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (
-        done.returncode == 0
-        and "ssd-d5  (weights of ssd-d20)" in done.stdout
-        and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
-    )
+def test_the_list_without_running(command, write):
+    done = command("sweep.py", f"--grid={write()}", "--dry_run", "--shard=1/1")
+    assert done.code == 0 and "ssd-d5  (weights of ssd-d20)" in done.out
+    assert done.out.endswith("2 configurations: 2 ssd; 1 trainings\n")
 
 
 def part(folder: Path, *rows: SweepRow) -> str:
@@ -494,13 +484,10 @@ def test_parts_are_added_to_what_is_there(tmp_path):
     ) == rows
 
 
-def test_the_command_line(tmp_path):
+def test_the_command_line(command, tmp_path):
     def call(*words: str) -> tuple[int, str]:
-        command = [sys.executable, str(ROOT / "scripts" / "sweep.py"), *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-        return done.returncode, done.stdout + done.stderr
+        done = command("sweep.py", *words)
+        return done.code, done.out + done.err
 
     parts = [part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", status="failed", reason="killed"))]
     assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (
