@@ -142,7 +142,7 @@ def _live(
     path = folder / "my.config"
     path.write_text(template(settings) + _TRAINING.format(batch=batch, rate=rate, data=data.folder), encoding="utf-8")
     pipeline, model_dir = detection.load_pipeline(path), folder / "run"
-    options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
+    options, told = RunOptions(log_every=1, seed=1), io.StringIO()
     metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=options, stream=told)
     losses, seconds = detector_configs.loss_history(model_dir / "train")
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(folder / "exported"))

@@ -105,7 +105,7 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
     pipeline = detection.load_pipeline(path)
     _assert_equal_inputs(pipeline, tmp_path)
     metrics = detection.run_training(
-        pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1, config_path=str(path))
+        pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1)
     )
     assert 0 <= metrics["DetectionBoxes_Precision/mAP"] <= 1
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(tmp_path / "exported"))
