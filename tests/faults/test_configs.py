@@ -9,21 +9,7 @@ import pytest
 
 from detection.config import label_map
 
-from .conftest import TESTS, load
-
-TEXT = load(TESTS / "config" / "conftest.py").TEXT
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A good config, and all it names, in the folder of the test, which is entered."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("train.record", "val.record"):
-        (tmp_path / name).write_bytes(b"")
-    label_map.save("label_map.pbtxt", ["a", "b", "c"])
-    path = tmp_path / "my.config"
-    path.write_text(TEXT)
-    return path
+from .conftest import CONFIG
 
 
 @pytest.fixture
@@ -42,7 +28,7 @@ def error(command, config):
     return run
 
 
-LINE = TEXT[: TEXT.index("num_classes: 3")].count("\n") + 1
+LINE = CONFIG[: CONFIG.index("num_classes: 3")].count("\n") + 1
 
 
 @pytest.mark.parametrize(
@@ -62,12 +48,12 @@ LINE = TEXT[: TEXT.index("num_classes: 3")].count("\n") + 1
 )
 def test_the_text_of_a_config(error, config, holds, wrong, says):
     """Rows 49, 50 and 51."""
-    holds(error(text=TEXT.replace("num_classes: 3", wrong)), f"{config}:{LINE}:", *says)
+    holds(error(text=CONFIG.replace("num_classes: 3", wrong)), f"{config}:{LINE}:", *says)
 
 
 def test_an_enum_lists_what_is_allowed(error, config, holds):
     """Row 50."""
-    line = error(text=TEXT.replace("score_converter: SIGMOID", "score_converter: SIGMOD"))
+    line = error(text=CONFIG.replace("score_converter: SIGMOID", "score_converter: SIGMOD"))
     holds(
         line,
         f"{config}:",

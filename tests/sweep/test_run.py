@@ -23,27 +23,12 @@ from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
 from detection.sweep import grid, merge, process, results, run
 from detection.sweep.results import SweepRow
+from tests.helpers import small_ssd
 
 ROOT = Path(__file__).resolve().parents[2]
-SSD = """
-model { ssd {
-  num_classes: 4
-  image_resizer { fixed_shape_resizer { height: 48 width: 64 } }
-  feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
-      override_base_feature_extractor_hyperparams: true
-    conv_hyperparams { batch_norm { decay: 0.9 } initializer { truncated_normal_initializer { stddev: 0.1 } } }
-  }
-  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
-  box_coder { faster_rcnn_box_coder {} }
-  matcher { argmax_matcher { force_match_for_each_row: true } }
-  similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
-    stddev: 0.1 } } } } }
-  loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 }
-    score_converter: SIGMOID }
-} }
+SSD = (
+    small_ssd.model(48, 64, 20)
+    + """
 train_config {
   batch_size: 2 num_steps: 60
   optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }
@@ -55,6 +40,7 @@ eval_config { num_visualizations: 0 batch_size: 4 }
 eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
   shuffle: false }
 """
+)
 GRID = """
 bases { name: "ssd" config: "ssd.config" }
 axes { name: "detections" prefix: "d" shares_weights: true
