@@ -13,6 +13,7 @@ import tensorflow as tf
 from detection.benchmark import machine
 from detection.benchmark.networks import PEAK_FLOPS, PEAK_SIDE, Forward, NetworkOptions, TrainStep
 from detection.benchmark.timing import Timing
+from detection.tools import tables
 
 _FORWARD = ("name", "input", "parameters, M", "GFLOPs", "as trained, ms", "served, ms", "GFLOP/s", "of peak")
 _REFERENCE = ("reference, ms", "speed : reference")
@@ -41,7 +42,7 @@ class NetworkReport:
         for title, header, rows in self._tables():
             if rows:
                 parts.append(f"{'### ' * markdown}{title}")
-                parts.append(_markdown(header, rows) if markdown else _aligned(header, rows))
+                parts.append(_marked(header, rows) if markdown else _text(header, rows))
         return "\n\n".join(parts) + "\n"
 
     def headline(self) -> str:
@@ -127,18 +128,9 @@ def _spread(timing: Timing, images: int = 1) -> str:
     return f"{timing.median / images:.1f} ({timing.low / images:.1f} to {timing.high / images:.1f})"
 
 
-def _markdown(header: Sequence[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _marked(header: Sequence[str], rows: list[list[str]]) -> str:
+    return tables.markdown(header, rows, right=range(1, len(header)))
 
 
-def _aligned(header: Sequence[str], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for first, *others in (header, *rows):
-        lines.append(
-            "  ".join(
-                [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-            )
-        )
-    return "\n".join(lines)
+def _text(header: Sequence[str], rows: list[list[str]]) -> str:
+    return "\n".join(tables.aligned([header, *rows]))

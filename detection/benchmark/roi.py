@@ -12,7 +12,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from detection.benchmark import machine, roi_torchvision
 from detection.benchmark.timing import Rounds, Timing, interleave
 from detection.errors import ConfigError
 from detection.ops import roi
+from detection.tools import fresh_process
 
 STRIDE, BINS, CROP = 16, (3, 3), (18, 18)
 OUTPUTS = (91, 360)  # of R-FCN for COCO: scores of 90 classes and background; 4 codes for each class
@@ -211,9 +211,7 @@ def _upstream(shape: Sequence[int]) -> np.ndarray:
 
 def _peak_of_fresh_process(case: Case) -> float | None:
     """What `_peak_mib` gives in another process, which says on standard error only what libraries say while loading."""
-    command = [sys.executable, "-c", "from detection.benchmark import roi; roi.main_of_fresh_process()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(command, input=pickle.dumps(case), capture_output=True, env=environment, check=False)
+    done = fresh_process.run("detection.benchmark.roi", "main_of_fresh_process", case)
     if done.returncode:
         raise RuntimeError(
             f"{case}: the process that was to measure its memory ended with {done.returncode}:"
@@ -224,7 +222,7 @@ def _peak_of_fresh_process(case: Case) -> float | None:
 
 def main_of_fresh_process() -> None:
     """A pickled Case from standard input, MiB or null as json to standard output."""
-    sys.stdout.write(json.dumps(_peak_mib(pickle.load(sys.stdin.buffer))))
+    sys.stdout.write(json.dumps(_peak_mib(fresh_process.received())))
 
 
 def _peak_mib(case: Case) -> float | None:

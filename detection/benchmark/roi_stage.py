@@ -12,8 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +31,7 @@ from detection.meta_architectures.faster_rcnn import CropRegions, by_image
 from detection.networks.hyperparams import Hyperparams
 from detection.ops import roi
 from detection.ops.roi_chunks import REGIONS_AT_A_TIME, in_chunks
+from detection.tools import fresh_process
 
 CLASSES, STRIDE, BINS, CROP = 20, 16, (3, 3), (18, 18)
 KINDS = ("crop_and_resize", "roi_max_pool", "position_sensitive")
@@ -101,9 +100,7 @@ def table_header() -> str:
 
 
 def _of_fresh_process(stage: Stage) -> StageRow:
-    command = [sys.executable, "-c", "from detection.benchmark import roi_stage; roi_stage.main_of_fresh_process()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(command, input=pickle.dumps(stage), capture_output=True, env=environment, check=False)
+    done = fresh_process.run("detection.benchmark.roi_stage", "main_of_fresh_process", stage)
     if done.returncode:
         raise RuntimeError(
             f"{stage}: the process that was to measure it ended with {done.returncode}:"
@@ -114,7 +111,7 @@ def _of_fresh_process(stage: Stage) -> StageRow:
 
 def main_of_fresh_process() -> None:
     """A pickled Stage from standard input; milliseconds, CPU milliseconds and MiB as json to standard output."""
-    sys.stdout.write(json.dumps(measure(pickle.load(sys.stdin.buffer))))
+    sys.stdout.write(json.dumps(measure(fresh_process.received())))
 
 
 def measure(stage: Stage) -> tuple[float, float, float | None]:

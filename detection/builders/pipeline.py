@@ -12,7 +12,7 @@ from absl import logging
 from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
 from detection.checkpoints.inspect import Configured
-from detection.config import label_map
+from detection.config import label_map, plugins
 from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
@@ -68,6 +68,10 @@ def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: boo
 
 
 def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool, source: str) -> Pipeline:
+    plugins.load(message)
+    message = pipeline_pb2.TrainEvalPipelineConfig.FromString(message.SerializeToString())
+    plugins.complete(message)
+    text = config_files.to_text(message)
     if not read_label_maps:
         message = _without_label_maps(message)
     settings = model.settings(message.model)
@@ -93,7 +97,7 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
         ),
         evaluate=evaluator.build(message.eval_config),
         eval_inputs=eval_inputs,
-        text=config_files.to_text(message),
+        text=text,
         source=source,
     )
 

@@ -23,7 +23,7 @@ from detection.errors import ConfigError
 INDEX = ".index"
 DATA = ".data-00000-of-00001"
 TEMPORARY = ".saving-"
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _STEP = re.compile(rf"-(\d+){re.escape(INDEX)}$")
 
 
@@ -164,16 +164,22 @@ def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
           variable names).
     """
     prefix = os.fspath(prefix)
-    with _readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
-        types = reader.get_variable_to_dtype_map()
-        found = {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
-    if _OBJECT_GRAPH in found:
+    found = raw_entries(prefix)
+    if OBJECT_GRAPH in found:
         raise UnreadableCheckpointError(
             f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be"
             " used: those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
         )
     return found
+
+
+def raw_entries(prefix: str | os.PathLike) -> dict[str, Entry]:
+    """As `entries`, of a checkpoint of either kind, by the names of its arrays."""
+    prefix = os.fspath(prefix)
+    with readable(prefix):
+        reader = tf.train.load_checkpoint(prefix)
+        types = reader.get_variable_to_dtype_map()
+        return {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
 
 
 def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -184,12 +190,12 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
     """
     prefix = os.fspath(prefix)
     wanted = sorted(entries(prefix) if names is None else names)
-    with _readable(prefix):
+    with readable(prefix):
         reader = tf.train.load_checkpoint(prefix)
         return {name: reader.get_tensor(name) for name in wanted}
 
 
-class _readable:
+class readable:
     """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the
     file."""
 

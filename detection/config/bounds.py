@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from detection.config import fields
 from detection.config.fields.row import Field, Use
-from detection.config.schema import is_message, message_name, short, shown
+from detection.config.schema import did_you_mean, is_message, message_name, short, shown
 from detection.config.walk import join
 
 # Oneofs that may be left empty; in every other one a message that is present must choose.
@@ -27,6 +27,9 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
         row, here = known.get(field.name), join(path, field.name)
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
+            if row.registry is not None and is_message(field) and value.name:
+                if fault := row.registry.fault(value.name, value.parameters):
+                    yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
         else:
@@ -42,8 +45,12 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) 
     """Sentences on values that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
-        if (item if isinstance(item, str) else said) not in row.values:
-            yield f"{here} ({said}) is not supported; use {one_of([choice for choice in row.values if choice])}"
+        name = item if isinstance(item, str) else said
+        if name not in row.values and (row.registry is None or row.registry.find(name) is None):
+            known = [choice for choice in row.values if choice]
+            known += row.registry.names() if row.registry is not None else ()
+            hint = did_you_mean(item, known) if isinstance(item, str) else ""
+            yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 
 def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from detection.config import bounds, fields, rules
+from detection.config import bounds, fields, plugins, rules
 from detection.config.data_paths import check_data_paths
 from detection.config.fields.row import Field
 from detection.config.places import Places
@@ -55,6 +55,10 @@ def problems(
 ) -> tuple[list[DetectionError], list[str]]:
     """All errors and warnings of `check`, none of them raised."""
     places = source if isinstance(source, Places) else Places(source)
+    try:
+        plugins.load(config)
+    except ConfigError as error:  # Then nobody can tell which names are known.
+        return [ConfigError(f"{places.of(str(error))}: {error}")], []
     training = training and config.HasField("train_config")
     found, remarks = examine(config, training=training, uncertain=places.uncertain)
     if places.uncertain:  # A default may be what could not be read.

@@ -16,6 +16,12 @@ def model_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
     """The detector's choices, as far as they are words; sizes are known when it is built."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
+    if kind == "custom":
+        words = " ".join([model.name, *model.parameters])
+        return [
+            ("model", f"{words}, {_count(model.num_classes, 'class', 'classes')}"),
+            ("resizer", chosen(model.image_resizer)),
+        ]
     extractor, classes = model.feature_extractor, _count(model.num_classes, "class", "classes")
     return [
         ("model", f"{kind} of {extractor.type}, depth multiplier {short(extractor.depth_multiplier)}, {classes}"),

@@ -10,7 +10,6 @@ The text form is tried first, then the binary one.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +23,7 @@ from google.protobuf import text_format
 from detection.errors import DataError, PathError, printable, together
 from detection.files import read_bytes, write_text
 from detection.protos import string_int_label_map_pb2
+from detection.tools.suggest import closest
 from detection.types import Category
 
 _BACKGROUND = "background"
@@ -248,7 +248,7 @@ def _explain(path: str, text: str, error: text_format.ParseError) -> str:
         name = unknown.group(1)
         inside = "StringIntLabelMapItem" in reason
         fields = _ITEM_FIELDS if inside else ("item",)
-        guess = difflib.get_close_matches(name, fields, n=1) or [_MISREMEMBERED.get(name, "")]
+        guess = closest(name, fields) or [_MISREMEMBERED.get(name, "")]
         reason = f"unknown {name!r} in {'an item' if inside else 'a label map'}"
         hint = f"did you mean {guess[0]!r}?" if guess[0] in fields else f"allowed: {', '.join(fields)}"
     elif "Expected string" in reason:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from detection.tools.suggest import did_you_mean
 
 PACKAGE = "object_detection.protos."
 _INTEGERS = {
@@ -14,7 +15,6 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (False, False),
 }  # -> (signed, 64 bits)
 _INTEGERS |= {FieldDescriptor.CPPTYPE_INT64: (True, True), FieldDescriptor.CPPTYPE_UINT64: (False, True)}
-_LONGEST_NAME = 200  # of the schema there are none half as long
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
@@ -44,16 +44,6 @@ def cut(text: str, most: int = 80) -> str:
 def short(number: int | float) -> str:
     """Whole numbers in full, others with the digits a float32 has."""
     return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean 'x'?`, or nothing where no known name is close."""
-    known = list(known)
-    if len(name) > _LONGEST_NAME:
-        return ""
-    lowered = {item.lower(): item for item in known}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
-    return f"; did you mean {lowered[close[0]]!r}?" if close else ""
 
 
 def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from detection.config import builtin, text
 from detection.config.scan import scan
-from detection.config.schema import did_you_mean
 from detection.errors import ConfigError
 from detection.files import read_bytes
 from detection.protos import sweep_pb2
+from detection.tools.suggest import did_you_mean
 
 BASE = "base"
 _NAME = re.compile(r"[A-Za-z0-9_.]+")  # '-' separates the names in an id

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.record_writer import RecordImage, write_json
 from detection.errors import printable
+from detection.tools.tables import aligned
 
 SIZES = ("small", "medium", "large")
 _MAX_ROWS = 40
@@ -243,13 +244,7 @@ class DataReport:
             rows.append((str(label), self.names[label], *map(str, numbers)))
         totals = (sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES)
         rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            cells = [
-                cell.ljust(width) if column == 1 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            yield "  " + "  ".join(cells).rstrip()
+        yield from (f"  {line}" for line in aligned(rows, left=(1,)))
         absent = sum(not counts for counts in self.boxes_per_size.values())
         if len(self.names) > _MAX_ROWS:
             yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {absent} have no box)"

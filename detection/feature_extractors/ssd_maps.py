@@ -21,6 +21,15 @@ from detection.networks.layers import Conv, DepthwiseConv
 
 
 @dataclasses.dataclass(frozen=True)
+class FpnOptions:
+    """Fields of the message `FeaturePyramidNetworks`."""
+
+    min_level: int = 3
+    max_level: int = 7
+    depth: int = 256  # at depth multiplier 1
+
+
+@dataclasses.dataclass(frozen=True)
 class SsdExtractorOptions:
     """What an SSD config says about its extractor, whatever the network. Fields are those of `SsdFeatureExtractor`."""
 
@@ -33,6 +42,8 @@ class SsdExtractorOptions:
     depthwise: bool = False
     num_maps: int = 6
     freeze_batch_norm: bool = False
+    keras_form: bool = False  # as the Keras models of the TF Object Detection API
+    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: its defaults
 
     @property
     def padding(self) -> str:
@@ -40,8 +51,15 @@ class SsdExtractorOptions:
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
         """Those of the network itself, given what it was trained with."""
-        chosen = self.hyperparams if self.override_base else defaults
+        chosen = self.hyperparams if self.override_base else defaults.as_keras() if self.keras_form else defaults
         return chosen.frozen() if self.freeze_batch_norm else chosen
+
+    def as_keras(self) -> SsdExtractorOptions:
+        """The same for the Keras form of an extractor."""
+        hyperparams = self.hyperparams.as_keras()
+        return dataclasses.replace(
+            self, hyperparams=hyperparams.frozen() if self.freeze_batch_norm else hyperparams, keras_form=True
+        )
 
 
 def extra_blocks(
@@ -106,6 +124,8 @@ class SsdFeatureExtractor(keras.layers.Layer):
         normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
     """
 
+    keras_form = False  # whether object-based checkpoints of the TF Object Detection API have keys for it
+
     def __init__(
         self,
         scope: str,
@@ -124,13 +144,14 @@ class SsdFeatureExtractor(keras.layers.Layer):
         self.scale, self.pad_to_multiple = scale, pad_to_multiple
         self.normalized = tuple(name for name in normalized if name in sources)
         self.norms = tuple(L2Norm(f"{name}_l2_norm") for name in self.normalized)
+        self.num_maps = len(sources) + len(extra_maps)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
         """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
-        images = _pad_to_multiple(images, self.pad_to_multiple)
+        images = pad_to_multiple(images, self.pad_to_multiple)
         outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
         norms = dict(zip(self.normalized, self.norms, strict=True))
         maps = [norms[name](outputs[name]) if name in norms else outputs[name] for name in self.sources]
@@ -140,7 +161,8 @@ class SsdFeatureExtractor(keras.layers.Layer):
         return tuple(maps)
 
 
-def _pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Zeros at the bottom and right of float32 [B, H, W, 3], until both sides are multiples of so many pixels."""
     if multiple == 1:
         return images
     height, width = (images.shape[axis] or tf.shape(images)[axis] for axis in (1, 2))

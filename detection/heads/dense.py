@@ -65,7 +65,7 @@ class DensePredictor(keras.layers.Layer):
             logits = keras.random.dropout(logits, rate=1 - options.dropout_keep, seed=self.dropout_seed)
         for layer in self.classes:
             logits = layer(logits, training=training)
-        codes, logits = _rows(codes, options.code_size), _rows(logits, self.num_logits)
+        codes, logits = rows_of_anchors(codes, options.code_size), rows_of_anchors(logits, self.num_logits)
         if options.code_range is not None:
             codes = tf.clip_by_value(codes, *options.code_range)
         return codes, tf.sigmoid(logits) if options.sigmoid_scores else logits
@@ -103,7 +103,7 @@ def _prediction(name: str, filters: int, options: PredictorOptions, bias: object
     )
 
 
-def _rows(x: tf.Tensor, columns: int) -> tf.Tensor:
+def rows_of_anchors(x: tf.Tensor, columns: int) -> tf.Tensor:
     """float32 [B, h, w, a*columns] -> [B, h*w*a, columns]; static where the map's size is."""
     _, height, width, depth = x.shape
     rows = height * width * depth // columns if height and width else -1

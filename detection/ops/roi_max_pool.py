@@ -205,7 +205,11 @@ def _levels(side: int | tf.Tensor) -> int:
 
 
 def _doubled(
-    values: tf.Tensor, step: int | tf.Tensor, longest: tf.Tensor, count: int, best: Callable
+    values: tf.Tensor,
+    step: int | tf.Tensor,
+    longest: tf.Tensor,
+    count: int,
+    best: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> list[tf.Tensor]:
     """The winners of 1, 2, 4, ... values that lie `step` rows apart, by the row of the first; empty from windows longer
     than `longest` on."""

@@ -48,6 +48,11 @@ def without_bad_records(
     known, found = _known(folder / FILE), {}
 
     def search(options: InputOptions) -> InputOptions:
+        if options.python is not None:
+            raise ConfigError(
+                f"{options.python.name}: bad examples are left out of record files alone; correct the data, or do not"
+                " ask for skip_bad_records"
+            )
         paths = dataclasses.replace(options, bad_records=BadRecords()).shards()
         key = _fingerprint(options, paths)
         bad = known.get(key)

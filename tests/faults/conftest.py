@@ -1,4 +1,4 @@
-"""Commands in this process, small records, an export; and what a text must hold."""
+"""Commands in this process, a good config, small records, an export; and what a text must hold."""
 
 from __future__ import annotations
 

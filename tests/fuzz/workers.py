@@ -105,9 +105,10 @@ def _process(
             why = killed_for or (
                 f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
             )
-            if number < reported:
+            if number < start:
                 raise RuntimeError(f"a process died before its first input: {why}\n{said}")
-            # What it had run since its last report is run again, up to the one it died of.
+            # An input that was reported while its process was being ended for it is done, and a failure all the same.
+            # What was run since the last report is run again, up to the one it died of.
             yield from _process(prepare, reported, number, float("inf")) if number > reported else ()
             yield Failure(number, why, why, said)
     finally:

@@ -10,6 +10,7 @@ import pytest
 
 from detection.benchmark import config_report
 from detection.config import label_map
+from tests.helpers.commands import run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")
@@ -26,30 +27,16 @@ def test_script(tmp_path):
     """The flags arrive, and the exit code is 2 as soon as one config is at fault."""
     bad = tmp_path / "bad.config"
     bad.write_text("model {\n  ssd {\n    num_clases: 3\n  }\n}\n")
-    command = [
-        sys.executable,
-        ROOT / "scripts" / "check_config.py",
-        "--no_paths",
-        "--quiet",
-        "--set",
-        "model.ssd.num_classes=2",
-        CONFIG,
-        bad,
-    ]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, cwd=tmp_path)
-    good, fault = done.stdout.splitlines()
-    assert done.returncode == 2
+    done = run("check_config.py", "--no_paths", "--quiet", "--set", "model.ssd.num_classes=2", CONFIG, bad)
+    good, fault = done.out.splitlines()
+    assert done.code == 2
     assert good == f"ok: {CONFIG}: 192 x 256, 1008 anchors, 0.344 GFLOPs"
     assert fault == f"error: {bad}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"
 
 
 def test_script_without_a_config():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "check_config.py")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
-        "error: no config is named; usage: check_config.py "
-    )
+    done = run("check_config.py")
+    assert done.code == 2 and done.error.startswith("no config is named; usage: check_config.py ")
 
 
 def test_every_config_of_the_project_in_full():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields.limits import GROWTH, SIDE
 from detection.config.fields.row import (
     FRACTION,
@@ -56,6 +57,7 @@ MESSAGES: dict[str, Message] = {
             "random_patch_gaussian random_square_crop_by_scale random_scale_crop_and_pad_to_square "
             "adjust_gamma"
         ),
+        honoured("custom", registry=registry.augmentation),
     ),
     "NormalizeImage": (
         honoured("original_minval", below="original_maxval", strictly=True),

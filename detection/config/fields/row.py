@@ -14,6 +14,8 @@ import enum
 import math
 from typing import NamedTuple
 
+from detection.registry import Registry
+
 INFINITY = math.inf
 
 
@@ -76,6 +78,8 @@ class Field:
         required: it must be set in every message of its type.
         counts: how many values a list may hold, and what they are for.
         choose: the members of its message's oneof that are possible at this place; none: all that are honoured.
+        registry: where names besides `values` are registered: of the field's text, or in the message CustomPart or
+            CustomModel that it holds.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Field:
     required: bool = False
     counts: Counts | None = None
     choose: tuple[str, ...] = ()
+    registry: Registry | None = None
 
     @property
     def honoured(self) -> bool:

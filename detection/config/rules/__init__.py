@@ -28,6 +28,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "RfcnBoxPredictor": (two_stage.rfcn,),
+    "Loss": (boxes.loss,),
+    "WeightSharedConvolutionalBoxPredictor": (ssd.weight_shared,),
     "ArgMaxMatcher": (boxes.argmax_matcher,),
     "SsdAnchorGenerator": (anchors.ssd,),
     "GridAnchorGenerator": (anchors.not_empty("scales", "aspect_ratios"),),

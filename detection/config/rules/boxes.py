@@ -1,4 +1,4 @@
-"""What must hold between the fields of a matcher, and of non-max suppression."""
+"""What must hold between the fields of a matcher, a loss, and non-max suppression."""
 
 from __future__ import annotations
 
@@ -27,4 +27,13 @@ def non_max_suppression(message: Message, path: str) -> Iterator[str]:
         yield (
             f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as"
             " use_class_agnostic_nms gives a box one class"
+        )
+
+
+def loss(message: Message, path: str) -> Iterator[str]:
+    """The focal loss and mining both choose what is learnt from."""
+    if message.HasField("hard_example_miner") and message.classification_loss.HasField("weighted_sigmoid_focal"):
+        yield (
+            f"{path}.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself;"
+            " remove one of the two"
         )

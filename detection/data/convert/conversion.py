@@ -17,12 +17,12 @@ from typing import NamedTuple, TextIO, TypeVar
 
 from detection.config import label_map
 from detection.data.convert import boxes, images
-from detection.data.convert.progress import progress
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.findings import DataReport, Fault
 from detection.data.record_writer import RecordImage, ShardedWriter, to_example
 from detection.errors import DataError
-from detection.parallel import in_order
+from detection.progress import counted
+from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
@@ -105,7 +105,7 @@ def convert(
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
         with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
-            for result in progress(results, len(todo), options.output, progress_to):
+            for result in counted(results, len(todo), options.output, progress_to):
                 report.faults += result.faults
                 report.ignored_difficult_boxes += result.ignored
                 if result.image is not None:

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
-from detection.data.reading.framing import FOOTER, HEADER, length_of, next_record
+from detection.data.reading.framing import FOOTER, HEADER, length_of, next_record, safe_records
 from detection.data.sample import Record
+
+_AT_ONCE = 1000  # records whose headers are looked at before they are read
 
 
 class Stretch(NamedTuple):
@@ -57,7 +59,7 @@ def stretches(path: str) -> Iterator[tuple[int, bytes] | Stretch | Damage]:
     while offset < size:
         start, first = offset, number
         try:
-            for data in read_at(path, offset).as_numpy_iterator():
+            for data in _records_from(path, offset):
                 yield number, data
                 offset += HEADER + len(data) + FOOTER
                 number += 1
@@ -75,6 +77,16 @@ def stretches(path: str) -> Iterator[tuple[int, bytes] | Stretch | Damage]:
             alone = length is not None and offset + HEADER + length + FOOTER == end
             yield Damage(number, offset, end - offset, 1 if alone else -1)
             offset, number = end, number + 1
+
+
+def _records_from(path: str, offset: int) -> Iterator[bytes]:
+    """The records of a file from a byte on, up to what TensorFlow cannot read, or must not try to."""
+    count = _AT_ONCE
+    while count == _AT_ONCE:
+        count, safe = 0, safe_records(path, offset, _AT_ONCE)
+        for data in read_at(path, offset).take(_AT_ONCE if safe is None else safe).as_numpy_iterator():
+            yield data
+            offset, count = offset + HEADER + len(data) + FOOTER, count + 1
 
 
 def read_stretches(path: tf.Tensor, damaged: dict[str, tuple[Stretch, ...]]) -> tf.data.Dataset:

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
+from detection.data.reading.example_format import parse_example
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import check_record
@@ -56,7 +57,7 @@ _FEATURES = {
 def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
     """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where
     absent)."""
-    return tf.io.parse_single_example(serialized, {**_FEATURES, **(more or {})})
+    return parse_example(serialized, {**_FEATURES, **(more or {})})
 
 
 class Decoded(NamedTuple):

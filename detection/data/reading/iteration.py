@@ -84,6 +84,8 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
     errors are understood fully."""
     if isinstance(error, DataError):
         return error
+    if options is not None and options.python is not None and options.python.failure is not None:
+        return options.python.failure
     marked = find(error)
     if marked is not None:
         return marked

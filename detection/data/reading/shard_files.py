@@ -18,7 +18,8 @@ import tensorflow as tf
 from absl import logging
 
 from detection.data.listing import list_files
-from detection.data.reading.framing import FOOTER, HEADER, ends_whole
+from detection.data.reading.example_format import parse_example
+from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_records
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
 from detection.errors import ConfigError, DataError, printable
 
@@ -79,6 +80,8 @@ def _check_start(path: str, field: str, damaged: bool) -> bool:
             raise DataError(f"{field}: {path} has {size} bytes, its manifest says {expected['bytes']}; {fix}")
     elif not damaged:
         _check_end(path, size)
+    if not damaged and safe_records(path) is not None:
+        raise find_corruption([path])
     return bool(start)
 
 
@@ -171,7 +174,7 @@ def most_boxes(path: str) -> int:
     key = "image/object/bbox/ymin"
 
     def count(serialized: tf.Tensor) -> tf.Tensor:
-        return tf.size(tf.io.parse_single_example(serialized, {key: tf.io.RaggedFeature(tf.float32)})[key])
+        return tf.size(parse_example(serialized, {key: tf.io.RaggedFeature(tf.float32)})[key])
 
     counts = tf.data.TFRecordDataset(path, buffer_size=1 << 20).map(count, num_parallel_calls=tf.data.AUTOTUNE)
     try:
@@ -185,8 +188,14 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
     for path in paths:
         count = 0
         try:
-            for _ in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
+            safe = safe_records(path)
+            for _ in tf.data.TFRecordDataset(path, buffer_size=1 << 20).take(-1 if safe is None else safe):
                 count += 1
+            if safe is not None:
+                what = "its header announces more bytes than a record can have"
+                return DataError(
+                    f"{path}, record {count}: the file is not a TFRecord file or corrupted ({what}); {REMEDY}"
+                )
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
             kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or cut short"
             return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); {REMEDY}")

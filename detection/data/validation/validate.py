@@ -12,7 +12,6 @@ from typing import NamedTuple, TextIO
 
 from detection.config.label_map import LabelMap
 from detection.data.convert import images
-from detection.data.convert.progress import progress
 from detection.data.findings import DataReport, Fault
 from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.reading.framing import length_of
@@ -21,8 +20,9 @@ from detection.data.record_writer import MANIFEST_SUFFIX, RecordImage, check_pub
 from detection.data.validation.record_check import Checked, Classes, ProposalCheck, check_record
 from detection.errors import DataError, PathError
 from detection.files import is_special
-from detection.parallel import in_order
 from detection.paths import expand, hint
+from detection.progress import counted
+from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _GZIP = b"\x1f\x8b"
@@ -83,7 +83,7 @@ def validate_records(
     with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
-        for raw, result in progress(checked, _expected_records(paths), "validating", progress_to):
+        for raw, result in counted(checked, _expected_records(paths), "validating", progress_to):
             report.faults += result.faults
             report.found_boxes += result.found_boxes
             report.found_images += raw.fault is None

@@ -28,6 +28,7 @@ from detection.sweep.quantities import (
 from detection.sweep.report import figures, page
 from detection.sweep.report.relations import by_extractor, loads, most_proposals, relations, shares
 from detection.sweep.results import SweepRow
+from detection.tools import tables
 
 CAPTIONS = {
     "fig2a_map_time_meta": (
@@ -108,7 +109,7 @@ def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "
     blocks += ["## Times", times_table(rows)] if any(milliseconds(row) for row in rows) else []
     failed = [row for row in rows if not row.done]
     blocks += (
-        ["## Failed", _table(("configuration", "reason"), [(code(row.id), row.reason) for row in failed])]
+        ["## Failed", tables.markdown(("configuration", "reason"), [(code(row.id), row.reason) for row in failed])]
         if failed
         else []
     )
@@ -146,12 +147,12 @@ def frontier_table(rows: Iterable[SweepRow]) -> str:
         "",
         "id",
     )
-    return _table(head, lines, right={0, 3, 4, 5, 6, 7, 8})
+    return tables.markdown(head, lines, right={0, 3, 4, 5, 6, 7, 8})
 
 
 def relations_table(rows: Iterable[SweepRow]) -> str:
     """The paper's number beside ours; ours are means over pairs of rows that differ in nothing else."""
-    return _table(
+    return tables.markdown(
         ("relation", "paper", "here", "pairs"),
         [(one.what, one.paper, one.ours, one.pairs) for one in relations(rows)],
         right={3},
@@ -166,7 +167,7 @@ def savings_table(rows: Iterable[SweepRow]) -> str:
         for line in by_extractor(rows)
     ]
     head = (f"{most_proposals(rows)} to 50 proposals", "feature extractor", "pairs", "of the time", "of the mAP")
-    return _table(head, shown, right={2, 3, 4})
+    return tables.markdown(head, shown, right={2, 3, 4})
 
 
 def shares_table(rows: Iterable[SweepRow]) -> str:
@@ -186,7 +187,7 @@ def shares_table(rows: Iterable[SweepRow]) -> str:
         "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a"
         " quarter of a second, what both take alone.\n\n"
     )
-    return said + _table(
+    return said + tables.markdown(
         ("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"),
         lines,
         right={1, 2, 3, 4, 5},
@@ -223,7 +224,7 @@ def times_table(rows: Iterable[SweepRow]) -> str:
     said = (
         f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
     )
-    return said + _table(head, lines, right=set(range(1, len(head))))
+    return said + tables.markdown(head, lines, right=set(range(1, len(head))))
 
 
 def _measured(rows: Sequence[SweepRow]) -> str:
@@ -273,10 +274,3 @@ def _how(rows: Sequence[SweepRow]) -> str:
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _table(head: Sequence[object], lines: Iterable[Sequence[object]], right: set[int] = frozenset()) -> str:
-    """A Markdown table; what the rows say cannot end a cell."""
-    rule = ["---:" if column in right else "---" for column in range(len(head))]
-    rows = [[words(cell) for cell in line] for line in (head, *lines)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [rows[0], rule, *rows[1:]])
