@@ -365,7 +365,7 @@ def test_markers_tell_meta_architectures_apart_and_colours_with_fills_extractors
 def test_without_matplotlib_the_error_names_the_extra(tmp_path):
     """In a process that cannot import it, as where it is not installed."""
     code = (
-        "import sys; sys.modules['matplotlib'] = None\nfrom detection.sweep import figures\nfigures.draw([],"
+        "import sys; sys.modules['matplotlib'] = None\nfrom detection.sweep.report import figures\nfigures.draw([],"
         " sys.argv[1])"
     )
     done = subprocess.run(
