@@ -65,9 +65,10 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
             " conv_hyperparams { initializer { ... } }, or remove the latter",
         ),
         (
-            [f"{FASTER}.second_stage_box_predictor={{weight_shared_convolutional_box_predictor {{}}}}"],
-            f"{FASTER}.second_stage_box_predictor.weight_shared_convolutional_box_predictor is not supported; use"
-            " mask_rcnn_box_predictor, rfcn_box_predictor",
+            [f"{FASTER}.second_stage_box_predictor={{weight_shared_convolutional_box_predictor {{ conv_hyperparams {{"
+             f" {_INITIALIZER} }} }} }}"],
+            f"{FASTER}.second_stage_box_predictor.weight_shared_convolutional_box_predictor is SSD's; use"
+            " mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN",
         ),
     ],
 )  # fmt: skip
