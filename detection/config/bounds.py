@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 
 from detection.config import fields
 from detection.config.fields.row import Field, Use
-from detection.config.schema import did_you_mean, is_message, message_name, short, shown
+from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
+from detection.tools.suggest import did_you_mean
 
 # Oneofs that may be left empty; in every other one a message that is present must choose.
 OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}

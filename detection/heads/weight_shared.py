@@ -70,7 +70,7 @@ class Projections(keras.layers.Layer):
         self.hyperparams = dataclasses.replace(hyperparams, activation=None)
         self.convolutions: tuple[Conv, ...] = ()
 
-    def build(self, shape: list[tuple[int | None, ...]]) -> None:
+    def build(self, shape: list[tuple[int, ...]]) -> None:
         """One convolution a map as soon as the depths differ: they all go to the commonest depth."""
         depths = [each[-1] for each in shape]
         if len(set(depths)) > 1:
