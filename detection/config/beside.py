@@ -35,7 +35,8 @@ _DECIDING = {
 }
 # Of those, what only training reads.
 _TRAINING = re.compile(
-    r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init|batch_norm_trainable|regularize_depthwise"
+    r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init"
+    r"|batch_norm_trainable|regularize_depthwise"
     r"|regularize_biases|batch_norm\.(decay|train))\b"
 )
 

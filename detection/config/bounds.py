@@ -52,7 +52,7 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> 
         if name not in row.values and (row.registry is None or row.registry.find(name) is None):
             known = [choice for choice in row.values if choice]
             known += row.registry.names() if row.registry is not None else ()
-            hint = did_you_mean(item, known) if isinstance(item, str) else ""
+            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
             yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 

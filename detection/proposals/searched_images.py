@@ -14,7 +14,7 @@ from detection.data import image_decode
 from detection.data.convert import images
 from detection.data.convert.source import IMAGE_EXTENSIONS, FolderIndex
 from detection.data.reading import shard_files
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, first_line
 
 
 class SourceImage(NamedTuple):
@@ -69,7 +69,7 @@ class Records:
                     yield _of_record(f"{path}, record {number}", serialized)
             except tf.errors.OpError as error:
                 raise shard_files.find_corruption([path]) or DataError(
-                    f"{path}: cannot be read: {shard_files.first_line(error)}"
+                    f"{path}: cannot be read: {first_line(error)}"
                 ) from error
 
 

@@ -33,11 +33,12 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
             f"{path}.second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for"
             " R-FCN"
         )
-    elif predictor.HasField("convolutional_box_predictor"):
-        yield (
-            f"{path}.second_stage_box_predictor.convolutional_box_predictor is SSD's; use mask_rcnn_box_predictor, or"
-            " rfcn_box_predictor for R-FCN"
-        )
+    for field in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
+        if predictor.HasField(field):
+            yield (
+                f"{path}.second_stage_box_predictor.{field} is SSD's; use mask_rcnn_box_predictor, or"
+                " rfcn_box_predictor for R-FCN"
+            )
     if predictor.HasField("mask_rcnn_box_predictor"):
         yield from _crops(message, path)
 

@@ -21,7 +21,7 @@ from detection.data.listing import list_files
 from detection.data.reading.example_format import parse_example
 from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_records
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import ConfigError, DataError, first_line, printable
 
 REMEDY = "create or copy it again; `detection validate` tells what else is wrong"
 
@@ -205,9 +205,3 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
                 " readable"
             )
     return None
-
-
-def first_line(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of its operations."""
-    text = str(error.message).split("\n")[0].split(" [[{{node")[0].split(" [Op:")[0]
-    return text.split("}} ")[-1].strip()
