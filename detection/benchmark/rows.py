@@ -4,7 +4,7 @@
     row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and
         served, not trained
 
-A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a batch, wall clock:
+A row is a dict as `detection benchmark --json` writes it. Milliseconds are those of a batch, wall clock:
 
     preprocess     decoding and resizing
     first_stage    the network; of two stages, the part up to and including the proposals

@@ -77,7 +77,7 @@ def _of_record(where: str, serialized: bytes) -> SourceImage:
     try:
         features = tf.train.Example.FromString(serialized).features.feature
     except Exception as error:  # protobuf's own error type moves between its versions
-        raise DataError(f"{where}: is no tf.Example; validate_records.py tells what else is wrong") from error
+        raise DataError(f"{where}: is no tf.Example; `detection validate` tells what else is wrong") from error
 
     def text(key: str) -> str:
         return b"".join(features[key].bytes_list.value[:1]).decode("utf-8", "replace")
@@ -146,6 +146,6 @@ def decode(image: SourceImage) -> np.ndarray:
     try:
         loaded = images.check(image.encoded, image.where)
     except images.BadImage as error:
-        fix = "validate_records.py finds all such images, create_tf_record.py leaves them out"
+        fix = "`detection validate` finds all such images, `detection convert` leaves them out"
         raise DataError(f"{error.fault.file}: {error.fault.value}; {fix}") from error
     return image_decode.decode(loaded.encoded)

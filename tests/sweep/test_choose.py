@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 from detection.errors import ConfigError
 from detection.sweep import choose, results
 from tests.helpers import plausible
+from tests.helpers.commands import run
 from tests.helpers.sweep_rows import benchmark_row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,8 +140,8 @@ def test_rows_of_another_machine_are_refused(caplog):
     with pytest.raises(ConfigError) as error:
         choose.measured_on([there], "", "AMD EPYC, 2 cores", "swept")
     assert str(error.value).startswith(
-        "--results=swept: timed on NVIDIA H200; this machine is AMD EPYC, 2 cores, with other times: run sweep.py"
-        " here, or"
+        "--results=swept: timed on NVIDIA H200; this machine is AMD EPYC, 2 cores, with other times: run"
+        " `detection sweep` here, or"
     )
     assert choose.measured_on([here, there], "", "AMD EPYC, 2 cores", "swept") == [here]
     assert "1 rows are left out: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
@@ -161,48 +160,41 @@ def swept(tmp_path) -> Path:
     return folder
 
 
-def script(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_choose_script(swept):
-    done = script("choose.py", f"--results={swept}", "--max_ms=60", "--max_mib=1000", "--device=modelled")
-    assert done.returncode == 0, done.stderr
+    done = run("choose.py", f"--results={swept}", "--max_ms=60", "--max_mib=1000", "--device=modelled")
+    assert done.code == 0, done.err
     best = choose.choose(plausible.rows(), choose.Limits(60, 1000)).best
-    assert (
-        best.id in done.stdout and best.command in done.stdout and f"config    {swept / best.config}\n" in done.stdout
-    )
+    assert best.id in done.out and best.command in done.out and f"config    {swept / best.config}\n" in done.out
 
 
 @pytest.mark.slow
 def test_choose_script_asks_this_machine(swept):
-    done = script("choose.py", f"--results={swept}")
-    assert done.returncode == 2
+    done = run("choose.py", f"--results={swept}")
+    assert done.code == 2
     assert (
-        done.stderr.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
-        and done.stderr.count("\n") == 1
+        done.err.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
+        and done.err.count("\n") == 1
     )
 
 
 @pytest.mark.parametrize("name", ["choose.py", "sweep_report.py"])
 def test_scripts_without_results(tmp_path, name):
-    done = script(name)
-    assert done.returncode == 2 and done.stderr.startswith(f"error: usage: {name} --results=FOLDER ")
-    done = script(
+    done = run(name)
+    assert done.code == 2 and done.err.startswith(f"error: usage: {name} --results=FOLDER ")
+    done = run(
         name, f"--results={tmp_path / 'none'}", "--device=x", *(["--output=o"] if name == "sweep_report.py" else [])
     )
     assert (
-        done.returncode == 2
-        and done.stderr.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ")
-        and done.stderr.count("\n") == 1
+        done.code == 2
+        and done.err.startswith(f"error: {tmp_path / 'none'}: cannot read the results: ")
+        and done.err.count("\n") == 1
     )
 
 
 @needs_matplotlib
-def test_report_script(swept, tmp_path):
-    done = script("sweep_report.py", f"--results={swept}", f"--output={tmp_path / 'report'}", "--title=Cells")
-    assert done.returncode == 0, done.stderr
+def test_report_run(swept, tmp_path):
+    done = run("sweep_report.py", f"--results={swept}", f"--output={tmp_path / 'report'}", "--title=Cells")
+    assert done.code == 0, done.err
     text = (tmp_path / "report" / "README.md").read_text()
     for line in text.splitlines():
         if line.startswith("!["):

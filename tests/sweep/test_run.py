@@ -23,27 +23,12 @@ from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
 from detection.sweep import grid, process, results, run
 from detection.sweep.results import SweepRow
+from tests.helpers import commands, small_ssd
 
 ROOT = Path(__file__).resolve().parents[2]
-SSD = """
-model { ssd {
-  num_classes: 4
-  image_resizer { fixed_shape_resizer { height: 48 width: 64 } }
-  feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
-      override_base_feature_extractor_hyperparams: true
-    conv_hyperparams { batch_norm { decay: 0.9 } initializer { truncated_normal_initializer { stddev: 0.1 } } }
-  }
-  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
-  box_coder { faster_rcnn_box_coder {} }
-  matcher { argmax_matcher { force_match_for_each_row: true } }
-  similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
-    stddev: 0.1 } } } } }
-  loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 }
-    score_converter: SIGMOID }
-} }
+SSD = (
+    small_ssd.model(48, 64, 20)
+    + """
 train_config {
   batch_size: 2 num_steps: 60
   optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }
@@ -55,6 +40,7 @@ eval_config { num_visualizations: 0 batch_size: 4 }
 eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
   shuffle: false }
 """
+)
 GRID = """
 bases { name: "ssd" config: "ssd.config" }
 axes { name: "detections" prefix: "d" shares_weights: true
@@ -129,7 +115,7 @@ def test_photographs_are_looked_for_before_anything_is_trained(write, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes through /proc")
-def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
+def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
     path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
     expected, _ = sweep(path, whole)
@@ -167,8 +153,8 @@ def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
     assert comparable(results.read(broken)) == comparable(expected)
     assert not list((broken / ".work").iterdir())
 
-    again = script(path, broken)  # Nothing is left to do, and nothing is done.
-    assert "0 to do" in again.communicate(timeout=600)[0] and again.returncode == 0
+    again = command("sweep.py", f"--grid={path}", f"--output={broken}")  # Nothing is left to do, and nothing is done.
+    assert "0 to do" in again.out and again.code == 0
     assert len((broken / "results.jsonl").read_text().splitlines()) == 2
 
 
@@ -430,15 +416,6 @@ def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
 
 def test_the_list_without_running(write):
     path = write()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", "--dry_run", "--shard=1/1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (
-        done.returncode == 0
-        and "ssd-d5  (weights of ssd-d20)" in done.stdout
-        and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
-    )
+    done = commands.run("sweep.py", f"--grid={path}", "--dry_run", "--shard=1/1")
+    assert done.code == 0 and "ssd-d5  (weights of ssd-d20)" in done.out
+    assert done.out.endswith("2 configurations: 2 ssd; 1 trainings\n")

@@ -4,8 +4,8 @@
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the
 shards are read once more, until the record that fails: slow, but only ever done once, and then the run ends. Bad
-records are never skipped here: what is left out is known before a run begins (`bad_records`). validate_records.py finds
-everything that is wrong with a data set.
+records are never skipped here: what is left out is known before a run begins (`bad_records`). `detection validate`
+finds everything that is wrong with a data set.
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ def write(
         ConfigError: there is no row, matplotlib is not installed, or the folder cannot be written.
     """
     if not rows:
-        raise ConfigError(f"--results={', '.join(results)}: no rows; let sweep.py finish a configuration first")
+        raise ConfigError(
+            f"--results={', '.join(results)}: no rows; let `detection sweep` finish a configuration first"
+        )
     folder = Path(output)
     rows = config_texts.with_widths(rows, config_texts.read(rows, results))
     drawn = figures.draw(rows, folder / "figures")
