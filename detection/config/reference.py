@@ -5,6 +5,8 @@ python -m detection.config.reference > docs/config.md
 
 from __future__ import annotations
 
+import sys
+
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -72,4 +74,4 @@ def _said(row: Field) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    sys.stdout.write(page())

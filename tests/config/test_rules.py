@@ -192,3 +192,12 @@ def test_a_check_raises_all_of_them(ssd):
     assert (
         len([line for line in error.value.lines() if "second_stage_batch_size" in line or "names no data" in line]) == 2
     )
+
+
+def test_a_plugin_that_is_not_there_hides_nothing_else(ssd):
+    """Names may be the plugin's then, and are not reported; the rest is."""
+    settings = ["plugins=no_such_package", "model.ssd.feature_extractor.type=theirs", "model.ssd.num_classes=0"]
+    with pytest.raises(DetectionError) as error:
+        config.check(config.override(ssd, settings), "my.config", check_paths=False)
+    first, *others = error.value.lines()
+    assert "no_such_package" in first and others == ["my.config: model.ssd.num_classes (0) must be at least 1"]
