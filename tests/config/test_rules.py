@@ -60,6 +60,11 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
             " faster_rcnn_vgg16 takes 7 x 7; set 14, 2 and 2",
         ),
         (
+            [f"{EXTRACTOR}.type=faster_rcnn_inception_v3", f"{FASTER}.initial_crop_size=4"],
+            f"{FASTER}.initial_crop_size (4), maxpool_kernel_size (2) and maxpool_stride (2) make crops of 2 x 2, but"
+            " faster_rcnn_inception_v3 takes 3 x 3 or more; the usual values are 14, 2 and 2",
+        ),
+        (
             [f"{EXTRACTOR}.override_base_feature_extractor_hyperparams=true"],
             f"{EXTRACTOR}.conv_hyperparams is not set, and override_base_feature_extractor_hyperparams is true; add"
             " conv_hyperparams { initializer { ... } }, or remove the latter",

@@ -27,6 +27,7 @@ class TwoStageNetwork(NamedTuple):
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
+    smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
 _PYRAMID = SsdNetwork(maps=0)
@@ -61,10 +62,10 @@ _DENSE = TwoStageNetwork(strides=(8, 16))
 TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_resnet101": _DENSE,
     "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
-    "faster_rcnn_inception_resnet_v2": _DENSE,
-    "faster_rcnn_inception_resnet_v2_keras": _DENSE,
+    "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
+    "faster_rcnn_inception_resnet_v2_keras": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
     "faster_rcnn_inception_v2": TwoStageNetwork(),
-    "faster_rcnn_inception_v3": TwoStageNetwork(),
+    "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
     "faster_rcnn_resnet101_keras": _DENSE,
