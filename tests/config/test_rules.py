@@ -82,6 +82,31 @@ def test_two_stages(ssd, settings, expected):
     assert faults(ssd, TWO_STAGE, *settings) == [expected]
 
 
+@pytest.mark.parametrize(("type_", "side"), [("faster_rcnn_inception_v3", 43), ("faster_rcnn_inception_v2", 33)])
+def test_images_that_leave_no_map(ssd, type_, side):
+    size = f"{FASTER}.image_resizer.fixed_shape_resizer"
+    settings = [TWO_STAGE, f"{EXTRACTOR}.type={type_}", f"{size}.height={side}"]
+    assert faults(ssd, *settings) == []
+    (found,) = faults(ssd, *settings, f"{size}.width={side - 1}")
+    assert found.endswith(
+        f"fixed_shape_resizer is {side} x {side - 1}; "
+        + ("the extractors need at least 33 x 33" if side == 33 else f"{type_} needs at least {side} x {side}")
+    )
+
+
+def test_images_that_leave_no_map_of_inception_v3(ssd):
+    """75 pixels: its first layers do not pad, and two of its later ones neither."""
+    settings = [
+        "model.ssd.feature_extractor={type: 'ssd_inception_v3' override_base_feature_extractor_hyperparams: true"
+        f" conv_hyperparams {{ {_INITIALIZER} }} }}",
+        "model.ssd.image_resizer.fixed_shape_resizer.height=74",
+    ]
+    assert faults(ssd, *settings) == [
+        "model.ssd.image_resizer.fixed_shape_resizer is 74 x 96; ssd_inception_v3 needs at least 75 x 75"
+    ]
+    assert faults(ssd, *settings, "model.ssd.image_resizer.fixed_shape_resizer.height=75") == []
+
+
 def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
     settings = [TWO_STAGE, f"{FASTER}.first_stage_max_proposals=10"]
     assert len(faults(ssd, *settings)) == 1
