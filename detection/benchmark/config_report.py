@@ -12,7 +12,7 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError, printable
+from detection.errors import ConfigError, DetectionError, first_line, printable
 
 OK, INTERNAL = 0, 1
 
@@ -70,7 +70,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         tf.errors.OpError,
     ) as error:  # Sizes that only TensorFlow finds not to go together.
         logging.debug("%s", path, exc_info=True)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise ConfigError(
             f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too"
             " large?"

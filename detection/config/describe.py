@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config.fields import row_of
@@ -184,7 +187,7 @@ def fields(message: Message) -> str:
     return ", ".join(said)
 
 
-def _scalar(field, value: object) -> str:  # field: FieldDescriptor
+def _scalar(field: FieldDescriptor, value: Any) -> str:
     if field.enum_type is not None:
         return next(name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value)
     if isinstance(value, bool):

@@ -263,7 +263,8 @@ class _Edits:
     """Edits of constant length on a text, and remarks on them."""
 
     def __init__(self, text: str) -> None:
-        self._text, self._characters = text, None
+        self._text = text
+        self._characters: list[str] | None = None
         self._counts: Counter[str] = Counter()
         self.remarks: list[tuple[int, str]] = []
 

@@ -11,6 +11,7 @@ from detection.config.rules import anchors, images
 
 
 def two_stage(message: Message, path: str) -> Iterator[str]:
+    """FasterRcnn, as any of the three detectors: its parts fit each other."""
     given = path.endswith("fast_rcnn")
     type_ = message.feature_extractor.type
     network = extractors.TWO_STAGE.get(type_, extractors.TwoStageNetwork())
@@ -109,6 +110,7 @@ def _crops(message: Message, path: str) -> Iterator[str]:
 
 
 def rfcn(message: Message, path: str) -> Iterator[str]:
+    """RfcnBoxPredictor: crops of whole bins."""
     for side in ("height", "width"):
         crop, bins = getattr(message, f"crop_{side}"), getattr(message, f"num_spatial_bins_{side}")
         if bins > 0 and crop % bins:
