@@ -141,7 +141,11 @@ metric = Registry("metrics set", "settings", "categories", members=("clear", "ad
 meta_architecture = Registry(
     "meta-architecture",
     *("num_classes", "resizer"),
-    members=("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "variables"),
+    members=(
+        *("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "object_keys"),
+        *("name", "num_classes", "variables", "trainable_variables", "non_trainable_variables"),
+        *("anchors_per_cell", "takes_proposals", "measures_targets"),
+    ),
 )
 
 ALL = (

@@ -74,7 +74,6 @@ def test_check_knows_them_and_says_what_is_wrong(folder, capsys):
     wrong = {
         "ssd_four_layers": ("ssd_for_layers", "did you mean 'ssd_four_layers'"),
         "smoothed_sigmoid": ("smooth_sigmoid", "no registered classification loss; did you mean 'smoothed_sigmoid'"),
-        "smoothing=0.05": (
             "smothing=0.05",
             "'smoothed_sigmoid' got an unexpected keyword argument 'smothing'; it takes",
         ),
@@ -174,6 +173,19 @@ def test_a_part_of_the_wrong_kind_is_named():
     fresh("a")(dict)
     with pytest.raises(ConfigError, match=r"field \(a\): what builtins\.dict makes is no loss: it has no __call__"):
         fresh.make("a", field="field")
+
+
+def test_a_parameter_that_a_part_does_not_take():
+    fresh = registry.Registry("loss", "options")
+    fresh("a")(lambda options, gamma=1.0: gamma)
+    assert fresh.fault("a", ["gamma=3"]) == ""
+    said = ".parameters: 'a' got an unexpected keyword argument 'gama'; it takes gamma"
+    assert fresh.fault("a", ["gama=3"]) == said
+
+
+def test_a_meta_architecture_must_have_all_that_detectors_have():
+    members = {name for name in (*vars(detection.Detector), *detection.Detector.__annotations__) if name[0] != "_"}
+    assert set(registry.meta_architecture.members) == members
 
 
 def test_parameters():
