@@ -116,7 +116,10 @@ class Registry:
             given = keywords(parameters)
         except ValueError as error:
             return f".parameters: {error}"
-        signature = inspect.signature(found.make)
+        try:
+            signature = inspect.signature(found.make)
+        except ValueError:  # Of a built-in class: what it takes shows when it is called.
+            return ""
         try:
             signature.bind(*(None for _ in self.handed), **given)
         except TypeError as error:
