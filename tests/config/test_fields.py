@@ -26,6 +26,7 @@ READ_OTHERWISE = {
     "BoxCoder.square_box_coder",
     "LearningRate.cosine_decay_learning_rate",
     "Optimizer.adam_optimizer",
+    "TrainEvalPipelineConfig.plugins",  # by config.plugins
 }
 READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "max") for side in ("height", "width")}
 
