@@ -22,11 +22,11 @@ from detection.protos import pipeline_pb2
 READ_OTHERWISE = {
     "BatchNonMaxSuppression.max_classes_per_detection",
     "InputReader.input_type",
+    "TrainEvalPipelineConfig.plugins",  # imported before the check
     "Hyperparams.op",
     "BoxCoder.square_box_coder",
     "LearningRate.cosine_decay_learning_rate",
-    "Optimizer.adam_optimizer",
-    "TrainEvalPipelineConfig.plugins",  # by config.plugins
+    "Optimizer.adam_optimizer",  # by config.plugins
 }
 READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "max") for side in ("height", "width")}
 

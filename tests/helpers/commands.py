@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from typing import NamedTuple
+
+import pytest
 
 from detection.commands.call import call
 
@@ -37,3 +40,16 @@ def run(name: str, *words: object) -> Outcome:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = call(name, *words)
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """command("check_config.py", "--quiet", path) -> Outcome, as of `run`, with what is logged."""
+
+    def run_caught(name: str, *words: object) -> Outcome:
+        capfd.readouterr()
+        code = call(name, *words)
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return run_caught
