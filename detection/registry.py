@@ -14,7 +14,6 @@ being named. A name is registered once; the config's check refuses one that this
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import importlib.metadata
 import inspect
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from detection.errors import ConfigError
+from detection.tools import suggest
 
 ENTRY_POINTS = "detection.plugins"
 Part = TypeVar("Part", bound=Callable)
@@ -231,6 +231,6 @@ def _place(make: Callable) -> str:
 
 def _advice(name: str, known: Iterable[str]) -> str:
     known = tuple(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = suggest.closest(name, known)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Registered are: {', '.join(known) or 'none'}; name the module that registers it in plugins"
