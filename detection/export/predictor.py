@@ -227,8 +227,9 @@ def load_graph(folder: Path):  # -> what tf.saved_model.load gives, whose type h
     try:
         index_check.check(os.fspath(folder / "variables" / "variables"))
         return tf.saved_model.load(os.fspath(folder))
-    except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
-        raise ConfigError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+    except Exception as error:  # Whatever a damaged graph makes TensorFlow raise: RuntimeError, TypeError, its own.
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ConfigError(f"{folder}: cannot be loaded: {reason}; export it again") from error
 
 
 def _categories(folder: Path) -> tuple[Category, ...]:

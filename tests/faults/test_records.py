@@ -131,7 +131,12 @@ def test_a_pipeline_stops_there_too(read, example, holds):
     with pytest.raises(DataError) as raised:
         read(good, good, example(image__object__class__text=[b"\xff\x80\x1bbird"]))
     assert raised.value.exit_code == 3
-    holds(str(raised.value), f"{read.path}, record 2: label of box 0 is -1 (text '", "bird", "pets.pbtxt")
+    holds(
+        str(raised.value),
+        f"{read.path}, record 2: image/object/class/text '",
+        "bird' of box 0 is unknown",
+        "pets.pbtxt",
+    )
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
