@@ -25,7 +25,7 @@ from google.protobuf.message import Message
 
 from detection.config import text
 from detection.config.schema import bad_value, convert, cut, is_map, is_message, is_string, takes, unknown_field
-from detection.errors import ConfigError
+from detection.errors import ConfigError, counted
 
 _PART = re.compile(r"(\w+)(?:\[(.*)\])?")
 _QUOTED = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*(,|$)""")
@@ -115,7 +115,7 @@ def _index(part: Part, count: int) -> int:
     index = int(part.index) if len(part.index) < 10 else count
     if not -count <= index < count:
         raise ValueError(
-            f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.index)}]; += appends one"
+            f"{part.name} has {counted(count, 'element')}, so there is no [{cut(part.index)}]; += appends one"
         )
     return index
 

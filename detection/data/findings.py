@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.record_writer import RecordImage, write_json
-from detection.errors import printable
+from detection.errors import counted, printable
 
 SIZES = ("small", "medium", "large")
 _MAX_ROWS = 40
@@ -192,7 +192,7 @@ class DataReport:
         yield from map(printable, self._lines(per_kind))
 
     def _lines(self, per_kind: int) -> Iterator[str]:
-        yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (
+        yield f"{self.title}: {counted(self.images, 'image')}, {counted(self.boxes, 'box', 'boxes')}" + (
             f" -> {', '.join(self.outputs)}" if self.outputs else ""
         )
         if self.images:
@@ -205,7 +205,7 @@ class DataReport:
             formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
             yield (
                 f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
-                f" {self.max_boxes_per_image} boxes in one"
+                f" {counted(self.max_boxes_per_image, 'box', 'boxes')} in one"
             )
         if self.found_images > self.images or self.found_boxes > self.boxes:
             difficult = (
@@ -214,12 +214,13 @@ class DataReport:
                 else ""
             )
             yield (
-                f"  left out: {self.found_images - self.images} of {self.found_images} images, "
-                f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
+                f"  left out: {self.found_images - self.images} of {counted(self.found_images, 'image')}, "
+                f"{self.found_boxes - self.boxes} of {counted(self.found_boxes, 'box', 'boxes')}{difficult}"
             )
         unannotated = sum(fault.kind == "no_annotation" for fault in self.faults)
         if unannotated:
-            yield f"  without annotation: {unannotated} of {self.found_images} images, kept as images without objects"
+            images = counted(self.found_images, "image")
+            yield f"  without annotation: {unannotated} of {images}, kept as images without objects"
         yield from self._class_table()
         if not self.faults:
             yield "  nothing wrong was found"

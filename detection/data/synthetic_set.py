@@ -23,7 +23,7 @@ from detection.data.convert import conversion, voc
 from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
 from detection.data.findings import DataReport
-from detection.errors import PathError
+from detection.errors import PathError, counted
 
 SIZES = ((320, 240), (360, 270), (400, 300))
 _JPEG_QUALITY = 92
@@ -92,7 +92,9 @@ def make(
             f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left"
         ) from error
     if out is not None:
-        out.write(f"{root}: {total} images drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n")
+        out.write(
+            f"{root}: {counted(total, 'image')} drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n"
+        )
     return (
         dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to))
         if records

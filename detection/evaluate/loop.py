@@ -15,7 +15,7 @@ from typing import TextIO
 
 import tensorflow as tf
 
-from detection.errors import DataError
+from detection.errors import DataError, counted
 from detection.evaluate import results, stored, table
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
@@ -138,7 +138,8 @@ def evaluate(
     ids.warn()
     metrics = {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
     metrics |= {tag: value / images for tag, value in loss_sums.items()}
-    stream.write(_report(f"step {step}: {images} images, {sum(counts.values())} boxes", metrics, counts, evaluators))
+    found = f"{counted(images, 'image')}, {counted(sum(counts.values()), 'box', 'boxes')}"
+    stream.write(_report(f"step {step}: {found}", metrics, counts, evaluators))
     if settings.export_path:
         with results.spared(settings.export_path, step, unwritten):
             stored.write(settings.export_path, stored.collect(exported, categories, {"step": step}))

@@ -19,7 +19,7 @@ from detection.data.reading.framing import length_of
 from detection.data.reading.shard_files import check_complete, check_sets
 from detection.data.record_writer import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.validation.record_check import Checked, Classes, ProposalCheck, check_record
-from detection.errors import DataError, PathError
+from detection.errors import DataError, PathError, counted
 from detection.files import is_special
 from detection.parallel import in_order
 from detection.paths import expand, hint
@@ -165,7 +165,7 @@ def _records(path: str) -> Iterator[_Raw]:
     if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:
-            value = f"{number} records can be read, its manifest says {expected['records']}"
+            value = f"{counted(number, 'record')} can be read, its manifest says {expected['records']}"
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
 
 

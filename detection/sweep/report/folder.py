@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, counted
 from detection.files import write_text
 from detection.markdown import code, words
 from detection.sweep import config_texts
@@ -231,7 +231,7 @@ def _measured(rows: Sequence[SweepRow]) -> str:
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
     counts = ", ".join(f"{count} {words(name)}" for name, count in kinds.items())
-    sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
+    sentences = [f"{counted(len(done), 'configuration')} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
         sentences.append(
             f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to"
