@@ -1,12 +1,13 @@
-"""Builds the package `detection`: compiles protos/*.proto into detection/protos/ and puts scripts/*.py on PATH."""
+"""What pyproject.toml cannot say of the build: the schema files are compiled, the configs put into the package, and
+which TensorFlow is a dependency is a choice."""
 
 from __future__ import annotations
 
-import glob
 import os
+import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -31,27 +32,7 @@ INSTALL_REQUIRES = [
     "pillow>=10.1",
     "pycocotools>=2.0.7",
     "tensorboard>=2.20",  # tf.summary raises without it, and TensorFlow no longer installs it.
-    "tqdm>=4.60",
 ]
-# Selective search and EdgeBoxes (a wheel of 70 MB).
-PROPOSALS = ["opencv-contrib-python-headless>=4.10"]
-EXTRAS_REQUIRE = {
-    "hotcoco": ["hotcoco"],
-    "plots": ["matplotlib>=3.8"],
-    "proposals": PROPOSALS,
-    "test": [
-        *PROPOSALS,
-        "build>=1.2",
-        "hypothesis>=6.80",
-        "matplotlib>=3.8",
-        "pytest>=8.0",
-        "pytest-xdist>=3.3",
-        "ruff>=0.6",
-        "scikit-image>=0.24",
-        "scipy>=1.11",  # the reader of .mat files is compared with scipy's
-        "tf-slim>=1.1",
-    ],
-}
 
 
 def compile_protos(root: Path) -> None:
@@ -66,13 +47,17 @@ def compile_protos(root: Path) -> None:
         raise RuntimeError(f"could not compile {HERE / 'protos'}/*.proto: see the messages above")
 
 
-class BuildPyWithProtos(build_py):
-    """Compiles beside what is copied; an editable install imports from the checkout, so there it compiles into the
-    checkout."""
+class BuildPy(build_py):
+    """Puts the compiled schema and the configs beside what is copied; an editable install imports from the checkout,
+    where the configs are, so there only the schema is compiled."""
 
     def run(self) -> None:
         super().run()
-        compile_protos(HERE if self.editable_mode else Path(self.build_lib))
+        if self.editable_mode:
+            compile_protos(HERE)
+            return
+        compile_protos(Path(self.build_lib))
+        shutil.copytree(HERE / "configs", Path(self.build_lib) / "detection" / "configs", dirs_exist_ok=True)
 
 
 class SdistWithProtos(sdist):
@@ -84,25 +69,4 @@ class SdistWithProtos(sdist):
         compile_protos(Path(base_dir))
 
 
-def long_description() -> str:
-    readme = HERE / "README.md"
-    return readme.read_text(encoding="utf-8") if readme.exists() else ""
-
-
-setup(
-    name="detection",
-    version="0.1.0",
-    description="Object detection in TensorFlow: from a folder of annotated images to a served detector",
-    long_description=long_description(),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    license_files=["LICENSE"],
-    python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["detection", "detection.*"]),
-    package_data={"detection.sweep.report": ["page_files/*"]},
-    scripts=sorted(glob.glob("scripts/*.py")),
-    install_requires=INSTALL_REQUIRES,
-    extras_require=EXTRAS_REQUIRE,
-    cmdclass={"build_py": BuildPyWithProtos, "sdist": SdistWithProtos},
-    zip_safe=False,
-)
+setup(install_requires=INSTALL_REQUIRES, cmdclass={"build_py": BuildPy, "sdist": SdistWithProtos})

@@ -50,6 +50,14 @@ def visible(text: str) -> str:
     return "".join(escaped)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of Python or TensorFlow says first, without the names of TensorFlow's operations; its type where it
+    says nothing."""
+    text = str(getattr(error, "message", None) or error).strip()
+    line = text.partition("\n")[0].partition(" [[{{node")[0].partition("[Op:")[0]
+    return line.rpartition("}} ")[2].strip() or type(error).__name__
+
+
 def _line(text: str) -> str:
     """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds
     the end of."""
@@ -58,7 +66,7 @@ def _line(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def number_of(number: int, noun: str, plural: str = "") -> str:
     """A number and its noun, for messages: `1 image`, `2 images`; `plural` where an s does not make it."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
@@ -71,7 +79,7 @@ class DetectionError(Exception):
 
     def __str__(self) -> str:
         """One printable line of a length that can be read, whatever the message quotes."""
-        more = f" (and {counted(len(self.others), 'more problem')})" if self.others else ""
+        more = f" (and {number_of(len(self.others), 'more problem')})" if self.others else ""
         return _line(super().__str__()) + more
 
     def lines(self) -> list[str]:

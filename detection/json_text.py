@@ -95,8 +95,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise ValueError(f"key {shown(twice)} is there twice in one object")
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {shown(key)} is there twice in one object")
+            seen.add(key)
     return made
 
 

@@ -41,7 +41,7 @@ def expand(pattern: str) -> list[str]:
         return []
     if os.path.lexists(pattern):
         return [pattern]
-    root = re.match(r"/*", pattern)[0]
+    root = pattern[: len(pattern) - len(pattern.lstrip("/"))]
     return sorted(dict.fromkeys(_below(root, [part for part in pattern[len(root) :].split("/") if part])))
 
 

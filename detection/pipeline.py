@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
@@ -22,9 +22,10 @@ from absl import logging
 from detection.checkpoints import checkpoint_files, loading, rotation
 from detection.config import beside
 from detection.data.reading.input import InputOptions
+from detection.data.reading.python_data import PythonData, Source
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation
-from detection.errors import ConfigError, DetectionError, in_file
+from detection.errors import ConfigError, DetectionError, first_line, in_file
 from detection.settings import EvalSettings, TrainSettings
 from detection.types import Category, Detections, Example, Groundtruth, ImageBatch
 
@@ -99,6 +100,10 @@ class Detector(Protocol):
     def postprocess(self, predictions: Predictions, true_shapes: tf.Tensor) -> Detections:
         """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
 
+    def object_keys(self) -> Mapping[str, tf.Variable]:
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
+        where no such checkpoint of the meta-architecture can be read."""
+
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
         """Fits what depends on the training data but has no gradient; returns the boxes seen of each class, float32
         [K], all 0 where nothing is measured."""
@@ -156,13 +161,46 @@ class Pipeline:
         except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
             # Sizes that only TensorFlow finds not to go together.
             logging.debug("%s", self.source, exc_info=True)
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = first_line(error)
             where = self.source or "the config"
             raise ConfigError(
                 f"{where}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size"
                 " too large?"
             ) from error
         return detector
+
+    def with_data(self, training: Source | None = None, evaluation: Source | None = None) -> Pipeline:
+        """A pipeline that trains, or is evaluated, on data from Python instead of the config's record files.
+
+        What the config says of its input readers besides their paths still holds; where it has no reader, the defaults
+        of an input reader do.
+
+        Args:
+            training, evaluation: (image, boxes, classes) from a list, from a function that returns an iterator of one
+                epoch, or from a data set, see `data.reading.python_data`; None keeps what the pipeline reads.
+
+        Raises:
+            DataError: the data is none of these.
+        """
+        changes: dict[str, object] = {}
+        if training is not None:
+            reader = self.train_input or self._default_reader("train_input_reader")
+            changes["train_input"] = _reading(reader, training, "training data")
+        if evaluation is not None:
+            reader = self.eval_input or self._default_reader("eval_input_reader", shuffle=False, num_epochs=1)
+            changes["eval_inputs"] = (_reading(reader, evaluation, "evaluation data"), *self.eval_inputs[1:])
+        return dataclasses.replace(self, **changes)
+
+    def _default_reader(self, field: str, **settings: object) -> InputOptions:
+        most = max((category.id for category in self.categories), default=0)
+        return InputOptions(
+            paths=(),
+            field=field,
+            label_source=f"{field} (none)",
+            categories=self.categories,
+            num_classes=most,
+            **settings,
+        )
 
     def restore(self, detector: Detector, checkpoint: str | os.PathLike[str], *, allow_unused: bool = False) -> int:
         """Fills a detector of this pipeline from a checkpoint: its moving averages where
@@ -182,6 +220,12 @@ class Pipeline:
         prefix = checkpoint_files.locate(checkpoint)
         _warn_of_another_config(os.path.dirname(prefix), self.text)
         return loading.load_into(detector, prefix, self.evaluate.use_moving_averages, allow_unused=allow_unused)
+
+
+def _reading(options: InputOptions, source: Source, name: str) -> InputOptions:
+    """The same reader for other data."""
+    data = PythonData(source, name, options.categories, options.shuffle_buffer_size)
+    return dataclasses.replace(options, paths=(), weights=(), python=data)
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,13 +12,15 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from detection.errors import visible
 
+_T = TypeVar("_T")
 _REDRAW_SECONDS = 0.2  # on a terminal
+_SECONDS_BETWEEN_LINES = 10.0  # of `counted`, where the stream is not a terminal
 _WINDOW_SECONDS = (
     60.0  # over which the rate is measured, so that a stop (an evaluation, a checkpoint) is soon forgotten
 )
@@ -137,6 +139,25 @@ class Progress:
         if self._terminal and self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._width = 0
+
+
+def counted(items: Iterable[_T], total: int, label: str, stream: TextIO | None, unit: str = "image") -> Iterator[_T]:
+    """Yields `items`, telling `stream` how far they are.
+
+    Args:
+        items: what is worked on.
+        total: how many there are; 0 if nobody knows.
+        label: what is being done.
+        stream: None for silence.
+        unit: what an item is, in the singular.
+    """
+    if stream is None:
+        yield from items
+        return
+    with Progress(total or None, unit, label=label, every=_SECONDS_BETWEEN_LINES, stream=stream) as progress:
+        for item in items:
+            yield item
+            progress.update()
 
 
 def duration(seconds: float) -> str:

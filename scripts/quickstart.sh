@@ -15,18 +15,18 @@ say() { printf '\n== %s  [%d:%02d]\n' "$1" $(((SECONDS - begun) / 60)) $(((SECON
 
 if [ ! -e "$OUT/data/done" ]; then
   say "1/4 drawing 1000 images to learn from, 150 to evaluate on, 12 to try"
-  make_synthetic_dataset.py --output_dir="$OUT/data" --num_images=1000 --num_val_images=150
+  detection synthetic --output_dir="$OUT/data" --num_images=1000 --num_val_images=150
   touch "$OUT/data/done"
 fi
 
 say "2/4 training SSD MobileNet from scratch, then evaluating (about 7 minutes on 2 cores)"
-model_main.py --pipeline_config_path="$CONFIG" --model_dir="$OUT/model" --seed=1
+detection train --pipeline_config_path="$CONFIG" --model_dir="$OUT/model" --seed=1
 
 say "3/4 exporting a SavedModel: batch norm folded, constants frozen"
-export_saved_model.py --pipeline_config_path="$OUT/model/pipeline.config" --trained_checkpoint_dir="$OUT/model" --output_directory="$OUT/exported"
+detection export --pipeline_config_path="$OUT/model/pipeline.config" --trained_checkpoint_dir="$OUT/model" --output_directory="$OUT/exported"
 
 say "4/4 detecting in pictures that it has not seen"
-detect.py --saved_model="$OUT/exported/saved_model" --output_dir="$OUT/detections" --min_score=0.6 --contact_sheet "$OUT/data/test_images"
+detection detect --saved_model="$OUT/exported/saved_model" --output_dir="$OUT/detections" --min_score=0.6 --contact_sheet "$OUT/data/test_images"
 
 say "done"
 python - "$OUT" <<'PY'

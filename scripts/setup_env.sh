@@ -15,8 +15,8 @@ find_python() {
 }
 
 setup_env() {
-  local extras="$1" base stamp
-  if [ ! -x .venv/bin/python ]; then
+  local extras="$1" base stamp bin
+  if [ ! -x .venv/bin/python ] && [ ! -x .venv/Scripts/python.exe ]; then
     base=$(find_python) || exit 2
     echo "== making .venv with $base"
     "$base" -m venv .venv || {
@@ -24,7 +24,9 @@ setup_env() {
       exit 2
     }
   fi
-  PYTHON="$PWD/.venv/bin/python"
+  bin="$PWD/.venv/bin"
+  [ -d "$bin" ] || bin="$PWD/.venv/Scripts" # Windows
+  PYTHON="$bin/python"
   # Without an NVIDIA GPU the CPU build of TensorFlow does the same in half the download; it exists for x86-64 Linux.
   if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null 2>&1; then
     export DETECTION_TENSORFLOW="${DETECTION_TENSORFLOW:-tensorflow-cpu}"
@@ -36,5 +38,5 @@ setup_env() {
     "$PYTHON" -m pip install -qq --disable-pip-version-check --editable ".$extras" || exit 1
     touch "$stamp"
   fi
-  export PATH="$PWD/.venv/bin:$PATH"
+  export PATH="$bin:$PATH"
 }

@@ -7,11 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.helpers.commands import command
+
+__all__ = ["command"]
 ROOT = Path(__file__).resolve().parents[1]
 DATA = """
 train_config {{
@@ -29,31 +33,42 @@ eval_input_reader {{ tf_record_input_reader {{ input_path: "{data}/val.record-*"
 """
 
 
-def _run(script: str, *arguments: object) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    )
+def _in_its_own_process(script: str, *arguments: object) -> str:
+    words = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
 
 
-def _voc_again(data: Path, output: Path) -> None:
+@pytest.fixture
+def run_script(command) -> Callable[..., str]:
+    """run_script("detect.py", "--flag=...", ...) -> all that it says; in this process."""
+
+    def run(script: str, *arguments: object) -> str:
+        done = command(script, *arguments)
+        assert done.code == 0, f"{script}: exit {done.code}\n{done.out[-2000:]}\n{done.err[-4000:]}"
+        return done.out + done.err
+
+    return run
+
+
+def _voc_again(run_script: Callable[..., str], data: Path, output: Path) -> None:
     """The drawn VOC folder through the converter, as a user's own would go."""
-    _run(
+    run_script(
         "create_tf_record.py",
         f"--voc_dir={data / 'voc'}",
         "--set=train",
         f"--output={output / 'train.record'}",
         "--num_shards=2",
     )
-    _run("create_tf_record.py", f"--voc_dir={data / 'voc'}", "--set=val", f"--output={output / 'val.record'}")
+    run_script("create_tf_record.py", f"--voc_dir={data / 'voc'}", "--set=val", f"--output={output / 'val.record'}")
 
 
 @pytest.mark.slow
-def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
+def test_from_annotated_images_to_detections(run_script: Callable[..., str], tmp_path: Path) -> None:
     drawn, data, run, exported, found = (tmp_path / name for name in ("drawn", "data", "run", "exported", "found"))
-    _run(
+    run_script(
         "make_synthetic_dataset.py",
         f"--output_dir={drawn}",
         "--num_images=48",
@@ -61,7 +76,7 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         "--num_test_images=3",
         "--records=false",
     )
-    _voc_again(drawn, data)
+    _voc_again(run_script, drawn, data)
     config = tmp_path / "my.config"
     model = (ROOT / "tests/goldens/ssd_tiny.config").read_text()
     # Moving averages that follow within the few steps there are.
@@ -70,8 +85,8 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
     )
     config.write_text(model + DATA.format(data=data))
 
-    assert _run("check_config.py", "--quiet", config).startswith("ok")
-    _run(
+    assert run_script("check_config.py", "--quiet", config).startswith("ok")
+    _in_its_own_process(
         "model_main.py",
         f"--pipeline_config_path={config}",
         f"--model_dir={run}",
@@ -81,7 +96,7 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         "--allow_config_change",
     )
     first = json.loads((run / "eval/metrics.json").read_text())
-    resumed = _run(
+    resumed = run_script(
         "model_main.py", f"--pipeline_config_path={config}", f"--model_dir={run}", "--seed=1", "--allow_config_change"
     )
     assert "going on from" in resumed and "model.ckpt-20" in resumed
@@ -97,7 +112,7 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
     } <= set(last["metrics"])
     assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
-    _run(
+    run_script(
         "export_saved_model.py",
         f"--pipeline_config_path={run / 'pipeline.config'}",
         f"--trained_checkpoint_dir={run}",
@@ -109,7 +124,9 @@ def test_from_annotated_images_to_detections(tmp_path: Path) -> None:
         "pipeline.config",
         "saved_model",
     ]
-    _run("detect.py", f"--saved_model={exported}", f"--output_dir={found}", "--min_score=0.02", drawn / "test_images")
+    run_script(
+        "detect.py", f"--saved_model={exported}", f"--output_dir={found}", "--min_score=0.02", drawn / "test_images"
+    )
     rows = json.loads((found / "detections.json").read_text())
     assert {row["category_name"] for row in rows} <= {"circle", "square", "star", "triangle"} and rows
     pictures = sorted(found.glob("*.jpg"))

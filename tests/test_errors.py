@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detection.errors import DataError, counted, printable
+from detection.errors import DataError, first_line, number_of, printable
 
 
 @pytest.mark.parametrize(
@@ -32,5 +32,27 @@ def test_other_things_than_text():
 
 
 def test_numbers_and_their_nouns():
-    assert [counted(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
-    assert counted(1, "box", "boxes") == "1 box" and counted(3, "box", "boxes") == "3 boxes"
+    assert [number_of(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert number_of(1, "box", "boxes") == "1 box" and number_of(3, "box", "boxes") == "3 boxes"
+
+
+class _OfTensorFlow(Exception):
+    def __init__(self, message: str) -> None:
+        super().__init__("what str() says")
+        self.message = message
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("too large\nat line 7"), "too large"),
+        (ValueError(""), "ValueError"),
+        (
+            _OfTensorFlow("{{function_node __wrapped__X}} corrupted record at 12 [Op:IteratorGetNext] name: "),
+            "corrupted record at 12",
+        ),
+        (_OfTensorFlow("Unknown image format [[{{node DecodeImage}}]]\nmore"), "Unknown image format"),
+    ],
+)
+def test_the_first_line_of_an_error(error, line):
+    assert first_line(error) == line

@@ -142,7 +142,7 @@ def _live(
     path = folder / "my.config"
     path.write_text(template(settings) + _TRAINING.format(batch=batch, rate=rate, data=data.folder), encoding="utf-8")
     pipeline, model_dir = detection.load_pipeline(path), folder / "run"
-    options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
+    options, told = RunOptions(log_every=1, seed=1), io.StringIO()
     metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=options, stream=told)
     losses, seconds = detector_configs.loss_history(model_dir / "train")
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(folder / "exported"))
@@ -157,10 +157,8 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
         picture
     )  # as `detect` does: other JPEG decoders differ in last bits, and so do the boxes of a network this young
     own = _own_detections(model_dir, image)
-    served = {
-        name: value.numpy()
-        for name, value in tf.saved_model.load(str(exported / "saved_model"))(tf.constant(image[np.newaxis])).items()
-    }
+    predictor = detection.load_model(exported)
+    served = predictor._run(image[np.newaxis], "the picture", None)
     # Folded batch norm sums in another order; what depends on it smoothly must agree to float32's precision behind so
     # many layers.
     np.testing.assert_allclose(served["raw_detection_scores"], own.raw_scores.numpy(), atol=1e-3)
@@ -175,7 +173,7 @@ def _compare(model_dir: Path, exported: Path, picture: Path) -> tuple[float, int
         same, np.abs(own.scores.numpy()[0, :count, np.newaxis] - served["detection_scores"][0]), np.inf
     ).min(axis=1)
     assert (gaps <= 1e-3).mean() >= 0.9, gaps
-    (result,) = detection.load_model(exported).detect(image)
+    (result,) = predictor.detect(image)
     height, width = image.shape[:2]
     np.testing.assert_allclose(
         result.boxes, served["detection_boxes"][0, : len(result.boxes)] * [height, width, height, width], atol=1e-2

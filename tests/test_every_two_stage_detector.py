@@ -173,7 +173,7 @@ def _live(case: Case, data: DataSet, folder: Path) -> Row:
     path.write_text(_config(case, data), encoding="utf-8")
     _forget_peak()
     begun, watch = time.monotonic(), _Watch()
-    options, told = RunOptions(log_every=1, seed=1, config_path=str(path)), io.StringIO()
+    options, told = RunOptions(log_every=1, seed=1), io.StringIO()
     metrics = detection.run_training(
         detection.load_pipeline(path), model_dir, num_steps=STEPS, options=options, stream=told
     )

@@ -20,8 +20,10 @@ PACKAGE = ROOT / "detection"
 
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
-    ("types", "errors", "files", "npz_files", "paths"),
-    ("json_text", "markdown", "parallel", "progress", "terminal"),
+    ("types", "errors"),
+    ("files", "npz_files", "paths"),
+    ("json_text", "markdown", "progress", "terminal"),
+    ("registry", "tools"),
     ("cli",),
     ("protos",),
     ("config",),
@@ -148,6 +150,23 @@ def test_the_root_modules_lean_on_nothing():
                 "files",
                 "terminal",
             }, name
+
+
+def test_internals_of_tensorflow_are_used_in_one_place():
+    """What TensorFlow does not promise to keep: `tensorflow.python`, and names with an underscore of its modules."""
+    wrong = []
+    for path in sources():
+        if module(path) == "tools.tf_internals":
+            continue
+        for node in ast.walk(tree(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            private = isinstance(node, ast.Attribute) and re.fullmatch(
+                r"(tf|keras)(\.\w+)*\._[a-z]\w*", ast.unparse(node)
+            )
+            if private or any(name.startswith("tensorflow.python") for name in names):
+                wrong.append(where(path, node.lineno))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_protos_stop_at_the_door():

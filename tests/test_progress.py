@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from detection.progress import Progress, duration
+from detection.progress import Progress, counted, duration
 
 
 class Clock:
@@ -90,3 +90,13 @@ def test_messages_have_their_own_lines():
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_items_are_counted_on_a_terminal_and_in_a_log():
+    for stream in (io.StringIO(), Terminal()):
+        assert list(counted("abc", 3, "reading", stream)) == list("abc")
+        assert "reading  3/3 (100%)" in stream.getvalue().splitlines()[-1]
+    unknown = io.StringIO()
+    assert list(counted(range(3), 0, "reading", unknown)) == [0, 1, 2]
+    assert unknown.getvalue().startswith("reading  3 images")
+    assert list(counted(range(3), 3, "reading", None)) == [0, 1, 2]

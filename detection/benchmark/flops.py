@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+from detection.tools.tf_internals import called
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
@@ -38,29 +39,19 @@ def _total(graph: tf.Graph) -> int:
 def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
     for op in graph.get_operations():
         if op.type in _CALLS:
-            yield from _ops(_called(op, "f"))
+            yield from _ops(called(op, "f"))
         else:
             yield op
 
 
-def _called(op: tf.Operation, attribute: str) -> tf.Graph:
-    """The function that an attribute names; in a graph that was imported it is only a definition, and its sizes those
-    of what it is called with."""
-    function = op.graph._get_function(op.get_attr(attribute).name)
-    if hasattr(function, "graph"):
-        return function.graph
-    with op.graph.as_default():
-        return function_def_to_graph(function.definition, input_shapes=[tensor.shape for tensor in op.inputs])
-
-
 def _loop(op: tf.Operation) -> int:
-    each = _total(_called(op, "body"))
+    each = _total(called(op, "body"))
     return each * _trips(op) if each else 0
 
 
 def _trips(op: tf.Operation) -> int:
     """Of a loop that counts from 0 up to a number which the graph holds."""
-    condition = _called(op, "cond")
+    condition = called(op, "cond")
     for less in (inner for inner in condition.get_operations() if inner.type == "Less"):
         limit = tf.get_static_value(less.inputs[1])
         places = [place for place, argument in enumerate(condition.inputs) if argument is less.inputs[1]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import resource
 import sys
 from pathlib import Path
 
 import tensorflow as tf
+
+from detection.errors import ConfigError
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): the peak of resident memory begins anew
@@ -27,9 +28,17 @@ def wait() -> None:
 
 
 def peak_host_mib() -> float:
-    """The most memory this process has held so far, or since `forget_peaks`, TensorFlow itself included."""
+    """The most memory this process has held so far, or since `forget_peaks`, TensorFlow itself included.
+
+    Raises:
+        ConfigError: the system does not say.
+    """
     if (peak := _status("VmHWM")) is not None:
         return peak
+    try:
+        import resource
+    except ImportError:  # Windows
+        raise ConfigError("this system does not say how much memory a process has held; Linux and macOS do") from None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # Linux counts KiB, macOS bytes.
 

@@ -15,6 +15,7 @@ from detection import json_text
 from detection.benchmark import row_check
 from detection.benchmark.rows import END_TO_END, FIRST, NETWORK, POSTPROCESS, PREPROCESS, SECOND, BenchmarkRow
 from detection.errors import ConfigError, DataError
+from detection.tools.tables import aligned
 
 _PARTS = (PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END)
 _REPORTED = 10  # damaged lines that a message quotes; the others are counted
@@ -76,7 +77,7 @@ def read(path: str) -> list[BenchmarkRow]:
         return []
     except OSError as error:
         raise ConfigError(
-            f"--results={path}: cannot be read: {error.strerror or error}; give a file that benchmark.py wrote"
+            f"--results={path}: cannot be read: {error.strerror or error}; give a file that `detection benchmark` wrote"
         ) from error
     rows, wrong = [], []
     for number, line in enumerate(lines, start=1):
@@ -174,14 +175,6 @@ def _comparison(rows: Sequence[BenchmarkRow]) -> str:
     mixed = len({row["device"] for row in rows}) > 1
     cells = [[*_HEADER, *(["device"] if mixed else [])]]
     cells += [[*_cells(row), *([row["device"]] if mixed else [])] for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    table = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
     explained = (
         "ms of a batch (median); pre, first, second, post: medians of the parts; outside: share of the whole that the"
         " network does not explain"
@@ -191,7 +184,7 @@ def _comparison(rows: Sequence[BenchmarkRow]) -> str:
         [
             *machines,
             "",
-            *table,
+            *aligned(cells),
             "",
             explained,
             f"MiB: peak of the process, or of the accelerator; GFLOPs do not count {skipped}",

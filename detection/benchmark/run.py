@@ -1,4 +1,4 @@
-"""Several detectors, one row each: what benchmark.py does.
+"""Several detectors, one row each: what `detection benchmark` does.
 
 Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit
 costs no other its row.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pickle
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +17,7 @@ from detection.benchmark.inputs import BenchmarkOptions
 from detection.benchmark.rows import BenchmarkRow
 from detection.errors import ConfigError, DetectionError
 from detection.progress import Progress
+from detection.tools import fresh_process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,15 +142,9 @@ def _in_process(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
     Raises:
         DetectionError: as the process did; ConfigError where it ended without a word, as for want of memory.
     """
-    command = [sys.executable, "-c", "from detection.benchmark import run; run.main_of_process()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        command, input=pickle.dumps((target, options)), capture_output=True, env=environment, check=False
-    )
+    done = fresh_process.run("detection.benchmark.run", "main_of_process", (target, options))
     if done.returncode:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
-        why = f"killed by signal {-done.returncode}, for want of memory perhaps" if done.returncode < 0 else last
-        raise ConfigError(f"{target.label}: the process that measured it ended: {why}")
+        raise ConfigError(f"{target.label}: the process that measured it ended: {fresh_process.why_ended(done)}")
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"])  # by the name that `main_of_process` gave it
@@ -162,7 +154,7 @@ def _in_process(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
 def main_of_process() -> None:
     """A pickled (Target, Options) from standard input; a row, or {"error", "message"}, as json to standard output."""
     try:
-        answer = measure(*pickle.load(sys.stdin.buffer))
+        answer = measure(*fresh_process.received())
     except DetectionError as error:
         kind = next(
             kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)

@@ -28,6 +28,7 @@ from detection.export.constants import split
 from detection.export.predictor import SIGNATURE, load_graph, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
 from detection.proposals.serving_input import KEY as PROPOSALS
+from detection.tools.tf_internals import called
 
 _FEATURES, _PROPOSAL_BOXES = f"{MARKS}/features/", f"{MARKS}/proposal_boxes"
 _OF_REGIONS = f"{NETWORK_OUTPUT}/class_logits"
@@ -63,7 +64,7 @@ class ServedGraph:
         self._loaded = load_graph(self.folder)
         if SIGNATURE not in self._loaded.signatures:
             raise ConfigError(
-                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote"
+                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that `detection export` wrote"
             )
         self.signature = self._loaded.signatures[SIGNATURE]
         self._specs: dict[str, tf.TensorSpec] = self.signature.structured_input_signature[1]
@@ -98,9 +99,9 @@ class ServedGraph:
             calls = [op for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
             if len(calls) != 1:
                 raise ConfigError(
-                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote"
+                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that `detection export` wrote"
                 )
-            graph = graph._get_function(calls[0].get_attr("f").name).graph
+            graph = called(calls[0], "f")
             held = {
                 inner.name: held[outer.name]
                 for outer, inner in zip(calls[0].inputs, graph.inputs, strict=True)
@@ -308,10 +309,10 @@ def _with_called(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
         node = stack.pop()
         yield node
         for attr in node.attr.values():
-            for called in (attr.func.name, *(function.name for function in attr.list.func)):
-                if called in library and called not in found:
-                    found.add(called)
-                    stack += library[called].node_def
+            for name in (attr.func.name, *(function.name for function in attr.list.func)):
+                if name in library and name not in found:
+                    found.add(name)
+                    stack += library[name].node_def
 
 
 def _become_constant(node: node_def_pb2.NodeDef, value: tf.Tensor) -> None:

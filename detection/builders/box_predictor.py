@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import keras
+
 from detection.builders import hyperparams
 from detection.errors import ConfigError
 from detection.heads.dense import DenseHead, PredictorOptions
+from detection.heads.weight_shared import WeightSharedHead, WeightSharedOptions
+from detection.networks.hyperparams import Hyperparams
 from detection.protos import box_predictor_pb2
 
 
@@ -13,18 +19,30 @@ def build_dense(
     num_anchors: tuple[int, ...],
     num_classes: int,
     freeze_batch_norm: bool = False,
-    path: str = "model.ssd.box_predictor",
-) -> DenseHead:
-    """The convolutional box predictor, `num_anchors` a cell of each map, K + 1 logits (background first) an anchor."""
+    keras_form: bool = False,
+) -> DenseHead | WeightSharedHead:
+    """A predictor of `num_anchors` a cell of each map and K + 1 logits (background first) an anchor.
+
+    Args:
+        keras_form: as the Keras models of the TF Object Detection API have it.
+
+    Raises:
+        ConfigError: maps of different numbers of anchors cannot share a predictor.
+    """
     kind = message.WhichOneof("box_predictor_oneof")
-    if kind != "convolutional_box_predictor":
-        raise ConfigError(f"{path}.{kind or 'box_predictor_oneof'} is not supported; use convolutional_box_predictor")
+    if kind == "weight_shared_convolutional_box_predictor":
+        options = _weight_shared(message.weight_shared_convolutional_box_predictor, freeze_batch_norm, keras_form)
+        try:
+            return WeightSharedHead(num_anchors, num_classes + 1, options)
+        except ValueError as error:
+            raise ConfigError(f"model.ssd.box_predictor.{kind}: {error}") from error
     convolutional = message.convolutional_box_predictor
-    path = f"{path}.{kind}"
     clip = convolutional.box_encodings_clip_range
-    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams, f"{path}.conv_hyperparams")
+    conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams)
+    conv_hyperparams = conv_hyperparams.as_keras() if keras_form else conv_hyperparams
+    conv_hyperparams = conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams
     options = PredictorOptions(
-        hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
+        hyperparams=conv_hyperparams,
         kernel_size=convolutional.kernel_size,
         code_size=convolutional.box_code_size,
         layers_before=convolutional.num_layers_before_predictor,
@@ -35,5 +53,42 @@ def build_dense(
         sigmoid_scores=convolutional.apply_sigmoid_to_scores,
         class_bias=convolutional.class_prediction_bias_init,
         code_range=(clip.min, clip.max) if convolutional.HasField("box_encodings_clip_range") else None,
+        depthwise_hyperparams=_plain(conv_hyperparams) if keras_form else None,
     )
     return DenseHead(num_anchors, num_classes + 1, options)
+
+
+def _weight_shared(
+    message: box_predictor_pb2.WeightSharedConvolutionalBoxPredictor,
+    freeze_batch_norm: bool,
+    keras_form: bool,
+) -> WeightSharedOptions:
+    """In the Keras form the pointwise kernels of separable convolutions, and both kernels of separable heads, are as
+    Keras makes them, unless the config asks otherwise."""
+    towers = hyperparams.build(message.conv_hyperparams)
+    heads = towers
+    if keras_form:
+        towers = dataclasses.replace(towers.as_keras(), plain_pointwise=not message.apply_conv_hyperparams_pointwise)
+        heads = dataclasses.replace(towers, plain_pointwise=False)
+        if message.use_depthwise and not message.apply_conv_hyperparams_to_heads:
+            heads = _plain(heads)
+    clip = message.box_encodings_clip_range
+    return WeightSharedOptions(
+        hyperparams=towers.frozen() if freeze_batch_norm else towers,
+        head_hyperparams=heads,
+        depth=message.depth,
+        layers_before=message.num_layers_before_predictor,
+        kernel_size=message.kernel_size,
+        code_size=message.box_code_size,
+        depthwise=message.use_depthwise,
+        share_tower=message.share_prediction_tower,
+        dropout_keep=message.dropout_keep_probability if message.use_dropout else None,
+        sigmoid_scores=message.score_converter == message.SIGMOID,
+        class_bias=message.class_prediction_bias_init,
+        code_range=(clip.min, clip.max) if message.HasField("box_encodings_clip_range") else None,
+    )
+
+
+def _plain(made: Hyperparams) -> Hyperparams:
+    """With kernels as Keras makes them: Glorot's initial values, no penalty."""
+    return dataclasses.replace(made, initializer=keras.initializers.GlorotUniform(), regularizer=None)

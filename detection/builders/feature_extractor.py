@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
+from detection import registry
 from detection.builders import hyperparams
-from detection.errors import ConfigError
-from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
-from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
+from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.protos import faster_rcnn_pb2, ssd_pb2
+from detection.registry import Registry
 
-Factory = TypeVar("Factory", bound=Callable)
 
-
-def build_ssd(
-    message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool, path: str = "model.ssd.feature_extractor"
-) -> SsdFeatureExtractor:
-    """Raises ConfigError, listing the right names, where the type is unknown."""
-    make = _factory(SSD_EXTRACTORS, message.type, path)
-    conv_hyperparams = hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams")
-    return make(
+def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdExtractor:
+    """A network and the extra layers behind it."""
+    conv_hyperparams = hyperparams.build(message.conv_hyperparams)
+    return _make(
+        SSD_EXTRACTORS,
+        registry.ssd_extractor,
+        message.type,
         SsdExtractorOptions(
             hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
             freeze_batch_norm=freeze_batch_norm,
@@ -33,38 +30,25 @@ def build_ssd(
             explicit_padding=message.use_explicit_padding,
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
-        )
+            fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
+        ),
     )
 
 
-def build_two_stage(
-    message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool, path: str
-) -> TwoStageExtractor:
-    """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN).
-
-    Raises:
-        ConfigError: the type is unknown, with the right names; or the network has no map of the stride asked for.
-    """
-    make = _factory(TWO_STAGE_EXTRACTORS, message.type, path)
+def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool) -> TwoStageExtractor:
+    """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN)."""
     override = message.override_base_feature_extractor_hyperparams
     options = TwoStageExtractorOptions(
         stride=message.first_stage_features_stride,
         train_batch_norm=message.batch_norm_trainable,
-        hyperparams=hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams") if override else None,
+        hyperparams=hyperparams.build(message.conv_hyperparams) if override else None,
         depth_multiplier=message.depth_multiplier,
         min_depth=message.min_depth,
         whole_map=whole_map,
     )
-    try:
-        return make(options)
-    except ValueError as error:
-        raise ConfigError(f"{path}.{error}") from error
+    return _make(TWO_STAGE_EXTRACTORS, registry.two_stage_extractor, message.type, options)
 
 
-def _factory(known: Mapping[str, Factory], name: str, path: str) -> Factory:
-    make = known.get(name)
-    if make is None:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{path}.type: {name!r} is not supported{hint} (supported: {', '.join(sorted(known))})")
-    return make
+def _make(ours: Mapping[str, Callable], others: Registry, name: str, options: object) -> object:
+    """An extractor of this package, or one that is registered."""
+    return ours[name](options) if name in ours else others.make(name, options, field="feature_extractor.type")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from detection.errors import ConfigError
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l1_penalty, l2_penalty
 from detection.protos import hyperparams_pb2
 
@@ -22,21 +21,21 @@ _MODES = {
 }
 
 
-def build(message: hyperparams_pb2.Hyperparams, path: str) -> Hyperparams:
-    """`path` names the field in errors, for example model.ssd.feature_extractor.conv_hyperparams."""
+def build(message: hyperparams_pb2.Hyperparams) -> Hyperparams:
+    """Of a layer, or of all layers of a part."""
     return Hyperparams(
-        initializer=initializer(message.initializer, f"{path}.initializer"),
+        initializer=initializer(message.initializer),
         regularizer=_regularizer(message.regularizer),
         activation=_ACTIVATIONS[message.activation],
-        batch_norm=_batch_norm(message, path),
+        batch_norm=_batch_norm(message),
         regularize_depthwise=message.regularize_depthwise,
         force_bias=message.force_use_bias,
         regularize_biases=message.regularize_biases,
     )
 
 
-def initializer(message: hyperparams_pb2.Initializer, path: str) -> keras.initializers.Initializer:
-    """The one that is set; `path` names the field in errors."""
+def initializer(message: hyperparams_pb2.Initializer) -> keras.initializers.Initializer:
+    """The one that is set."""
     kind = message.WhichOneof("initializer_oneof")
     if kind == "truncated_normal_initializer":
         normal = message.truncated_normal_initializer
@@ -48,18 +47,7 @@ def initializer(message: hyperparams_pb2.Initializer, path: str) -> keras.initia
         scaling = message.variance_scaling_initializer
         distribution = "uniform" if scaling.uniform else "truncated_normal"
         return keras.initializers.VarianceScaling(scaling.factor, _MODES[scaling.mode], distribution)
-    if kind == "keras_initializer_by_name":
-        return _initializer_by_name(message.keras_initializer_by_name, path)
-    raise ConfigError(f"{path} is not set; set for example truncated_normal_initializer {{ stddev: 0.03 }}")
-
-
-def _initializer_by_name(name: str, path: str) -> keras.initializers.Initializer:
-    try:
-        return keras.initializers.get(name)
-    except ValueError as error:
-        raise ConfigError(
-            f"{path}.keras_initializer_by_name: Keras has no initializer {name!r}; use for example 'glorot_uniform'"
-        ) from error
+    return keras.initializers.get(message.keras_initializer_by_name)
 
 
 def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None
@@ -71,12 +59,9 @@ def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None
     return None
 
 
-def _batch_norm(message: hyperparams_pb2.Hyperparams, path: str) -> BatchNormSettings | None:
-    kind = message.WhichOneof("normalizer_oneof")
-    if kind is None:
+def _batch_norm(message: hyperparams_pb2.Hyperparams) -> BatchNormSettings | None:
+    if not message.HasField("batch_norm"):
         return None
-    if kind != "batch_norm":
-        raise ConfigError(f"{path}.{kind} is not supported; use batch_norm")
     norm = message.batch_norm
     return BatchNormSettings(
         decay=norm.decay, epsilon=norm.epsilon, center=norm.center, scale=norm.scale, train=norm.train

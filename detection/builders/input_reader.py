@@ -8,23 +8,9 @@ from __future__ import annotations
 
 from detection.config import label_map as label_maps
 from detection.data.reading.options import InputOptions
-from detection.errors import ConfigError
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
-
-_NOT_SUPPORTED = (
-    "load_multiclass_scores",
-    "load_context_features",
-    "load_context_image_ids",
-    "load_instance_masks",
-    "load_dense_pose",
-    "load_track_id",
-    "load_keypoint_depth_features",
-    "num_additional_channels",
-    "num_keypoints",
-    "expand_labels_hierarchy",
-    "use_keypoint_label_map",
-)
+from detection.types import Category
 
 
 def build(
@@ -47,44 +33,14 @@ def build(
             category_1 and so on.
 
     Raises:
-        ConfigError: unsupported fields, numbers that make no sense, no such label map. DataError: a label map that
-            cannot be used.
+        PathError: there is no such label map. DataError: it cannot be used.
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
-    paths = _paths(message, path)
     weights = tuple(message.sample_from_datasets_weights)
-    if weights and len(weights) != len(paths):
-        raise ConfigError(
-            f"{path}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} of"
-            " tf_record_input_reader.input_path; give one a path"
-        )
-    if weights and (min(weights) < 0 or sum(weights) <= 0):
-        raise ConfigError(
-            f"{path}.sample_from_datasets_weights is {list(weights)}; weights must not be negative, and one must be"
-            " positive"
-        )
-    if message.max_number_of_boxes < 1:
-        raise ConfigError(f"{path}.max_number_of_boxes is {message.max_number_of_boxes}; it must be at least 1")
-    if message.max_number_of_proposals < 0:
-        raise ConfigError(
-            f"{path}.max_number_of_proposals is {message.max_number_of_proposals}; it must be at least 0, which reads"
-            " none"
-        )
-    if label_map is None and message.label_map_path:
-        label_map = label_maps.load(message.label_map_path)
-    if label_map is None:
-        categories, text_ids, source = (
-            label_maps.generated(num_classes),
-            (),
-            f"num_classes ({num_classes}), as {path}.label_map_path is not set",
-        )
-    else:
-        categories = label_map.categories
-        text_ids = tuple(label_map.text_ids().items())
-        source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    categories, text_ids, source = _classes(message, path, num_classes, label_map)
     proposals = _proposals(message, path)
     return InputOptions(
-        paths=paths,
+        paths=tuple(message.tf_record_input_reader.input_path),
         field=f"{path}.tf_record_input_reader.input_path",
         weights=weights if is_training else (),
         categories=categories,
@@ -105,6 +61,19 @@ def build(
     )
 
 
+def _classes(
+    message: input_reader_pb2.InputReader, path: str, num_classes: int, label_map: label_maps.LabelMap | None
+) -> tuple[tuple[Category, ...], tuple[tuple[str, int], ...], str]:
+    """The classes, their texts with their ids, and where they come from, for messages."""
+    if label_map is None and message.label_map_path:
+        label_map = label_maps.load(message.label_map_path)
+    if label_map is None:
+        source = f"num_classes ({num_classes}), as {path}.label_map_path is not set"
+        return label_maps.generated(num_classes), (), source
+    source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    return label_map.categories, tuple(label_map.text_ids().items()), source
+
+
 def _proposals(message: input_reader_pb2.InputReader, path: str) -> RecordProposals | FileProposals | None:
     """Where proposals come from; None where no field asks for any. Files are opened by who reads."""
     asked = message.proposals_path or message.HasField("max_number_of_proposals")
@@ -113,28 +82,3 @@ def _proposals(message: input_reader_pb2.InputReader, path: str) -> RecordPropos
     if not message.proposals_path:
         return RecordProposals()
     return FileProposals(tuple(message.proposals_path), f"{path}.proposals_path")
-
-
-def _paths(message: input_reader_pb2.InputReader, path: str) -> tuple[str, ...]:
-    """The globs of the one kind of reader there is. Raises ConfigError for everything that would silently be left
-    out."""
-    kind = message.WhichOneof("input_reader")
-    if kind != "tf_record_input_reader":
-        what = f"{path}.{kind} is not supported" if kind else f"{path} names no data"
-        raise ConfigError(f'{what}; set {path}.tf_record_input_reader {{ input_path: "..." }}')
-    if message.input_type == input_reader_pb2.TF_SEQUENCE_EXAMPLE:
-        raise ConfigError(
-            f"{path}.input_type TF_SEQUENCE_EXAMPLE is not supported; use records of TF_EXAMPLE, one image each"
-        )
-    for field in _NOT_SUPPORTED:
-        if getattr(message, field):
-            raise ConfigError(
-                f"{path}.{field} is not supported; remove it: only images with boxes and classes are read"
-            )
-    paths = tuple(message.tf_record_input_reader.input_path)
-    if not paths:
-        raise ConfigError(
-            f"{path}.tf_record_input_reader.input_path is not set; name the TFRecord files, e.g."
-            " data/train.record-?????-of-00010"
-        )
-    return paths

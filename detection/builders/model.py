@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from detection import registry
 from detection.builders import ssd, two_stage
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.pipeline import Detector
-from detection.protos import model_pb2
+from detection.protos import custom_pb2, model_pb2
+
+
+def _custom(message: custom_pb2.CustomModel, resizer: Resizer) -> Detector:
+    """A detector of a plugin."""
+    return registry.meta_architecture.make(
+        message.name, message.num_classes, resizer, parameters=message.parameters, field="model.custom"
+    )
+
 
 META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
     "ssd": ssd.build,
     "faster_rcnn": two_stage.build,
     "fast_rcnn": two_stage.build_fast_rcnn,
+    "custom": _custom,
 }
 
 

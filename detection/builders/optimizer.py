@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from detection.errors import ConfigError
 from detection.optimizers import rules as optimizers
 from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
-
-_FIELD = "train_config.optimizer"
 
 
 def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> optimizers.OptimizerSettings:
@@ -16,16 +13,8 @@ def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> 
     The schema says `use_moving_average: true` by default, which costs a copy of all weights and some time a step
     although most runs never read it. So shadows are kept when the field is written as true, or when it is not written
     and `averages_are_read` (evaluation asks for them).
-
-    Raises:
-      ConfigError: no optimiser or no learning rate is chosen; averages are asked for and switched off; a schedule that
-          contradicts itself.
     """
     which = message.WhichOneof("optimizer")
-    if which is None:
-        raise ConfigError(
-            f"{_FIELD}: no optimizer is chosen; write rms_prop_optimizer, momentum_optimizer or adam_optimizer"
-        )
     inner = getattr(message, which)
     if which == "rms_prop_optimizer":
         rule = optimizers.RmsProp(decay=inner.decay, momentum=inner.momentum_optimizer_value, epsilon=inner.epsilon)
@@ -33,53 +22,40 @@ def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> 
         rule = optimizers.Momentum(momentum=inner.momentum_optimizer_value)
     else:
         rule = optimizers.Adam(epsilon=inner.epsilon)
-    if averages_are_read and not message.use_moving_average:
-        raise ConfigError(
-            f"{_FIELD}.use_moving_average is false but eval_config.use_moving_averages is true; make them agree"
-        )
     keep = message.use_moving_average and (averages_are_read or message.HasField("use_moving_average"))
     return optimizers.OptimizerSettings(
         rule=rule,
-        schedule=build_schedule(inner.learning_rate, f"{_FIELD}.{which}.learning_rate"),
+        schedule=build_schedule(inner.learning_rate),
         moving_average_decay=message.moving_average_decay if keep else None,
     )
 
 
-def build_schedule(message: optimizer_pb2.LearningRate, field: str = "learning_rate") -> schedules.Schedule:
-    """Builds the learning rate; `field` is the path named in errors."""
+def build_schedule(message: optimizer_pb2.LearningRate) -> schedules.Schedule:
+    """Builds the learning rate that is chosen."""
     which = message.WhichOneof("learning_rate")
-    if which is None:
-        raise ConfigError(
-            f"{field}: no learning rate is chosen; write e.g. constant_learning_rate {{ learning_rate: 0.002 }}"
-        )
     inner = getattr(message, which)
-    try:
-        if which == "constant_learning_rate":
-            return schedules.Constant(inner.learning_rate)
-        if which == "exponential_decay_learning_rate":
-            if not inner.decay_steps:
-                raise ValueError("decay_steps must be above 0")
-            return schedules.ExponentialDecay(
-                initial=inner.initial_learning_rate,
-                decay_steps=inner.decay_steps,
-                decay_factor=inner.decay_factor,
-                staircase=inner.staircase,
-                burnin_learning_rate=inner.burnin_learning_rate,
-                burnin_steps=inner.burnin_steps,
-                minimum=inner.min_learning_rate,
-            )
-        if which == "manual_step_learning_rate":
-            return schedules.ManualStep(
-                boundaries=tuple(row.step for row in inner.schedule),
-                rates=(inner.initial_learning_rate, *(row.learning_rate for row in inner.schedule)),
-                warmup=inner.warmup,
-            )
-        return schedules.CosineDecay(
-            base=inner.learning_rate_base,
-            total_steps=inner.total_steps,
-            warmup_learning_rate=inner.warmup_learning_rate,
-            warmup_steps=inner.warmup_steps,
-            hold_steps=inner.hold_base_rate_steps,
+    if which == "constant_learning_rate":
+        return schedules.Constant(inner.learning_rate)
+    if which == "exponential_decay_learning_rate":
+        return schedules.ExponentialDecay(
+            initial=inner.initial_learning_rate,
+            decay_steps=inner.decay_steps,
+            decay_factor=inner.decay_factor,
+            staircase=inner.staircase,
+            burnin_learning_rate=inner.burnin_learning_rate,
+            burnin_steps=inner.burnin_steps,
+            minimum=inner.min_learning_rate,
         )
-    except ValueError as error:
-        raise ConfigError(f"{field}.{which}: {error}") from error
+    if which == "manual_step_learning_rate":
+        return schedules.ManualStep(
+            boundaries=tuple(row.step for row in inner.schedule),
+            rates=(inner.initial_learning_rate, *(row.learning_rate for row in inner.schedule)),
+            warmup=inner.warmup,
+        )
+    return schedules.CosineDecay(
+        base=inner.learning_rate_base,
+        total_steps=inner.total_steps,
+        warmup_learning_rate=inner.warmup_learning_rate,
+        warmup_steps=inner.warmup_steps,
+        hold_steps=inner.hold_base_rate_steps,
+    )

@@ -12,7 +12,7 @@ from absl import logging
 from detection import config as config_files
 from detection.builders import evaluator, image_resizer, input_reader, model, preprocessor, train
 from detection.checkpoints.inspect import Configured
-from detection.config import label_map
+from detection.config import label_map, plugins
 from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
@@ -68,10 +68,14 @@ def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: boo
 
 
 def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool, source: str) -> Pipeline:
+    plugins.load(message)
+    message = pipeline_pb2.TrainEvalPipelineConfig.FromString(message.SerializeToString())
+    plugins.complete(message)
+    text = config_files.to_text(message)
     if not read_label_maps:
         message = _without_label_maps(message)
     settings = model.settings(message.model)
-    resizer = image_resizer.build(settings.image_resizer, f"model.{model.kind(message.model)}.image_resizer")
+    resizer = image_resizer.build(settings.image_resizer)
     train_input = _train_input(message, settings.num_classes)
     eval_inputs = tuple(
         input_reader.build(reader, settings.num_classes, is_training=False, path=f"eval_input_reader[{index}]")
@@ -87,13 +91,10 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
             else None
         ),
         train_input=train_input,
-        augmentations=tuple(
-            preprocessor.build(step, f"train_config.data_augmentation_options[{index}]")
-            for index, step in enumerate(message.train_config.data_augmentation_options)
-        ),
+        augmentations=tuple(map(preprocessor.build, message.train_config.data_augmentation_options)),
         evaluate=evaluator.build(message.eval_config),
         eval_inputs=eval_inputs,
-        text=config_files.to_text(message),
+        text=text,
         source=source,
     )
 

@@ -15,15 +15,16 @@ from detection.builders import (
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
+from detection.ops.anchors import MultiscaleAnchors
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
 
 
 def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     """A new detector for images as `resizer` makes them."""
-    anchors = anchor_generator.build(message.anchor_generator, "model.ssd.anchor_generator")
+    anchors = anchor_generator.build(message.anchor_generator)
     extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
-    _check_maps(message, len(extractor.sources) + len(extractor.extra_maps), len(anchors.num_per_location))
+    _check_maps(message, extractor.num_maps, len(anchors.num_per_location))
     fixed = (
         all(resizer.static_shape) and not resizer.pads
     )  # otherwise images are padded, by the resizer or to the largest of their batch
@@ -32,11 +33,15 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         extractor=extractor,
         anchors=anchors,
         head=box_predictor.build_dense(
-            message.box_predictor, anchors.num_per_location, message.num_classes, message.freeze_batchnorm
+            message.box_predictor,
+            anchors.num_per_location,
+            message.num_classes,
+            message.freeze_batchnorm,
+            extractor.keras_form,
         ),
-        assigner=_assigner(message),
-        loss_terms=losses.build(message.loss, "model.ssd.loss"),
-        postprocessing=post_processing.build(message.post_processing, "model.ssd.post_processing"),
+        assigner=_assigner(message, normalised=isinstance(anchors, MultiscaleAnchors)),
+        loss_terms=losses.build(message.loss),
+        postprocessing=post_processing.build(message.post_processing),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
         padding=NoPadding() if fixed else FilledPadding(_pad_value(message)),
@@ -44,22 +49,23 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
 
 
 def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> None:
+    """The one thing that `detection.config` cannot know of an extractor before it is built."""
     if num_maps != num_anchor_maps:
         kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
         raise ConfigError(
-            f"model.ssd.feature_extractor ({message.feature_extractor.type}, num_layers"
-            f" {message.feature_extractor.num_layers}) makes {num_maps} feature maps, but"
+            f"model.ssd.feature_extractor ({message.feature_extractor.type}) makes {num_maps} feature maps, but"
             f" model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
         )
 
 
-def _assigner(message: ssd_pb2.Ssd) -> TargetAssigner:
+def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
     return TargetAssigner(
-        similarity=similarity.build(message.similarity_calculator, "model.ssd.similarity_calculator"),
-        matcher=matcher.build(message.matcher, "model.ssd.matcher"),
-        box_coder=box_coder.build(message.box_coder, "model.ssd.box_coder"),
+        similarity=similarity.build(message.similarity_calculator),
+        matcher=matcher.build(message.matcher),
+        box_coder=box_coder.build(message.box_coder),
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
+        normalised=normalised,
     )
 
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from detection.builders import anchor_generator, feature_extractor, hyperparams, losses, post_processing
 from detection.data.resize import Resizer
-from detection.errors import ConfigError
 from detection.feature_extractors.two_stage import TwoStageExtractor
 from detection.heads.dense import DensePredictor, PredictorOptions
 from detection.heads.position_sensitive import PositionSensitiveHead, PositionSensitiveOptions
@@ -44,8 +43,7 @@ RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
     """A new Faster R-CNN or R-FCN for images as `resizer` makes them."""
-    path = "model.faster_rcnn"
-    return _build(message, _region_proposal_network(message, path), path)
+    return _build(message, _region_proposal_network(message), "model.faster_rcnn")
 
 
 def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
@@ -57,7 +55,7 @@ def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> Tw
 def _build(message: faster_rcnn_pb2.FasterRcnn, proposer: Proposer, path: str) -> TwoStage:
     predictor = message.second_stage_box_predictor
     whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
-    extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map, f"{path}.feature_extractor")
+    extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map)
     two_stages = proposer.given or message.number_of_stages > 1
     return TwoStage(
         name="fast_rcnn" if proposer.given else "rfcn" if whole_map else "faster_rcnn",
@@ -72,41 +70,28 @@ def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtrac
     normalize = TargetNormalization if message.second_stage_normalize_targets else Identity
     return SecondStage(
         num_classes=message.num_classes,
-        regions=_regions(message, extractor, path),
-        assigner=TargetAssigner(box_ops.iou, _region_matcher(message, path), CODER),
+        regions=_regions(message, extractor),
+        assigner=TargetAssigner(box_ops.iou, _region_matcher(message), CODER),
         sampler=_sampler(message, path),
-        loss_terms=_region_losses(message, path),
-        postprocessing=post_processing.build(
-            message.second_stage_post_processing, f"{path}.second_stage_post_processing"
-        ),
+        loss_terms=_region_losses(message),
+        postprocessing=post_processing.build(message.second_stage_post_processing),
         normalization=normalize(message.num_classes),
         add_groundtruth=message.second_stage_add_groundtruth,
     )
 
 
-def _region_matcher(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ArgMaxMatcher:
+def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:
     """Below the lower threshold a proposal is not even background: with 0, every one is."""
     matched, background = message.second_stage_matched_iou, message.second_stage_background_iou
-    if background >= matched:
-        raise ConfigError(
-            f"{path}.second_stage_background_iou ({background:g}) must be below second_stage_matched_iou ({matched:g})"
-        )
     if background == 0:
         return ArgMaxMatcher(matched, matched)
     return ArgMaxMatcher(matched, background, negatives_lower_than_unmatched=False)
 
 
-def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, path: str) -> RegionProposalNetwork:
+def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn) -> RegionProposalNetwork:
     """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference."""
-    anchors = anchor_generator.build(message.first_stage_anchor_generator, f"{path}.first_stage_anchor_generator")
-    if len(anchors.num_per_location) != 1:
-        raise ConfigError(
-            f"{path}.first_stage_anchor_generator makes anchors for {len(anchors.num_per_location)} maps; use"
-            " grid_anchor_generator"
-        )
-    hyper = hyperparams.build(
-        message.first_stage_box_predictor_conv_hyperparams, f"{path}.first_stage_box_predictor_conv_hyperparams"
-    )
+    anchors = anchor_generator.build(message.first_stage_anchor_generator)
+    hyper = hyperparams.build(message.first_stage_box_predictor_conv_hyperparams)
     depth, size, rate = (
         message.first_stage_box_predictor_depth,
         message.first_stage_box_predictor_kernel_size,
@@ -136,44 +121,32 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, path: str) -> 
 
 
 def _regions(
-    message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str
+    message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor
 ) -> CropRegions | PositionSensitiveRegions:
     predictor = message.second_stage_box_predictor
-    kind = predictor.WhichOneof("box_predictor_oneof")
-    path = f"{path}.second_stage_box_predictor"
-    if kind == "rfcn_box_predictor":
-        options = _position_sensitive(predictor.rfcn_box_predictor, extractor.stride, f"{path}.{kind}")
+    if predictor.HasField("rfcn_box_predictor"):
+        options = _position_sensitive(predictor.rfcn_box_predictor, extractor.stride)
         return PositionSensitiveRegions(tail=extractor.tail, head=PositionSensitiveHead(message.num_classes, options))
-    if kind == "mask_rcnn_box_predictor":
-        options = _region_head(predictor.mask_rcnn_box_predictor, f"{path}.{kind}")
-        return CropRegions(
-            crop=_crop(message, extractor, path.rpartition(".")[0]),
-            tail=extractor.tail,
-            head=RegionHead(message.num_classes, options),
-        )
-    raise ConfigError(
-        f"{path}.{kind or 'box_predictor_oneof'} is not supported; use mask_rcnn_box_predictor, or rfcn_box_predictor"
-        " for R-FCN"
+    return CropRegions(
+        crop=_crop(message, extractor),
+        tail=extractor.tail,
+        head=RegionHead(message.num_classes, _region_head(predictor.mask_rcnn_box_predictor)),
     )
 
 
-def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor, path: str) -> RegionHeadOptions:
+def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor) -> RegionHeadOptions:
     return RegionHeadOptions(
-        hyperparams=hyperparams.build(message.fc_hyperparams, f"{path}.fc_hyperparams"),
+        hyperparams=hyperparams.build(message.fc_hyperparams),
         code_size=message.box_code_size,
         dropout_keep=message.dropout_keep_probability if message.use_dropout else None,
         share_box=message.share_box_across_classes,
         box_initializer=(
-            hyperparams.initializer(message.box_initializer, f"{path}.box_initializer")
-            if message.HasField("box_initializer")
-            else None
+            hyperparams.initializer(message.box_initializer) if message.HasField("box_initializer") else None
         ),
     )
 
 
-def _position_sensitive(
-    message: box_predictor_pb2.RfcnBoxPredictor, stride: int, path: str
-) -> PositionSensitiveOptions:
+def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int) -> PositionSensitiveOptions:
     bins, crop = (
         (message.num_spatial_bins_height, message.num_spatial_bins_width),
         (
@@ -181,11 +154,8 @@ def _position_sensitive(
             message.crop_width,
         ),
     )
-    for side, name, parts in zip(crop, ("height", "width"), bins, strict=True):
-        if side % parts:
-            raise ConfigError(f"{path}.crop_{name} ({side}) must be a multiple of num_spatial_bins_{name} ({parts})")
     return PositionSensitiveOptions(
-        hyperparams=hyperparams.build(message.conv_hyperparams, f"{path}.conv_hyperparams"),
+        hyperparams=hyperparams.build(message.conv_hyperparams),
         crop=(
             roi.PositionSensitiveAveragePool(bins, stride)
             if message.average_pool
@@ -197,19 +167,8 @@ def _position_sensitive(
     )
 
 
-def _crop(
-    message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str
-) -> roi.CropAndResize | roi.RoiMaxPool:
-    for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
-        if getattr(message, name) < 1:
-            raise ConfigError(f"{path}.{name} ({getattr(message, name)}) must be at least 1")
+def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.CropAndResize | roi.RoiMaxPool:
     size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
-    if extractor.crop_size not in (None, size):
-        raise ConfigError(
-            f"{path}.initial_crop_size, maxpool_kernel_size and maxpool_stride make crops of {size}x{size}, but"
-            f" {message.feature_extractor.type} takes {extractor.crop_size}x{extractor.crop_size}; set"
-            f" {2 * extractor.crop_size}, 2 and 2"
-        )
     if message.roi_max_pool:
         return roi.RoiMaxPool(size, extractor.stride)
     return roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
@@ -224,14 +183,10 @@ def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler 
     )
 
 
-def _region_losses(message: faster_rcnn_pb2.FasterRcnn, path: str) -> LossTerms:
+def _region_losses(message: faster_rcnn_pb2.FasterRcnn) -> LossTerms:
     """Softmax where the config names no loss, as in the reference."""
     named = message.second_stage_classification_loss.WhichOneof("classification_loss")
-    classification = (
-        losses.classification(message.second_stage_classification_loss, f"{path}.second_stage_classification_loss")
-        if named
-        else None
-    )
+    classification = losses.classification(message.second_stage_classification_loss) if named else None
     weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)
     mines = message.HasField("hard_example_miner")
     return LossTerms(
@@ -239,7 +194,5 @@ def _region_losses(message: faster_rcnn_pb2.FasterRcnn, path: str) -> LossTerms:
         classification=classification or WeightedSoftmax(1.0),
         localization_weight=message.second_stage_localization_loss_weight,
         classification_weight=message.second_stage_classification_loss_weight,
-        miner=losses.miner(message.hard_example_miner, *weights, path=f"{path}.hard_example_miner")
-        if mines
-        else NoMining(),
+        miner=losses.miner(message.hard_example_miner, *weights) if mines else NoMining(),
     )

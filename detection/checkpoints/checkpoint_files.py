@@ -19,12 +19,12 @@ import tensorflow as tf
 
 from detection import files
 from detection.checkpoints import index_check
-from detection.errors import ConfigError
+from detection.errors import ConfigError, first_line
 
 INDEX = ".index"
 DATA = ".data-00000-of-00001"
 TEMPORARY = ".saving-"
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _STEP = re.compile(rf"-(\d+){re.escape(INDEX)}$")
 
 
@@ -165,16 +165,22 @@ def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
           variable names).
     """
     prefix = os.fspath(prefix)
-    with _readable(prefix):
-        reader = _opened(prefix)
-        types = reader.get_variable_to_dtype_map()
-        found = {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
-    if _OBJECT_GRAPH in found:
+    found = raw_entries(prefix)
+    if OBJECT_GRAPH in found:
         raise UnreadableCheckpointError(
             f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be"
             " used: those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
         )
     return found
+
+
+def raw_entries(prefix: str | os.PathLike) -> dict[str, Entry]:
+    """As `entries`, of a checkpoint of either kind, by the names of its arrays."""
+    prefix = os.fspath(prefix)
+    with readable(prefix):
+        reader = opened(prefix)
+        types = reader.get_variable_to_dtype_map()
+        return {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
 
 
 def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -185,18 +191,18 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
     """
     prefix = os.fspath(prefix)
     wanted = sorted(entries(prefix) if names is None else names)
-    with _readable(prefix):
-        reader = _opened(prefix)
+    with readable(prefix):
+        reader = opened(prefix)
         return {name: reader.get_tensor(name) for name in wanted}
 
 
-def _opened(prefix: str):  # -> tf.train.CheckpointReader, whose type has no public name
+def opened(prefix: str):  # -> tf.train.CheckpointReader, whose type has no public name
     """TensorFlow's reader of a checkpoint that it may read."""
     index_check.check(prefix)
     return tf.train.load_checkpoint(prefix)
 
 
-class _readable:
+class readable:
     """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the
     file."""
 
@@ -212,9 +218,5 @@ class _readable:
             error, ConfigError
         ):
             raise UnreadableCheckpointError(
-                f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})"
+                f"{self._prefix}: cannot be read, cut or damaged ({first_line(error)[:200]})"
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

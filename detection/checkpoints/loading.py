@@ -1,4 +1,5 @@
-"""The weights of a checkpoint into a built detector, by name: all of them, or an error that says whose they are."""
+"""The weights of a checkpoint into a built detector, by name or, from an object-based file, by key: all of them, or an
+error that says whose they are."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from typing import Protocol
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import checkpoint_files, names
+from detection.checkpoints import checkpoint_files, names, object_files, object_load, restore
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
+from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
 _FIX = "use the pipeline.config that the checkpoint was trained with"
@@ -23,6 +25,13 @@ class HasVariables(Protocol):
     @property
     def variables(self) -> Sequence[tf.Variable]:
         """Each with a `path`, a `shape` and `assign`."""
+
+
+class HasObjectKeys(HasVariables, Protocol):
+    """A detector, for whoever fills it from checkpoints of either kind."""
+
+    def object_keys(self) -> Mapping[str, tf.Variable]:
+        """The variables by their keys in object-based checkpoints; empty where there are none of this detector."""
 
 
 def by_name(detector: HasVariables) -> dict[str, tf.Variable]:
@@ -42,7 +51,7 @@ def by_name(detector: HasVariables) -> dict[str, tf.Variable]:
 
 
 def load_into(
-    detector: HasVariables, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False
+    detector: HasObjectKeys, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False
 ) -> int:
     """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where
     there is one.
@@ -61,8 +70,11 @@ def load_into(
           is assigned then.
     """
     prefix = checkpoint_files.locate(path)
-    found = checkpoint_files.entries(prefix)
     variables = by_name(detector)
+    if object_files.is_object_based(prefix):
+        source = object_load.source_of(detector, variables)
+        return object_load.fill(source, prefix, moving_averages, allow_unused=allow_unused)
+    found = checkpoint_files.entries(prefix)
     averaged = [name for name in variables if f"{name}/{AVERAGE}" in found]
     if moving_averages and not averaged:
         raise ConfigError(f"{prefix}: holds no moving averages; set eval_config.use_moving_averages to false")
@@ -78,6 +90,17 @@ def load_into(
     for name, source in sources.items():
         variables[name].assign(values[source])
     return int(values[GLOBAL_STEP]) if step else 0
+
+
+def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool = False) -> RestoreReport:
+    """Fills a built detector as far as a fine-tuning checkpoint, of either kind of file, provides; see `restore` and
+    `object_load`."""
+    variables = by_name(detector)
+    restore.check_kind(start.kind)
+    prefix = checkpoint_files.locate(start.path)
+    if object_files.is_object_based(prefix):
+        return object_load.start(object_load.source_of(detector, variables), start, prefix, allow_unused=allow_unused)
+    return restore.restore(variables, start, allow_unused=allow_unused)
 
 
 def check_fit(

@@ -18,7 +18,6 @@ and starts from the classifier's. Values are taken as they are, not their moving
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,6 +29,7 @@ from detection.checkpoints.checkpoint_files import Entry
 from detection.checkpoints.names import EXTRACTOR_SCOPES, is_bookkeeping, is_optional
 from detection.errors import ConfigError
 from detection.networks import vgg
+from detection.tools.suggest import closest
 
 KINDS = ("classification", "detection", "full")
 _THINNED = tuple(f"{vgg.SCOPE}/{layer}/{part}" for layer in ("fc6", "fc7") for part in ("weights", "biases"))
@@ -257,7 +257,7 @@ def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entr
             f" train_config.fine_tune_checkpoint_type: '{others[0]}'"
         )
     example = min(wanted.values(), default="any extractor variable")
-    close = difflib.get_close_matches(example, list(found), n=3, cutoff=0.3) or sorted(found)[:3]
+    close = closest(example, found, most=3, cutoff=0.3) or sorted(found)[:3]
     return (
         f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are"
         f" {', '.join(close)}"

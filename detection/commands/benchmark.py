@@ -14,7 +14,7 @@ Examples:
 from __future__ import annotations
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
@@ -29,8 +29,8 @@ def define(flags: Flags) -> None:
         "checkpoint",
         "Checkpoint, or folder whose latest is taken, for each of the configs; without, weights are random.",
     )
-    flags.add_multi_string(
-        "set", "Overrides one field of the configs, e.g. --set model.faster_rcnn.first_stage_max_proposals=50."
+    flags.add_overrides(
+        "Overrides one field of the configs, e.g. --set model.faster_rcnn.first_stage_max_proposals=50."
     )
     flags.add_list("max_proposals", [], "Proposals of the first stage of the configs, e.g. 10,50,300: a row for each.")
     flags.add_integer(
@@ -79,7 +79,9 @@ def run(given: Given) -> int:
     from detection.benchmark import inputs, report, run, training_speed
 
     if flags.train_steps:
-        measured = training_speed.benchmark(flags.pipeline_config_path[0], flags.set, flags.warmup, flags.train_steps)
+        measured = training_speed.benchmark(
+            flags.pipeline_config_path[0], overrides(flags), flags.warmup, flags.train_steps
+        )
         print(measured.table())
         if flags.json:
             report.save(measured.to_json(), flags.json)
@@ -92,7 +94,7 @@ def run(given: Given) -> int:
         warmup=flags.warmup,
         runs=flags.runs,
         proposals=flags.proposals,
-        overrides=tuple(flags.set),
+        overrides=tuple(overrides(flags)),
         allow_unused=flags.allow_unused_checkpoint_variables,
     )
     targets = run.targets(flags.saved_model, flags.pipeline_config_path, flags.checkpoint, flags.max_proposals)

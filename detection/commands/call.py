@@ -35,7 +35,7 @@ def call(name: str, *words: object) -> int:
     """
     entry = catalogue.BY_SCRIPT.get(name) or catalogue.BY_NAME[name]
     program = name if name == entry.script else f"detection {name}"
-    with _restored():
+    with restored():
         try:
             run(entry, program, [str(word) for word in words])
         except SystemExit as end:
@@ -60,6 +60,8 @@ def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
             asked.append(request.kind)
         if process["verbosity"].using_default_value:
             process["verbosity"].value = 0  # Information is shown, as absl does itself, but only once in a process.
+        if process["only_check_args"].value:
+            sys.exit(0)  # The same.
         return argv
 
     def main(_: list[str]) -> int:
@@ -75,12 +77,12 @@ def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _restored() -> Iterator[None]:
+def restored() -> Iterator[None]:
     """Puts back what `cli.run` and absl change in the process: streams, log level, handlers, flags, filters."""
     streams = sys.stdout, sys.stderr
     environment = os.environ.get(_LOG_LEVEL)
     root = logging.getLogger()
-    handlers = list(root.handlers)
+    handlers, levels = list(root.handlers), (root.level, absl_logging.get_absl_logger().level)
     handler = absl_logging.get_absl_handler()
     formatter = handler.python_handler.formatter
     parsed = absl_flags.FLAGS.is_parsed()
@@ -94,9 +96,12 @@ def _restored() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         if environment is None:
             os.environ.pop(_LOG_LEVEL, None)
-        root.handlers[:] = handlers
-        handler.setFormatter(formatter)
-        for name, flag in process_flags().items():
-            flag.value, flag.present, flag.using_default_value = flags[name]
+        root.setLevel(logging.WARNING)  # unparse_flags has something to say.
         if not parsed:
             absl_flags.FLAGS.unparse_flags()
+        for name, flag in process_flags().items():
+            flag.value, flag.present, flag.using_default_value = flags[name]
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        absl_logging.get_absl_logger().setLevel(levels[1])
+        handler.setFormatter(formatter)

@@ -12,7 +12,7 @@ Examples:
 from __future__ import annotations
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = "CONFIG..."
@@ -23,7 +23,7 @@ def define(flags: Flags) -> None:
         "no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints."
     )
     flags.add_bool("quiet", False, "One line a config.")
-    flags.add_multi_string("set", "Overrides one field of each config, e.g. --set model.ssd.num_classes=3.")
+    flags.add_overrides("Overrides one field of each config, e.g. --set model.ssd.num_classes=3.")
 
 
 def run(given: Given) -> int:
@@ -35,4 +35,4 @@ def run(given: Given) -> int:
     cli.import_tensorflow()
     from detection.benchmark import config_report
 
-    return config_report.report(given.arguments, flags.set, not flags.no_paths, flags.quiet, print)
+    return config_report.report(given.arguments, overrides(flags), not flags.no_paths, flags.quiet, print)

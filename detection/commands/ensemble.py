@@ -13,12 +13,17 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
+_OPTIONS = (
+    *("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir", "k"),
+    *("max_similarity", "hand_selected", "multicrop", "draws", "batch_size", "allow_unused_checkpoint_variables"),
+)
 
 
 def define(flags: Flags) -> None:
@@ -31,7 +36,7 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "pipeline_config_path", "", "Config whose eval_input_reader says what to measure on; of two the first selects."
     )
-    flags.add_multi_string("set", "Overrides one field of that config.")
+    flags.add_overrides("Overrides one field of that config.")
     flags.add_string("label_map_path", "", "Instead of a config, with --input: the classes.")
     flags.add_list("select_input", [], "Records that models are chosen on; by default those of the config.")
     flags.add_list("input", [], "Records that they are measured on; by default those of the config.")
@@ -82,18 +87,7 @@ def run(given: Given) -> int:
     ways = merge.grid(
         _numbers("nms_iou", flags.nms_iou), _numbers("voting_iou", flags.voting_iou), flags.scores, flags.max_detections
     )
-    names = ("models", "stored", "pipeline_config_path", "label_map_path", "select_input", "input", "output_dir")
-    names += (
-        "k",
-        "max_similarity",
-        "hand_selected",
-        "multicrop",
-        "draws",
-        "batch_size",
-        "allow_unused_checkpoint_variables",
-    )
-    options = ensemble_run.EnsembleOptions(
-        **{name: flags[name].value for name in names}, overrides=flags["set"].value, merging=ways
-    )
-    print(ensemble_run.run(options).markdown(), end="")
+    options: dict[str, Any] = {name: flags[name].value for name in _OPTIONS}
+    request = ensemble_run.EnsembleOptions(**options, overrides=overrides(flags), merging=ways)
+    print(ensemble_run.run(request).markdown(), end="")
     return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 from detection import cli  # Before all else: from here on Ctrl-C is one line.
 
 # isort: split
-import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from absl import flags as absl_flags
 
 from detection.commands import call, catalogue, help
 from detection.errors import ConfigError
+from detection.tools.suggest import closest
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def _refuse(word: str) -> str:
     if word.startswith("-"):
         raise ConfigError(f"{word}: flags stand behind the command, as in detection train {word}")
     entry = catalogue.BY_SCRIPT.get(word if word.endswith(".py") else f"{word}.py")
-    close = difflib.get_close_matches(word, [entry.name for entry in catalogue.COMMANDS], n=1)
+    close = closest(word, [entry.name for entry in catalogue.COMMANDS])
     if entry is not None:
         close = ["train" if entry is catalogue.MODEL_MAIN else entry.name]
     hint = f"; did you mean {close[0]}?" if close else ";"

@@ -12,7 +12,7 @@ Examples:
 from __future__ import annotations
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
@@ -54,8 +54,7 @@ def define(flags: Flags) -> None:
         required=True,
     )
     flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
-    flags.add_multi_string(
-        "set",
+    flags.add_overrides(
         "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
     )
     flags.add_bool(
@@ -79,7 +78,7 @@ def run(given: Given) -> int:
         checkpoint,
         flags.output_directory,
         serving_input,
-        flags.set,
+        overrides(flags),
         flags.config_override,
         allow_unused_checkpoint_variables=flags.allow_unused_checkpoint_variables,
     )

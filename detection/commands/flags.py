@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import app as _app
 from absl import flags as absl_flags
 from absl import logging as _logging
 
 from detection.errors import ConfigError
+from detection.tools.suggest import closest
 
 # absl's flags about logging, debugging and profiling. Their Flag objects act on the process (the level of its logger,
 # say), so that a command shares them instead of having its own.
@@ -18,7 +19,7 @@ _PROCESS_MODULES = (_logging.__name__, _app.__name__)
 _HELP_FLAGS = {"help": "?", "helpshort": "h", "helpfull": None, "helpxml": None}
 
 
-def process_flags() -> dict[str, absl_flags.Flag]:
+def process_flags() -> dict[str, absl_flags.Flag[Any]]:
     """absl's own flags by name, which every command has: --verbosity, --pdb, --only_check_args and so on."""
     by_module = absl_flags.FLAGS.flags_by_module_dict()
     return {flag.name: flag for module in _PROCESS_MODULES for flag in by_module.get(module, ()) if _shown(flag.name)}
@@ -53,9 +54,14 @@ class HelpRequested(Exception):
 class _HelpFlag(absl_flags.BooleanFlag):
     """Ends the parsing: a required flag need not be given together with --help."""
 
-    def parse(self, argument: str | bool | None) -> None:
+    def parse(self, argument: Any) -> None:
         if self._parse(argument):
             raise HelpRequested(self.name)
+
+
+def overrides(values: absl_flags.FlagValues) -> list[str]:
+    """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
+    return [*values.set, *(f"plugins+={name}" for name in values.plugin)]
 
 
 class Flags:
@@ -63,15 +69,16 @@ class Flags:
 
     def __init__(self) -> None:
         self.values = absl_flags.FlagValues()
-        self.required: set[str] = set()
+        self.required: list[str] = []
+        self._one_of: list[tuple[str, ...]] = []
         self.texts: dict[str, str] = {}  # as given: absl adds to the help of some kinds
 
-    def own(self) -> Iterator[absl_flags.Flag]:
+    def own(self) -> Iterator[absl_flags.Flag[Any]]:
         """The flags of the command, without those that every command has."""
         return (self.values[name] for name in self.texts)
 
     def add_string(self, name: str, default: str | None, text: str, *, required: bool = False) -> None:
-        absl_flags.DEFINE_string(name, default, text, flag_values=self.values, required=required)
+        absl_flags.DEFINE_string(name, default, text, flag_values=self.values)
         self._note(name, text, required)
 
     def add_integer(
@@ -110,7 +117,7 @@ class Flags:
     def add_list(self, name: str, default: Sequence[str] | None, text: str, *, required: bool = False) -> None:
         """Values separated by commas."""
         wanted = None if default is None else list(default)
-        absl_flags.DEFINE_list(name, wanted, text, flag_values=self.values, required=required)
+        absl_flags.DEFINE_list(name, wanted, text, flag_values=self.values)
         self._note(name, text, required)
 
     def add_multi_string(self, name: str, text: str) -> None:
@@ -118,19 +125,18 @@ class Flags:
         absl_flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
         self._note(name, text)
 
+    def add_overrides(self, text: str) -> None:
+        """`--set` and `--plugin`, which `overrides` reads."""
+        self.add_multi_string("set", text)
+        self.add_multi_string("plugin", "Imports a package that registers parts of its own, e.g. --plugin=my_parts.")
+
     def add_alias(self, name: str, original: str) -> None:
         """Another name of a flag, which help does not show."""
         absl_flags.DEFINE_alias(name, original, flag_values=self.values)
 
     def require_one_of(self, names: Sequence[str]) -> None:
         """Exactly one of these must be given."""
-        message = "give either " + " or ".join(f"--{name}" for name in names)
-        absl_flags.register_multi_flags_validator(
-            names,
-            lambda values: sum(value is not None for value in values.values()) == 1,
-            message,
-            flag_values=self.values,
-        )
+        self._one_of.append(tuple(names))
 
     def parse(self, program: str, words: Sequence[str]) -> Given:
         """Reads the words of a command line; flags and other arguments may stand in any order.
@@ -148,16 +154,27 @@ class Flags:
         except absl_flags.UnrecognizedFlagError as error:
             raise ConfigError(self._unknown(error.flagname)) from None
         except (absl_flags.Error, ValueError) as error:
-            raise ConfigError(f"{' '.join(str(error).split())}; --help lists the flags") from None
+            text = re.sub(r"\('Non-boolean argument.*'\)", "give true or false", " ".join(str(error).split()))
+            raise ConfigError(f"{text}; --help lists the flags") from None
+        self._check_presence()
         return Given(program, tuple(words), self.values, rest[1:])
+
+    def _check_presence(self) -> None:
+        missing = [f"--{name}" for name in self.required if self.values[name].value is None]
+        if missing:
+            are = "is" if len(missing) == 1 else "are"
+            raise ConfigError(f"{' and '.join(missing)} {are} required; --help lists the flags")
+        for names in self._one_of:
+            if sum(self.values[name].value is not None for name in names) != 1:
+                raise ConfigError(f"give either {' or '.join(f'--{name}' for name in names)}; --help lists the flags")
 
     def _unknown(self, name: str) -> str:
         known = [*self.texts, *(f"no{flag.name}" for flag in self.own() if flag.boolean), *_HELP_FLAGS]
-        close = difflib.get_close_matches(name, known, n=1)
+        close = closest(name, known)
         hint = f"; did you mean --{close[0]}?" if close else ";"
         return f"unknown flag --{name}{hint} --help lists the flags"
 
     def _note(self, name: str, text: str, required: bool = False) -> None:
         self.texts[name] = text
         if required:
-            self.required.add(name)
+            self.required.append(name)

@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -47,11 +48,11 @@ def of_command(program: str, module: ModuleType, flags: Flags, *, full: bool = F
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _table(rows: Iterable[absl_flags.Flag], flags: Flags) -> str:
+def _table(rows: Iterable[absl_flags.Flag[Any]], flags: Flags) -> str:
     return "\n".join(_row(flag, flags.texts.get(flag.name, flag.help), flag.name in flags.required) for flag in rows)
 
 
-def _row(flag: absl_flags.Flag, text: str, required: bool) -> str:
+def _row(flag: absl_flags.Flag[Any], text: str, required: bool) -> str:
     width = min(shutil.get_terminal_size((_MOST_COLUMNS, 24)).columns, _MOST_COLUMNS)
     notes = ["required"] if required else []
     if flag.default not in (None, "", [], False):
@@ -66,7 +67,7 @@ def _row(flag: absl_flags.Flag, text: str, required: bool) -> str:
     return f"  {name}\n{textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)}"
 
 
-def _placeholder(flag: absl_flags.Flag) -> str:
+def _placeholder(flag: absl_flags.Flag[Any]) -> str:
     if isinstance(flag.parser, absl_flags.EnumParser):
         return "|".join(flag.parser.enum_values)
     if isinstance(flag.parser, absl_flags.ListParser):

@@ -12,7 +12,7 @@ Examples:
 from __future__ import annotations
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = ""
@@ -30,7 +30,7 @@ def define(flags: Flags) -> None:
     )
     flags.add_integer("levels", 2, "Levels of scopes that are shown.", lower_bound=1)
     flags.add_bool("all", False, "Every array on a line of its own.")
-    flags.add_multi_string("set", "Overrides one field of the config, e.g. --set model.ssd.num_classes=3.")
+    flags.add_overrides("Overrides one field of the config, e.g. --set model.ssd.num_classes=3.")
 
 
 def run(given: Given) -> int:
@@ -42,7 +42,7 @@ def run(given: Given) -> int:
 
     request = inspect.Request(flags.checkpoint, flags.kind or "", flags.levels, flags.all)
     path = flags.pipeline_config_path
-    inspection = inspect.inspect(request, pipelines.for_inspection(path, flags.set) if path else None)
+    inspection = inspect.inspect(request, pipelines.for_inspection(path, overrides(flags)) if path else None)
     print("\n".join(inspection.lines))
     if inspection.fault:
         raise ConfigError(inspection.fault)

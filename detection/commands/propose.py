@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 
 from detection import cli
-from detection.commands.flags import Flags, Given
-from detection.errors import ConfigError, counted
+from detection.commands.flags import Flags, Given, overrides
+from detection.errors import ConfigError, number_of
 
 ARGUMENTS = ""
 
@@ -50,8 +50,7 @@ def define(flags: Flags) -> None:
     flags.add_bool(
         "allow_unused_checkpoint_variables", False, "Take a checkpoint of another network than the config's too."
     )
-    flags.add_multi_string(
-        "set",
+    flags.add_overrides(
         "For --method=rpn: overrides a field of the config, as in model.faster_rcnn.first_stage_nms_iou_threshold=0.9.",
     )
     flags.add_integer("limit", 0, "Only the first so many images, to try things out; 0: all.", lower_bound=0)
@@ -83,12 +82,12 @@ def run(given: Given) -> int:
 
         allow = flags.allow_unused_checkpoint_variables
         method = region_proposals.region_proposal_network(
-            flags.pipeline_config_path, flags.checkpoint, flags.max_proposals, flags.set, allow_unused=allow
+            flags.pipeline_config_path, flags.checkpoint, flags.max_proposals, overrides(flags), allow_unused=allow
         )
         more = {
             "config": flags.pipeline_config_path,
             "checkpoint": str(checkpoint_files.locate(flags.checkpoint)),
-            "set": flags.set,
+            "set": overrides(flags),
         }
     else:
         method = methods.build(settings)
@@ -103,6 +102,8 @@ def run(given: Given) -> int:
         overwrite=flags.overwrite,
         progress_to=sys.stderr,
     )
-    print(f"{made.path}: {counted(made.new_images, 'image') + ' searched' if made.new_images else 'was there already'}")
+    print(
+        f"{made.path}: {number_of(made.new_images, 'image') + ' searched' if made.new_images else 'was there already'}"
+    )
     sys.stdout.writelines(f"{line}\n" for line in made.report.lines())
     return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 
 from detection.commands.flags import Flags, Given
-from detection.errors import ConfigError, counted
+from detection.errors import ConfigError, number_of
 
 ARGUMENTS = ""
 
@@ -27,12 +27,12 @@ def run(given: Given) -> int:
     if given.arguments or not flags.results or not flags.output:
         raise ConfigError(f"usage: {given.program} --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
     from detection.sweep import quantities, results
-    from detection.sweep.report import folder as report
+    from detection.sweep.report import report_folder
 
     rows = quantities.of_one_device(results.read(flags.results), flags.device)
     command = shlex.join([*given.program.split(), *given.words])
-    written = report.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
+    written = report_folder.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")
-    print(f"{counted(len(written.paths), 'file')}; read {written.paths[0]}, open {written.paths[1]}")
+    print(f"{number_of(len(written.paths), 'file')}; read {written.paths[0]}, open {written.paths[1]}")
     return 0

@@ -12,8 +12,10 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
+import os
+from typing import Any
 
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
 
 ARGUMENTS = "[merge PART...]"
@@ -33,7 +35,7 @@ def define(flags: Flags) -> None:
     flags.add_bool("dry_run", False, "Only list the configurations.")
     flags.add_bool("timing_only", False, "Random weights: nothing is trained or evaluated.")
     flags.add_multi_string("only", "Only the configurations whose ids fit this pattern, e.g. 'ssd-*'.")
-    flags.add_multi_string("set", "Overrides one field of every config, e.g. --set train_config.num_steps=100.")
+    flags.add_overrides("Overrides one field of every config, e.g. --set train_config.num_steps=100.")
     flags.add_string("shard", None, "i/n: the i-th of n parts, for n machines.")
     flags.add_integer("jobs", 1, "Trainings, or exports, at a time; what is timed always runs alone.", lower_bound=1)
     flags.add_float(
@@ -77,17 +79,21 @@ def run(given: Given) -> int:
     from detection.sweep import grid, listing
     from detection.sweep import run as sweep_run
 
-    changes = {name: flags[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")}
+    changes: dict[str, Any] = {
+        name: flags[name].value for name in ("num_images", "max_seconds", "time_limit", "timing_only")
+    }
     sweep = sweep_file.load(flags.grid).changed(**changes)
-    configurations = grid.expand(sweep, flags.set, only=flags.only, timing_only=flags.timing_only)
+    configurations = grid.expand(sweep, overrides(flags), only=flags.only, timing_only=flags.timing_only)
     if flags.shard:
         configurations = grid.shard(configurations, flags.shard)
     if flags.dry_run:
         print(listing.table(configurations))
         return 0
+    if os.name == "nt":
+        raise ConfigError("a sweep stops its processes by signals, which Windows lacks; run it on Linux or macOS")
     names = {field.name for field in dataclasses.fields(sweep_run.SweepOptions)}
-    options = sweep_run.SweepOptions(**{name: flags[name].value for name in names})
-    rows = sweep_run.run(sweep, configurations, flags.output, options)
+    options: dict[str, Any] = {name: flags[name].value for name in names}
+    rows = sweep_run.run(sweep, configurations, flags.output, sweep_run.SweepOptions(**options))
     if rows and not any(row.done for row in rows):
         raise ConfigError(f"none of {len(rows)} configurations could be run; the first, {rows[0].id}: {rows[0].reason}")
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from absl.flags import FlagValues
 
 from detection import cli
-from detection.commands.flags import Flags, Given
+from detection.commands.flags import Flags, Given, overrides
 
 if TYPE_CHECKING:
     from detection.train.options import RunOptions
@@ -35,7 +35,7 @@ def define(flags: Flags) -> None:
 
 def define_overrides(flags: Flags) -> None:
     """Flags that change the config."""
-    flags.add_multi_string("set", "Overrides one field of the config, e.g. --set train_config.batch_size=8.")
+    flags.add_overrides("Overrides one field of the config, e.g. --set train_config.batch_size=8.")
     flags.add_string(
         "hparams_overrides", "", "Several overrides in one, separated by commas: batch_size=8,learning_rate=0.01."
     )
@@ -125,7 +125,7 @@ def settings(flags: FlagValues) -> list[str]:
     """Every override that the flags ask for, `path=value`."""
     from detection.train import main as trainer
 
-    found = [*trainer.split_settings(flags.hparams_overrides), *flags.set]
+    found = [*trainer.split_settings(flags.hparams_overrides), *overrides(flags)]
     for name, field in (
         ("num_train_steps", "train_config.num_steps"),
         ("sample_1_of_n_eval_examples", "sample_1_of_n_eval_examples"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -12,6 +13,7 @@ from detection.config import fields
 from detection.config.fields.row import Field, Use
 from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
+from detection.tools.suggest import did_you_mean
 
 # Oneofs that may be left empty; in every other one a message that is present must choose.
 OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
@@ -27,6 +29,9 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
         row, here = known.get(field.name), join(path, field.name)
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
+            if row.registry is not None and is_message(field) and value.name:
+                if fault := row.registry.fault(value.name, value.parameters):
+                    yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
         else:
@@ -38,12 +43,16 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
                 yield True, f"{what} is not supported; {advice}"
 
 
-def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) -> Iterator[str]:
+def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> Iterator[str]:
     """Sentences on values that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
-        if (item if isinstance(item, str) else said) not in row.values:
-            yield f"{here} ({said}) is not supported; use {one_of([choice for choice in row.values if choice])}"
+        name = item if isinstance(item, str) else said
+        if name not in row.values and (row.registry is None or row.registry.find(name) is None):
+            known = [choice for choice in row.values if choice]
+            known += row.registry.names() if row.registry is not None else ()
+            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
+            yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 
 def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:
@@ -54,6 +63,7 @@ def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str
 
 
 def one_of(names: list[str]) -> str:
+    """`one of a, b, c`, or the only one."""
     return f"{'one of ' * (len(names) > 2)}{', '.join(names)}"
 
 

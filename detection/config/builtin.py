@@ -5,11 +5,11 @@ They lie in the folder configs/: of the package where it is installed, beside it
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 from detection.errors import ConfigError
+from detection.tools.suggest import closest
 
 PREFIX = "builtin:"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ def find(name: str) -> Path:
     stem, ending = os.path.splitext(name)
     path = known.get(name) or (known.get(stem) if ending in _SUFFIXES else None)
     if path is None:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        close = closest(name, known, cutoff=0.4)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigError(f"{PREFIX}{name}: there is no config of that name; {hint}detection config list shows them")
     return path

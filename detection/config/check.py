@@ -7,9 +7,11 @@ What single fields may be is the table of `config.fields`; what must hold betwee
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from google.protobuf.message import Message
 
-from detection.config import bounds, fields, rules
+from detection.config import bounds, fields, plugins, rules
 from detection.config.data_paths import check_data_paths
 from detection.config.fields.row import Field
 from detection.config.places import Places
@@ -55,6 +57,10 @@ def problems(
 ) -> tuple[list[DetectionError], list[str]]:
     """All errors and warnings of `check`, none of them raised."""
     places = source if isinstance(source, Places) else Places(source)
+    try:
+        plugins.load(config)
+    except ConfigError as error:  # Then nobody can tell which names are known.
+        return [ConfigError(f"{places.of(str(error))}: {error}")], []
     training = training and config.HasField("train_config")
     found, remarks = examine(config, training=training, uncertain=places.uncertain)
     if places.uncertain:  # A default may be what could not be read.
@@ -81,7 +87,7 @@ def shortened(faults: list[DetectionError], source: str | Places) -> list[Detect
 
 
 def examine(
-    message: Message, path: str = "", *, training: bool = True, uncertain: set[str] = frozenset()
+    message: Message, path: str = "", *, training: bool = True, uncertain: AbstractSet[str] = frozenset()
 ) -> tuple[list[str], list[str]]:
     """Faults and warnings of a message of any type and all that it holds, but for what lies on the disk.
 
@@ -96,7 +102,8 @@ def examine(
     """
     everything = list(messages(message, path, enter=fields.is_honoured))
     placed = _places(everything)
-    faults, warnings = [], []
+    faults: list[str] = []
+    warnings: list[str] = []
     for here, each in everything:
         for is_fault, text in bounds.not_read(each, here, placed.get(here)):
             (faults if is_fault else warnings).append(text)
@@ -130,6 +137,6 @@ def _places(everything: list[tuple[str, Message]]) -> dict[str, Field]:
     }
 
 
-def _lacks(path: str, uncertain: set[str]) -> bool:
+def _lacks(path: str, uncertain: AbstractSet[str]) -> bool:
     """Whether a message, or one inside it, is known in part only."""
     return any(not path or other == path or other.startswith((f"{path}.", f"{path}[")) for other in uncertain)

@@ -96,6 +96,11 @@ def to_text(config: Message) -> str:
     return text_format.MessageToString(config, as_utf8=True)
 
 
+def from_text(content: str, name: str = "config") -> pipeline_pb2.TrainEvalPipelineConfig:
+    """The message of a config in text form, as `to_text` writes it; `name` is what messages call it."""
+    return text.parse(content, pipeline_pb2.TrainEvalPipelineConfig(), name)
+
+
 def save(config: Message, path: str | os.PathLike[str]) -> None:
     """Writes the text form; the file appears complete or not at all."""
     target = Path(path)

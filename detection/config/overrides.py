@@ -8,11 +8,12 @@ from google.protobuf.descriptor import Descriptor
 
 from detection.config.assign import assign, split_path
 from detection.config.places import Places
-from detection.config.schema import cut, did_you_mean, unknown_field
+from detection.config.schema import cut, unknown_field
 from detection.config.short_names import SHORT_NAMES
 from detection.config.walk import join, messages
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
+from detection.tools.suggest import did_you_mean
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
 
@@ -31,22 +32,15 @@ def override(config: Config, settings: Iterable[str], flag: str = "--set", place
         places: is told which fields were set.
 
     Raises:
-        ConfigError: `--set path=value: what is wrong; what to write instead`; it carries those of further settings.
+        ConfigError: `--set path=value: what is wrong; what to write instead`.
     """
     changed = Config()
     changed.CopyFrom(config)
-    faults = []
     for setting in settings:
         before = Config.FromString(changed.SerializeToString()) if places is not None else None
-        try:
-            source = _set(changed, setting, flag)
-        except ConfigError as error:
-            faults.append(error)
-            continue
+        source = _set(changed, setting, flag)
         if places is not None and before is not None:
             places.set_by(source, before, changed)
-    if faults:
-        raise together(faults)
     return changed
 
 

@@ -75,12 +75,12 @@ def read_checked(
         before = Config.FromString(message.SerializeToString())
         message.MergeFrom(text.parse(override_text, Config(), "--config_override"))
         places.set_by("--config_override", before, message)
-    try:
-        message = override(message, list(settings), places=places)
-    except ConfigError as error:
-        if not faults:  # Otherwise what it sets may be in the part that could not be read.
-            faults += [error, *error.others]
-            error.others = ()
+    for setting in settings:
+        try:
+            message = override(message, [setting], places=places)
+        except ConfigError as error:
+            if not loaded.faults:  # Otherwise what it sets may be in the part that could not be read.
+                faults.append(error)
     found, warnings = problems(message, places, check_paths, training)
     faults += found
     if faults:

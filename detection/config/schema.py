@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from detection.tools.suggest import did_you_mean
 
 PACKAGE = "object_detection.protos."
 _INTEGERS = {
@@ -14,7 +16,6 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (False, False),
 }  # -> (signed, 64 bits)
 _INTEGERS |= {FieldDescriptor.CPPTYPE_INT64: (True, True), FieldDescriptor.CPPTYPE_UINT64: (False, True)}
-_LONGEST_NAME = 200  # of the schema there are none half as long
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
@@ -24,14 +25,17 @@ def message_name(descriptor: Descriptor) -> str:
 
 
 def is_message(field: FieldDescriptor) -> bool:
+    """Whether the values of a field are messages, those of a map included."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE
 
 
 def is_map(field: FieldDescriptor) -> bool:
+    """Whether a field is a map, which protobuf holds as messages of key and value."""
     return is_message(field) and field.message_type.GetOptions().map_entry
 
 
 def is_string(field: FieldDescriptor) -> bool:
+    """Whether the values of a field are text."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_STRING
 
 
@@ -44,16 +48,6 @@ def cut(text: str, most: int = 80) -> str:
 def short(number: int | float) -> str:
     """Whole numbers in full, others with the digits a float32 has."""
     return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean 'x'?`, or nothing where no known name is close."""
-    known = list(known)
-    if len(name) > _LONGEST_NAME:
-        return ""
-    lowered = {item.lower(): item for item in known}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
-    return f"; did you mean {lowered[close[0]]!r}?" if close else ""
 
 
 def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:
@@ -90,6 +84,7 @@ def paths_to(name: str, root: Descriptor) -> Iterator[str]:
 
 
 def enum_values(field: FieldDescriptor) -> list[str]:
+    """The names an enum field may be given, in the order of the schema."""
     return [value.name for value in field.enum_type.values]
 
 
@@ -152,7 +147,7 @@ def convert(field: FieldDescriptor, value: str) -> int | float | bool:
     return text_format.ParseFloat(value) if field.cpp_type in _FLOATS else text_format.ParseBool(value)
 
 
-def shown(field: FieldDescriptor, value: object, longest: int = 60) -> str:
+def shown(field: FieldDescriptor, value: Any, longest: int = 60) -> str:
     """A scalar, or an item of a list, as one writes it in a config, long ones cut; a list or a map as its length."""
     if field.is_repeated and not isinstance(value, str | bytes | int | float):
         return f"{len(value)} value{'s' * (len(value) != 1)}"

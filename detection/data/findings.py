@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.record_writer import RecordImage, write_json
-from detection.errors import counted, printable
+from detection.errors import number_of, printable
+from detection.tools.tables import aligned
 
 SIZES = ("small", "medium", "large")
 _MAX_ROWS = 40
@@ -192,7 +193,7 @@ class DataReport:
         yield from map(printable, self._lines(per_kind))
 
     def _lines(self, per_kind: int) -> Iterator[str]:
-        yield f"{self.title}: {counted(self.images, 'image')}, {counted(self.boxes, 'box', 'boxes')}" + (
+        yield f"{self.title}: {number_of(self.images, 'image')}, {number_of(self.boxes, 'box', 'boxes')}" + (
             f" -> {', '.join(self.outputs)}" if self.outputs else ""
         )
         if self.images:
@@ -205,7 +206,7 @@ class DataReport:
             formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
             yield (
                 f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
-                f" {counted(self.max_boxes_per_image, 'box', 'boxes')} in one"
+                f" {number_of(self.max_boxes_per_image, 'box', 'boxes')} in one"
             )
         if self.found_images > self.images or self.found_boxes > self.boxes:
             difficult = (
@@ -214,12 +215,12 @@ class DataReport:
                 else ""
             )
             yield (
-                f"  left out: {self.found_images - self.images} of {counted(self.found_images, 'image')}, "
-                f"{self.found_boxes - self.boxes} of {counted(self.found_boxes, 'box', 'boxes')}{difficult}"
+                f"  left out: {self.found_images - self.images} of {number_of(self.found_images, 'image')}, "
+                f"{self.found_boxes - self.boxes} of {number_of(self.found_boxes, 'box', 'boxes')}{difficult}"
             )
         unannotated = sum(fault.kind == "no_annotation" for fault in self.faults)
         if unannotated:
-            images = counted(self.found_images, "image")
+            images = number_of(self.found_images, "image")
             yield f"  without annotation: {unannotated} of {images}, kept as images without objects"
         yield from self._class_table()
         if not self.faults:
@@ -244,13 +245,7 @@ class DataReport:
             rows.append((str(label), self.names[label], *map(str, numbers)))
         totals = (sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES)
         rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            cells = [
-                cell.ljust(width) if column == 1 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            yield "  " + "  ".join(cells).rstrip()
+        yield from (f"  {line}" for line in aligned(rows, left=(1,)))
         absent = sum(not counts for counts in self.boxes_per_size.values())
         if len(self.names) > _MAX_ROWS:
             yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {absent} have no box)"

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape
 
-from detection import files, parallel
+from detection import files
 from detection.config import label_map
 from detection.data import synthetic
 from detection.data.convert import conversion, voc
-from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
 from detection.data.findings import DataReport
-from detection.errors import PathError, counted
+from detection.errors import PathError, number_of
+from detection.progress import counted
+from detection.tools.parallel import in_order
 
 SIZES = ((320, 240), (360, 270), (400, 300))
 _JPEG_QUALITY = 92
@@ -81,9 +82,7 @@ def make(
             path.unlink(missing_ok=True)
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
-            for _ in progress(
-                parallel.in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to
-            ):
+            for _ in counted(in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to):
                 pass
         for path, split in lists.items():  # Last, so that a set that was stopped half drawn has no list of its images.
             files.write_text(path, "".join(f"{name}\n" for name, of in plan if of == split))
@@ -93,7 +92,8 @@ def make(
         ) from error
     if out is not None:
         out.write(
-            f"{root}: {counted(total, 'image')} drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n"
+            f"{root}: {number_of(total, 'image')} drawn; VOC folder {voc_dir},"
+            f" pictures to try a detector on {test_dir}\n"
         )
     return (
         dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to))

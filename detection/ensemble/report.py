@@ -3,7 +3,6 @@ JSON."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.table import number
-from detection.markdown import words
+from detection.tools.tables import padded_markdown
 
 BEST, MOST_ACCURATE, DIVERSE = "best single model", "most accurate", "diverse"
 _AP = "DetectionBoxes_Precision/mAP"
@@ -208,7 +207,7 @@ class EnsembleReport:
         parts += ["## Cosine similarity of AP by category", self._similarity()]
         if self.tried:
             body = [[one.what, number(one.precision)] for one in self.tried]
-            parts += ["## Tried on the selection input", _table(["what", "AP"], body)]
+            parts += ["## Tried on the selection input", padded_markdown(["what", "AP"], body)]
         return "\n\n".join(parts) + "\n"
 
     def _effects(self) -> str:
@@ -222,7 +221,7 @@ class EnsembleReport:
             ]
             for row in self.rows
         ]
-        return _table(["", "runs an image", *_COLUMNS, "models"], body)
+        return padded_markdown(["", "runs an image", *_COLUMNS, "models"], body)
 
     def _alone(self) -> str:
         """By AP on the selection input; an x marks the sets that a model is in."""
@@ -238,28 +237,20 @@ class EnsembleReport:
                 [model.name, number(model.selection.metrics[_AP]), *_numbers(model.evaluation.metrics), *told, *marks]
             )
         titles = [fact.replace("_", " ") for fact in facts]
-        return _table(["model", "AP, selection", *_COLUMNS, *titles, *(one.name for one in sets)], body)
+        return padded_markdown(["model", "AP, selection", *_COLUMNS, *titles, *(one.name for one in sets)], body)
 
     def _categories(self) -> str:
         names = list(self.models[0].selection.by_category)
         body = [[model.name, *(number(model.selection.by_category[name]) for name in names)] for model in self.models]
-        return _table(["model", *names], body)
+        return padded_markdown(["model", *names], body)
 
     def _similarity(self) -> str:
         body = [
             [model.name, *(f"{value:.4f}" for value in row)]
             for model, row in zip(self.models, self.similarity, strict=True)
         ]
-        return _table(["", *(model.name for model in self.models)], body)
+        return padded_markdown(["", *(model.name for model in self.models)], body)
 
 
 def _numbers(metrics: Mapping[str, float]) -> list[str]:
     return [number(metrics[tag]) for tag in _COLUMNS.values()]
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Markdown whose columns stand under each other."""
-    cells = [[words(cell) for cell in row] for row in (head, *body)]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
-    lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
-    return "\n".join(itertools.chain(lines[:1], [f"| {' | '.join('-' * width for width in widths)} |"], lines[1:]))

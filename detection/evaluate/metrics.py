@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from detection import registry
 from detection.evaluate.coco import CocoEvaluator
 from detection.evaluate.confusion import ConfusionEvaluator
 from detection.evaluate.evaluator import Evaluator
@@ -16,7 +17,12 @@ def evaluators(settings: EvalSettings, categories: Sequence[Category]) -> tuple[
     """New evaluators of all metrics sets, in order; none where groundtruth is ignored."""
     if settings.ignore_groundtruth:
         return ()
-    return tuple(METRICS_SETS[name](settings, categories) for name in settings.metrics)
+    return tuple(
+        METRICS_SETS[name](settings, categories)
+        if name in METRICS_SETS
+        else registry.metric.make(name, settings, categories, field="eval_config.metrics_set")
+        for name in settings.metrics
+    )
 
 
 def _coco(settings: EvalSettings, categories: Sequence[Category]) -> Evaluator:

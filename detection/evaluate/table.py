@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from detection.errors import printable
 from detection.evaluate.evaluator import PerCategory
+from detection.tools.tables import aligned
 
 _NAME_WIDTH = 32
 
@@ -35,15 +36,7 @@ def by_category(counts: Mapping[str, int], columns: Sequence[PerCategory]) -> st
         ]
         for name in present
     ]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    widths[1:] = [max(width, 7) for width in widths[1:]]
-    lines = [
-        "  "
-        + "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in [head, *rows]
-    ]
+    lines = [f"  {line}" for line in aligned([head, *rows], widths=(0, *[7] * (len(head) - 1)))]
     absent = len(counts) - len(present)
     if absent:
         lines.append(f"  ({absent} {'category' if absent == 1 else 'categories'} without groundtruth left out)")

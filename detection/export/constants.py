@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2, types_pb2
-from tensorflow.python.framework import op_def_registry
+
+from detection.tools.tf_internals import op_definition
 
 # A result larger than what it is made of is kept as ops: a broadcast should stay small in the file.
 _GROWTH_LIMIT = 1 << 20  # bytes
@@ -124,7 +125,7 @@ def _constant_nodes(nodes: dict[str, node_def_pb2.NodeDef]) -> set[str]:
 def _foldable(node: node_def_pb2.NodeDef) -> bool:
     if node.op in _NEVER_FOLDED:
         return False
-    definition = op_def_registry.get(node.op)
+    definition = op_definition(node.op)
     if definition is None or definition.is_stateful:
         return False
     # The lists that loops write to are no arrays, so they cannot be kept as constants.

@@ -20,6 +20,7 @@ from detection.errors import ConfigError
 from detection.export.freeze import batch_norms, variables
 from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
+from detection.pipeline import Pipeline
 
 _ANY_IMAGES = ServingInput()
 
@@ -44,10 +45,19 @@ def _label_maps_are_there(paths: Sequence[str]) -> bool:
     return not missing
 
 
+def _load(path: str | os.PathLike[str], overrides: Sequence[str], override_text: str) -> Pipeline:
+    message = config.prepare(path, overrides, override_text=override_text, check_paths=False)
+    return pipeline_builder.build(
+        message,
+        read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message)),
+        source=os.fspath(path),
+    )
+
+
 def export(
-    pipeline_config: str,
-    checkpoint: str,
-    output_directory: str,
+    pipeline: Pipeline | str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str],
+    output_directory: str | os.PathLike[str],
     serving_input: ServingInput = _ANY_IMAGES,
     overrides: Sequence[str] = (),
     override_text: str = "",
@@ -57,13 +67,13 @@ def export(
     """Builds the detector, fills it from a checkpoint, folds, freezes and writes it.
 
     Args:
-        pipeline_config: path of the config that the checkpoint was trained with.
+        pipeline: what the checkpoint was trained with, or the path of its config.
         checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
         output_directory: see `export.saved_model`; an export that is there already is replaced once this one is
             complete.
         serving_input: what the model is to take.
-        overrides: `model.ssd.num_classes=3`, as the trainer's --set.
-        override_text: part of a config in text form, merged over the file's.
+        overrides: `model.ssd.num_classes=3`, as the trainer's --set; of a config that is given by its path.
+        override_text: part of a config in text form, merged over the file's; likewise.
         allow_unused_checkpoint_variables: only warn of weights that the config's model has no place for.
 
     Raises:
@@ -72,12 +82,10 @@ def export(
     # A wrong flag or path should not wait for the model to be built.
     serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
-    message = config.prepare(pipeline_config, overrides, override_text=override_text, check_paths=False)
-    pipeline = pipeline_builder.build(
-        message,
-        read_label_maps=_label_maps_are_there(pipeline_builder.label_map_paths(message)),
-        source=pipeline_config,
-    )
+    if not isinstance(pipeline, Pipeline):
+        pipeline = _load(pipeline, overrides, override_text)
+    elif overrides or override_text:
+        raise ConfigError("overrides are of a config file; give them to load_pipeline")
     detector = pipeline.detector()
     step = pipeline.restore(detector, prefix, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
@@ -85,11 +93,12 @@ def export(
     gc.collect()
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(
-            f"{pipeline_config}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be"
+            f"{pipeline.source}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be"
             " exported"
         )
     # Averaged weights are exported under the plain names.
     averaged = pipeline.evaluate.use_moving_averages
+    message = config.from_text(pipeline.text)
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message
 
     def write(folder: Path) -> None:

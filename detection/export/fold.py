@@ -16,7 +16,7 @@ from detection.networks.layers import Convolution, every_layer
 
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
-    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of layers folded."""
+    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of those folded."""
     layers = [
         layer for layer in every_layer(detector) if isinstance(layer, Convolution) and layer.batch_norm is not None
     ]
@@ -24,7 +24,7 @@ def folded(detector: keras.layers.Layer) -> Iterator[int]:
     try:
         for layer in layers:
             layer.fold = True
-        yield len(layers)
+        yield sum(layer.levels or 1 for layer in layers)
     finally:
         for layer, value in zip(layers, before, strict=True):
             layer.fold = value

@@ -18,10 +18,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
-from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
-from tensorflow.python.framework import convert_to_constants
 
 from detection.export.constants import fold_constants, split, subgraph
+from detection.tools.tf_internals import ConcreteFunction, inlined
 
 
 class GraphInput(NamedTuple):
@@ -52,7 +51,7 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
     everything behind the marked tensor reads it; a mark on a tensor that turns out constant is left out. Of several
     marks on one tensor the last by name stands first.
     """
-    graph, fed = _without_variables(function)
+    graph, fed = inlined(function)
     _name_functions_apart(graph)
     outputs, marks = function.structured_outputs
     _forget_gradients(graph)
@@ -71,21 +70,6 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
         _add_identity(graph, marked.get(tensor, tensor), key, dtypes[tensor])
     graph = subgraph(graph, [*(split(tensor.name)[0] for tensor in fed), *output_names])
     return FrozenGraph(graph, inputs, tuple(output_names))
-
-
-def _without_variables(function: ConcreteFunction) -> tuple[graph_pb2.GraphDef, list[tf.Tensor]]:
-    """The graph of a function, inlined, with the values of its variables in it; and those of its inputs that are still
-    fed.
-
-    TensorFlow's own converter would make a function of it again, which copies all weights a dozen times, for us to take
-    the graph out of.
-    """
-    data = convert_to_constants._FunctionConverterDataInEager(
-        function, lower_control_flow=False, aggressive_inlining=False
-    )
-    graph, converted = convert_to_constants._replace_variables_by_constants(data)
-    captured = {tensor.name for number, tensor in enumerate(function.graph.internal_captures) if number in converted}
-    return graph, [tensor for tensor in function.inputs if tensor.name not in captured]
 
 
 def _name_functions_apart(graph: graph_pb2.GraphDef) -> None:

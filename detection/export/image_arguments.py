@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from detection.errors import DataError, counted
+from detection.errors import DataError, number_of
 from detection.export.image_files import decoded, read
 from detection.types import MAX_PIXELS
 
@@ -61,7 +61,8 @@ def decode(images: object, names: Sequence[str] | None = None) -> Images:
         raise DataError(f"names ({names!r}) is no list; give one with a name for each image, or leave it out")
     elif len(names) != len(given):
         raise DataError(
-            f"names: {len(names)} for {counted(len(given), 'image')}; give a list with one for each, or leave them out"
+            f"names: {len(names)} for {number_of(len(given), 'image')}; give a list with one for each, or"
+            " leave them out"
         )
     names = [str(name) for name in names]
     return Images([_decoded(image, name) for image, name in zip(given, names, strict=True)], names, one)

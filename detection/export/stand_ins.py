@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tensorflow.core.framework import graph_pb2, node_def_pb2, tensor_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model import fingerprinting_utils
+
+from detection.tools.tf_internals import write_fingerprint
 
 # bytes. What TensorFlow reads while it infers shapes, such as sizes and axes, is far smaller and stays where it is.
 SMALL = 4096
@@ -55,7 +56,7 @@ def put_back(folder: Path, values: Values) -> None:
             f"{path}: {len(values) - len(placed)} of {len(values)} constants were lost while it was written"
         )
     path.write_bytes(saved.SerializeToString(deterministic=True))
-    fingerprinting_utils.write_fingerprint(str(folder))
+    write_fingerprint(folder)
 
 
 def _lightened(nodes: Iterable[node_def_pb2.NodeDef], values: Values) -> Iterator[node_def_pb2.NodeDef]:

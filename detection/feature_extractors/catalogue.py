@@ -1,7 +1,7 @@
 """Every feature extractor by the name that configs call it.
 
-The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
-never had.
+The names are those of the TF Object Detection API, and in the same style those that it never had. SSD's `_keras` types
+are its TensorFlow 2 models (`keras_form`); those of two stages are aliases.
 """
 
 from __future__ import annotations
@@ -20,23 +20,41 @@ from detection.feature_extractors import (
     vgg16,
     vgg_cnn_m,
 )
+from detection.feature_extractors.pyramids import fpn
+from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 
-SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdFeatureExtractor]] = {
+SsdExtractor = SsdFeatureExtractor | FpnExtractor
+
+# What can stand below a pyramid, by its name in the types: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
+LEVELS: dict[str, Levels] = {
+    "mobilenet_v1": mobilenet_v1.levels,
+    "mobilenet_v2": mobilenet_v2.levels,
+    "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
+    "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
+    "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
+}
+SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_caffenet": caffenet.ssd,
     "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
     "ssd_inception_v2": inception_v2.ssd,
     "ssd_inception_v3": inception_v3.ssd,
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
-    "ssd_mobilenet_v1_keras": mobilenet_v1.ssd,
+    "ssd_mobilenet_v1_keras": functools.partial(mobilenet_v1.ssd, keras_form=True),
     "ssd_mobilenet_v2": mobilenet_v2.ssd,
-    "ssd_mobilenet_v2_keras": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_keras": functools.partial(mobilenet_v2.ssd, keras_form=True),
     "ssd_resnet101": functools.partial(resnet_v1.ssd, layers=101),
     "ssd_resnet152": functools.partial(resnet_v1.ssd, layers=152),
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
+    **{f"ssd_{name}_fpn": functools.partial(fpn.ssd, levels=levels) for name, levels in LEVELS.items()},
+    **{
+        f"ssd_{name}_fpn_keras": functools.partial(fpn.ssd, levels=levels, keras_form=True)
+        for name, levels in LEVELS.items()
+    },
 }
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
     "faster_rcnn_caffenet": caffenet.two_stage,

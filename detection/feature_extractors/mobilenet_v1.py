@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import mobilenet_v1, scaling
 from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Conv2d_11_pointwise", "Conv2d_13_pointwise")  # strides 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 LAST_OF_BODY = "Conv2d_11_pointwise"
+LEVELS = {2: "Conv2d_3_pointwise", 3: "Conv2d_5_pointwise", 4: "Conv2d_11_pointwise", 5: "Conv2d_13_pointwise"}
+LITE_LAST_DEPTHS = (512, 256)  # of the last two pairs below a pyramid of depthwise convolutions
 
 
-def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones."""
+    options = options.as_keras() if keras_form else options
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
     return ssd_maps.make(
@@ -25,6 +29,25 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         depth=depth,
         scale=scaling.to_unit_range,
         options=options,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the last map of each stride."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    return NetworkLevels(
+        scope=mobilenet_v1.SCOPE,
+        network=mobilenet_v1.blocks(
+            options.base_hyperparams(mobilenet_v1.training_defaults()),
+            depth,
+            options.padding,
+            last_depths=LITE_LAST_DEPTHS if options.depthwise else mobilenet_v1.LAST_DEPTHS,
+        ),
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        coarse_name="bottom_up_Conv2d_",
+        coarse_number=14,
     )
 
 

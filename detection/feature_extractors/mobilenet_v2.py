@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import mobilenet_v2, scaling
 from detection.networks.depths import depth_rule, divisible_depth_rule
 
@@ -14,11 +15,14 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 SSD_EXTRA_NAME = "layer_19"  # the reference names the extra layers after its number for `Conv_1`
 SSD_DECAY = 0.9997  # of the moving averages, as the reference trains this network for detection
 LAST_OF_BODY = "expanded_conv_12"
+LEVELS = {2: "expanded_conv_2", 3: "expanded_conv_5", 4: "expanded_conv_12", 5: "Conv_1"}
+LITE_LAST_DEPTH = 256  # of `Conv_1` below a pyramid of depthwise convolutions; the Keras form keeps it whole
 
 
-def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike
     in the classifier."""
+    options = options.as_keras() if keras_form else options
     hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY))
     return ssd_maps.make(
         scope=mobilenet_v2.SCOPE,
@@ -31,6 +35,25 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         scale=scaling.to_unit_range,
         options=options,
         extra_name=SSD_EXTRA_NAME,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the bottlenecks at the end of each stride, and `Conv_1`."""
+    thinned = options.depthwise and not options.keras_form
+    return NetworkLevels(
+        scope=mobilenet_v2.SCOPE,
+        network=mobilenet_v2.blocks(
+            options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY)),
+            divisible_depth_rule(options.depth_multiplier, options.min_depth),
+            options.padding,
+            last_depth=LITE_LAST_DEPTH if thinned else mobilenet_v2.LAST_DEPTH,
+        ),
+        endpoints=LEVELS,
+        depth=depth_rule(options.depth_multiplier, options.min_depth),
+        scale=scaling.to_unit_range,
+        coarse_name="bottom_up_Conv2d_",
+        coarse_number=20,
     )
 
 

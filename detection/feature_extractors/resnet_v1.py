@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import resnet_v1, scaling
 from detection.networks.depths import depth_rule
 
@@ -12,6 +13,7 @@ from detection.networks.depths import depth_rule
 # strides, and conv5_x.
 SSD_SOURCES = ("block3", "block4")
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+LEVELS = {2: "block1", 3: "block2", 4: "block3", 5: "block4"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions, layers: int) -> ssd_maps.SsdFeatureExtractor:
@@ -26,6 +28,25 @@ def ssd(options: ssd_maps.SsdExtractorOptions, layers: int) -> ssd_maps.SsdFeatu
         depth=depth,
         scale=scaling.subtract_resnet_means,
         options=options,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions, layers: int) -> NetworkLevels:
+    """For pyramids: the blocks, before they stride, of tf-slim's network or of Keras's of so many `layers`."""
+    depth, units = depth_rule(options.depth_multiplier, options.min_depth), resnet_v1.UNITS[layers]
+    hyperparams = options.base_hyperparams(resnet_v1.training_defaults(options.keras_form))
+    if options.keras_form:
+        network = resnet_v1.keras_blocks(hyperparams, depth, units)
+    else:
+        network = resnet_v1.blocks(hyperparams, depth, units, dense=tuple(LEVELS.values()))
+    return NetworkLevels(
+        scope=resnet_v1.scope(layers, options.keras_form),
+        network=network,
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.subtract_resnet_means,
+        coarse_name="bottom_up_block",
+        coarse_number=5,
     )
 
 

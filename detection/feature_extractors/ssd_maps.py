@@ -17,7 +17,17 @@ import tensorflow as tf
 
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.layers import Conv, DepthwiseConv
+from detection.networks.keras_layers import listed, numbered
+from detection.networks.layers import Conv, DepthwiseConv, SeparableConv
+
+
+@dataclasses.dataclass(frozen=True)
+class FpnOptions:
+    """Fields of the message `FeaturePyramidNetworks`."""
+
+    min_level: int = 3
+    max_level: int = 7
+    depth: int = 256  # at depth multiplier 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +43,8 @@ class SsdExtractorOptions:
     depthwise: bool = False
     num_maps: int = 6
     freeze_batch_norm: bool = False
+    keras_form: bool = False  # as the Keras models of the TF Object Detection API
+    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: its defaults
 
     @property
     def padding(self) -> str:
@@ -40,8 +52,15 @@ class SsdExtractorOptions:
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
         """Those of the network itself, given what it was trained with."""
-        chosen = self.hyperparams if self.override_base else defaults
+        chosen = self.hyperparams if self.override_base else defaults.as_keras() if self.keras_form else defaults
         return chosen.frozen() if self.freeze_batch_norm else chosen
+
+    def as_keras(self) -> SsdExtractorOptions:
+        """The same for the Keras form of an extractor."""
+        hyperparams = self.hyperparams.as_keras()
+        return dataclasses.replace(
+            self, hyperparams=hyperparams.frozen() if self.freeze_batch_norm else hyperparams, keras_form=True
+        )
 
 
 def extra_blocks(
@@ -61,7 +80,9 @@ def extra_blocks(
         half, full = depth(table_depth / 2), depth(table_depth)
         layers.append(Conv(f"{last}_1_Conv2d_{index}_1x1_{half}", half, 1, hyper))
         name = f"{last}_2_Conv2d_{index}_3x3_s2_{full}"
-        if options.depthwise:
+        if options.depthwise and options.keras_form:
+            layers.append(SeparableConv(name, full, 3, 1, hyper, stride=2, padding=options.padding))
+        elif options.depthwise:
             layers.append(DepthwiseConv(f"{name}_depthwise", 3, hyper, stride=2, padding=options.padding))
             layers.append(Conv(name, full, 1, hyper))
         else:
@@ -102,7 +123,7 @@ class SsdFeatureExtractor(keras.layers.Layer):
         extra: layers behind the network.
         extra_maps: names of the layers of `extra` whose outputs are maps.
         scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
-        pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
+        options: where the image is padded, and whether it all is as the Keras models have it.
         normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
     """
 
@@ -114,23 +135,29 @@ class SsdFeatureExtractor(keras.layers.Layer):
         extra: tuple[keras.layers.Layer, ...],
         extra_maps: tuple[str, ...],
         scale: Callable[[tf.Tensor], tf.Tensor],
-        pad_to_multiple: int = 1,
+        options: SsdExtractorOptions,
         normalized: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.extra = Blocks(scope, network), Blocks(scope, extra)
         self.sources, self.extra_maps = sources, extra_maps
         self.last = network[-1].name
-        self.scale, self.pad_to_multiple = scale, pad_to_multiple
+        self.scale, self.pad_to_multiple, self.explicit_padding = (
+            scale,
+            options.pad_to_multiple,
+            options.explicit_padding,
+        )
+        self.keras_form = options.keras_form
         self.normalized = tuple(name for name in normalized if name in sources)
         self.norms = tuple(L2Norm(f"{name}_l2_norm") for name in self.normalized)
+        self.num_maps = len(sources) + len(extra_maps)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
         """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
-        images = _pad_to_multiple(images, self.pad_to_multiple)
+        images = pad_to_multiple(images, self.pad_to_multiple)
         outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
         norms = dict(zip(self.normalized, self.norms, strict=True))
         maps = [norms[name](outputs[name]) if name in norms else outputs[name] for name in self.sources]
@@ -139,8 +166,22 @@ class SsdFeatureExtractor(keras.layers.Layer):
             maps += [outputs[name] for name in self.extra_maps]
         return tuple(maps)
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint: the two convolutions of every
+        extra map are a list, with a layer for explicit padding between them."""
+        backbone = numbered(self.network.blocks)
+        keys = {f"classification_backbone/{key}": variable for key, variable in backbone.items()}
+        pairs = zip(self.extra.blocks[::2], self.extra.blocks[1::2], strict=True)
+        for number, (reduce, halve) in enumerate(pairs, start=len(self.sources)):
+            one = listed((reduce,))
+            behind = 3 if reduce.batch_norm is not None else 2
+            both = one | listed((halve,), behind + int(self.explicit_padding))
+            keys |= {f"feature_map_generator/convolutions/{number}/{key}": each for key, each in both.items()}
+        return keys
 
-def _pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+
+def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Zeros at the bottom and right of float32 [B, H, W, 3], until both sides are multiples of so many pixels."""
     if multiple == 1:
         return images
     height, width = (images.shape[axis] or tf.shape(images)[axis] for axis in (1, 2))
@@ -165,4 +206,4 @@ def make(
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]
     extra, extra_maps = extra_blocks(extra_name or network[-1].name, len(sources), depths, depth, options)
-    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple, normalized)
+    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options, normalized)

@@ -106,7 +106,7 @@ class Ssd(keras.layers.Layer):
 
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
         """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
-        targets = self.assigner(predictions.anchors, groundtruth, self.num_classes)
+        targets = self.assigner(predictions.anchors, groundtruth, self.num_classes, _shape(predictions.images))
         decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
         localization, classification = multibox_loss(
             self.loss_terms, predictions.box_codes, predictions.class_logits, targets, decode
@@ -140,6 +140,18 @@ class Ssd(keras.layers.Layer):
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
         """Nothing is measured: float32 [K], all 0."""
         return tf.zeros([self.num_classes])
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
+        where its TF2 models have no such detector."""
+        if not self.extractor.keras_form:
+            return {}
+        parts = {"_feature_extractor": self.extractor, "_box_predictor": self.head}
+        return {
+            f"model/{part}/{key}": variable
+            for part, layer in parts.items()
+            for key, variable in layer.object_keys().items()
+        }
 
     def build_weights(self) -> None:
         """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes

@@ -112,6 +112,10 @@ class TwoStage(keras.layers.Layer):
         each class, float32 [K]."""
         return self.second_stage.measure_targets(examples)
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """None: object-based checkpoints of two-stage detectors cannot be read."""
+        return {}
+
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
         return sum_of_penalties(self)

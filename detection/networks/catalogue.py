@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from detection.errors import ConfigError
 from detection.networks import (
     caffenet,
@@ -17,6 +15,7 @@ from detection.networks import (
     vgg_cnn_m,
 )
 from detection.networks.classifier import ClassifierSpec
+from detection.tools.suggest import did_you_mean
 
 CLASSIFIERS: dict[str, ClassifierSpec] = {
     "caffenet": caffenet.CLASSIFIERS["caffenet"],
@@ -50,7 +49,6 @@ SCOPES: dict[str, str] = {
 def find(name: str) -> ClassifierSpec:
     """The classifier called `name`. Raises ConfigError, with the right names and the closest, where there is none."""
     if name not in CLASSIFIERS:
-        close = difflib.get_close_matches(name, CLASSIFIERS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, CLASSIFIERS)
         raise ConfigError(f"there is no network {name!r}{hint} (there are: {', '.join(CLASSIFIERS)})")
     return CLASSIFIERS[name]

@@ -36,6 +36,7 @@ class Hyperparams:
     regularize_depthwise: bool = False
     force_bias: bool = False
     regularize_biases: bool = False
+    plain_pointwise: bool = False  # pointwise kernels of separable convolutions: Glorot's initial values, no penalty
 
     @property
     def has_bias(self) -> bool:
@@ -44,6 +45,12 @@ class Hyperparams:
     def linear(self) -> Hyperparams:
         """The same without normaliser and activation, as prediction layers are."""
         return dataclasses.replace(self, activation=None, batch_norm=None)
+
+    def as_keras(self) -> Hyperparams:
+        """The same as the Keras models of the TF Object Detection API take it: depthwise kernels are penalised, the
+        pointwise ones of separable convolutions are as Keras makes them, and `batch_norm.train` is not looked at."""
+        norm = self.batch_norm and dataclasses.replace(self.batch_norm, train=True)
+        return dataclasses.replace(self, regularize_depthwise=True, plain_pointwise=True, batch_norm=norm)
 
     def frozen(self) -> Hyperparams:
         """The same with batch norm that uses its moving averages, and leaves them alone, in training too."""

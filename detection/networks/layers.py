@@ -81,11 +81,29 @@ class BatchNorm(keras.layers.Layer):
         return scale, shift if self.beta is None else shift + self.beta
 
 
+class LevelNorms(keras.layers.Layer):
+    """The batch norms of a convolution that the maps of a pyramid share, one a map: `BatchNorm/feature_<map>`.
+
+    Maps of different strides have different statistics, though their weights are one (Lin et al. 2017, "RetinaNet").
+    """
+
+    def __init__(self, settings: BatchNormSettings, levels: int) -> None:
+        super().__init__(name="BatchNorm", autocast=False)
+        self.norms = tuple(BatchNorm(settings, f"feature_{level}") for level in range(levels))
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The norms build themselves when first called, inside this layer's scope."""
+
+    def call(self, x: tf.Tensor, training: bool = False, level: int = 0) -> tf.Tensor:
+        return self.norms[level](x, training=training)
+
+
 class Convolution(keras.layers.Layer):
-    """What dense and depthwise convolution share: padding, bias or normaliser, activation.
+    """What all convolutions share: padding, bias or normaliser, activation.
 
     Attributes:
         fold: whether the next trace multiplies batch normalisation into the kernel.
+        levels: maps that share the kernel and have a batch norm each; 0: there is one map, and one batch norm.
     """
 
     def __init__(
@@ -97,6 +115,7 @@ class Convolution(keras.layers.Layer):
         padding: str,
         hyperparams: Hyperparams,
         bias_initializer: object = "zeros",
+        levels: int = 0,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
@@ -104,7 +123,9 @@ class Convolution(keras.layers.Layer):
         self.hyperparams = hyperparams
         self.bias_initializer = bias_initializer
         self.fold = False
-        self.batch_norm = BatchNorm(hyperparams.batch_norm) if hyperparams.batch_norm else None
+        self.levels = levels
+        norm = hyperparams.batch_norm
+        self.batch_norm = (LevelNorms(norm, levels) if levels else BatchNorm(norm)) if norm else None
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
@@ -140,10 +161,12 @@ class Convolution(keras.layers.Layer):
     def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
         return self.kernel * scale
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, x: tf.Tensor, training: bool = False, level: int = 0) -> tf.Tensor:
+        """`level`: of a convolution that several maps share (`levels`), which map this is."""
         x, padding = self._padded(x)
         if self.fold and self.batch_norm is not None:
-            scale, shift = self.batch_norm.scale_and_shift()
+            norm = self.batch_norm.norms[level] if self.levels else self.batch_norm
+            scale, shift = norm.scale_and_shift()
             if self.bias is not None:
                 shift += self.bias * scale
             x = tf.nn.bias_add(self._convolve(x, self._scaled_kernel(scale), padding), shift)
@@ -152,7 +175,8 @@ class Convolution(keras.layers.Layer):
             if self.bias is not None:
                 x = tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
             if self.batch_norm is not None:
-                x = self.batch_norm(x, training=training)
+                which = {"level": level} if self.levels else {}
+                x = self.batch_norm(x, training=training, **which)
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
 
@@ -160,8 +184,8 @@ class Convolution(keras.layers.Layer):
 class Conv(Convolution):
     """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
 
-    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). x float32 [B, h, w, in] -> float32 [B,
-    h', w', filters].
+    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). With `levels`, that many maps share the
+    kernel and have a batch norm each. x float32 [B, h, w, in] -> float32 [B, h', w', filters].
     """
 
     def __init__(
@@ -174,8 +198,9 @@ class Conv(Convolution):
         rate: int = 1,
         padding: str = "SAME",
         bias_initializer: object = "zeros",
+        levels: int = 0,
     ) -> None:
-        super().__init__(name, kernel, stride, rate, padding, hyperparams, bias_initializer)
+        super().__init__(name, kernel, stride, rate, padding, hyperparams, bias_initializer, levels)
         self.filters = filters
 
     def build(self, shape: tuple[int | None, ...]) -> None:
@@ -219,7 +244,7 @@ class DepthwiseConv(Convolution):
 
 class SeparableConv(Convolution):
     """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m],
-    `pointwise_weights` [1, 1, in * m, filters]."""
+    `pointwise_weights` [1, 1, in * m, filters]. `levels` as of `Conv`."""
 
     def __init__(
         self,
@@ -230,8 +255,10 @@ class SeparableConv(Convolution):
         hyperparams: Hyperparams,
         stride: int = 1,
         padding: str = "SAME",
+        bias_initializer: object = "zeros",
+        levels: int = 0,
     ) -> None:
-        super().__init__(name, kernel, stride, 1, padding, hyperparams)
+        super().__init__(name, kernel, stride, 1, padding, hyperparams, bias_initializer, levels)
         self.filters, self.multiplier = filters, multiplier
 
     @property
@@ -247,7 +274,12 @@ class SeparableConv(Convolution):
             initializer=hyper.initializer.clone(),
             regularizer=hyper.regularizer if hyper.regularize_depthwise else None,
         )
-        self._add_kernel("pointwise_weights", (1, 1, channels * self.multiplier, self.filters), regularize=True)
+        self.kernel = self.add_weight(
+            name="pointwise_weights",
+            shape=(1, 1, channels * self.multiplier, self.filters),
+            initializer=keras.initializers.GlorotUniform() if hyper.plain_pointwise else hyper.initializer.clone(),
+            regularizer=None if hyper.plain_pointwise else hyper.regularizer,
+        )
         self._add_bias(self.filters)
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:

@@ -24,6 +24,7 @@ PAIRS = (  # (stride of the depthwise convolution, output depth) at depth multip
     *((1, 512),) * 5,
     *((2, 1024), (1, 1024)),
 )
+LAST_DEPTHS = (PAIRS[-2][1], PAIRS[-1][1])
 DROPOUT_KEEP = 0.999
 MIN_DEPTH = 8  # of the published classifiers
 
@@ -40,7 +41,11 @@ def training_defaults() -> Hyperparams:
 
 
 def blocks(
-    hyperparams: Hyperparams, depth: DepthRule, padding: str = "SAME", output_stride: int = 32
+    hyperparams: Hyperparams,
+    depth: DepthRule,
+    padding: str = "SAME",
+    output_stride: int = 32,
+    last_depths: tuple[int, int] = LAST_DEPTHS,
 ) -> tuple[keras.layers.Layer, ...]:
     """The 27 layers up to and including `Conv2d_13_pointwise`.
 
@@ -49,12 +54,14 @@ def blocks(
         depth: a table depth -> number of channels (`depth_rule`).
         padding: SAME or EXPLICIT, of the 3x3 convolutions.
         output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
+        last_depths: table depths of the last two pairs.
     """
+    depths = (*(filters for _, filters in PAIRS[:-2]), *last_depths)
     layers: list[keras.layers.Layer] = [
         Conv("Conv2d_0", depth(STEM_DEPTH), 3, hyperparams, stride=STEM_STRIDE, padding=padding)
     ]
     _, *plan = strides_and_rates([STEM_STRIDE, *(stride for stride, _ in PAIRS)], output_stride)
-    for number, ((stride, rate), (_, filters)) in enumerate(zip(plan, PAIRS, strict=True), start=1):
+    for number, ((stride, rate), filters) in enumerate(zip(plan, depths, strict=True), start=1):
         layers.append(
             DepthwiseConv(f"Conv2d_{number}_depthwise", 3, hyperparams, stride=stride, rate=rate, padding=padding)
         )

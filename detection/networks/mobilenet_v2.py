@@ -11,6 +11,7 @@ Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expan
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,7 @@ from detection.networks.blocks import Chain, Dropout, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, divisible, divisible_depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of
 from detection.networks.layers import Conv, DepthwiseConv
 from detection.networks.output_stride import strides_and_rates
 
@@ -98,6 +100,11 @@ class InvertedResidual(keras.layers.Layer):
         if self.adds:
             y += x
         return (y, {name: outputs[name] for name in taps if name in outputs}) if taps else y
+
+
+@keras_layers.register
+def _(layer: InvertedResidual) -> Iterator[KerasLayer]:
+    return layers_of(layer.parts)
 
 
 def blocks(

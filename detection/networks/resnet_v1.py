@@ -12,6 +12,10 @@ every strided map is a subsample of the dense one.
 Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later
 strides become rates of the convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the
 strided network computes.
+
+Keras's ResNet v1 (`keras_form`) is the same but for one thing: a block's stride sits in its first unit, in conv1 and
+shortcut, so equal weights give other numbers on maps of equal size. Its scope is another one, lest weights of the one
+be taken for the other's.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from detection.networks.blocks import Chain, MaxPool, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from detection.networks.keras_layers import KerasLayer, keras_layers, kernel_variables, layers_of, norm_variables
 from detection.networks.layers import Conv
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # layers of the network -> units of its four blocks
@@ -39,16 +44,17 @@ OUTPUT_STRIDES = (4, 8, 16, 32)
 MIN_DEPTH = 8  # of thinned classifiers; there is none published
 
 
-def scope(layers: int) -> str:
+def scope(layers: int, keras_form: bool = False) -> str:
     """The name of the network in checkpoints."""
-    return f"resnet_v1_{layers}"
+    return f"resnet_v1_{layers}{'_keras' if keras_form else ''}"
 
 
-def training_defaults() -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+def training_defaults(keras_form: bool = False) -> Hyperparams:
+    """What tf-slim trains the network with, or the TF Object Detection API its Keras form; used unless a config
+    overrides the base network's hyperparameters."""
     return Hyperparams(
-        initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal"),
-        regularizer=l2_penalty(0.0001),
+        initializer=keras.initializers.VarianceScaling(1.0 if keras_form else 2.0, "fan_in", "truncated_normal"),
+        regularizer=l2_penalty(0.0002 if keras_form else 0.0001),
         activation=tf.nn.relu,
         batch_norm=BatchNormSettings(decay=0.997, epsilon=1e-5, center=True, scale=True),
     )
@@ -77,16 +83,26 @@ class Bottleneck(keras.layers.Layer):
         stride: of the unit; a unit that strides does not dilate.
         rate: of conv2.
         hyperparams: of every convolution; their activation follows conv1, conv2 and the sum.
+        keras_first: it is the first unit of a block of the Keras form: conv1 strides, not conv2, and the shortcut is a
+            convolution whatever the depths.
     """
 
     def __init__(
-        self, depth_in: int, depth: int, base_depth: int, stride: int, rate: int, hyperparams: Hyperparams
+        self,
+        depth_in: int,
+        depth: int,
+        base_depth: int,
+        stride: int,
+        rate: int,
+        hyperparams: Hyperparams,
+        keras_first: bool = False,
     ) -> None:
         super().__init__(name="bottleneck_v1", autocast=False)
         linear = dataclasses.replace(hyperparams, activation=None)
-        same = depth_in == depth
+        same = depth_in == depth and not keras_first
         self.shortcut = Subsample("shortcut", stride) if same else Conv("shortcut", depth, 1, linear, stride=stride)
-        self.conv1 = Conv("conv1", base_depth, 1, hyperparams)
+        self.conv1 = Conv("conv1", base_depth, 1, hyperparams, stride=stride if keras_first else 1)
+        stride = 1 if keras_first else stride
         # With stride 1 both paddings are the same numbers; SAME needs no op of its own.
         self.conv2 = Conv(
             "conv2", base_depth, 3, hyperparams, stride=stride, rate=rate, padding="SAME" if stride == 1 else "EXPLICIT"
@@ -103,6 +119,15 @@ class Bottleneck(keras.layers.Layer):
         residual = self.conv3(residual, training=training)
         total = self.shortcut(x, training=training) + residual
         return total if self.activation is None else self.activation(total)
+
+
+@keras_layers.register
+def _(layer: Bottleneck) -> Iterator[KerasLayer]:
+    """Keras counts layers by their distance from the output: what stands beside conv3 goes in front of it."""
+    yield from layers_of((layer.conv1, layer.conv2))
+    ends = tuple(part for part in (layer.shortcut, layer.conv3) if isinstance(part, Conv))
+    yield from map(kernel_variables, ends)
+    yield from (norm_variables(conv.batch_norm) for conv in ends if conv.batch_norm is not None)
 
 
 def blocks(
@@ -138,6 +163,17 @@ def blocks(
     return tuple(layers)
 
 
+def keras_blocks(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> tuple[keras.layers.Layer, ...]:
+    """`conv1`, `pool1`, `block1` ... `block4` of the Keras form: every block strides in its first unit, the first block
+    not at all. Arguments as of `blocks`."""
+    stem = Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"), MaxPool("pool1", 3, 2)
+    bodies = (
+        _block(number, hyperparams, depth, 1 if number == 1 else 2, (1,) * count, keras_form=True)
+        for number, count in enumerate(units, start=1)
+    )
+    return (*stem, *bodies)
+
+
 def last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> Chain:
     """`block4` alone, without dilation, for the map of `block3` or crops of it."""
     return _block(len(units), hyperparams, depth, STRIDES[-1], (1,) * units[-1])
@@ -156,14 +192,22 @@ def _strides_and_rates(units: tuple[int, ...], output_stride: int | None) -> Ite
             reached *= stride
 
 
-def _block(number: int, hyperparams: Hyperparams, depth: DepthRule, stride: int, rates: tuple[int, ...]) -> Chain:
-    """The units of one block, one for each rate."""
+def _block(
+    number: int,
+    hyperparams: Hyperparams,
+    depth: DepthRule,
+    stride: int,
+    rates: tuple[int, ...],
+    keras_form: bool = False,
+) -> Chain:
+    """The units of one block, one for each rate. The last one strides, in the Keras form the first."""
     base = BASE_DEPTHS[number - 1]
     depth_in = depth(EXPANSION * BASE_DEPTHS[number - 2] if number > 1 else STEM_DEPTH)
     units = []
     for index, rate in enumerate(rates, start=1):
-        own_stride = stride if index == len(rates) else 1
-        unit = Bottleneck(depth_in, depth(EXPANSION * base), depth(base), own_stride, rate, hyperparams)
+        own_stride = stride if index == (1 if keras_form else len(rates)) else 1
+        keras_first = keras_form and index == 1
+        unit = Bottleneck(depth_in, depth(EXPANSION * base), depth(base), own_stride, rate, hyperparams, keras_first)
         units.append(Chain(f"unit_{index}", (unit,)))
         depth_in = depth(EXPANSION * base)
     return Chain(f"block{number}", tuple(units))

@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-Size = int | tf.Tensor
+Size: TypeAlias = "int | tf.Tensor"
 Shape = tuple[Size, Size]
 BoxShape = tuple[float, float]  # scale, aspect ratio
 
@@ -80,7 +81,7 @@ class SsdAnchors:
         aspect_ratios: Sequence[float],
         interpolated_scale_aspect_ratio: float = 1.0,
         reduce_boxes_in_lowest_layer: bool = True,
-        **settings: object,
+        **settings: Any,
     ) -> SsdAnchors:
         """Shapes by the rule: map i has every ratio at scale s_i and one box of scale √(s_i s_(i+1)); the scale after
         the last is 1.
@@ -91,7 +92,7 @@ class SsdAnchors:
         steps = max(num_layers - 1, 1)
         spaced = [min_scale + (max_scale - min_scale) * i / steps for i in range(num_layers)]
         all_scales = [*(scales or spaced), 1.0]
-        shapes = []
+        shapes: list[tuple[BoxShape, ...]] = []
         for layer in range(num_layers):
             scale, next_scale = all_scales[layer], all_scales[layer + 1]
             if layer == 0 and reduce_boxes_in_lowest_layer:

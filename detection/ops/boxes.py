@@ -100,10 +100,11 @@ def image_windows(true_shapes: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.zeros_like(sides), sides], axis=-1)
 
 
-def image_shape(images: tf.Tensor) -> tuple:
+def image_shape(images: tf.Tensor) -> tuple[int | tf.Tensor, int | tf.Tensor]:
     """(H, W) of images or maps [B, H, W, c], as numbers where they are static."""
     dynamic = tf.shape(images)
-    return tuple(images.shape[axis] or dynamic[axis] for axis in (1, 2))
+    height, width = (images.shape[axis] or dynamic[axis] for axis in (1, 2))
+    return height, width
 
 
 def _extent(true_shapes: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

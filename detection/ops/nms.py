@@ -136,9 +136,8 @@ class MulticlassNms:
         size = tf.shape(boxes)[1]
         counts = tf.reduce_sum(tf.cast(positions < size, tf.int32), axis=-1)
         positions = tf.minimum(positions, size - 1)
-        return self._finish(
-            *(tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes)), counts, windows
-        )
+        boxes, best, classes = (tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes))
+        return self._finish(boxes, best, classes, counts, windows)
 
     def _finish(
         self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor

@@ -21,9 +21,17 @@ _PAIRS = 2**18  # of row and detection, compared at a time when looking at keys 
 class Survivors(Protocol):
     """What is known of D detections an image, zero padded."""
 
-    scores: tf.Tensor  # float32 [B, D], descending
-    classes: tf.Tensor  # int32 [B, D], 0-based
-    counts: tf.Tensor  # int32 [B]
+    @property
+    def scores(self) -> tf.Tensor:
+        """float32 [B, D], descending."""
+
+    @property
+    def classes(self) -> tf.Tensor:
+        """int32 [B, D], 0-based."""
+
+    @property
+    def counts(self) -> tf.Tensor:
+        """int32 [B]."""
 
 
 def rows_of(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from detection.ops.anchors import Shape
 from detection.ops.box_coders import BoxCoder
 from detection.ops.boxes import Similarity
 from detection.ops.matchers import IGNORED, Matcher
@@ -25,18 +26,22 @@ from detection.types import Groundtruth, Targets
 @dataclass(frozen=True)
 class TargetAssigner:
     """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one
-    at column 0."""
+    at column 0. With `normalised` boxes are compared as fractions of the image: anchors of a pyramid and boxes at round
+    coordinates meet a threshold to the last bit, and the TF Object Detection API rounds there."""
 
     similarity: Similarity
     matcher: Matcher
     box_coder: BoxCoder
     negative_class_weight: float = 1.0
     background_as_zeros: bool = False
+    normalised: bool = False
 
-    def __call__(self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int) -> Targets:
-        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels. Nothing here carries a gradient."""
+    def __call__(
+        self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int, image_shape: Shape = (1, 1)
+    ) -> Targets:
+        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels; image_shape (H, W). Nothing here carries a gradient."""
         anchors = tf.stop_gradient(anchors)
-        matches = self._match(anchors, groundtruth)
+        matches = self._match(anchors, groundtruth, image_shape)
         matched = matches >= 0
         rows = tf.maximum(matches, 0)
         boxes, classes, weights = (
@@ -56,9 +61,13 @@ class TargetAssigner:
             matches=matches,
         )
 
-    def _match(self, anchors: tf.Tensor, groundtruth: Groundtruth) -> tf.Tensor:
+    def _match(self, anchors: tf.Tensor, groundtruth: Groundtruth, image_shape: Shape) -> tf.Tensor:
         """int32 [B, A]."""
-        similarity = self.similarity(groundtruth.boxes, anchors)
+        boxes = groundtruth.boxes
+        if self.normalised:
+            per_pixel = 1.0 / tf.cast(tf.stack([*image_shape, *image_shape]), tf.float32)
+            boxes, anchors = boxes * per_pixel, anchors * per_pixel
+        similarity = self.similarity(boxes, anchors)
         present = tf.sequence_mask(groundtruth.counts, tf.shape(groundtruth.boxes)[1])
         similarity = tf.where(present[..., tf.newaxis], similarity, -float("inf"))
         return self.matcher(similarity, present & (groundtruth.weights > 0.0))

@@ -20,21 +20,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import filelock
 import numpy as np
-from absl import logging
 
 from detection import files, json_text, npz_files
 from detection.data.record_writer import write_json
 from detection.errors import ConfigError, DataError, PathError
 from detection.files import write_text
-from detection.parallel import in_order
 from detection.progress import Progress
 from detection.proposals import proposal_files
 from detection.proposals.methods import Found, Method, ProposalSettings
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.recall import RecallReport, report
 from detection.proposals.searched_images import ImageSource, SourceImage, decode
+from detection.tools import folder_lock
+from detection.tools.parallel import in_order
 
 PARTS = ".parts"
 _JOB = "job.json"
@@ -174,24 +173,14 @@ def _is_made(output: Path, job: str) -> bool:
     raise ConfigError(f"{output}: is there already and was made {what}; pass --overwrite, or another --output")
 
 
-@contextlib.contextmanager
-def _only_one(output: Path) -> Iterator[None]:
+def _only_one(output: Path) -> contextlib.AbstractContextManager[None]:
     """Nobody else makes the same file meanwhile."""
-    lock = filelock.FileLock(output.with_name(f".{output.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise ConfigError(f"{output}: another process is making it; wait for it, or choose another --output") from error
-    except NotImplementedError:
-        logging.warning(
-            "%s: this file system knows no locks, so a second process that makes the same file would not be noticed",
-            output,
-        )
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    return folder_lock.held(
+        output.with_name(f".{output.name}.lock"),
+        lambda: ConfigError(f"{output}: another process is making it; wait for it, or choose another --output"),
+        f"{output}: a second process that makes the same file",
+        remove=True,
+    )
 
 
 def _begin(parts: Path, job: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from detection import json_text
 from detection.errors import ConfigError, DataError, ModelDirInUseError
 from detection.files import write_text
+from detection.tools import fresh_process
 
-_ROOT = Path(__file__).resolve().parents[2]  # Where `detection` lies, installed or not.
 _GRACE = 60.0  # seconds from asking a stage to stop to making it: a training saves first
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # read by TensorFlow
 _IN_USE_TRIES = 10  # A training whose sweep was just killed takes a moment to end.
@@ -88,12 +88,7 @@ class Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={
-                    "TF_CPP_MIN_LOG_LEVEL": "3",
-                    **os.environ,
-                    **self._environment,
-                    "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
-                },
+                env={"TF_CPP_MIN_LOG_LEVEL": "3", **fresh_process.environment(self._environment)},
             )
 
     @property

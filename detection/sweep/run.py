@@ -25,8 +25,6 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import filelock
-
 from detection import config as config_files
 from detection.config.sweep_file import SweepFile
 from detection.errors import ConfigError, DetectionError
@@ -38,6 +36,7 @@ from detection.sweep.process import Outcome, Running, Stage, check_memory_limit,
 from detection.sweep.results import DONE, FAILED, SweepRow
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
+from detection.tools import folder_lock
 from detection.train import cluster
 from detection.train.interrupt import STOPS
 
@@ -83,24 +82,24 @@ def run(
         return _Sweep(sweep, configurations, folder, options, sys.stderr if stream is None else stream).run()
 
 
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def _claimed(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """The folder, which no other sweep works in. Raises ConfigError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".sweep.lock")
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ConfigError(
-            f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder"
-        ) from None
     except OSError as error:
-        raise ConfigError(
-            f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        raise _not_writable(folder, error) from None
+    return folder_lock.held(
+        folder / ".sweep.lock",
+        lambda: ConfigError(
+            f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder"
+        ),
+        f"--output={folder}: a second sweep in it",
+        cannot_be_made=lambda error: _not_writable(folder, error),
+    )
+
+
+def _not_writable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--output={folder}: cannot be written: {error.strerror or error}; choose another folder")
 
 
 class _Sweep:

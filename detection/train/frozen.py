@@ -7,15 +7,14 @@ hold would be trained.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 
 from detection.errors import ConfigError, together
 from detection.settings import TrainSettings
+from detection.tools import fresh_process
+from detection.tools.suggest import closest
 
 BIASES = re.compile(r".*/biases")  # what train_config.bias_grad_multiplier multiplies the gradients of
 _SHOWN = 3  # names
@@ -67,9 +66,7 @@ def _slow(patterns: Sequence[str], names: Sequence[str]) -> str | None:
     if not tried:
         return None
     task = json.dumps([tried, list(names), _SEARCH_SECONDS])
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _SEARCH], input=task, capture_output=True, text=True, check=False
-    )
+    done = fresh_process.run_isolated(_SEARCH, task)
     return (
         tried[int(done.stdout.split()[-1])] if done.returncode < 0 and done.stdout else None
     )  # Ended by the signal of the limit.
@@ -109,7 +106,5 @@ def _advice(pattern: str, names: Sequence[str]) -> str:
             whole = "/".join(parts[:end])
             for start in range(end):
                 scopes.setdefault("/".join(parts[start:end]).lower(), whole)
-    near = list(
-        dict.fromkeys(scopes[found] for found in difflib.get_close_matches(plain[:200], scopes, n=3, cutoff=0.6))
-    )
+    near = list(dict.fromkeys(scopes[found] for found in closest(plain[:200], scopes, most=3)))
     return f"did you mean {' or '.join(near)}?" if near else f"they are called {', '.join(names[:_SHOWN])} and so on"

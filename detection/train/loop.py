@@ -16,37 +16,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Generator
-from pathlib import Path
 from typing import TextIO
 
-import keras
 import tensorflow as tf
-from absl import logging
 
 from detection import files
-from detection.checkpoints import loading, restore
-from detection.checkpoints.rotation import Checkpoints
-from detection.data.reading.corrections import Corrections
-from detection.data.reading.input import train_dataset
-from detection.data.reading.iteration import iterate
-from detection.data.reading.streams import count_records
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError
 from detection.optimizers.schedules import CosineDecay
 from detection.pipeline import Pipeline
-from detection.progress import Progress
-from detection.train import cluster, frozen, run_dir, skipping, strategies
-from detection.train.best import Best
-from detection.train.evaluation import Evaluation
-from detection.train.feed import Feed
-from detection.train.interrupt import Interrupted, StopRequest
-from detection.train.losses_watch import LossesWatch
+from detection.train import cluster, run_dir, skipping, strategies
+from detection.train.callbacks import Callbacks
 from detection.train.memory import out_of_memory
 from detection.train.options import RunOptions
-from detection.train.state import TrainState
-from detection.train.step import TrainStep
-from detection.train.summaries import Summaries
-from detection.types import Example
+from detection.train.run import Run
 
 _MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
 _LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
@@ -60,6 +42,7 @@ def train(
     options: RunOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
     stream: TextIO | None = None,
+    callbacks: Callbacks | None = None,
 ) -> dict[str, float]:
     """Trains until `num_steps` (counted from step 0 of the model_dir, not from this call) and evaluates.
 
@@ -67,6 +50,7 @@ def train(
       num_steps: None takes train_config.num_steps; 0 there means until stopped.
       strategy: None takes all accelerators of this machine, or the CPU.
       stream: where people read along; None takes standard error.
+      callbacks: code of one's own, called after steps, checkpoints and evaluations.
 
     Returns:
       Tag -> value of the last evaluation; of the last losses where the config names nothing to evaluate.
@@ -81,6 +65,7 @@ def train(
         )
     cluster.refuse()
     options = RunOptions() if options is None else options
+    stream = sys.stderr if stream is None else stream
     settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
     if (
         isinstance(settings.optimizer.schedule, CosineDecay)
@@ -96,19 +81,8 @@ def train(
     try:
         with run_dir.claimed(model_dir) as folder:
             if options.skip_bad_records:
-                pipeline = skipping.without_bad_records(
-                    pipeline, folder, options.max_bad_records, sys.stderr if stream is None else stream
-                )
-            run = _Run(pipeline, folder, options, strategy, stream)
-            try:
-                return run.to_the_end()
-            except tf.errors.ResourceExhaustedError as error:
-                if (place := files.explain(error)) is not None:  # TensorFlow has one word for memory and disks.
-                    raise ConfigError(f"{place}; make room and start again") from error
-                when, field = f"step {run.step_number}", "train_config.batch_size"
-                raise out_of_memory(when, field, settings.batch_size, pipeline.text, error) from error
-            finally:
-                run.close()
+                pipeline = skipping.without_bad_records(pipeline, folder, options.max_bad_records, stream)
+            return _run(Run(pipeline, folder, options, strategy, stream, callbacks or Callbacks()))
     except OSError as error:
         place = files.explain(error)
         if place is None:
@@ -116,273 +90,14 @@ def train(
         raise ConfigError(f"{place}; check the path and the free space") from error
 
 
-class _Run:
-    """One process's part of a training run."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        folder: Path,
-        options: RunOptions,
-        strategy: tf.distribute.Strategy,
-        stream: TextIO | None,
-    ) -> None:
-        self.pipeline, self.settings, self.folder, self.options, self.strategy = (
-            pipeline,
-            pipeline.train,
-            folder,
-            options,
-            strategy,
-        )
-        self.stream = sys.stderr if stream is None else stream
-        self.progress: Progress | None = None
-        self.data_ended = False
-        self.examples: Generator[Example] | None = None
-        self.watch: LossesWatch | None = None
-        if options.seed is not None:
-            keras.utils.set_random_seed(options.seed)
-        self.checkpoints = Checkpoints(folder, options.keep_checkpoints, self.settings.keep_every_hours)
-        resumed = self.checkpoints.read_newest()
-        run_dir.settle_config(
-            folder, pipeline.text, resumed is not None, options.allow_config_change, pipeline.source or None
-        )
-        with strategy.scope():
-            self.detector = pipeline.detector()
-            names = [variable.path for variable in self.detector.trainable_variables]
-            frozen.check(self.settings, names)
-            self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
-        self.step_number = self._restore(resumed)
-        if kept := frozen.summary(self.settings, names):
-            self._say(kept)
-        self.saved_step = self.step_number if resumed else None
-        self.summaries = Summaries(folder / "train", options.summaries)
-        self.evaluation = (
-            Evaluation(pipeline, self.detector, folder, options.summaries, stream) if pipeline.eval_input else None
-        )
-        if resumed is not None:
-            self.checkpoints.finish_rotation(self.step_number)
-        self.evaluation_due = self.evaluation is not None and run_dir.evaluation_is_due(folder, self.saved_step)
-        evaluated = None if resumed is None else self.step_number - self.evaluation_due
-        self.best = Best(folder, options.best_metric, options.stop_after, resumed_at=evaluated)
-        self.metrics: dict[str, float] = {}  # of the last evaluation
-        self.losses: dict[str, float] = {}  # means of the last steps
-
-    def to_the_end(self) -> dict[str, float]:
-        """The story of a run."""
-        with StopRequest() as stop:
-            if not self._is_done():
-                self._open_input()
-                with self._show_progress():
-                    if self.evaluation_due:  # The run that is gone on with was stopped in it.
-                        self._evaluate(stop)
-                    while not self._is_done() and not self.best.gives_up():
-                        self._make_step()
-                        self._look_and_log()
-                        self.evaluation_due = self._evaluation_is_due()
-                        if self.evaluation_due or self._is_due(self.options.checkpoint_every):
-                            self._save()
-                        if stop.signal_number is not None:
-                            self._save(must_succeed=True, interim=True)
-                            raise Interrupted(self._stopped(f"by signal {stop.signal_number}"), stop.signal_number)
-                        if self.evaluation_due:
-                            self._evaluate(stop)
-                    self._save(must_succeed=True)
-            if self.evaluation is not None and self.evaluation.last_step != self.step_number:
-                self._evaluate(stop)
-            if self.evaluation is not None and self.evaluation.unwritten:
-                raise ConfigError(
-                    f"{self.evaluation.unwritten[0]}; the last checkpoint is {self._last_checkpoint()}; make room and"
-                    " start again"
-                )
-        self._say(self._stopped(self._reason()))
-        return self.metrics or self.losses
-
-    def close(self) -> None:
-        if self.examples is not None:
-            self.examples.close()  # It then tells what was put right in the records.
-        self.summaries.close()
-        if self.evaluation is not None:
-            self.evaluation.close()
-
-    def _restore(self, resumed: tuple[int, dict] | None) -> int:
-        """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on
-        from."""
-        if resumed is not None:
-            step, values = resumed
-            self.state.load(step, values, self.checkpoints.prefix(step), lenient=self.options.allow_config_change)
-            self._say(f"going on from {self.checkpoints.prefix(step)}")
-            return step
-        start = self.settings.fine_tune
-        if start is not None:
-            allow_unused = self.options.allow_unused_checkpoint_variables
-            report = restore.restore(loading.by_name(self.detector), start, allow_unused=allow_unused)
-            self._say(f"starting from {start.path} ({start.kind}):\n{report.table()}")
-        self.state.start_averages()
-        return 0
-
-    def _open_input(self) -> None:
-        seed, corrections = self.options.seed, Corrections()
-        dataset = train_dataset(
-            self.pipeline.train_input,
-            self.pipeline.augmentations,
-            self.pipeline.resizer,
-            self.settings.batch_size,
-            seed,
-            start_step=0 if seed is None else self.step_number,
-            corrections=corrections,
-        )
-        if self.step_number == 0 and self.detector.measures_targets:
-            self._measure_targets(dataset)
-        if self.strategy.num_replicas_in_sync > 1:
-            dataset = self.strategy.experimental_distribute_dataset(dataset)
-        self.examples = iterate(dataset, self.pipeline.train_input, corrections)
-        self.feed = Feed(self.examples)
-        self.step = TrainStep(self.state, self.settings, self.strategy, dataset.element_spec)
-        self.watch = LossesWatch(
-            lambda: self.step.tags,
-            self.options.max_nonfinite_steps,
-            self.folder,
-            self.strategy.experimental_local_results,
-        )
-
-    def _measure_targets(self, dataset: tf.data.Dataset) -> None:
-        """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
-        batches = -(-min(count_records(self.pipeline.train_input), _MEASURED_IMAGES) // self.settings.batch_size)
-        counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Corrections()))
-        self._say(
-            f"box codes are normalised by {int(tf.reduce_sum(counts))} matched proposals of"
-            f" {batches * self.settings.batch_size} images"
-        )
-
-    def _show_progress(self) -> Progress:
-        total, every = self.settings.num_steps or None, self.options.progress_seconds
-        self.progress = Progress(total, "step", label="train", start=self.step_number, every=every, stream=self.stream)
-        return self.progress
-
-    def _make_step(self) -> None:
-        """One step, or none and `data_ended`."""
-        try:
-            example = self.feed.next()
-        except StopIteration:
-            if self.step_number == 0:
-                raise ConfigError(
-                    f"{self._epochs()} give no whole batch of train_config.batch_size {self.settings.batch_size}; raise"
-                    " the one or lower the other"
-                ) from None
-            self.data_ended = True
-            return
-        except DataError:
-            self._save(interim=True)
-            raise
-        traces = self.step.traces
-        result = self.step(example)
-        self.step_number += 1
-        self.watch.add(self.step_number, result, example.info.source_ids)
-        self.progress.update()
-        if self.step.traces > traces:
-            self.feed.restart_clock()
-
-    def _look_and_log(self) -> None:
-        log = self._is_due(self.options.log_every)
-        if log or self._is_due(_LOOK_EVERY):
-            self._look()
-        if log:
-            values = self.watch.means()
-            self.losses = {tag: value for tag, value in values.items() if tag.startswith("Loss/")} or self.losses
-            speed = self.feed.speed()
-            if speed is not None:
-                values |= {
-                    "global_step/sec": speed.steps_per_second,
-                    "images/sec": speed.steps_per_second * self.settings.batch_size,
-                }
-                values["input_wait_share"] = speed.wait_share
-                self.progress.update(0, **{"images/s": values["images/sec"], "input wait": f"{speed.wait_share:.1%}"})
-            self.summaries.scalars(self.step_number, values)
-
-    def _look(self) -> None:
-        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too
-        long."""
-        latest = self.watch.look(self._last_checkpoint())
-        if latest:
-            losses = {
-                tag.removeprefix("Loss/").removesuffix("_loss"): value
-                for tag, value in latest.items()
-                if tag.startswith("Loss/")
-            }
-            self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
-
-    def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
-        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends
-        anyway."""
-        self._look()
-        if self.saved_step == self.step_number or self.watch.streak:
-            return
-        if not self.state.is_finite():
-            logging.warning(
-                "step %d: a weight is not finite, so no checkpoint is made; the last one is %s",
-                self.step_number,
-                self._last_checkpoint(),
-            )
-            return
-        try:
-            if self.evaluation_due:
-                run_dir.note_evaluation(self.folder, self.step_number)
-            self.checkpoints.save(self.step_number, self.state.variables(), interim)
-            self.saved_step = self.step_number
-        except OSError as error:
-            message = f"{files.explain(error) or error}; the last checkpoint is {self._last_checkpoint()}"
-            if must_succeed:
-                raise ConfigError(f"{message}; make room and start again") from error
-            logging.error("%s; training goes on", message)
-
-    def _evaluate(self, stop: StopRequest) -> None:
-        with stop.at_once(f"the last checkpoint is {self._last_checkpoint()}"):
-            averages = self.state.averaged() if self.pipeline.evaluate.use_moving_averages else None
-            self.metrics = self.evaluation.run(self.step_number, averages)
-        saved = self.checkpoints.prefix(self.step_number) if self.saved_step == self.step_number else None
-        if self.best.offer(self.step_number, self.metrics, saved):
-            self._say(
-                f"step {self.step_number}: best {self.best.metric} so far, {self.best.value:.4f}; kept in"
-                f" {self.best.folder}"
-            )
-        run_dir.forget_evaluation(self.folder)
-        self.evaluation_due = False
-        if self.progress is not None:
-            self.feed.restart_clock()
-
-    def _evaluation_is_due(self) -> bool:
-        if self.evaluation is None or self._is_done():
-            return False  # The last step is evaluated when all is saved.
-        if self.options.evaluate_every:
-            return self._is_due(self.options.evaluate_every)
-        return (
-            self._is_due(self.options.checkpoint_every)
-            and self.evaluation.seconds_ago() >= self.pipeline.evaluate.interval_seconds
-        )
-
-    def _is_done(self) -> bool:
-        return self.data_ended or 0 < self.settings.num_steps <= self.step_number
-
-    def _is_due(self, every: int) -> bool:
-        return self.step_number % every == 0 or self._is_done()
-
-    def _last_checkpoint(self) -> str:
-        return "none (nothing was saved)" if self.saved_step is None else str(self.checkpoints.prefix(self.saved_step))
-
-    def _reason(self) -> str:
-        if self.best.gives_up():
-            return "early: no better metric for a while"
-        return f"at the end of the data: {self._epochs()} are done" if self.data_ended else "at the last step"
-
-    def _epochs(self) -> str:
-        return f"the {self.pipeline.train_input.num_epochs} epochs of train_input_reader.num_epochs"
-
-    def _stopped(self, how: str) -> str:
-        skipped = self.watch.skipped() if self.watch is not None else ""
-        return f"step {self.step_number}: stopped {how}{skipped}; the last checkpoint is {self._last_checkpoint()}"
-
-    def _say(self, text: str) -> None:
-        if self.progress is None:
-            self.stream.write(text + "\n")
-        else:
-            self.progress.write(text)
+def _run(run: Run) -> dict[str, float]:
+    """Trains to the end, and says what ran out where something did."""
+    try:
+        return run.to_the_end()
+    except tf.errors.ResourceExhaustedError as error:
+        if (place := files.explain(error)) is not None:  # TensorFlow has one word for memory and disks.
+            raise ConfigError(f"{place}; make room and start again") from error
+        when, field = f"step {run.step_number}", "train_config.batch_size"
+        raise out_of_memory(when, field, run.settings.batch_size, run.pipeline.text, error) from error
+    finally:
+        run.close()

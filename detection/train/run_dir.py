@@ -18,13 +18,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 from absl import logging
 
 from detection import files, json_text
 from detection.checkpoints import checkpoint_files
 from detection.errors import ConfigError, ModelDirInUseError
 from detection.files import write_text
+from detection.tools import folder_lock
 
 AS_RUN = "pipeline.config"
 OWN_COPY = ".as_run.config"
@@ -60,28 +60,24 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
             f"--model_dir {folder}: cannot be written ({files.reason(error)}); choose another folder, make room, or"
             " correct its permissions"
         ) from error
-    lock, owner = filelock.FileLock(folder / ".train.lock"), folder / ".train.owner"
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise ModelDirInUseError(
+    owner = folder / ".train.owner"
+    with folder_lock.held(
+        folder / ".train.lock",
+        lambda: ModelDirInUseError(
             f"--model_dir {folder}: {_holder(owner)} is training in it; wait for it, stop it, or choose another folder"
-        ) from error
-    except NotImplementedError:
-        logging.warning(
-            "%s: this file system knows no locks, so a second trainer in the same folder would not be noticed", folder
-        )
-    try:
-        for part in (folder, folder / "eval", folder / "best"):
-            files.remove_leftovers(part)
-        files.remove_leftovers(folder, _PROBE)
-        write_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
-        if checkpoint_files.remove_leftovers(folder):
-            logging.warning("%s: removed an unfinished checkpoint of a run that was killed", folder)
-        yield folder
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
+        ),
+        f"{folder}: a second trainer in the same folder",
+    ):
+        try:
+            for part in (folder, folder / "eval", folder / "best"):
+                files.remove_leftovers(part)
+            files.remove_leftovers(folder, _PROBE)
+            write_text(owner, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n")
+            if checkpoint_files.remove_leftovers(folder):
+                logging.warning("%s: removed an unfinished checkpoint of a run that was killed", folder)
+            yield folder
+        finally:
+            owner.unlink(missing_ok=True)
 
 
 def _holder(owner: Path) -> str:

@@ -23,7 +23,7 @@ from detection.data.reading import bad_records
 from detection.data.reading.bad_records import BadRecords
 from detection.data.reading.input import checker
 from detection.data.reading.options import InputOptions
-from detection.errors import ConfigError, DataError, counted
+from detection.errors import ConfigError, DataError, number_of
 from detection.files import write_text
 from detection.pipeline import Pipeline
 
@@ -48,6 +48,11 @@ def without_bad_records(
     known, found = _known(folder / FILE), {}
 
     def search(options: InputOptions) -> InputOptions:
+        if options.python is not None:
+            raise ConfigError(
+                f"{options.python.name}: bad examples are left out of record files alone; correct the data, or do not"
+                " ask for skip_bad_records"
+            )
         paths = dataclasses.replace(options, bad_records=BadRecords()).shards()
         key = _fingerprint(options, paths)
         bad = known.get(key)
@@ -83,7 +88,7 @@ def _tell(options: InputOptions, limit: int, file: Path) -> None:
         return
     usable = sum(bad.counts.values())
     at_least = "at least " if any(one.records < 0 for one in bad.found) else ""
-    what = f"{options.field}: {at_least}{counted(bad.lost, 'record')} cannot be used ({usable} can)"
+    what = f"{options.field}: {at_least}{number_of(bad.lost, 'record')} cannot be used ({usable} can)"
     if bad.lost > limit or not usable:
         why = f"more than --max_bad_records={limit}" if bad.lost > limit else "none is left"
         raise DataError(f"{what}, {why}; first: {bad.found[0]}; all: {file}")

@@ -55,6 +55,10 @@ class TrainStep:
     def __call__(self, example: Example) -> StepResult:
         return self._call(example)
 
+    def by_tag(self, result: StepResult) -> dict[str, float]:
+        """The numbers of a step that was made; waits for the device."""
+        return dict(zip(self.tags, result.values.numpy().tolist(), strict=True))
+
     def _step(self, example: Example) -> StepResult:
         self.traces += 1
         results = self._strategy.run(self._on_replica, args=(example,))

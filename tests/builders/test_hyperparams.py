@@ -9,7 +9,6 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from detection.builders import hyperparams
-from detection.errors import ConfigError
 from detection.networks.hyperparams import BatchNormSettings
 from detection.protos import hyperparams_pb2
 
@@ -17,9 +16,7 @@ NORMAL = "initializer { truncated_normal_initializer { stddev: 0.03 } } "
 
 
 def _build(text: str):
-    return hyperparams.build(
-        text_format.Parse(text, hyperparams_pb2.Hyperparams()), "model.ssd.box_predictor.conv_hyperparams"
-    )
+    return hyperparams.build(text_format.Parse(text, hyperparams_pb2.Hyperparams()))
 
 
 def test_defaults_are_the_schemas() -> None:
@@ -82,23 +79,3 @@ def test_batch_norm_and_bias() -> None:
     assert norm.decay == pytest.approx(0.9) and norm.epsilon == pytest.approx(0.01)
     assert built.has_bias and built.regularize_depthwise
     assert not _build(NORMAL + "batch_norm {}").has_bias
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"conv_hyperparams\.initializer is not set"),
-        (
-            "initializer { keras_initializer_by_name: 'nonesuch' }",
-            r"keras_initializer_by_name: Keras has no initializer 'nonesuch'",
-        ),
-        (
-            NORMAL + "group_norm {}",
-            r"model\.ssd\.box_predictor\.conv_hyperparams\.group_norm is not supported; use batch_norm",
-        ),
-        (NORMAL + "sync_batch_norm {}", r"sync_batch_norm is not supported"),
-    ],
-)
-def test_errors_name_the_field(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        _build(text)

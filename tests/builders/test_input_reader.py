@@ -86,24 +86,3 @@ def test_proposals_are_read_where_a_field_about_them_is_set():
     assert build(f'{DATA} proposals_path: "p" max_number_of_proposals: 0').proposals is None
     inside = build(f"{DATA} max_number_of_proposals: 300", is_training=False)
     assert (inside.max_number_of_proposals, inside.proposals) == (300, RecordProposals())
-
-
-@pytest.mark.parametrize(
-    ("text", "part"),
-    [
-        ("", "train_input_reader names no data"),
-        ("tf_record_input_reader {}", "train_input_reader.tf_record_input_reader.input_path is not set"),
-        ("external_input_reader {}", "train_input_reader.external_input_reader is not supported"),
-        (f"{DATA} input_type: TF_SEQUENCE_EXAMPLE", "TF_SEQUENCE_EXAMPLE"),
-        (f"{DATA} load_instance_masks: true", "train_input_reader.load_instance_masks is not supported"),
-        (f"{DATA} num_additional_channels: 1", "train_input_reader.num_additional_channels is not supported"),
-        (f"{DATA} sample_from_datasets_weights: 1", "has 1 values for 2"),
-        (f"{DATA} sample_from_datasets_weights: [0, 0]", "one must be positive"),
-        (f"{DATA} max_number_of_proposals: -1", "train_input_reader.max_number_of_proposals is -1"),
-        (f"{DATA} max_number_of_boxes: 0", "train_input_reader.max_number_of_boxes is 0"),
-    ],
-)
-def test_faults_name_the_field(text, part):
-    with pytest.raises(ConfigError) as raised:
-        build(text)
-    assert part in str(raised.value)

@@ -6,7 +6,6 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import losses
-from detection.errors import ConfigError
 from detection.losses.bootstrapped_sigmoid import BootstrappedSigmoid
 from detection.losses.l1 import L1
 from detection.losses.weighted_giou import WeightedGiou
@@ -82,58 +81,3 @@ def test_weights_miner_and_sampler():
         3000, 0.75, "classification", 3, 1, classification_weight=2.0, localization_weight=0.5
     )
     assert built.random_sampler == RandomAnchors(BalancedSampler(0.25))
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("classification_loss { weighted_sigmoid {} }", r"loss\.localization_loss is empty; set one"),
-        ("localization_loss { weighted_l2 {} }", r"loss\.classification_loss is empty; set one"),
-        ("localization_loss { weighted_smooth_l1 { delta: 0 } }", r"weighted_smooth_l1\.delta \(0\) must be positive"),
-        (
-            "localization_loss { weighted_l2 {} } classification_loss { weighted_dice_classification_loss {} }",
-            r"weighted_dice_classification_loss is not supported",
-        ),
-        (
-            "localization_loss { weighted_l2 {} } classification_loss { weighted_softmax { logit_scale: 0 } }",
-            r"weighted_softmax\.logit_scale \(0\)",
-        ),
-        (
-            "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { alpha: 2 } }",
-            r"alpha \(2\) must be in \[0, 1\]",
-        ),
-        (
-            "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { gamma: -1 } }",
-            r"gamma \(-1\) must be a finite number",
-        ),
-        (
-            PLAIN + "classification_weight: -1",
-            r"loss\.classification_weight \(-1\) must be a finite number, at least 0",
-        ),
-        (PLAIN + "localization_weight: nan", r"loss\.localization_weight \(nan\)"),
-        (
-            PLAIN + "hard_example_miner { iou_threshold: 1.5 }",
-            r"loss\.hard_example_miner\.iou_threshold \(1\.5\) must be in \[0, 1\]",
-        ),
-        (PLAIN + "hard_example_miner { num_hard_examples: -1 }", r"num_hard_examples \(-1\)"),
-        (
-            PLAIN + "random_example_sampler { positive_sample_fraction: 0 }",
-            r"positive_sample_fraction \(0\) must be in \(0, 1\]",
-        ),
-        (PLAIN + "equalization_loss { weight: 1 }", r"equalization_loss\.weight \(1\) is not supported"),
-        (
-            PLAIN + "expected_loss_weights: EXPECTED_SAMPLING",
-            r"expected_loss_weights \(EXPECTED_SAMPLING\) is not supported",
-        ),
-        (
-            (
-                "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} }"
-                " hard_example_miner {}"
-            ),
-            r"hard_example_miner cannot be used with classification_loss\.weighted_sigmoid_focal",
-        ),
-    ],
-)
-def test_refuses(text, message):
-    with pytest.raises(ConfigError, match=message):
-        build(text)

@@ -6,7 +6,6 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import matcher
-from detection.errors import ConfigError
 from detection.ops.matchers import ArgMaxMatcher, BipartiteMatcher
 from detection.protos import matcher_pb2
 
@@ -32,23 +31,3 @@ def build(text):
 )
 def test_builds(text, expected):
     assert build(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("", "matcher is empty; set one"),
-        (
-            "argmax_matcher { matched_threshold: 0.25 }",
-            r"matcher\.argmax_matcher\.unmatched_threshold \(0\.5\) must not exceed matched_threshold \(0\.25\)",
-        ),
-        (
-            "argmax_matcher { negatives_lower_than_unmatched: false }",
-            r"unmatched_threshold \(0\.5\) must be less than matched_threshold \(0\.5\)",
-        ),
-        ("argmax_matcher { matched_threshold: nan }", r"matched_threshold \(nan\).*must be finite"),
-    ],
-)
-def test_refuses(text, message):
-    with pytest.raises(ConfigError, match=message):
-        build(text)

@@ -8,7 +8,6 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from detection.builders import optimizer as builder
-from detection.errors import ConfigError
 from detection.optimizers import rules as optimizers
 from detection.optimizers import schedules
 from detection.protos import optimizer_pb2
@@ -78,38 +77,6 @@ def test_shadows_are_kept_only_when_somebody_reads_them(text, read, kept):
     assert (decay is not None) is kept
     if kept:
         assert decay == pytest.approx(0.9999)
-
-
-def test_averages_asked_for_but_switched_off_is_an_error():
-    with pytest.raises(ConfigError, match="use_moving_average is false but eval_config.use_moving_averages is true"):
-        builder.build(_parse(_constant() + "use_moving_average: false"), averages_are_read=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "train_config.optimizer: no optimizer"),
-        ("adam_optimizer {}", "train_config.optimizer.adam_optimizer.learning_rate: no learning rate"),
-        (
-            (
-                "adam_optimizer { learning_rate { manual_step_learning_rate { schedule { step: 5 } schedule { step: 5 }"
-                " } } }"
-            ),
-            r"manual_step_learning_rate: boundaries \(5, 5\)",
-        ),
-        (
-            "adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: 10 } } }",
-            "learning_rate: warmup_steps",
-        ),
-        (
-            "adam_optimizer { learning_rate { exponential_decay_learning_rate { decay_steps: 0 } } }",
-            "decay_steps must be above 0",
-        ),
-    ],
-)
-def test_contradictions_name_the_field(text, message):
-    with pytest.raises(ConfigError, match=message):
-        builder.build(_parse(text))
 
 
 def test_defaults_of_the_schema():

@@ -8,10 +8,10 @@ import pytest
 from google.protobuf import text_format
 
 from detection import config
-from detection.builders import feature_extractor, model, pipeline
+from detection.builders import model, pipeline
 from detection.errors import ConfigError
 from detection.meta_architectures.ssd import FilledPadding, NoPadding
-from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
+from detection.protos import model_pb2, pipeline_pb2
 from detection.types import Category
 
 CONFIG = Path(__file__).resolve().parents[1] / "goldens" / "ssd_tiny.config"
@@ -90,18 +90,6 @@ def test_other_models_are_refused_by_name() -> None:
         model.kind(model_pb2.DetectionModel(center_net={}))
     with pytest.raises(ConfigError, match="model is empty"):
         model.kind(model_pb2.DetectionModel())
-
-
-def test_a_wrong_extractor_is_answered_with_the_right_ones() -> None:
-    message = ssd_pb2.SsdFeatureExtractor(type="ssd_mobilenetv1")
-    with pytest.raises(
-        ConfigError,
-        match=(
-            r"type: 'ssd_mobilenetv1' is not supported; did you mean 'ssd_mobilenet_v1'\? \(supported:"
-            r" .*ssd_mobilenet_v1_keras"
-        ),
-    ):
-        feature_extractor.build_ssd(message, freeze_batch_norm=False)
 
 
 @pytest.mark.parametrize(("layers", "anchor_layers", "made"), [(3, 4, 3), (7, 7, 6)])

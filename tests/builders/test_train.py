@@ -5,7 +5,6 @@ from google.protobuf import text_format
 
 from detection.builders import train
 from detection.checkpoints.restore import FineTune
-from detection.errors import ConfigError
 from detection.protos import train_pb2
 
 _OPTIMIZER = "optimizer { adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.5 } } } }"
@@ -58,21 +57,3 @@ def test_every_field_arrives():
 )
 def test_kinds_of_fine_tuning(text, expected):
     assert _build('fine_tune_checkpoint: "p"' + text).fine_tune == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("batch_size: 0", "train_config.batch_size"),
-        ("gradient_clipping_by_norm: -1", "train_config.gradient_clipping_by_norm"),
-        ("gradient_clipping_by_norm: nan", "train_config.gradient_clipping_by_norm"),
-        ('freeze_variables: "("', "train_config.freeze_variables: '\\('"),
-        (
-            'fine_tune_checkpoint: "p" fine_tune_checkpoint_type: "clasification"',
-            "fine_tune_checkpoint_type: 'clasification' is none of",
-        ),
-    ],
-)
-def test_faults_name_the_field(text, message):
-    with pytest.raises(ConfigError, match=message):
-        _build(text)

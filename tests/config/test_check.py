@@ -57,8 +57,8 @@ def test_a_model_alone_is_enough(ssd):
         (
             f"{EXTRACTOR}.fpn={{}}",
             (
-                f"{EXTRACTOR}.fpn is not supported; remove it: maps are those of the network and the extra layers"
-                " behind it"
+                f"{EXTRACTOR}.fpn is for types with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras, not"
+                " ssd_mobilenet_v1; remove it, or use one of them"
             ),
         ),
         (
@@ -75,13 +75,6 @@ def test_a_model_alone_is_enough(ssd):
         (
             "model.ssd.mask_head_config={}",
             "model.ssd.mask_head_config is not supported; remove it: only boxes are predicted",
-        ),
-        (
-            "model.ssd.box_predictor={weight_shared_convolutional_box_predictor {}}",
-            (
-                "model.ssd.box_predictor.weight_shared_convolutional_box_predictor is not supported; use"
-                " convolutional_box_predictor"
-            ),
         ),
         (
             "model.ssd.box_coder={keypoint_box_coder {}}",

@@ -17,9 +17,12 @@ from detection.config.schema import is_map, is_message, message_name
 from detection.evaluate.metrics import METRICS_SETS
 from detection.protos import pipeline_pb2
 
-# Never written out in a builder: what is left when all its alternatives are not chosen, the only value there is, names
-# put together.
+# Never written out in a builder: what is left when all its alternatives are not chosen, what has only one value where
+# it counts, names put together.
 READ_OTHERWISE = {
+    "BatchNonMaxSuppression.max_classes_per_detection",
+    "InputReader.input_type",
+    "TrainEvalPipelineConfig.plugins",  # imported before the check
     "Hyperparams.op",
     "BoxCoder.square_box_coder",
     "LearningRate.cosine_decay_learning_rate",

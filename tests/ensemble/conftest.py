@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.commands import command
 from tests.helpers.exports import exported, trained
 
-__all__ = ["exported", "trained"]
+__all__ = ["command", "exported", "trained"]
 
 
 @pytest.fixture(scope="session")

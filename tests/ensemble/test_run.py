@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.loop import evaluate
 from detection.settings import EvalSettings
 from detection.types import Category
+from tests.helpers import commands
 
 AP = "DetectionBoxes_Precision/mAP"
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,25 +225,16 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
     assert kept.stat().st_mtime_ns != made
 
 
-@pytest.mark.slow
-def test_the_script_merges_two_detectors_with_crops(exported, other_run, trained, records, tmp_path):
+def test_the_script_merges_two_detectors_with_crops(command, exported, other_run, trained, records, tmp_path):
     """As people run it: an export and a training run; again, it runs no model."""
     arguments = [
         f"--models=first={exported},second={other_run}",
         f"--label_map_path={trained.folder / 'label_map.pbtxt'}",
     ]
     arguments += [f"--select_input={records['val']}", f"--input={records['test']}", f"--output_dir={tmp_path / 'out'}"]
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "ensemble.py"),
-        *arguments,
-        "--k=2",
-        "--multicrop=full,flip",
-        "--draws=5",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    command = ["ensemble.py", *arguments, "--k=2", "--multicrop=full,flip", "--draws=5"]
+    done = commands.run(*command)
+    assert done.code == 0, done.err
     content = json.loads((tmp_path / "out" / "ensemble.json").read_text())
     assert [(row["name"], row["evaluations_per_image"]) for row in content["rows"]] == [
         ("best single model", 1),
@@ -256,7 +245,7 @@ def test_the_script_merges_two_detectors_with_crops(exported, other_run, trained
     assert {tuple(row["metrics"]) for row in content["rows"]} == {tuple(content["models"][0]["evaluation"]["metrics"])}
     assert "PascalBoxes_Precision/mAP@0.5IOU" in content["rows"][0]["metrics"]
     assert content["models"][1]["facts"]["feature_extractor"] == "mobilenet_v1"
-    assert done.stdout == (tmp_path / "out" / "ensemble.md").read_text()
+    assert done.out == (tmp_path / "out" / "ensemble.md").read_text()
 
-    again = subprocess.run([*command, "--nms_iou=0.5"], capture_output=True, text=True, check=False, env=environment)
-    assert again.returncode == 0 and "first on" not in again.stderr and "first on" in done.stderr
+    again = commands.run(*command, "--nms_iou=0.5")
+    assert again.code == 0 and "first on" not in again.err and "first on" in done.err

@@ -104,9 +104,7 @@ def test_served_is_what_was_trained_and_evaluated(shapes: Path, tmp_path: Path) 
     path.write_text(_config(shapes, tmp_path), encoding="utf-8")
     pipeline = detection.load_pipeline(path)
     _assert_equal_inputs(pipeline, tmp_path)
-    metrics = detection.run_training(
-        pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1, config_path=str(path))
-    )
+    metrics = detection.run_training(pipeline, model_dir, num_steps=STEPS, options=RunOptions(seed=1))
     assert 0 <= metrics["DetectionBoxes_Precision/mAP"] <= 1
     detection.export_saved_model(str(model_dir / "pipeline.config"), str(model_dir), str(tmp_path / "exported"))
     _assert_served_as_evaluated(pipeline, model_dir, tmp_path / "exported", shapes)

@@ -4,27 +4,15 @@ for."""
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.commands import run
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
 
 
 @pytest.mark.slow
@@ -38,8 +26,8 @@ def test_export_then_detect_with_a_bad_image_among_good_ones(trained, tmp_path):
         f"--output_directory={tmp_path / 'out'}",
         fields,
     )
-    assert done.returncode == 0, done.stderr
-    assert "step 7" in done.stdout and (tmp_path / "out" / "saved_model" / "saved_model.pb").exists()
+    assert done.code == 0, done.err
+    assert "step 7" in done.out and (tmp_path / "out" / "saved_model" / "saved_model.pb").exists()
 
     images = tmp_path / "images"
     images.mkdir()
@@ -54,8 +42,8 @@ def test_export_then_detect_with_a_bad_image_among_good_ones(trained, tmp_path):
         "--min_score=0",
         "--max_boxes=3",
     )
-    assert done.returncode == 3
-    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+    assert done.code == 3
+    assert [line for line in done.err.splitlines() if "error" in line] == [
         f"error: {images / 'bad.jpg'}: is no image; give JPEG, PNG, GIF, BMP or WebP"
     ]
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["a b.jpg", "detections.json", "größe.png"]
@@ -74,12 +62,12 @@ def test_detect_makes_the_proposals_of_a_fast_rcnn(exported_fast_rcnn, tmp_path)
         str(path),
     )
     done = run("detect.py", *common, "--proposal_method=grid", "--max_proposals=25")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["a.png", "detections.json"]
     assert len(json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))) == 3
     done = run("detect.py", *common)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith(
         "error: this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal"
     )
 
@@ -94,8 +82,8 @@ def test_benchmark_prints_a_table_and_writes_json(exported, tmp_path):
         f"--json={tmp_path / 'x.json'}",
         "--image_size=60,80",
     )
-    assert done.returncode == 0, done.stderr
-    assert "outside network" in done.stdout
+    assert done.code == 0, done.err
+    assert "outside network" in done.out
     assert json.loads((tmp_path / "x.json").read_text())["images"] == 3
 
 
@@ -111,5 +99,5 @@ def test_benchmark_prints_a_table_and_writes_json(exported, tmp_path):
 )
 def test_mistakes_are_one_line(arguments, message):
     done = run(*arguments)
-    assert done.returncode in (2, 3)
-    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
+    assert done.code in (2, 3)
+    assert message in done.error and done.err.count("\n") == 1

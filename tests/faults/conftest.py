@@ -1,27 +1,27 @@
-"""Commands as people run them, but in this process: exit code, standard output, and the one line of an error."""
+"""Commands in this process, a good config, small records, an export; and what a text must hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from detection.commands.call import call
+from detection.config import label_map
+from tests.config.conftest import TEXT as CONFIG
+from tests.helpers.commands import command
 from tests.helpers.exports import exported, exported_strings, trained
-from tests.helpers.modules import load
 from tests.helpers.records import example_fixture as example
 from tests.helpers.records import options, write
 from tests.helpers.records import picture_fixture as picture
 
 __all__ = [
+    "CONFIG",
     "command",
     "example",
     "exported",
     "exported_strings",
     "holds_fixture",
-    "load",
     "options",
     "picture",
     "trained",
@@ -29,37 +29,16 @@ __all__ = [
 ]
 
 
-TESTS = Path(__file__).resolve().parents[1]
-
-
-class Outcome(NamedTuple):
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
-        nothing may follow them."""
-        lines = [line for line in self.err.splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        assert errors and lines[-len(errors) :] == [f"error: {error}" for error in errors], self.err
-        return errors[0]
-
-
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """command("check_config.py", "--quiet", path) -> Outcome; as the script of that name goes."""
-
-    def run(script: str, *arguments: object) -> Outcome:
-        capfd.readouterr()
-        code = call(script, *arguments)
-        out, err = capfd.readouterr()
-        return Outcome(code, out, err)
-
-    return run
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A good config, and all it names, in the folder of the test, which is entered."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.record", "val.record"):
+        (tmp_path / name).write_bytes(b"")
+    label_map.save("label_map.pbtxt", ["a", "b", "c"])
+    path = tmp_path / "my.config"
+    path.write_text(CONFIG)
+    return path
 
 
 def holds(text: str, *parts: object) -> None:

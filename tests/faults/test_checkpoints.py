@@ -16,15 +16,11 @@ import pytest
 from detection.checkpoints import checkpoint_files
 from detection.checkpoints.checkpoint_files import DATA, INDEX
 from detection.checkpoints.restore import FineTune
-from detection.config import label_map
 from detection.errors import ConfigError
 from detection.train import loop, run_dir
 from detection.train.options import RunOptions
 from tests.helpers import tiny
 
-from .conftest import TESTS, load
-
-CONFIG = load(TESTS / "config" / "conftest.py").TEXT
 QUICK = RunOptions(checkpoint_every=2, log_every=100, seed=5, summaries=False)
 
 
@@ -154,16 +150,6 @@ def test_another_config_is_refused_by_field(pipeline, run, holds):
     )
     train(other, run, allow_config_change=True)
     assert (run / "pipeline.config").read_text() == other.text
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("train.record", "val.record"):
-        (tmp_path / name).write_bytes(b"")
-    label_map.save("label_map.pbtxt", ["a", "b", "c"])
-    (tmp_path / "my.config").write_text(CONFIG)
-    return tmp_path / "my.config"
 
 
 def test_a_folder_in_use_ends_with_5(command, config, tmp_path, holds):

@@ -45,20 +45,16 @@ model { ssd {
   image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
   feature_extractor {
     type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d use_depthwise: %(depthwise)s
+    %(fpn)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
   freeze_batchnorm: %(frozen)s
-  anchor_generator { ssd_anchor_generator {
-    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5
-  } }
+  anchor_generator { %(anchors)s }
   box_coder { faster_rcnn_box_coder { y_scale: 10 x_scale: 10 height_scale: 5 width_scale: 5 } }
   matcher { argmax_matcher { matched_threshold: 0.5 unmatched_threshold: 0.5 force_match_for_each_row: true } }
   similarity_calculator { iou_similarity { } }
-  box_predictor { convolutional_box_predictor {
-    kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
-    conv_hyperparams { %(hyperparams)s }
-  } }
+  box_predictor { %(predictor)s }
   loss {
     classification_loss { weighted_sigmoid_focal { gamma: 2.0 alpha: 0.75 } } localization_loss { weighted_smooth_l1 {
       } }
@@ -72,6 +68,21 @@ model { ssd {
   }
 } }
 """
+_SSD_ANCHORS = """ssd_anchor_generator {
+    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5
+  }"""
+_SSD_PREDICTOR = """convolutional_box_predictor {
+    kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
+    conv_hyperparams { %(hyperparams)s }
+  }"""
+_PYRAMID_ANCHORS = """multiscale_anchor_generator {
+    min_level: 3 max_level: 7 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 1.0 aspect_ratios: 2.0
+    aspect_ratios: 0.5
+  }"""
+_PYRAMID_PREDICTOR = """weight_shared_convolutional_box_predictor {
+    depth: 24 num_layers_before_predictor: 1 use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
+    conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
+  }"""
 _TWO_STAGE = """
 model { %(meta)s {
   num_classes: %(num_classes)d
@@ -117,8 +128,12 @@ def _words(settings: Settings) -> dict[str, object]:
 
 
 def ssd(settings: Settings) -> str:
-    """SSD with six maps and three or four anchors a cell."""
-    return _SSD % _words(settings)
+    """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three."""
+    words = _words(settings)
+    pyramid = settings.type.removesuffix("_keras").endswith("_fpn")
+    anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
+    fpn = "fpn { additional_layer_depth: 32 }" if pyramid else ""
+    return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "fpn": fpn}
 
 
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
@@ -177,7 +192,14 @@ def leads_to(factory: Callable) -> tuple:
     while hasattr(function, "func"):
         args, keywords = (*function.args, *args), {**function.keywords, **keywords}
         function = function.func
-    return function, args, tuple(sorted(keywords.items()))
+    named = {name: _as_text(value) if callable(value) else value for name, value in keywords.items()}
+    return function, args, tuple(sorted(named.items()))
+
+
+def _as_text(factory: Callable) -> str:
+    """What a factory that stands in another one's arguments leads to, so that arguments can be compared and sorted."""
+    function, args, keywords = leads_to(factory)
+    return f"{function.__module__}.{function.__qualname__} {args} {keywords}"
 
 
 def loss_history(folder: Path) -> tuple[list[float], list[float]]:

@@ -61,16 +61,27 @@ def example(boxes=((0.1, 0.2, 0.5, 0.6),), height: int = 20, width: int = 30, **
     return encode(**{**features, **changes})
 
 
+def write_shard(path: Path, *examples: bytes) -> str:
+    """Writes a shard of these records; returns its path."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for serialized in examples:
+            writer.write(serialized)
+    return str(path)
+
+
+def input_options(*paths: str, **changes: object) -> InputOptions:
+    """How shards of such records are read, but for `changes`: two classes, ids 1 and 3."""
+    texts = (("cat", 1), ("dog", 3), ("Hund", 3))
+    settings = {"categories": CATEGORIES, "text_ids": texts, "label_source": "pets.pbtxt", "max_number_of_boxes": 5}
+    return InputOptions(paths=paths, **{**settings, **changes})
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
     """write(example, ..., name="x.record") -> path of a shard in a fresh folder."""
 
     def shard(*examples: bytes, name: str = "data.record") -> str:
-        path = str(tmp_path / name)
-        with tf.io.TFRecordWriter(path) as writer:
-            for serialized in examples:
-                writer.write(serialized)
-        return path
+        return write_shard(tmp_path / name, *examples)
 
     return shard
 
@@ -79,12 +90,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 def options() -> Callable[..., InputOptions]:
     """options(path, ..., field=value) -> InputOptions for two classes, ids 1 and 3."""
 
-    def make(*paths: str, **changes: object) -> InputOptions:
-        texts = (("cat", 1), ("dog", 3), ("Hund", 3))
-        settings = {"categories": CATEGORIES, "text_ids": texts, "label_source": "pets.pbtxt", "max_number_of_boxes": 5}
-        return InputOptions(paths=paths, **{**settings, **changes})
-
-    return make
+    return input_options
 
 
 @pytest.fixture

@@ -99,6 +99,9 @@ class TinyDetector(keras.layers.Layer):
     def regularization_loss(self) -> tf.Tensor:
         return 1e-3 * tf.nn.l2_loss(tf.convert_to_tensor(self.head.weights_))
 
+    def object_keys(self) -> dict[str, tf.Variable]:
+        return {}
+
     def postprocess(self, predictions, true_shapes) -> Detections:
         boxes = (predictions.anchors + predictions.box_codes) / SIDE
         scores = tf.nn.softmax(predictions.class_logits)

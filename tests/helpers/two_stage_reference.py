@@ -1,16 +1,8 @@
-"""A two-stage detector filled by the rule of the reference data, and what its training graph gives on one thread.
-
-    python two_stage_reference.py SHARED MODEL RESULT.json
-
-With several threads the order in which numbers are added changes from run to run, and with it last bits, neighbours in
-suppression and samples at the border of a crop: a gradient norm has once moved by 1.03e-2. The reference was run on one
-thread; so is this, and gives the same numbers each time.
-"""
+"""A two-stage detector filled by the rule of the reference data, and what its training graph gives."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +96,3 @@ def losses_and_norms(reference: Reference, case: str) -> dict:
         for v, gradient in zip(variables, gradients, strict=True)
     }
     return {"losses": {tag: float(loss) for tag, loss in losses.items()}, "norms": norms}
-
-
-if __name__ == "__main__":
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    found = Reference(Path(sys.argv[1]), sys.argv[2], KEEP_ALL)
-    Path(sys.argv[3]).write_text(
-        json.dumps({case: losses_and_norms(found, case) for case in found.model["cases"]}), encoding="utf-8"
-    )

@@ -14,30 +14,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from detection.errors import DetectionError
+from tests.helpers import small_ssd
 from tests.kill import forks
 
 LIVE = ("train", "evaluate", "export", "convert", "sweep")
 FILES = "files"  # no command: the files of a training and an export without networks, in a second
-_MODEL = """
-model { ssd {
-  num_classes: 4
-  image_resizer { fixed_shape_resizer { height: 40 width: 40 } }
-  feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
-      override_base_feature_extractor_hyperparams: true
-    conv_hyperparams { batch_norm { decay: 0.9 scale: true } initializer { truncated_normal_initializer { stddev: 0.1
-      } } }
-  }
-  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
-  box_coder { faster_rcnn_box_coder {} }
-  matcher { argmax_matcher { force_match_for_each_row: true } }
-  similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
-    stddev: 0.1 } } } } }
-  loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 10 max_total_detections: 10 }
-    score_converter: SIGMOID }
-} }
+_CONFIG = (
+    small_ssd.model(40, 40, 10)
+    + """
 train_config {
   batch_size: 2 num_steps: 12
   optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.02 } } }
@@ -51,6 +35,7 @@ eval_config { num_visualizations: 0 batch_size: 4 use_moving_averages: false }
 eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
   shuffle: false }
 """
+)
 _GRID = """
 bases { name: "ssd" config: "tiny.config" }
 axes { name: "detections" prefix: "d" shares_weights: true
@@ -113,7 +98,7 @@ class Work:
                 "--size=96x72",
             ]
             self.must(["make_synthetic_dataset.py", *flags, f"--seed={seed}"])
-        (self.root / "tiny.config").write_text(_MODEL.replace("DATA", str(self.root / "data")), encoding="utf-8")
+        (self.root / "tiny.config").write_text(_CONFIG.replace("DATA", str(self.root / "data")), encoding="utf-8")
         (self.root / "grid.pbtxt").write_text(_GRID, encoding="utf-8")
         for name in dict.fromkeys(("train", *names)):
             self.begin(name, self.reference(name))

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,24 +21,6 @@ KEEP_ALL = helper.KEEP_ALL
 @cache
 def _reference(folder: Path, name: str, overrides: tuple[str, ...] = ()) -> Any:
     return helper.Reference(folder, name, overrides)
-
-
-@pytest.fixture(scope="module")
-def trained_once(shared: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Losses and gradient norms by case, of a model by its name; computed in a process of one thread."""
-
-    @cache
-    def run(name: str) -> dict:
-        result = tmp_path_factory.mktemp("numbers") / f"{name}.json"
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        subprocess.run(
-            [sys.executable, "-m", "tests.helpers.two_stage_reference", str(shared), name, str(result)],
-            check=True,
-            env=environment,
-        )
-        return json.loads(result.read_text(encoding="utf-8"))
-
-    return run
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -104,8 +83,13 @@ def test_losses_of_the_inference_graph_equal(shared: Path, name: str, case: str)
 
 @pytest.mark.parametrize("case", ["a", "b"])
 @pytest.mark.parametrize("name", MODELS)
-def test_losses_and_gradients_of_the_training_graph_equal(shared: Path, trained_once, name: str, case: str) -> None:
-    expected, found = _reference(shared, name, KEEP_ALL).losses["train"][case], trained_once(name)[case]
+def test_losses_and_gradients_of_the_training_graph_equal(shared: Path, name: str, case: str) -> None:
+    """On one thread, as all tests are (tests/conftest.py): with several the order in which numbers are added changes
+    from run to run, and with it neighbours in suppression and samples at the border of a crop; a norm has once moved
+    by 1.03e-2. The reference was run on one thread too."""
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+    reference = _reference(shared, name, KEEP_ALL)
+    expected, found = reference.losses["train"][case], helper.losses_and_norms(reference, case)
     for tag, value in expected["losses"].items():
         np.testing.assert_allclose(found["losses"][tag], value, rtol=1e-4 if "RPN" in tag else 5e-3, err_msg=tag)
     wanted = {path: norm for path, norm in expected["grad_norms"].items() if norm >= 0}

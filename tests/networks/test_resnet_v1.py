@@ -4,6 +4,7 @@ output stride."""
 from __future__ import annotations
 
 import csv
+import functools
 import json
 
 import numpy as np
@@ -177,12 +178,19 @@ def test_a_dense_block_changes_nothing_behind_it(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("layers", [50, 101, pytest.param(152, marks=pytest.mark.slow)])
 def test_classifier_has_the_names_and_shapes_of_slim(layers: int) -> None:
-    spec, images = resnet_v1.CLASSIFIERS[f"resnet_v1_{layers}"], _images((33, 33))
-    shapes, _ = _slim(getattr(slim_resnet, f"resnet_v1_{layers}"), images, num_classes=1000)
+    shapes, _ = _slim(getattr(slim_resnet, f"resnet_v1_{layers}"), _images((33, 33)), num_classes=1000)
+    assert _classifier_variables(layers) == shapes
+
+
+@functools.cache
+def _classifier_variables(layers: int) -> dict[str, list[int]]:
+    """Shapes of the variables of a classifier of ImageNet, by name; whole networks take seconds to make."""
+    spec = resnet_v1.CLASSIFIERS[f"resnet_v1_{layers}"]
+    assert spec.num_logits == 1000
     classifier = spec.make(1000)
-    logits, auxiliary = classifier(images)
+    logits, auxiliary = classifier(_images((33, 33)))
     assert logits.shape == (1, 1000) and auxiliary is None
-    assert {variable.path: list(variable.shape) for variable in classifier.variables} == shapes
+    return {variable.path: list(variable.shape) for variable in classifier.variables}
 
 
 def test_classifier_equals_slim() -> None:
@@ -203,10 +211,7 @@ def test_classifier_equals_the_published_list(shared, layers: int) -> None:
             for name, shape, _ in csv.reader(lines, delimiter="\t")
             if not name.endswith(("global_step", "mean_rgb"))
         }
-    spec = resnet_v1.CLASSIFIERS[f"resnet_v1_{layers}"]
-    classifier = spec.make(spec.num_logits)
-    classifier(tf.zeros([1, 33, 33, 3]))
-    assert {variable.path: list(variable.shape) for variable in classifier.variables} == expected
+    assert _classifier_variables(layers) == expected
 
 
 def test_every_depth_goes_through_the_rule() -> None:

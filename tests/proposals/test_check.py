@@ -3,6 +3,8 @@ record and image."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from detection.proposals import proposal_files
 from detection.proposals.check import KnownProposals
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.proposals.proposal_files import ProposalFile
+from tests.helpers.records import example, input_options, write_shard
 
 GOOD = (0.1, 0.2, 0.5, 0.6)
 KEYS = [f"image__proposal__bbox__{side}" for side in ("ymin", "xmin", "ymax", "xmax")]
@@ -44,30 +47,50 @@ def known(*patterns: str) -> KnownProposals:
     return KnownProposals.read(patterns, "--proposals_path")
 
 
+@pytest.fixture(scope="module", params=[True, False], ids=["inside", "beside"])
+def shard(request, tmp_path_factory):
+    """A shard whose record has its proposals inside, or beside it in a file that holds those of every case, each under
+    its name; and the pipeline that reads it, traced once for all of them."""
+    folder = tmp_path_factory.mktemp("proposals")
+    path, file, source = folder / "data.record", None, RecordProposals()
+    if not request.param:
+        file = str(folder / "p.npz")
+        entries = [ProposalFile("", (case,), *_columns(box, score)) for case, (box, score, _) in CASES.items()]
+        proposal_files.write(file, entries)
+        source = FileProposals((file,))
+    write_shard(path, example())
+    settings = input_options(str(path), proposals=source, max_number_of_proposals=4)
+    dataset = eval_dataset(settings, FixedShapeResizer(), 1)
+    return SimpleNamespace(path=path, file=file, check=known(file) if file else None, read=(dataset, settings))
+
+
+def _columns(box, score) -> tuple[np.ndarray, ...]:
+    """Offsets, boxes in pixels, scores and image sizes of a file's one entry: a good box, and this one."""
+    return np.array([0, 2]), np.array([GOOD, box]) * [20, 30, 20, 30], np.array([0.9, score]), np.array([[20, 30]])
+
+
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("inside", [True, False])
-def test_validation_agrees_with_training(write, example, options, tmp_path, case, inside):
+def test_validation_agrees_with_training(shard, case):
     box, score, kind = CASES[case]
-    columns = dict(zip(KEYS, np.array([GOOD, box]).T.tolist(), strict=True)) if inside else {}
-    path = write(example(**columns, **({"image__proposal__score": [0.9, score]} if inside else {})))
-    files = () if inside else (beside(tmp_path / "p.npz", "7", [GOOD, box], [0.9, score]),)
-    check = known(*files) if files else None
-    found = [fault for fault in validate_records([path], proposals=check).faults if fault.kind.startswith("proposal")]
+    columns = dict(zip(KEYS, np.array([GOOD, box]).T.tolist(), strict=True))
+    given = {} if shard.file else {**columns, "image__proposal__score": [0.9, score]}
+    write_shard(shard.path, example(image__source_id=case, **given))
+    faults = validate_records([str(shard.path)], proposals=shard.check).faults
+    found = [fault for fault in faults if fault.kind.startswith("proposal")]
     assert [fault.kind for fault in found] == ([kind] if kind else [])
     if kind:
-        assert str(found[0]).startswith(f"{path}: record 0 (7), ") and "1 of 2, first: number 1" in found[0].value
-        assert inside or files[0] in found[0].value
-    source = FileProposals(files) if files else RecordProposals()
-    settings = options(path, proposals=source, max_number_of_proposals=4)
+        assert str(found[0]).startswith(f"{shard.path}: record 0 ({case}), ")
+        assert "1 of 2, first: number 1" in found[0].value
+        assert not shard.file or shard.file in found[0].value
     refused = False
     try:
-        next(iterate(eval_dataset(settings, FixedShapeResizer(), 1), settings))
+        next(iterate(*shard.read))
     except DataError:
         refused = True
     assert refused == bool(found and found[0].bad)
 
 
-def test_faults_of_whole_entries(write, example, tmp_path):
+def test_faults_of_whole_entries(write, tmp_path):
     path = write(example(), example(image__source_id="8"))
     other = validate_records([path], proposals=known(beside(tmp_path / "a.npz", "7", [GOOD], [1.0]))).faults
     assert [(fault.kind, fault.bad) for fault in other if "proposal" in fault.kind] == [("proposal_missing", True)]
@@ -82,7 +105,7 @@ def test_faults_of_whole_entries(write, example, tmp_path):
         known("nowhere")
 
 
-def test_lists_of_unequal_length(write, example):
+def test_lists_of_unequal_length(write):
     columns = {key: [0.1, 0.2] for key in KEYS}
     for change in ({KEYS[1]: [0.1]}, {"image__proposal__score": [0.5]}):
         (fault,) = validate_records([write(example(**{**columns, **change}))]).faults

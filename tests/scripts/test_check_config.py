@@ -10,6 +10,7 @@ import pytest
 
 from detection.benchmark import config_report
 from detection.config import label_map
+from tests.helpers.commands import run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")
@@ -26,30 +27,16 @@ def test_script(tmp_path):
     """The flags arrive, and the exit code is 2 as soon as one config is at fault."""
     bad = tmp_path / "bad.config"
     bad.write_text("model {\n  ssd {\n    num_clases: 3\n  }\n}\n")
-    command = [
-        sys.executable,
-        ROOT / "scripts" / "check_config.py",
-        "--no_paths",
-        "--quiet",
-        "--set",
-        "model.ssd.num_classes=2",
-        CONFIG,
-        bad,
-    ]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, cwd=tmp_path)
-    good, fault = done.stdout.splitlines()
-    assert done.returncode == 2
+    done = run("check_config.py", "--no_paths", "--quiet", "--set", "model.ssd.num_classes=2", CONFIG, bad)
+    good, fault = done.out.splitlines()
+    assert done.code == 2
     assert good == f"ok: {CONFIG}: 192 x 256, 1008 anchors, 0.344 GFLOPs"
     assert fault == f"error: {bad}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?"
 
 
 def test_script_without_a_config():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "check_config.py")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
-        "error: no config is named; usage: check_config.py "
-    )
+    done = run("check_config.py")
+    assert done.code == 2 and done.error.startswith("no config is named; usage: check_config.py ")
 
 
 def test_every_config_of_the_project_in_full():
@@ -177,3 +164,19 @@ def test_a_size_of_a_million_takes_no_memory(tmp_path):
     assert done.returncode == 2, done.stderr
     found = f"{size} (height 1000000, width 1000000) makes images of 1,000,000,000,000 pixels"
     assert done.stdout.startswith(f"error: {CONFIG}") and found in done.stdout
+
+
+def test_a_fault_of_the_program_does_not_stop_it(monkeypatch):
+    """One config meets an error that nobody foresaw; the next is still explained."""
+    explain, seen = config_report.explain, []
+
+    def failing(path: str, *rest: object) -> list[str]:
+        seen.append(path)
+        if len(seen) == 1:
+            raise KeyError("unforeseen")
+        return explain(path, *rest)
+
+    monkeypatch.setattr(config_report, "explain", failing)
+    code, lines = report(CONFIG, CONFIG)
+    assert code == 1 and lines[0] == f"internal error: {CONFIG}: KeyError: 'unforeseen'"
+    assert lines[1].startswith(f"ok: {CONFIG}")

@@ -15,24 +15,14 @@ from PIL import Image
 from detection.checkpoints import checkpoint_files, loading
 from detection.checkpoints.names import is_optional
 from detection.networks import catalogue
+from tests.helpers.commands import Outcome, run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "ssd_mobilenet_v1_050_synthetic.config")
 
 
-def run(script: str, *flags: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *flags],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-
-
-def errors(done: subprocess.CompletedProcess) -> list[str]:
-    return [line for line in done.stderr.splitlines() if line.startswith("error:")]
+def errors(done: Outcome) -> list[str]:
+    return [f"error: {line}" for line in done.errors]
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +45,21 @@ def test_inspect_with_a_config(checkpoint):
         "--kind=classification",
         "--levels=1",
     )
-    assert done.returncode == 0 and not errors(done), done.stderr
-    lines = done.stdout.splitlines()
+    assert done.code == 0 and not errors(done), done.err
+    lines = done.out.splitlines()
     assert lines[1] == "  looks like  classifier mobilenet_v1, depth multiplier 0.5, 6 logits"
     assert f"{CONFIG}, starting from it as 'classification':" in lines and "  135 taken:" in lines
 
 
 def test_inspect_where_nothing_fits(checkpoint):
     done = run("inspect_checkpoint.py", f"--checkpoint={checkpoint}", f"--pipeline_config_path={CONFIG}", "--kind=full")
-    assert done.returncode == 2 and "  0 taken" in done.stdout.splitlines()
+    assert done.code == 2 and "  0 taken" in done.out.splitlines()
     assert len(errors(done)) == 1 and "set train_config.fine_tune_checkpoint_type: 'classification'" in errors(done)[0]
 
 
 def test_inspect_misused(checkpoint):
     done = run("inspect_checkpoint.py", checkpoint)
-    assert done.returncode == 2
+    assert done.code == 2
     assert errors(done) == [
         f"error: unexpected argument '{checkpoint}'; the checkpoint is a flag, --checkpoint={checkpoint}"
     ]
@@ -100,8 +90,8 @@ def test_classify_pictures_with_labels_truth_and_a_bad_file(checkpoint, tmp_path
         "--image_size=64",
     )
     done = run("classify.py", f"--checkpoint={checkpoint}", *flags)
-    assert done.returncode == 3, done.stderr
-    assert done.stdout.splitlines() == [
+    assert done.code == 3, done.err
+    assert done.out.splitlines() == [
         f"mobilenet_v1, depth multiplier 0.5, 6 logits: all 137 variables from {checkpoint}",
         str(tmp_path / "a b.png"),
         "  100.0%  3 three",
@@ -117,5 +107,5 @@ def test_classify_pictures_with_labels_truth_and_a_bad_file(checkpoint, tmp_path
 def test_classify_with_the_wrong_network(checkpoint, tmp_path):
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
     done = run("classify.py", f"--checkpoint={checkpoint}", f"--images={tmp_path / 'x.png'}", "--network=resnet_v1_50")
-    assert done.returncode == 2
+    assert done.code == 2
     assert errors(done) == [f"error: {checkpoint}: is of mobilenet_v1, not of resnet_v1_50; use --network=mobilenet_v1"]

@@ -21,29 +21,14 @@ import pytest
 from detection.config import sweep_file
 from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
-from detection.sweep import grid, merge, process, results, run
+from detection.sweep import grid, process, results, run
 from detection.sweep.results import SweepRow
+from tests.helpers import commands, small_ssd
 
 ROOT = Path(__file__).resolve().parents[2]
-SSD = """
-model { ssd {
-  num_classes: 4
-  image_resizer { fixed_shape_resizer { height: 48 width: 64 } }
-  feature_extractor {
-    type: "ssd_mobilenet_v1" depth_multiplier: 0.1 min_depth: 4 num_layers: 2
-      override_base_feature_extractor_hyperparams: true
-    conv_hyperparams { batch_norm { decay: 0.9 } initializer { truncated_normal_initializer { stddev: 0.1 } } }
-  }
-  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: 1 } }
-  box_coder { faster_rcnn_box_coder {} }
-  matcher { argmax_matcher { force_match_for_each_row: true } }
-  similarity_calculator { iou_similarity {} }
-  box_predictor { convolutional_box_predictor { conv_hyperparams { initializer { truncated_normal_initializer {
-    stddev: 0.1 } } } } }
-  loss { classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }
-  post_processing { batch_non_max_suppression { max_detections_per_class: 20 max_total_detections: 20 }
-    score_converter: SIGMOID }
-} }
+SSD = (
+    small_ssd.model(48, 64, 20)
+    + """
 train_config {
   batch_size: 2 num_steps: 60
   optimizer { momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }
@@ -55,6 +40,7 @@ eval_config { num_visualizations: 0 batch_size: 4 }
 eval_input_reader { tf_record_input_reader { input_path: "DATA/val.record-*" } label_map_path: "DATA/label_map.pbtxt"
   shuffle: false }
 """
+)
 GRID = """
 bases { name: "ssd" config: "ssd.config" }
 axes { name: "detections" prefix: "d" shares_weights: true
@@ -129,7 +115,7 @@ def test_photographs_are_looked_for_before_anything_is_trained(write, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes through /proc")
-def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
+def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
     path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
     expected, _ = sweep(path, whole)
@@ -167,8 +153,8 @@ def test_killed_twice_it_ends_with_the_same_rows(write, tmp_path):
     assert comparable(results.read(broken)) == comparable(expected)
     assert not list((broken / ".work").iterdir())
 
-    again = script(path, broken)  # Nothing is left to do, and nothing is done.
-    assert "0 to do" in again.communicate(timeout=600)[0] and again.returncode == 0
+    again = command("sweep.py", f"--grid={path}", f"--output={broken}")  # Nothing is left to do, and nothing is done.
+    assert "0 to do" in again.out and again.code == 0
     assert len((broken / "results.jsonl").read_text().splitlines()) == 2
 
 
@@ -430,96 +416,6 @@ def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
 
 def test_the_list_without_running(write):
     path = write()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "sweep.py"), f"--grid={path}", "--dry_run", "--shard=1/1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (
-        done.returncode == 0
-        and "ssd-d5  (weights of ssd-d20)" in done.stdout
-        and done.stdout.endswith("2 configurations: 2 ssd; 1 trainings\n")
-    )
-
-
-def part(folder: Path, *rows: SweepRow) -> str:
-    folder.mkdir()
-    for row in rows:
-        (folder / "configs").mkdir(exist_ok=True)
-        (folder / row.config).write_text(row.id, encoding="utf-8")
-        results.append(folder / results.FILE, row)
-    return str(folder)
-
-
-def made(name: str, device: str = "this", **values) -> SweepRow:
-    timed = {"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}
-    train = {"steps": 1, "seconds": 1.0, "weights_of": None, "model_dir": f"models/{name}"}
-    return SweepRow(
-        **{
-            "id": name,
-            "key": f"key of {name}",
-            "status": "done",
-            "config": f"configs/{name}.config",
-            "benchmark": timed,
-            "train": train,
-            **values,
-        }
-    )
-
-
-def test_parts_become_one(tmp_path):
-    one = part(tmp_path / "1", made("b"), made("c", status="failed", reason="killed", benchmark=None))
-    two = part(tmp_path / "2", made("a"), made("c"))
-    rows = merge.merge([one, two], tmp_path / "all")
-    assert [(row.id, row.status) for row in rows] == [("a", "done"), ("b", "done"), ("c", "done")] and results.read(
-        tmp_path / "all"
-    ) == rows
-    assert rows[0].train["model_dir"] == "../2/models/a" and (tmp_path / "all" / rows[0].config).read_text() == "a"
-    before = (tmp_path / "all" / results.FILE).read_bytes()
-    merge.merge([two, one, one], tmp_path / "all")
-    assert (tmp_path / "all" / results.FILE).read_bytes() == before
-
-
-def test_parts_are_added_to_what_is_there(tmp_path):
-    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="that"))
-    merge.merge([one], tmp_path / "all")
-    rows = merge.merge([two], tmp_path / "all", mixed_devices=True)
-    assert [(row.id, row.train["model_dir"]) for row in rows] == [("a", "../1/models/a"), ("b", "../2/models/b")]
-    three = part(tmp_path / "3", made("a", device="that"))  # The same configuration elsewhere is a row of its own.
-    rows = merge.merge([three], tmp_path / "all", mixed_devices=True)
-    assert [(row.id, row.device) for row in rows] == [("a", "that"), ("a", "this"), ("b", "that")] and results.read(
-        tmp_path / "all"
-    ) == rows
-
-
-def test_the_command_line(tmp_path):
-    def call(*words: str) -> tuple[int, str]:
-        command = [sys.executable, str(ROOT / "scripts" / "sweep.py"), *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    parts = [part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", status="failed", reason="killed"))]
-    assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (
-        0,
-        f"2 rows, 1 of them done, in {tmp_path / 'all'}\n",
-    )
-    assert call("merge", *parts) == (2, "error: usage: sweep.py merge --output=ALL PART1 PART2 ...\n")
-    code, said = call(f"--grid={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
-    assert code == 2 and said.count("\n") == 1 and "cannot be read: No such file" in said
-    assert call("--grid=x")[0] == 2
-
-
-def test_what_cannot_be_compared_is_not_merged(tmp_path):
-    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="another"))
-    with pytest.raises(ConfigError, match="times of another and of this cannot be compared"):
-        merge.merge([one, two], tmp_path / "all")
-    assert not (tmp_path / "all").exists() and len(merge.merge([one, two], tmp_path / "all", mixed_devices=True)) == 2
-    three = part(tmp_path / "3", made("a", key="another key"))
-    with pytest.raises(ConfigError, match="a was run with other settings in"):
-        merge.merge([one, three], tmp_path / "all")
-    with pytest.raises(ConfigError, match="no parts are named"):
-        merge.merge([], tmp_path / "all")
+    done = commands.run("sweep.py", f"--grid={path}", "--dry_run", "--shard=1/1")
+    assert done.code == 0 and "ssd-d5  (weights of ssd-d20)" in done.out
+    assert done.out.endswith("2 configurations: 2 ssd; 1 trainings\n")

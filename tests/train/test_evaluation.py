@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,22 @@ from detection.train.options import RunOptions
 from tests.helpers.tiny import TinyDetector, make_pipeline, write_records
 
 _QUICK = RunOptions(checkpoint_every=2, log_every=2, seed=5)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """A pipeline, and what training by it, without an evaluation, has left."""
+    folder = tmp_path_factory.mktemp("trained")
+    pipeline = make_pipeline(folder)
+    alone = dataclasses.replace(pipeline, eval_inputs=())
+    loop.train(alone, folder / "run", options=_QUICK, stream=io.StringIO())
+    return pipeline, folder / "run"
+
+
+@pytest.fixture
+def run(trained_once, tmp_path) -> Path:
+    """A copy of that."""
+    return Path(shutil.copytree(trained_once[1], tmp_path / "run"))
 
 
 def test_the_newest_checkpoint_evaluated_apart_gives_the_same_numbers(tmp_path):
@@ -39,18 +57,17 @@ def test_following_a_training_run_until_nothing_new_appears(tmp_path):
         target=loop.train, args=(alone, tmp_path / "run"), kwargs={"options": _QUICK, "stream": io.StringIO()}
     )
     trainer.start()
-    metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=6.0, stream=io.StringIO())
+    metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=60.0, stream=io.StringIO())
     trainer.join()
     lines = (tmp_path / "run" / "eval" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == 6 and "Loss/total_loss" in metrics
 
 
-def test_following_ends_with_the_last_step_of_the_training(tmp_path):
-    pipeline = make_pipeline(tmp_path)
-    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, stream=io.StringIO())
+def test_following_ends_with_the_last_step_of_the_training(trained_once, run):
+    pipeline, _ = trained_once
     patient = dataclasses.replace(pipeline, evaluate=dataclasses.replace(pipeline.evaluate, interval_seconds=3600))
     assert patient.train.num_steps == 6
-    metrics = evaluate_checkpoints(patient, tmp_path / "run", tmp_path / "run", timeout=3600.0, stream=io.StringIO())
+    metrics = evaluate_checkpoints(patient, run, run, timeout=3600.0, stream=io.StringIO())
     assert "Loss/total_loss" in metrics
 
 
@@ -72,7 +89,7 @@ def test_what_was_put_right_in_the_records_is_told_once(tmp_path, caplog):
     assert any(line.startswith("records: ") for line in lines), "the summary at the end of training"
 
 
-def test_out_of_memory_names_the_batch_size_of_evaluation(tmp_path):
+def test_out_of_memory_names_the_batch_size_of_evaluation(trained_once, run):
     class Greedy(TinyDetector):
         def loss(self, predictions, groundtruth):
             size = tf.cast(tf.reduce_sum(groundtruth.counts), tf.int64) * 2**42
@@ -83,20 +100,13 @@ def test_out_of_memory_names_the_batch_size_of_evaluation(tmp_path):
         detector.build_weights()
         return detector
 
-    pipeline = make_pipeline(tmp_path)
-    loop.train(
-        dataclasses.replace(pipeline, eval_inputs=()),
-        tmp_path / "run",
-        options=_QUICK,
-        num_steps=2,
-        stream=io.StringIO(),
-    )
+    pipeline, _ = trained_once
     greedy = dataclasses.replace(pipeline, make_detector=make_greedy)
     with pytest.raises(
         ConfigError,
-        match="evaluation of step 2: out of memory with eval_config.batch_size 1; lower it, or the sizes of",
+        match="evaluation of step 6: out of memory with eval_config.batch_size 1; lower it, or the sizes of",
     ):
-        evaluate_checkpoints(greedy, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
+        evaluate_checkpoints(greedy, run, run, run_once=True, stream=io.StringIO())
 
 
 def test_no_checkpoint_and_no_input(tmp_path, caplog):
@@ -116,25 +126,22 @@ def test_no_checkpoint_and_no_input(tmp_path, caplog):
         evaluate_checkpoints(dataclasses.replace(pipeline, eval_inputs=()), tmp_path, tmp_path)
 
 
-def test_a_damaged_record_is_named(tmp_path):
+def test_a_damaged_record_is_named(tmp_path, run):
     pipeline = make_pipeline(tmp_path)
-    loop.train(dataclasses.replace(pipeline, eval_inputs=()), tmp_path / "run", options=_QUICK, stream=io.StringIO())
     shard = tmp_path / "tiny.record-00000-of-00001"
     raw = bytearray(shard.read_bytes())
     raw[len(raw) // 2] ^= 1
     shard.write_bytes(bytes(raw))
     with pytest.raises(DataError, match="tiny.record-00000-of-00001"):
-        evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", run_once=True, stream=io.StringIO())
+        evaluate_checkpoints(pipeline, run, run, run_once=True, stream=io.StringIO())
 
 
-def test_a_checkpoint_of_another_network_is_evaluated_on_request_only(tmp_path, caplog):
-    pipeline = make_pipeline(tmp_path)
-    alone = dataclasses.replace(pipeline, eval_inputs=())
-    loop.train(alone, tmp_path / "run", options=_QUICK, num_steps=2, stream=io.StringIO())
-    values = checkpoint_files.read(tmp_path / "run" / "model.ckpt-2")
+def test_a_checkpoint_of_another_network_is_evaluated_on_request_only(trained_once, run, tmp_path, caplog):
+    pipeline, _ = trained_once
+    values = checkpoint_files.read(run / "model.ckpt-6")
     stray = "FeatureExtractor/TinyNet/Conv2d_1/weights"
-    checkpoint_files.write(tmp_path / "model.ckpt-2", {**values, stray: np.zeros(2, np.float32)})
-    given = (pipeline, tmp_path / "model.ckpt-2", tmp_path / "apart")
+    checkpoint_files.write(tmp_path / "model.ckpt-6", {**values, stray: np.zeros(2, np.float32)})
+    given = (pipeline, tmp_path / "model.ckpt-6", tmp_path / "apart")
     with pytest.raises(ConfigError, match=f"{stray} has no place in the model.*--allow_unused_checkpoint_variables"):
         evaluate_checkpoints(*given, run_once=True, stream=io.StringIO())
     metrics = evaluate_checkpoints(*given, run_once=True, allow_unused=True, stream=io.StringIO())

@@ -22,6 +22,7 @@ from detection.evaluate import stored
 from detection.evaluate.evaluator import ImageDetections
 from detection.export.saved_model import write_atomically
 from detection.train import loop
+from detection.train import run as training_run
 from detection.train.options import RunOptions
 from detection.train.summaries import Summaries
 from tests.helpers.tiny import make_pipeline
@@ -63,7 +64,7 @@ def disk(tmp_path):
 def test_training_keeps_the_last_good_checkpoint_and_goes_on_when_there_is_room(tmp_path, disk, caplog):
     pipeline = dataclasses.replace(make_pipeline(tmp_path), eval_inputs=())
     options, run = RunOptions(checkpoint_every=2, log_every=2, seed=5), disk.folder / "run"
-    original = loop._Run._make_step
+    original = training_run.Run._make_step
 
     def step(self):
         original(self)
@@ -71,7 +72,7 @@ def test_training_keeps_the_last_good_checkpoint_and_goes_on_when_there_is_room(
             disk.fill()
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError) as raised:
-        patch.setattr(loop._Run, "_make_step", step)
+        patch.setattr(training_run.Run, "_make_step", step)
         loop.train(pipeline, run, options=options, stream=io.StringIO())
     assert raised.value.exit_code == 2
     assert (

@@ -17,6 +17,7 @@ from detection.errors import ConfigError, DivergedError, ModelDirInUseError
 from detection.evaluate.results import read_history
 from detection.optimizers.schedules import CosineDecay
 from detection.train import loop, run_dir
+from detection.train import run as training_run
 from detection.train.interrupt import Interrupted
 from detection.train.options import RunOptions
 from tests.helpers.tiny import TinyDetector, make_optimizer, make_pipeline
@@ -201,7 +202,7 @@ def test_a_full_disk_does_not_stop_training_but_its_end_tells(tmp_path, caplog):
         raise OSError(f"{run}/model.ckpt-{step}: cannot be saved: no space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Checkpoints, "save", refuse)
+        patch.setattr(training_run.Checkpoints, "save", refuse)
         with pytest.raises(
             ConfigError,
             match="model.ckpt-6: cannot be saved: no space left on device; the last checkpoint is none .nothing was",
@@ -215,7 +216,7 @@ def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training_b
     partial = files.partial(tmp_path / "run" / "eval" / "metrics.jsonl")
     partial.parent.mkdir(parents=True)
     full = dataclasses.replace(_QUICK, evaluate_every=4)
-    original = loop.Evaluation.run
+    original = training_run.Evaluation.run
 
     def run(self, *arguments):
         partial.symlink_to("/dev/full")  # Removed by whoever fails to write it.
@@ -226,7 +227,7 @@ def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training_b
         r" .*model.ckpt-6; make room"
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match=said):
-        patch.setattr(loop.Evaluation, "run", run)
+        patch.setattr(training_run.Evaluation, "run", run)
         loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())
     assert _final(tmp_path / "run")["global_step"] == 6
     assert (

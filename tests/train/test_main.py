@@ -76,16 +76,13 @@ def config(tmp_path) -> str:
     return str(path)
 
 
+def _flags(config: str, folder: Path, *more: str) -> list[str]:
+    return [f"--pipeline_config_path={config}", f"--model_dir={folder}", *more]
+
+
 def _start(config: str, folder: Path, *flags: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "scripts/model_main.py",
-        f"--pipeline_config_path={config}",
-        f"--model_dir={folder}",
-        *flags,
-    ]
     return subprocess.Popen(
-        command,
+        [sys.executable, "scripts/model_main.py", *_flags(config, folder, *flags)],
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -152,27 +149,30 @@ def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(tm
 
 
 @pytest.mark.slow
-def test_exit_codes(tmp_path, config):
+def test_exit_codes(command, tmp_path, config):
     process = _start(config, tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5")
     _wait_for(tmp_path / "run" / "model.ckpt-5.index", process)
-    second = _finish(_start(config, tmp_path / "run"))
+    second = command("model_main.py", *_flags(config, tmp_path / "run"))
     assert second[0] == 5 and f"process {process.pid} on" in second[2]
     process.send_signal(signal.SIGTERM)
     code, _, err = _finish(process)
     assert code == 143 and "stopped by signal 15" in err
     assert rotation.steps_in(tmp_path / "run")[-1] >= 5
-    changed = _finish(_start(config, tmp_path / "run", "--set", "train_config.batch_size=2"))
+    changed = command("model_main.py", *_flags(config, tmp_path / "run", "--set", "train_config.batch_size=2"))
     assert changed[0] == 2 and "train_config.batch_size was 4, is now 2" in changed[2]
-    diverged = _finish(_start(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38"))
+    diverged = command(
+        "model_main.py", *_flags(config, tmp_path / "diverged", "--hparams_overrides=learning_rate=1e38")
+    )
     assert diverged[0] == 4 and "learning rate 1e+38" in diverged[2] and "image_" in diverged[2]
-    evaluated = _finish(
-        _start(
+    evaluated = command(
+        "model_main.py",
+        *_flags(
             config,
             tmp_path / "run",
             f"--checkpoint_dir={tmp_path / 'run'}",
             "--run_once",
             "--sample_1_of_n_eval_examples=2",
-        )
+        ),
     )
     assert evaluated[0] == 0 and "DetectionBoxes_Precision/mAP" in evaluated[1]
     assert "metrics" in json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
@@ -201,7 +201,7 @@ def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(t
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_save(tmp_path, config):
+def test_killed_in_the_middle_of_a_save(command, tmp_path, config):
     run, flags = tmp_path / "run", ("--checkpoint_every_n=1", "--eval_every_n=100000", "--num_train_steps=100000")
     for _ in range(5):
         process = _start(config, run, *flags)
@@ -216,7 +216,9 @@ def test_killed_in_the_middle_of_a_save(tmp_path, config):
     for step in steps:
         assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
     last = steps[-1] if steps else 0
-    code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
+    code, _, err = command(
+        "model_main.py", *_flags(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000")
+    )
     assert code == 0 and "removed an unfinished checkpoint" in err, err
     assert rotation.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
 

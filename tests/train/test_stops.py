@@ -16,6 +16,7 @@ from detection.checkpoints.rotation import Checkpoints
 from detection.errors import ConfigError
 from detection.evaluate.results import read_history, write_metrics
 from detection.train import loop, run_dir
+from detection.train import run as training_run
 from detection.train.best import Best
 from detection.train.interrupt import Interrupted
 from detection.train.options import RunOptions
@@ -80,8 +81,8 @@ def test_killed_around_every_evaluation_the_end_is_the_same(tmp_path, whole):
     pipeline, expected = whole
     places = [
         (Checkpoints, "_tidy", "before the rotation"),
-        (loop._Run, "_evaluate", "before the evaluation"),
-        (loop.Evaluation, "run", "in the evaluation"),
+        (training_run.Run, "_evaluate", "before the evaluation"),
+        (training_run.Evaluation, "run", "in the evaluation"),
         (Best, "offer", "behind the metrics"),
         (run_dir, "forget_evaluation", "behind the best"),
     ]
@@ -102,7 +103,7 @@ def test_killed_around_every_evaluation_the_end_is_the_same(tmp_path, whole):
 def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_path, whole):
     """At a step where nothing is due, then at one whose checkpoint and evaluation are."""
     pipeline, expected = whole
-    original = loop._Run._make_step
+    original = training_run.Run._make_step
     for step, kept in ((3, [2, 3]), (4, [2, 4])):
 
         def stop(self, step=step):
@@ -111,7 +112,7 @@ def test_asked_to_stop_the_end_is_the_same_and_the_extra_checkpoint_gone(tmp_pat
                 os.kill(os.getpid(), signal.SIGTERM)
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted) as raised:
-            patch.setattr(loop._Run, "_make_step", stop)
+            patch.setattr(training_run.Run, "_make_step", stop)
             _train(pipeline, tmp_path / "run")
         assert raised.value.exit_code == 143 and f"model.ckpt-{step}" in str(raised.value)
         assert rotation.steps_in(tmp_path / "run") == kept

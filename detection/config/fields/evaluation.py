@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields.limits import BATCH
 from detection.config.fields.row import (
     FRACTION,
@@ -36,6 +37,7 @@ MESSAGES: dict[str, Message] = {
                 "weighted_pascal_voc_detection_metrics",
                 "confusion_detection_metrics",
             ),
+            registry=registry.metric,
         ),
         refused("parameterized_metric"),
         honoured("export_path"),

@@ -12,8 +12,14 @@ from typing import NamedTuple
 class SsdNetwork(NamedTuple):
     """What an SSD extractor offers."""
 
-    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it
+    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: `fpn` says how many
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
+    convolutions: bool = True  # may be depthwise, and may pad explicitly
+
+    @property
+    def pyramid(self) -> bool:
+        """Whether its maps are those of a feature pyramid."""
+        return self.maps == 0
 
 
 class TwoStageNetwork(NamedTuple):
@@ -23,6 +29,8 @@ class TwoStageNetwork(NamedTuple):
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
 
 
+_PYRAMID = SsdNetwork(maps=0)
+_RESNET_PYRAMID = SsdNetwork(maps=0, convolutions=False)
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -30,12 +38,22 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True),
+    "ssd_mobilenet_v1_fpn": _PYRAMID,
+    "ssd_mobilenet_v1_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v1_keras": SsdNetwork(),
     "ssd_mobilenet_v2": SsdNetwork(),
+    "ssd_mobilenet_v2_fpn": _PYRAMID,
+    "ssd_mobilenet_v2_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v2_keras": SsdNetwork(),
     "ssd_resnet101": SsdNetwork(),
+    "ssd_resnet101_v1_fpn": _RESNET_PYRAMID,
+    "ssd_resnet101_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet152": SsdNetwork(),
+    "ssd_resnet152_v1_fpn": _RESNET_PYRAMID,
+    "ssd_resnet152_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet50": SsdNetwork(),
+    "ssd_resnet50_v1_fpn": _RESNET_PYRAMID,
+    "ssd_resnet50_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_vgg16": SsdNetwork(),
     "ssd_vgg_cnn_m_1024": SsdNetwork(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields.row import (
     FRACTION,
     NOT_NEGATIVE,
@@ -31,6 +32,7 @@ MESSAGES: dict[str, Message] = {
         ),
         refused("penalty_reduced_logistic_focal_loss"),
         refused("weighted_dice_classification_loss"),
+        honoured("custom", registry=registry.classification_loss),
     ),
     "Loss": (
         honoured("localization_loss", required=True),
@@ -65,6 +67,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "LocalizationLoss": (
         *all_honoured("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou"),
+        honoured("custom", registry=registry.localization_loss),
     ),
     "RandomExampleSampler": (honoured("positive_sample_fraction", PART),),
     "WeightedL2LocalizationLoss": (no_effect("anchorwise_output", _ANCHORWISE),),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from detection.config.fields.row import Message, all_honoured, honoured, refused
+from detection import registry
+from detection.config.fields.row import ONE_OR_MORE, Message, all_honoured, honoured, refused
 
 MESSAGES: dict[str, Message] = {
     "TrainEvalPipelineConfig": (
@@ -12,11 +13,20 @@ MESSAGES: dict[str, Message] = {
         honoured("eval_config"),
         honoured("eval_input_reader"),
         refused("graph_rewriter", "remove it: weights are neither trained nor exported quantised"),
+        honoured("plugins"),
     ),
     "DetectionModel": (
         *all_honoured("faster_rcnn ssd"),
         refused("experimental_model", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
         refused("center_net", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
         *all_honoured("fast_rcnn"),
+        honoured("custom", registry=registry.meta_architecture),
+    ),
+    "CustomPart": (honoured("name", required=True), honoured("parameters")),
+    "CustomModel": (
+        honoured("name", required=True),
+        honoured("parameters"),
+        honoured("num_classes", ONE_OR_MORE),
+        honoured("image_resizer", required=True),
     ),
 }

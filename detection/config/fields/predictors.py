@@ -19,10 +19,11 @@ from detection.config.fields.row import (
 _MASKS = "it belongs to masks, which are not predicted"
 _ONLY_BOXES = "remove it: only boxes are predicted"
 
+_CLIP_RANGE = (honoured("min", below="max"), honoured("max"))
 MESSAGES: dict[str, Message] = {
     "BoxPredictor": (
-        *all_honoured("convolutional_box_predictor mask_rcnn_box_predictor rfcn_box_predictor"),
-        refused("weight_shared_convolutional_box_predictor"),
+        *all_honoured("convolutional_box_predictor weight_shared_convolutional_box_predictor"),
+        *all_honoured("mask_rcnn_box_predictor rfcn_box_predictor"),
     ),
     "ConvolutionalBoxPredictor": (
         honoured("conv_hyperparams", required=True),
@@ -36,6 +37,22 @@ MESSAGES: dict[str, Message] = {
         honoured("apply_sigmoid_to_scores"),
         honoured("class_prediction_bias_init"),
         honoured("use_depthwise"),
+        honoured("box_encodings_clip_range"),
+    ),
+    "WeightSharedConvolutionalBoxPredictor": (
+        honoured("conv_hyperparams", required=True),
+        honoured("apply_conv_hyperparams_to_heads"),
+        honoured("apply_conv_hyperparams_pointwise"),
+        honoured("num_layers_before_predictor", NOT_NEGATIVE, Limit(32, "each is a layer on every map")),
+        honoured("depth", NOT_NEGATIVE, WIDTH),
+        honoured("kernel_size", ONE_OR_MORE, KERNEL),
+        honoured("box_code_size"),
+        honoured("class_prediction_bias_init"),
+        honoured("use_dropout"),
+        honoured("dropout_keep_probability", PART),
+        honoured("share_prediction_tower"),
+        honoured("use_depthwise"),
+        honoured("score_converter"),
         honoured("box_encodings_clip_range"),
     ),
     "MaskRCNNBoxPredictor": (
@@ -65,8 +82,6 @@ MESSAGES: dict[str, Message] = {
         honoured("crop_width", ONE_OR_MORE, CROP),
         honoured("average_pool"),
     ),
-    "ConvolutionalBoxPredictor.BoxEncodingsClipRange": (
-        honoured("min", below="max"),
-        honoured("max"),
-    ),
+    "ConvolutionalBoxPredictor.BoxEncodingsClipRange": _CLIP_RANGE,
+    "WeightSharedConvolutionalBoxPredictor.BoxEncodingsClipRange": _CLIP_RANGE,
 }

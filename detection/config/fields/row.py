@@ -12,7 +12,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from detection.registry import Registry
 
 INFINITY = math.inf
 
@@ -76,6 +78,8 @@ class Field:
         required: it must be set in every message of its type.
         counts: how many values a list may hold, and what they are for.
         choose: the members of its message's oneof that are possible at this place; none: all that are honoured.
+        registry: where names besides `values` are registered: of the field's text, or in the message CustomPart or
+            CustomModel that it holds.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Field:
     required: bool = False
     counts: Counts | None = None
     choose: tuple[str, ...] = ()
+    registry: Registry | None = None
 
     @property
     def honoured(self) -> bool:
@@ -107,7 +112,7 @@ ONE_A_CHANNEL = Counts((0, 3), "give 3, one a channel, or none")
 Message = tuple[Field, ...]  # the rows of one message, in the order of the schema
 
 
-def honoured(name: str, range: Interval | None = None, limit: Limit | None = None, **more: object) -> Field:
+def honoured(name: str, range: Interval | None = None, limit: Limit | None = None, **more: Any) -> Field:
     """A field that is read; `more` as of `Field`."""
     return Field(name, range=range, limit=limit, **more)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields import extractors
-from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER
+from detection.config.fields.limits import MIN_DEPTH, MULTIPLIER, WIDTH
 from detection.config.fields.row import (
+    INFINITY,
     NOT_NEGATIVE,
     ONE_OR_MORE,
     POSITIVE,
+    Interval,
     Limit,
     Message,
     honoured,
@@ -29,7 +32,11 @@ MESSAGES: dict[str, Message] = {
         honoured("similarity_calculator", required=True),
         honoured("encode_background_as_zeros"),
         honoured("negative_class_weight", NOT_NEGATIVE),
-        honoured("box_predictor", required=True, choose=("convolutional_box_predictor",)),
+        honoured(
+            "box_predictor",
+            required=True,
+            choose=("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"),
+        ),
         honoured("anchor_generator", required=True),
         honoured("post_processing"),
         honoured("normalize_loss_by_num_matches"),
@@ -45,7 +52,7 @@ MESSAGES: dict[str, Message] = {
         refused("mask_head_config", _ONLY_BOXES),
     ),
     "SsdFeatureExtractor": (
-        honoured("type", values=tuple(extractors.SSD), required=True),
+        honoured("type", values=tuple(extractors.SSD), required=True, registry=registry.ssd_extractor),
         honoured("depth_multiplier", POSITIVE, MULTIPLIER),
         honoured("min_depth", ONE_OR_MORE, MIN_DEPTH),
         honoured("conv_hyperparams", required=True),
@@ -53,7 +60,7 @@ MESSAGES: dict[str, Message] = {
         honoured("pad_to_multiple", ONE_OR_MORE, Limit(1_024, "even the smallest image is padded to it, in pixels")),
         honoured("use_explicit_padding"),
         honoured("use_depthwise"),
-        refused("fpn", _MAPS),
+        honoured("fpn"),
         refused("bifpn", _MAPS),
         refused("replace_preprocessor_with_placeholder"),
         honoured(
@@ -65,5 +72,10 @@ MESSAGES: dict[str, Message] = {
         ),
         refused("spaghettinet_arch_name"),
         refused("use_hardswish", "set conv_hyperparams.activation: SWISH or RELU_6"),
+    ),
+    "FeaturePyramidNetworks": (
+        honoured("min_level", Interval(2, 5), below="max_level"),
+        honoured("max_level", Interval(2, INFINITY), Limit(20, "a level's stride is 2 to the power of it, in pixels")),
+        honoured("additional_layer_depth", ONE_OR_MORE, WIDTH),
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.fields.limits import ANCHORS, CROP, DRAWN, KERNEL, MIN_DEPTH, MULTIPLIER, WIDTH, WITHIN_CROP
 from detection.config.fields.row import (
@@ -75,7 +76,7 @@ MESSAGES: dict[str, Message] = {
         honoured("second_stage_normalize_targets"),
     ),
     "FasterRcnnFeatureExtractor": (
-        honoured("type", values=tuple(extractors.TWO_STAGE), required=True),
+        honoured("type", values=tuple(extractors.TWO_STAGE), required=True, registry=registry.two_stage_extractor),
         honoured("first_stage_features_stride", ONE_OR_MORE),
         honoured("batch_norm_trainable"),
         honoured("conv_hyperparams"),

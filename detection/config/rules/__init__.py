@@ -24,10 +24,12 @@ Rule = Callable[[Message, str], Iterator[str]]
 
 # Message -> what must hold for anything to be built of it.
 RULES: dict[str, tuple[Rule, ...]] = {
-    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages),
+    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "RfcnBoxPredictor": (two_stage.rfcn,),
+    "Loss": (boxes.loss,),
+    "WeightSharedConvolutionalBoxPredictor": (ssd.weight_shared,),
     "ArgMaxMatcher": (boxes.argmax_matcher,),
     "SsdAnchorGenerator": (anchors.ssd,),
     "GridAnchorGenerator": (anchors.not_empty("scales", "aspect_ratios"),),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 from PIL import ImageColor
 
-from detection.config.schema import cut, did_you_mean
+from detection.config.schema import cut
+from detection.tools.suggest import did_you_mean
 
 
 def pictures(message: Message, path: str) -> Iterator[str]:

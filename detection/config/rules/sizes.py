@@ -24,6 +24,9 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from faults
     if faults:
         return
+    if message.box_predictor.HasField("weight_shared_convolutional_box_predictor"):
+        yield from _weight_shared(message, path)
+        return
     predictor = message.box_predictor.convolutional_box_predictor
     maps = _per_cell(message.anchor_generator)
     depth = (
@@ -48,6 +51,23 @@ def ssd(message: Message, path: str) -> Iterator[str]:
             f"{path}.box_predictor.convolutional_box_predictor.num_layers_before_predictor"
             f" ({predictor.num_layers_before_predictor}) of min_depth ({predictor.min_depth}) makes about"
             f" {inner * len(maps):,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+        )
+
+
+def _weight_shared(message: Message, path: str) -> Iterator[str]:
+    """Weights of one predictor for all maps: its towers, and its last layers."""
+    predictor = message.box_predictor.weight_shared_convolutional_box_predictor
+    anchors = max(_per_cell(message.anchor_generator), default=0)
+    depth = predictor.depth or message.feature_extractor.fpn.additional_layer_depth
+    kernel = 1 if predictor.use_depthwise else max(predictor.kernel_size, 1) ** 2
+    last = depth * kernel * anchors * (max(message.num_classes, 0) + 1 + 4)
+    towers = 2 * predictor.num_layers_before_predictor * kernel * depth**2
+    if last > MAX_LAYER or last + towers > MAX_WEIGHTS:
+        yield (
+            f"{path}.num_classes ({message.num_classes}) with {anchors} anchors a cell and box_predictor's depth"
+            f" ({depth}), kernel_size ({predictor.kernel_size}) and num_layers_before_predictor"
+            f" ({predictor.num_layers_before_predictor}) makes a predictor of about {last + towers:,} weights, more"
+            f" than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} in its last layers; lower one of them"
         )
 
 

@@ -13,6 +13,7 @@ MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layer
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
+    """Ssd: its parts fit each other."""
     yield from _maps(message, path)
     code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
     for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
@@ -26,25 +27,27 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     kind = message.box_predictor.WhichOneof("box_predictor_oneof")
     if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
         yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
-    if message.loss.HasField("hard_example_miner") and message.loss.classification_loss.HasField(
-        "weighted_sigmoid_focal"
-    ):
-        yield (
-            f"{path}.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples"
-            " itself; remove one of the two"
-        )
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
 def _maps(message: Message, path: str) -> Iterator[str]:
     """Every feature map needs its anchors, and the network must have that many maps."""
-    layers = message.feature_extractor.num_layers
-    network = extractors.SSD.get(message.feature_extractor.type)
+    extractor = message.feature_extractor
+    network = extractors.SSD.get(extractor.type)
+    if network is not None and network.pyramid:
+        yield from _levels(message, path, network)
+        return
+    if extractor.HasField("fpn"):
+        yield (
+            f"{path}.feature_extractor.fpn is for types with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras, not"
+            f" {extractor.type}; remove it, or use one of them"
+        )
+    layers = extractor.num_layers
     if network is not None and network.maps < layers <= MOST_MAPS:
         yield (
             f"{path}.feature_extractor.num_layers ({layers}) is more than the {network.maps} feature maps that"
-            f" {message.feature_extractor.type} makes; set {network.maps} or less"
+            f" {extractor.type} makes; set {network.maps} or less"
         )
     kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
     count = anchors.number_of_maps(message.anchor_generator)
@@ -58,6 +61,33 @@ def _maps(message: Message, path: str) -> Iterator[str]:
             f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and"
             f" feature_extractor.num_layers is {layers}; every map needs its anchors"
         )
+
+
+def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iterator[str]:
+    """The maps of a pyramid, and their anchors, are those of its levels."""
+    extractor, generator = message.feature_extractor, message.anchor_generator
+    if not network.convolutions:
+        for field in ("use_depthwise", "use_explicit_padding"):
+            if getattr(extractor, field):
+                yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
+    low, high, multiscale = extractor.fpn.min_level, extractor.fpn.max_level, generator.multiscale_anchor_generator
+    kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
+    same = (multiscale.min_level, multiscale.max_level) == (low, high)
+    if kind == "multiscale_anchor_generator" and not same:
+        yield (
+            f"{path}.anchor_generator.{kind} has levels {multiscale.min_level} to {multiscale.max_level}, and"
+            f" feature_extractor.fpn has {low} to {high}; give both the same levels"
+        )
+    elif count is not None and low <= high and count != high - low + 1:
+        yield (
+            f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and feature_extractor.fpn"
+            f" has levels {low} to {high}; every map needs its anchors"
+        )
+
+
+def weight_shared(message: Message, path: str) -> Iterator[str]:
+    if message.num_layers_before_predictor and not message.depth:
+        yield f"{path}.depth is not set; the convolutions before the predictor need it, for example depth: 256"
 
 
 def _base_network(message: Message, path: str) -> Iterator[str]:

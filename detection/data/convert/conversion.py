@@ -17,12 +17,12 @@ from typing import NamedTuple, TextIO, TypeVar
 
 from detection.config import label_map
 from detection.data.convert import boxes, images
-from detection.data.convert.progress import progress
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.findings import DataReport, Fault
 from detection.data.record_writer import RecordImage, ShardedWriter, to_example
-from detection.errors import DataError, counted
-from detection.parallel import in_order
+from detection.errors import DataError, number_of
+from detection.progress import counted
+from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
@@ -105,7 +105,7 @@ def convert(
     with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
         with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
-            for result in progress(results, len(todo), options.output, progress_to):
+            for result in counted(results, len(todo), options.output, progress_to):
                 report.faults += result.faults
                 report.ignored_difficult_boxes += result.ignored
                 if result.image is not None:
@@ -149,7 +149,7 @@ def _convert_image(
     lost = [fault for fault in image.faults if fault.bad and fault.action == BOX_LEFT_OUT]
     lost += [fault for fault in box_faults if fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:
-        value = f"none of {counted(image.found_boxes, 'box', 'boxes')} of {image.filename} is usable"
+        value = f"none of {number_of(image.found_boxes, 'box', 'boxes')} of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
     record = RecordImage(
@@ -208,11 +208,11 @@ def _refusal(report: DataReport, options: ConversionOptions) -> str | None:
     bad = report.bad
     first = first_cause(bad)
     if options.on_bad == FAIL and bad:
-        return f"{counted(len(bad), 'fault')}, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
+        return f"{number_of(len(bad), 'fault')}, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
     if not report.images:
         if not report.found_images:
             return "the data set lists no images"
-        return f"none of {counted(report.found_images, 'image')} is usable" + (f", first: {first}" if first else "")
+        return f"none of {number_of(report.found_images, 'image')} is usable" + (f", first: {first}" if first else "")
     clipped = [fault for fault in report.faults if fault.kind == "box_clipped" and fault.action == boxes.CLIPPED]
     empty = sum(fault.kind == "box_zero_area" for fault in report.faults)
     alone = sum(fault.action == BOX_LEFT_OUT for fault in bad)

@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TextIO
 
-from detection.data.convert.progress import progress
 from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.record_writer import read_manifest
-from detection.errors import counted, printable
-from detection.parallel import in_order
+from detection.errors import number_of, printable
+from detection.progress import counted
+from detection.tools.parallel import in_order
 
 
 class BadRecord(NamedTuple):
@@ -95,7 +95,7 @@ def find(
     parts: dict[str, list[Stretch]] = {}
     with ThreadPoolExecutor() as pool:
         items: Iterator[tuple[str, Any]] = ((path, what) for path in paths for what in stretches(path))
-        for path, what, reason in progress(
+        for path, what, reason in counted(
             in_order(pool, one, items, 4 * (os.cpu_count() or 1)), 0, f"checking {label}", progress_to
         ):
             if isinstance(what, Stretch):
@@ -113,7 +113,7 @@ def find(
         missing = _missing(path, found, parts)
         if missing:
             number = sum(part.count for part in parts.get(path, ()))
-            lost = f"{counted(missing, 'record')} {'is' if missing == 1 else 'are'} lost"
+            lost = f"{number_of(missing, 'record')} {'is' if missing == 1 else 'are'} lost"
             found.append(BadRecord(path, number, f"the shard ends too early; by its manifest {lost}", missing))
     return BadRecords(tuple(found), damaged, counts)
 

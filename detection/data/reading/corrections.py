@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
-from detection.errors import counted, printable
+from detection.errors import number_of, printable
 
 _CUT = "cut"  # no fault of the record, but of the input reader's max_number_of_boxes
 _SINGULAR = {"boxes": "box"}
@@ -63,7 +63,7 @@ class Corrections:
     def lines(self) -> dict[str, str]:
         """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
         lines = {
-            kind: printable(f"{_counted(boxes, _SAID[kind])}, in {counted(records, 'record')} (e.g. {first})")
+            kind: printable(f"{_counted(boxes, _SAID[kind])}, in {number_of(records, 'record')} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
         if _CUT in lines:
@@ -79,7 +79,7 @@ class Corrections:
 def _counted(number: int, said: str) -> str:
     """A number and what it counts, whose first word is a plural."""
     plural, _, rest = said.partition(" ")
-    return f"{counted(number, _SINGULAR.get(plural, plural[:-1]), plural)} {rest}"
+    return f"{number_of(number, _SINGULAR.get(plural, plural[:-1]), plural)} {rest}"
 
 
 def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:

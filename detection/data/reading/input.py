@@ -157,7 +157,10 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
 def _warn_of_cut_boxes(options: InputOptions) -> None:
     """Before training, where manifests say it; otherwise it is said of the first record that has too many
     (`Corrections`)."""
-    most = max((shard_files.known_most_boxes(path) or 0 for path in options.shards()), default=0)
+    if options.python is not None:
+        most = options.python.most_boxes or 0
+    else:
+        most = max((shard_files.known_most_boxes(path) or 0 for path in options.shards()), default=0)
     if most > options.max_number_of_boxes:
         what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"
         logging.warning("%s: those beyond are not learnt; set it to %d to learn from all", what, most)
@@ -165,7 +168,10 @@ def _warn_of_cut_boxes(options: InputOptions) -> None:
 
 def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
     """For evaluation, which must know all boxes of an image: room for as many as any record holds."""
-    most = max((shard_files.most_boxes(path) for path in files), default=0)
+    if options.python is not None:
+        most = options.python.most_boxes or 0
+    else:
+        most = max((shard_files.most_boxes(path) for path in files), default=0)
     if most <= options.max_number_of_boxes:
         return options
     logging.warning(

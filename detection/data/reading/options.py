@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from detection.data.reading import shard_files
 from detection.data.reading.bad_records import BadRecords
 from detection.data.reading.proposal_source import ProposalSource
+from detection.data.reading.python_data import PythonData
 from detection.types import Category
 
 
@@ -39,10 +40,11 @@ class InputOptions:
     bad_records: BadRecords | None = None  # to leave out; None: a bad record is an error
     # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
     cache: bool = False
+    python: PythonData | None = None  # examples from Python, instead of the files of `paths`
 
     def shards(self) -> tuple[str, ...]:
-        """The files, sorted; errors name `field`."""
-        return self.listed(self.paths)
+        """The files, sorted; none where the data comes from Python. Errors name `field`."""
+        return () if self.python is not None else self.listed(self.paths)
 
     @property
     def boxes_field(self) -> str:

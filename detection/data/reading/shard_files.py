@@ -21,9 +21,9 @@ from detection.data.listing import list_files
 from detection.data.reading.example_format import parse_example
 from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_records
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
-from detection.errors import ConfigError, DataError, counted, printable
+from detection.errors import ConfigError, DataError, first_line, number_of, printable
 
-REMEDY = "create or copy it again; validate_records.py tells what else is wrong"
+REMEDY = "create or copy it again; `detection validate` tells what else is wrong"
 
 _BESIDE = (MANIFEST_SUFFIX, ".report.json")  # what create_tf_record leaves beside its shards
 _NAME = r"(.*)-\d{5}-of-(\d{5})"
@@ -43,14 +43,14 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
         raise ConfigError(f"{field} is empty; name the TFRecord files to read, e.g. data/train.record-?????-of-00010")
     shards: list[str] = []
     for pattern in patterns:
-        shards.extend(list_files(pattern, field, "create the records with create_tf_record.py", _BESIDE))
+        shards.extend(list_files(pattern, field, "create the records with `detection convert`", _BESIDE))
     shards = list(dict.fromkeys(shards))
     for line in check_sets(shards):
         raise DataError(f"{field}: {line}")
     _warn_of_missing(shards)
     if not sum(_check_start(path, field, damaged) for path in shards):
         do = "does" if len(shards) == 2 else "do"
-        others = f", nor {do} {counted(len(shards) - 1, 'other')}" if shards[1:] else ""
+        others = f", nor {do} {number_of(len(shards) - 1, 'other')}" if shards[1:] else ""
         raise DataError(f"{field}: {shards[0]} holds no records{others}; create them again")
     return tuple(shards)
 
@@ -126,9 +126,9 @@ def check_complete(paths: Iterable[str]) -> Iterator[str]:
         missing = [name for name in names if not os.path.exists(name)]
         if missing and not manifest_path(prefix).exists():
             are, them = ("are", "them") if missing[1:] else ("is", "it")
-            others = f" and {counted(len(missing) - 1, 'other')}" if missing[1:] else ""
+            others = f" and {number_of(len(missing) - 1, 'other')}" if missing[1:] else ""
             yield (
-                f"{missing[0]}{others} of {counted(int(total), 'shard')} {are} not there; copy {them} here, or create"
+                f"{missing[0]}{others} of {number_of(int(total), 'shard')} {are} not there; copy {them} here, or create"
                 " the records again"
             )
 
@@ -207,9 +207,3 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
                 " readable"
             )
     return None
-
-
-def first_line(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of its operations."""
-    text = str(error.message).split("\n")[0].split(" [[{{node")[0].split(" [Op:")[0]
-    return text.split("}} ")[-1].strip()

@@ -21,12 +21,16 @@ from detection.data.reading.tracing import without_autograph
 from detection.data.sample import Record
 
 
-def count_records(options: InputOptions) -> int:
-    """Records that one epoch (or one evaluation) gives, from the headers of the shard_files."""
+def count_records(options: InputOptions) -> int | None:
+    """Records that one epoch (or one evaluation) gives, from the headers of the shards; None where only reading
+    tells."""
     return _epoch_length(options, options.shards())
 
 
-def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int:
+def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int | None:
+    if options.python is not None:
+        count = options.python.count
+        return None if count is None else -(-count // options.sample_1_of_n_examples)
     known = options.bad_records.counts if options.bad_records else {}
     return -(
         -sum(known[path] if path in known else shard_files.count_records(path) for path in files)
@@ -56,7 +60,8 @@ def _stream(
     options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], Decoded], seed: int, position: int
 ) -> tf.data.Dataset:
     """Records (with `cache`: decoded ones) of these files, epoch after epoch, from `position` on."""
-    first, skipped = divmod(position, _epoch_length(options, files)) if position else (0, 0)
+    length = _epoch_length(options, files) if position else None
+    first, skipped = (0, position) if length is None else divmod(position, length)
     # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
     seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(
         lambda number: seed * 1_000_003 + number
@@ -71,7 +76,7 @@ def _stream(
     def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
         _allow_global_seed_zero()
         elements = _read_shuffled(options, files, epoch_seed) if cached is None else cached
-        if options.shuffle and options.shuffle_buffer_size > 1:
+        if options.shuffle and options.shuffle_buffer_size > 1 and (options.python is None or cached is not None):
             elements = elements.shuffle(options.shuffle_buffer_size, seed=epoch_seed)
         if options.sample_1_of_n_examples > 1:
             elements = elements.shard(options.sample_1_of_n_examples, 0)
@@ -104,14 +109,18 @@ def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.
 
 
 def read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Dataset:
-    """Every `Record` of the files once, file after file."""
+    """Every `Record` of the files, or of the data from Python, once and in order."""
+    if options.python is not None:
+        return options.python.records()
     return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(
         without_autograph(functools.partial(_read_shard, options))
     )
 
 
 def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
-    """The records of files in random order, several files at once."""
+    """The records of files in random order, several files at once; data from Python shuffles itself."""
+    if options.python is not None:
+        return options.python.records(seed if options.shuffle else None)
     paths = tf.data.Dataset.from_tensor_slices(list(files))
     readers = max(min(options.num_readers, len(files)), 1)
     if options.shuffle and len(files) > 1:

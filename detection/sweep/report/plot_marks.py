@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from detection.errors import counted
+from detection.errors import number_of
 from detection.sweep.config_texts import WIDTH
 from detection.sweep.frontier import Point
 from detection.sweep.quantities import devices, number
@@ -63,8 +63,8 @@ def headline(
         parts += [words.format(f"{value:.0f}") for value in values] if len(values) == 1 else []
     evaluated = {row.images_evaluated for row in shown}
     if not timed and len(evaluated) == 1:
-        parts += [counted(count, "image") + " evaluated" for count in evaluated]
-    parts += [counted(len(shown), "configuration")]
+        parts += [number_of(count, "image") + " evaluated" for count in evaluated]
+    parts += [number_of(len(shown), "configuration")]
     parts += [remark] if remark else []
     failed = sum(not row.done for row in rows)
     parts += [f"{failed} failed"] if failed else []

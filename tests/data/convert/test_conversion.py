@@ -13,7 +13,6 @@ from PIL import Image
 
 from detection.config import label_map
 from detection.data.convert import conversion, voc
-from detection.data.convert.progress import progress
 from detection.data.convert.source import Source
 from detection.data.findings import DataReport
 from detection.errors import DataError
@@ -386,24 +385,6 @@ def test_images_above_the_limit(voc_folder, encode):
     voc_folder.add("large", data=encode(width=80, height=60), size=(80, 60))
     report, told = voc_folder.convert(max_image_pixels=3000)
     assert report.images == 1 and "large.jpg: 80x60 pixels, more than 3000" in told
-
-
-def test_progress_in_a_log(monkeypatch):
-    stream = io.StringIO()
-    clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
-    assert list(progress("abcdef", 6, "reading", stream)) == list("abcdef")
-    assert stream.getvalue().splitlines() == ["reading: 3/6 images (50 %), 0:12 left, 0 images/s"]
-
-
-def test_progress_on_a_terminal():
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    assert list(progress(range(3), 3, "reading", stream)) == [0, 1, 2]
-    assert "reading: 100%" in stream.getvalue()
 
 
 def test_real_data(shared, tmp_path):

@@ -1,0 +1,220 @@
+"""Filling a detector from an object-based (TensorFlow 2) checkpoint: all of it, or what a training run starts from.
+
+A detector knows the key of each of its variables (`object_keys`), so neither its names nor the original's code matter.
+The kinds are the config's `fine_tune_checkpoint_type`, with what the TF Object Detection API's TF2 code takes for each:
+
+    classification  the backbone, from a classifier saved as Checkpoint(feature_extractor=<classifier>)
+    detection       the feature extractor of a detector: backbone, pyramid, layers above it
+    full            a whole detector
+
+A head of another shape keeps its initial values, as in name-based checkpoints; the report says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+from absl import logging
+
+from detection.checkpoints import names, object_files
+from detection.checkpoints.object_files import Contents
+from detection.checkpoints.restore import FineTune, RestoreReport
+from detection.errors import ConfigError
+
+_BACKBONE = "model/_feature_extractor/classification_backbone/"
+_EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
+_LAYER = re.compile(r"layer_with_weights-(\d+)/")
+UNKNOWN = (
+    "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
+    " checkpoints here: SSDs whose feature_extractor.type ends in _keras"
+)
+_FIX = "use the pipeline.config that the checkpoint was trained with"
+
+
+class Source(NamedTuple):
+    """Where the variables of a detector are in an object-based checkpoint."""
+
+    variables: Mapping[str, tf.Variable]  # by name
+    keys: Mapping[str, str]  # name -> key, as far as the variables have one
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(self.variables[name].shape) for name in self.keys}
+
+
+def source_of(detector, variables: Mapping[str, tf.Variable]) -> Source:
+    """Of a built detector and its variables by name."""
+    key_of = {id(variable): key for key, variable in detector.object_keys().items()}
+    return Source(variables, {name: key_of[id(each)] for name, each in variables.items() if id(each) in key_of})
+
+
+def start(source: Source, fine_tune: FineTune, prefix: str, *, allow_unused: bool = False) -> RestoreReport:
+    """Assigns what a run starts from and reports the rest.
+
+    Args:
+        fine_tune: says of which kind the checkpoint is.
+        prefix: the checkpoint's.
+        allow_unused: start from the checkpoint of another network too, with a warning.
+
+    Raises:
+        ConfigError: unreadable, nothing in it fits, or it is of another network.
+    """
+    _check_known(source, prefix)
+    found = object_files.contents(prefix)
+    taken, report = match(source.keys, source.shapes, found, fine_tune.kind)
+    if fault := doubts(source.keys, report, found, fine_tune.kind):
+        if not (allow_unused and taken):
+            raise ConfigError(f"{prefix}: {fault}")
+        logging.warning("%s: %s", prefix, fault)
+    _assign(source, taken, found)
+    return report
+
+
+def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_unused: bool = False) -> int:
+    """Fills all variables; returns the checkpoint's step, 0 if it has none.
+
+    Args:
+        moving_averages: take the average that training kept of a variable, where there is one.
+        allow_unused: only warn where variables of the file's model have no place.
+
+    Raises:
+        ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another model. Nothing
+            is assigned then.
+    """
+    _check_known(source, prefix)
+    found = object_files.contents(prefix)
+    taken, report = match(source.keys, source.shapes, found, "full")
+    for listed, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
+        if listed:
+            name = listed[0]
+            there = f" ({list(found.entries[key].shape)})" if (key := found.find(source.keys[name])) else ""
+            raise ConfigError(
+                f"{prefix}: {len(listed)} of {len(source.keys)} variables are {what}, e.g. {source.keys[name]}{there},"
+                f" here {name} {list(source.shapes[name])}; {_FIX}"
+            )
+    if report.unexpected:
+        what = f"{prefix}: {names.shown(report.unexpected)} have no place in the model"
+        if not allow_unused:
+            raise ConfigError(f"{what}; {_FIX}, or leave them out by {names.ALLOW_UNUSED}")
+        logging.warning("%s and are left out", what)
+    if moving_averages:
+        averages = {name: object_files.average(key, found.slots) for name, key in taken.items()}
+        if not any(averages.values()):
+            raise ConfigError(f"{prefix}: holds no moving averages; set eval_config.use_moving_averages to false")
+        taken = {name: averages[name] or key for name, key in taken.items()}
+    _assign(source, taken, found)
+    return found.step()
+
+
+def match(
+    keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], found: Contents, kind: str
+) -> tuple[dict[str, str], RestoreReport]:
+    """Which array goes where, before anything is read: {name: key in the file}, and the report.
+
+    Args:
+        keys: name -> key of every variable.
+        shapes: by name.
+        kind: classification, detection or full.
+    """
+    rows: dict[str, list[str]] = {row: [] for row in RestoreReport._fields}
+    taken: dict[str, str] = {}
+    for name, own in sorted(keys.items()):
+        path = source_key(own, kind)
+        key = found.find(path) if path is not None else None
+        if path is None:
+            rows["left_out"].append(name)
+        elif key is None:
+            rows["missing"].append(name)
+        elif found.entries[key].shape != shapes[name]:
+            rows["mismatched"].append(name)
+        else:
+            rows["restored"].append(name)
+            taken[name] = key
+    asked = {found.find(path) for own in keys.values() if (path := source_key(own, kind))}
+    rows["unexpected"] = sorted(key for key in found.entries if key not in asked and is_weight(key))
+    return taken, RestoreReport(**{row: tuple(listed) for row, listed in rows.items()})
+
+
+def source_key(key: str, kind: str) -> str | None:
+    """Where a checkpoint of this kind has the variable that a detector keeps under `key`; None if it does not provide
+    it."""
+    if kind == "full":
+        return key
+    if kind == "detection":
+        return key if key.startswith(_EXTRACTOR) else None
+    return _CLASSIFIER + key.removeprefix(_BACKBONE) if key.startswith(_BACKBONE) else None
+
+
+def identity(found: Contents) -> str:
+    """What a checkpoint is of, in words."""
+    if any(key.startswith(_CLASSIFIER) for key in found.entries):
+        return "object-based (TensorFlow 2), a classifier"
+    widths = {
+        part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
+        for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
+    }
+    codes, logits = widths.values()
+    classes = f", {logits * 4 // codes} logits an anchor, one of them for the background" if codes and logits else ""
+    return f"object-based (TensorFlow 2), a detector{classes}"
+
+
+def is_weight(key: str) -> bool:
+    """Whether an array is one of a model, not of the run that wrote it."""
+    return key.startswith((_MODEL, _CLASSIFIER))
+
+
+def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
+    """Why a run should not start from a checkpoint; "" if nothing speaks against it. Heads are expected to differ."""
+    if not report.restored:
+        return _nothing_fits(keys, report, found, kind)
+    of_extractor = [name for name in (*report.missing, *report.mismatched) if keys[name].startswith(_EXTRACTOR)]
+    own = {key for name in keys if (key := source_key(keys[name], kind)) and keys[name].startswith(_EXTRACTOR)}
+    left = [key for key in report.unexpected if key.startswith((_EXTRACTOR, _CLASSIFIER)) and not _is_top(key, own)]
+    if not of_extractor and not left:
+        return ""
+    said = []
+    if of_extractor:
+        said.append(
+            f"{len(of_extractor)} variables of the extractor are missing there or of another shape, e.g."
+            f" {source_key(keys[of_extractor[0]], kind)} ({of_extractor[0]})"
+        )
+    if left:
+        said.append(f"{names.shown(left)} have no place in the model")
+    return f"{'; '.join(said)}: is feature_extractor the same? Or start from it all the same by {names.ALLOW_UNUSED}"
+
+
+def _is_top(key: str, own: set[str]) -> bool:
+    """Whether a classifier's variable belongs to its last layers, behind all that detectors read."""
+    numbers = [int(match[1]) for match in map(_LAYER.search, own) if match]
+    number = _LAYER.search(key)
+    return key.startswith(_CLASSIFIER) and number is not None and int(number[1]) > max(numbers, default=-1)
+
+
+def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
+    if report.mismatched:
+        return (
+            f"all {len(report.mismatched)} variables that it has of the model have another shape there, e.g."
+            f" {report.mismatched[0]}; is depth_multiplier the same?"
+        )
+    for other in ("detection", "classification"):
+        if other != kind and any(found.find(source_key(key, other) or "") for key in keys.values()):
+            return (
+                f"no variable matches as '{kind}', but they do as '{other}'; set"
+                f" train_config.fine_tune_checkpoint_type: '{other}'"
+            )
+    example = next((path for key in keys.values() if (path := source_key(key, kind))), "any variable of the model")
+    return f"no variable matches as '{kind}'; looked for e.g. {example}, it has {names.shown(sorted(found.entries))}"
+
+
+def _check_known(source: Source, prefix: str) -> None:
+    if not source.keys:
+        raise ConfigError(f"{prefix}: {UNKNOWN}")
+
+
+def _assign(source: Source, taken: Mapping[str, str], found: Contents) -> None:
+    values = object_files.read(found.prefix, taken.values())
+    for name, key in taken.items():
+        source.variables[name].assign(values[key])

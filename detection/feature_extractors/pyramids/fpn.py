@@ -1,0 +1,157 @@
+"""Feature pyramid network (Lin et al. 2017, section 3) with coarse levels above it (RetinaNet, footnote 2).
+
+    C_l  map of level l of the network          T_top = project(C_top),   T_l = project(C_l) + upsample(T_l+1)
+    P_l  map of level l of the pyramid          P_top = T_top,            P_l = smooth(T_l)
+                                                above the network: P_l = stride-2 convolution of P_l-1
+
+project is 1x1 with bias, without activation; smooth is 3x3 with batch norm and activation, upsample repeats pixels. The
+topmost map of the network is projected only, as the TF Object Detection API has it; so the coarse levels start from a
+map without activation. Names: `fpn/projection_<n>`, `fpn/smoothing_<n>`, n = 1 for the finest map.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from detection.feature_extractors.pyramids.levels import Levels, NetworkLevels
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions, pad_to_multiple
+from detection.networks.blocks import Blocks, Chain
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import listed, numbered
+from detection.networks.layers import Conv, SeparableConv
+
+
+class Fpn(keras.layers.Layer):
+    """Maps of the network, from fine to coarse, float32 [B, h, w, c] each -> maps of the pyramid, of `depth` channels.
+
+    Args:
+        num_maps: maps of the network.
+        coarse: names of the layers above them, one a further map.
+        depth: channels of every map of the pyramid.
+        hyperparams: of every convolution; projections are linear.
+        depthwise: 3x3 convolutions are depthwise separable.
+        explicit_padding: 3x3 convolutions pad by their kernel alone (`networks.layers`).
+        smoothed_down: upsample P_l+1, not T_l+1, as the Keras models of the TF Object Detection API do.
+    """
+
+    def __init__(
+        self,
+        num_maps: int,
+        coarse: tuple[str, ...],
+        depth: int,
+        hyperparams: Hyperparams,
+        depthwise: bool = False,
+        explicit_padding: bool = False,
+        smoothed_down: bool = False,
+    ) -> None:
+        super().__init__(name="fpn", autocast=False)
+        self.explicit_padding, self.smoothed_down = explicit_padding, smoothed_down
+        padding = "EXPLICIT" if explicit_padding else "SAME"
+
+        def block(name: str, stride: int) -> keras.layers.Layer:
+            if depthwise:
+                return SeparableConv(name, depth, 3, 1, hyperparams, stride=stride, padding=padding)
+            return Conv(name, depth, 3, hyperparams, stride=stride, padding=padding)
+
+        numbers = range(1, num_maps + 1)
+        self.projections = tuple(Conv(f"projection_{n}", depth, 1, hyperparams.linear()) for n in numbers)
+        self.smoothing = tuple(block(f"smoothing_{n}", 1) for n in numbers[:-1])
+        self.coarse = tuple(block(name, 2) for name in coarse)
+
+    def build(self, shape: object) -> None:
+        """The convolutions build themselves when first called, inside this layer's scope."""
+
+    def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        *finer, coarsest = zip(self.projections, maps, strict=True)
+        top_down = coarsest[0](coarsest[1])
+        pyramid = [top_down]
+        for smooth, (project, features) in zip(reversed(self.smoothing), reversed(finer), strict=True):
+            total = _upsampled_plus(top_down, project(features))
+            smoothed = smooth(total, training=training)
+            pyramid.insert(0, smoothed)
+            top_down = smoothed if self.smoothed_down else total
+        for convolve in self.coarse:
+            pyramid.append(convolve(pyramid[-1], training=training))
+        return tuple(pyramid)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint. There the finest map comes
+        last, and a layer for explicit padding stands before a 3x3 convolution."""
+        first = 1 if self.explicit_padding else 0
+        top, finer = self.projections[-1], self.projections[-2::-1]
+        parts = {"_fpn_features_generator/top_layers": listed((top,))}
+        for path, layers, before in (
+            ("_fpn_features_generator/residual_blocks", finer, 0),
+            ("_fpn_features_generator/conv_layers", self.smoothing[::-1], first),
+            ("_coarse_feature_layers", self.coarse, first),
+        ):
+            parts |= {f"{path}/{number}": listed((layer,), before) for number, layer in enumerate(layers)}
+        return {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
+
+
+def _upsampled_plus(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
+    """Every pixel of `coarse` four times, cut to the size of `fine`, plus `fine`."""
+    _, height, width, depth = coarse.shape
+    dynamic = tf.shape(coarse)
+    height, width = height or dynamic[1], width or dynamic[2]
+    repeated = tf.tile(coarse[:, :, tf.newaxis, :, tf.newaxis, :], [1, 1, 2, 1, 2, 1])
+    repeated = tf.reshape(repeated, [dynamic[0], 2 * height, 2 * width, depth])
+    wanted = tf.shape(fine)
+    same = fine.shape[1] is not None and tuple(repeated.shape[1:3]) == tuple(fine.shape[1:3])
+    return fine + (repeated if same else repeated[:, : wanted[1], : wanted[2]])
+
+
+class FpnExtractor(keras.layers.Layer):
+    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`.
+
+    Args:
+        levels: the network.
+        taken: its levels that the pyramid stands on, from fine to coarse.
+        pyramid: makes maps of theirs.
+        options: where the image is padded, and whether it all is as the Keras models have it.
+    """
+
+    def __init__(self, levels: NetworkLevels, taken: range, pyramid: Fpn, options: SsdExtractorOptions) -> None:
+        super().__init__(name="FeatureExtractor", autocast=False)
+        self.network, self.pyramid = Blocks(levels.scope, levels.network), Chain(levels.scope, (pyramid,))
+        self.sources = tuple(levels.endpoints[level] for level in taken)
+        # Checkpoints hold the whole network, also where the pyramid ends below its last level.
+        self.last = levels.endpoints[max(levels.endpoints)]
+        self.scale, self.pad_to_multiple = levels.scale, options.pad_to_multiple
+        self.keras_form = options.keras_form
+        self.num_maps = len(taken) + len(pyramid.coarse)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
+        images = pad_to_multiple(images, self.pad_to_multiple)
+        outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
+        return self.pyramid(tuple(outputs[name] for name in self.sources), training=training)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint."""
+        backbone = numbered(self.network.blocks)
+        return {
+            **{f"classification_backbone/{key}": variable for key, variable in backbone.items()},
+            **self.pyramid.parts[0].object_keys(),
+        }
+
+
+def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> FpnExtractor:
+    """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
+    options = options.as_keras() if keras_form else options
+    below, fpn = levels(options), options.fpn or FpnOptions()
+    taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)
+    pyramid = Fpn(
+        num_maps=len(taken),
+        coarse=below.coarse_names(fpn.max_level - taken[-1]),
+        depth=below.depth(fpn.depth),
+        hyperparams=options.hyperparams,
+        depthwise=options.depthwise,
+        explicit_padding=options.explicit_padding,
+        smoothed_down=options.keras_form,
+    )
+    return FpnExtractor(below, taken, pyramid, options)

@@ -1,0 +1,102 @@
+"""Our layers as Keras divides them: which variables one Keras layer would hold, and in which order a functional Keras
+model counts them.
+
+Object-based (TensorFlow 2) checkpoints call the variables of a functional model `layer_with_weights-<n>/<attribute>`, n
+counting the layers that have variables. A convolution and its batch norm are one layer here and two there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import keras
+
+from detection.networks.blocks import Branches, Chain
+from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv
+
+KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
+
+
+@functools.singledispatch
+def keras_layers(layer: keras.layers.Layer) -> Iterator[KerasLayer]:
+    """The Keras layers with variables that a built `layer` is, in the order in which a functional model counts them.
+
+    A layer whose parts do not simply follow each other registers its own order.
+
+    Raises:
+        TypeError: it has variables, and nobody has said what Keras would make of it.
+    """
+    if layer.weights:
+        raise TypeError(f"{type(layer).__name__} {layer.name}: its form in Keras is not known")
+    return iter(())
+
+
+def layers_of(parts: Iterable[keras.layers.Layer]) -> Iterator[KerasLayer]:
+    """Of layers that follow each other."""
+    for part in parts:
+        yield from keras_layers(part)
+
+
+@keras_layers.register
+def _(layer: BatchNorm) -> Iterator[KerasLayer]:
+    yield norm_variables(layer)
+
+
+@keras_layers.register(Conv)
+@keras_layers.register(DepthwiseConv)
+@keras_layers.register(SeparableConv)
+def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
+    yield kernel_variables(layer)
+    if layer.batch_norm is not None:
+        yield norm_variables(layer.batch_norm)
+
+
+@keras_layers.register
+def _(layer: Chain) -> Iterator[KerasLayer]:
+    return layers_of(layer.parts)
+
+
+@keras_layers.register
+def _(layer: Branches) -> Iterator[KerasLayer]:
+    raise TypeError(f"{layer.name}: the order in which Keras counts branches is not known")
+
+
+def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv) -> KerasLayer:
+    """Kernels and bias of a convolution, without its batch norm."""
+    if isinstance(layer, SeparableConv):
+        variables = {"depthwise_kernel": layer.depthwise_kernel, "pointwise_kernel": layer.kernel}
+    else:
+        variables = {"depthwise_kernel" if isinstance(layer, DepthwiseConv) else "kernel": layer.kernel}
+    return variables if layer.bias is None else {**variables, "bias": layer.bias}
+
+
+def norm_variables(layer: BatchNorm) -> KerasLayer:
+    """Variables of a batch norm; it may lack gamma or beta."""
+    variables = {
+        "gamma": layer.gamma,
+        "beta": layer.beta,
+        "moving_mean": layer.moving_mean,
+        "moving_variance": layer.moving_variance,
+    }
+    return {attribute: variable for attribute, variable in variables.items() if variable is not None}
+
+
+def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
+    """{`<position>/<attribute>`: variable} of a Python list of Keras layers: after every convolution with batch norm
+    stand the norm and the activation, so the next one is three further; `first`: layers without variables in front."""
+    variables, position = {}, first
+    for layer in layers:
+        parts = list(keras_layers(layer))
+        variables |= {f"{position + n}/{name}": each for n, part in enumerate(parts) for name, each in part.items()}
+        position += 3 if len(parts) > 1 else 1
+    return variables
+
+
+def numbered(parts: Iterable[keras.layers.Layer]) -> dict[str, keras.Variable]:
+    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other."""
+    return {
+        f"layer_with_weights-{number}/{attribute}": variable
+        for number, layer in enumerate(layers_of(parts))
+        for attribute, variable in layer.items()
+    }

@@ -1,0 +1,229 @@
+"""Parts from packages of one's own, by name: the registries that configs are looked up in after this package's own
+tables. docs/your_own_parts.md shows each of them at work.
+
+    from detection import registry
+
+    @registry.classification_loss("soft_margin")
+    class SoftMargin: ...
+
+A config then says `classification_loss { custom { name: "soft_margin" parameters: "margin=0.5" } }`, and names the
+module that registers it in its field `plugins`. Modules of the entry-point group `detection.plugins` are found without
+being named. A name is registered once; the config's check refuses one that this package uses itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from detection.errors import ConfigError
+
+ENTRY_POINTS = "detection.plugins"
+Part = TypeVar("Part", bound=Callable)
+
+
+class Registered(NamedTuple):
+    """One part, and the module that must be imported for it to be there."""
+
+    make: Callable
+    plugin: str
+
+
+class Registry:
+    """Names of one kind of part. Calling it makes the decorator that registers a factory: a class or a function that is
+    called with what the kind hands over and with the config's parameters as keywords.
+
+    Args:
+        kind: what messages call it.
+        handed: the names of the arguments that the package itself passes, positionally.
+        members: what is made must have, beside what only using it shows.
+    """
+
+    def __init__(self, kind: str, *handed: str, members: tuple[str, ...] = ("__call__",)) -> None:
+        self.kind, self.handed, self.members = kind, handed, members
+        self._parts: dict[str, Registered] = {}
+
+    def __call__(self, name: str) -> Callable[[Part], Part]:
+        """The decorator that registers a factory as `name`.
+
+        Raises:
+            ConfigError: something else is registered by that name.
+        """
+
+        def register(make: Part) -> Part:
+            known = self._parts.get(name)
+            if known is not None and _place(known.make) != _place(make):
+                raise ConfigError(
+                    f"{self.kind} {name!r} is registered twice, by {_place(known.make)} and {_place(make)};"
+                    " rename one of them"
+                )
+            self._parts[name] = Registered(make, _importing[-1] if _importing else make.__module__)
+            return make
+
+        return register
+
+    def find(self, name: str) -> Registered | None:
+        """What is registered by that name, if need be by a module of an entry point that was not imported yet."""
+        if name not in self._parts:
+            import_entry_points()
+        return self._parts.get(name)
+
+    def registered(self, name: str) -> Registered | None:
+        """What is registered by that name so far."""
+        return self._parts.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, those of entry points included."""
+        import_entry_points()
+        return tuple(sorted(self._parts))
+
+    def make(self, name: str, *handed: object, parameters: Iterable[str] = (), field: str = "") -> object:
+        """The finished part.
+
+        Args:
+            name: as registered.
+            *handed: what this kind of part is called with.
+            parameters: `name=value` from the config, see `keywords`.
+            field: the config's field, for messages.
+
+        Raises:
+            ConfigError: an unknown name, or parameters that the part does not take.
+        """
+        fault = self.fault(name, parameters)
+        if fault:
+            raise ConfigError(f"{field}{fault}")
+        made = self._parts[name].make(*handed, **keywords(parameters))
+        lacking = [member for member in self.members if not hasattr(made, member)]
+        if lacking:
+            raise ConfigError(
+                f"{field} ({name}): what {_place(self._parts[name].make)} makes is no {self.kind}: it has no"
+                f" {', '.join(lacking)}"
+            )
+        return made
+
+    def fault(self, name: str, parameters: Iterable[str] = ()) -> str:
+        """What is wrong with a use of a part, to be put behind its field's path; "" if nothing."""
+        found = self.find(name)
+        if found is None:
+            return f".name ({name!r}) is no registered {self.kind}; {_advice(name, self.names())}"
+        try:
+            given = keywords(parameters)
+        except ValueError as error:
+            return f".parameters: {error}"
+        signature = inspect.signature(found.make)
+        try:
+            signature.bind(*(None for _ in self.handed), **given)
+        except TypeError as error:
+            taken = [taken for taken in signature.parameters if taken not in self.handed]
+            return f".parameters: {name!r} {error}; it takes {', '.join(taken) or 'none'}"
+        return ""
+
+
+# (options: SsdExtractorOptions) -> feature_extractors.ssd_maps.SsdFeatureExtractor
+ssd_extractor = Registry("SSD feature extractor", "options")
+# (options: TwoStageExtractorOptions) -> feature_extractors.two_stage.TwoStageExtractor
+two_stage_extractor = Registry("two-stage feature extractor", "options", members=("scale", "body", "tail"))
+# () -> (predicted, target, weights [B, A]) -> losses [B, A]; `needs_boxes`: compares boxes [B, A, 4], not codes
+localization_loss = Registry("localization loss", members=("__call__", "needs_boxes"))
+# () -> (logits [B, A, K + 1], target classes, weights [B, A]) -> losses [B, A] or [B, A, K + 1]
+classification_loss = Registry("classification loss")
+# () -> (data.sample.Sample, seed int64 [2]) -> Sample
+augmentation = Registry("augmentation")
+# (settings: EvalSettings, categories) -> evaluate.evaluator.Evaluator
+metric = Registry("metrics set", "settings", "categories", members=("clear", "add", "result", "per_category"))
+# (num_classes, resizer: data.resize.Resizer) -> pipeline.Detector
+meta_architecture = Registry(
+    "meta-architecture",
+    *("num_classes", "resizer"),
+    members=("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "variables"),
+)
+
+ALL = (
+    *(ssd_extractor, two_stage_extractor, localization_loss, classification_loss, augmentation, metric),
+    meta_architecture,
+)
+_importing: list[str] = []  # the plugins that are being imported now, innermost last
+_seen: set[str] = set()  # entry points that were imported
+
+
+def keywords(parameters: Iterable[str]) -> dict[str, object]:
+    """`["gamma=2.0", "mode=hard"]` -> {"gamma": 2.0, "mode": "hard"}: values are JSON, or else text as it stands.
+
+    Raises:
+        ValueError: an entry without `=`, or a name that comes twice.
+    """
+    given: dict[str, object] = {}
+    for entry in parameters:
+        name, equals, value = entry.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{entry!r} is not of the form name=value")
+        if name in given:
+            raise ValueError(f"{name!r} is given twice")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value.strip()
+    return given
+
+
+def import_plugins(modules: Iterable[str]) -> None:
+    """Imports the modules that register parts.
+
+    Raises:
+        ConfigError: one cannot be imported.
+    """
+    for name in modules:
+        with _registering(name):
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise ConfigError(
+                    f"plugins: {name!r} cannot be imported ({error}); install it, or add its folder to PYTHONPATH"
+                ) from error
+
+
+def import_entry_points() -> None:
+    """Imports every module of the group `detection.plugins`, each once.
+
+    Raises:
+        ConfigError: one cannot be imported.
+    """
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        if point.value not in _seen:
+            _seen.add(point.value)
+            with _registering(point.module):
+                try:
+                    point.load()
+                except (ImportError, AttributeError) as error:
+                    raise ConfigError(
+                        f"the entry point {point.name} = {point.value} of {ENTRY_POINTS!r} cannot be imported"
+                        f" ({error}); repair or uninstall its package"
+                    ) from error
+
+
+@contextlib.contextmanager
+def _registering(plugin: str) -> Iterator[None]:
+    _importing.append(plugin)
+    try:
+        yield
+    finally:
+        _importing.pop()
+
+
+def _place(make: Callable) -> str:
+    """Where a factory comes from: the same when its module is imported again."""
+    return f"{make.__module__}.{getattr(make, '__qualname__', type(make).__name__)}"
+
+
+def _advice(name: str, known: Iterable[str]) -> str:
+    known = tuple(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Registered are: {', '.join(known) or 'none'}; name the module that registers it in plugins"

@@ -1,0 +1,60 @@
+"""What is used of TensorFlow beyond its public interface, all in one place.
+
+None of it is promised to stay. When a new version of TensorFlow breaks something here, this is the file to mend, and
+tests/tools/test_tf_internals.py says what each function must do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, op_def_pb2
+from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
+from tensorflow.python.framework import convert_to_constants, op_def_registry
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+from tensorflow.python.saved_model import fingerprinting_utils
+
+__all__ = ["ConcreteFunction", "Inlined", "called", "inlined", "op_definition", "write_fingerprint"]
+
+
+class Inlined(NamedTuple):
+    """A function as one graph without variables."""
+
+    graph: graph_pb2.GraphDef
+    inputs: list[tf.Tensor]  # that are still fed
+
+
+def inlined(function: ConcreteFunction) -> Inlined:
+    """The graph of a function, inlined, with the values of its variables in it.
+
+    The public converter (`convert_variables_to_constants_v2`) would make a function of it again, which copies all
+    weights a dozen times, for us to take the graph out of.
+    """
+    data = convert_to_constants._FunctionConverterDataInEager(
+        function, lower_control_flow=False, aggressive_inlining=False
+    )
+    graph, converted = convert_to_constants._replace_variables_by_constants(data)
+    captured = {tensor.name for number, tensor in enumerate(function.graph.internal_captures) if number in converted}
+    return Inlined(graph, [tensor for tensor in function.inputs if tensor.name not in captured])
+
+
+def called(op: tf.Operation, attribute: str) -> tf.Graph:
+    """The graph of the function that an attribute of an op names; in a graph that was imported it is only a definition,
+    and its sizes those of what it is called with."""
+    function = op.graph._get_function(op.get_attr(attribute).name)
+    if hasattr(function, "graph"):
+        return function.graph
+    with op.graph.as_default():
+        return function_def_to_graph(function.definition, input_shapes=[tensor.shape for tensor in op.inputs])
+
+
+def op_definition(name: str) -> op_def_pb2.OpDef | None:
+    """The definition of a kind of op, or None where there is none of that name."""
+    return op_def_registry.get(name)
+
+
+def write_fingerprint(folder: Path) -> None:
+    """Gives the SavedModel in `folder` a fingerprint of what it holds now."""
+    fingerprinting_utils.write_fingerprint(str(folder))

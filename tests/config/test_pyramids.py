@@ -1,0 +1,61 @@
+"""What configs of detectors with a feature pyramid may say."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import text_format
+
+from detection import config
+from detection.errors import ConfigError
+from detection.protos import pipeline_pb2
+from tests.helpers import detector_configs
+
+EXTRACTOR, ANCHORS = "model.ssd.feature_extractor", "model.ssd.anchor_generator"
+MULTISCALE = "multiscale_anchor_generator"
+PREDICTOR = "model.ssd.box_predictor.weight_shared_convolutional_box_predictor"
+
+
+def _check(*settings: str, type_: str = "ssd_mobilenet_v2_fpn_keras") -> list[str]:
+    """The faults, one line each."""
+    text = detector_configs.ssd(detector_configs.Settings(type_, 128, 128))
+    message = config.override(text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()), list(settings))
+    try:
+        config.check(message, "", check_paths=False)
+    except ConfigError as error:
+        return error.lines()
+    return []
+
+
+@pytest.mark.parametrize("form", ["", "_keras"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet50_v1", "resnet101_v1", "resnet152_v1"])
+def test_types(name: str, form: str) -> None:
+    assert _check(type_=f"ssd_{name}_fpn{form}") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (f"{ANCHORS}.{MULTISCALE}.max_level=6", f"{ANCHORS}.{MULTISCALE} has levels 3 to 6, and feature_extractor.fpn"),
+        (f"{EXTRACTOR}.fpn.min_level=4", f"{ANCHORS}.{MULTISCALE} has levels 3 to 7, and feature_extractor.fpn has 4"),
+        (f"{EXTRACTOR}.fpn.min_level=1", f"{EXTRACTOR}.fpn.min_level (1) must be in [2, 5]"),
+        (f"{EXTRACTOR}.fpn.max_level=2", f"{EXTRACTOR}.fpn.min_level (3) must not exceed max_level (2)"),
+        (f"{EXTRACTOR}.fpn.max_level=21", f"{EXTRACTOR}.fpn.max_level (21) is more than 20"),
+        (f"{EXTRACTOR}.fpn.additional_layer_depth=0", f"{EXTRACTOR}.fpn.additional_layer_depth (0) must be at least 1"),
+        (f"{PREDICTOR}.depth=0", f"{PREDICTOR}.depth is not set; the convolutions before the predictor need it"),
+        (f"{PREDICTOR}.box_code_size=3", f"{PREDICTOR}.box_code_size (3) must be 4"),
+        (f"{PREDICTOR}.box_encodings_clip_range={{min: 1 max: -1}}", f"{PREDICTOR}.box_encodings_clip_range.min (1)"),
+        ("model.ssd.num_classes=100000", "model.ssd.num_classes (100000) with 3 anchors a cell and box_predictor's"),
+        (f"{ANCHORS}={{grid_anchor_generator {{}}}}", f"{ANCHORS}.grid_anchor_generator has anchors for 1 map, and"),
+    ],
+)
+def test_faults_name_the_field(setting: str, expected: str) -> None:
+    settings = [setting]
+    if "num_classes" in setting:
+        settings += [f"{PREDICTOR}.depth=4096", f"{PREDICTOR}.use_depthwise=false"]
+    faults = _check(*settings)
+    assert any(expected in line for line in faults), faults
+
+
+def test_resnets_have_whole_convolutions() -> None:
+    faults = _check(f"{EXTRACTOR}.use_depthwise=true", type_="ssd_resnet50_v1_fpn_keras")
+    assert any(f"{EXTRACTOR}.use_depthwise is not for ssd_resnet50_v1_fpn_keras" in line for line in faults)

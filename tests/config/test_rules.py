@@ -1,0 +1,194 @@
+"""What must hold between several fields: the eleven faults that passed the check once, and their like."""
+
+from __future__ import annotations
+
+import pytest
+
+from detection import config
+from detection.config.check import examine
+from detection.errors import DetectionError
+
+_INITIALIZER = "initializer { truncated_normal_initializer { } }"
+TWO_STAGE = f"""
+model={{faster_rcnn {{ num_classes: 3 image_resizer {{ fixed_shape_resizer {{ height: 64 width: 64 }} }}
+feature_extractor {{ type: 'faster_rcnn_resnet50' }}
+first_stage_anchor_generator {{ grid_anchor_generator {{ scales: 1 aspect_ratios: 1 }} }}
+first_stage_box_predictor_conv_hyperparams {{ {_INITIALIZER} }}
+initial_crop_size: 14 maxpool_kernel_size: 2 maxpool_stride: 2
+second_stage_box_predictor {{ mask_rcnn_box_predictor {{ fc_hyperparams {{ {_INITIALIZER} }} }} }} }} }}
+""".replace("\n", " ")
+FASTER = "model.faster_rcnn"
+EXTRACTOR, GENERATOR = f"{FASTER}.feature_extractor", f"{FASTER}.first_stage_anchor_generator"
+
+
+def faults(message, *settings: str, training: bool = True) -> list[str]:
+    found, _ = examine(config.override(message, settings), training=training)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            [f"{FASTER}.second_stage_batch_size=999"],
+            f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): there are no more to draw"
+            " from; set second_stage_batch_size to 300 or less",
+        ),
+        (
+            [f"{GENERATOR}={{ssd_anchor_generator {{ aspect_ratios: 1 }}}}"],
+            f"{GENERATOR}.ssd_anchor_generator makes anchors for 6 maps, and regions are proposed on one; use"
+            " grid_anchor_generator with height_stride and width_stride 16",
+        ),
+        (
+            [f"{GENERATOR}={{multiscale_anchor_generator {{ aspect_ratios: 1 }}}}"],
+            f"{GENERATOR}.multiscale_anchor_generator makes anchors for 5 maps, and regions are proposed on one; use"
+            " grid_anchor_generator with height_stride and width_stride 16",
+        ),
+        ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator"),
+        (
+            [f"{GENERATOR}={{flexible_grid_anchor_generator {{}}}}"],
+            f"{GENERATOR}.flexible_grid_anchor_generator is not supported; use grid_anchor_generator",
+        ),
+        (
+            [f"{EXTRACTOR}.first_stage_features_stride=12", f"{GENERATOR}.grid_anchor_generator.height_stride=12",
+             f"{GENERATOR}.grid_anchor_generator.width_stride=12"],
+            f"{EXTRACTOR}.first_stage_features_stride (12) is not one that faster_rcnn_resnet50 can have; use 8 or 16",
+        ),
+        (
+            [f"{EXTRACTOR}.type=faster_rcnn_vgg16", f"{FASTER}.initial_crop_size=12"],
+            f"{FASTER}.initial_crop_size (12), maxpool_kernel_size (2) and maxpool_stride (2) make crops of 6 x 6, but"
+            " faster_rcnn_vgg16 takes 7 x 7; set 14, 2 and 2",
+        ),
+        (
+            [f"{EXTRACTOR}.override_base_feature_extractor_hyperparams=true"],
+            f"{EXTRACTOR}.conv_hyperparams is not set, and override_base_feature_extractor_hyperparams is true; add"
+            " conv_hyperparams { initializer { ... } }, or remove the latter",
+        ),
+        (
+            [f"{FASTER}.second_stage_box_predictor={{weight_shared_convolutional_box_predictor {{ conv_hyperparams {{"
+             f" {_INITIALIZER} }} }} }}"],
+            f"{FASTER}.second_stage_box_predictor.weight_shared_convolutional_box_predictor is SSD's; use"
+            " mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN",
+        ),
+    ],
+)  # fmt: skip
+def test_two_stages(ssd, settings, expected):
+    assert faults(ssd, TWO_STAGE) == []
+    assert faults(ssd, TWO_STAGE, *settings) == [expected]
+
+
+def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
+    settings = [TWO_STAGE, f"{FASTER}.first_stage_max_proposals=10"]
+    assert len(faults(ssd, *settings)) == 1
+    assert faults(ssd, *settings, training=False) == []
+    assert faults(ssd, *settings, f"{FASTER}.hard_example_miner={{}}") == []
+    assert faults(ssd, *settings, f"{FASTER}.number_of_stages=1") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            [
+                "model.ssd.feature_extractor.num_layers=7",
+                "model.ssd.anchor_generator.ssd_anchor_generator.num_layers=7",
+            ],
+            "model.ssd.feature_extractor.num_layers (7) is more than the 6 feature maps that ssd_mobilenet_v1 makes;"
+            " set 6 or less",
+        ),
+        (
+            ["model.ssd.anchor_generator={grid_anchor_generator {scales: 1 aspect_ratios: 1}}"],
+            "model.ssd.anchor_generator.grid_anchor_generator has anchors for 1 map, and feature_extractor.num_layers"
+            " is 6; every map needs its anchors",
+        ),
+        (
+            ["model.ssd.anchor_generator={multiscale_anchor_generator {aspect_ratios: 1}}"],
+            "model.ssd.anchor_generator.multiscale_anchor_generator has anchors for 5 maps, and"
+            " feature_extractor.num_layers is 6; every map needs its anchors",
+        ),
+        (
+            ["model.ssd.feature_extractor.conv_hyperparams.initializer={keras_initializer_by_name: 'he_norm'}"],
+            "model.ssd.feature_extractor.conv_hyperparams.initializer.keras_initializer_by_name ('he_norm') is not"
+            " supported; use one of glorot_uniform, ",
+        ),
+        (
+            ["train_input_reader.sample_from_datasets_weights=0"],
+            "train_input_reader.sample_from_datasets_weights holds only zeros; give a path that is to be read a weight"
+            " above 0",
+        ),
+        (
+            ["eval_config.groundtruth_box_visualization_color=blakc"],
+            "eval_config.groundtruth_box_visualization_color ('blakc') is no colour; use a name such as 'black' or a"
+            " value such as '#00ff80'; did you mean 'black'?",
+        ),
+        (
+            ["eval_config.use_moving_averages=true", "train_config.optimizer.use_moving_average=false"],
+            "train_config.optimizer.use_moving_average is false but eval_config.use_moving_averages is true; make them"
+            " agree",
+        ),
+        (
+            ["eval_input_reader[0]={}"],
+            'eval_input_reader[0] names no data; add tf_record_input_reader { input_path: "..." }',
+        ),
+        (
+            ["train_config.data_augmentation_options+={random_pad_image {max_image_width: 9}}"],
+            "train_config.data_augmentation_options[2].random_pad_image.max_image_width is set without"
+            " max_image_height; set both, or neither",
+        ),
+        (
+            ["train_config.data_augmentation_options+={remap_labels {original_labels: 1 new_label: 4}}"],
+            "train_config.data_augmentation_options[2].remap_labels.new_label (4) is more than model.ssd.num_classes"
+            " (3); ids of classes go from 1 to 3",
+        ),
+        (
+            ["train_config.data_augmentation_options+={drop_label_probabilistically {label: 9}}"],
+            "train_config.data_augmentation_options[2].drop_label_probabilistically.label (9) is more than"
+            " model.ssd.num_classes (3); ids of classes go from 1 to 3",
+        ),
+        (
+            ["train_config.data_augmentation_options+={ssd_random_crop_fixed_aspect_ratio {aspect_ratio: 0}}"],
+            "train_config.data_augmentation_options[2].ssd_random_crop_fixed_aspect_ratio.aspect_ratio (0) must be in"
+            " [0.01, 100]",
+        ),
+        (
+            ["train_config.data_augmentation_options+={random_black_patches {max_black_patches: 0}}"],
+            "train_config.data_augmentation_options[2].random_black_patches.max_black_patches (0) must be at least 1",
+        ),
+    ],
+)
+def test_ssd_data_and_training(ssd, settings, expected):
+    found = faults(ssd, *settings)
+    assert len(found) == 1 and found[0].startswith(expected), found
+
+
+@pytest.mark.parametrize("color", ["black", "LightGreen", "#00ff80", "rgb(1, 2, 3)"])
+def test_colours(ssd, color):
+    assert faults(ssd, f"eval_config.groundtruth_box_visualization_color={color}") == []
+
+
+@pytest.mark.parametrize("name", ["glorot_uniform", "HeNormal", "zeros"])
+def test_initialisers_that_keras_has(ssd, name):
+    assert (
+        faults(ssd, f"model.ssd.feature_extractor.conv_hyperparams.initializer={{keras_initializer_by_name: '{name}'}}")
+        == []
+    )
+
+
+def test_a_schedule_that_ends_early_does_not_hide_behind_other_faults(ssd):
+    rate = "train_config.optimizer.rms_prop_optimizer.learning_rate"
+    schedule = f"{rate}={{cosine_decay_learning_rate {{total_steps: 50 warmup_steps: 5}}}}"
+    found = faults(ssd, schedule, "model.ssd.num_classes=0")
+    assert [line.split(" ")[0] for line in found] == [
+        "model.ssd.num_classes",
+        f"{rate}.cosine_decay_learning_rate.total_steps",
+    ]
+
+
+def test_a_check_raises_all_of_them(ssd):
+    with pytest.raises(DetectionError) as error:
+        config.check(
+            config.override(ssd, [TWO_STAGE, f"{FASTER}.second_stage_batch_size=999", "eval_input_reader={}"]), "c"
+        )
+    assert (
+        len([line for line in error.value.lines() if "second_stage_batch_size" in line or "names no data" in line]) == 2
+    )

@@ -1,0 +1,55 @@
+"""Commands as people run them, but in this process: exit code, standard output, standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from detection.commands.call import call
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of errors, without `error: `."""
+        return [line.removeprefix("error: ") for line in self.err.splitlines() if line.startswith("error: ")]
+
+    @property
+    def error(self) -> str:
+        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
+        nothing may follow them."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        assert self.errors and lines[-len(self.errors) :] == [f"error: {error}" for error in self.errors], self.err
+        return self.errors[0]
+
+
+def run(name: str, *words: object) -> Outcome:
+    """Runs a command, `check`, or the script that does the same, `check_config.py`. What TensorFlow's C++ side says is
+    not caught."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = call(name, *words)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """command("check_config.py", "--quiet", path) -> Outcome, as of `run`, with what is logged."""
+
+    def run_caught(name: str, *words: object) -> Outcome:
+        capfd.readouterr()
+        code = call(name, *words)
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return run_caught

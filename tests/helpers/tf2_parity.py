@@ -1,0 +1,129 @@
+"""The stored outputs of a TF2 model of the reference implementation, and our detector filled by the same rule (the
+data's own README says how)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from detection import config
+from detection.builders import pipeline
+from detection.types import Groundtruth, ImageBatch
+from tests.helpers.modules import load
+
+
+class Reference:
+    """One model of `parity_tf2`.
+
+    Attributes:
+        model: its entry in the manifest.
+        detector: ours, with the stored weights.
+        keys: object key -> its variable.
+    """
+
+    def __init__(self, shared: Path, name: str) -> None:
+        self.name, self.folder = name, shared / "parity_tf2"
+        self.manifest = json.loads((self.folder / "manifest_tf2.json").read_text())
+        self.model = self.manifest["models"][name]
+        self.losses = json.loads((self.folder / f"{name}.losses.json").read_text())
+        self.images = load(shared / "parity" / "deterministic.py")
+        self.comparison = load(shared / "parity" / "compare.py")
+        message = config.load(shared / "odapi_configs" / "tf2" / self.model["config"])
+        built = pipeline.build(message, read_label_maps=False)
+        self.resizer, self.detector = built.resizer, built.make_detector()
+        self.detector.build_weights()
+        self.keys = self.detector.object_keys()
+        self.values = stored_variables(self.folder, name)
+        self.fill()
+
+    def fill(self) -> None:
+        """Every variable as the reference had it."""
+        for key, variable in self.keys.items():
+            variable.assign(self.values[key])
+
+    def stored_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by key, as the reference lists them."""
+        lines = (self.folder / f"{self.name}.keys.tsv").read_text().splitlines()[1:]
+        return {
+            key: tuple(map(int, filter(None, shape.split(",")))) for key, shape, *_ in (s.split("\t") for s in lines)
+        }
+
+    def batch(self, seeds: list[int]) -> ImageBatch:
+        """The images, each resized alone."""
+        singles = []
+        for seed in seeds:
+            size = self.manifest["images"][str(seed)]
+            image = self.images.image(seed, size["height"], size["width"])
+            singles.append(self.resizer.batch(tf.constant(image[np.newaxis])))
+        return ImageBatch(
+            *(tf.concat([getattr(single, part) for single in singles], 0) for part in ImageBatch._fields[:2])
+        )
+
+    def groundtruth(self, seeds: list[int], batch: ImageBatch, padded: int = 8) -> Groundtruth:
+        """Padded, so that padding is seen not to count."""
+        rows = [self.manifest["groundtruth"][str(seed)] for seed in seeds]
+        boxes, classes, weights = (
+            np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4"))
+        )
+        for i, row in enumerate(rows):
+            count = len(row["label_ids_1_based"])
+            true = np.tile(batch.true_shapes[i].numpy(), 2)
+            boxes[i, :count] = np.array(row["boxes_ymin_xmin_ymax_xmax_normalised"]) * true
+            classes[i, :count] = np.array(row["label_ids_1_based"]) - 1
+            weights[i, :count] = 1
+        counts = (weights > 0).sum(1).astype("i4")
+        flags = np.zeros_like(weights, bool)
+        return Groundtruth(*map(tf.constant, (boxes, classes, weights, counts, flags, flags, weights)))
+
+    def forward(self, case: str) -> list[tuple]:
+        """Rows (array, difference, tolerance, passed) of the inference pass on a case."""
+        entry = self.model["cases"][case]
+        batch = self.batch(entry["seeds"])
+        predictions = self.detector.predict(batch)
+        detections = self.detector.postprocess(predictions, batch.true_shapes)
+        size = np.array(predictions.images.shape[1:3])
+        grid = [np.rint(np.linspace(0, side - 1, 5)).astype(int) for side in size]
+        outputs = {
+            "preprocessed_grid": predictions.images.numpy()[:, grid[0]][:, :, grid[1]],
+            "anchors": predictions.anchors.numpy() / np.tile(size, 2),
+            "box_encodings": predictions.box_codes,
+            "class_logits": predictions.class_logits,
+            "detection_boxes": detections.boxes,
+            "detection_scores": detections.scores,
+            "detection_classes": detections.classes,
+        }
+        for number, features in enumerate(predictions.feature_maps):
+            name = f"feature_map_{number}_sample"
+            outputs[name] = features.numpy()[tuple(slice(None, None, stride) for stride in entry["samples"][name])]
+        return self.comparison.compare(np.load(self.folder / entry["file"]), entry, outputs)
+
+    def step(self, seeds: list[int], training: bool) -> tuple[dict, float, dict[str, float]]:
+        """(losses, total loss with regularisation, gradient norm by key); the weights are as before afterwards."""
+        batch = self.batch(seeds)
+        groundtruth = self.groundtruth(seeds, batch)
+        trained = {key: variable for key, variable in self.keys.items() if variable.trainable}
+        with tf.GradientTape() as tape:
+            losses = self.detector.loss(self.detector.predict(batch, training=training), groundtruth)
+            total = tf.add_n(list(losses.values())) + self.detector.regularization_loss()
+        gradients = tape.gradient(total, [variable.value for variable in trained.values()])
+        norms = {key: float(tf.norm(gradient)) for key, gradient in zip(trained, gradients, strict=True)}
+        return {tag: float(loss) for tag, loss in losses.items()}, float(total), norms
+
+
+def stored_variables(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """{object key: value} of a model, by the rule and the module that lie beside the data."""
+    sys.path.insert(0, str(folder))
+    try:
+        return load(folder / "write_checkpoint.py").variables(name, str(folder))
+    finally:
+        sys.path.remove(str(folder))
+
+
+def gradient_gaps(norms: dict[str, float], stored: dict[str, float], whole: float) -> np.ndarray:
+    """Relative differences of the gradient norms that count: those above a hundred thousandth of the whole."""
+    counted = [key for key, norm in stored.items() if norm > 1e-5 * whole]
+    return np.array([abs(norms[key] - stored[key]) / stored[key] for key in counted])

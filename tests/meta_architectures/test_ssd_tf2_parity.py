@@ -1,0 +1,77 @@
+"""SSDs as the Keras models of the TF Object Detection API against the stored outputs of that implementation
+(tolerances: the data's own README)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.tf2_parity import Reference, gradient_gaps
+
+MODELS = ("ssd_mobilenet_v2_fpnlite_320x320", "ssd_mobilenet_v2_320x320", "ssd_resnet50_v1_fpn_640x640")
+
+
+every = pytest.mark.parametrize("reference", MODELS, indirect=True)
+# A step of two images of 640 x 640 takes a minute.
+every_step = pytest.mark.parametrize(
+    "reference", [*MODELS[:-1], pytest.param(MODELS[-1], marks=pytest.mark.long)], indirect=True
+)
+
+
+@pytest.fixture(scope="module")
+def reference(shared: Path, request: pytest.FixtureRequest) -> Reference:
+    return Reference(shared, request.param)
+
+
+@every
+def test_every_variable_has_its_key_and_shape(reference: Reference) -> None:
+    assert {key: tuple(variable.shape) for key, variable in reference.keys.items()} == reference.stored_shapes()
+    assert len({id(variable) for variable in reference.keys.values()}) == len(reference.detector.variables)
+    digest = hashlib.sha256()
+    for key in sorted(reference.keys):
+        digest.update(key.encode() + reference.keys[key].numpy().tobytes())
+    assert digest.hexdigest() == reference.model["variables"]["sha256"]
+
+
+@pytest.mark.parametrize("case", ["a", "b"])
+@every
+def test_forward_pass_equals(reference: Reference, case: str) -> None:
+    rows = reference.forward(case)
+    assert len(rows) == 5 + reference.detector.extractor.num_maps  # image, anchors, codes, logits, detections, maps
+    assert [row for row in rows if not row[3]] == []
+
+
+@every_step
+def test_losses_and_gradients_of_the_inference_model_equal(reference: Reference) -> None:
+    for case, expected in reference.losses["eval"].items():
+        losses, total, norms = reference.step(reference.model["cases"][case]["seeds"], training=False)
+        losses["Loss/regularization_loss"] = float(reference.detector.regularization_loss())
+        assert losses == pytest.approx(expected, rel=1e-4)
+        if case in reference.losses["eval_grad"]:
+            stored, noise = (
+                reference.losses["eval_grad"][case],
+                reference.model["eval_grad_noise_rel"][case]["grad_norms"],
+            )
+            assert total == pytest.approx(stored["total_loss"], rel=1e-4)
+            gaps = gradient_gaps(norms, stored["grad_norms"], stored["global_grad_norm"])
+            assert np.median(gaps) < max(1e-3, 10 * noise["median"]) and gaps.max() < max(1e-2, 10 * noise["max"])
+
+
+@every_step
+def test_train_step_equals(reference: Reference) -> None:
+    expected, noise = reference.losses["train"]["ab"], reference.model["train_noise_rel"]["ab"]
+    losses, total, norms = reference.step([11, 12], training=True)
+    moved = {key: variable.numpy() for key, variable in reference.keys.items() if not variable.trainable}
+    reference.fill()
+    for tag, value in expected["losses"].items():
+        assert losses[tag] == pytest.approx(value, rel=max(1e-3, 10 * noise["losses"][tag])), tag
+    assert total == pytest.approx(expected["total_loss"], rel=1e-3)
+    assert set(norms) == set(expected["grad_norms"])
+    gaps = gradient_gaps(norms, expected["grad_norms"], expected["global_grad_norm"])
+    assert np.median(gaps) < 10 * noise["grad_norms"]["median"] and gaps.max() < 10 * noise["grad_norms"]["max"]
+    with np.load(reference.folder / f"{reference.name}.train_step_moving.npz") as stored:
+        for name in stored.files:
+            np.testing.assert_allclose(moved[name.replace("|", "/")], stored[name], rtol=1e-4, atol=1e-4, err_msg=name)

@@ -1,0 +1,59 @@
+"""The order in which Keras counts layers with variables, against the networks of `keras.applications`."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+import tensorflow as tf
+
+from detection.networks import mobilenet_v1, mobilenet_v2, resnet_v1
+from detection.networks.blocks import Blocks, Branches, Chain
+from detection.networks.depths import divisible_depth_rule, full_depth
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import keras_layers, numbered
+from detection.networks.layers import Conv
+
+
+def _theirs(model: keras.Model) -> list[tuple]:
+    """Shapes of the variables of every layer that has some; biases in front of a batch norm left out."""
+    layers = [layer for layer in model.layers if layer.weights]
+    return [tuple(sorted(tuple(w.shape) for w in layer.weights if w.name != "bias")) for layer in layers]
+
+
+def _ours(blocks: tuple[keras.layers.Layer, ...]) -> list[tuple]:
+    network = Blocks("network", blocks)
+    with tf.Graph().as_default():
+        network(tf.zeros([1, 64, 64, 3]))
+    shapes: dict[int, list[tuple]] = {}
+    for key, variable in numbered(network.blocks).items():
+        number = int(key.partition("/")[0].rpartition("-")[2])
+        shapes.setdefault(number, []).append(tuple(variable.shape))
+    assert list(shapes) == list(range(len(shapes)))
+    return [tuple(sorted(each)) for each in shapes.values()]
+
+
+@pytest.mark.parametrize("layers", [50, 101])
+def test_resnet(layers: int) -> None:
+    theirs = getattr(keras.applications, f"ResNet{layers}")(weights=None, include_top=False)
+    ours = resnet_v1.keras_blocks(resnet_v1.training_defaults(keras_form=True), full_depth, resnet_v1.UNITS[layers])
+    assert _ours(ours) == _theirs(theirs)
+
+
+def test_mobilenets() -> None:
+    theirs = keras.applications.MobileNet(input_shape=(64, 64, 3), weights=None, include_top=False)
+    # Keras 3 has depthwise kernels as [h, w, in, 1], as we have.
+    assert _ours(mobilenet_v1.blocks(mobilenet_v1.training_defaults(), full_depth)) == _theirs(theirs)
+    theirs = keras.applications.MobileNetV2(input_shape=(64, 64, 3), weights=None, include_top=False)
+    blocks = mobilenet_v2.blocks(mobilenet_v2.training_defaults(), divisible_depth_rule(1.0))
+    assert _ours(blocks) == _theirs(theirs)
+
+
+def test_what_keras_would_make_of_a_layer_must_be_known() -> None:
+    conv = Conv("conv", 1, 1, Hyperparams(keras.initializers.Zeros()))
+    chain = Chain("chain", (conv,))
+    chain(tf.zeros([1, 2, 2, 1]))
+    assert [sorted(layer) for layer in keras_layers(chain)] == [["bias", "kernel"]]
+    for unknown in (Branches("branches", (conv,)), keras.layers.Dense(1)):
+        unknown(tf.zeros([1, 2, 2, 1]))
+        with pytest.raises(TypeError, match="not known"):
+            list(keras_layers(unknown))
