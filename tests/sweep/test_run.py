@@ -349,7 +349,7 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, limit, reason",
+    ("options", "limit", "reason"),
     [
         ({}, 1, "timed out: exporting ssd-d20 took more than 1 seconds"),
         ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 held .* GiB, more than --memory_gib=0.01"),
