@@ -50,6 +50,14 @@ def visible(text: str) -> str:
     return "".join(escaped)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of Python or TensorFlow says first, without the names of TensorFlow's operations; its type where it
+    says nothing."""
+    text = str(getattr(error, "message", None) or error).strip()
+    line = text.partition("\n")[0].partition(" [[{{node")[0].partition("[Op:")[0]
+    return line.rpartition("}} ")[2].strip() or type(error).__name__
+
+
 def _line(text: str) -> str:
     """A message that quotes a word of a thousand characters, or a line of a hundred thousand, is one that nobody finds
     the end of."""

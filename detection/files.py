@@ -24,6 +24,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from detection.errors import first_line
+
 PUBLISHING = ".publishing"  # in a folder of which some parts may be new and others old: who is changing them
 _MARK = ".tmp-"
 _PATIENCE = 5.0  # seconds that a reader waits for a process which is changing a folder: that takes milliseconds
@@ -244,8 +246,7 @@ def reason(error: BaseException) -> str:
     found = _reason_in(text)
     if found:
         return found
-    line = (text.splitlines() or [""])[0]
-    return re.sub(r"^.*\{\{.*\}\}\s*", "", line).split(" [Op:")[0].strip()[:200] or type(error).__name__
+    return (text if isinstance(error, OSError) else first_line(error)).partition("\n")[0][:200] or type(error).__name__
 
 
 def explain(error: BaseException) -> str | None:

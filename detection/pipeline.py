@@ -25,7 +25,7 @@ from detection.data.reading.input import InputOptions
 from detection.data.reading.python_data import PythonData, Source
 from detection.data.resize import Resizer
 from detection.data.sample import Augmentation
-from detection.errors import ConfigError, DetectionError, in_file
+from detection.errors import ConfigError, DetectionError, first_line, in_file
 from detection.settings import EvalSettings, TrainSettings
 from detection.types import Category, Detections, Example, Groundtruth, ImageBatch
 
@@ -161,7 +161,7 @@ class Pipeline:
         except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
             # Sizes that only TensorFlow finds not to go together.
             logging.debug("%s", self.source, exc_info=True)
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = first_line(error)
             where = self.source or "the config"
             raise ConfigError(
                 f"{where}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detection.errors import DataError, printable
+from detection.errors import DataError, first_line, printable
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,25 @@ def test_printable(text, shown):
 def test_other_things_than_text():
     assert printable(5) == "5"
     assert printable(DataError("a\nb")) == "a b"
+
+
+class _OfTensorFlow(Exception):
+    def __init__(self, message: str) -> None:
+        super().__init__("what str() says")
+        self.message = message
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("too large\nat line 7"), "too large"),
+        (ValueError(""), "ValueError"),
+        (
+            _OfTensorFlow("{{function_node __wrapped__X}} corrupted record at 12 [Op:IteratorGetNext] name: "),
+            "corrupted record at 12",
+        ),
+        (_OfTensorFlow("Unknown image format [[{{node DecodeImage}}]]\nmore"), "Unknown image format"),
+    ],
+)
+def test_the_first_line_of_an_error(error, line):
+    assert first_line(error) == line

@@ -20,7 +20,8 @@ PACKAGE = ROOT / "detection"
 
 # Each package may import those of the rows above it (and itself), not its neighbours in a row.
 ROWS = (
-    ("types", "errors", "files", "npz_files", "paths"),
+    ("types", "errors"),
+    ("files", "npz_files", "paths"),
     ("json_text", "markdown", "progress", "terminal"),
     ("registry", "tools"),
     ("cli",),

@@ -12,9 +12,9 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError
+from detection.errors import ConfigError, DetectionError, first_line, printable
 
-OK = 0
+OK, INTERNAL = 0, 1
 
 
 def report(
@@ -30,8 +30,8 @@ def report(
         write: takes one line.
 
     Returns:
-        0 where all are in order; otherwise the worst code of an error: 2 where a config is at fault, 3 where only data
-            (a label map) is.
+        0 where all are in order; otherwise the worst code of an error: 1 where this program is at fault, 2 where a
+            config is, 3 where only data (a label map) is.
     """
     codes = set()
     for index, path in enumerate(paths):
@@ -40,6 +40,10 @@ def report(
         except DetectionError as error:
             codes |= {problem.exit_code for problem in (error, *error.others)}
             lines = [f"error: {line}" for line in error.lines()]
+        except Exception as error:  # A fault of this program, which must not hide what is wrong with the next config.
+            logging.exception("%s", path)
+            codes.add(INTERNAL)
+            lines = [f"internal error: {path}: {type(error).__name__}: {printable(error)}"]
         for line in lines:
             write(line)
         if not quiet and index + 1 < len(paths):
@@ -66,7 +70,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         tf.errors.OpError,
     ) as error:  # Sizes that only TensorFlow finds not to go together.
         logging.debug("%s", path, exc_info=True)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise ConfigError(
             f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too"
             " large?"

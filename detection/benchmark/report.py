@@ -77,7 +77,7 @@ def read(path: str) -> list[BenchmarkRow]:
         return []
     except OSError as error:
         raise ConfigError(
-            f"--results={path}: cannot be read: {error.strerror or error}; give a file that benchmark.py wrote"
+            f"--results={path}: cannot be read: {error.strerror or error}; give a file that `detection benchmark` wrote"
         ) from error
     rows, wrong = [], []
     for number, line in enumerate(lines, start=1):

@@ -1,5 +1,5 @@
-"""What a row in a results file of `benchmark.py` must hold, so that tables can be made of it: files come from others,
-too."""
+"""What a row in a results file of `detection benchmark` must hold, so that tables can be made of it: files come from
+others, too."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and
         served, not trained
 
-A row is a dict as `benchmark.py --json` writes it. Milliseconds are those of a batch, wall clock:
+A row is a dict as `detection benchmark --json` writes it. Milliseconds are those of a batch, wall clock:
 
     preprocess     decoding and resizing
     first_stage    the network; of two stages, the part up to and including the proposals
@@ -111,58 +111,35 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: BenchmarkOp
     """
     options.check()
     load = machine.load()
-    first = inputs.images(
-        dataclasses.replace(options, runs=1)
-    )  # Others come once memory is known: hundreds of photographs are no part of it.
+    # Others come once memory is known: hundreds of photographs are no part of it.
+    first = inputs.images(dataclasses.replace(options, runs=1))
     machine.forget_peaks()
     before = machine.peak_host_mib()
     served = ServedGraph(saved_model)
-    given = (
-        ()
-        if served.proposals_spec is None
-        else (inputs.proposals(options.proposals, options.batch, served.proposals_spec),)
-    )
+    given = () if served.proposals_spec is None else _given_proposals(served.proposals_spec, options)
     fed = [(inputs.to_input(first[0], options.batch, served.input_spec), *given)]
     _detections(served.serve(*fed[0]))
     is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW * options.batch
-    host, device = (
-        machine.peak_host_mib(),
-        machine.peak_device_mib(),
-    )  # Before the parts are cut out: each brings a copy of the weights.
-    held = machine.held_host_mib()
+    # Before the parts are cut out: each brings a copy of the weights.
+    host, device, held = machine.peak_host_mib(), machine.peak_device_mib(), machine.held_host_mib()
     images = inputs.images(options)
     fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
     parts = _Parts(served, fed, few=is_slow)
-    warmup = (
-        0 if parts.few and options.max_seconds else options.warmup
-    )  # All has run once; once more may take longer than was asked for.
+    # All has run once; once more may take longer than was asked for.
+    warmup = 0 if parts.few and options.max_seconds else options.warmup
     repeats = dict.fromkeys((PREPROCESS, POSTPROCESS), _REPEATS) if is_slow else {}
     rounds = _with_network(
         interleave(parts.functions(), warmup, options.runs, max_seconds=options.max_seconds, repeats=repeats)
     )
-    size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
         "saved_model": os.fspath(served.folder),
         "config": None,
         "checkpoint": None,
         "overrides": [],
-        "batch": options.batch,
-        "size": size[0] if size[0] == size[1] else list(size),
-        "images": len(rounds.times[END_TO_END]) * options.batch,
-        "distinct_images": len(images),
-        "noise": not options.images,
-        "warmup": rounds.warmup,
-        "input": f"{fed[0][0].dtype.name} {list(fed[0][0].shape)}",
+        **_what_was_fed(options, images, fed[0][0], rounds),
         "network_input": list(parts.latest[served.network_input].shape),
         "proposals_given": options.proposals if given else None,
-        "milliseconds": {
-            name: _timing(rounds, name)
-            for name in (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK, WITHOUT)
-        },
-        "cpu_milliseconds": {name: float(np.mean(times)) for name, times in rounds.cpu.items()},
-        "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
-        "postprocess_share": _postprocess_share(rounds),
-        "images_per_second": 1e3 * options.batch / rounds.timing(END_TO_END).mean,
+        **_times(rounds, options.batch),
         "parameters": served.count_parameters(),
         **parts.count_flops(),
         "host_mib": host,
@@ -176,6 +153,36 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: BenchmarkOp
         "tensorflow": tf.__version__,
         "precision": machine.precision(),
         "detections": float(np.mean(parts.counts)),
+    }
+
+
+def _given_proposals(spec: tf.TensorSpec, options: BenchmarkOptions) -> tuple[tf.Tensor]:
+    return (inputs.proposals(options.proposals, options.batch, spec),)
+
+
+def _what_was_fed(
+    options: BenchmarkOptions, images: Sequence[np.ndarray], fed: tf.Tensor, rounds: Rounds
+) -> dict[str, Any]:
+    size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
+    return {
+        "batch": options.batch,
+        "size": size[0] if size[0] == size[1] else list(size),
+        "images": len(rounds.times[END_TO_END]) * options.batch,
+        "distinct_images": len(images),
+        "noise": not options.images,
+        "warmup": rounds.warmup,
+        "input": f"{fed.dtype.name} {list(fed.shape)}",
+    }
+
+
+def _times(rounds: Rounds, batch: int) -> dict[str, Any]:
+    names = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK, WITHOUT)
+    return {
+        "milliseconds": {name: _timing(rounds, name) for name in names},
+        "cpu_milliseconds": {name: float(np.mean(times)) for name, times in rounds.cpu.items()},
+        "outside_network": 1 - 1 / rounds.ratio(END_TO_END, NETWORK),
+        "postprocess_share": _postprocess_share(rounds),
+        "images_per_second": 1e3 * batch / rounds.timing(END_TO_END).mean,
     }
 
 

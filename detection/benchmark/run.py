@@ -1,4 +1,4 @@
-"""Several detectors, one row each: what benchmark.py does.
+"""Several detectors, one row each: what `detection benchmark` does.
 
 Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit
 costs no other its row.

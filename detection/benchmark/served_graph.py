@@ -25,7 +25,7 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from detection.errors import ConfigError
 from detection.export.constants import split
-from detection.export.predictor import SIGNATURE, saved_model_folder
+from detection.export.predictor import SIGNATURE, load_graph, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
 from detection.proposals.serving_input import KEY as PROPOSALS
 from detection.tools.tf_internals import called
@@ -61,10 +61,10 @@ class ServedGraph:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Raises ConfigError, naming the folder, if it is no SavedModel that serves."""
         self.folder = saved_model_folder(folder)
-        self._loaded = tf.saved_model.load(os.fspath(self.folder))
+        self._loaded = load_graph(self.folder)
         if SIGNATURE not in self._loaded.signatures:
             raise ConfigError(
-                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that export_saved_model.py wrote"
+                f"{self.folder}: has no signature {SIGNATURE}; give a SavedModel that `detection export` wrote"
             )
         self.signature = self._loaded.signatures[SIGNATURE]
         self._specs: dict[str, tf.TensorSpec] = self.signature.structured_input_signature[1]
@@ -99,7 +99,7 @@ class ServedGraph:
             calls = [op for op in graph.get_operations() if op.type in ("PartitionedCall", "StatefulPartitionedCall")]
             if len(calls) != 1:
                 raise ConfigError(
-                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that export_saved_model.py wrote"
+                    f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that `detection export` wrote"
                 )
             graph = called(calls[0], "f")
             held = {

@@ -10,6 +10,7 @@ from detection.builders import hyperparams
 from detection.errors import ConfigError
 from detection.heads.dense import DenseHead, PredictorOptions
 from detection.heads.weight_shared import WeightSharedHead, WeightSharedOptions
+from detection.networks.hyperparams import Hyperparams
 from detection.protos import box_predictor_pb2
 
 
@@ -38,8 +39,10 @@ def build_dense(
     convolutional = message.convolutional_box_predictor
     clip = convolutional.box_encodings_clip_range
     conv_hyperparams = hyperparams.build(convolutional.conv_hyperparams)
+    conv_hyperparams = conv_hyperparams.as_keras() if keras_form else conv_hyperparams
+    conv_hyperparams = conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams
     options = PredictorOptions(
-        hyperparams=conv_hyperparams.frozen() if freeze_batch_norm else conv_hyperparams,
+        hyperparams=conv_hyperparams,
         kernel_size=convolutional.kernel_size,
         code_size=convolutional.box_code_size,
         layers_before=convolutional.num_layers_before_predictor,
@@ -50,6 +53,7 @@ def build_dense(
         sigmoid_scores=convolutional.apply_sigmoid_to_scores,
         class_bias=convolutional.class_prediction_bias_init,
         code_range=(clip.min, clip.max) if convolutional.HasField("box_encodings_clip_range") else None,
+        depthwise_hyperparams=_plain(conv_hyperparams) if keras_form else None,
     )
     return DenseHead(num_anchors, num_classes + 1, options)
 
@@ -67,7 +71,7 @@ def _weight_shared(
         towers = dataclasses.replace(towers.as_keras(), plain_pointwise=not message.apply_conv_hyperparams_pointwise)
         heads = dataclasses.replace(towers, plain_pointwise=False)
         if message.use_depthwise and not message.apply_conv_hyperparams_to_heads:
-            heads = dataclasses.replace(heads, initializer=keras.initializers.GlorotUniform(), regularizer=None)
+            heads = _plain(heads)
     clip = message.box_encodings_clip_range
     return WeightSharedOptions(
         hyperparams=towers.frozen() if freeze_batch_norm else towers,
@@ -83,3 +87,8 @@ def _weight_shared(
         class_bias=message.class_prediction_bias_init,
         code_range=(clip.min, clip.max) if message.HasField("box_encodings_clip_range") else None,
     )
+
+
+def _plain(made: Hyperparams) -> Hyperparams:
+    """With kernels as Keras makes them: Glorot's initial values, no penalty."""
+    return dataclasses.replace(made, initializer=keras.initializers.GlorotUniform(), regularizer=None)

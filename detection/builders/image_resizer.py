@@ -13,7 +13,7 @@ METHODS = {
 }
 
 
-def build(message: image_resizer_pb2.ImageResizer, path: str = "") -> resize.Resizer:
+def build(message: image_resizer_pb2.ImageResizer) -> resize.Resizer:
     """The one that is chosen."""
     kind = message.WhichOneof("image_resizer_oneof")
     return _BUILDERS[kind](getattr(message, kind))

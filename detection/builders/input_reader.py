@@ -10,6 +10,7 @@ from detection.config import label_map as label_maps
 from detection.data.reading.options import InputOptions
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
+from detection.types import Category
 
 
 def build(
@@ -36,18 +37,7 @@ def build(
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
     weights = tuple(message.sample_from_datasets_weights)
-    if label_map is None and message.label_map_path:
-        label_map = label_maps.load(message.label_map_path)
-    if label_map is None:
-        categories, text_ids, source = (
-            label_maps.generated(num_classes),
-            (),
-            f"num_classes ({num_classes}), as {path}.label_map_path is not set",
-        )
-    else:
-        categories = label_map.categories
-        text_ids = tuple(label_map.text_ids().items())
-        source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    categories, text_ids, source = _classes(message, path, num_classes, label_map)
     proposals = _proposals(message, path)
     return InputOptions(
         paths=tuple(message.tf_record_input_reader.input_path),
@@ -69,6 +59,19 @@ def build(
         read_block_length=message.read_block_length,
         num_prefetch_batches=message.num_prefetch_batches,
     )
+
+
+def _classes(
+    message: input_reader_pb2.InputReader, path: str, num_classes: int, label_map: label_maps.LabelMap | None
+) -> tuple[tuple[Category, ...], tuple[tuple[str, int], ...], str]:
+    """The classes, their texts with their ids, and where they come from, for messages."""
+    if label_map is None and message.label_map_path:
+        label_map = label_maps.load(message.label_map_path)
+    if label_map is None:
+        source = f"num_classes ({num_classes}), as {path}.label_map_path is not set"
+        return label_maps.generated(num_classes), (), source
+    source = label_map.path + (f" with num_classes {num_classes}" if 0 < num_classes < label_map.max_id else "")
+    return label_map.categories, tuple(label_map.text_ids().items()), source
 
 
 def _proposals(message: input_reader_pb2.InputReader, path: str) -> RecordProposals | FileProposals | None:

@@ -75,7 +75,7 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
     if not read_label_maps:
         message = _without_label_maps(message)
     settings = model.settings(message.model)
-    resizer = image_resizer.build(settings.image_resizer, f"model.{model.kind(message.model)}.image_resizer")
+    resizer = image_resizer.build(settings.image_resizer)
     train_input = _train_input(message, settings.num_classes)
     eval_inputs = tuple(
         input_reader.build(reader, settings.num_classes, is_training=False, path=f"eval_input_reader[{index}]")
@@ -91,10 +91,7 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
             else None
         ),
         train_input=train_input,
-        augmentations=tuple(
-            preprocessor.build(step, f"train_config.data_augmentation_options[{index}]")
-            for index, step in enumerate(message.train_config.data_augmentation_options)
-        ),
+        augmentations=tuple(map(preprocessor.build, message.train_config.data_augmentation_options)),
         evaluate=evaluator.build(message.eval_config),
         eval_inputs=eval_inputs,
         text=text,

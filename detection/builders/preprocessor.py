@@ -14,7 +14,7 @@ from detection.data.sample import Augmentation
 from detection.protos import preprocessor_pb2
 
 
-def build(message: preprocessor_pb2.PreprocessingStep, path: str = "") -> Augmentation:
+def build(message: preprocessor_pb2.PreprocessingStep) -> Augmentation:
     """The step that is chosen."""
     step = message.WhichOneof("preprocessing_step")
     return _BUILDERS[step](getattr(message, step))

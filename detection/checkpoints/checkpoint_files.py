@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from detection import files
-from detection.errors import ConfigError
+from detection.checkpoints import index_check
+from detection.errors import ConfigError, first_line
 
 INDEX = ".index"
 DATA = ".data-00000-of-00001"
@@ -177,7 +178,7 @@ def raw_entries(prefix: str | os.PathLike) -> dict[str, Entry]:
     """As `entries`, of a checkpoint of either kind, by the names of its arrays."""
     prefix = os.fspath(prefix)
     with readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = opened(prefix)
         types = reader.get_variable_to_dtype_map()
         return {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
 
@@ -191,8 +192,14 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
     prefix = os.fspath(prefix)
     wanted = sorted(entries(prefix) if names is None else names)
     with readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = opened(prefix)
         return {name: reader.get_tensor(name) for name in wanted}
+
+
+def opened(prefix: str):  # -> tf.train.CheckpointReader, whose type has no public name
+    """TensorFlow's reader of a checkpoint that it may read."""
+    index_check.check(prefix)
+    return tf.train.load_checkpoint(prefix)
 
 
 class readable:
@@ -211,9 +218,5 @@ class readable:
             error, ConfigError
         ):
             raise UnreadableCheckpointError(
-                f"{self._prefix}: cannot be read, cut or damaged ({_first_line(error)})"
+                f"{self._prefix}: cannot be read, cut or damaged ({first_line(error)[:200]})"
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -14,9 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.checkpoints import checkpoint_files, loading, names, outline, recognise, restore
+from detection.checkpoints import (
+    checkpoint_files,
+    loading,
+    names,
+    object_files,
+    object_load,
+    outline,
+    recognise,
+    restore,
+)
 from detection.checkpoints.checkpoint_files import Entry
-from detection.checkpoints.loading import HasVariables
+from detection.checkpoints.loading import HasObjectKeys
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP
 from detection.checkpoints.outline import Shapes
 from detection.checkpoints.restore import FineTune, RestoreReport
@@ -50,7 +59,7 @@ class Configured(NamedTuple):
     """A config's detector, of which the names and shapes of variables are looked at, and its own start."""
 
     config: str  # the file, for the text
-    detector: HasVariables
+    detector: HasObjectKeys
     start: FineTune | None  # train_config.fine_tune_checkpoint
 
     @property
@@ -70,7 +79,7 @@ def inspect(request: Request, model: Configured | None = None) -> Inspection:
     """Reads the checkpoint, and compares it with a config's detector if one is given.
 
     Raises:
-      ConfigError, DataError: no such checkpoint, a damaged or an object-based one.
+      ConfigError, DataError: no such checkpoint, or a damaged one.
     """
     start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
     if not start.path:
@@ -78,26 +87,63 @@ def inspect(request: Request, model: Configured | None = None) -> Inspection:
             "nothing to inspect; give --checkpoint, or --pipeline_config_path with a train_config.fine_tune_checkpoint"
         )
     prefix = checkpoint_files.locate(start.path)
+    if object_files.is_object_based(prefix):
+        return _object_based(prefix, start, request, model)
     found = checkpoint_files.entries(prefix)
     weights = {name: entry.shape for name, entry in found.items() if not names.is_bookkeeping(name, found)}
-    facts = _facts(prefix, found, weights)
-    column = max(len(subject) for subject, _ in facts)
-    lines = [
-        prefix,
-        *(f"  {subject:{column}}  {said}" for subject, said in facts),
-        "",
-        _HEADER,
-        *_names(weights, request),
-    ]
+    lines = _overview(prefix, _facts(prefix, found, weights), weights, request)
     if model is None:
         return Inspection(lines, "")
     shapes = model.shapes
     matched = restore.match(shapes, found, start)
     lines += ["", f"{model.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
-    lines += _use(matched.report, shapes, found, start, request)
+    there = {name: found[source].shape for name in shapes if (source := _source(name, start)) in found}
+    lines += _use(matched.report, shapes, found, there, start, request)
     doubts = restore.examine(shapes, found, start, matched)
     lines += [f"  another network? {doubts.remark}"] if doubts.remark else []
     return Inspection(lines, f"{prefix}: {doubts.fault}" if doubts.fault else "")
+
+
+def _source(name: str, start: FineTune) -> str | None:
+    return restore.source_name(name, start.kind, start.load_all)
+
+
+def _overview(prefix: str, facts: Sequence[tuple[str, str]], weights: Shapes, request: Request) -> list[str]:
+    column = max(len(subject) for subject, _ in facts)
+    said = (f"  {subject:{column}}  {sentence}" for subject, sentence in facts)
+    return [prefix, *said, "", _HEADER, *_names(weights, request)]
+
+
+def _object_based(prefix: str, start: FineTune, request: Request, model: Configured | None) -> Inspection:
+    """The same of an object-based checkpoint, whose arrays are called by keys."""
+    found = object_files.contents(prefix)
+    weights = {key: entry.shape for key, entry in found.entries.items() if object_load.is_weight(key)}
+    arrays = {f"{key}{object_files.END}": entry for key, entry in (found.entries | found.slots).items()}
+    faulty = _not_finite(prefix, arrays)
+    slots = collections.Counter(key.rpartition("/")[2] for key in found.slots)
+    facts = [
+        ("looks like", object_load.identity(found)),
+        ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers"),
+        ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
+        ("step", f"{found.step():,}" if object_files.STEP in found.entries else "none is noted"),
+    ]
+    if faulty:
+        facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
+    if slots:
+        facts.append(("also", ", ".join(f"{slot} of {count}" for slot, count in sorted(slots.items()))))
+    lines = _overview(prefix, facts, weights, request)
+    if model is None:
+        return Inspection(lines, "")
+    source = object_load.source_of(model.detector, loading.by_name(model.detector))
+    lines += ["", f"{model.config}, starting from it as '{start.kind}':"]
+    if not source.keys:
+        return Inspection(lines, f"{prefix}: {object_load.UNKNOWN}")
+    _, report = object_load.match(source.keys, source.shapes, found, start.kind)
+    keys = {name: found.find(object_load.source_key(source.keys[name], start.kind) or "") for name in source.keys}
+    there = {name: found.entries[key].shape for name, key in keys.items() if key is not None}
+    lines += _use(report, source.shapes, found.entries, there, start, request)
+    fault = object_load.doubts(source.keys, report, found, start.kind)
+    return Inspection(lines, f"{prefix}: {fault}" if fault else "")
 
 
 def _start(request: Request, own: FineTune | None) -> FineTune:
@@ -121,7 +167,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     types = ", ".join(sorted({found[name].dtype.name for name in weights}))
     faulty = _not_finite(prefix, found)
     facts = [
-        *_identity(recognise.network(found), recognise.detector(found)),
+        *_identity(recognise.network(found), recognise.detector(found), any("/fpn/" in name for name in found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
         ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
         ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
@@ -138,8 +184,10 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     return [*facts, ("also", slots)] if slots else facts
 
 
-def _identity(network: recognise.Network | None, detector: recognise.Detector | None) -> Iterator[tuple[str, str]]:
-    """Whose checkpoint it is, and what a config calls its extractor."""
+def _identity(
+    network: recognise.Network | None, detector: recognise.Detector | None, pyramid: bool
+) -> Iterator[tuple[str, str]]:
+    """Whose checkpoint it is, and what a config calls its extractor, which may be a feature pyramid."""
     if network is None and detector is None:
         yield "looks like", "nothing that is known here: no scope is one of a network's, no head one of a detector's"
         return
@@ -170,6 +218,8 @@ def _identity(network: recognise.Network | None, detector: recognise.Detector | 
         (catalogue.SSD_EXTRACTORS, "ssd") if detector.kind == "SSD" else (catalogue.TWO_STAGE_EXTRACTORS, "faster_rcnn")
     )
     name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
+    if pyramid:
+        name += "_v1_fpn" if "resnet" in name else "_fpn"
     if name in registry:
         yield "extractor", f"type: '{name}' in a config"
 
@@ -206,9 +256,15 @@ def _chunks(found: Mapping[str, Entry]) -> Iterator[list[str]]:
 
 
 def _use(
-    report: RestoreReport, shapes: Shapes, found: Mapping[str, Entry], start: FineTune, request: Request
+    report: RestoreReport,
+    shapes: Shapes,
+    found: Mapping[str, Entry],
+    there: Shapes,
+    start: FineTune,
+    request: Request,
 ) -> Iterator[str]:
-    """The rows of the report that are not empty, each with what it is about."""
+    """The rows of the report that are not empty, each with what it is about; `there`: the shapes in the checkpoint, by
+    names of the model."""
     for row, meaning in _ROWS.items():
         listed = getattr(report, row)
         if not listed:
@@ -217,21 +273,18 @@ def _use(
             continue
         yield f"  {len(listed)} {meaning.format(kind=start.kind)}:"
         if row in ("mismatched", "adapted"):
-            yield from _differences(listed, shapes, found, start, request.all_names)
+            yield from _differences(listed, shapes, there, request.all_names)
         else:
             yield from _names(
                 {name: found[name].shape if row == "unexpected" else shapes[name] for name in listed}, request
             )
 
 
-def _differences(
-    names: Sequence[str], shapes: Shapes, found: Mapping[str, Entry], start: FineTune, all_names: bool
-) -> Iterator[str]:
+def _differences(names: Sequence[str], shapes: Shapes, there: Shapes, all_names: bool) -> Iterator[str]:
     shown = names if all_names else names[:_DIFFERENCES]
     column = max(map(len, shown))
     for name in shown:
-        there = found[restore.source_name(name, start.kind, start.load_all)].shape
-        yield f"    {name:{column}}  {list(there)} there, {list(shapes[name])} here"
+        yield f"    {name:{column}}  {list(there[name])} there, {list(shapes[name])} here"
     if len(names) > len(shown):
         yield f"    and {len(names) - len(shown)} more"
 

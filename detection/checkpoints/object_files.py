@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from detection.checkpoints import checkpoint_files
@@ -72,7 +71,7 @@ def contents(prefix: str | os.PathLike) -> Contents:
         if name.endswith(END)
     }
     with checkpoint_files.readable(prefix):
-        text = tf.train.load_checkpoint(prefix).get_tensor(checkpoint_files.OBJECT_GRAPH)
+        text = checkpoint_files.opened(prefix).get_tensor(checkpoint_files.OBJECT_GRAPH)
         graph = TrackableObjectGraph.FromString(text)
     slots = {key: entry for key, entry in found.items() if SLOT in key}
     return Contents(prefix, {key: entry for key, entry in found.items() if key not in slots}, slots, graph)

@@ -27,6 +27,10 @@ from detection.errors import ConfigError
 _BACKBONE = "model/_feature_extractor/classification_backbone/"
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
+UNKNOWN = (
+    "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
+    " checkpoints here: SSDs whose feature_extractor.type ends in _keras"
+)
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
@@ -144,6 +148,19 @@ def source_key(key: str, kind: str) -> str | None:
     return _CLASSIFIER + key.removeprefix(_BACKBONE) if key.startswith(_BACKBONE) else None
 
 
+def identity(found: Contents) -> str:
+    """What a checkpoint is of, in words."""
+    if any(key.startswith(_CLASSIFIER) for key in found.entries):
+        return "object-based (TensorFlow 2), a classifier"
+    widths = {
+        part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
+        for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
+    }
+    codes, logits = widths.values()
+    classes = f", {logits * 4 // codes} logits an anchor, one of them for the background" if codes and logits else ""
+    return f"object-based (TensorFlow 2), a detector{classes}"
+
+
 def is_weight(key: str) -> bool:
     """Whether an array is one of a model, not of the run that wrote it."""
     return key.startswith((_MODEL, _CLASSIFIER))
@@ -194,10 +211,7 @@ def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Content
 
 def _check_known(source: Source, prefix: str) -> None:
     if not source.keys:
-        raise ConfigError(
-            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those"
-            " that have such checkpoints here: SSDs whose feature_extractor.type ends in _fpn_keras"
-        )
+        raise ConfigError(f"{prefix}: {UNKNOWN}")
 
 
 def _assign(source: Source, taken: Mapping[str, str], found: Contents) -> None:

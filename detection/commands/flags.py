@@ -61,7 +61,7 @@ class _HelpFlag(absl_flags.BooleanFlag):
 
 def overrides(values: absl_flags.FlagValues) -> list[str]:
     """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
-    return [*values["set"].value, *(f"plugins+={name}" for name in values["plugin"].value)]
+    return [*values.set, *(f"plugins+={name}" for name in values.plugin)]
 
 
 class Flags:

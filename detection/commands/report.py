@@ -27,11 +27,11 @@ def run(given: Given) -> int:
     if given.arguments or not flags.results or not flags.output:
         raise ConfigError(f"usage: {given.program} --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
     from detection.sweep import quantities, results
-    from detection.sweep.report import folder as report
+    from detection.sweep.report import report_folder
 
     rows = quantities.of_one_device(results.read(flags.results), flags.device)
     command = shlex.join([*given.program.split(), *given.words])
-    written = report.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
+    written = report_folder.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")
     print(f"{len(written.paths)} files; read {written.paths[0]}, open {written.paths[1]}")

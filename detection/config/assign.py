@@ -17,7 +17,7 @@ eval_input_reader.label_map_path=map.pbtxt.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     """One step of a path."""
 
     name: str
-    index: str | None  # between the brackets
+    key: str | None  # index or key of a map, between the brackets
 
 
 def split_path(path: str) -> list[Part]:
@@ -96,33 +96,33 @@ def _enter(message: Message, part: Part, root: Message) -> Message:
             )
     value = getattr(message, part.name)
     if field.is_repeated:
-        if part.index is None and len(value) == 0:
+        if part.key is None and len(value) == 0:
             return value.add()
         return value[_index(part, len(value))]
-    if part.index is not None:
-        raise ValueError(f"{part.name} is a single message; write it without [{cut(part.index)}]")
+    if part.key is not None:
+        raise ValueError(f"{part.name} is a single message; write it without [{cut(part.key)}]")
     value.SetInParent()
     return value
 
 
 def _index(part: Part, count: int) -> int:
-    if part.index is None:
+    if part.key is None:
         if count != 1:
             raise ValueError(f"{part.name} has {count} elements; say which, as in {part.name}[0]")
         return 0
-    if not re.fullmatch(r"-?\d+", part.index):
-        raise ValueError(f"[{cut(part.index)}] of {part.name} is no index; write a whole number")
-    index = int(part.index) if len(part.index) < 10 else count
+    if not re.fullmatch(r"-?\d+", part.key):
+        raise ValueError(f"[{cut(part.key)}] of {part.name} is no index; write a whole number")
+    index = int(part.key) if len(part.key) < 10 else count
     if not -count <= index < count:
         raise ValueError(
-            f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.index)}]; += appends one"
+            f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.key)}]; += appends one"
         )
     return index
 
 
 def _set(message: Message, part: Part, value: str, append: bool, source: str, root: Message) -> None:
     field = _field(message, part.name, root)
-    if append and not (field.is_repeated and part.index is None and not is_map(field)):
+    if append and not (field.is_repeated and part.key is None and not is_map(field)):
         raise ValueError(f"+= appends to a list, and {part.name} is none; use =")
     if is_map(field):
         _set_entry(message, field, part, value)
@@ -130,30 +130,30 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
         _set_message(message, field, part, value, append, source)
     elif field.is_repeated:
         target = getattr(message, part.name)
-        if part.index is not None:
+        if part.key is not None:
             target[_index(part, len(target))] = _scalar(field, value)
             return
         new = [_scalar(field, item) for item in _items(value)]
         if not append:
             del target[:]
         target.extend(new)
-    elif part.index is not None:
-        raise ValueError(f"{part.name} is no list; write it without [{cut(part.index)}]")
+    elif part.key is not None:
+        raise ValueError(f"{part.name} is no list; write it without [{cut(part.key)}]")
     else:
         setattr(message, part.name, _scalar(field, value))
 
 
 def _set_entry(message: Message, field: FieldDescriptor, part: Part, value: str) -> None:
     key_field, value_field = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
-    if part.index is None or is_message(value_field):
+    if part.key is None or is_message(value_field):
         raise ValueError(f"{part.name} is a map; set one entry, as in {part.name}[key]=value")
-    getattr(message, part.name)[_scalar(key_field, part.index)] = _scalar(value_field, value)
+    getattr(message, part.name)[_scalar(key_field, part.key)] = _scalar(value_field, value)
 
 
 def _set_message(message: Message, field: FieldDescriptor, part: Part, value: str, append: bool, source: str) -> None:
     value = value.strip()
     target = getattr(message, part.name)
-    if value == "none" and part.index is None and not append:
+    if value == "none" and part.key is None and not append:
         message.ClearField(part.name)
         return
     if value[:1] not in ("{", "<") and not (field.is_repeated and value[:1] == "["):
@@ -161,13 +161,13 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
         raise ValueError(f"{part.name} takes {takes(field)}, not {cut(value) or 'nothing'}; {advice}")
     parsed = _fragment(field, value, source)
     if not field.is_repeated:
-        if part.index is not None:
-            raise ValueError(f"{part.name} is a single message; write it without [{cut(part.index)}]")
+        if part.key is not None:
+            raise ValueError(f"{part.name} is a single message; write it without [{cut(part.key)}]")
         target.CopyFrom(parsed)
         target.SetInParent()
-    elif part.index is not None:
+    elif part.key is not None:
         if len(parsed) != 1:
-            raise ValueError(f"{part.name}[{cut(part.index)}] is one element, not a list of {len(parsed)}")
+            raise ValueError(f"{part.name}[{cut(part.key)}] is one element, not a list of {len(parsed)}")
         target[_index(part, len(target))].CopyFrom(parsed[0])
     else:
         if not append:
@@ -210,7 +210,7 @@ def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:
     return parsed[0] if field.is_repeated else parsed
 
 
-def _fragment(field: FieldDescriptor, value: str, source: str):  # -> the field's value
+def _fragment(field: FieldDescriptor, value: str, source: str) -> Any:
     """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the
     config."""
     fragment = message_factory.GetMessageClass(field.containing_type)()

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config import text
@@ -34,7 +35,8 @@ _DECIDING = {
 }
 # Of those, what only training reads.
 _TRAINING = re.compile(
-    r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init|batch_norm_trainable|regularize_depthwise"
+    r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init"
+    r"|batch_norm_trainable|regularize_depthwise"
     r"|regularize_biases|batch_norm\.(decay|train))\b"
 )
 
@@ -92,7 +94,7 @@ def _set(message: Message, name: str) -> str:
     return "set" if message.HasField(name) else "not set"
 
 
-def _shown(field, value: object) -> str:
+def _shown(field: FieldDescriptor, value: object) -> str:
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config import fields
 from detection.config.fields.row import Field, Use
-from detection.config.schema import did_you_mean, is_message, message_name, short, shown
+from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
+from detection.tools.suggest import did_you_mean
 
 # Oneofs that may be left empty; in every other one a message that is present must choose.
 OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
@@ -41,7 +43,7 @@ def not_read(message: Message, path: str, place: Field | None = None) -> Iterato
                 yield True, f"{what} is not supported; {advice}"
 
 
-def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) -> Iterator[str]:
+def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> Iterator[str]:
     """Sentences on values that are not among those supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
@@ -49,7 +51,7 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: object) 
         if name not in row.values and (row.registry is None or row.registry.find(name) is None):
             known = [choice for choice in row.values if choice]
             known += row.registry.names() if row.registry is not None else ()
-            hint = did_you_mean(item, known) if isinstance(item, str) else ""
+            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
             yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
 
 
@@ -61,6 +63,7 @@ def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str
 
 
 def one_of(names: list[str]) -> str:
+    """`one of a, b, c`, or the only one."""
     return f"{'one of ' * (len(names) > 2)}{', '.join(names)}"
 
 

@@ -7,6 +7,8 @@ What single fields may be is the table of `config.fields`; what must hold betwee
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from google.protobuf.message import Message
 
 from detection.config import bounds, fields, plugins, rules
@@ -85,7 +87,7 @@ def shortened(faults: list[DetectionError], source: str | Places) -> list[Detect
 
 
 def examine(
-    message: Message, path: str = "", *, training: bool = True, uncertain: set[str] = frozenset()
+    message: Message, path: str = "", *, training: bool = True, uncertain: AbstractSet[str] = frozenset()
 ) -> tuple[list[str], list[str]]:
     """Faults and warnings of a message of any type and all that it holds, but for what lies on the disk.
 
@@ -100,7 +102,8 @@ def examine(
     """
     everything = list(messages(message, path, enter=fields.is_honoured))
     placed = _places(everything)
-    faults, warnings = [], []
+    faults: list[str] = []
+    warnings: list[str] = []
     for here, each in everything:
         for is_fault, text in bounds.not_read(each, here, placed.get(here)):
             (faults if is_fault else warnings).append(text)
@@ -134,6 +137,6 @@ def _places(everything: list[tuple[str, Message]]) -> dict[str, Field]:
     }
 
 
-def _lacks(path: str, uncertain: set[str]) -> bool:
+def _lacks(path: str, uncertain: AbstractSet[str]) -> bool:
     """Whether a message, or one inside it, is known in part only."""
     return any(not path or other == path or other.startswith((f"{path}.", f"{path}[")) for other in uncertain)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from detection.config.fields import row_of
@@ -114,11 +117,24 @@ def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
     steps_of_augmentation = [chosen(step) for step in train.data_augmentation_options]
     return [
         ("training", f"{steps} of {_count(train.batch_size, 'image', 'images')}"),
+        *_batches(config),
         ("starts from", start),
         ("augmentation", ", ".join(steps_of_augmentation) or "none"),
         ("optimizer", f"{kind} ({fields(optimizer)}){clip}".replace(" ()", "")),
         ("schedule", chosen(optimizer.learning_rate)),
     ]
+
+
+def _batches(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
+    """How images of several sizes come together in a batch; empty where all have one size, or are alone."""
+    resizer = getattr(config.model, config.model.WhichOneof("model") or "").image_resizer
+    one_size = resizer.HasField("fixed_shape_resizer") or resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
+    said = []
+    if config.train_config.batch_size > 1:
+        said.append("training pads the images of a batch to the largest of them")
+    if config.eval_input_reader and config.eval_config.batch_size > 1:
+        said.append("a batch of evaluation holds images of one size, so that its number changes no result")
+    return [] if one_size or not said else [("batches", "; ".join(said))]
 
 
 def data_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
@@ -171,7 +187,7 @@ def fields(message: Message) -> str:
     return ", ".join(said)
 
 
-def _scalar(field, value: object) -> str:  # field: FieldDescriptor
+def _scalar(field: FieldDescriptor, value: Any) -> str:
     if field.enum_type is not None:
         return next(name for name in enum_values(field) if field.enum_type.values_by_name[name].number == value)
     if isinstance(value, bool):

@@ -4,6 +4,7 @@ size."""
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -53,7 +54,7 @@ def of(model: Message) -> dict[str, str]:
 
 def _resolution(resizer: Message) -> str:
     kind = resizer.WhichOneof("image_resizer_oneof")
-    chosen = getattr(resizer, kind or "", None)
+    chosen: Any = getattr(resizer, kind or "", None)
     if kind == "fixed_shape_resizer":
         return f"{chosen.height}x{chosen.width}"
     return f"{chosen.min_dimension}-{chosen.max_dimension}" if kind == "keep_aspect_ratio_resizer" else ""

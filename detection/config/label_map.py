@@ -93,21 +93,20 @@ def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int])
         path: the file; its folder is made when absent.
         names: the classes, which get the ids 1, 2, ... in this order; or a mapping from name to id.
     """
-    names = (
-        list(names.items())
-        if isinstance(names, Mapping)
-        else [(name, label) for label, name in enumerate(names, start=1)]
-    )
-    distinct = {name for name, _ in names if name}, {label for _, label in names if label > 0}
-    if not names or any(len(values) != len(names) for values in distinct):
+    if isinstance(names, Mapping):
+        classes = list(names.items())
+    else:
+        classes = [(name, label) for label, name in enumerate(names, start=1)]
+    distinct: tuple[set[object], ...] = ({name for name, _ in classes if name}, {id for _, id in classes if id > 0})
+    if not classes or any(len(values) != len(classes) for values in distinct):
         raise DataError(
             f"{os.fspath(path)}: a label map needs one or more names, all different, none empty, with different ids"
-            f" from 1; got {names}"
+            f" from 1; got {classes}"
         )
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, to_text(Category(label, name) for name, label in sorted(names, key=lambda pair: pair[1])))
+        write_text(target, to_text(Category(label, name) for name, label in sorted(classes, key=lambda pair: pair[1])))
     except OSError as error:
         raise PathError(
             f"{target}: cannot write the label map: {error.strerror or error}; check the folder and the space left"

@@ -107,7 +107,14 @@ class Fault(Exception):
 Remark = Callable[[int | None, str], None]  # takes the place in the text (None: no text, or all of it) and a sentence
 
 
-def read(written: str | bytes, message: Message, remark: Remark) -> list[tuple[Entry, str]]:
+class Written(NamedTuple):
+    """How a text says what a message holds."""
+
+    entries: list[Entry]  # fields, those that were renamed under their names of today
+    moved: list[tuple[Entry, str]]  # of each field that has moved, how it is written and its path today
+
+
+def read(written: str | bytes, message: Message, remark: Remark) -> Written:
     """Fills the empty `message` from a config of any age.
 
     Args:
@@ -116,24 +123,28 @@ def read(written: str | bytes, message: Message, remark: Remark) -> list[tuple[E
         remark: told of each old field that was read as something else.
 
     Returns:
-        Of each field that has moved, how it is written and its path today.
+        Where its fields are written; nothing of a binary one.
 
     Raises:
         text_format.ParseError, DecodeError: it is no such message. Fault: old and new field contradict each other.
     """
     moves: list[Move] = []
+    entries: list[Entry] = []
     if isinstance(written, bytes):
         message.ParseFromString(written)
         _first_stage_only(message)
     else:
-        current, moves, remarks = rewrite(written, scan(written, message.DESCRIPTOR).entries)
+        entries = scan(written, message.DESCRIPTOR).entries
+        current, moves, remarks = rewrite(written, entries)
         text_format.Parse(current, message)
+        if current != written:
+            entries = scan(current, message.DESCRIPTOR).entries
         for at, sentence in remarks:
             remark(at, sentence)
         for move in moves:
             _apply(move, message)
     _rename_metrics(message, lambda sentence: remark(None, sentence))
-    return [(move.entry, f"{move.path}.{move.name}") for move in moves]
+    return Written(entries, [(move.entry, f"{move.path}.{move.name}") for move in moves])
 
 
 def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
@@ -252,7 +263,8 @@ class _Edits:
     """Edits of constant length on a text, and remarks on them."""
 
     def __init__(self, text: str) -> None:
-        self._text, self._characters = text, None
+        self._text = text
+        self._characters: list[str] | None = None
         self._counts: Counter[str] = Counter()
         self.remarks: list[tuple[int, str]] = []
 

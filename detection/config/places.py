@@ -6,11 +6,11 @@ import bisect
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from detection.config.scan import Entry
+from detection.config.legacy import Written
 from detection.config.schema import is_message
 from detection.config.walk import join
 from detection.errors import ConfigError, together
@@ -31,23 +31,21 @@ class Places:
         self._flags: dict[str, str] = {}  # path -> the flag that set it, as written
         self.uncertain: set[str] = set()  # paths of messages of which not all could be read
 
-    def write(self, text: str, entries: Iterable[Entry]) -> None:
+    def write(self, text: str, written: Written) -> None:
         """Notes where each field of a text begins."""
         ends = [match.start() for match in re.finditer("\n", text)]
         counts: Counter[str] = Counter()
-        for entry in entries:
+        for entry in written.entries:
             path = join(entry.path, entry.name)
-            line = bisect.bisect_left(ends, entry.at) + 1
-            self._lines.setdefault(path, line)
+            self._lines.setdefault(path, bisect.bisect_left(ends, entry.at) + 1)
             if entry.field is not None and entry.field.is_repeated:
-                for token in (*entry.values, *entry.blocks):
-                    at = entry.at if len(entry.values) + len(entry.blocks) == 1 else token.at
+                tokens = (*entry.values, *entry.blocks)
+                for token in tokens:
+                    at = entry.at if len(tokens) == 1 else token.at
                     self._lines[f"{path}[{counts[path]}]"] = bisect.bisect_left(ends, at) + 1
                     counts[path] += 1
-
-    def move(self, old: Entry, path: str, text: str) -> None:
-        """Notes that a field has another name today: `path` stands where `old` is written."""
-        self._lines.setdefault(path, text.count("\n", 0, old.at) + 1)
+        for entry, path in written.moved:
+            self._lines.setdefault(path, bisect.bisect_left(ends, entry.at) + 1)
 
     def set_by(self, flag: str, before: Message, after: Message) -> None:
         """Notes what a flag changed."""

@@ -26,10 +26,12 @@ def load(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
     """
     registry.import_plugins(config.plugins)
     for row in {id(row): row for rows in fields.TABLE.values() for row in rows.values() if row.registry}.values():
+        parts = row.registry
+        assert parts is not None
         for name in row.values:
-            if (taken := row.registry.registered(name)) is not None:
+            if (taken := parts.registered(name)) is not None:
                 raise ConfigError(
-                    f"plugins: {taken.plugin} registers the {row.registry.kind} {name!r}, which is the name of one of"
+                    f"plugins: {taken.plugin} registers the {parts.kind} {name!r}, which is the name of one of"
                     " this package; rename it"
                 )
 

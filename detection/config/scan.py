@@ -5,9 +5,10 @@ The scan is lenient. What it cannot follow it leaves out, and protobuf's parser,
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -22,6 +23,8 @@ _MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a fie
 
 
 class Token(NamedTuple):
+    """A word, string or mark of the text."""
+
     text: str
     at: int  # offset of its first character
     kind: str  # string, word or mark; open: a string that its line does not close
@@ -37,12 +40,14 @@ class Entry:
     at: int  # offset of the name
     field: FieldDescriptor | None
     colon: bool = False
-    values: list[Token] = field(default_factory=list)  # scalars, as written; one string may be several tokens
-    blocks: list[Token] = field(default_factory=list)  # the opening brackets of messages
+    values: list[Token] = dataclasses.field(default_factory=list)  # scalars, as written; a string may be several
+    blocks: list[Token] = dataclasses.field(default_factory=list)  # the opening brackets of messages
     end: int = 0  # offset behind the value; 0 where the scan stopped inside
 
 
 class Scan(NamedTuple):
+    """What was found in a text."""
+
     entries: list[Entry]  # in the order of the text, a block before what it holds
     open_blocks: list[tuple[str, int]]  # name and offset of the blocks that nothing closes before the text ends
     complete: bool  # whether the scan came to the end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -24,14 +25,17 @@ def message_name(descriptor: Descriptor) -> str:
 
 
 def is_message(field: FieldDescriptor) -> bool:
+    """Whether the values of a field are messages, those of a map included."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE
 
 
 def is_map(field: FieldDescriptor) -> bool:
+    """Whether a field is a map, which protobuf holds as messages of key and value."""
     return is_message(field) and field.message_type.GetOptions().map_entry
 
 
 def is_string(field: FieldDescriptor) -> bool:
+    """Whether the values of a field are text."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_STRING
 
 
@@ -80,6 +84,7 @@ def paths_to(name: str, root: Descriptor) -> Iterator[str]:
 
 
 def enum_values(field: FieldDescriptor) -> list[str]:
+    """The names an enum field may be given, in the order of the schema."""
     return [value.name for value in field.enum_type.values]
 
 
@@ -142,7 +147,7 @@ def convert(field: FieldDescriptor, value: str) -> int | float | bool:
     return text_format.ParseFloat(value) if field.cpp_type in _FLOATS else text_format.ParseBool(value)
 
 
-def shown(field: FieldDescriptor, value: object, longest: int = 60) -> str:
+def shown(field: FieldDescriptor, value: Any, longest: int = 60) -> str:
     """A scalar, or an item of a list, as one writes it in a config, long ones cut; a list or a map as its length."""
     if field.is_repeated and not isinstance(value, str | bytes | int | float):
         return f"{len(value)} value{'s' * (len(value) != 1)}"

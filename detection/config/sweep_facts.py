@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -35,7 +35,7 @@ def facts(config: Message) -> Facts:
 
 def _resolution(resizer: Message) -> int:
     kind = resizer.WhichOneof("image_resizer_oneof")
-    chosen = getattr(resizer, kind) if kind else None
+    chosen: Any = getattr(resizer, kind) if kind else None
     if kind == "fixed_shape_resizer":
         return min(chosen.height, chosen.width)
     return chosen.min_dimension if kind == "keep_aspect_ratio_resizer" else 0

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from detection.config import builtin, text
 from detection.config.scan import scan
@@ -50,6 +51,8 @@ class Override:
 
 @dataclass(frozen=True)
 class Value:
+    """One value of an axis, and what it changes in a config."""
+
     name: str
     when: tuple[Condition, ...]
     overrides: tuple[Override, ...]
@@ -57,6 +60,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Axis:
+    """What is varied. `prefix` stands before its values in an id."""
+
     name: str
     prefix: str
     when: tuple[Condition, ...]
@@ -66,6 +71,8 @@ class Axis:
 
 @dataclass(frozen=True)
 class Base:
+    """A config that the grid varies."""
+
     name: str
     config: Path
     settings: tuple[Setting, ...]
@@ -75,6 +82,8 @@ class Base:
 
 @dataclass(frozen=True)
 class Training:
+    """How every configuration is trained; limits of time in seconds, 0 for none."""
+
     seed: int = 1
     checkpoint_every: int = 200
     deterministic: bool = False
@@ -83,6 +92,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Benchmark:
+    """How every configuration is timed."""
+
     images: tuple[str, ...] = ()
     num_images: int = 100
     warmup: int = 10
@@ -92,6 +103,8 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Evaluation:
+    """That every configuration is evaluated."""
+
     time_limit: int = 0
 
 
@@ -121,7 +134,7 @@ class SweepFile:
         Raises:
             ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
         """
-        timed = {
+        timed: dict[str, Any] = {
             name: value
             for name, value in (("num_images", num_images), ("max_seconds", max_seconds))
             if value is not None
@@ -129,7 +142,7 @@ class SweepFile:
         if self.benchmark is None and (timing_only or timed):
             flag = "--timing_only" if timing_only else "--" + "=".join(map(str, next(iter(timed.items()))))
             raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
-        limit = {} if time_limit is None else {"time_limit": time_limit}
+        limit: dict[str, Any] = {} if time_limit is None else {"time_limit": time_limit}
         return replace(
             self,
             training=self.training and replace(self.training, **limit),

@@ -66,10 +66,7 @@ def read(text: str, kind: type[Message], source: str, positions: bool = True) ->
         logging.warning("%s: %s", where, sentence)
 
     try:
-        moved = legacy.read(text, message, remark)
-        places.write(text, _current(text, message).entries)
-        for entry, path in moved:
-            places.move(entry, path, text)
+        places.write(text, legacy.read(text, message, remark))
         return Loaded(message, places)
     except text_format.ParseError as error:
         at = _offset(text, error.GetLine(), error.GetColumn())
@@ -110,10 +107,10 @@ def _without(text: str, faulty: list[Entry], kind: type[Message], places: Places
         left[entry.at : entry.end] = [" " if character != "\n" else "\n" for character in left[entry.at : entry.end]]
     rest, message = "".join(left), kind()
     try:
-        legacy.read(rest, message, lambda at, sentence: None)
+        written = legacy.read(rest, message, lambda at, sentence: None)
     except (text_format.ParseError, legacy.Fault, ValueError, RecursionError):
         return kind()
-    places.write(rest, _current(rest, message).entries)
+    places.write(rest, written)
     places.uncertain |= {entry.path for entry in faulty}
     return message
 

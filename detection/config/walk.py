@@ -35,4 +35,5 @@ def messages(
 
 
 def join(path: str, name: str) -> str:
+    """The path of a field: `path.name`, or `name` at the top."""
     return f"{path}.{name}" if path else name

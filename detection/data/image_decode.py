@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.errors import first_line
 from detection.types import MAX_PIXELS
 
 _END = b"\xff\xd9"
@@ -51,7 +52,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     try:
         return tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
     except tf.errors.OpError as error:
-        raise UndecodableImage(f"a damaged {header.kind}: {reason_of(error)}") from error
+        raise UndecodableImage(f"a damaged {header.kind}: {first_line(error).rstrip('.')}") from error
 
 
 class Recovered(NamedTuple):
@@ -134,9 +135,3 @@ def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tens
         image = tf.io.decode_image(tf.identity(encoded), channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     return image
-
-
-def reason_of(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of its operations."""
-    text = str(error.message).split("\n")[0].split(" [[{{node")[0].split("[Op:")[0]
-    return text.rpartition("}} ")[2].strip().rstrip(".")

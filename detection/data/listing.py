@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, first_line
 from detection.files import is_special
 from detection.paths import expand, hint
 
@@ -23,9 +23,7 @@ def list_files(pattern: str, field: str, remedy: str, beside: tuple[str, ...] = 
         folders = [path for path in found if tf.io.gfile.isdir(path)]
     except (tf.errors.OpError, UnicodeEncodeError) as error:
         reason = (
-            "a name is not valid UTF-8; rename the file"
-            if isinstance(error, UnicodeEncodeError)
-            else str(error.message).partition("\n")[0]
+            "a name is not valid UTF-8; rename the file" if isinstance(error, UnicodeEncodeError) else first_line(error)
         )
         raise ConfigError(f"{field} {pattern!r} cannot be listed: {reason}") from error
     matches = [path for path in found if path not in folders and (path == pattern or not path.endswith(beside))]

@@ -220,7 +220,7 @@ def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
     name, file = os.path.basename(os.fspath(path)), manifest_path(os.fspath(path).rsplit("-", 3)[0])
     if manifest.get("state") == PUBLISHING:
         raise DataError(
-            f"{os.fspath(path)}: {file} says that its set is being written; if no create_tf_record.py is at it, one was"
+            f"{os.fspath(path)}: {file} says that its set is being written; if no `detection convert` runs, one was"
             " stopped halfway, and old and new shards lie side by side: convert again with --overwrite"
         )
     if name not in manifest["shards"]:

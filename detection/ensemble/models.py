@@ -1,8 +1,8 @@
 """Which models take part: exported SavedModels, training runs, and files of stored detections; each under a name of its
 own.
 
-exported/            a folder of export_saved_model.py, or the saved_model in it
-run/                 a folder that model_main.py trained in: its latest checkpoint is exported first
+exported/            a folder of `detection export`, or the saved_model in it
+run/                 a folder that `detection train` trained in: its latest checkpoint is exported first
 run/best/model.ckpt-2000    one checkpoint, whose pipeline.config lies in its folder or the one above
 big=exported/        any of them, called `big`
 """
@@ -106,14 +106,14 @@ def _model(name: str, path: str) -> Model:
         prefix = checkpoint_files.locate(path)
     except checkpoint_files.UnreadableCheckpointError:
         raise ConfigError(
-            f"--models={path}: holds neither a SavedModel nor a checkpoint; give what export_saved_model.py wrote, or"
+            f"--models={path}: holds neither a SavedModel nor a checkpoint; give what `detection export` wrote, or"
             " a run"
         ) from None
     config = _config(Path(prefix).parent) or _config(Path(prefix).parent.parent)
     if not config:
         raise ConfigError(
             f"--models={path}: no {PIPELINE_CONFIG} beside the checkpoint or in the folder above; export it with"
-            " export_saved_model.py"
+            " `detection export`"
         )
     return Model(name, prefix, config)
 

@@ -36,7 +36,7 @@ _SELECTION, _EVALUATION = "selection", "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleOptions:
-    """What is asked for. Names are those of the flags of ensemble.py."""
+    """What is asked for. Names are those of the flags of `detection ensemble`."""
 
     models: Sequence[str] = ()
     stored: Sequence[str] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +19,7 @@ from detection.errors import DataError
 from detection.evaluate import results, stored, table
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
-from detection.evaluate.images import ImageNames, images_of
+from detection.evaluate.images import EvaluatedImage, ImageNames, images_of
 from detection.pipeline import Detector
 from detection.progress import Progress
 from detection.settings import EvalSettings
@@ -121,9 +121,7 @@ def evaluate(
                 image = image._replace(source_id=ids.unique(image.source_id))
                 for evaluator in evaluators:
                     evaluator.add(image.source_id, image.groundtruth, image.detections)
-                for class_ in image.groundtruth.classes[~image.groundtruth.is_crowd].tolist():
-                    if class_ in names:
-                        counts[names[class_]] += 1
+                _count(counts, names, image)
                 gallery.show(example, image)
                 if settings.export_path:
                     exported.append((image.source_id, image.shape, image.detections))
@@ -149,6 +147,13 @@ def evaluate(
         with results.spared("the summaries of the evaluation", step):
             results.write_summaries(writer, step, metrics, gallery.pictures)
     return metrics
+
+
+def _count(counts: dict[str, int], names: Mapping[int, str], image: EvaluatedImage) -> None:
+    """Adds the boxes of an image, crowds left out, to those of their classes."""
+    for class_ in image.groundtruth.classes[~image.groundtruth.is_crowd].tolist():
+        if class_ in names:
+            counts[names[class_]] += 1
 
 
 def _report(heading: str, metrics: dict[str, float], counts: dict[str, int], evaluators: Sequence[Evaluator]) -> str:

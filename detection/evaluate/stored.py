@@ -3,8 +3,8 @@ running the model.
 
     .npz     ids [N], sizes [N, 2], offsets [N + 1], boxes [T, 4], scores [T], classes [T],
              category_{ids,names,display_names}, notes (a JSON object)
-    .json    a COCO results file, of an evaluation (eval_config.export_path) or of detect.py; it names no image without
-             detections, and no sizes
+    .json    a COCO results file, of an evaluation (eval_config.export_path) or of `detection detect`; it names no
+             image without detections, and no sizes
 
 Those of image number i are rows offsets[i] to offsets[i + 1]. Boxes are [ymin, xmin, ymax, xmax], pixels of the
 original image; classes are 0-based. What is read is matched with the images that are evaluated by `aligned`, which

@@ -103,21 +103,15 @@ def annotate(
     """
     output_dir = Path(output_dir)
     propose = prediction_sources.build(options.proposals, predictor.takes_proposals)
-    rows: list[dict[str, object]] = []
+    written = _Written(output_dir, _picture_names(paths), options)
     bad: list[str] = []
-    shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
 
     def report(error: DataError) -> None:
         bad.append(str(error))
         if progress:
             progress.write(f"error: {error}")
 
-    names = _picture_names(paths)
-    _spare_images(
-        paths,
-        output_dir,
-        [*(names.values() if options.pictures else ()), *([SHEET_NAME] if options.contact_sheet else ())],
-    )
+    written.spare(paths)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(paths), options.batch_size):
@@ -129,33 +123,57 @@ def annotate(
                 except DataError as error:
                     report(error)
             given = propose(chunk, images) if propose and chunk else [None] * len(chunk)
-            for path, image, result in zip(
-                chunk, images, _detect(predictor, chunk, images, given, options), strict=True
-            ):
+            results = _detect(predictor, chunk, images, given, options)
+            for path, image, result in zip(chunk, images, results, strict=True):
                 if isinstance(result, DataError):
                     report(result)
-                    continue
-                rows += coco_rows(path, result)
-                picture = (
-                    Image.fromarray(draw(image, result, options)) if options.pictures or options.contact_sheet else None
-                )
-                if options.pictures:
-                    picture.save(output_dir / names[path], quality=92)
-                if options.contact_sheet and len(shown) < _SHEET_PICTURES:
-                    picture.thumbnail((_SHEET_CELL, _SHEET_CELL), Image.Resampling.LANCZOS)
-                    shown.append((printable(Path(path).name), np.asarray(picture)))
+                else:
+                    written.add(path, image, result)
             if progress:
                 progress.update(len(paths[start : start + options.batch_size]))
-        if shown:
-            captions, pictures = zip(*shown, strict=True)
-            Image.fromarray(mosaic(pictures, captions=captions)).save(output_dir / SHEET_NAME, quality=92)
-        json_path = output_dir / JSON_NAME
-        write_text(json_path, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
+        json_path = written.finish()
     except OSError as error:
         raise ConfigError(
             f"--output_dir={output_dir}: cannot be written: {reason(error)}; check the path and the free space"
         ) from error
-    return DetectionReport(len(paths) - len(bad), len(rows), tuple(bad), json_path)
+    return DetectionReport(len(paths) - len(bad), len(written.rows), tuple(bad), json_path)
+
+
+class _Written:
+    """What is written of each image: a picture, its detections, and its place on the contact sheet."""
+
+    def __init__(self, output_dir: Path, names: dict[str, str], options: DetectionOptions) -> None:
+        self._folder, self._names, self._options = output_dir, names, options
+        self.rows: list[dict[str, object]] = []
+        self._shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
+
+    def spare(self, paths: Sequence[str]) -> None:
+        """Raises ConfigError where a picture would overwrite one of the images."""
+        pictures = [*self._names.values()] if self._options.pictures else []
+        sheet = [SHEET_NAME] if self._options.contact_sheet else []
+        _spare_images(paths, self._folder, [*pictures, *sheet])
+
+    def add(self, path: str, image: np.ndarray, result: Result) -> None:
+        """Raises OSError."""
+        self.rows += coco_rows(path, result)
+        if not self._options.pictures and not self._options.contact_sheet:
+            return
+        picture = Image.fromarray(draw(image, result, self._options))
+        if self._options.pictures:
+            picture.save(self._folder / self._names[path], quality=92)
+        if self._options.contact_sheet and len(self._shown) < _SHEET_PICTURES:
+            picture.thumbnail((_SHEET_CELL, _SHEET_CELL), Image.Resampling.LANCZOS)
+            self._shown.append((printable(Path(path).name), np.asarray(picture)))
+
+    def finish(self) -> Path:
+        """Writes what is of all images together, and returns the path of the detections. Raises OSError."""
+        if self._shown:
+            captions, pictures = zip(*self._shown, strict=True)
+            Image.fromarray(mosaic(pictures, captions=captions)).save(self._folder / SHEET_NAME, quality=92)
+        json_path = self._folder / JSON_NAME
+        rows = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
+        write_text(json_path, f"[{rows}]\n")
+        return json_path
 
 
 def _detect(

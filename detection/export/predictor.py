@@ -23,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from detection import files
+from detection.checkpoints import index_check
 from detection.config import label_map
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, first_line
 from detection.export import image_arguments
 from detection.export.image_arguments import ImageLike
 from detection.export.saved_model import EXTRA, LABEL_MAP
@@ -74,10 +75,7 @@ class Predictor:
             ConfigError: naming the folder and what it lacks.
         """
         folder = saved_model_folder(saved_model)
-        try:
-            loaded = tf.saved_model.load(os.fspath(folder))
-        except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
-            raise ConfigError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+        loaded = load_graph(folder)
         if SIGNATURE not in loaded.signatures:
             raise ConfigError(
                 f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a"
@@ -210,7 +208,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     stopped among its renames."""
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(
-            f"--saved_model={path!r}: is no path; give the saved_model folder that export_saved_model.py wrote"
+            f"--saved_model={path!r}: is no path; give the saved_model folder that `detection export` wrote"
         )
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
@@ -221,7 +219,16 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     if (unusable := files.unpublished(folder)) is not None:
         raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
-    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that export_saved_model.py wrote")
+    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that `detection export` wrote")
+
+
+def load_graph(folder: Path):  # -> what tf.saved_model.load gives, whose type has no public name
+    """Loads a SavedModel folder. Raises ConfigError where it is damaged."""
+    try:
+        index_check.check(os.fspath(folder / "variables" / "variables"))
+        return tf.saved_model.load(os.fspath(folder))
+    except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
+        raise ConfigError(f"{folder}: cannot be loaded: {first_line(error)}; export it again") from error
 
 
 def _categories(folder: Path) -> tuple[Category, ...]:

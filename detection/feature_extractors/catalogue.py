@@ -1,7 +1,7 @@
 """Every feature extractor by the name that configs call it.
 
-The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
-never had.
+The names are those of the TF Object Detection API, and in the same style those that it never had. SSD's `_keras` types
+are its TensorFlow 2 models (`keras_form`); those of two stages are aliases.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_inception_v2": inception_v2.ssd,
     "ssd_inception_v3": inception_v3.ssd,
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
-    "ssd_mobilenet_v1_keras": mobilenet_v1.ssd,
+    "ssd_mobilenet_v1_keras": functools.partial(mobilenet_v1.ssd, keras_form=True),
     "ssd_mobilenet_v2": mobilenet_v2.ssd,
-    "ssd_mobilenet_v2_keras": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_keras": functools.partial(mobilenet_v2.ssd, keras_form=True),
     "ssd_resnet101": functools.partial(resnet_v1.ssd, layers=101),
     "ssd_resnet152": functools.partial(resnet_v1.ssd, layers=152),
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),

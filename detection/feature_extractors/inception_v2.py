@@ -37,6 +37,7 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
     """
     two_stage_parts.check_stride(options, "Inception v2")
     defaults = inception_v2.training_defaults()
+    assert defaults.batch_norm is not None
     defaults = dataclasses.replace(defaults, batch_norm=dataclasses.replace(defaults.batch_norm, scale=True))
     blocks = inception_v2.blocks(
         options.base_hyperparams(defaults), depth_rule(options.depth_multiplier, options.min_depth)

@@ -16,8 +16,9 @@ LEVELS = {2: "Conv2d_3_pointwise", 3: "Conv2d_5_pointwise", 4: "Conv2d_11_pointw
 LITE_LAST_DEPTHS = (512, 256)  # of the last two pairs below a pyramid of depthwise convolutions
 
 
-def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones."""
+    options = options.as_keras() if keras_form else options
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
     return ssd_maps.make(

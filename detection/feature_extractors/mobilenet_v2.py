@@ -19,9 +19,10 @@ LEVELS = {2: "expanded_conv_2", 3: "expanded_conv_5", 4: "expanded_conv_12", 5: 
 LITE_LAST_DEPTH = 256  # of `Conv_1` below a pyramid of depthwise convolutions; the Keras form keeps it whole
 
 
-def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
+def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
     """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike
     in the classifier."""
+    options = options.as_keras() if keras_form else options
     hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY))
     return ssd_maps.make(
         scope=mobilenet_v2.SCOPE,

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.layers import Conv, DepthwiseConv
+from detection.networks.keras_layers import listed, numbered
+from detection.networks.layers import Conv, DepthwiseConv, SeparableConv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,9 @@ def extra_blocks(
         half, full = depth(table_depth / 2), depth(table_depth)
         layers.append(Conv(f"{last}_1_Conv2d_{index}_1x1_{half}", half, 1, hyper))
         name = f"{last}_2_Conv2d_{index}_3x3_s2_{full}"
-        if options.depthwise:
+        if options.depthwise and options.keras_form:
+            layers.append(SeparableConv(name, full, 3, 1, hyper, stride=2, padding=options.padding))
+        elif options.depthwise:
             layers.append(DepthwiseConv(f"{name}_depthwise", 3, hyper, stride=2, padding=options.padding))
             layers.append(Conv(name, full, 1, hyper))
         else:
@@ -120,11 +123,9 @@ class SsdFeatureExtractor(keras.layers.Layer):
         extra: layers behind the network.
         extra_maps: names of the layers of `extra` whose outputs are maps.
         scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
-        pad_to_multiple: the scaled image is padded with zeros, bottom and right, to a multiple of this many pixels.
+        options: where the image is padded, and whether it all is as the Keras models have it.
         normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
     """
-
-    keras_form = False  # whether object-based checkpoints of the TF Object Detection API have keys for it
 
     def __init__(
         self,
@@ -134,14 +135,19 @@ class SsdFeatureExtractor(keras.layers.Layer):
         extra: tuple[keras.layers.Layer, ...],
         extra_maps: tuple[str, ...],
         scale: Callable[[tf.Tensor], tf.Tensor],
-        pad_to_multiple: int = 1,
+        options: SsdExtractorOptions,
         normalized: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.extra = Blocks(scope, network), Blocks(scope, extra)
         self.sources, self.extra_maps = sources, extra_maps
         self.last = network[-1].name
-        self.scale, self.pad_to_multiple = scale, pad_to_multiple
+        self.scale, self.pad_to_multiple, self.explicit_padding = (
+            scale,
+            options.pad_to_multiple,
+            options.explicit_padding,
+        )
+        self.keras_form = options.keras_form
         self.normalized = tuple(name for name in normalized if name in sources)
         self.norms = tuple(L2Norm(f"{name}_l2_norm") for name in self.normalized)
         self.num_maps = len(sources) + len(extra_maps)
@@ -159,6 +165,19 @@ class SsdFeatureExtractor(keras.layers.Layer):
             outputs = self.extra(outputs[self.last], endpoints=self.extra_maps, training=training)
             maps += [outputs[name] for name in self.extra_maps]
         return tuple(maps)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint: the two convolutions of every
+        extra map are a list, with a layer for explicit padding between them."""
+        backbone = numbered(self.network.blocks)
+        keys = {f"classification_backbone/{key}": variable for key, variable in backbone.items()}
+        pairs = zip(self.extra.blocks[::2], self.extra.blocks[1::2], strict=True)
+        for number, (reduce, halve) in enumerate(pairs, start=len(self.sources)):
+            one = listed((reduce,))
+            behind = 3 if reduce.batch_norm is not None else 2
+            both = one | listed((halve,), behind + int(self.explicit_padding))
+            keys |= {f"feature_map_generator/convolutions/{number}/{key}": each for key, each in both.items()}
+        return keys
 
 
 def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
@@ -187,4 +206,4 @@ def make(
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]
     extra, extra_maps = extra_blocks(extra_name or network[-1].name, len(sources), depths, depth, options)
-    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options.pad_to_multiple, normalized)
+    return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options, normalized)

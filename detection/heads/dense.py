@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import listed
 from detection.networks.layers import Conv, DepthwiseConv
 
 
@@ -29,6 +30,7 @@ class PredictorOptions:
     sigmoid_scores: bool = False
     class_bias: float = 0.0  # initial bias of the class logits
     code_range: tuple[float, float] | None = None  # box codes are clipped to it
+    depthwise_hyperparams: Hyperparams | None = None  # of the depthwise layers; None: those of all
 
 
 class DensePredictor(keras.layers.Layer):
@@ -47,7 +49,7 @@ class DensePredictor(keras.layers.Layer):
         bias = keras.initializers.Constant(options.class_bias)
         self.classes = _prediction("ClassPredictor", num_anchors * num_logits, options, bias)
 
-    def build(self, shape: tuple[int | None, ...]) -> None:
+    def build(self, shape: tuple[int, ...]) -> None:
         """The shared 1x1 convolutions are as deep as the map, within [min_depth, max_depth]."""
         options = self.options
         depth = max(min(shape[-1], options.max_depth), options.min_depth)
@@ -69,6 +71,17 @@ class DensePredictor(keras.layers.Layer):
         if options.code_range is not None:
             codes = tf.clip_by_value(codes, *options.code_range)
         return codes, tf.sigmoid(logits) if options.sigmoid_scores else logits
+
+    def object_keys(self) -> dict[str, dict[str, keras.Variable]]:
+        """Of each part of the predictor in an object-based checkpoint, the variables by their place in a list."""
+        behind = 0 if self.options.dropout_keep is None else 1  # dropout is a layer of its own
+        return {
+            "_shared_nets/{map}": listed(self.shared),
+            "_prediction_heads/box_encodings/{map}/_box_encoder_layers": listed(self.boxes),
+            "_prediction_heads/class_predictions_with_background/{map}/_class_predictor_layers": listed(
+                self.classes, behind
+            ),
+        }
 
 
 class DenseHead(keras.layers.Layer):
@@ -92,15 +105,23 @@ class DenseHead(keras.layers.Layer):
         codes, logits = zip(*outputs, strict=True)
         return tf.concat(codes, axis=1), tf.concat(logits, axis=1)
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the predictor in an object-based checkpoint."""
+        return {
+            f"{path.format(map=number)}/{key}": variable
+            for number, predictor in enumerate(self.predictors)
+            for path, part in predictor.object_keys().items()
+            for key, variable in part.items()
+        }
+
 
 def _prediction(name: str, filters: int, options: PredictorOptions, bias: object) -> tuple[keras.layers.Layer, ...]:
     """The linear layer `name`, behind a depthwise convolution where asked for."""
     linear, size = options.hyperparams.linear(), options.kernel_size
     if not options.depthwise:
         return (Conv(name, filters, size, linear, bias_initializer=bias),)
-    return DepthwiseConv(f"{name}_depthwise", size, options.hyperparams), Conv(
-        name, filters, 1, linear, bias_initializer=bias
-    )
+    depthwise = options.depthwise_hyperparams or options.hyperparams
+    return DepthwiseConv(f"{name}_depthwise", size, depthwise), Conv(name, filters, 1, linear, bias_initializer=bias)
 
 
 def rows_of_anchors(x: tf.Tensor, columns: int) -> tf.Tensor:

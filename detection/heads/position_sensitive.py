@@ -18,7 +18,7 @@ from detection.networks.hyperparams import Hyperparams
 from detection.networks.layers import Conv
 
 # (maps [B, h, w, bins * d], boxes [B, P, 4] in pixels, (H, W) of the image) -> [B * P, d]
-PositionSensitiveOp = Callable[[tf.Tensor, tf.Tensor, tuple], tf.Tensor]
+PositionSensitiveOp = Callable[[tf.Tensor, tf.Tensor, tuple[int | tf.Tensor, int | tf.Tensor]], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,10 @@ class PositionSensitiveHead(keras.layers.Layer):
         return self.boxes(reduced, training=training), self.classes(reduced, training=training)
 
     def regions(
-        self, maps: tuple[tf.Tensor, tf.Tensor], boxes: tf.Tensor, image_shape: tuple
+        self,
+        maps: tuple[tf.Tensor, tf.Tensor],
+        boxes: tf.Tensor,
+        image_shape: tuple[int | tf.Tensor, int | tf.Tensor],
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1] of boxes float32 [B, P, 4], pixels;
         image_shape is the padded image's."""

@@ -70,7 +70,7 @@ class Projections(keras.layers.Layer):
         self.hyperparams = dataclasses.replace(hyperparams, activation=None)
         self.convolutions: tuple[Conv, ...] = ()
 
-    def build(self, shape: list[tuple[int | None, ...]]) -> None:
+    def build(self, shape: list[tuple[int, ...]]) -> None:
         """One convolution a map as soon as the depths differ: they all go to the commonest depth."""
         depths = [each[-1] for each in shape]
         if len(set(depths)) > 1:
@@ -145,7 +145,9 @@ class WeightSharedHead(keras.layers.Layer):
             keys |= _below(f"{path}/0", kernel_variables(layer))
             keys |= _below(f"{path}/1", norm_variables(layer.batch_norm) if layer.batch_norm else {})
         keys |= _below("_box_prediction_head/_box_encoder_layers/0", kernel_variables(self.boxes))
-        return keys | _below(f"_prediction_heads/{classes}/_class_predictor_layers/0", kernel_variables(self.classes))
+        behind = 0 if self.options.dropout_keep is None else 1  # dropout is a layer of its own
+        path = f"_prediction_heads/{classes}/_class_predictor_layers/{behind}"
+        return keys | _below(path, kernel_variables(self.classes))
 
 
 def _convolution(

@@ -82,6 +82,17 @@ def norm_variables(layer: BatchNorm) -> KerasLayer:
     return {attribute: variable for attribute, variable in variables.items() if variable is not None}
 
 
+def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
+    """{`<position>/<attribute>`: variable} of a Python list of Keras layers: after every convolution with batch norm
+    stand the norm and the activation, so the next one is three further; `first`: layers without variables in front."""
+    variables, position = {}, first
+    for layer in layers:
+        parts = list(keras_layers(layer))
+        variables |= {f"{position + n}/{name}": each for n, part in enumerate(parts) for name, each in part.items()}
+        position += 3 if len(parts) > 1 else 1
+    return variables
+
+
 def numbered(parts: Iterable[keras.layers.Layer]) -> dict[str, keras.Variable]:
     """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other."""
     return {

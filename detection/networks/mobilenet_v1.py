@@ -24,7 +24,7 @@ PAIRS = (  # (stride of the depthwise convolution, output depth) at depth multip
     *((1, 512),) * 5,
     *((2, 1024), (1, 1024)),
 )
-LAST_DEPTHS = tuple(depth for _, depth in PAIRS[-2:])
+LAST_DEPTHS = (PAIRS[-2][1], PAIRS[-1][1])
 DROPOUT_KEEP = 0.999
 MIN_DEPTH = 8  # of the published classifiers
 

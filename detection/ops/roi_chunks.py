@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 # Regions of an image at a time: what the published configurations have at test time, which so need no loop. Crops are
-# the largest tensors of a
-# second stage, 14 x 14 x 1024 numbers each in a ResNet: 240 MB for 300. Nor does a loop cost time: 2000 regions through
-# the tail of MobileNet v1 take
-# 1.0 s of CPU time and 160 MiB in chunks, 1.35 s and 1.0 GiB in one piece (`benchmark_roi.py --proposals=2000`, 2 cores
-# of an AMD EPYC, under load).
+# the largest tensors of a second stage, 14 x 14 x 1024 numbers each in a ResNet: 240 MB for 300. Nor does a loop cost
+# time: 2000 regions through the tail of MobileNet v1 take 1.0 s of CPU time and 160 MiB in chunks, 1.35 s and 1.0 GiB
+# in one piece (`python benchmarks/roi.py --proposals=2000`, 2 cores of an AMD EPYC, under load).
 REGIONS_AT_A_TIME = 300
 
 # boxes float32 [B, p, 4] -> tensors [B, p, ...], row by row

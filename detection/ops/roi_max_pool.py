@@ -22,7 +22,7 @@ backward.
 
 Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each
 thread of a CPU; besides, 4 times (backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are
-more RoIs than that. scripts/benchmark_roi.py measures it. Not for XLA, which would have to know how many bins need
+more RoIs than that. benchmarks/roi.py measures it. Not for XLA, which would have to know how many bins need
 which level.
 """
 

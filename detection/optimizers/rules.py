@@ -55,6 +55,8 @@ class UpdateRule(Protocol):
 
 @dataclass(frozen=True)
 class RmsProp:
+    """RMSProp as TensorFlow 1 computes it: epsilon inside the root, the mean square begins at 1."""
+
     decay: float = 0.9
     momentum: float = 0.9
     epsilon: float = 1.0
@@ -62,7 +64,14 @@ class RmsProp:
     slots: ClassVar[tuple[Slot, ...]] = (Slot("RMSProp", 1.0), Slot("RMSProp_1", 0.0))
     scalars: ClassVar[tuple[Slot, ...]] = ()
 
-    def update(self, variable, slots, scalars, gradient, rate) -> None:
+    def update(
+        self,
+        variable: tf.Variable,
+        slots: Sequence[tf.Variable],
+        scalars: Sequence[tf.Variable],
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> None:
         rms, mom = slots
         tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle,
@@ -76,18 +85,27 @@ class RmsProp:
             use_locking=True,
         )
 
-    def finish(self, scalars) -> None:
+    def finish(self, scalars: Sequence[tf.Variable]) -> None:
         del scalars
 
 
 @dataclass(frozen=True)
 class Momentum:
+    """Gradient descent with momentum, not Nesterov's."""
+
     momentum: float = 0.9
 
     slots: ClassVar[tuple[Slot, ...]] = (Slot("Momentum", 0.0),)
     scalars: ClassVar[tuple[Slot, ...]] = ()
 
-    def update(self, variable, slots, scalars, gradient, rate) -> None:
+    def update(
+        self,
+        variable: tf.Variable,
+        slots: Sequence[tf.Variable],
+        scalars: Sequence[tf.Variable],
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> None:
         (accumulator,) = slots
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
@@ -99,12 +117,14 @@ class Momentum:
             use_nesterov=False,
         )
 
-    def finish(self, scalars) -> None:
+    def finish(self, scalars: Sequence[tf.Variable]) -> None:
         del scalars
 
 
 @dataclass(frozen=True)
 class Adam:
+    """Adam as TensorFlow 1 computes it, its bias corrected in the rate."""
+
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -116,7 +136,14 @@ class Adam:
         """b1^t and b2^t for the coming step t."""
         return (Slot("beta1_power", self.beta1), Slot("beta2_power", self.beta2))
 
-    def update(self, variable, slots, scalars, gradient, rate) -> None:
+    def update(
+        self,
+        variable: tf.Variable,
+        slots: Sequence[tf.Variable],
+        scalars: Sequence[tf.Variable],
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> None:
         mean, variance = slots
         power1, power2 = scalars
         tf.raw_ops.ResourceApplyAdam(
@@ -134,7 +161,7 @@ class Adam:
             use_nesterov=False,
         )
 
-    def finish(self, scalars) -> None:
+    def finish(self, scalars: Sequence[tf.Variable]) -> None:
         for power, beta in zip(scalars, (self.beta1, self.beta2), strict=True):
             tf.raw_ops.AssignVariableOp(resource=power.handle, value=_read(power) * beta)
 

@@ -1,5 +1,5 @@
-"""Where the regions come from that `detect.py` has classified: files of proposals, or a method that makes them while
-images go by."""
+"""Where the regions come from that `detection detect` has classified: files of proposals, or a method that makes them
+while images go by."""
 
 from __future__ import annotations
 

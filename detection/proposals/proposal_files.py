@@ -1,7 +1,7 @@
 """Proposals in files beside the records, whatever the format, as flat arrays: boxes in pixels of the image, image after
 image.
 
-    .npz    what `make_proposals.py` writes: ids [N], offsets [N + 1], boxes [T, 4], scores [T], sizes [N, 2]; read
+    .npz    what `detection propose` writes: ids [N], offsets [N + 1], boxes [T, 4], scores [T], sizes [N, 2]; read
             through a memory map
     .json   COCO results, [{"image_id": 7, "bbox": [x, y, width, height], "score": 0.5}, ...]; or one list an image,
             {"7": [...]}, of such objects
@@ -34,7 +34,7 @@ from detection.proposals import box_lists
 from detection.proposals.box_lists import rank_scores
 
 SUFFIXES = (".npz", ".json", ".mat")
-REPORT_SUFFIX = ".report.json"  # what make_proposals.py leaves beside its files
+REPORT_SUFFIX = ".report.json"  # what `detection propose` leaves beside its files
 IMAGE_SUFFIX = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 FOLDER = r"^.*[/\\]"
 _ARRAYS = ("boxes", "ids", "offsets", "scores")
@@ -66,7 +66,7 @@ def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
     cannot be used."""
     paths: list[str] = []
     for pattern in patterns:
-        paths += list_files(pattern, field, "make proposals with make_proposals.py", (REPORT_SUFFIX,))
+        paths += list_files(pattern, field, "make proposals with `detection propose`", (REPORT_SUFFIX,))
     return tuple(read(path) for path in dict.fromkeys(paths))
 
 
@@ -181,7 +181,7 @@ def _check(found: ProposalFile) -> None:
     }
     for wrong, fine in fits.items():
         if not fine:
-            raise DataError(f"{found.path}: {wrong}; make it again with make_proposals.py")
+            raise DataError(f"{found.path}: {wrong}; make it again with `detection propose`")
     if len(set(found.ids)) < len(found.ids):
         seen: set[str] = set()
         twice = next(identity for identity in found.ids if identity in seen or seen.add(identity))
@@ -211,7 +211,7 @@ def _read_npz(path: str) -> ProposalFile:
         if missing:
             held = ", ".join(map(printable, archive.names[:10])) or "nothing"
             raise DataError(
-                f"{path}: holds {held}, but no {', '.join(sorted(missing))}; make it with make_proposals.py"
+                f"{path}: holds {held}, but no {', '.join(sorted(missing))}; make it with `detection propose`"
             )
         both = {"boxes", "scores"} <= stored.keys()
         found = ProposalFile(
@@ -227,7 +227,7 @@ def _read_npz(path: str) -> ProposalFile:
         )
     except ValueError as error:
         raise DataError(
-            f"{path}: is no .npz file, or a damaged one ({error}); make it again with make_proposals.py"
+            f"{path}: is no .npz file, or a damaged one ({error}); make it again with `detection propose`"
         ) from error
     return found
 

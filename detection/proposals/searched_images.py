@@ -14,7 +14,7 @@ from detection.data import image_decode
 from detection.data.convert import images
 from detection.data.convert.source import IMAGE_EXTENSIONS, FolderIndex
 from detection.data.reading import shard_files
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, first_line
 
 
 class SourceImage(NamedTuple):
@@ -69,7 +69,7 @@ class Records:
                     yield _of_record(f"{path}, record {number}", serialized)
             except tf.errors.OpError as error:
                 raise shard_files.find_corruption([path]) or DataError(
-                    f"{path}: cannot be read: {shard_files.first_line(error)}"
+                    f"{path}: cannot be read: {first_line(error)}"
                 ) from error
 
 
@@ -77,7 +77,7 @@ def _of_record(where: str, serialized: bytes) -> SourceImage:
     try:
         features = tf.train.Example.FromString(serialized).features.feature
     except Exception as error:  # protobuf's own error type moves between its versions
-        raise DataError(f"{where}: is no tf.Example; validate_records.py tells what else is wrong") from error
+        raise DataError(f"{where}: is no tf.Example; `detection validate` tells what else is wrong") from error
 
     def text(key: str) -> str:
         return b"".join(features[key].bytes_list.value[:1]).decode("utf-8", "replace")
@@ -146,6 +146,6 @@ def decode(image: SourceImage) -> np.ndarray:
     try:
         loaded = images.check(image.encoded, image.where)
     except images.BadImage as error:
-        fix = "validate_records.py finds all such images, create_tf_record.py leaves them out"
+        fix = "`detection validate` finds all such images, `detection convert` leaves them out"
         raise DataError(f"{error.fault.file}: {error.fault.value}; {fix}") from error
     return image_decode.decode(loaded.encoded)

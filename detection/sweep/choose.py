@@ -84,14 +84,14 @@ def measured_on(rows: Sequence[SweepRow], wanted: str, here: str, where: str) ->
     """
     if not devices(rows):
         raise ConfigError(
-            f"--results={where}: none of its {len(rows)} rows has times; let sweep.py finish, or look at the failed"
-            " rows"
+            f"--results={where}: none of its {len(rows)} rows has times; let `detection sweep` finish, or look at the"
+            " failed rows"
         )
     if not wanted and here not in devices(rows):
         there = "; ".join(devices(rows))
         raise ConfigError(
-            f"--results={where}: timed on {there}; this machine is {here}, with other times: run sweep.py here, or give"
-            " --device=NAME"
+            f"--results={where}: timed on {there}; this machine is {here}, with other times: run `detection sweep`"
+            " here, or give --device=NAME"
         )
     return of_one_device(rows, wanted or here)
 
@@ -109,7 +109,7 @@ def choose(rows: Iterable[SweepRow], within: Limits) -> Choice:
     if not judged:
         raise ConfigError(
             f"no row has both a time and {within.value.label}: only trained and evaluated configurations can be chosen;"
-            " see sweep.py"
+            " see `detection sweep`"
         )
     fitting = [point for point in judged if within.excess(point.row) <= 1]
     if not fitting:
@@ -175,7 +175,7 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
             " more proposals"
         )
     lines.append(
-        f"  {'start':10}{row.command or f'model_main.py --pipeline_config_path={config or row.id} --model_dir=run'}"
+        f"  {'start':10}{row.command or f'detection train --pipeline_config_path={config or row.id} --model_dir=run'}"
     )
     for words, point in (("less time", choice.faster), ("better", choice.better)):
         if point is not None:

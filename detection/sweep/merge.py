@@ -27,7 +27,7 @@ def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: b
         DataError: a line is no row.
     """
     if not parts:
-        raise ConfigError("merge: no parts are named; usage: sweep.py merge --output=ALL PART1 PART2 ...")
+        raise ConfigError("merge: no parts are named; usage: detection sweep merge --output=ALL PART1 PART2 ...")
     folder = Path(output)
     here = [folder] if (folder / results.FILE).is_file() else []
     found = sorted(results.read([*here, *parts]), key=lambda row: (row.id, row.device))

@@ -66,7 +66,7 @@ def metric(tag: str) -> Callable[[SweepRow], float | None]:
 
 
 def milliseconds(row: SweepRow, part: str = "end_to_end") -> float | None:
-    """Median of a part of an image's way; see `benchmark.py`."""
+    """Median of a part of an image's way; see `detection benchmark`."""
     return number(row.benchmark, "milliseconds", part, "median")
 
 
@@ -172,7 +172,8 @@ def of_one_device(rows: Iterable[SweepRow], wanted: str = "") -> list[SweepRow]:
     listed = "; ".join(name or "(no name)" for name in present)
     if wanted and present and not named:
         raise ConfigError(
-            f"--device={wanted}: no row was timed on it, but on: {listed}; name one of these, or run sweep.py there"
+            f"--device={wanted}: no row was timed on it, but on: {listed}; name one of these, or run `detection"
+            " sweep` there"
         )
     if len(named) > 1:
         raise ConfigError(

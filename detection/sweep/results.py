@@ -32,7 +32,8 @@ MEAN_AP = "DetectionBoxes_Precision/mAP"
 
 @dataclasses.dataclass(frozen=True)
 class SweepRow:
-    """What became of one configuration. Milliseconds, sizes and counts are as `benchmark.py --json` writes them."""
+    """What became of one configuration. Milliseconds, sizes and counts are as `detection benchmark --json` writes
+    them."""
 
     id: str  # unique in its sweep: meta-architecture, extractor and the value on each axis
     key: str  # sha256 of what was run: equal keys are equal configurations under equal settings
@@ -52,7 +53,7 @@ class SweepRow:
     metrics: Mapping[str, float | None] = dataclasses.field(
         default_factory=dict
     )  # tag -> value, None: no number; empty: not evaluated
-    benchmark: Mapping[str, Any] | None = None  # a row of benchmark.py --json; None where nothing was timed
+    benchmark: Mapping[str, Any] | None = None  # a row of detection benchmark --json; None where nothing was timed
     images_evaluated: int = 0
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     folder: str = dataclasses.field(
@@ -177,7 +178,8 @@ def _read_one(path: Path) -> list[SweepRow]:
         lines = read_bytes(path).split(b"\n")
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot read the results: {error.strerror or error}; give a folder of sweep.py or its {FILE}"
+            f"{path}: cannot read the results: {error.strerror or error}; give a folder of `detection sweep`"
+            f" or its {FILE}"
         ) from None
     rows: dict[tuple[str, str], SweepRow] = {}
     wrong: list[str] = []
@@ -201,8 +203,8 @@ def _read_one(path: Path) -> list[SweepRow]:
         more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
         listed = f"; {path}:".join(wrong[:_REPORTED])
         raise DataError(
-            f"{path}:{listed}{more}; give a {FILE} of sweep.py, or remove the line{'s' * (len(wrong) > 1)}: nothing was"
-            " changed"
+            f"{path}:{listed}{more}; give a {FILE} of `detection sweep`, or remove the line{'s' * (len(wrong) > 1)}:"
+            " nothing was changed"
         )
     return list(rows.values())
 

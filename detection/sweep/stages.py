@@ -166,14 +166,13 @@ class Stages:
         if one.weights not in (RANDOM, TRAINED):
             name = self._folder / self._config(one.id)
             return (
-                f"export_saved_model.py --pipeline_config_path={name} --trained_checkpoint_prefix={one.weights}"
+                f"detection export --pipeline_config_path={name} --trained_checkpoint_prefix={one.weights}"
                 " --output_directory=exported"
             )
         name, training = self._folder / self._config(one.trained_id), self._sweep.training
         flags = f" --seed={training.seed}{' --deterministic' * training.deterministic}" if training else ""
-        return (
-            f"model_main.py --pipeline_config_path={name} --model_dir={self._folder / 'models' / one.model_name}{flags}"
-        )
+        model_dir = self._folder / "models" / one.model_name
+        return f"detection train --pipeline_config_path={name} --model_dir={model_dir}{flags}"
 
     def _config(self, name: str) -> str:
         return f"configs/{name}.config"

@@ -14,7 +14,7 @@ _R = TypeVar("_R")
 def in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
     """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in
     memory."""
-    waiting: deque[Future] = deque()
+    waiting: deque[Future[_R]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
         if len(waiting) >= ahead:

@@ -1,4 +1,4 @@
-"""What model_main.py does with a pipeline: it is trained, or its checkpoints are evaluated."""
+"""What `detection train` does with a pipeline: it is trained, or its checkpoints are evaluated."""
 
 from __future__ import annotations
 

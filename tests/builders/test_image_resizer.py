@@ -11,7 +11,7 @@ from detection.protos import image_resizer_pb2
 
 
 def build(text: str) -> resize.Resizer:
-    return image_resizer.build(text_format.Parse(text, image_resizer_pb2.ImageResizer()), "model.ssd.image_resizer")
+    return image_resizer.build(text_format.Parse(text, image_resizer_pb2.ImageResizer()))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from detection.data.augment import color, crop, flip, pad, rows
 from detection.data.sample import BOX_FIELDS, Sample, SampleProposals
 from detection.protos import preprocessor_pb2
 
-PATH = "train_config.data_augmentation_options[1]"
 # Steps whose defaults are no complete setting.
 NEEDED = {
     "normalize_image": "original_minval: 0 original_maxval: 255",
@@ -27,7 +26,7 @@ UNSUPPORTED = {"scale_boxes_to_pixel_coordinates", "convert_class_logits_to_soft
 
 
 def build(text: str):
-    return preprocessor.build(text_format.Parse(text, preprocessor_pb2.PreprocessingStep()), PATH)
+    return preprocessor.build(text_format.Parse(text, preprocessor_pb2.PreprocessingStep()))
 
 
 def all_steps() -> list[str]:

@@ -9,27 +9,24 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import image_resizer, model
-from detection.checkpoints import loading
+from detection.checkpoints import inspect, loading
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 from tests.helpers import detector_configs, object_checkpoints
 from tests.helpers.tf2_parity import Reference
+from tests.helpers.tiny import make_detector
 
 BACKBONE = "model/_feature_extractor/classification_backbone/"
 
 
-def _detector(type_: str = "ssd_mobilenet_v1_fpn_keras", num_classes: int = 4):
-    settings = detector_configs.Settings(type_, 64, 64, num_classes, depth_multiplier=0.1)
+@pytest.fixture(scope="module")
+def detector():
+    settings = detector_configs.Settings("ssd_mobilenet_v1_fpn_keras", 64, 64, depth_multiplier=0.1)
     message = text_format.Parse(detector_configs.ssd(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
     made = model.build(message, image_resizer.build(message.ssd.image_resizer, "image_resizer"))
     made.build_weights()
     return made
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return _detector()
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +78,21 @@ def test_a_classifier_gives_the_backbone_and_keeps_its_top(empty, values, tmp_pa
     assert report.unexpected == ("feature_extractor/layer_with_weights-54/kernel",)
 
 
-def test_heads_of_another_shape_are_left_out_and_reported(values, tmp_path: Path) -> None:
-    prefix = object_checkpoints.write(tmp_path, values)
-    other = _detector(num_classes=2)
-    report = loading.start_from(other, FineTune(prefix, "full"))
-    assert [name.rpartition("/")[2] for name in report.mismatched] == ["biases", "weights"]
-    assert len(report.restored) == len(values) - 2 and not report.missing
+def test_heads_of_another_shape_are_left_out_and_reported(empty, values, tmp_path: Path) -> None:
+    head = "model/_box_predictor/_prediction_heads/class_predictions_with_background/_class_predictor_layers/0/"
+    others = {key: np.zeros((*value.shape[:-1], 9), "f4") for key, value in values.items() if key.startswith(head)}
+    prefix = object_checkpoints.write(tmp_path, values | others)
     with pytest.raises(ConfigError, match="2 of .* variables are of another shape there, e.g. .*_class_predictor"):
-        loading.load_into(other, prefix)
+        loading.load_into(empty, prefix)
+    assert _filled(empty, values) == set()
+    report = loading.start_from(empty, FineTune(prefix, "full"))
+    assert [name.rpartition("/")[2] for name in report.mismatched] == ["biases", "weights"] and not report.missing
+    assert _filled(empty, values) == set(values) - set(others)
 
 
 def test_a_checkpoint_of_another_kind_says_which(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
-    with pytest.raises(ConfigError, match="no variable matches as 'classification'.* type: 'detection'"):
+    with pytest.raises(ConfigError, match="no variable matches as 'classification'.*_type: 'detection'"):
         loading.start_from(empty, FineTune(prefix, "classification"))
 
 
@@ -118,10 +117,9 @@ def test_averages_are_those_that_the_optimizer_keeps(empty, values, tmp_path: Pa
 
 def test_a_detector_without_keys_is_told_so(values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
-    slim = _detector("ssd_mobilenet_v1_fpn")
-    assert slim.object_keys() == {}
-    with pytest.raises(ConfigError, match="object-based .* end"):
-        loading.load_into(slim, prefix)
+    for read in (loading.load_into, lambda tiny, path: loading.start_from(tiny, FineTune(path, "full"))):
+        with pytest.raises(ConfigError, match="object-based .* end"):
+            read(make_detector(), prefix)
 
 
 def test_the_published_kind_of_checkpoint(shared: Path) -> None:
@@ -140,3 +138,14 @@ def test_the_published_kind_of_checkpoint(shared: Path) -> None:
     clear()
     report = loading.start_from(detector, FineTune(str(folder), "detection"))
     assert len(report.restored) == 290 and len(_filled(detector, reference.values)) == 290
+
+
+def test_the_inspector_says_what_a_config_would_take(detector, values, tmp_path: Path) -> None:
+    prefix = object_checkpoints.write(tmp_path, values)
+    start = FineTune(prefix, "detection")
+    found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
+    extractor = sum(key.startswith("model/_feature_extractor/") for key in values)
+    assert f"  {extractor} taken:" in found.lines and not found.fault
+    start = FineTune(prefix, "classification")
+    found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
+    assert "they do as 'detection'" in found.fault

@@ -76,6 +76,14 @@ def test_shapes_take_no_memory_for_weights():
         ({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": (3, 3, 3, 8)}, Detector("SSD", None, None, None)),
         (
             {
+                "FeatureExtractor/MobilenetV2/fpn/projection_1/biases": (8,),
+                "WeightSharedConvolutionalBoxPredictor/BoxPredictor/biases": (24,),
+                "WeightSharedConvolutionalBoxPredictor/ClassPredictor/biases": (126,),
+            },
+            Detector("SSD", 20, None, None),
+        ),
+        (
+            {
                 "FirstStageFeatureExtractor/x/weights": (1,),
                 "Conv/biases": (512,),
                 "FirstStageBoxPredictor/BoxEncodingPredictor/biases": (48,),

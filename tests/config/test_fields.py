@@ -22,6 +22,7 @@ from detection.protos import pipeline_pb2
 READ_OTHERWISE = {
     "BatchNonMaxSuppression.max_classes_per_detection",
     "InputReader.input_type",
+    "TrainEvalPipelineConfig.plugins",  # imported before the check
     "Hyperparams.op",
     "BoxCoder.square_box_coder",
     "LearningRate.cosine_decay_learning_rate",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
 
 from detection import config
 from detection.errors import ConfigError
+from detection.protos import pipeline_pb2
 from tests.helpers import detector_configs
 
 EXTRACTOR, ANCHORS = "model.ssd.feature_extractor", "model.ssd.anchor_generator"
@@ -16,11 +18,11 @@ PREDICTOR = "model.ssd.box_predictor.weight_shared_convolutional_box_predictor"
 def _check(*settings: str, type_: str = "ssd_mobilenet_v2_fpn_keras") -> list[str]:
     """The faults, one line each."""
     text = detector_configs.ssd(detector_configs.Settings(type_, 128, 128))
-    message = config.override(config.loads(text), list(settings))
+    message = config.override(text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()), list(settings))
     try:
         config.check(message, "", check_paths=False)
     except ConfigError as error:
-        return str(error).splitlines()
+        return error.lines()
     return []
 
 

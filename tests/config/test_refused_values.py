@@ -32,7 +32,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("", " is empty; set one of grid_anchor_generator, ssd_anchor_generator, multiscale_anchor_generator"),
             (
                 "flexible_grid_anchor_generator {}",
-                ".flexible_grid_anchor_generator is not supported",
+                (
+                    ".flexible_grid_anchor_generator is not supported; use one of grid_anchor_generator, "
+                    "ssd_anchor_generator, multiscale_anchor_generator"
+                ),
             ),
             ("ssd_anchor_generator { num_layers: 0 }", ".ssd_anchor_generator.num_layers (0) must be at least 1"),
             (
@@ -53,7 +56,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "ssd_anchor_generator { interpolated_scale_aspect_ratio: 0 }",
-                ".ssd_anchor_generator.aspect_ratios is empty, which leaves no anchors",
+                (
+                    ".ssd_anchor_generator.aspect_ratios is empty, which leaves no anchors; list some, for example "
+                    "aspect_ratios: 1.0"
+                ),
             ),
             (
                 "ssd_anchor_generator { height_stride: [8, 16] width_stride: [8, 16] }",
@@ -111,7 +117,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("batch_size: 0", ".batch_size (0) must be at least 1"),
             (
                 'visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "blackish"',
-                ".groundtruth_box_visualization_color ('blackish') is no colour; use a name such as 'black' or",
+                (
+                    ".groundtruth_box_visualization_color ('blackish') is no colour; use a name such as 'black' or "
+                    "a value such as '#00ff80'; did you mean 'black'?"
+                ),
             ),
         ],
     ),
@@ -140,7 +149,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         [
             (
                 "",
-                " is empty; set one of keep_aspect_ratio_resizer, fixed_shape_resizer, identity_resizer, condi",
+                (
+                    " is empty; set one of keep_aspect_ratio_resizer, fixed_shape_resizer, identity_resizer, "
+                    "conditional_shape_resizer, pad_to_multiple_resizer"
+                ),
             ),
             ("fixed_shape_resizer { height: 0 }", ".fixed_shape_resizer.height (0) must be at least 1"),
             (
@@ -181,7 +193,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: 1',
-                ".sample_from_datasets_weights has 1 values for 2 of tf_record_input_reader.input_path",
+                (
+                    ".sample_from_datasets_weights has 1 values for 2 of tf_record_input_reader.input_path; give "
+                    "one a path"
+                ),
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: [0, 0]',
@@ -230,36 +245,66 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 ".classification_loss.weighted_sigmoid_focal.gamma (-1) must be at least 0",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }classi",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}classification_weight: -1"
+                ),
                 ".classification_weight (-1) must be at least 0",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }locali",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}localization_weight: nan"
+                ),
                 ".localization_weight (nan) must be a finite number",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }hard_e",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}hard_example_miner { iou_threshold: 1.5 }"
+                ),
                 ".hard_example_miner.iou_threshold (1.5) must be in [0, 1]",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }hard_e",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}hard_example_miner { num_hard_examples: -1 }"
+                ),
                 ".hard_example_miner.num_hard_examples (-1) must be at least 0",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }random",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}random_example_sampler { positive_sample_fraction: 0 }"
+                ),
                 ".random_example_sampler.positive_sample_fraction (0) must be in (0, 1]",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }equali",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}equalization_loss { weight: 1 }"
+                ),
                 ".equalization_loss is not supported; remove it: rare classes are learnt like the others",
             ),
             (
-                "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} }expect",
-                ".expected_loss_weights (EXPECTED_SAMPLING) is not supported",
+                (
+                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
+                    "}expected_loss_weights: EXPECTED_SAMPLING"
+                ),
+                (
+                    ".expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with "
+                    "hard_example_miner or random_example_sampler"
+                ),
             ),
             (
-                "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} } hard_e",
-                ".hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself",
+                (
+                    "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} } "
+                    "hard_example_miner {}"
+                ),
+                (
+                    ".hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples "
+                    "itself; remove one of the two"
+                ),
             ),
         ],
     ),
@@ -274,7 +319,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "argmax_matcher { negatives_lower_than_unmatched: false }",
-                ".argmax_matcher.unmatched_threshold (0.5) must be below matched_threshold (0.5) when negative",
+                (
+                    ".argmax_matcher.unmatched_threshold (0.5) must be below matched_threshold (0.5) when "
+                    "negatives_lower_than_unmatched is false: the negatives lie betwee"
+                ),
             ),
             (
                 "argmax_matcher { matched_threshold: nan }",
@@ -292,12 +340,24 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 ".adam_optimizer.learning_rate is not set; add learning_rate { constant_learning_rate { ... } }",
             ),
             (
-                "adam_optimizer { learning_rate { manual_step_learning_rate { schedule { step: 5 } schedule { ",
-                ".adam_optimizer.learning_rate.manual_step_learning_rate.schedule[1].step (5) must be more tha",
+                (
+                    "adam_optimizer { learning_rate { manual_step_learning_rate { schedule { step: 5 } schedule { "
+                    "step: 5 } } } }"
+                ),
+                (
+                    ".adam_optimizer.learning_rate.manual_step_learning_rate.schedule[1].step (5) must be more "
+                    "than the one before it (5)"
+                ),
             ),
             (
-                "adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: 10 } } }",
-                ".adam_optimizer.learning_rate.cosine_decay_learning_rate.total_steps (10) must be more than w",
+                (
+                    "adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: "
+                    "10 } } }"
+                ),
+                (
+                    ".adam_optimizer.learning_rate.cosine_decay_learning_rate.total_steps (10) must be more than "
+                    "warmup_steps + hold_base_rate_steps (10)"
+                ),
             ),
             (
                 "adam_optimizer { learning_rate { exponential_decay_learning_rate { decay_steps: 0 } } }",
@@ -312,7 +372,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("logit_scale: 0", ".logit_scale (0) must be more than 0"),
             (
                 "calibration_config {}",
-                ".calibration_config is not supported; remove it: scores are exported as the score converter g",
+                (
+                    ".calibration_config is not supported; remove it: scores are exported as the score converter "
+                    "gives them"
+                ),
             ),
             (
                 "batch_non_max_suppression { iou_threshold: 1.5 }",
@@ -324,7 +387,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "batch_non_max_suppression { max_detections_per_class: 200 }",
-                ".batch_non_max_suppression.max_detections_per_class (200) must not exceed max_total_detections (100)",
+                (
+                    ".batch_non_max_suppression.max_detections_per_class (200) must not exceed "
+                    "max_total_detections (100)"
+                ),
             ),
             (
                 "batch_non_max_suppression { max_detections_per_class: 0 }",
@@ -340,11 +406,17 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "batch_non_max_suppression { use_class_agnostic_nms: true use_combined_nms: true }",
-                ".batch_non_max_suppression: use_combined_nms does not go with use_class_agnostic_nms",
+                (
+                    ".batch_non_max_suppression: use_combined_nms does not go with use_class_agnostic_nms; remove "
+                    "the former"
+                ),
             ),
             (
                 "batch_non_max_suppression { use_class_agnostic_nms: true max_classes_per_detection: 2 }",
-                ".batch_non_max_suppression.max_classes_per_detection (2) must be 1, as use_class_agnostic_nms",
+                (
+                    ".batch_non_max_suppression.max_classes_per_detection (2) must be 1, as use_class_agnostic_nms "
+                    "gives a box one class"
+                ),
             ),
         ],
     ),
@@ -395,7 +467,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         [
             (
                 "",
-                " is empty; set one of neg_sq_dist_similarity, iou_similarity, ioa_similarity, thresholded_iou",
+                (
+                    " is empty; set one of neg_sq_dist_similarity, iou_similarity, ioa_similarity, "
+                    "thresholded_iou_similarity"
+                ),
             ),
             (
                 "thresholded_iou_similarity { iou_threshold: 1.5 }",
@@ -412,11 +487,17 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("gradient_clipping_by_norm: nan", ".gradient_clipping_by_norm (nan) must be a finite number"),
             (
                 'freeze_variables: "("',
-                ".freeze_variables[0] ('(') is no regular expression: missing ), unterminated subpattern at position 0",
+                (
+                    ".freeze_variables[0] ('(') is no regular expression: missing ), unterminated subpattern at "
+                    "position 0"
+                ),
             ),
             (
                 'fine_tune_checkpoint: "p" fine_tune_checkpoint_type: "clasification"',
-                ".fine_tune_checkpoint_type ('clasification') is not supported; use one of classification, det",
+                (
+                    ".fine_tune_checkpoint_type ('clasification') is not supported; use one of classification, "
+                    "detection, full; did you mean 'classification'?"
+                ),
             ),
         ],
     ),

@@ -65,9 +65,10 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
             " conv_hyperparams { initializer { ... } }, or remove the latter",
         ),
         (
-            [f"{FASTER}.second_stage_box_predictor={{weight_shared_convolutional_box_predictor {{}}}}"],
-            f"{FASTER}.second_stage_box_predictor.weight_shared_convolutional_box_predictor is not supported; use"
-            " mask_rcnn_box_predictor, rfcn_box_predictor",
+            [f"{FASTER}.second_stage_box_predictor={{weight_shared_convolutional_box_predictor {{ conv_hyperparams {{"
+             f" {_INITIALIZER} }} }} }}"],
+            f"{FASTER}.second_stage_box_predictor.weight_shared_convolutional_box_predictor is SSD's; use"
+            " mask_rcnn_box_predictor, or rfcn_box_predictor for R-FCN",
         ),
     ],
 )  # fmt: skip
@@ -135,9 +136,19 @@ def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
             " max_image_height; set both, or neither",
         ),
         (
+            ["train_config.data_augmentation_options+={remap_labels {original_labels: 1 new_label: 4}}"],
+            "train_config.data_augmentation_options[2].remap_labels.new_label (4) is more than model.ssd.num_classes"
+            " (3); ids of classes go from 1 to 3",
+        ),
+        (
+            ["train_config.data_augmentation_options+={drop_label_probabilistically {label: 9}}"],
+            "train_config.data_augmentation_options[2].drop_label_probabilistically.label (9) is more than"
+            " model.ssd.num_classes (3); ids of classes go from 1 to 3",
+        ),
+        (
             ["train_config.data_augmentation_options+={ssd_random_crop_fixed_aspect_ratio {aspect_ratio: 0}}"],
-            "train_config.data_augmentation_options[2].ssd_random_crop_fixed_aspect_ratio.aspect_ratio (0) must be more"
-            " than 0",
+            "train_config.data_augmentation_options[2].ssd_random_crop_fixed_aspect_ratio.aspect_ratio (0) must be in"
+            " [0.01, 100]",
         ),
         (
             ["train_config.data_augmentation_options+={random_black_patches {max_black_patches: 0}}"],

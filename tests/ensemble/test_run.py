@@ -20,6 +20,7 @@ from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.loop import evaluate
 from detection.settings import EvalSettings
 from detection.types import Category
+from tests.helpers import commands
 
 AP = "DetectionBoxes_Precision/mAP"
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,8 +232,8 @@ def test_the_script_merges_two_detectors_with_crops(command, exported, other_run
         f"--label_map_path={trained.folder / 'label_map.pbtxt'}",
     ]
     arguments += [f"--select_input={records['val']}", f"--input={records['test']}", f"--output_dir={tmp_path / 'out'}"]
-    arguments += ["--k=2", "--multicrop=full,flip", "--draws=5"]
-    done = command("ensemble.py", *arguments)
+    command = ["ensemble.py", *arguments, "--k=2", "--multicrop=full,flip", "--draws=5"]
+    done = commands.run(*command)
     assert done.code == 0, done.err
     content = json.loads((tmp_path / "out" / "ensemble.json").read_text())
     assert [(row["name"], row["evaluations_per_image"]) for row in content["rows"]] == [
@@ -246,5 +247,5 @@ def test_the_script_merges_two_detectors_with_crops(command, exported, other_run
     assert content["models"][1]["facts"]["feature_extractor"] == "mobilenet_v1"
     assert done.out == (tmp_path / "out" / "ensemble.md").read_text()
 
-    again = command("ensemble.py", *arguments, "--nms_iou=0.5")
+    again = commands.run(*command, "--nms_iou=0.5")
     assert again.code == 0 and "first on" not in again.err and "first on" in done.err

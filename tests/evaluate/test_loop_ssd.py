@@ -61,7 +61,7 @@ ssd {
 def test_an_untrained_ssd_is_evaluated(tmp_path):
     message = text_format.Parse(SSD, model_pb2.DetectionModel())
     tf.random.set_seed(0)
-    detector = model.build(message, image_resizer.build(message.ssd.image_resizer, "model.ssd.image_resizer"))
+    detector = model.build(message, image_resizer.build(message.ssd.image_resizer))
     detector.build_weights()
     images, rows = 5, 4
     rng = np.random.default_rng(0)

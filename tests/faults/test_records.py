@@ -286,7 +286,7 @@ def test_a_damaged_shard_is_named_with_record_and_offset(command, tmp_path, exam
         # read.
         read.open()
     assert raised.value.exit_code == 3
-    holds(str(raised.value), f"{read.path}, record {first}", "validate_records.py")
+    holds(str(raised.value), f"{read.path}, record {first}", "`detection validate`")
 
 
 def test_a_shard_cut_between_records(command, tmp_path, example, holds, options_of):

@@ -183,7 +183,7 @@ def test_detect_names_bad_files_and_ends_with_3(command, exported, tmp_path, hol
     holds(done.err, f"error: {tmp_path / 'bad.jpg'}: ", "JPEG, PNG")
     done = command("detect.py", f"--saved_model={tmp_path}", tmp_path / "good.png")
     assert done.code == 2
-    holds(done.error, f"--saved_model={tmp_path}", "holds no saved_model.pb", "export_saved_model.py")
+    holds(done.error, f"--saved_model={tmp_path}", "holds no saved_model.pb", "`detection export`")
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -114,7 +114,7 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
         type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm
     )
     message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
-    resizer = image_resizer.build(model.settings(message).image_resizer, "image_resizer")
+    resizer = image_resizer.build(model.settings(message).image_resizer)
     detector = model.build(message, resizer)
     detector.build_weights()
 
@@ -202,6 +202,7 @@ CASES = [
     (meta, type_)
     for meta, (_, registry) in detector_configs.TEMPLATES.items()
     for type_ in detector_configs.distinct(registry)
+    if "_fpn" not in type_ or not type_.startswith(("ssd_resnet101", "ssd_resnet152"))  # more of the same
 ]
 CASES += [
     (meta, type_)
@@ -482,7 +483,7 @@ def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
     template, _ = detector_configs.TWO_STAGE[meta]
     settings = detector_configs.Settings(type_, HEIGHT, WIDTH, depth_multiplier=0.125, min_depth=8)
     message = text_format.Parse(template(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
-    detector = model.build(message, image_resizer.build(model.settings(message).image_resizer, "image_resizer"))
+    detector = model.build(message, image_resizer.build(model.settings(message).image_resizer))
     detector.build_weights()
     boxes = tf.constant([[[8.0, 8.0, 60.0, 70.0], [30.0, 60.0, 90.0, 120.0]]] * 2)
     groundtruth = Groundtruth(

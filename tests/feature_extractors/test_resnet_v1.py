@@ -218,9 +218,7 @@ def test_features_equal_the_reference(shared, resnet_101: TwoStageExtractor) -> 
     rules = load(folder / "deterministic.py")
     for variable in (*resnet_101.body.variables, *resnet_101.tail.variables):
         variable.assign(rules.weight(variable.path, tuple(variable.shape)))
-    resizer = image_resizer.build(
-        config.load(shared / entry["config"]).model.faster_rcnn.image_resizer, "image_resizer"
-    )
+    resizer = image_resizer.build(config.load(shared / entry["config"]).model.faster_rcnn.image_resizer)
     for case in entry["cases"].values():
         images = np.stack([rules.image(seed, case["height"], case["width"]) for seed in case["seeds"]])
         features = resnet_101.body(resnet_101.scale(resizer.batch(tf.constant(images)).images))

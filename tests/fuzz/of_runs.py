@@ -85,18 +85,18 @@ def _rows() -> Material:
 def _read_rows(path: str) -> None:
     """Rows, the page and the tables of them."""
     from detection.sweep import config_texts, results
-    from detection.sweep.report import folder, page
+    from detection.sweep.report import page, readme
 
     rows = results.read(path)
     rows = config_texts.with_widths(rows, config_texts.read(rows, [path]))
     text = page.page(rows, {}, "fuzz")
     assert text.count("<script") == text.count("</script>") == 2, "a row got out of its script element"
     for table in (
-        folder.frontier_table,
-        folder.relations_table,
-        folder.savings_table,
-        folder.shares_table,
-        folder.times_table,
+        readme.frontier_table,
+        readme.relations_table,
+        readme.savings_table,
+        readme.shares_table,
+        readme.times_table,
     ):
         table(rows)
     for row in rows:

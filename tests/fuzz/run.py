@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     import detection.data.convert.conversion
     import detection.evaluate.stored
     import detection.export.predictor
-    import detection.sweep.report.folder  # noqa: F401  (what is imported before processes are forked is imported once)
+    import detection.sweep.report.report_folder  # noqa: F401  (what is imported before processes are forked is imported once)
     from tests.fuzz import mutate, workers
     from tests.fuzz.readers import READERS
 

@@ -11,14 +11,22 @@ import pytest
 
 from tests.helpers.tf2_parity import Reference, gradient_gaps
 
-MODELS = ("ssd_mobilenet_v2_fpnlite_320x320", "ssd_resnet50_v1_fpn_640x640")
+MODELS = ("ssd_mobilenet_v2_fpnlite_320x320", "ssd_mobilenet_v2_320x320", "ssd_resnet50_v1_fpn_640x640")
 
 
-@pytest.fixture(scope="module", params=MODELS)
+every = pytest.mark.parametrize("reference", MODELS, indirect=True)
+# A step of two images of 640 x 640 takes a minute.
+every_step = pytest.mark.parametrize(
+    "reference", [*MODELS[:-1], pytest.param(MODELS[-1], marks=pytest.mark.long)], indirect=True
+)
+
+
+@pytest.fixture(scope="module")
 def reference(shared: Path, request: pytest.FixtureRequest) -> Reference:
     return Reference(shared, request.param)
 
 
+@every
 def test_every_variable_has_its_key_and_shape(reference: Reference) -> None:
     assert {key: tuple(variable.shape) for key, variable in reference.keys.items()} == reference.stored_shapes()
     assert len({id(variable) for variable in reference.keys.values()}) == len(reference.detector.variables)
@@ -29,12 +37,14 @@ def test_every_variable_has_its_key_and_shape(reference: Reference) -> None:
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
+@every
 def test_forward_pass_equals(reference: Reference, case: str) -> None:
     rows = reference.forward(case)
-    assert len(rows) == 10  # five maps, image, anchors, codes, logits, detections
+    assert len(rows) == 5 + reference.detector.extractor.num_maps  # image, anchors, codes, logits, detections, maps
     assert [row for row in rows if not row[3]] == []
 
 
+@every_step
 def test_losses_and_gradients_of_the_inference_model_equal(reference: Reference) -> None:
     for case, expected in reference.losses["eval"].items():
         losses, total, norms = reference.step(reference.model["cases"][case]["seeds"], training=False)
@@ -50,6 +60,7 @@ def test_losses_and_gradients_of_the_inference_model_equal(reference: Reference)
             assert np.median(gaps) < max(1e-3, 10 * noise["median"]) and gaps.max() < max(1e-2, 10 * noise["max"])
 
 
+@every_step
 def test_train_step_equals(reference: Reference) -> None:
     expected, noise = reference.losses["train"]["ab"], reference.model["train_noise_rel"]["ab"]
     losses, total, norms = reference.step([11, 12], training=True)

@@ -9,9 +9,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from detection.builders import image_resizer
+from detection.config.check import examine
 from detection.data.augment import scale
 from detection.data.sample import Sample
-from detection.errors import ConfigError
 from detection.protos import image_resizer_pb2
 
 KEEP = "keep_aspect_ratio_resizer {{ min_dimension: {} max_dimension: {} {} }}"
@@ -58,8 +58,8 @@ def test_nearest_neighbour_to_one_pixel_is_the_first():
 
 
 def test_nothing_chosen_is_an_error():
-    with pytest.raises(ConfigError, match="image_resizer is empty"):
-        image_resizer.build(image_resizer_pb2.ImageResizer())
+    faults, _ = examine(image_resizer_pb2.ImageResizer(), "model.ssd.image_resizer")
+    assert len(faults) == 1 and faults[0].startswith("model.ssd.image_resizer is empty; set one of ")
 
 
 @pytest.mark.parametrize("given", [(60, 40), (15, 30)])

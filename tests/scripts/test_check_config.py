@@ -164,3 +164,19 @@ def test_a_size_of_a_million_takes_no_memory(tmp_path):
     assert done.returncode == 2, done.stderr
     found = f"{size} (height 1000000, width 1000000) makes images of 1,000,000,000,000 pixels"
     assert done.stdout.startswith(f"error: {CONFIG}") and found in done.stdout
+
+
+def test_a_fault_of_the_program_does_not_stop_it(monkeypatch):
+    """One config meets an error that nobody foresaw; the next is still explained."""
+    explain, seen = config_report.explain, []
+
+    def failing(path: str, *rest: object) -> list[str]:
+        seen.append(path)
+        if len(seen) == 1:
+            raise KeyError("unforeseen")
+        return explain(path, *rest)
+
+    monkeypatch.setattr(config_report, "explain", failing)
+    code, lines = report(CONFIG, CONFIG)
+    assert code == 1 and lines[0] == f"internal error: {CONFIG}: KeyError: 'unforeseen'"
+    assert lines[1].startswith(f"ok: {CONFIG}")

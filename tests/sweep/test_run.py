@@ -21,9 +21,9 @@ import pytest
 from detection.config import sweep_file
 from detection.data import synthetic_set
 from detection.errors import ConfigError, DataError
-from detection.sweep import grid, merge, process, results, run
+from detection.sweep import grid, process, results, run
 from detection.sweep.results import SweepRow
-from tests.helpers import small_ssd
+from tests.helpers import commands, small_ssd
 
 ROOT = Path(__file__).resolve().parents[2]
 SSD = (
@@ -414,85 +414,8 @@ def test_the_time_budget_ends_a_sweep_that_can_go_on(write, tmp_path):
     assert not workers(tmp_path)
 
 
-def test_the_list_without_running(command, write):
-    done = command("sweep.py", f"--grid={write()}", "--dry_run", "--shard=1/1")
+def test_the_list_without_running(write):
+    path = write()
+    done = commands.run("sweep.py", f"--grid={path}", "--dry_run", "--shard=1/1")
     assert done.code == 0 and "ssd-d5  (weights of ssd-d20)" in done.out
     assert done.out.endswith("2 configurations: 2 ssd; 1 trainings\n")
-
-
-def part(folder: Path, *rows: SweepRow) -> str:
-    folder.mkdir()
-    for row in rows:
-        (folder / "configs").mkdir(exist_ok=True)
-        (folder / row.config).write_text(row.id, encoding="utf-8")
-        results.append(folder / results.FILE, row)
-    return str(folder)
-
-
-def made(name: str, device: str = "this", **values) -> SweepRow:
-    timed = {"device": device, "milliseconds": {"end_to_end": {"median": 1.0}}}
-    train = {"steps": 1, "seconds": 1.0, "weights_of": None, "model_dir": f"models/{name}"}
-    return SweepRow(
-        **{
-            "id": name,
-            "key": f"key of {name}",
-            "status": "done",
-            "config": f"configs/{name}.config",
-            "benchmark": timed,
-            "train": train,
-            **values,
-        }
-    )
-
-
-def test_parts_become_one(tmp_path):
-    one = part(tmp_path / "1", made("b"), made("c", status="failed", reason="killed", benchmark=None))
-    two = part(tmp_path / "2", made("a"), made("c"))
-    rows = merge.merge([one, two], tmp_path / "all")
-    assert [(row.id, row.status) for row in rows] == [("a", "done"), ("b", "done"), ("c", "done")] and results.read(
-        tmp_path / "all"
-    ) == rows
-    assert rows[0].train["model_dir"] == "../2/models/a" and (tmp_path / "all" / rows[0].config).read_text() == "a"
-    before = (tmp_path / "all" / results.FILE).read_bytes()
-    merge.merge([two, one, one], tmp_path / "all")
-    assert (tmp_path / "all" / results.FILE).read_bytes() == before
-
-
-def test_parts_are_added_to_what_is_there(tmp_path):
-    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="that"))
-    merge.merge([one], tmp_path / "all")
-    rows = merge.merge([two], tmp_path / "all", mixed_devices=True)
-    assert [(row.id, row.train["model_dir"]) for row in rows] == [("a", "../1/models/a"), ("b", "../2/models/b")]
-    three = part(tmp_path / "3", made("a", device="that"))  # The same configuration elsewhere is a row of its own.
-    rows = merge.merge([three], tmp_path / "all", mixed_devices=True)
-    assert [(row.id, row.device) for row in rows] == [("a", "that"), ("a", "this"), ("b", "that")] and results.read(
-        tmp_path / "all"
-    ) == rows
-
-
-def test_the_command_line(command, tmp_path):
-    def call(*words: str) -> tuple[int, str]:
-        done = command("sweep.py", *words)
-        return done.code, done.out + done.err
-
-    parts = [part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", status="failed", reason="killed"))]
-    assert call("merge", f"--output={tmp_path / 'all'}", *parts) == (
-        0,
-        f"2 rows, 1 of them done, in {tmp_path / 'all'}\n",
-    )
-    assert call("merge", *parts) == (2, "error: usage: sweep.py merge --output=ALL PART1 PART2 ...\n")
-    code, said = call(f"--grid={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
-    assert code == 2 and said.count("\n") == 1 and "cannot be read: No such file" in said
-    assert call("--grid=x")[0] == 2
-
-
-def test_what_cannot_be_compared_is_not_merged(tmp_path):
-    one, two = part(tmp_path / "1", made("a")), part(tmp_path / "2", made("b", device="another"))
-    with pytest.raises(ConfigError, match="times of another and of this cannot be compared"):
-        merge.merge([one, two], tmp_path / "all")
-    assert not (tmp_path / "all").exists() and len(merge.merge([one, two], tmp_path / "all", mixed_devices=True)) == 2
-    three = part(tmp_path / "3", made("a", key="another key"))
-    with pytest.raises(ConfigError, match="a was run with other settings in"):
-        merge.merge([one, three], tmp_path / "all")
-    with pytest.raises(ConfigError, match="no parts are named"):
-        merge.merge([], tmp_path / "all")

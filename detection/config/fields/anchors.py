@@ -14,6 +14,8 @@ from detection.config.fields.row import (
     refused,
 )
 
+_LARGEST = Limit(1_000_000, "anchors would be larger than any image")
+
 MESSAGES: dict[str, Message] = {
     "AnchorGenerator": (
         *all_honoured("grid_anchor_generator ssd_anchor_generator multiscale_anchor_generator"),
@@ -26,15 +28,15 @@ MESSAGES: dict[str, Message] = {
         honoured("width_stride", ONE_OR_MORE),
         honoured("height_offset"),
         honoured("width_offset"),
-        honoured("scales", POSITIVE),
-        honoured("aspect_ratios", POSITIVE),
+        honoured("scales", POSITIVE, _LARGEST),
+        honoured("aspect_ratios", POSITIVE, _LARGEST),
     ),
     "SsdAnchorGenerator": (
         honoured("num_layers", ONE_OR_MORE, Limit(20, "each further map has half the side of the one before it")),
         honoured("min_scale", POSITIVE, below="max_scale"),
         honoured("max_scale", POSITIVE),
-        honoured("scales", POSITIVE),
-        honoured("aspect_ratios", POSITIVE),
+        honoured("scales", POSITIVE, _LARGEST),
+        honoured("aspect_ratios", POSITIVE, _LARGEST),
         honoured("interpolated_scale_aspect_ratio", NOT_NEGATIVE),
         honoured("reduce_boxes_in_lowest_layer"),
         honoured("base_anchor_height", POSITIVE),
@@ -47,8 +49,8 @@ MESSAGES: dict[str, Message] = {
     "MultiscaleAnchorGenerator": (
         honoured("min_level", NOT_NEGATIVE, below="max_level"),
         honoured("max_level", limit=Limit(20, "a level's stride is 2 to the power of it, in pixels")),
-        honoured("anchor_scale", POSITIVE),
-        honoured("aspect_ratios", POSITIVE),
+        honoured("anchor_scale", POSITIVE, _LARGEST),
+        honoured("aspect_ratios", POSITIVE, _LARGEST),
         honoured("scales_per_octave", ONE_OR_MORE, Limit(1_000, "every cell of a map has an anchor for each")),
         no_effect("normalize_coordinates", "anchors are in pixels everywhere"),
     ),

@@ -22,6 +22,7 @@ from detection.config.fields.row import (
 
 _BOXES = "only boxes are read"
 _COLOR = Counts((0, 3), "give 3, one a channel, or none for the mean of the image")
+_ASPECT_RATIO = Interval(0.01, 100)  # images are cut or padded to it
 _SIDES = Counts((0, 2), "give 2, for height and width, or none")
 _CROP: Message = (
     honoured("min_object_covered", FRACTION),
@@ -108,7 +109,7 @@ MESSAGES: dict[str, Message] = {
         honoured("pad_color", counts=_COLOR),
     ),
     "RandomCropToAspectRatio": (
-        honoured("aspect_ratio", POSITIVE),
+        honoured("aspect_ratio", _ASPECT_RATIO),
         honoured("overlap_thresh", FRACTION),
         honoured("clip_boxes"),
     ),
@@ -131,11 +132,11 @@ MESSAGES: dict[str, Message] = {
     "SSDRandomCropPad": (honoured("operations"),),
     "SSDRandomCropFixedAspectRatio": (
         honoured("operations"),
-        honoured("aspect_ratio", POSITIVE),
+        honoured("aspect_ratio", _ASPECT_RATIO),
     ),
     "SSDRandomCropPadFixedAspectRatio": (
         honoured("operations"),
-        honoured("aspect_ratio", POSITIVE),
+        honoured("aspect_ratio", _ASPECT_RATIO),
         honoured("min_padded_size_ratio", NOT_NEGATIVE, GROWTH, counts=_SIDES),
         honoured("max_padded_size_ratio", NOT_NEGATIVE, GROWTH, counts=_SIDES),
     ),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detection.registry import Registry
 
@@ -112,7 +112,7 @@ ONE_A_CHANNEL = Counts((0, 3), "give 3, one a channel, or none")
 Message = tuple[Field, ...]  # the rows of one message, in the order of the schema
 
 
-def honoured(name: str, range: Interval | None = None, limit: Limit | None = None, **more: object) -> Field:
+def honoured(name: str, range: Interval | None = None, limit: Limit | None = None, **more: Any) -> Field:
     """A field that is read; `more` as of `Field`."""
     return Field(name, range=range, limit=limit, **more)
 

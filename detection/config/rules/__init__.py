@@ -24,7 +24,7 @@ Rule = Callable[[Message, str], Iterator[str]]
 
 # Message -> what must hold for anything to be built of it.
 RULES: dict[str, tuple[Rule, ...]] = {
-    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages),
+    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "RfcnBoxPredictor": (two_stage.rfcn,),

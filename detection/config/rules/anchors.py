@@ -20,6 +20,7 @@ def number_of_maps(generator: Message) -> int | None:
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
+    """SsdAnchorGenerator: one value a feature map, or none."""
     for field in ("scales", "height_stride", "width_stride", "height_offset", "width_offset"):
         count = len(getattr(message, field))
         if count not in (0, message.num_layers):
@@ -33,6 +34,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
 
 
 def not_empty(*fields: str) -> Callable[[Message, str], Iterator[str]]:
+    """The rule that these lists of an anchor generator hold something."""
+
     def rule(message: Message, path: str) -> Iterator[str]:
         for field in fields:
             if not getattr(message, field):

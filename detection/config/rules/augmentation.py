@@ -15,3 +15,20 @@ def pad_image(message: Message, path: str) -> Iterator[str]:
         if len(given) == 1:
             (other,) = set(sides) - set(given)
             yield f"{path}.{given[0]} is set without {other}; set both, or neither"
+
+
+def classes(message: Message, path: str) -> Iterator[str]:
+    """Steps that speak of classes speak of those that the model has."""
+    kind = message.model.WhichOneof("model")
+    count = getattr(getattr(message.model, kind), "num_classes", 0) if kind else 0
+    for index, step in enumerate(message.train_config.data_augmentation_options if count else []):
+        named = {
+            "remap_labels.new_label": step.remap_labels.new_label,
+            "drop_label_probabilistically.label": step.drop_label_probabilistically.label,
+        }
+        for field, label in named.items():
+            if label > count and step.HasField(field.partition(".")[0]):
+                yield (
+                    f"train_config.data_augmentation_options[{index}].{field} ({label}) is more than"
+                    f" model.{kind}.num_classes ({count}); ids of classes go from 1 to {count}"
+                )

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 
 def argmax_matcher(message: Message, path: str) -> Iterator[str]:
+    """ArgMaxMatcher: its two thresholds in order."""
     matched, unmatched = message.matched_threshold, message.unmatched_threshold
     if message.ignore_thresholds:
         return
@@ -21,6 +22,7 @@ def argmax_matcher(message: Message, path: str) -> Iterator[str]:
 
 
 def non_max_suppression(message: Message, path: str) -> Iterator[str]:
+    """BatchNonMaxSuppression: its ways of suppressing exclude each other, and its counts fit."""
     if message.use_combined_nms and message.use_class_agnostic_nms:
         yield f"{path}: use_combined_nms does not go with use_class_agnostic_nms; remove the former"
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 
 def input_reader(message: Message, path: str) -> Iterator[str]:
+    """InputReader: it names its data, and weights that fit."""
     weights, paths = message.sample_from_datasets_weights, len(message.tf_record_input_reader.input_path)
     if message.HasField("tf_record_input_reader") and not paths:
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'

@@ -13,6 +13,7 @@ MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layer
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
+    """Ssd: its parts fit each other."""
     yield from _maps(message, path)
     code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
     for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):

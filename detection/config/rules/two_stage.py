@@ -11,6 +11,7 @@ from detection.config.rules import anchors, images
 
 
 def two_stage(message: Message, path: str) -> Iterator[str]:
+    """FasterRcnn, as any of the three detectors: its parts fit each other."""
     given = path.endswith("fast_rcnn")
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     if not given:
@@ -32,11 +33,12 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
             f"{path}.second_stage_box_predictor is not set; set mask_rcnn_box_predictor, or rfcn_box_predictor for"
             " R-FCN"
         )
-    elif predictor.HasField("convolutional_box_predictor"):
-        yield (
-            f"{path}.second_stage_box_predictor.convolutional_box_predictor is SSD's; use mask_rcnn_box_predictor, or"
-            " rfcn_box_predictor for R-FCN"
-        )
+    for field in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
+        if predictor.HasField(field):
+            yield (
+                f"{path}.second_stage_box_predictor.{field} is SSD's; use mask_rcnn_box_predictor, or"
+                " rfcn_box_predictor for R-FCN"
+            )
     if predictor.HasField("mask_rcnn_box_predictor"):
         yield from _crops(message, path)
 
@@ -100,6 +102,7 @@ def _crops(message: Message, path: str) -> Iterator[str]:
 
 
 def rfcn(message: Message, path: str) -> Iterator[str]:
+    """RfcnBoxPredictor: crops of whole bins."""
     for side in ("height", "width"):
         crop, bins = getattr(message, f"crop_{side}"), getattr(message, f"num_spatial_bins_{side}")
         if bins > 0 and crop % bins:

@@ -30,7 +30,8 @@ _PATTERNS = {
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]{1,60})["']""")
 # Plain character tables only: Python knows codecs beyond these that unpack, escape or take quadratic time.
 _TABLES = re.compile(
-    r"utf[-_]8(-sig)?|ascii|iso8859-\d+|cp(125\d|437|850|852|866|932|949|950)|koi8-[ru]|mac-roman|gbk|gb2312|gb18030|big5|shift_jis|euc_(jp|kr)"
+    r"utf[-_]8(-sig)?|ascii|iso8859-\d+|cp(125\d|437|850|852|866|932|949|950)|koi8-[ru]|mac-roman"
+    r"|gbk|gb2312|gb18030|big5|shift_jis|euc_(jp|kr)"
 )
 
 

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from detection.data import image_decode, image_header
 from detection.data.findings import Fault
 from detection.data.image_decode import UndecodableImage
+from detection.errors import first_line
 from detection.files import is_special
 from detection.types import MAX_PIXELS
 
@@ -132,17 +133,8 @@ def check(
     if not data:
         raise bad("image_unreadable", "empty file")
     kind = image_header.kind_of(data)
-    try:
-        if kind in image_header.DECODABLE:
-            header = image_decode.check_header(data, max_pixels)
-    except UndecodableImage as error:
-        if error.too_large:
-            found = image_header.read(data)
-            plain = found.width * found.height > max_pixels
-            value = f"{found.width}x{found.height} pixels, more than {max_pixels}" if plain else str(error)
-            raise bad("image_too_large", f"{value}; shrink it or raise --max_image_pixels") from error
-        raise bad("image_unreadable", str(error)) from error
-    if kind in ("JPEG", "PNG") or (in_record and kind in image_header.DECODABLE):
+    header = _header(data, max_pixels, bad) if kind in image_header.DECODABLE else None
+    if kind in ("JPEG", "PNG") or (in_record and header is not None):
         encoded, width, height, kind = data, header.width, header.height, kind.lower()
         notes, orientation = _notes_if_any(name, extension, data)
     elif in_record:
@@ -157,26 +149,13 @@ def check(
         found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
         if found is None:
             raise bad(
-                "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {image_decode.reason_of(error)}"
+                "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {first_line(error).rstrip('.')}"
             ) from error
-        value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
-        if found.lacks_scans:
-            value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
-        elif found.part == 1:
-            value = "the JPEG's end marker is missing, but none of its lines"
-        enough = found.part >= _ENOUGH and not found.lacks_scans
-        if not (enough and repair):
-            fix = (
-                "its records must be made again"
-                if in_record
-                else "--on_bad=fix keeps what is there"
-                if enough
-                else "get it anew"
-            )
+        value, fix = _truncation(found, repair, in_record)
+        if fix:
             raise bad("image_truncated", f"{value}; {fix}") from error
-        pixels = found.pixels
         notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
-        encoded, kind, shape = tf.io.encode_png(pixels).numpy(), "png", pixels.shape
+        encoded, kind, shape = tf.io.encode_png(found.pixels).numpy(), "png", found.pixels.shape
     if kind == "gif":  # Its first frame may be smaller than what the others need.
         height, width = shape[:2]
     if tuple(shape) != (height, width, 3):
@@ -185,6 +164,34 @@ def check(
             f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}",
         )
     return LoadedImage(encoded, kind, width, height, tuple(notes), orientation)
+
+
+def _header(data: bytes, max_pixels: int, bad: Callable[[str, str], BadImage]) -> image_header.Header:
+    """The header of an image that TensorFlow decodes itself, which is neither damaged nor of too large an image."""
+    try:
+        return image_decode.check_header(data, max_pixels)
+    except UndecodableImage as error:
+        if not error.too_large:
+            raise bad("image_unreadable", str(error)) from error
+        found = image_header.read(data)
+        plain = found.width * found.height > max_pixels
+        value = f"{found.width}x{found.height} pixels, more than {max_pixels}" if plain else str(error)
+        raise bad("image_too_large", f"{value}; shrink it or raise --max_image_pixels") from error
+
+
+def _truncation(found: image_decode.Recovered, repair: bool, in_record: bool) -> tuple[str, str]:
+    """What is missing of a JPEG, and what to do about it; nothing where what is there is to be kept."""
+    value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
+    if found.lacks_scans:
+        value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
+    elif found.part == 1:
+        value = "the JPEG's end marker is missing, but none of its lines"
+    enough = found.part >= _ENOUGH and not found.lacks_scans
+    if enough and repair:
+        return value, ""
+    if in_record:
+        return value, "its records must be made again"
+    return value, "--on_bad=fix keeps what is there" if enough else "get it anew"
 
 
 def _transcoded(

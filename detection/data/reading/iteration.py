@@ -4,8 +4,8 @@
 
 Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the
 shards are read once more, until the record that fails: slow, but only ever done once, and then the run ends. Bad
-records are never skipped here: what is left out is known before a run begins (`bad_records`). validate_records.py finds
-everything that is wrong with a data set.
+records are never skipped here: what is left out is known before a run begins (`bad_records`). `detection validate`
+finds everything that is wrong with a data set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from detection.data.reading.decode import parse
 from detection.data.reading.options import InputOptions
 from detection.data.reading.record_errors import describe, find
 from detection.data.record_faults import RECORD_FAULTS
-from detection.errors import DataError, printable
+from detection.errors import DataError, first_line, printable
 
 # What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
 _DATA_FAULTS = (
@@ -96,9 +96,7 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
         files = options.shards()
         return shard_files.find_corruption(files) or find_undecodable(files, options)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(
-            f"a record file is corrupted or cut short ({shard_files.first_line(error)}); {shard_files.REMEDY}"
-        )
+        return DataError(f"a record file is corrupted or cut short ({first_line(error)}); {shard_files.REMEDY}")
     return None
 
 
@@ -120,7 +118,7 @@ def why(error: BaseException, serialized: bytes, options: InputOptions) -> str:
     marked = find(error)
     if marked is not None:
         return str(marked).partition(", record ")[2].partition(": ")[2]
-    tensorflow = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+    tensorflow = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
     field, value, _ = _reason(serialized, options) or ("", f"cannot be decoded ({tensorflow})", "")
     return printable(f"{field} {value}").strip()
 
@@ -131,7 +129,7 @@ def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | 
         more = options.proposals.features if options.proposals else None
         encoded = parse(tf.constant(serialized), more)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        why = shard_files.first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        why = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
         return "", f"is not a usable tf.Example ({why})", RECORD_FAULTS["field_type"].fix
     data = encoded.numpy()
     try:

@@ -21,9 +21,9 @@ from detection.data.listing import list_files
 from detection.data.reading.example_format import parse_example
 from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_records
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import ConfigError, DataError, first_line, printable
 
-REMEDY = "create or copy it again; validate_records.py tells what else is wrong"
+REMEDY = "create or copy it again; `detection validate` tells what else is wrong"
 
 _BESIDE = (MANIFEST_SUFFIX, ".report.json")  # what create_tf_record leaves beside its shards
 _NAME = r"(.*)-\d{5}-of-(\d{5})"
@@ -43,7 +43,7 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
         raise ConfigError(f"{field} is empty; name the TFRecord files to read, e.g. data/train.record-?????-of-00010")
     shards: list[str] = []
     for pattern in patterns:
-        shards.extend(list_files(pattern, field, "create the records with create_tf_record.py", _BESIDE))
+        shards.extend(list_files(pattern, field, "create the records with `detection convert`", _BESIDE))
     shards = list(dict.fromkeys(shards))
     for line in check_sets(shards):
         raise DataError(f"{field}: {line}")
@@ -205,9 +205,3 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
                 " readable"
             )
     return None
-
-
-def first_line(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of its operations."""
-    text = str(error.message).split("\n")[0].split(" [[{{node")[0].split(" [Op:")[0]
-    return text.split("}} ")[-1].strip()

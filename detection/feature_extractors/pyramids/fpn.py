@@ -11,8 +11,6 @@ map without activation. Names: `fpn/projection_<n>`, `fpn/smoothing_<n>`, n = 1 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import keras
 import tensorflow as tf
 
@@ -20,7 +18,7 @@ from detection.feature_extractors.pyramids.levels import Levels, NetworkLevels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions, pad_to_multiple
 from detection.networks.blocks import Blocks, Chain
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.keras_layers import keras_layers, numbered
+from detection.networks.keras_layers import listed, numbered
 from detection.networks.layers import Conv, SeparableConv
 
 
@@ -82,28 +80,14 @@ class Fpn(keras.layers.Layer):
         last, and a layer for explicit padding stands before a 3x3 convolution."""
         first = 1 if self.explicit_padding else 0
         top, finer = self.projections[-1], self.projections[-2::-1]
-        return dict(
-            (
-                *_keys("_fpn_features_generator/top_layers", (top,)),
-                *_keys_of_each("_fpn_features_generator/residual_blocks", finer),
-                *_keys_of_each("_fpn_features_generator/conv_layers", reversed(self.smoothing), first),
-                *_keys_of_each("_coarse_feature_layers", self.coarse, first),
-            )
-        )
-
-
-def _keys_of_each(
-    path: str, layers: Iterable[keras.layers.Layer], first: int = 0
-) -> Iterator[tuple[str, keras.Variable]]:
-    for number, layer in enumerate(layers):
-        yield from _keys(f"{path}/{number}", (layer,), first)
-
-
-def _keys(path: str, layers: tuple[keras.layers.Layer, ...], first: int = 0) -> Iterator[tuple[str, keras.Variable]]:
-    for layer in layers:
-        for number, variables in enumerate(keras_layers(layer), start=first):
-            for attribute, variable in variables.items():
-                yield f"{path}/{number}/{attribute}", variable
+        parts = {"_fpn_features_generator/top_layers": listed((top,))}
+        for path, layers, before in (
+            ("_fpn_features_generator/residual_blocks", finer, 0),
+            ("_fpn_features_generator/conv_layers", self.smoothing[::-1], first),
+            ("_coarse_feature_layers", self.coarse, first),
+        ):
+            parts |= {f"{path}/{number}": listed((layer,), before) for number, layer in enumerate(layers)}
+        return {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
 
 
 def _upsampled_plus(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:

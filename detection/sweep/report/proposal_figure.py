@@ -18,6 +18,44 @@ if TYPE_CHECKING:
 def by_proposals(rows: Sequence[SweepRow]) -> Figure:
     """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and
     the largest of its strides."""
+    lines = _lines(rows)
+    if not lines:
+        raise NotDrawn("no two rows differ in the number of proposals alone")
+    shown = [row for of in lines.values() for row in of]
+    quantities = [quantity for quantity in (MEAN_AP, TIME) if any(quantity.read(row) is not None for row in shown)]
+    metas = plot_style.ordered({meta for meta, *_ in lines}, METAS)
+    made, panels = plot_style.figure(
+        len(quantities), len(metas), height=1.5 + 2.7 * len(quantities), sharex=True, sharey="row"
+    )
+    for index, axes in enumerate(panels):
+        meta, quantity = metas[index % len(metas)], quantities[index // len(metas)]
+        mine = {key: of for key, of in lines.items() if key[0] == meta}
+        _panel(axes, mine, quantity)
+        if index < len(metas):
+            axes.set_title(METAS.get(meta, meta), loc="left")
+        if index % len(metas) == 0:
+            axes.set_ylabel(quantity.axis)
+    _scales(panels, len(metas), quantities, shown)
+    strides = "/".join(str(stride) for stride in sorted({row.stride for row in shown}))
+    headline(
+        made,
+        "Fewer proposals: accuracy and time" if MEAN_AP in quantities else "Fewer proposals: time",
+        rows,
+        shown,
+        f"{shown[0].resolution} px, stride {strides}",
+    )
+    made.legend(
+        handles=plot_style.extractor_handles({row.feature_extractor for row in shown}, lines=True),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        columnspacing=1.4,
+    )
+    return made
+
+
+def _lines(rows: Sequence[SweepRow]) -> dict[tuple, list[SweepRow]]:
+    """The rows of each line, by meta-architecture, extractor, stride and the other axes."""
     chosen = [
         row
         for row in rows
@@ -32,58 +70,23 @@ def by_proposals(rows: Sequence[SweepRow]) -> Figure:
     coarsest: dict[tuple, int] = {}
     for meta, extractor, stride, _ in lines:
         coarsest[meta, extractor] = max(stride, coarsest.get((meta, extractor), 0))
-    lines = {key: of for key, of in lines.items() if key[2] == coarsest[key[:2]]}
-    if not lines:
-        raise NotDrawn("no two rows differ in the number of proposals alone")
-    quantities = [
-        quantity
-        for quantity in (MEAN_AP, TIME)
-        if any(quantity.read(row) is not None for of in lines.values() for row in of)
-    ]
-    metas = plot_style.ordered({meta for meta, *_ in lines}, METAS)
-    made, panels = plot_style.figure(
-        len(quantities), len(metas), height=1.5 + 2.7 * len(quantities), sharex=True, sharey="row"
-    )
-    for index, axes in enumerate(panels):
-        meta, quantity = metas[index % len(metas)], quantities[index // len(metas)]
-        mine = {key: of for key, of in lines.items() if key[0] == meta}
-        _panel(axes, mine, quantity)
-        if index < len(metas):
-            axes.set_title(METAS.get(meta, meta), loc="left")
-        if index % len(metas) == 0:
-            axes.set_ylabel(quantity.axis)
-    counts = sorted({row.proposals for of in lines.values() for row in of})
+    return {key: of for key, of in lines.items() if key[2] == coarsest[key[:2]]}
+
+
+def _scales(panels: Sequence[Axes], columns: int, quantities: Sequence[Quantity], shown: Sequence[SweepRow]) -> None:
+    """The axes that panels share: a tick for each number of proposals; mAP from 0, time as a logarithm."""
+    counts = sorted({row.proposals for row in shown})
     for axes in panels:
         axes.set_xticks(counts, [str(count) for count in counts], minor=False)
         axes.set_xticks([], minor=True)
-    for axes in panels[-len(metas) :]:
+    for axes in panels[-columns:]:
         axes.set_xlabel("Proposals")
-    for quantity, first in zip(quantities, panels[:: len(metas)], strict=True):
+    for quantity, first in zip(quantities, panels[::columns], strict=True):
+        values = [value for row in shown if (value := quantity.read(row)) is not None]
         if quantity is TIME:
-            log_axis(first.yaxis, [value for of in lines.values() for value in map(TIME.read, of) if value is not None])
+            log_axis(first.yaxis, values)
         else:
-            first.set_ylim(
-                0,
-                1.1 * max(value for of in lines.values() for value in map(MEAN_AP.read, of) if value is not None)
-                or 1.0,
-            )
-    shown = [row for of in lines.values() for row in of]
-    strides = "/".join(str(stride) for stride in sorted({row.stride for row in shown}))
-    headline(
-        made,
-        "Fewer proposals: accuracy and time" if MEAN_AP in quantities else "Fewer proposals: time",
-        rows,
-        shown,
-        f"{highest} px, stride {strides}",
-    )
-    made.legend(
-        handles=plot_style.extractor_handles({row.feature_extractor for row in shown}, lines=True),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        columnspacing=1.4,
-    )
-    return made
+            first.set_ylim(0, 1.1 * max(values) or 1.0)
 
 
 def _line(row: SweepRow) -> tuple:

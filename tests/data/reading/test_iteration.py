@@ -81,7 +81,7 @@ def test_cut_short(write, options, example):
         "data.record, record 1" in text
         and "cut short" in text
         and "truncated record at" in text
-        and "validate_records.py" in text
+        and "detection validate" in text
     )
     with pytest.raises(DataError, match="data.record, record 1: cut short"):
         count_records(str(path))
@@ -93,8 +93,8 @@ def test_flipped_bit(write, options, example):
     data[-20] ^= 1
     path.write_bytes(bytes(data))
     text = line(options(str(path)))
-    assert "data.record, record 1" in text and "corrupted record at" in text and "validate_records.py" in text
-    with pytest.raises(DataError, match="data.record, record 1: .*[(]corrupted record at .*validate_records.py"):
+    assert "data.record, record 1" in text and "corrupted record at" in text and "detection validate" in text
+    with pytest.raises(DataError, match="data.record, record 1: .*[(]corrupted record at .*detection validate"):
         list(iterate(train_dataset(options(str(path)), (), RESIZER, 1, 0), options(str(path))))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.benchmark import roi_stage
-from detection.benchmark.roi_stage import KINDS, Stage, StageRow
+from benchmarks import roi_stage
+from benchmarks.roi_stage import KINDS, Stage, StageRow
 from detection.errors import ConfigError
 
 

@@ -1,4 +1,4 @@
-"""torchvision.ops.roi_pool for `benchmark.roi`; runs under a Python that has torch and need not have TensorFlow or this
+"""torchvision.ops.roi_pool for `roi_ops`; runs under a Python that has torch and need not have TensorFlow or this
 package.
 
     python roi_torchvision.py case.npz results.npz

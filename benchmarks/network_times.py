@@ -27,7 +27,7 @@ from typing import NamedTuple, TextIO
 import keras
 import tensorflow as tf
 
-from detection.benchmark import reference_networks
+from benchmarks import reference_networks
 from detection.benchmark.flops import count_flops
 from detection.benchmark.timing import Timing, interleave
 from detection.errors import ConfigError

@@ -100,7 +100,7 @@ def table_header() -> str:
 
 
 def _of_fresh_process(stage: Stage) -> StageRow:
-    done = fresh_process.run("detection.benchmark.roi_stage", "main_of_fresh_process", stage)
+    done = fresh_process.run("benchmarks.roi_stage", "main_of_fresh_process", stage)
     if done.returncode:
         raise RuntimeError(
             f"{stage}: the process that was to measure it ended with {done.returncode}:"

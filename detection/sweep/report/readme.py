@@ -1,18 +1,12 @@
-"""What a sweep says, as a folder: `README.md` with the frontier and the survey's relations beside ours, figures, and
-the page `index.html`."""
+"""The text of a report, `README.md`: the frontier, the figures, the survey's relations beside ours, and how the times
+were taken."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from detection.errors import ConfigError
-from detection.files import write_text
 from detection.markdown import code, words
-from detection.sweep import config_texts
 from detection.sweep.frontier import critical, frontier, points
 from detection.sweep.quantities import (
     EXTRACTORS,
@@ -25,7 +19,7 @@ from detection.sweep.quantities import (
     milliseconds,
     number,
 )
-from detection.sweep.report import figures, page
+from detection.sweep.report import figures
 from detection.sweep.report.relations import by_extractor, loads, most_proposals, relations, shares
 from detection.sweep.results import SweepRow
 from detection.tools import tables
@@ -41,47 +35,6 @@ CAPTIONS = {
     "fig5_top1": "mAP against the top-1 accuracy of the extractor on ImageNet",
     "fig6_proposals": "Fewer proposals: mAP and time",
 }
-
-
-class Written(NamedTuple):
-    """What `write` made."""
-
-    paths: list[Path]
-    left_out: dict[str, str]  # figure -> why
-
-
-def write(
-    rows: Sequence[SweepRow],
-    output: str | os.PathLike[str],
-    *,
-    results: Sequence[str] = (),
-    command: str = "",
-    heading: str = "A sweep",
-) -> Written:
-    """Writes the report.
-
-    Args:
-        rows: of one device.
-        results: where they were read from; configs lie beside.
-        command: what makes this report, for its reader.
-
-    Raises:
-        ConfigError: there is no row, matplotlib is not installed, or the folder cannot be written.
-    """
-    if not rows:
-        raise ConfigError(f"--results={', '.join(results)}: no rows; let sweep.py finish a configuration first")
-    folder = Path(output)
-    rows = config_texts.with_widths(rows, config_texts.read(rows, results))
-    drawn = figures.draw(rows, folder / "figures")
-    page.write(rows, folder / "index.html", results=results, heading=heading)
-    text = markdown(rows, drawn, command=command, heading=heading)
-    try:
-        write_text(folder / "README.md", text)
-    except OSError as error:
-        raise ConfigError(
-            f"--output={folder}: cannot be written: {error.strerror or error}; check the path and the space left"
-        ) from error
-    return Written([folder / "README.md", folder / "index.html", *drawn.paths], drawn.left_out)
 
 
 def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "", heading: str = "A sweep") -> str:

@@ -2,8 +2,8 @@
 """Measures networks and feature extractors, as trained and as served, against this machine's matrix product and against
 other people's networks.
 
-    benchmark_networks.py [--networks=mobilenet_v1,ssd_mobilenet_v1 --sizes=300,600 --runs=20 --batch=1]
-    benchmark_networks.py --baseline --train --markdown     # everything that docs/networks.md shows
+    python benchmarks/networks.py [--networks=mobilenet_v1,ssd_mobilenet_v1 --sizes=300,600 --runs=20 --batch=1]
+    python benchmarks/networks.py --baseline --train --markdown     # everything that docs/networks.md shows
 
 A network is named as its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
 faster_rcnn_resnet101). --baseline needs tf_slim, which the extra [test] installs.
@@ -11,11 +11,14 @@ faster_rcnn_resnet101). --baseline needs tf_slim, which the extra [test] install
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout: `benchmarks` and `detection`
+
 from detection import cli  # Before all else: from here on Ctrl-C is one line.
 
 # isort: split
-import sys
-
 from absl import flags
 
 from detection.errors import ConfigError
@@ -42,10 +45,10 @@ def main(argv: list[str]) -> None:
     if not FLAGS.sizes or not all(size.isdigit() and int(size) > 0 for size in FLAGS.sizes):
         raise ConfigError(f"--sizes={','.join(FLAGS.sizes)}: give pixels above 0, e.g. 300,600")
     cli.import_tensorflow()
-    from detection.benchmark import network_tables, networks
+    from benchmarks import network_tables, network_times
     from detection.benchmark.report import save
 
-    options = networks.NetworkOptions(
+    options = network_times.NetworkOptions(
         names=tuple(FLAGS.networks),
         sizes=tuple(int(size) for size in FLAGS.sizes),
         batch=FLAGS.batch,
@@ -56,7 +59,7 @@ def main(argv: list[str]) -> None:
         train_batch=FLAGS.train_batch,
         crops=FLAGS.crops,
     )
-    measured = network_tables.report(options, networks.measure(options, sys.stderr))
+    measured = network_tables.report(options, network_times.measure(options, sys.stderr))
     print(measured.text(FLAGS.markdown), end="")
     if FLAGS.json:
         save(measured.to_json(), FLAGS.json)

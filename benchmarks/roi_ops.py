@@ -24,7 +24,8 @@ from types import TracebackType
 import numpy as np
 import tensorflow as tf
 
-from detection.benchmark import machine, roi_torchvision
+from benchmarks import roi_torchvision
+from detection.benchmark import machine
 from detection.benchmark.timing import Rounds, Timing, interleave
 from detection.errors import ConfigError
 from detection.ops import roi
@@ -211,7 +212,7 @@ def _upstream(shape: Sequence[int]) -> np.ndarray:
 
 def _peak_of_fresh_process(case: Case) -> float | None:
     """What `_peak_mib` gives in another process, which says on standard error only what libraries say while loading."""
-    done = fresh_process.run("detection.benchmark.roi", "main_of_fresh_process", case)
+    done = fresh_process.run("benchmarks.roi_ops", "main_of_fresh_process", case)
     if done.returncode:
         raise RuntimeError(
             f"{case}: the process that was to measure its memory ended with {done.returncode}:"

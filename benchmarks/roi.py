@@ -2,14 +2,19 @@
 """Measures the region ops of two-stage detectors: time, memory, and RoI max pooling against torchvision's where that is
 to be had.
 
-    benchmark_roi.py [--rois=64,300 --channels=512 --map=38,63 --torch_python=/path/to/python --json=times.json]
-    benchmark_roi.py --proposals=300,2000,45000 [--extractor=faster_rcnn_mobilenet_v1 --kinds=roi_max_pool
+    python benchmarks/roi.py [--rois=64,300 --channels=512 --map=38,63 --torch_python=/path/to/python --json=times.json]
+    python benchmarks/roi.py --proposals=300,2000,45000 [--extractor=faster_rcnn_mobilenet_v1 --kinds=roi_max_pool
         --chunks=100,300]
 
 The second form measures whole second stages at test time, in chunks of proposals.
 """
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout: `benchmarks` and `detection`
 
 from detection import cli  # Before all else: from here on Ctrl-C is one line.
 
@@ -47,7 +52,8 @@ def main(argv: list[str]) -> None:
             "--rois, --proposals and --chunks take numbers, --map two of them, e.g. --rois=64,300 --map=38,63"
         ) from None
     cli.import_tensorflow()
-    from detection.benchmark import report, roi, roi_stage
+    from benchmarks import roi_ops, roi_stage
+    from detection.benchmark import report
 
     if proposals:
         rows = roi_stage.benchmark(proposals, FLAGS.extractor, FLAGS.kinds, chunks, FLAGS.runs)
@@ -56,8 +62,8 @@ def main(argv: list[str]) -> None:
             print(row.line(), flush=True)
         return
 
-    options = roi.RoiOptions(rois, FLAGS.channels, (height, width), FLAGS.warmup, FLAGS.runs)
-    measured = roi.benchmark(options, FLAGS.torch_python)
+    options = roi_ops.RoiOptions(rois, FLAGS.channels, (height, width), FLAGS.warmup, FLAGS.runs)
+    measured = roi_ops.benchmark(options, FLAGS.torch_python)
     print(measured.table())
     if FLAGS.json:
         report.save(measured.to_json(), FLAGS.json)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.network_times import PEAK_FLOPS, PEAK_SIDE, Forward, NetworkOptions, TrainStep
 from detection.benchmark import machine
-from detection.benchmark.networks import PEAK_FLOPS, PEAK_SIDE, Forward, NetworkOptions, TrainStep
 from detection.benchmark.timing import Timing
 from detection.tools import tables
 

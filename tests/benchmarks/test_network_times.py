@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.benchmark import network_tables, networks, reference_networks
+from benchmarks import network_tables, network_times, reference_networks
 from detection.benchmark.timing import Timing
 from detection.errors import ConfigError
 
@@ -26,7 +26,7 @@ QUICK = {"sizes": (64,), "runs": 2, "warmup": 1}
 @pytest.fixture(scope="module")
 def rows() -> list:
     """The smallest networks, every kind of row; run once."""
-    options = networks.NetworkOptions(
+    options = network_times.NetworkOptions(
         names=("mobilenet_v1", "ssd_mobilenet_v1", "faster_rcnn_mobilenet_v1"),
         baseline=True,
         train=True,
@@ -34,12 +34,12 @@ def rows() -> list:
         crops=3,
         **QUICK,
     )
-    return list(networks.measure(options, io.StringIO()))
+    return list(network_times.measure(options, io.StringIO()))
 
 
 @pytest.mark.slow
 def test_every_kind_of_row(rows) -> None:
-    forward = [row for row in rows if isinstance(row, networks.Forward)]
+    forward = [row for row in rows if isinstance(row, network_times.Forward)]
     assert [(row.name, row.part, row.shape) for row in forward] == [
         ("mobilenet_v1", "network", (1, 64, 64, 3)),
         ("ssd_mobilenet_v1", "ssd", (1, 64, 64, 3)),
@@ -52,7 +52,7 @@ def test_every_kind_of_row(rows) -> None:
             and row.served.low <= row.served.median <= row.served.high
         )
         assert 0 < row.peak_share < 1
-    (step,) = [row for row in rows if isinstance(row, networks.TrainStep)]
+    (step,) = [row for row in rows if isinstance(row, network_times.TrainStep)]
     assert (step.name, step.shape, step.ours.runs, step.theirs.runs) == (
         "mobilenet_v1",
         (2, 64, 64, 3),
@@ -82,7 +82,9 @@ def test_the_reference_does_the_same_work(rows) -> None:
 def test_an_alias_and_a_wrong_name() -> None:
     assert [
         task.part
-        for task in networks.tasks(networks.NetworkOptions(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600)))
+        for task in network_times.tasks(
+            network_times.NetworkOptions(names=("ssd_mobilenet_v1_keras",), sizes=(300, 600))
+        )
     ] == ["ssd", "ssd"]
     with pytest.raises(
         ConfigError,
@@ -90,17 +92,17 @@ def test_an_alias_and_a_wrong_name() -> None:
             "--networks=mobilenet_v9: not known; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
         ),
     ):
-        networks.tasks(networks.NetworkOptions(names=("mobilenet_v1", "mobilenet_v9")))
+        network_times.tasks(network_times.NetworkOptions(names=("mobilenet_v1", "mobilenet_v9")))
 
 
 def test_by_default_everything_is_measured_once() -> None:
-    planned = networks.tasks(networks.NetworkOptions(sizes=(300,), train=True))
+    planned = network_times.tasks(network_times.NetworkOptions(sizes=(300,), train=True))
     assert len(planned) == len(set(planned))
     parts = {
         part: [task.name for task in planned if task.part == part]
         for part in ("network", "ssd", "body", "tail", "train")
     }
-    assert parts["network"] == list(networks.CLASSIFIERS) and parts["body"] == parts["tail"]
+    assert parts["network"] == list(network_times.CLASSIFIERS) and parts["body"] == parts["tail"]
     assert "ssd_mobilenet_v1" in parts["ssd"] and "ssd_mobilenet_v1_keras" not in parts["ssd"]
     assert set(parts["train"]) == set(reference_networks.REFERENCES) - {"inception_v2"}
 
@@ -127,9 +129,9 @@ def test_a_reference_is_convolutions_biases_and_activations(name: str) -> None:
         "Identity",
     }
     assert ops.count("BiasAdd") == ops.count("Conv2D") + ops.count("DepthwiseConv2dNative")
-    ours = networks._network(name)
+    ours = network_times._network(name)
     (expected,) = ours.forward(tf.zeros(shape))
-    (features,) = networks._load(source.frozen)(tf.random.stateless_uniform(shape, [1, 2]))
+    (features,) = network_times._load(source.frozen)(tf.random.stateless_uniform(shape, [1, 2]))
     assert features.shape == expected.shape and np.isfinite(features.numpy()).all()
 
 
@@ -153,8 +155,8 @@ def test_without_tf_slim_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--baseline: tf_slim is not installed.*\[test\]"):
         next(
-            networks.measure(
-                networks.NetworkOptions(names=("mobilenet_v1", "inception_v2"), baseline=True), io.StringIO()
+            network_times.measure(
+                network_times.NetworkOptions(names=("mobilenet_v1", "inception_v2"), baseline=True), io.StringIO()
             )
         )
     reference_networks.check_available(["mobilenet_v1"])
@@ -162,7 +164,7 @@ def test_without_tf_slim_the_extra_is_named(monkeypatch) -> None:
 
 @pytest.mark.slow
 def test_tables(rows) -> None:
-    report = network_tables.report(networks.NetworkOptions(runs=2), rows)
+    report = network_tables.report(network_times.NetworkOptions(runs=2), rows)
     text, markdown = report.text(), report.text(markdown=True)
     for title in ("Networks without", "SSD extractors", "bodies", "tails", "Train steps"):
         assert title in text and f"### {title}" in markdown or title in ("bodies", "tails")
@@ -182,7 +184,7 @@ def test_tables(rows) -> None:
 
 def test_a_row_by_hand() -> None:
     """10 GFLOPs in 40 ms for 2 images: 5 GFLOPs and 20 ms an image, 250 GFLOP/s."""
-    row = networks.Forward(
+    row = network_times.Forward(
         "n",
         "network",
         (2, 30, 40, 3),
@@ -207,7 +209,7 @@ def test_a_row_by_hand() -> None:
 def test_the_script(tmp_path: Path) -> None:
     command = [
         sys.executable,
-        str(ROOT / "scripts" / "benchmark_networks.py"),
+        str(ROOT / "benchmarks" / "networks.py"),
         "--networks=mobilenet_v1",
         "--sizes=32",
         "--runs=1",
