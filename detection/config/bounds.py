@@ -40,9 +40,10 @@ def not_read(
             continue
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
-            if row.registry is not None and is_message(field) and value.name:
-                if fault := row.registry.fault(value.name, value.parameters):
-                    yield True, f"{here}{fault}"
+            parts = row.registry
+            named = parts is not None and is_message(field) and value.name
+            if parts is not None and named and (fault := parts.fault(value.name, value.parameters)):
+                yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
         else:

@@ -88,6 +88,7 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:
+    """WeightSharedConvolutionalBoxPredictor: its convolutions have a depth."""
     if message.num_layers_before_predictor and not message.depth:
         yield f"{path}.depth is not set; the convolutions before the predictor need it, for example depth: 256"
 
