@@ -133,7 +133,8 @@ class Registry:
         close = suggest.closest(name, known)
         hint = f"did you mean {close[0]!r}? " if close else ""
         listed = ", ".join(known) or "none"
-        return f"is no registered {self.kind}; {hint}Registered are: {listed}; name the module that registers it in plugins"
+        fix = "name the module that registers it in plugins"
+        return f"is no registered {self.kind}; {hint}Registered are: {listed}; {fix}"
 
 
 # (options: SsdExtractorOptions) -> feature_extractors.ssd_maps.SsdFeatureExtractor
