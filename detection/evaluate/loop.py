@@ -15,7 +15,7 @@ from typing import TextIO
 
 import tensorflow as tf
 
-from detection.errors import DataError
+from detection.errors import DataError, number_of
 from detection.evaluate import results, stored, table
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
@@ -170,7 +170,8 @@ class _Pass:
 
     def report(self, metrics: dict[str, float]) -> str:
         """The table that is shown."""
-        heading = f"step {self._step}: {self._images} images, {sum(self._counts.values())} boxes"
+        found = f"{number_of(self._images, 'image')}, {number_of(sum(self._counts.values()), 'box', 'boxes')}"
+        heading = f"step {self._step}: {found}"
         return _report(heading, metrics, self._counts, self._evaluators)
 
     def write(

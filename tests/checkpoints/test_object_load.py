@@ -24,7 +24,7 @@ BACKBONE = "model/_feature_extractor/classification_backbone/"
 def detector():
     settings = detector_configs.Settings("ssd_mobilenet_v1_fpn_keras", 64, 64, depth_multiplier=0.1)
     message = text_format.Parse(detector_configs.ssd(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
-    made = model.build(message, image_resizer.build(message.ssd.image_resizer, "image_resizer"))
+    made = model.build(message, image_resizer.build(message.ssd.image_resizer))
     made.build_weights()
     return made
 
