@@ -17,7 +17,7 @@ LOGITS = "model/_box_predictor/_prediction_heads/class_predictions_with_backgrou
 
 def test_a_training_checkpoint_is_described(tmp_path: Path) -> None:
     values = {CODES: np.zeros(24, "f4"), LOGITS: np.zeros(6 * 91, "f4")}
-    prefix = object_checkpoints.write(tmp_path, values, momentum=True)
+    prefix = object_checkpoints.write(tmp_path, values, slot="momentum")
     lines, fault = inspect(Request(prefix))
     text = "\n".join(lines)
     assert "a detector, 91 logits an anchor" in text and "2 arrays, 570 numbers" in text and not fault
