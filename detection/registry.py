@@ -14,7 +14,6 @@ being named. A name is registered once; the config's check refuses one that this
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import importlib.metadata
 import inspect
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from detection.errors import ConfigError
+from detection.tools import suggest
 
 ENTRY_POINTS = "detection.plugins"
 Part = TypeVar("Part", bound=Callable)
@@ -116,7 +116,10 @@ class Registry:
             given = keywords(parameters)
         except ValueError as error:
             return f".parameters: {error}"
-        signature = inspect.signature(found.make)
+        try:
+            signature = inspect.signature(found.make)
+        except ValueError:  # Of a built-in class: what it takes shows when it is called.
+            return ""
         try:
             signature.bind(*(None for _ in self.handed), **given)
         except TypeError as error:
@@ -141,7 +144,11 @@ metric = Registry("metrics set", "settings", "categories", members=("clear", "ad
 meta_architecture = Registry(
     "meta-architecture",
     *("num_classes", "resizer"),
-    members=("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "variables"),
+    members=(
+        *("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "object_keys"),
+        *("name", "num_classes", "variables", "trainable_variables", "non_trainable_variables"),
+        *("anchors_per_cell", "takes_proposals", "measures_targets"),
+    ),
 )
 
 ALL = (
@@ -224,6 +231,6 @@ def _place(make: Callable) -> str:
 
 def _advice(name: str, known: Iterable[str]) -> str:
     known = tuple(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = suggest.closest(name, known)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Registered are: {', '.join(known) or 'none'}; name the module that registers it in plugins"

@@ -98,10 +98,13 @@ def test_what_a_config_takes_of_a_classifier(classifier):
 def test_shapes_that_differ_are_both_shown(detector):
     lines, fault = inspect(Request(detector, "full"), for_inspection(CONFIG))
     at = lines.index("  2 initial value: another shape in the checkpoint:")
-    assert (
-        fault == ""
-        and lines[at + 1].split() == "BoxPredictor_0/BoxEncodingPredictor/biases [12] there, [16] here".split()
-    )
+    assert fault == "" and lines[at + 1].split() == [
+        "BoxPredictor_0/BoxEncodingPredictor/biases",
+        "[12]",
+        "there,",
+        "[16]",
+        "here",
+    ]
 
 
 def test_the_config_says_what_is_not_said(detector):

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
+import itertools
 import pkgutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -436,7 +437,7 @@ def test_strides(meta: str, type_: str) -> None:
         sizes = [tuple(features.shape[1:3]) for name, features in outputs.items() if name.startswith("map_")]
         first = [stride for stride in STRIDES if sizes[0] == _divided((HEIGHT, WIDTH), stride)]
         assert len(sizes) == made.layers[0].extractor.num_maps and (first or type_ in UNPADDED), sizes
-        for size, next_ in zip(sizes, sizes[1:], strict=False):
+        for size, next_ in itertools.pairwise(sizes):
             inner = tuple((side - 1) // 2 for side in size)  # 3x3 windows that lie within the map
             assert next_ == _divided(size, 2) or (type_ in UNPADDED and next_ == inner), sizes
     elif meta == PARTS:
@@ -516,6 +517,6 @@ def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
     detections = detector.postprocess(detector.predict(batch), batch.true_shapes)
     assert (
         detections.boxes.shape == (2, 50, 4)
-        and 0 <= detections.boxes.numpy().min()
+        and detections.boxes.numpy().min() >= 0
         and detections.boxes.numpy().max() <= 1 + 1e-6
     )

@@ -130,7 +130,7 @@ def test_unknown_batch_and_xla_give_the_same():
 
 
 @pytest.mark.parametrize(
-    "stage, matcher",
+    ("stage", "matcher"),
     [("proposal", ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)), ("detection", ArgMaxMatcher())],
 )
 def test_equals_the_reference(shared, stage, matcher):

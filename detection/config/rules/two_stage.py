@@ -13,7 +13,11 @@ from detection.config.rules import anchors, images
 def two_stage(message: Message, path: str) -> Iterator[str]:
     """FasterRcnn, as any of the three detectors: its parts fit each other."""
     given = path.endswith("fast_rcnn")
-    yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
+    type_ = message.feature_extractor.type
+    network = extractors.TWO_STAGE.get(type_, extractors.TwoStageNetwork())
+    whole = message.second_stage_box_predictor.HasField("rfcn_box_predictor")
+    smallest = network.smallest_whole if whole else network.smallest_image
+    yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     if not given:
         yield from _proposals(message, path)
     yield from _network(message.feature_extractor, f"{path}.feature_extractor")
@@ -90,14 +94,18 @@ def _crops(message: Message, path: str) -> Iterator[str]:
     if kernel > crop:
         yield f"{path}.maxpool_kernel_size ({kernel}) must not exceed initial_crop_size ({crop})"
     network = extractors.TWO_STAGE.get(message.feature_extractor.type)
-    if network is None or network.crop_size is None or min(crop, kernel, stride) < 1 or kernel > crop:
+    if network is None or min(crop, kernel, stride) < 1 or kernel > crop:
         return
     size = (crop - kernel) // stride + 1
-    if size != network.crop_size:
+    made = (
+        f"{path}.initial_crop_size ({crop}), maxpool_kernel_size ({kernel}) and maxpool_stride ({stride}) make crops of"
+        f" {size} x {size}, but {message.feature_extractor.type}"
+    )
+    if network.crop_size not in (None, size):
+        yield f"{made} takes {network.crop_size} x {network.crop_size}; set {2 * network.crop_size}, 2 and 2"
+    elif size < network.smallest_crop:
         yield (
-            f"{path}.initial_crop_size ({crop}), maxpool_kernel_size ({kernel}) and maxpool_stride ({stride}) make"
-            f" crops of {size} x {size}, but {message.feature_extractor.type} takes {network.crop_size} x"
-            f" {network.crop_size}; set {2 * network.crop_size}, 2 and 2"
+            f"{made} takes {network.smallest_crop} x {network.smallest_crop} or more; the usual values are 14, 2 and 2"
         )
 
 
