@@ -66,6 +66,11 @@ def _line(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1000]} ...[{len(line)} characters]... {line[-900:]}"
 
 
+def number_of(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, for messages: `1 image`, `2 images`; `plural` where an s does not make it."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 class DetectionError(Exception):
     """Base of every error that is the input's fault. The message is one line: where, what value, what to do."""
 
@@ -74,7 +79,7 @@ class DetectionError(Exception):
 
     def __str__(self) -> str:
         """One printable line of a length that can be read, whatever the message quotes."""
-        more = f" (and {len(self.others)} more problem{'s' * (len(self.others) > 1)})" if self.others else ""
+        more = f" (and {number_of(len(self.others), 'more problem')})" if self.others else ""
         return _line(super().__str__()) + more
 
     def lines(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detection.errors import DataError, first_line, printable
+from detection.errors import DataError, first_line, number_of, printable
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,11 @@ def test_printable(text, shown):
 def test_other_things_than_text():
     assert printable(5) == "5"
     assert printable(DataError("a\nb")) == "a b"
+
+
+def test_numbers_and_their_nouns():
+    assert [number_of(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert number_of(1, "box", "boxes") == "1 box" and number_of(3, "box", "boxes") == "3 boxes"
 
 
 class _OfTensorFlow(Exception):

@@ -12,7 +12,7 @@ from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError, first_line, printable
+from detection.errors import ConfigError, DetectionError, first_line, number_of, printable
 
 OK, INTERNAL = 0, 1
 
@@ -76,7 +76,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
             " large?"
         ) from error
     if quiet:
-        notes = f", {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
+        notes = f", {number_of(len(warnings), 'warning')}" if warnings else ""
         return [
             f"ok: {path}: {sizes.height} x {sizes.width}, {sizes.anchors} anchors, {sizes.flops / 1e9:.3f}"
             f" GFLOPs{notes}"

@@ -14,7 +14,7 @@ import sys
 
 from detection import cli
 from detection.commands.flags import Flags, Given, overrides
-from detection.errors import ConfigError
+from detection.errors import ConfigError, number_of
 
 ARGUMENTS = ""
 
@@ -102,6 +102,8 @@ def run(given: Given) -> int:
         overwrite=flags.overwrite,
         progress_to=sys.stderr,
     )
-    print(f"{made.path}: {f'{made.new_images} images searched' if made.new_images else 'was there already'}")
+    print(
+        f"{made.path}: {number_of(made.new_images, 'image') + ' searched' if made.new_images else 'was there already'}"
+    )
     sys.stdout.writelines(f"{line}\n" for line in made.report.lines())
     return 0

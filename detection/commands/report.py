@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 
 from detection.commands.flags import Flags, Given
-from detection.errors import ConfigError
+from detection.errors import ConfigError, number_of
 
 ARGUMENTS = ""
 
@@ -34,5 +34,5 @@ def run(given: Given) -> int:
     written = report_folder.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")
-    print(f"{len(written.paths)} files; read {written.paths[0]}, open {written.paths[1]}")
+    print(f"{number_of(len(written.paths), 'file')}; read {written.paths[0]}, open {written.paths[1]}")
     return 0

@@ -12,7 +12,7 @@ import sys
 
 from detection import cli
 from detection.commands.flags import Flags, Given
-from detection.errors import DataError
+from detection.errors import DataError, number_of
 from detection.types import MAX_PIXELS
 
 ARGUMENTS = ""
@@ -55,5 +55,5 @@ def run(given: Given) -> int:
     if flags.report:
         report.save(flags.report)
     if report.bad:
-        raise DataError(f"{report.title}: {len(report.bad)} faults, first: {report.bad[0]}")
+        raise DataError(f"{report.title}: {number_of(len(report.bad), 'fault')}, first: {report.bad[0]}")
     return 0

@@ -25,7 +25,7 @@ from google.protobuf.message import Message
 
 from detection.config import text
 from detection.config.schema import bad_value, convert, cut, is_map, is_message, is_string, takes, unknown_field
-from detection.errors import ConfigError
+from detection.errors import ConfigError, number_of
 
 _PART = re.compile(r"(\w+)(?:\[(.*)\])?")
 _QUOTED = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*(,|$)""")
@@ -115,7 +115,7 @@ def _index(part: Part, count: int) -> int:
     index = int(part.key) if len(part.key) < 10 else count
     if not -count <= index < count:
         raise ValueError(
-            f"{part.name} has {count} element{'s' * (count != 1)}, so there is no [{cut(part.key)}]; += appends one"
+            f"{part.name} has {number_of(count, 'element')}, so there is no [{cut(part.key)}]; += appends one"
         )
     return index
 
@@ -125,29 +125,29 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
     if append and not (field.is_repeated and part.key is None and not is_map(field)):
         raise ValueError(f"+= appends to a list, and {part.name} is none; use =")
     if is_map(field):
-        _set_entry(message, field, part, value)
+        _set_entry(message, field, part, value, source)
     elif is_message(field):
         _set_message(message, field, part, value, append, source)
     elif field.is_repeated:
         target = getattr(message, part.name)
         if part.key is not None:
-            target[_index(part, len(target))] = _scalar(field, value)
+            target[_index(part, len(target))] = _scalar(field, value, source)
             return
-        new = [_scalar(field, item) for item in _items(value)]
+        new = [_scalar(field, item, source) for item in _items(value)]
         if not append:
             del target[:]
         target.extend(new)
     elif part.key is not None:
         raise ValueError(f"{part.name} is no list; write it without [{cut(part.key)}]")
     else:
-        setattr(message, part.name, _scalar(field, value))
+        setattr(message, part.name, _scalar(field, value, source))
 
 
-def _set_entry(message: Message, field: FieldDescriptor, part: Part, value: str) -> None:
+def _set_entry(message: Message, field: FieldDescriptor, part: Part, value: str, source: str) -> None:
     key_field, value_field = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
     if part.key is None or is_message(value_field):
         raise ValueError(f"{part.name} is a map; set one entry, as in {part.name}[key]=value")
-    getattr(message, part.name)[_scalar(key_field, part.key)] = _scalar(value_field, value)
+    getattr(message, part.name)[_scalar(key_field, part.key, source)] = _scalar(value_field, value, source)
 
 
 def _set_message(message: Message, field: FieldDescriptor, part: Part, value: str, append: bool, source: str) -> None:
@@ -195,7 +195,7 @@ def _items(value: str) -> list[str]:
     return items
 
 
-def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:
+def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | float | bool:
     """Strings may stand without quotes: a shell has eaten them, and on one line nothing else can follow."""
     value = value.strip()
     if not is_string(field):
@@ -206,7 +206,7 @@ def _scalar(field: FieldDescriptor, value: str) -> str | int | float | bool:
     if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
         value.encode("utf-8")  # A ValueError on what no proto string can hold.
         return value
-    parsed = _fragment(field, value, field.name)
+    parsed = _fragment(field, value, source)
     return parsed[0] if field.is_repeated else parsed
 
 

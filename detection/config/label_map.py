@@ -28,6 +28,7 @@ from detection.types import Category
 
 _BACKGROUND = "background"
 _MOST_FAULTS = 20  # listed of one file
+_WARNED: set[str] = set()  # lines that were logged
 _ITEM_FIELDS = tuple(string_int_label_map_pb2.StringIntLabelMapItem.DESCRIPTOR.fields_by_name)
 # What people write for a field when they remember it wrongly, beyond what spelling distance finds.
 _MISREMEMBERED = {
@@ -171,7 +172,7 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
         known = by_id.setdefault(item.id, item)
         if known is not item:
             if (known.name, known.display_name) == (item.name, item.display_name):
-                logging.warning("%s: repeats %s; kept once", item, printable(known.where))
+                _warn(f"{item}: repeats {printable(known.where)}; kept once")
             else:
                 taken = f"id {item.id} is already taken by {known.name!r} at {known.where}"
                 faults.append(f"{item}: {taken}; give each class its own id")
@@ -195,7 +196,14 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
 
 def _warn_of_same_display_name(item: _Item, known: _Item) -> None:
     both = f"display_name {item.display_name!r} is also that of id {known.id} at {known.where}"
-    logging.warning("%s: %s; looked up by text it means id %d", item, printable(both), item.id)
+    _warn(f"{item}: {printable(both)}; looked up by text it means id {item.id}")
+
+
+def _warn(line: str) -> None:
+    """Logs a warning once a process: one run reads a label map several times."""
+    if line not in _WARNED:
+        _WARNED.add(line)
+        logging.warning("%s", line)
 
 
 def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLabelMap, list[str]]:
@@ -205,19 +213,19 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
         message = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap())
         return message, [str(line) for line in _item_lines(text)]
     except UnicodeDecodeError as error:
-        text_error = (
+        text_errors = [
             f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8"
             " text"
-        )
+        ]
     except text_format.ParseError as error:
-        text_error = _explain(path, text, error)
+        text_errors = _syntax_errors(path, text, error)
     try:
         message = string_int_label_map_pb2.StringIntLabelMap.FromString(data)
     except protobuf_message.DecodeError:
-        raise DataError(text_error) from None
+        raise together([DataError(line) for line in text_errors]) from None
     message.DiscardUnknownFields()
     if message.ByteSize() != len(data):  # Something else that happens to have the shape of a protocol buffer.
-        raise DataError(text_error)
+        raise together([DataError(line) for line in text_errors])
     return message, [f"item {number}" for number in range(1, len(message.item) + 1)]
 
 
@@ -235,6 +243,27 @@ def _item_lines(text: str) -> list[int]:
         elif token == "item" and depth == 0:
             lines.append(line)
     return lines
+
+
+def _syntax_errors(path: str, text: str, error: text_format.ParseError) -> list[str]:
+    """The first error, and those that are left where the lines of the errors before are left out; as long as braces
+    stay balanced without them."""
+    found: list[str] = []
+    lines, last = text.split("\n"), 0
+    while len(found) < _MOST_FAULTS and (error.GetLine() or 1) > last:
+        found.append(_explain(path, text, error))
+        last = error.GetLine() or 1
+        wrong = lines[last - 1] if last <= len(lines) else "{"
+        if wrong.count("{") != wrong.count("}") or wrong.count("<") != wrong.count(">"):
+            break
+        lines[last - 1] = ""
+        try:
+            text_format.Parse("\n".join(lines), string_int_label_map_pb2.StringIntLabelMap())
+        except text_format.ParseError as following:
+            error = following
+        else:
+            break
+    return found
 
 
 def _explain(path: str, text: str, error: text_format.ParseError) -> str:

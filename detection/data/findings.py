@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.record_writer import RecordImage, write_json
-from detection.errors import printable
+from detection.errors import number_of, printable
 from detection.tools.tables import aligned
 
 SIZES = ("small", "medium", "large")
@@ -193,7 +193,7 @@ class DataReport:
         yield from map(printable, self._lines(per_kind))
 
     def _lines(self, per_kind: int) -> Iterator[str]:
-        yield f"{self.title}: {self.images} images, {self.boxes} boxes" + (
+        yield f"{self.title}: {number_of(self.images, 'image')}, {number_of(self.boxes, 'box', 'boxes')}" + (
             f" -> {', '.join(self.outputs)}" if self.outputs else ""
         )
         if self.images:
@@ -206,7 +206,7 @@ class DataReport:
             formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
             yield (
                 f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
-                f" {self.max_boxes_per_image} boxes in one"
+                f" {number_of(self.max_boxes_per_image, 'box', 'boxes')} in one"
             )
         if self.found_images > self.images or self.found_boxes > self.boxes:
             difficult = (
@@ -215,12 +215,13 @@ class DataReport:
                 else ""
             )
             yield (
-                f"  left out: {self.found_images - self.images} of {self.found_images} images, "
-                f"{self.found_boxes - self.boxes} of {self.found_boxes} boxes{difficult}"
+                f"  left out: {self.found_images - self.images} of {number_of(self.found_images, 'image')}, "
+                f"{self.found_boxes - self.boxes} of {number_of(self.found_boxes, 'box', 'boxes')}{difficult}"
             )
         unannotated = sum(fault.kind == "no_annotation" for fault in self.faults)
         if unannotated:
-            yield f"  without annotation: {unannotated} of {self.found_images} images, kept as images without objects"
+            images = number_of(self.found_images, "image")
+            yield f"  without annotation: {unannotated} of {images}, kept as images without objects"
         yield from self._class_table()
         if not self.faults:
             yield "  nothing wrong was found"

@@ -22,7 +22,7 @@ from detection.data import synthetic
 from detection.data.convert import conversion, voc
 from detection.data.convert.source import Source
 from detection.data.findings import DataReport
-from detection.errors import PathError
+from detection.errors import PathError, number_of
 from detection.progress import counted
 from detection.tools.parallel import in_order
 
@@ -91,7 +91,10 @@ def make(
             f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left"
         ) from error
     if out is not None:
-        out.write(f"{root}: {total} images drawn; VOC folder {voc_dir}, pictures to try a detector on {test_dir}\n")
+        out.write(
+            f"{root}: {number_of(total, 'image')} drawn; VOC folder {voc_dir},"
+            f" pictures to try a detector on {test_dir}\n"
+        )
     return (
         dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to))
         if records

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection.data.resize import resize
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, number_of
 from detection.networks.classifier import Classifier, ClassifierSpec
 
 BACKGROUND = "background"
@@ -74,7 +74,7 @@ class Accuracy(NamedTuple):
             return "no image has its class in the truth file"
         return (
             f"top-1 accuracy {self.first / self.images:.4f}, top-5 accuracy {self.among_five / self.images:.4f}"
-            f" ({self.images} images)"
+            f" ({number_of(self.images, 'image')})"
         )
 
 

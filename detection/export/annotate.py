@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from detection.data.image_ids import coco_image_id
-from detection.errors import ConfigError, DataError, printable
+from detection.errors import ConfigError, DataError, number_of, printable
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.results import coco_box
 from detection.evaluate.visualize import Style, draw_detections, mosaic
@@ -44,8 +44,9 @@ class DetectionReport(NamedTuple):
 
     def summary(self) -> str:
         """One line."""
-        skipped = f"; {len(self.bad)} files skipped" if self.bad else ""
-        return f"{self.detections} detections in {self.images} images -> {self.json_path}{skipped}"
+        skipped = f"; {number_of(len(self.bad), 'file')} skipped" if self.bad else ""
+        found = f"{number_of(self.detections, 'detection')} in {number_of(self.images, 'image')}"
+        return f"{found} -> {self.json_path}{skipped}"
 
 
 class DetectionOptions(NamedTuple):

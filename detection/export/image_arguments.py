@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from detection.errors import DataError
+from detection.errors import DataError, number_of
 from detection.export.image_files import decoded, read
 from detection.types import MAX_PIXELS
 
@@ -61,7 +61,7 @@ def decode(images: object, names: Sequence[str] | None = None) -> Images:
         raise DataError(f"names ({names!r}) is no list; give one with a name for each image, or leave it out")
     elif len(names) != len(given):
         raise DataError(
-            f"names: {len(names)} for {len(given)} image{'s' * (len(given) != 1)}; give a list with one for each, or"
+            f"names: {len(names)} for {number_of(len(given), 'image')}; give a list with one for each, or"
             " leave them out"
         )
     names = [str(name) for name in names]

@@ -227,7 +227,7 @@ def load_graph(folder: Path) -> Any:  # what tf.saved_model.load gives, whose ty
     try:
         index_check.check(os.fspath(folder / "variables" / "variables"))
         return tf.saved_model.load(os.fspath(folder))
-    except (OSError, ValueError, KeyError, IndexError, tf.errors.OpError) as error:
+    except Exception as error:  # Whatever a damaged graph makes TensorFlow raise: RuntimeError, TypeError, its own.
         raise ConfigError(f"{folder}: cannot be loaded: {first_line(error)}; export it again") from error
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from detection import files
-from detection.errors import DivergedError
+from detection.errors import DivergedError, number_of
 from detection.files import write_text
 from detection.train.step import StepResult
 
@@ -91,7 +91,7 @@ class LossesWatch:
     def skipped(self) -> str:
         """How many updates were left out so far, for the last line of a run; empty where none was."""
         count = self.total_skipped
-        return f", {count} update{'s'[: count > 1]} left out because a loss or gradient was not finite" if count else ""
+        return f", {number_of(count, 'update')} left out because a loss or gradient was not finite" if count else ""
 
     def means(self) -> dict[str, float]:
         """Means over the finite steps since the last call; empty if there were none."""

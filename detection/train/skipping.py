@@ -23,7 +23,7 @@ from detection.data.reading import bad_records
 from detection.data.reading.bad_records import BadRecords
 from detection.data.reading.input import checker
 from detection.data.reading.options import InputOptions
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, number_of
 from detection.files import write_text
 from detection.pipeline import Pipeline
 
@@ -88,13 +88,13 @@ def _tell(options: InputOptions, limit: int, file: Path) -> None:
         return
     usable = sum(bad.counts.values())
     at_least = "at least " if any(one.records < 0 for one in bad.found) else ""
-    what = f"{options.field}: {at_least}{bad.lost} records cannot be used ({usable} can)"
+    what = f"{options.field}: {at_least}{number_of(bad.lost, 'record')} cannot be used ({usable} can)"
     if bad.lost > limit or not usable:
         why = f"more than --max_bad_records={limit}" if bad.lost > limit else "none is left"
         raise DataError(f"{what}, {why}; first: {bad.found[0]}; all: {file}")
     for one in bad.found:
         logging.warning("skipped: %s", one)
-    logging.warning("%s and are skipped; all: %s", what, file)
+    logging.warning("%s; skipped; all: %s", what, file)
 
 
 def _fingerprint(options: InputOptions, paths: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, number_of
 
 
 def choose(num_replicas: int | None = None) -> tf.distribute.Strategy:
@@ -21,7 +21,7 @@ def choose(num_replicas: int | None = None) -> tf.distribute.Strategy:
     wanted = num_replicas or max(len(accelerators), 1)
     if wanted > len(devices):
         raise ConfigError(
-            f"--num_replicas {wanted}: this machine has {len(devices)} device{'s' * (len(devices) > 1)} for it"
+            f"--num_replicas {wanted}: this machine has {number_of(len(devices), 'device')} for it"
             f" ({devices[0].name}, ...)"
         )
     if wanted == 1:

@@ -228,3 +228,30 @@ def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write the label map"):
         label_map.save(tmp_path / "file" / "map.pbtxt", ["dog"])
+
+
+def test_all_syntax_errors_are_reported(tmp_path):
+    path = tmp_path / "map.pbtxt"
+    path.write_text(
+        'item {\n  nam: "cat"\n  id: 1\n}\nitem { name: dog id: 2 }\nitem {\n  name: "owl"\n  id: three\n}\n'
+    )
+    with pytest.raises(DataError) as raised:
+        label_map.load(path)
+    lines = raised.value.lines()
+    assert [line.split(":")[1] for line in lines] == ["2", "5", "8"], lines
+    assert "did you mean 'name'?" in lines[0] and "straight quotes" in lines[1] and "whole number" in lines[2]
+    path.write_text(
+        'item {\n  name: "cat"\n  id: 1\nitem {\n  nam: "dog"\n}\n'
+    )  # what follows from a brace is not said
+    with pytest.raises(DataError) as raised:
+        label_map.load(path)
+    assert len(raised.value.lines()) == 1
+
+
+def test_warnings_are_logged_once(tmp_path, caplog):
+    path = tmp_path / "map.pbtxt"
+    path.write_text('item { name: "cat" id: 1 }\nitem { name: "cat" id: 1 }\n')
+    with caplog.at_level("WARNING", logger="absl"):
+        label_map.load(path)
+        label_map.load(path)
+    assert sum("repeats" in message for message in caplog.messages) == 1

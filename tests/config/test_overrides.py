@@ -187,3 +187,9 @@ def test_a_path_may_begin_in_the_middle(ssd):
     assert (
         config.override(ssd, ["fixed_shape_resizer.height=64"]).model.ssd.image_resizer.fixed_shape_resizer.height == 64
     )
+
+
+def test_text_in_quotes_that_cannot_be_parsed_names_the_setting(ssd):
+    field = "train_config.fine_tune_checkpoint"
+    for value in (r"'\377'", r"'\x'"):
+        assert fault(ssd, f"{field}={value}").startswith(f"--set {field}={value}")

@@ -270,7 +270,7 @@ def test_crowds_and_classes_outside_the_categories():
     crowd = example(draw([(0, RED, 255), (1, GREEN, 250)]), [0, 1], [RED, GREEN], "1", crowd=[False, True])
     metrics, shown = run([crowd])
     assert metrics["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
-    assert not any("green" in tag for tag in metrics) and "1 images, 1 boxes" in shown
+    assert not any("green" in tag for tag in metrics) and "1 image, 1 box" in shown
     settings = EvalSettings()
     stream = io.StringIO()
     few = CATEGORIES[:1]

@@ -71,7 +71,7 @@ def test_bad_files_are_skipped_and_named(predictor, tmp_path):
     )
     assert report.images == 2 and report.detections == 2
     assert len(report.bad) == 1 and "m.jpg" in report.bad[0]
-    assert "1 files skipped" in report.summary()
+    assert "1 file skipped" in report.summary()
 
 
 def test_only_bad_files_leave_an_empty_list(predictor, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from detection.errors import ConfigError, DataError
 from detection.export.predictor import Predictor
+from tests.fuzz.of_models import make_saved_model
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +268,21 @@ def test_another_kind_of_model_is_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.f)
     with pytest.raises(ConfigError, match="is no detector"):
         Predictor.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"ReadVariableOp", b"ReadVariableOq", "Op type not registered 'ReadVariableOq'"),
+        (b"input_tensor", b"input_tensos", ""),
+    ],
+)
+def test_a_graph_that_tensorflow_cannot_rebuild_is_one_line(tmp_path, old, new, reason):
+    """Found by the fuzz run: TensorFlow raises RuntimeError, TypeError and others while it loads."""
+    make_saved_model(tmp_path / "saved_model")
+    graph = tmp_path / "saved_model" / "saved_model.pb"
+    data = graph.read_bytes()
+    assert old in data
+    graph.write_bytes(data.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=f"{tmp_path}/saved_model: cannot be loaded: {reason}.*; export it again"):
+        Predictor.load(tmp_path)

@@ -114,4 +114,4 @@ def test_names_that_are_only_unusual(command, tmp_path, holds, name):
     (tmp_path / "images" / "a.jpg").rename(tmp_path / "images" / name)
     done = command(*arguments, "--on_bad=fail")
     assert done.code == 0, done.err
-    holds(done.out, "1 images, 1 boxes")
+    holds(done.out, "1 image, 1 box")

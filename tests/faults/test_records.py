@@ -131,7 +131,12 @@ def test_a_pipeline_stops_there_too(read, example, holds):
     with pytest.raises(DataError) as raised:
         read(good, good, example(image__object__class__text=[b"\xff\x80\x1bbird"]))
     assert raised.value.exit_code == 3
-    holds(str(raised.value), f"{read.path}, record 2: label of box 0 is -1 (text '", "bird", "pets.pbtxt")
+    holds(
+        str(raised.value),
+        f"{read.path}, record 2: image/object/class/text '",
+        "bird' of box 0 is unknown",
+        "pets.pbtxt",
+    )
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
@@ -184,8 +189,8 @@ def test_what_can_be_put_right_is_put_right_and_counted(
     assert evaluated.element_spec.groundtruth.boxes.shape == (1, 8, 4)
     holds(
         caplog.text,
-        f"1 boxes without area dropped, in 1 record (e.g. {shard}:0)",
-        f"1 boxes clipped to the image, in 1 record (e.g. {shard}:1)",
+        f"1 box without area dropped, in 1 record (e.g. {shard}:0)",
+        f"1 box clipped to the image, in 1 record (e.g. {shard}:1)",
         "3 boxes beyond max_number_of_boxes dropped, in 1 record",
         "set the input reader's max_number_of_boxes to 8 or more to learn from all",
     )

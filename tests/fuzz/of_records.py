@@ -75,6 +75,10 @@ def _examples() -> Material:
             b"\x12\x0a\x0a\x08",
             b"\x1a\x03\x0a\x01\x02",
             b"\x0a\x00",
+            # Lengths of packed lists that are not there.
+            b"\x0a\xff\xff\xff\xff\x0f",
+            b"\x0a\x80\x80\x80\x80\x08",
+            b"\x0a\x80\x80\x80\x80\x04",
             struct.pack("<4f", 2, float("nan"), -1, float("inf")),
         ],
     )
@@ -136,9 +140,14 @@ def _framed(records: Sequence[bytes]) -> bytes:
     """A record file."""
     parts = []
     for record in records:
-        length = struct.pack("<Q", len(record))
-        parts += [length, _masked(length), record, _masked(record)]
+        parts += [_header(len(record)), record, masked_checksum(record)]
     return b"".join(parts)
+
+
+def _header(length: int) -> bytes:
+    """A record's length and its checksum."""
+    data = struct.pack("<Q", length)
+    return data + masked_checksum(data)
 
 
 def _crc_table() -> list[int]:
@@ -153,7 +162,7 @@ def _crc_table() -> list[int]:
 _TABLE = _crc_table()
 
 
-def _masked(data: bytes) -> bytes:
+def masked_checksum(data: bytes) -> bytes:
     """The checksum of a record file: CRC-32C, rotated, plus a constant."""
     crc = 0xFFFFFFFF
     for byte in data:
@@ -169,7 +178,8 @@ def _record_files() -> Material:
     corpus = [_framed(small), _framed([_example()]), _framed(small[:1] * 20), gzip.compress(_framed(small), mtime=0)]
     return Material(
         corpus,
-        [_framed([b""]), _framed(small[:1]), struct.pack("<Q", 2**63), struct.pack("<Q", 2**62), _framed([b""])[:12]],
+        [_framed([b""]), _framed(small[:1]), struct.pack("<Q", 2**63), struct.pack("<Q", 2**62), _framed([b""])[:12]]
+        + [_header(length) for length in (2**31, 2**40, 2**62, 2**64 - 1)],
     )
 
 

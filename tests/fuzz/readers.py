@@ -3,7 +3,16 @@ documented of it."""
 
 from __future__ import annotations
 
-from tests.fuzz import of_configs, of_data_sets, of_detections, of_images, of_models, of_records, of_runs
+from tests.fuzz import (
+    of_checkpoints,
+    of_configs,
+    of_data_sets,
+    of_detections,
+    of_images,
+    of_models,
+    of_records,
+    of_runs,
+)
 from tests.fuzz.reading import Reader
 
 READERS: dict[str, Reader] = {
@@ -14,4 +23,5 @@ READERS: dict[str, Reader] = {
     **of_runs.READERS,
     **of_images.READERS,
     **of_models.READERS,
+    **of_checkpoints.READERS,
 }

@@ -30,7 +30,7 @@ def test_no_reader_lets_anything_out_but_its_own_errors(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
-    assert len(rows) == 24 and all(row[1] == "25" and row[2] == "0" for row in rows) and "0 failures" in done.stdout
+    assert len(rows) == 25 and all(row[1] == "25" and row[2] == "0" for row in rows) and "0 failures" in done.stdout
 
 
 def test_equal_seeds_make_equal_inputs():

@@ -131,7 +131,7 @@ def test_an_unknown_text_is_an_error(numbers, tmp_path):
     serialized = record(class__text=["cat", "cheetah"], **numbers)
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         decode(serialized, NAMED, tmp_path)
-    assert "label of box 1 is -1 (text 'cheetah')" in str(find(raised.value))
+    assert "image/object/class/text 'cheetah' of box 1 is unknown (known: " in str(find(raised.value))
     assert (decode(serialized, NAMED, tmp_path, drop=True)[0].classes.numpy() + 1).tolist() == [3]
 
 
@@ -141,7 +141,7 @@ def test_boxes_in_pixels_and_label_0_are_errors():
     pixels = {"ymin": [0.0, 4.0], "xmin": [1.0, 5.0], "ymax": [2.0, 6.0], "xmax": [3.0, 7.0]}
     for serialized, words in (
         (record(boxes=pixels, class__label=[1, 1]), "not pixels"),
-        (record(class__label=[0, 1]), "label of box 0 is 0"),
+        (record(class__label=[0, 1]), "image/object/class/label 0 of box 0 is unknown"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError) as raised:
             decode(serialized)

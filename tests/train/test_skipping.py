@@ -50,7 +50,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path, damaged, capl
     skipped = [message for message in caplog.messages if message.startswith("skipped: ")]
     assert len(skipped) == 2 and f"{shard}, record 2: image/encoded cannot be decoded" in skipped[0]
     assert f"{shard}, record 7: damaged: bytes " in skipped[1] and "1 record is lost" in skipped[1]
-    assert any("2 records cannot be used (10 can) and are skipped" in message for message in caplog.messages)
+    assert any("2 records cannot be used (10 can); skipped" in message for message in caplog.messages)
     (summary,) = json.loads((tmp_path / "whole" / "bad_records.json").read_text()).values()
     assert (summary["records"], summary["left_out"]) == (10, 2) and [row[1] for row in summary["found"]] == [2, 7]
 

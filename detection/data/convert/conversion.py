@@ -13,20 +13,19 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TextIO, TypeVar
+from typing import NamedTuple, TextIO
 
 from detection.config import label_map
 from detection.data.convert import boxes, images
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.findings import DataReport, Fault
 from detection.data.record_writer import RecordImage, ShardedWriter, to_example
-from detection.errors import DataError
+from detection.errors import DataError, number_of
 from detection.progress import counted
 from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
-_T, _R = TypeVar("_T"), TypeVar("_R")
 SKIP, FAIL, FIX = "skip", "fail", "fix"
 BOX_LEFT_OUT, IMAGE_LEFT_OUT = "box left out", "image left out"
 CONSEQUENCES = ("annotation_uncertain", "no_usable_box")  # kinds of faults whose reason is another fault
@@ -149,7 +148,7 @@ def _convert_image(
     lost = [fault for fault in image.faults if fault.bad and fault.action == BOX_LEFT_OUT]
     lost += [fault for fault in box_faults if fault.action == BOX_LEFT_OUT and fault.kind != "class_unknown"]
     if lost and not kept:
-        value = f"none of {image.found_boxes} boxes of {image.filename} is usable"
+        value = f"none of {number_of(image.found_boxes, 'box', 'boxes')} of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
     record = RecordImage(
@@ -208,11 +207,11 @@ def _refusal(report: DataReport, options: ConversionOptions) -> str | None:
     bad = report.bad
     first = first_cause(bad)
     if options.on_bad == FAIL and bad:
-        return f"{len(bad)} faults, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
+        return f"{number_of(len(bad), 'fault')}, first: {first}; fix them, or pass --on_bad=skip or --on_bad=fix"
     if not report.images:
         if not report.found_images:
             return "the data set lists no images"
-        return f"none of {report.found_images} images is usable" + (f", first: {first}" if first else "")
+        return f"none of {number_of(report.found_images, 'image')} is usable" + (f", first: {first}" if first else "")
     clipped = [fault for fault in report.faults if fault.kind == "box_clipped" and fault.action == boxes.CLIPPED]
     empty = sum(fault.kind == "box_zero_area" for fault in report.faults)
     alone = sum(fault.action == BOX_LEFT_OUT for fault in bad)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from detection.data.convert.match import FileFinder, alike
 from detection.data.convert.source import FolderIndex, is_inside, stem
 from detection.data.convert.voc_file import VocFile, same_labels
+from detection.errors import number_of
 
 
 class Pairs:
@@ -61,7 +62,7 @@ class Pairs:
             reason = first.problem or (
                 f"names {first.filename!r}, which is not there" if first.names else "names no image"
             )
-            more = f" or {len(possible) - 1} others" if len(possible) > 1 else ""
+            more = f" or {number_of(len(possible) - 1, 'other')}" if len(possible) > 1 else ""
             return f"{possible[0]} ({reason}){more} may be its annotation"
         named = self._named_by_others.get(image)
         return f"{named} names it, though it belongs to {self.image_of[named]} by its own name" if named else ""

@@ -30,7 +30,7 @@ from detection.data.convert.source import (
     stem,
 )
 from detection.data.findings import Fault
-from detection.errors import ConfigError, DataError
+from detection.errors import ConfigError, DataError, number_of
 from detection.files import read_bytes
 
 _KNOWN_TO_HAVE_ONE = (
@@ -62,8 +62,8 @@ def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
         ):
             first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
             raise DataError(
-                f"{folder.annotations.folder}: no annotation (.xml) for any of {len(images)} images{first}; "
-                "check --annotation_dir, or --format"
+                f"{folder.annotations.folder}: no annotation (.xml) for any of {number_of(len(images), 'image')}"
+                f"{first}; check --annotation_dir, or --format"
             )
         yield from images
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TextIO
 
 from detection.data.reading.damage import Damage, Stretch, stretches
 from detection.data.record_writer import read_manifest
-from detection.errors import printable
+from detection.errors import number_of, printable
 from detection.progress import counted
 from detection.tools.parallel import in_order
 
@@ -113,11 +113,8 @@ def find(
         missing = _missing(path, found, parts)
         if missing:
             number = sum(part.count for part in parts.get(path, ()))
-            found.append(
-                BadRecord(
-                    path, number, f"the shard ends too early; by its manifest {missing} records are lost", missing
-                )
-            )
+            lost = f"{number_of(missing, 'record')} {'is' if missing == 1 else 'are'} lost"
+            found.append(BadRecord(path, number, f"the shard ends too early; by its manifest {lost}", missing))
     return BadRecords(tuple(found), damaged, counts)
 
 

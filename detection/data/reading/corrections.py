@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
-from detection.errors import printable
+from detection.errors import number_of, printable
 
 _CUT = "cut"  # no fault of the record, but of the input reader's max_number_of_boxes
+_SINGULAR = {"boxes": "box"}
 _SAID = {_CUT: "boxes beyond max_number_of_boxes dropped"} | {
     kind: fault.corrected for kind, fault in RECORD_FAULTS.items() if fault.corrected
 }
@@ -62,7 +63,7 @@ class Corrections:
     def lines(self) -> dict[str, str]:
         """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
         lines = {
-            kind: printable(f"{boxes} {_SAID[kind]}, in {records} record{'s'[: records > 1]} (e.g. {first})")
+            kind: printable(f"{_counted(boxes, _SAID[kind])}, in {number_of(records, 'record')} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
         if _CUT in lines:
@@ -73,6 +74,12 @@ class Corrections:
         """Boxes of the record that has most of those that were cut."""
         keys, _ = self._table.export()
         return max(int(key.rpartition(b"\n")[2]) for key in keys.numpy() if key.startswith(b"cut\n"))
+
+
+def _counted(number: int, said: str) -> str:
+    """A number and what it counts, whose first word is a plural."""
+    plural, _, rest = said.partition(" ")
+    return f"{number_of(number, _SINGULAR.get(plural, plural[:-1]), plural)} {rest}"
 
 
 def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:

@@ -95,6 +95,7 @@ class Decoder(NamedTuple):
             boxes,
             labels,
             label_source=self.label_source,
+            class_texts=self.lookup.class_texts,
             drop_unknown_labels=self.drop_unknown_labels,
         )
         with tf.control_dependencies([checked]):

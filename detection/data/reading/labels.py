@@ -35,6 +35,7 @@ class LabelLookup:
             merged[text] = max(label_id, merged.get(text, -1))
         merged.pop("", None)
         self._num_classes = num_classes
+        self.class_texts = tuple(merged)  # names and display names, by which `__call__` finds a class
         with tf.device("/cpu:0"):
             self._texts = None
             if merged:

@@ -6,7 +6,9 @@ them back from the error that comes out of the iterator.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -15,8 +17,10 @@ from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
 from detection.errors import DataError
 
-_MARKS = ("<record>", "<index>", "<field>", "<value>", "<fix>")
+_MARKS = ("<record>", "<index>", "<field>", "<value>", "<fix>", "<text>", "<known>")
 _END = "<end>"
+_SEPARATOR = "\x1f"
+_MOST_SHOWN = 10  # classes
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
@@ -27,6 +31,8 @@ def check_record(
     field: str | tf.Tensor,
     value: tf.Tensor | str,
     fix: str | tf.Tensor | None = None,
+    text: tf.Tensor | str = "",
+    known: Sequence[str] = (),
 ) -> None:
     """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds.
 
@@ -37,9 +43,12 @@ def check_record(
         field: which key of the record, or which file beside it.
         value: what stands there.
         fix: what to do about it; None for what the table says.
+        text: what should be one of `known`, of which the message then says the closest.
+        known: the texts that are possible.
     """
     fix = RECORD_FAULTS[kind].fix if fix is None else fix
     parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
+    parts = (*parts, readable(tf.convert_to_tensor(text)), _SEPARATOR.join(known))
     data = [
         item
         for mark, part in zip(_MARKS, parts, strict=True)
@@ -57,7 +66,23 @@ def describe(path: str, index: int | str, field: str, value: str, fix: str) -> s
 def find(error: BaseException) -> DataError | None:
     """The error that `check_record` meant, or None if this is something else."""
     found = _PATTERN.search(str(error))
-    return DataError(describe(*map(_unescape, found.groups()))) if found else None
+    if found is None:
+        return None
+    path, index, field, value, fix, text, known = map(_unescape, found.groups())
+    return DataError(describe(path, index, field, value + _choice(text, known), fix))
+
+
+def _choice(text: str, known: str) -> str:
+    """Which of the known texts may be meant, or which there are; "" where there are none."""
+    names = [name for name in known.split(_SEPARATOR) if name]
+    if not text or not names:
+        return ""
+    lower = {name.lower(): name for name in names}
+    close = [lower[name] for name in difflib.get_close_matches(text.lower(), lower, n=3)]
+    if close:
+        return f" (did you mean {' or '.join(map(repr, close))}?)"
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return f" (known: {', '.join(map(repr, names[:_MOST_SHOWN]))}{more})"
 
 
 def _unescape(text: str) -> str:

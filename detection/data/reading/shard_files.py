@@ -21,7 +21,7 @@ from detection.data.listing import list_files
 from detection.data.reading.example_format import parse_example
 from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_records
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
-from detection.errors import ConfigError, DataError, first_line, printable
+from detection.errors import ConfigError, DataError, first_line, number_of, printable
 
 REMEDY = "create or copy it again; `detection validate` tells what else is wrong"
 
@@ -49,7 +49,8 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
         raise DataError(f"{field}: {line}")
     _warn_of_missing(shards)
     if not sum(_check_start(path, field, damaged) for path in shards):
-        others = f", nor do {len(shards) - 1} others" if shards[1:] else ""
+        do = "does" if len(shards) == 2 else "do"
+        others = f", nor {do} {number_of(len(shards) - 1, 'other')}" if shards[1:] else ""
         raise DataError(f"{field}: {shards[0]} holds no records{others}; create them again")
     return tuple(shards)
 
@@ -124,10 +125,11 @@ def check_complete(paths: Iterable[str]) -> Iterator[str]:
         names = (f"{prefix}-{number:05d}-of-{total}" for number in range(int(total)))
         missing = [name for name in names if not os.path.exists(name)]
         if missing and not manifest_path(prefix).exists():
-            others = f" and {len(missing) - 1} others" if missing[1:] else ""
+            are, them = ("are", "them") if missing[1:] else ("is", "it")
+            others = f" and {number_of(len(missing) - 1, 'other')}" if missing[1:] else ""
             yield (
-                f"{missing[0]}{others} of {int(total)} shards are not there; copy them here, or create the records"
-                " again"
+                f"{missing[0]}{others} of {number_of(int(total), 'shard')} {are} not there; copy {them} here, or create"
+                " the records again"
             )
 
 

@@ -5,6 +5,8 @@ One cheap test decides for all; what exactly is wrong is worked out only for a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from detection.data.reading.labels import Labels
@@ -25,6 +27,7 @@ def check_values(
     labels: Labels,
     *,
     label_source: str,
+    class_texts: Sequence[str] = (),
     drop_unknown_labels: bool,
 ) -> tf.Tensor:
     """True, or a failed pipeline.
@@ -36,6 +39,7 @@ def check_values(
         boxes: float32 [n, 4], normalised.
         labels: of the boxes.
         label_source: where the classes come from, for messages.
+        class_texts: names and display names of the classes, for messages.
         drop_unknown_labels: a class outside the label map is no fault.
     """
     said = tf.stack([features["image/height"], features["image/width"]])
@@ -60,9 +64,9 @@ def check_values(
         fix = RECORD_FAULTS["class_disagrees"].fix.format(classes=label_source)
         check_record(labels.disagreeing == 0, record, "class_disagrees", f"{_OBJECT}class", what, fix)
         fix = RECORD_FAULTS["class_unknown"].fix.format(classes=label_source)
-        check_record(
-            ~tf.reduce_any(unknown), record, "class_unknown", "label", _class(features[_TEXT], labels, unknown), fix
-        )
+        text = _text(features[_TEXT], labels, unknown)
+        field, value = _class(text, labels, unknown)
+        check_record(~tf.reduce_any(unknown), record, "class_unknown", field, value, fix, text, class_texts)
         return tf.constant(False)
 
     wrong = tf.concat([*wrong_boxes.values(), *wrong_numbers.values(), unknown], axis=0)
@@ -86,11 +90,19 @@ def _box(boxes: tf.Tensor, wrong: tf.Tensor) -> tf.Tensor:
     return tf.strings.join([_number(wrong), " (ymin, xmin, ymax, xmax = ", values, ")"])
 
 
-def _class(texts: tf.Tensor, labels: Labels, wrong: tf.Tensor) -> tf.Tensor:
-    """Number, label and text of the first box whose class is wrong."""
+def _text(texts: tf.Tensor, labels: Labels, wrong: tf.Tensor) -> tf.Tensor:
+    """Text of the first box whose class is wrong; empty where it was not looked up, or is known."""
     row = tf.where(wrong)[:1, 0]
-    text = tf.strings.reduce_join(tf.gather(texts, row[: tf.cast(tf.size(texts) > 0, tf.int32)]))
-    return tf.strings.join(["of box ", _number(wrong), " is ", _first(labels.ids, wrong), " (text '", text, "')"])
+    unknown = (tf.size(texts) > 0) & tf.reduce_all(tf.gather(labels.ids, row) < 0)
+    return tf.strings.reduce_join(tf.gather(texts, row[: tf.cast(unknown, tf.int32)]))
+
+
+def _class(text: tf.Tensor, labels: Labels, wrong: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which field the class of the first wrong box stands in, and what is said about it."""
+    is_text = tf.strings.length(text) > 0
+    shown = tf.where(is_text, tf.strings.join(["'", text, "'"]), _first(labels.ids, wrong))
+    value = tf.strings.join([shown, " of box ", _number(wrong), " is unknown"])
+    return tf.where(is_text, f"{_OBJECT}class/text", f"{_OBJECT}class/label"), value
 
 
 def _disagreement(features: dict[str, tf.Tensor], labels: Labels) -> tf.Tensor:

@@ -18,10 +18,9 @@ from detection.data.reading.framing import length_of
 from detection.data.reading.shard_files import check_complete, check_sets
 from detection.data.record_writer import MANIFEST_SUFFIX, RecordImage, check_published, manifest_path, read_manifest
 from detection.data.validation.record_check import Checked, Classes, ProposalCheck, check_record
-from detection.errors import DataError, PathError
+from detection.errors import DataError, PathError, number_of
 from detection.files import is_special
 from detection.paths import expand, hint
-from detection.progress import counted
 from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
@@ -83,7 +82,7 @@ def validate_records(
     with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
-        for raw, result in counted(checked, _expected_records(paths), "validating", progress_to):
+        for raw, result in number_of(checked, _expected_records(paths), "validating", progress_to):
             report.faults += result.faults
             report.found_boxes += result.found_boxes
             report.found_images += raw.fault is None
@@ -165,7 +164,7 @@ def _records(path: str) -> Iterator[_Raw]:
     if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
         value = "its bytes are not those that were written"
         if number != expected["records"]:
-            value = f"{number} records can be read, its manifest says {expected['records']}"
+            value = f"{number_of(number, 'record')} can be read, its manifest says {expected['records']}"
         yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, number_of
 from detection.files import write_text
 from detection.sweep import config_texts
 from detection.sweep.quantities import EXTRACTORS, METAS, QUANTITIES, devices, milliseconds, number, title
@@ -119,7 +119,7 @@ def _order(row: SweepRow) -> tuple[int, int, str]:
 
 def _about(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
     parts = [
-        f"{len(done)} configuration{'s' * (len(done) != 1)}" + (f", {len(failed)} failed" if failed else ""),
+        f"{number_of(len(done), 'configuration')}" + (f", {len(failed)} failed" if failed else ""),
         *devices(done),
     ]
     for key, words in (("tensorflow", "TensorFlow {}"), ("batch", "batch {}"), ("precision", "{}")):

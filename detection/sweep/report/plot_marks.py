@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from detection.errors import number_of
 from detection.sweep.config_texts import WIDTH
 from detection.sweep.frontier import Point
 from detection.sweep.quantities import devices, number
@@ -61,8 +62,9 @@ def headline(
         values = {number(row.benchmark, key) for row in shown} - {None}
         parts += [words.format(f"{value:.0f}") for value in values] if len(values) == 1 else []
     evaluated = {row.images_evaluated for row in shown}
-    parts += [f"{count} images evaluated" for count in evaluated] if not timed and len(evaluated) == 1 else []
-    parts += [f"{len(shown)} configuration" + "s" * (len(shown) != 1)]
+    if not timed and len(evaluated) == 1:
+        parts += [number_of(count, "image") + " evaluated" for count in evaluated]
+    parts += [number_of(len(shown), "configuration")]
     parts += [remark] if remark else []
     failed = sum(not row.done for row in rows)
     parts += [f"{failed} failed"] if failed else []

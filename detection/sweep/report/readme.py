@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from detection.errors import number_of
 from detection.markdown import code, words
 from detection.sweep.frontier import critical, frontier, points
 from detection.sweep.quantities import (
@@ -185,7 +186,7 @@ def _measured(rows: Sequence[SweepRow]) -> str:
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
     counts = ", ".join(f"{count} {words(name)}" for name, count in kinds.items())
-    sentences = [f"{len(done)} configuration{'s' * (len(done) != 1)} ({counts}), {len(rows) - len(done)} failed."]
+    sentences = [f"{number_of(len(done), 'configuration')} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
         sentences.append(
             f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to"

@@ -70,7 +70,7 @@ def test_every_standard_key(voc_folder, encode):
     }
     assert {key: values(example, key) for key in example.features.feature} == expected
     assert (report.images, report.boxes, boxes_per_class(report)) == (1, 2, {"cat": 1, "dog": 1})
-    assert "1 images, 2 boxes" in told and "nothing wrong" in told
+    assert "1 image, 2 boxes" in told and "nothing wrong" in told
     assert label_map.load(voc_folder.root / "out" / "label_map.pbtxt").ids_by_name == {"cat": 1, "dog": 2}
 
 
@@ -238,7 +238,7 @@ def test_an_image_that_lost_all_its_boxes_is_not_one_without_objects(voc_folder)
         "box_unreadable",
         "no_usable_box",
     ]
-    assert "none of 1 boxes of b.jpg is usable, first: object 1 'dog' (image left out)" in told
+    assert "none of 1 box of b.jpg is usable, first: object 1 'dog' (image left out)" in told
 
 
 @pytest.mark.parametrize(("beyond", "refused"), [(0.5, False), (1, False), (1.5, True)])
@@ -326,7 +326,7 @@ def test_no_class_gives_the_first_reason(voc_folder):
 
 def test_nothing_usable_is_an_error(voc_folder):
     voc_folder.add("a", data=b"")
-    with pytest.raises(DataError, match="none of 1 images is usable, first: .*a.jpg: empty file"):
+    with pytest.raises(DataError, match="none of 1 image is usable, first: .*a.jpg: empty file"):
         voc_folder.convert()
 
 

@@ -239,7 +239,7 @@ def test_nothing_usable_gives_the_reason(voc_folder):
     ):
         voc_folder.convert()
     voc_folder.root.joinpath("map.pbtxt").write_text('item { id: 1 name: "dog" }')
-    with pytest.raises(DataError, match="none of 1 images is usable, first: .*annotations.xml: is no VOC annotation"):
+    with pytest.raises(DataError, match="none of 1 image is usable, first: .*annotations.xml: is no VOC annotation"):
         voc_folder.convert(label_map_path=str(voc_folder.root / "map.pbtxt"))
 
 

@@ -216,7 +216,7 @@ def test_missing_split_lists_those_there_are(voc_folder):
 def test_images_only_is_an_error(voc_folder):
     voc_folder.image("a.jpg")
     (voc_folder.root / "Annotations").mkdir()
-    with pytest.raises(DataError, match="no annotation .* for any of 1 images; check --annotation_dir"):
+    with pytest.raises(DataError, match="no annotation .* for any of 1 image; check --annotation_dir"):
         voc_folder.read()
 
 

@@ -126,11 +126,11 @@ def test_a_text_and_a_number_that_mean_two_classes_are_an_error(example):
 def test_unknown_labels_stop_or_are_dropped(example):
     by_text = example(image__object__class__text=["bird"])
     line = fault(by_text)
-    assert "label of box 0" in line and "'bird'" in line and "pets.pbtxt" in line
-    assert "is 2 " in fault(example(image__object__class__label=[2]))
-    assert "is 0 " in fault(example(image__object__class__label=[0]))
-    assert "is 3 " in fault(example(image__object__class__label=[3]), num_classes=2)
-    assert "is 4 " in fault(example(image__object__class__label=[4]), ids=(), num_classes=3)
+    assert "image/object/class/text 'bird' of box 0 is unknown" in line and "pets.pbtxt" in line
+    assert "label 2 of box 0 is unknown; not" in fault(example(image__object__class__label=[2]))
+    assert "label 0 of box 0 is unknown; not" in fault(example(image__object__class__label=[0]))
+    assert "label 3 of box 0 is unknown; not" in fault(example(image__object__class__label=[3]), num_classes=2)
+    assert "label 4 of box 0 is unknown; not" in fault(example(image__object__class__label=[4]), ids=(), num_classes=3)
     corrections = Corrections()
     sample, _ = decode(by_text, drop=True, corrections=corrections)
     assert sample.boxes.shape == (0, 4) and corrections.totals()["class_unknown"][:2] == (1, 1)
@@ -260,3 +260,9 @@ def test_the_first_record_of_a_remark_is_the_first_in_the_shard():
             {"box_clipped": tf.constant(1)},
         )
     assert corrections.totals()["box_clipped"] == (2, 2, "a:b\nc:9")
+
+
+def test_an_unknown_class_is_told_with_those_that_may_be_meant(example):
+    for text, hint in (("Dgo", "(did you mean 'dog'?)"), ("aeroplane", "(known: 'cat', 'dog', 'Hund', 'both')")):
+        line = fault(example(image__object__class__text=[text], image__object__class__label=None))
+        assert f"image/object/class/text '{text}' of box 0 is unknown {hint}; not a class of pets" in line

@@ -142,7 +142,7 @@ def test_oddities_are_logged_once(write, options, example, caplog):
     corrections = Corrections()
     with caplog.at_level("WARNING", logger="absl"):
         read_all(options(write(example(boxes=[(0.1, 0.1, 0.1, 0.5), (0, 0, 1, 1)]), *[example()] * 3)), corrections)
-    assert any("1 boxes without area dropped" in message for message in caplog.messages)
+    assert any("1 box without area dropped" in message for message in caplog.messages)
 
 
 def warnings_of(caplog) -> list[str]:

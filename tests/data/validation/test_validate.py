@@ -277,7 +277,7 @@ def test_manifest_finds_a_shard_cut_between_records(tmp_path):
     (fault,) = validate_records([first]).faults
     assert (
         fault.kind == "shard_differs"
-        and "1 records can be read, its manifest says 2" in fault.value
+        and "1 record can be read, its manifest says 2" in fault.value
         and first in str(fault)
     )
 
@@ -316,7 +316,7 @@ def test_shards_that_their_numbers_say_there_should_be(tmp_path):
     assert (
         fault.kind == "shard_missing"
         and fault.bad
-        and "a.record-00001-of-00003 and 1 others of 3 shards are not there" in fault.value
+        and "a.record-00001-of-00003 and 1 other of 3 shards are not there" in fault.value
     )
     for number in (1, 2):
         shard(tmp_path, example(number), name=f"a.record-{number:05d}-of-00003")
