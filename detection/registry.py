@@ -95,8 +95,9 @@ class Registry:
         Raises:
             ConfigError: an unknown name, or parameters that the part does not take.
         """
-        fault = self.fault(name, parameters)
-        if fault:
+        if self.find(name) is None:
+            raise ConfigError(f"{field} ({name!r}) {self._unknown(name)}")
+        if fault := self.fault(name, parameters):
             raise ConfigError(f"{field}{fault}")
         made = self._parts[name].make(*handed, **keywords(parameters))
         lacking = [member for member in self.members if not hasattr(made, member)]
@@ -111,7 +112,7 @@ class Registry:
         """What is wrong with a use of a part, to be put behind its field's path; "" if nothing."""
         found = self.find(name)
         if found is None:
-            return f".name ({name!r}) is no registered {self.kind}; {_advice(name, self.names())}"
+            return f".name ({name!r}) {self._unknown(name)}"
         try:
             given = keywords(parameters)
         except ValueError as error:
@@ -126,6 +127,14 @@ class Registry:
             taken = [taken for taken in signature.parameters if taken not in self.handed]
             return f".parameters: {name!r} {error}; it takes {', '.join(taken) or 'none'}"
         return ""
+
+    def _unknown(self, name: str) -> str:
+        known = self.names()
+        close = suggest.closest(name, known)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        listed = ", ".join(known) or "none"
+        fix = "name the module that registers it in plugins"
+        return f"is no registered {self.kind}; {hint}Registered are: {listed}; {fix}"
 
 
 # (options: SsdExtractorOptions) -> feature_extractors.ssd_maps.SsdFeatureExtractor
@@ -227,10 +236,3 @@ def _registering(plugin: str) -> Iterator[None]:
 def _place(make: Callable) -> str:
     """Where a factory comes from: the same when its module is imported again."""
     return f"{make.__module__}.{getattr(make, '__qualname__', type(make).__name__)}"
-
-
-def _advice(name: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    close = suggest.closest(name, known)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Registered are: {', '.join(known) or 'none'}; name the module that registers it in plugins"

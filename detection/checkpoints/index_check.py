@@ -11,6 +11,7 @@ with the data files. Damage that checksums show is left to TensorFlow, which rep
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import struct
@@ -37,6 +38,8 @@ def check(prefix: str) -> None:
         data = file.read()
     try:
         entries = list(_entries(data))
+        if any(first >= second for (first, _), (second, _) in itertools.pairwise(entries)):
+            raise ValueError("its index is damaged: its entries are not in order")
     except (IndexError, struct.error) as error:
         raise ValueError("its index is damaged or cut short") from error
     header = tensor_bundle_pb2.BundleHeaderProto()
@@ -46,8 +49,13 @@ def check(prefix: str) -> None:
     except DecodeError as error:
         raise ValueError("an entry of its index is damaged") from error
     sizes = _data_sizes(prefix, header.num_shards)
+    parts: dict[bytes, list[tensor_bundle_pb2.BundleEntryProto]] = {}  # of partitioned variables, by their names
     for key, entry in found:
-        wrong = _wrong(entry, sizes)
+        if key.startswith(b"\0"):
+            parts.setdefault(key.partition(b"\0\1")[0], []).append(entry)
+    for key, entry in found:
+        of_variable = parts.get(b"\0" + key.replace(b"\xff", b"\xff\0"), [])
+        wrong = _wrong(entry, sizes) or (entry.slices and _wrong_parts(entry, of_variable))
         if wrong:
             raise ValueError(f"the index entry of {key.decode('utf-8', 'replace')[:100]!r} {wrong}")
 
@@ -67,13 +75,15 @@ def _wrong(entry: tensor_bundle_pb2.BundleEntryProto, sizes: list[int | None]) -
     try:
         dtype = tf.as_dtype(entry.dtype)
     except TypeError:
-        return f"has the unknown type {entry.dtype}"
+        dtype = tf.resource
+    if dtype != dtype.base_dtype or dtype in (tf.resource, tf.variant):
+        return f"has the type {entry.dtype}, which no variable has"
     dims = [dim.size for dim in entry.shape.dim]
     if entry.shape.unknown_rank or any(size < 0 for size in dims) or len(dims) > 254:
         return "has no usable shape"
     values = math.prod(dims)
     # Text and the like have a length each.
-    needed = values * (dtype.size if dtype.is_numpy_compatible and dtype != tf.string else 1)
+    needed = values * (1 if dtype == tf.string else dtype.size)
     if entry.slices:  # Its values lie in entries of their own.
         room = None if None in sizes else sum(sizes)
     elif not 0 <= entry.shard_id < len(sizes) or entry.offset < 0 or entry.size < 0:
@@ -85,6 +95,29 @@ def _wrong(entry: tensor_bundle_pb2.BundleEntryProto, sizes: list[int | None]) -
         room = entry.size
     if room is not None and needed > room:
         return f"has the shape {dims}, whose {needed} bytes are not there"
+    return None
+
+
+def _wrong_parts(
+    entry: tensor_bundle_pb2.BundleEntryProto, parts: list[tensor_bundle_pb2.BundleEntryProto]
+) -> str | None:
+    """What is wrong with the entry of a partitioned variable, or with those of its parts."""
+    sides = [dim.size for dim in entry.shape.dim]
+    slices = [
+        tuple((extent.start, extent.length if extent.HasField("length") else -1) for extent in one.extent)
+        for one in entry.slices
+    ]
+    for one in slices:
+        inside = (
+            start == 0 if length == -1 else start >= 0 and 0 < length <= side - start
+            for (start, length), side in zip(one, sides, strict=False)
+        )
+        if len(one) != len(sides) or not all(inside):
+            return "has a part outside its shape"
+    if len(set(slices)) != len(slices):
+        return "has a part twice"
+    if any(part.dtype != entry.dtype or part.slices for part in parts):
+        return "has a part of another type"
     return None
 
 

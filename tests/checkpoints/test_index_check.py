@@ -55,10 +55,20 @@ def test_what_tensorflow_writes_is_accepted(prefix):
 
 
 SHAPE = b"\x12\x08\x12\x02\x08\x03\x12\x02\x08\x04"  # [3, 4]
+PARTS = b"\x3a\x06\x0a\x02\x10\x02\x0a\x00\x3a\x08\x0a\x04\x08\x02\x10\x02\x0a\x00"  # [0:2, :], [2:4, :] of "parts"
+PART = b"\x08\x01\x12\x08\x12\x02\x08\x02\x12\x02\x08\x02"  # float [2, 2]
 HOSTILE = {
+    "a part twice": (PARTS, PARTS.replace(b"\x04\x08\x02", b"\x04\x18\x02"), "'parts' has a part twice"),
+    "a part outside": (PARTS, PARTS.replace(b"\x04\x08\x02", b"\x04\x08\x03"), "'parts' has a part outside its shape"),
+    "a part of another type": (PART, b"\x08\x03" + PART[2:], "'parts' has a part of another type"),
+    "a reference": (PART, b"\x08\x7f" + PART[2:], "parts.* has the type 127, which no variable has"),
     "no entry": (b"\x08\x01" + SHAPE, b"\x08\x01\x12\x7f" + SHAPE[2:], "an entry of its index is damaged"),
     "no shape": (SHAPE, SHAPE[:6] + b"\x18\x01" * 2, "'conv/weights' has no usable shape"),
-    "an unknown type": (b"\x08\x01" + SHAPE, b"\x08\x49" + SHAPE, "'conv/weights' has the unknown type 73"),
+    "an unknown type": (
+        b"\x08\x01" + SHAPE,
+        b"\x08\x49" + SHAPE,
+        "'conv/weights' has the type 73, which no variable has",
+    ),
     "a huge shape": (SHAPE, b"\x12\x08\x12\x06\x08\xff\xff\xff\xff\x07", "whose 8589934588 bytes are not there"),
     "a place to start from in an entry": (bytes(4) + b"\1\0\0\0", b"\5\0\0\0\1\0\0\0", "its index is damaged"),
 }

@@ -82,18 +82,6 @@ def test_two_stages(ssd, settings, expected):
     assert faults(ssd, TWO_STAGE, *settings) == [expected]
 
 
-@pytest.mark.parametrize(("type_", "side"), [("faster_rcnn_inception_v3", 43), ("faster_rcnn_inception_v2", 33)])
-def test_images_that_leave_no_map(ssd, type_, side):
-    size = f"{FASTER}.image_resizer.fixed_shape_resizer"
-    settings = [TWO_STAGE, f"{EXTRACTOR}.type={type_}", f"{size}.height={side}"]
-    assert faults(ssd, *settings) == []
-    (found,) = faults(ssd, *settings, f"{size}.width={side - 1}")
-    assert found.endswith(
-        f"fixed_shape_resizer is {side} x {side - 1}; "
-        + ("the extractors need at least 33 x 33" if side == 33 else f"{type_} needs at least {side} x {side}")
-    )
-
-
 def test_images_that_leave_no_map_of_inception_v3(ssd):
     """75 pixels: its first layers do not pad, and two of its later ones neither."""
     settings = [

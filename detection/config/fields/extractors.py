@@ -28,8 +28,6 @@ class TwoStageNetwork(NamedTuple):
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
-    smallest_image: int = 0  # side of the smallest images that leave a map to crop from
-    smallest_whole: int = 0  # the same where the second half looks at the whole map (R-FCN)
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
@@ -68,7 +66,7 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
     "faster_rcnn_inception_resnet_v2_keras": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
     "faster_rcnn_inception_v2": TwoStageNetwork(),
-    "faster_rcnn_inception_v3": TwoStageNetwork(smallest_image=43, smallest_whole=75, smallest_crop=3),
+    "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
     "faster_rcnn_resnet101_keras": _DENSE,

@@ -13,11 +13,7 @@ from detection.config.rules import anchors, images
 def two_stage(message: Message, path: str) -> Iterator[str]:
     """FasterRcnn, as any of the three detectors: its parts fit each other."""
     given = path.endswith("fast_rcnn")
-    type_ = message.feature_extractor.type
-    network = extractors.TWO_STAGE.get(type_, extractors.TwoStageNetwork())
-    whole = message.second_stage_box_predictor.HasField("rfcn_box_predictor")
-    smallest = network.smallest_whole if whole else network.smallest_image
-    yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
+    yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     if not given:
         yield from _proposals(message, path)
     yield from _network(message.feature_extractor, f"{path}.feature_extractor")
