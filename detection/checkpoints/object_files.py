@@ -22,8 +22,7 @@ from detection.checkpoints.checkpoint_files import Entry
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
 SLOT = "/.OPTIMIZER_SLOT/"
 _VARIABLE = "VARIABLE_VALUE"
-# Not variables of a model: when the checkpoint was written.
-STEP, SAVE_COUNTER = "step", "save_counter"
+STEP = "step"  # of the training that wrote the checkpoint, beside its model
 
 
 class Contents(NamedTuple):

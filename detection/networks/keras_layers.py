@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import keras
 
-from detection.networks.blocks import Branches, Chain
+from detection.networks.blocks import Chain
 from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
@@ -38,11 +38,6 @@ def layers_of(parts: Iterable[keras.layers.Layer]) -> Iterator[KerasLayer]:
         yield from keras_layers(part)
 
 
-@keras_layers.register
-def _(layer: BatchNorm) -> Iterator[KerasLayer]:
-    yield norm_variables(layer)
-
-
 @keras_layers.register(Conv)
 @keras_layers.register(DepthwiseConv)
 @keras_layers.register(SeparableConv)
@@ -55,11 +50,6 @@ def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
 @keras_layers.register
 def _(layer: Chain) -> Iterator[KerasLayer]:
     return layers_of(layer.parts)
-
-
-@keras_layers.register
-def _(layer: Branches) -> Iterator[KerasLayer]:
-    raise TypeError(f"{layer.name}: the order in which Keras counts branches is not known")
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv) -> KerasLayer:
