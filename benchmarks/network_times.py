@@ -153,7 +153,7 @@ def measure(options: NetworkOptions, stream: TextIO | None = None) -> Iterator[F
 
 
 def _distinct(registry: dict[str, Callable]) -> dict[str, Callable]:
-    """Without aliases: `..._keras` is the same extractor."""
+    """Without aliases: `..._keras` takes the same time."""
     return {
         name: factory
         for name, factory in registry.items()

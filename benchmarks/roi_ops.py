@@ -83,6 +83,8 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class RoiRow:
+    """One operation on so many regions: its times, and those of torchvision's where it was run."""
+
     op: str
     rois: int
     channels: int
@@ -95,6 +97,8 @@ class RoiRow:
 
 @dataclasses.dataclass(frozen=True)
 class RoiReport:
+    """All rows, and the machine that they were measured on."""
+
     rows: tuple[RoiRow, ...]
     device: str
     load: float | None  # of the machine at the end: how many processes wanted a core in the last minute

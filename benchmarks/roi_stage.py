@@ -96,6 +96,7 @@ def benchmark(
 
 
 def table_header() -> str:
+    """The line above the rows of stages."""
     return f"{'second stage':20}{'proposals':>9}  {'':16}{'wall ms':>11}{'CPU ms':>11}{'MiB':>10}"
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, Unpack
 
 from detection.errors import ConfigError, DataError, DetectionError, DivergedError, ModelDirInUseError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from detection.pipeline import Detector, Pipeline
     from detection.settings import EvalSettings, TrainSettings
     from detection.train.callbacks import Callbacks, CheckpointSaved, EvaluationDone, StepDone, StopTraining
-    from detection.train.options import RunOptions
+    from detection.train.options import NamedOptions, RunOptions
     from detection.types import Category, Detections, Groundtruth, ImageBatch
 
 __version__ = "0.1.0"
@@ -117,24 +117,11 @@ def run_training(
     model_dir: str | os.PathLike[str],
     *,
     num_steps: int | None = None,
-    seed: int | None = None,
-    checkpoint_every: int = 1000,
-    evaluate_every: int = 0,
-    keep_checkpoints: int = 5,
-    log_every: int = 100,
-    progress_seconds: float = 10.0,
-    best_metric: str | None = None,
-    stop_after: int = 0,
-    max_nonfinite_steps: int = 5,
-    skip_bad_records: bool = False,
-    max_bad_records: int = 100,
-    allow_config_change: bool = False,
-    allow_unused_checkpoint_variables: bool = False,
-    summaries: bool = True,
     options: RunOptions | None = None,
     callbacks: Callbacks | None = None,
     strategy: tf.distribute.Strategy | None = None,
     stream: TextIO | None = None,
+    **named: Unpack[NamedOptions],
 ) -> dict[str, float]:
     """Trains and evaluates; a run that is in `model_dir` already goes on from its newest checkpoint.
 
@@ -142,25 +129,26 @@ def run_training(
         pipeline: as `load_pipeline` returns it.
         model_dir: where checkpoints, events and metrics go.
         num_steps: train until this step, counted from the start of `model_dir`; None takes the config's.
-        seed: makes data order, augmentation and initial weights repeatable, across a resume too.
-        checkpoint_every: steps between checkpoints.
-        evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
-            The last step is always evaluated.
-        keep_checkpoints: newest checkpoints that are kept.
-        log_every: steps between summaries.
-        progress_seconds: between progress lines where the output is no terminal.
-        best_metric: tag whose best checkpoint is kept in `model_dir`/best; None: the first mAP that is reported.
-        stop_after: stop after this many evaluations in a row without a better metric; 0: never.
-        max_nonfinite_steps: steps in a row whose loss or gradient may be not finite.
-        skip_bad_records: leave out records that cannot be used, instead of stopping at the first.
-        max_bad_records: of one input that may be left out.
-        allow_config_change: resume although the config differs from the one `model_dir` was started with.
-        allow_unused_checkpoint_variables: fine-tune from a checkpoint of another network too.
-        summaries: write events for TensorBoard.
-        options: all of the above but `num_steps` in one; then none of them may be given by name.
+        options: how the run goes, all in one; then nothing of it may be given by name.
         callbacks: code of one's own, called after steps, checkpoints and evaluations.
         strategy: None takes all accelerators of this machine, or the CPU.
         stream: where progress is shown; None takes standard error.
+        **named: how the run goes, option by option:
+            seed: makes data order, augmentation and initial weights repeatable, across a resume too.
+            checkpoint_every: steps between checkpoints.
+            evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
+                The last step is always evaluated.
+            keep_checkpoints: newest checkpoints that are kept.
+            log_every: steps between summaries.
+            progress_seconds: between progress lines where the output is no terminal.
+            best_metric: tag whose best checkpoint is kept in `model_dir`/best; None: the first mAP that is reported.
+            stop_after: stop after this many evaluations in a row without a better metric; 0: never.
+            max_nonfinite_steps: steps in a row whose loss or gradient may be not finite.
+            skip_bad_records: leave out records that cannot be used, instead of stopping at the first.
+            max_bad_records: of one input that may be left out.
+            allow_config_change: resume although the config differs from the one `model_dir` was started with.
+            allow_unused_checkpoint_variables: fine-tune from a checkpoint of another network too.
+            summaries: write events for TensorBoard.
 
     Returns:
         Tag -> value of the last evaluation; of the last losses where there is nothing to evaluate on.
@@ -171,29 +159,13 @@ def run_training(
     from detection.train import loop
     from detection.train.options import RunOptions
 
-    named = RunOptions(
-        checkpoint_every=checkpoint_every,
-        evaluate_every=evaluate_every,
-        keep_checkpoints=keep_checkpoints,
-        log_every=log_every,
-        progress_seconds=progress_seconds,
-        max_nonfinite_steps=max_nonfinite_steps,
-        best_metric=best_metric,
-        stop_after=stop_after,
-        allow_config_change=allow_config_change,
-        allow_unused_checkpoint_variables=allow_unused_checkpoint_variables,
-        skip_bad_records=skip_bad_records,
-        max_bad_records=max_bad_records,
-        seed=seed,
-        summaries=summaries,
-    )
-    if options is not None and named != RunOptions():
+    if options is not None and named:
         raise TypeError("run_training: give options, or what it holds by name, not both")
     return loop.train(
         pipeline,
         model_dir,
         num_steps=num_steps,
-        options=named if options is None else options,
+        options=options or RunOptions(**named),
         strategy=strategy,
         stream=stream,
         callbacks=callbacks,

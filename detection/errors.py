@@ -30,7 +30,7 @@ def printable(text: object) -> str:
     """Text that came from data, as it may stand in a message, a report or a table: one line, nothing in it that acts on
     a terminal.
 
-    Line ends become blanks; other control, format and surrogate characters become their escapes (`\\x1b`, `\\ud800`).
+    Line ends become blanks; other control, format and surrogate characters become their escapes, as in Python.
     """
     line = " ".join(str(text).splitlines())
     if line.isascii() and line.isprintable():

@@ -14,7 +14,6 @@ being named. A name is registered once; the config's check refuses one that this
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import importlib.metadata
 import inspect
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from detection.errors import ConfigError
+from detection.tools import suggest
 
 ENTRY_POINTS = "detection.plugins"
 Part = TypeVar("Part", bound=Callable)
@@ -95,8 +95,9 @@ class Registry:
         Raises:
             ConfigError: an unknown name, or parameters that the part does not take.
         """
-        fault = self.fault(name, parameters)
-        if fault:
+        if self.find(name) is None:
+            raise ConfigError(f"{field} ({name!r}) {self._unknown(name)}")
+        if fault := self.fault(name, parameters):
             raise ConfigError(f"{field}{fault}")
         made = self._parts[name].make(*handed, **keywords(parameters))
         lacking = [member for member in self.members if not hasattr(made, member)]
@@ -111,18 +112,29 @@ class Registry:
         """What is wrong with a use of a part, to be put behind its field's path; "" if nothing."""
         found = self.find(name)
         if found is None:
-            return f".name ({name!r}) is no registered {self.kind}; {_advice(name, self.names())}"
+            return f".name ({name!r}) {self._unknown(name)}"
         try:
             given = keywords(parameters)
         except ValueError as error:
             return f".parameters: {error}"
-        signature = inspect.signature(found.make)
+        try:
+            signature = inspect.signature(found.make)
+        except ValueError:  # Of a built-in class: what it takes shows when it is called.
+            return ""
         try:
             signature.bind(*(None for _ in self.handed), **given)
         except TypeError as error:
             taken = [taken for taken in signature.parameters if taken not in self.handed]
             return f".parameters: {name!r} {error}; it takes {', '.join(taken) or 'none'}"
         return ""
+
+    def _unknown(self, name: str) -> str:
+        known = self.names()
+        close = suggest.closest(name, known)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        listed = ", ".join(known) or "none"
+        fix = "name the module that registers it in plugins"
+        return f"is no registered {self.kind}; {hint}Registered are: {listed}; {fix}"
 
 
 # (options: SsdExtractorOptions) -> feature_extractors.ssd_maps.SsdFeatureExtractor
@@ -141,7 +153,11 @@ metric = Registry("metrics set", "settings", "categories", members=("clear", "ad
 meta_architecture = Registry(
     "meta-architecture",
     *("num_classes", "resizer"),
-    members=("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "variables"),
+    members=(
+        *("predict", "loss", "postprocess", "build_weights", "regularization_loss", "measure_targets", "object_keys"),
+        *("name", "num_classes", "variables", "trainable_variables", "non_trainable_variables"),
+        *("anchors_per_cell", "takes_proposals", "measures_targets"),
+    ),
 )
 
 ALL = (
@@ -220,10 +236,3 @@ def _registering(plugin: str) -> Iterator[None]:
 def _place(make: Callable) -> str:
     """Where a factory comes from: the same when its module is imported again."""
     return f"{make.__module__}.{getattr(make, '__qualname__', type(make).__name__)}"
-
-
-def _advice(name: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Registered are: {', '.join(known) or 'none'}; name the module that registers it in plugins"

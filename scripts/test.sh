@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 source scripts/setup_env.sh
 setup_env "[test]"
 python -m ruff check .
+python -m ruff format --check --quiet .
 python -m mypy
 if [ "${1:-}" = --quick ]; then
   shift

@@ -87,7 +87,7 @@ def test_an_import_that_takes_an_exception_for_a_missing_library_is_no_way_past(
 
 
 @pytest.mark.parametrize(
-    "number, code, line",
+    ("number", "code", "line"),
     [(2, 130, "interrupted"), (15, 143, "stopped by SIGTERM"), (1, 129, "stopped by SIGHUP: the terminal is closed")],
 )
 def test_work_is_put_in_order(tmp_path, number, code, line):
@@ -163,7 +163,7 @@ def test_a_module_that_is_imported_by_a_test_leaves_signals_alone():
 
 
 @pytest.mark.parametrize(
-    "act, line",
+    ("act", "line"),
     [
         ("raise OSError(28, 'No space left on device', '/data/a')", "error: /data/a: no space left on device"),
         ("raise OSError(122, 'Disk quota exceeded', 'a')", "error: a: disk quota exceeded"),

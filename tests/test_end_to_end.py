@@ -112,6 +112,13 @@ def test_from_annotated_images_to_detections(run_script: Callable[..., str], tmp
     } <= set(last["metrics"])
     assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
+    again = tmp_path / "again"
+    where = (f"--pipeline_config_path={run / 'pipeline.config'}", f"--checkpoint_dir={run}", f"--model_dir={again}")
+    run_script("evaluate", *where)
+    repeated = json.loads((again / "eval/metrics.json").read_text())
+    assert repeated["step"] == 60
+    assert repeated["metrics"] == pytest.approx(last["metrics"], abs=1e-6, nan_ok=True)
+
     run_script(
         "export_saved_model.py",
         f"--pipeline_config_path={run / 'pipeline.config'}",

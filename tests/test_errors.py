@@ -8,7 +8,7 @@ from detection.errors import DataError, first_line, number_of, printable
 
 
 @pytest.mark.parametrize(
-    "text, shown",
+    ("text", "shown"),
     [
         ("a.jpg: no image", "a.jpg: no image"),
         ("two\nlines\r\nor three", "two lines or three"),

@@ -23,7 +23,8 @@ ROWS = (
     ("types", "errors"),
     ("files", "npz_files", "paths"),
     ("json_text", "markdown", "progress", "terminal"),
-    ("registry", "tools"),
+    ("tools",),
+    ("registry",),
     ("cli",),
     ("protos",),
     ("config",),
@@ -45,10 +46,10 @@ ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 # What may not be imported although it stands above: data and networks know nothing of each other, and tensors nothing
 # of configs.
 FORBIDDEN = {
-    **dict.fromkeys(
-        ("ops", "losses", "optimizers", "networks", "feature_extractors", "heads", "meta_architectures"),
-        {"config", "protos", "files", "progress"},
-    ),
+    **{
+        key: {"config", "protos", "files", "progress"}
+        for key in ("ops", "losses", "optimizers", "networks", "feature_extractors", "heads", "meta_architectures")
+    },
     "data": {"protos", "losses", "networks"},
     # What trains and evaluates is handed a Pipeline.
     "evaluate": {"builders"},

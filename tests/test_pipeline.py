@@ -52,7 +52,7 @@ def test_every_meta_architecture_is_looked_at():
         text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()).model.WhichOneof("model")
         for text in TEXTS.values()
     }
-    assert kinds == set(model_builder.META_ARCHITECTURES)
+    assert kinds == set(model_builder.META_ARCHITECTURES) - {"custom"}  # tests/test_your_own_parts.py has one
 
 
 def test_it_is_a_detector(made):
@@ -106,7 +106,7 @@ def test_weights_are_made_once_and_found_again_in_a_checkpoint(made, tmp_path):
 
 def test_a_detector_that_cannot_be_built_names_the_file():
     built = pipeline(TEXTS["ssd"].replace('type: "ssd_mobilenet_v1"', 'type: "ssd_mobilenet_v9"'))
-    with pytest.raises(ConfigError, match=r"^some\.config: model\.ssd\.feature_extractor\.type: 'ssd_mobilenet_v9'"):
+    with pytest.raises(ConfigError, match=r"^some\.config: feature_extractor\.type \('ssd_mobilenet_v9'\) is no reg"):
         built.detector()
 
     def make():

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -196,7 +196,7 @@ def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[
         return {name: reader.get_tensor(name) for name in wanted}
 
 
-def opened(prefix: str):  # -> tf.train.CheckpointReader, whose type has no public name
+def opened(prefix: str) -> Any:  # tf.train.CheckpointReader, whose type has no public name
     """TensorFlow's reader of a checkpoint that it may read."""
     index_check.check(prefix)
     return tf.train.load_checkpoint(prefix)

@@ -109,7 +109,7 @@ def _wrong_parts(
     ]
     for one in slices:
         inside = (
-            start == 0 if length == -1 else 0 <= start and 0 < length <= side - start
+            start == 0 if length == -1 else start >= 0 and 0 < length <= side - start
             for (start, length), side in zip(one, sides, strict=False)
         )
         if len(one) != len(sides) or not all(inside):

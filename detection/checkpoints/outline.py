@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,7 +156,7 @@ def joined(names: Iterable[str]) -> str:
 def _range(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return str(numbers[0])
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
     return f"{{{numbers[0]}-{numbers[-1]}}}" if steps == {1} else f"{{{','.join(map(str, numbers))}}}"
 
 

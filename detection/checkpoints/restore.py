@@ -231,6 +231,7 @@ def _mostly_of_another_shape(
 
 
 def check_kind(kind: str) -> None:
+    """Raises ConfigError for a fine_tune_checkpoint_type that there is not."""
     if kind not in KINDS:
         raise ConfigError(f"train_config.fine_tune_checkpoint_type: '{kind}' is none of {', '.join(KINDS)}")
 

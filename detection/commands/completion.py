@@ -127,15 +127,9 @@ def _zsh(commands: list[_Command]) -> str:
         lines.append("      _arguments \\")
         lines += [f"        {_quoted(_zsh_flag(flag))} \\" for flag in command.flags]
         lines += ["        '*:file:_files'", "      ;;"]
-    return "\n".join(
-        [*lines, "  esac", "}", "", 'if [ "$funcstack[1]" = _detection ]; then', '  _detection "$@"']
-        + [
-            "else",
-            "  compdef _detection detection",
-            "fi",
-            "",
-        ]
-    )
+    lines += ["  esac", "}", "", 'if [ "$funcstack[1]" = _detection ]; then', '  _detection "$@"', "else"]
+    lines += ["  compdef _detection detection", "fi"]
+    return "\n".join(lines) + "\n"
 
 
 def _zsh_flag(flag: _Flag) -> str:

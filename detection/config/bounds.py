@@ -20,18 +20,30 @@ OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_one
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
-def not_read(message: Message, path: str, place: Field | None = None) -> Iterator[tuple[bool, str]]:
+def not_read(
+    message: Message, path: str, place: Field | None = None, names_known: bool = True
+) -> Iterator[tuple[bool, str]]:
     """(True, sentence) on each field that is set and refused, or has a value that is; (False, sentence) on each that
-    changes nothing. `place` is the row of the field that holds the message."""
+    changes nothing.
+
+    Args:
+        message: what is looked at.
+        path: of the message.
+        place: the row of the field that holds the message.
+        names_known: all parts of other packages are registered; otherwise any name may be one of theirs.
+    """
     name = message_name(message.DESCRIPTOR)
     known = fields.rows(name)
     for field, value in message.ListFields():
         row, here = known.get(field.name), join(path, field.name)
+        if row is not None and row.honoured and row.registry is not None and not names_known:
+            continue
         if row is not None and row.honoured:
             yield from ((True, text) for text in _other_values(row, here, field, value))
-            if row.registry is not None and is_message(field) and value.name:
-                if fault := row.registry.fault(value.name, value.parameters):
-                    yield True, f"{here}{fault}"
+            parts = row.registry
+            named = parts is not None and is_message(field) and value.name
+            if parts is not None and named and (fault := parts.fault(value.name, value.parameters)):
+                yield True, f"{here}{fault}"
         elif not is_message(field) and not field.is_repeated and value == field.default_value:
             continue
         else:

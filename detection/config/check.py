@@ -57,12 +57,14 @@ def problems(
 ) -> tuple[list[DetectionError], list[str]]:
     """All errors and warnings of `check`, none of them raised."""
     places = source if isinstance(source, Places) else Places(source)
+    training = training and config.HasField("train_config")
     try:
         plugins.load(config)
+        failed = []
     except ConfigError as error:  # Then nobody can tell which names are known.
-        return [ConfigError(f"{places.of(str(error))}: {error}")], []
-    training = training and config.HasField("train_config")
-    found, remarks = examine(config, training=training, uncertain=places.uncertain)
+        failed = [str(error)]
+    found, remarks = examine(config, training=training, uncertain=places.uncertain, names_known=not failed)
+    found = failed + found
     if places.uncertain:  # A default may be what could not be read.
         found = [text for text in found if places.is_written(text)]
     faults: list[DetectionError] = [ConfigError(f"{places.of(text)}: {text}") for text in found]
@@ -87,7 +89,12 @@ def shortened(faults: list[DetectionError], source: str | Places) -> list[Detect
 
 
 def examine(
-    message: Message, path: str = "", *, training: bool = True, uncertain: AbstractSet[str] = frozenset()
+    message: Message,
+    path: str = "",
+    *,
+    training: bool = True,
+    uncertain: AbstractSet[str] = frozenset(),
+    names_known: bool = True,
 ) -> tuple[list[str], list[str]]:
     """Faults and warnings of a message of any type and all that it holds, but for what lies on the disk.
 
@@ -96,6 +103,7 @@ def examine(
         path: of the message in its config.
         training: also what only matters to those who train.
         uncertain: paths of messages that are known in part only: what they lack is not held against them.
+        names_known: all parts of other packages that the config may name are registered.
 
     Returns:
         Two lists of sentences, each of which begins with the path of the field that it is about.
@@ -105,7 +113,7 @@ def examine(
     faults: list[str] = []
     warnings: list[str] = []
     for here, each in everything:
-        for is_fault, text in bounds.not_read(each, here, placed.get(here)):
+        for is_fault, text in bounds.not_read(each, here, placed.get(here), names_known):
             (faults if is_fault else warnings).append(text)
     for here, each in everything:
         name, whole = message_name(each.DESCRIPTOR), not _lacks(here, uncertain)

@@ -248,7 +248,8 @@ def _item_lines(text: str) -> list[int]:
 def _syntax_errors(path: str, text: str, error: text_format.ParseError) -> list[str]:
     """The first error, and those that are left where the lines of the errors before are left out; as long as braces
     stay balanced without them."""
-    lines, found, last = text.split("\n"), [], 0
+    found: list[str] = []
+    lines, last = text.split("\n"), 0
     while len(found) < _MOST_FAULTS and (error.GetLine() or 1) > last:
         found.append(_explain(path, text, error))
         last = error.GetLine() or 1

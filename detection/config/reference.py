@@ -16,7 +16,7 @@ from detection.config.schema import PACKAGE, is_map, is_message, message_name, s
 
 _HEAD = """# What a config may say
 
-Every field of a pipeline config, out of the table that `check_config.py` and every program that loads a config read
+Every field of a pipeline config, out of the table that `detection check` and every program that loads a config read
 (`detection/config/fields/`; this page is made by `python -m detection.config.reference`). A field that is *honoured*
 has its default and the values it may have; one that has *no effect* is warned of, with the reason; one that is
 *refused* is an error unless it is left at its default. What must hold between several fields is in

@@ -1,8 +1,8 @@
 """What may be wrong with a record, in one table: what validation says of it and what training does about it.
 
 Reading (`reading.decode`, `reading.corrections`, `proposals.input_sources`) and validation (`validation.record_check`)
-take from here what a fault is called, what to do about it and how far a box may stick out; tests/data/test_agreement.py
-puts each fault through both.
+take from here what a fault is called, what to do about it and how far a box may stick out;
+tests/data/test_record_faults.py puts each fault through both.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class View(NamedTuple):
     def back(self, found: ImageDetections, height: int, width: int) -> ImageDetections:
         """Detections in pixels of the view -> in pixels of the image of `height` x `width`, cut to it, without those at
         inner borders."""
-        ymin, xmin, ymax, xmax = self.window(height, width)
+        ymin, xmin, _, xmax = self.window(height, width)
         boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)
         if self.mirrored:
             boxes = np.stack(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -106,55 +106,92 @@ def evaluate(
     stream = sys.stdout if stream is None else stream
     losses_wanted = settings.losses and not settings.ignore_groundtruth
     graph = (eval_step or EvalStep(detector, losses_wanted)).bound_to(dataset.element_spec)
-    names = category_names(categories)
-    counts = dict.fromkeys(names.values(), 0)
-    ids, gallery, exported = ImageNames(), Gallery(settings, names, step), []
-    loss_sums: dict[str, float] = defaultdict(float)
-    for evaluator in evaluators:
-        evaluator.clear()
+    seen = _Pass(settings, evaluators, categories, step)
     with Progress(total, "image", label="evaluate", stream=stream) as progress:
         for example in dataset:
-            found, losses = graph(example)
-            number = 0
-            for image in images_of(example, Detections(*found, raw_boxes=None, raw_scores=None)):
-                number += 1
-                image = image._replace(source_id=ids.unique(image.source_id))
-                for evaluator in evaluators:
-                    evaluator.add(image.source_id, image.groundtruth, image.detections)
-                _count(counts, names, image)
-                gallery.show(example, image)
-                if settings.export_path:
-                    exported.append((image.source_id, image.shape, image.detections))
-            for tag, value in losses.items():
-                loss_sums[tag] += number * float(value)
-            progress.update(number)
-    images = progress.done
-    if not images:
-        raise DataError(
-            "evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its sampling"
-        )
-    ids.warn()
-    metrics = {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
-    metrics |= {tag: value / images for tag, value in loss_sums.items()}
-    found = f"{number_of(images, 'image')}, {number_of(sum(counts.values()), 'box', 'boxes')}"
-    stream.write(_report(f"step {step}: {found}", metrics, counts, evaluators))
-    if settings.export_path:
-        with results.spared(settings.export_path, step, unwritten):
-            stored.write(settings.export_path, stored.collect(exported, categories, {"step": step}))
-    if model_dir is not None:
-        with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
-            results.write_metrics(model_dir, step, metrics)
-    if writer is not None:
-        with results.spared("the summaries of the evaluation", step):
-            results.write_summaries(writer, step, metrics, gallery.pictures)
+            progress.update(seen.add(example, *graph(example)))
+    metrics = seen.metrics()
+    stream.write(seen.report(metrics))
+    seen.write(metrics, model_dir, writer, unwritten)
     return metrics
 
 
-def _count(counts: dict[str, int], names: Mapping[int, str], image: EvaluatedImage) -> None:
-    """Adds the boxes of an image, crowds left out, to those of their classes."""
-    for class_ in image.groundtruth.classes[~image.groundtruth.is_crowd].tolist():
-        if class_ in names:
-            counts[names[class_]] += 1
+class _Pass:
+    """What is gathered while the images of one evaluation go by.
+
+    Args:
+        settings, evaluators, categories, step: as of `evaluate`.
+    """
+
+    def __init__(
+        self, settings: EvalSettings, evaluators: Sequence[Evaluator], categories: Sequence[Category], step: int
+    ) -> None:
+        self._settings, self._evaluators, self._categories, self._step = settings, evaluators, categories, step
+        self._names = category_names(categories)
+        self._counts = dict.fromkeys(self._names.values(), 0)  # boxes to be found, by category
+        self._ids, self._gallery, self._exported = ImageNames(), Gallery(settings, self._names, step), []
+        self._loss_sums: dict[str, float] = defaultdict(float)
+        self._images = 0
+        for evaluator in evaluators:
+            evaluator.clear()
+
+    def add(self, example: Example, found: tuple[tf.Tensor, ...], losses: dict[str, tf.Tensor]) -> int:
+        """Takes a batch and what was found in it; returns its images."""
+        number = 0
+        for image in images_of(example, Detections(*found, raw_boxes=None, raw_scores=None)):
+            number += 1
+            self._add_image(example, image._replace(source_id=self._ids.unique(image.source_id)))
+        for tag, value in losses.items():
+            self._loss_sums[tag] += number * float(value)
+        self._images += number
+        return number
+
+    def _add_image(self, example: Example, image: EvaluatedImage) -> None:
+        for evaluator in self._evaluators:
+            evaluator.add(image.source_id, image.groundtruth, image.detections)
+        for class_ in image.groundtruth.classes[~image.groundtruth.is_crowd].tolist():
+            if class_ in self._names:
+                self._counts[self._names[class_]] += 1
+        self._gallery.show(example, image)
+        if self._settings.export_path:
+            self._exported.append((image.source_id, image.shape, image.detections))
+
+    def metrics(self) -> dict[str, float]:
+        """Tag -> value of all metrics, and of the losses, means over the images. Raises DataError where there was no
+        image."""
+        if not self._images:
+            raise DataError(
+                "evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its"
+                " sampling"
+            )
+        self._ids.warn()
+        metrics = {tag: value for evaluator in self._evaluators for tag, value in evaluator.result().items()}
+        return metrics | {tag: value / self._images for tag, value in self._loss_sums.items()}
+
+    def report(self, metrics: dict[str, float]) -> str:
+        """The table that is shown."""
+        found = f"{number_of(self._images, 'image')}, {number_of(sum(self._counts.values()), 'box', 'boxes')}"
+        heading = f"step {self._step}: {found}"
+        return _report(heading, metrics, self._counts, self._evaluators)
+
+    def write(
+        self,
+        metrics: dict[str, float],
+        model_dir: str | Path | None,
+        writer: tf.summary.SummaryWriter | None,
+        unwritten: list[str] | None,
+    ) -> None:
+        """Files and summaries; arguments as of `evaluate`."""
+        path, step = self._settings.export_path, self._step
+        if path:
+            with results.spared(path, step, unwritten):
+                stored.write(path, stored.collect(self._exported, self._categories, {"step": step}))
+        if model_dir is not None:
+            with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
+                results.write_metrics(model_dir, step, metrics)
+        if writer is not None:
+            with results.spared("the summaries of the evaluation", step):
+                results.write_summaries(writer, step, metrics, self._gallery.pictures)
 
 
 def _report(heading: str, metrics: dict[str, float], counts: dict[str, int], evaluators: Sequence[Evaluator]) -> str:

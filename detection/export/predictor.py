@@ -17,7 +17,7 @@ import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -222,7 +222,7 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that `detection export` wrote")
 
 
-def load_graph(folder: Path):  # -> what tf.saved_model.load gives, whose type has no public name
+def load_graph(folder: Path) -> Any:  # what tf.saved_model.load gives, whose type has no public name
     """Loads a SavedModel folder. Raises ConfigError where it is damaged."""
     try:
         index_check.check(os.fspath(folder / "variables" / "variables"))

@@ -153,7 +153,7 @@ class Convolution(keras.layers.Layer):
         for size in self.kernel_size:
             total = (size - 1) * self.rate
             borders.append([total // 2, total - total // 2])
-        return tf.pad(x, borders + [[0, 0]]), "VALID"
+        return tf.pad(x, [*borders, [0, 0]]), "VALID"
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
         raise TypeError(f"{type(self).__name__} does not convolve")

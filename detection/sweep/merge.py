@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ def merge(parts: Sequence[str], output: str | os.PathLike[str], mixed_devices: b
 
 
 def _check_ids(found: Sequence[SweepRow]) -> None:
-    for row, other in zip(found, found[1:], strict=False):
+    for row, other in itertools.pairwise(found):
         if row.id == other.id and row.key != other.key:
             raise ConfigError(
                 f"merge: {row.id} was run with other settings in {row.folder} than in {other.folder}; merge parts of"

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from detection.pipeline import Detector
 
 
-class StopTraining(Exception):  # noqa: N818 - a request, not an error
+class StopTraining(Exception):  # A request, not an error.
     """Raised in a callback: the run saves a checkpoint, evaluates it and returns, as at its last step. The message is
     the reason that the last line of the run gives."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,22 @@ class RunOptions:
     max_bad_records: int = 100  # that are left out, of one input; more are an error
     seed: int | None = None
     summaries: bool = True
+
+
+class NamedOptions(TypedDict, total=False):
+    """The fields of RunOptions as keyword arguments (`detection.run_training` documents them)."""
+
+    checkpoint_every: int
+    evaluate_every: int
+    keep_checkpoints: int
+    log_every: int
+    progress_seconds: float
+    max_nonfinite_steps: int
+    best_metric: str | None
+    stop_after: int
+    allow_config_change: bool
+    allow_unused_checkpoint_variables: bool
+    skip_bad_records: bool
+    max_bad_records: int
+    seed: int | None
+    summaries: bool

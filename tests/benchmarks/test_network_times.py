@@ -167,7 +167,7 @@ def test_tables(rows) -> None:
     report = network_tables.report(network_times.NetworkOptions(runs=2), rows)
     text, markdown = report.text(), report.text(markdown=True)
     for title in ("Networks without", "SSD extractors", "bodies", "tails", "Train steps"):
-        assert title in text and f"### {title}" in markdown or title in ("bodies", "tails")
+        assert (title in text and f"### {title}" in markdown) or title in ("bodies", "tails")
     assert (
         report.headline().startswith(report.device)
         and "GFLOP/s" in report.headline()

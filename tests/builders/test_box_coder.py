@@ -15,7 +15,7 @@ def build(text):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("faster_rcnn_box_coder {}", FasterRcnnBoxCoder()),
         (

@@ -33,7 +33,7 @@ def test_defaults():
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("weighted_l2 { anchorwise_output: true }", WeightedL2()),
         ("weighted_smooth_l1 { delta: 0.5 }", WeightedSmoothL1(0.5)),
@@ -50,7 +50,7 @@ def test_localization(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("weighted_sigmoid { anchorwise_output: true }", WeightedSigmoid()),
         ("weighted_softmax { logit_scale: 2 }", WeightedSoftmax(2.0)),

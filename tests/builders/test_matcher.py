@@ -15,7 +15,7 @@ def build(text):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("argmax_matcher {}", ArgMaxMatcher(0.5, 0.5, True, False)),
         (

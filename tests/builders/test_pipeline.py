@@ -98,7 +98,7 @@ def test_maps_and_anchors_must_agree(layers: int, anchor_layers: int, made: int)
     message.model.ssd.feature_extractor.num_layers = layers
     message.model.ssd.anchor_generator.ssd_anchor_generator.num_layers = anchor_layers
     words = (
-        rf"num_layers {layers}\) makes {made} feature maps, but .*ssd_anchor_generator has anchors for {anchor_layers};"
+        rf"\(ssd_mobilenet_v1\) makes {made} feature maps, but .*ssd_anchor_generator has anchors for {anchor_layers};"
     )
     with pytest.raises(ConfigError, match=words):
         pipeline.build(message).make_detector()

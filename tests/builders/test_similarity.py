@@ -15,7 +15,7 @@ def build(text):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("iou_similarity {}", boxes.iou),
         ("ioa_similarity {}", boxes.ioa),

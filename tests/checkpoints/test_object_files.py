@@ -18,7 +18,7 @@ VALUES = {"model/a/kernel": np.float32([[1, 2]]), "model/a/bias": np.float32([3]
 
 
 def test_variables_slots_and_step_of_a_training_checkpoint(tmp_path: Path) -> None:
-    prefix = object_checkpoints.write(tmp_path, VALUES, momentum=True)
+    prefix = object_checkpoints.write(tmp_path, VALUES, slot="momentum")
     assert object_files.is_object_based(prefix)
     found = object_files.contents(prefix)
     assert set(VALUES) <= set(found.entries) and found.entries["model/a/kernel"].shape == (1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from detection.checkpoints.inspect import Configured, Request, inspect
 from detection.checkpoints.restore import FineTune
@@ -17,11 +18,16 @@ LOGITS = "model/_box_predictor/_prediction_heads/class_predictions_with_backgrou
 
 def test_a_training_checkpoint_is_described(tmp_path: Path) -> None:
     values = {CODES: np.zeros(24, "f4"), LOGITS: np.zeros(6 * 91, "f4")}
-    prefix = object_checkpoints.write(tmp_path, values, momentum=True)
+    prefix = object_checkpoints.write(tmp_path, values, slot="momentum")
     lines, fault = inspect(Request(prefix))
     text = "\n".join(lines)
     assert "a detector, 91 logits an anchor" in text and "2 arrays, 570 numbers" in text and not fault
     assert "every value is finite" in text and "step        7" in text and "momentum of 2" in text
+
+
+def test_a_checkpoint_of_no_model_holds_no_weights(tmp_path: Path) -> None:
+    prefix = tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "ckpt-0"))
+    assert any("0 arrays, 0 numbers" in line for line in inspect(Request(prefix)).lines)
 
 
 def test_values_that_are_not_finite_are_named(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ BACKBONE = "model/_feature_extractor/classification_backbone/"
 def detector():
     settings = detector_configs.Settings("ssd_mobilenet_v1_fpn_keras", 64, 64, depth_multiplier=0.1)
     message = text_format.Parse(detector_configs.ssd(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
-    made = model.build(message, image_resizer.build(message.ssd.image_resizer, "image_resizer"))
+    made = model.build(message, image_resizer.build(message.ssd.image_resizer))
     made.build_weights()
     return made
 
@@ -51,10 +51,10 @@ def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
     return done
 
 
-@pytest.mark.parametrize("momentum", [False, True])
-def test_every_variable_of_exports_and_of_training_runs(empty, values, tmp_path: Path, momentum: bool) -> None:
-    prefix = object_checkpoints.write(tmp_path, values, momentum)
-    assert loading.load_into(empty, prefix) == (7 if momentum else 0)
+@pytest.mark.parametrize(("slot", "step"), [("", 0), ("momentum", 7)])
+def test_every_variable_of_exports_and_of_training_runs(empty, values, tmp_path: Path, slot: str, step: int) -> None:
+    prefix = object_checkpoints.write(tmp_path, values, slot)
+    assert loading.load_into(empty, prefix) == step
     assert _filled(empty, values) == set(values)
 
 
@@ -110,9 +110,12 @@ def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Pat
 
 
 def test_averages_are_those_that_the_optimizer_keeps(empty, values, tmp_path: Path) -> None:
-    prefix = object_checkpoints.write(tmp_path, values)
+    prefix = object_checkpoints.write(tmp_path, values, slot="momentum")
     with pytest.raises(ConfigError, match="holds no moving averages"):
         loading.load_into(empty, prefix, moving_averages=True)
+    prefix = object_checkpoints.write(tmp_path / "averaged", values, slot="average")
+    loading.load_into(empty, prefix, moving_averages=True)
+    assert _filled(empty, {key: 2 * value for key, value in values.items()}) == set(values)
 
 
 def test_a_detector_without_keys_is_told_so(values, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ READ_OTHERWISE = {
     "Hyperparams.op",
     "BoxCoder.square_box_coder",
     "LearningRate.cosine_decay_learning_rate",
-    "Optimizer.adam_optimizer",
+    "Optimizer.adam_optimizer",  # by config.plugins
 }
 READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "max") for side in ("height", "width")}
 

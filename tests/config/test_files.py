@@ -77,7 +77,7 @@ def test_what_is_no_config(tmp_path):
     assert (
         fault(path, b"item { name: 'dog' id: 1 }")
         == "FILE:1:1: unknown field 'item' in TrainEvalPipelineConfig; its fields are model, "
-        "train_config, train_input_reader, eval_config, eval_input_reader, graph_rewriter"
+        "train_config, train_input_reader, eval_config, eval_input_reader, graph_rewriter, plugins"
     )
 
 

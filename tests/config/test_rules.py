@@ -60,6 +60,11 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
             " faster_rcnn_vgg16 takes 7 x 7; set 14, 2 and 2",
         ),
         (
+            [f"{EXTRACTOR}.type=faster_rcnn_inception_v3", f"{FASTER}.initial_crop_size=4"],
+            f"{FASTER}.initial_crop_size (4), maxpool_kernel_size (2) and maxpool_stride (2) make crops of 2 x 2, but"
+            " faster_rcnn_inception_v3 takes 3 x 3 or more; the usual values are 14, 2 and 2",
+        ),
+        (
             [f"{EXTRACTOR}.override_base_feature_extractor_hyperparams=true"],
             f"{EXTRACTOR}.conv_hyperparams is not set, and override_base_feature_extractor_hyperparams is true; add"
             " conv_hyperparams { initializer { ... } }, or remove the latter",
@@ -75,6 +80,19 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
 def test_two_stages(ssd, settings, expected):
     assert faults(ssd, TWO_STAGE) == []
     assert faults(ssd, TWO_STAGE, *settings) == [expected]
+
+
+def test_images_that_leave_no_map_of_inception_v3(ssd):
+    """75 pixels: its first layers do not pad, and two of its later ones neither."""
+    settings = [
+        "model.ssd.feature_extractor={type: 'ssd_inception_v3' override_base_feature_extractor_hyperparams: true"
+        f" conv_hyperparams {{ {_INITIALIZER} }} }}",
+        "model.ssd.image_resizer.fixed_shape_resizer.height=74",
+    ]
+    assert faults(ssd, *settings) == [
+        "model.ssd.image_resizer.fixed_shape_resizer is 74 x 96; ssd_inception_v3 needs at least 75 x 75"
+    ]
+    assert faults(ssd, *settings, "model.ssd.image_resizer.fixed_shape_resizer.height=75") == []
 
 
 def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
@@ -192,3 +210,12 @@ def test_a_check_raises_all_of_them(ssd):
     assert (
         len([line for line in error.value.lines() if "second_stage_batch_size" in line or "names no data" in line]) == 2
     )
+
+
+def test_a_plugin_that_is_not_there_hides_nothing_else(ssd):
+    """Names may be the plugin's then, and are not reported; the rest is."""
+    settings = ["plugins=no_such_package", "model.ssd.feature_extractor.type=theirs", "model.ssd.num_classes=0"]
+    with pytest.raises(DetectionError) as error:
+        config.check(config.override(ssd, settings), "my.config", check_paths=False)
+    first, *others = error.value.lines()
+    assert "no_such_package" in first and others == ["my.config: model.ssd.num_classes (0) must be at least 1"]

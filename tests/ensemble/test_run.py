@@ -225,6 +225,7 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
     assert kept.stat().st_mtime_ns != made
 
 
+@pytest.mark.slow
 def test_the_script_merges_two_detectors_with_crops(command, exported, other_run, trained, records, tmp_path):
     """As people run it: an export and a training run; again, it runs no model."""
     arguments = [

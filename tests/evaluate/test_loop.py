@@ -193,7 +193,7 @@ def test_losses_can_be_left_out_and_groundtruth_ignored(tmp_path):
 def test_detections_are_exported_in_pixels_with_label_ids(tmp_path):
     path = tmp_path / "found.json"
     run(
-        three_images()[:1] + [example(draw([(1, GREEN, 200)]), [], [], "no number")],
+        [*three_images()[:1], example(draw([(1, GREEN, 200)]), [], [], "no number")],
         settings=EvalSettings(export_path=str(path)),
     )
     entries = json.loads(path.read_text())
@@ -203,7 +203,7 @@ def test_detections_are_exported_in_pixels_with_label_ids(tmp_path):
 
 def test_detections_are_exported_compactly_with_the_sizes_of_all_images(tmp_path):
     path = tmp_path / "found.npz"
-    run(three_images()[:1] + [example(draw([]), [], [], "no number")], settings=EvalSettings(export_path=str(path)))
+    run([*three_images()[:1], example(draw([]), [], [], "no number")], settings=EvalSettings(export_path=str(path)))
     found = stored.read(path)
     assert (found.ids, found.sizes.tolist(), found.categories) == (("1", "no number"), [[128, 256]] * 2, CATEGORIES)
     assert found.of(0).boxes[0].tolist() == [16.0, 32.0, 64.0, 96.0] and found.of(0).classes.tolist() == [0, 1]

@@ -103,6 +103,6 @@ def test_an_untrained_ssd_is_evaluated(tmp_path):
         and {entry["image_id"] for entry in entries} <= set(range(images))
     )
     assert all(
-        0 <= x and 0 <= y and x + width <= 192.1 and y + height <= 192.1
+        x >= 0 and y >= 0 and x + width <= 192.1 and y + height <= 192.1
         for x, y, width, height in (entry["bbox"] for entry in entries)
     )

@@ -77,15 +77,18 @@ def test_coco_results_file(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["nonsense", "[1]"]
-    + [
+    [
+        "nonsense",
+        "[1]",
         '{"step": 1.5, "metrics": {}}',
         '{"step": "1", "metrics": {}}',
         '{"step": 1e999, "metrics": {}}',
         '{"step": 1, "metrics": [1]}',
-    ]
-    + ['{"step": 1, "metrics": {"a": "b"}}', '{"step": 1, "metrics": {"a": ' + "9" * 400 + "}}"]
-    + ["[" * 100_000, '{"step": -1, "metrics": {}}'],
+        '{"step": 1, "metrics": {"a": "b"}}',
+        '{"step": 1, "metrics": {"a": ' + "9" * 400 + "}}",
+        "[" * 100000,
+        '{"step": -1, "metrics": {}}',
+    ],
 )
 def test_a_damaged_line_is_left_out_and_never_lost(tmp_path, line):
     results.write_metrics(tmp_path, 1, {"a": 0.5})

@@ -106,7 +106,7 @@ def test_clipping_scores_bias_and_dropout() -> None:
     head = _head(layers_before=0, code_range=(-1.0, 1.0), sigmoid_scores=True, class_bias=-2.0, dropout_keep=0.5)
     maps = tuple(10 * each for each in _maps(3, 3))
     codes, scores = head.run(maps)
-    assert codes.numpy().max() == 1 and 0 < scores.numpy().min() and scores.numpy().max() <= 1
+    assert codes.numpy().max() == 1 and scores.numpy().min() > 0 and scores.numpy().max() <= 1
     assert head.classes.bias.numpy().tolist() == [-2.0] * 8 and not head.boxes.bias.numpy().any()
     assert not np.array_equal(scores, head.run(maps, training=True)[1])
 

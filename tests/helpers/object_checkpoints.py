@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 
-def write(folder: Path, values: Mapping[str, np.ndarray], momentum: bool = False) -> str:
+def write(folder: Path, values: Mapping[str, np.ndarray], slot: str = "") -> str:
     """Saves `values` by key ("model/_box_predictor/.../bias") under folder/ckpt-1; returns the prefix.
 
     Args:
-        momentum: as training does it: with a step (7), and a slot of an optimizer for every variable.
+        slot: as training does it: with a step (7), and an optimizer's slot of this name for every variable, of twice
+            its value.
     """
     root, variables = tf.train.Checkpoint(), []
     for key, value in values.items():
@@ -25,8 +26,9 @@ def write(folder: Path, values: Mapping[str, np.ndarray], momentum: bool = False
             node = getattr(node, name)
         variables.append(tf.Variable(value))
         setattr(node, leaf, variables[-1])
-    if momentum:
+    if slot:
         root.step = tf.Variable(7, dtype=tf.int64)
-        root.optimizer = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9)
-        root.optimizer.apply_gradients([(tf.zeros_like(variable), variable) for variable in variables])
+        root.optimizer = tf.compat.v1.train.GradientDescentOptimizer(0.1)
+        for variable in variables:
+            root.optimizer._get_or_make_slot(variable, 2 * variable, slot, slot)
     return root.save(str(folder / "ckpt"))

@@ -89,7 +89,6 @@ def write(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture
 def options() -> Callable[..., InputOptions]:
     """options(path, ..., field=value) -> InputOptions for two classes, ids 1 and 3."""
-
     return input_options
 
 

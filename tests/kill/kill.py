@@ -27,7 +27,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.kill import forks, work  # noqa: E402  (TensorFlow reads the environment when it is imported)
+from tests.kill import forks, work  # Behind that: TensorFlow reads the environment when it is imported.
 
 # Of the kills at moments, and of those at file operations.
 SHARES = {
@@ -180,7 +180,7 @@ def import_everything(name: str) -> None:
     import tensorflow as tf
 
     import detection.export.saved_model
-    import detection.train.best  # noqa: F401
+    import detection.train.best
 
     tf.get_logger().setLevel("ERROR")
     if name == work.FILES:

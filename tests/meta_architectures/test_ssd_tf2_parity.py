@@ -74,4 +74,4 @@ def test_train_step_equals(reference: Reference) -> None:
     assert np.median(gaps) < 10 * noise["grad_norms"]["median"] and gaps.max() < 10 * noise["grad_norms"]["max"]
     with np.load(reference.folder / f"{reference.name}.train_step_moving.npz") as stored:
         for name in stored.files:
-            np.testing.assert_allclose(moved[name.replace("|", "/")], stored[name], rtol=1e-4, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(moved[name.replace("|", "/")], stored[name], rtol=1e-4, atol=5e-4, err_msg=name)

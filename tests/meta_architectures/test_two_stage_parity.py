@@ -81,6 +81,7 @@ def test_losses_of_the_inference_graph_equal(shared: Path, name: str, case: str)
         np.testing.assert_allclose(losses[tag], expected, rtol=1e-4 if "RPN" in tag else 5e-3, err_msg=tag)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["a", "b"])
 @pytest.mark.parametrize("name", MODELS)
 def test_losses_and_gradients_of_the_training_graph_equal(shared: Path, name: str, case: str) -> None:

@@ -85,7 +85,7 @@ GENERATORS = [
 ]
 
 
-@pytest.mark.parametrize("generator, maps, image", GENERATORS)
+@pytest.mark.parametrize(("generator", "maps", "image"), GENERATORS)
 def test_tensor_shapes_give_the_same_and_known_ones_a_constant(generator, maps, image):
     expected = generator(maps, image)
     assert expected.shape[0] == sum(n * h * w for n, (h, w) in zip(generator.num_per_location, maps, strict=True))

@@ -73,7 +73,7 @@ def test_empty_boxes_and_wild_codes_stay_finite():
 
 
 @pytest.mark.parametrize(
-    "name, coder",
+    ("name", "coder"),
     [("faster_rcnn", FasterRcnnBoxCoder()), ("mean_stddev", MeanStddevBoxCoder()), ("square", SquareBoxCoder())],
 )
 def test_equals_the_reference(shared, name, coder):

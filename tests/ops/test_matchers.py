@@ -155,7 +155,7 @@ REFERENCE = [
 
 
 @pytest.mark.parametrize(
-    "unit, matcher",
+    ("unit", "matcher"),
     [
         *((f"argmax_matcher_{i}", matcher) for i, matcher in enumerate(REFERENCE)),
         ("bipartite_matcher", BipartiteMatcher()),

@@ -16,7 +16,7 @@ def masks(positives, negatives, ineligible, batch=1):
 
 
 @pytest.mark.parametrize(
-    "positives, negatives, size, expected",
+    ("positives", "negatives", "size", "expected"),
     [
         (30, 200, 64, (16, 48)),  # enough of both
         (5, 200, 64, (5, 59)),  # few positives: filled up with negatives

@@ -12,7 +12,7 @@ LOGITS = np.array([[[0.0, 2.0, -4.0]]], np.float32)
 
 
 @pytest.mark.parametrize(
-    "kind, expected",
+    ("kind", "expected"),
     [
         ("identity", LOGITS / 2),
         ("sigmoid", 1 / (1 + np.exp(-LOGITS / 2))),

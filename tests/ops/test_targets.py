@@ -130,7 +130,7 @@ def test_unknown_batch_and_xla_give_the_same():
 
 
 @pytest.mark.parametrize(
-    "stage, matcher",
+    ("stage", "matcher"),
     [("proposal", ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)), ("detection", ArgMaxMatcher())],
 )
 def test_equals_the_reference(shared, stage, matcher):
@@ -155,3 +155,14 @@ def test_equals_the_reference(shared, stage, matcher):
     )
     np.testing.assert_allclose(targets.box_codes[0], units["out.reg_targets"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(targets.box_weights[0], units["out.reg_weights"])
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_boxes_are_compared_in_pixels_or_as_fractions_of_the_image(normalised):
+    """Five pixels lower in an image of 100: squared, 2 * 5² apart, or 2 * 0.05²."""
+    made = TargetAssigner(
+        box_ops.neg_sq_dist, ArgMaxMatcher(-0.006, -0.006), FasterRcnnBoxCoder(), normalised=normalised
+    )
+    targets = made(ANCHORS, groundtruth([[[5, 0, 15, 10]]], [[1]]), num_classes=2, image_shape=(100, 200))
+    np.testing.assert_array_equal(targets.matches, [[0 if normalised else -1, -1, -1, -1]])
+    np.testing.assert_allclose(targets.box_codes[0, 0], [5.0 if normalised else 0, 0, 0, 0], atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -31,7 +32,7 @@ def test_frontier_is_what_brute_force_finds(pairs):
     best = [point for point in of if not any(dominates(other, point) for other in of)]
     first = {(point.cost, point.value): point.row.id for point in reversed(best)}
     assert {point.row.id for point in found} == set(first.values())
-    assert all(a.cost < b.cost and a.value < b.value for a, b in zip(found, found[1:], strict=False))
+    assert all(a.cost < b.cost and a.value < b.value for a, b in itertools.pairwise(found))
 
 
 def test_elbow_by_hand():

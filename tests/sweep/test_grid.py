@@ -266,7 +266,7 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("", r"my.pbtxt: bases is empty"),
         ("base { }", r"my.pbtxt:1:1: unknown field 'base' in Sweep; did you mean 'bases'\?"),
@@ -309,7 +309,7 @@ def test_a_wrong_grid_is_told_by_line(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    "setting, message",
+    ("setting", "message"),
     [
         ("feature_extractor.tipe=x", r"my.pbtxt:5:8: set: feature_extractor.tipe=x: unknown field"),
         ("train_config.num_steps=many", r"my.pbtxt:5:8: set: train_config.num_steps=many: .*takes a whole number"),

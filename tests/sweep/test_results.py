@@ -86,7 +86,7 @@ def test_what_was_timed_on_two_devices_counts_on_both(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line, reason",
+    ("line", "reason"),
     [
         ("not json", "Expecting value"),
         ("[1]", "JSON object"),

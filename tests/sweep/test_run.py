@@ -154,7 +154,7 @@ def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     assert not list((broken / ".work").iterdir())
 
     again = command("sweep.py", f"--grid={path}", f"--output={broken}")  # Nothing is left to do, and nothing is done.
-    assert "0 to do" in again.out and again.code == 0
+    assert "0 to do" in again.out + again.err and again.code == 0
     assert len((broken / "results.jsonl").read_text().splitlines()) == 2
 
 
@@ -349,7 +349,7 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, limit, reason",
+    ("options", "limit", "reason"),
     [
         ({}, 1, "timed out: exporting ssd-d20 took more than 1 seconds"),
         ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 held .* GiB, more than --memory_gib=0.01"),

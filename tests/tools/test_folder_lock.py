@@ -18,9 +18,12 @@ def in_use() -> ConfigError:
 
 def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(tmp_path):
     path = tmp_path / ".lock"
-    with folder_lock.held(path, in_use, "here: a second run"):
-        with pytest.raises(ConfigError, match="somebody else"), folder_lock.held(path, in_use, "here: a second run"):
-            pytest.fail("held twice")
+    with (
+        folder_lock.held(path, in_use, "here: a second run"),
+        pytest.raises(ConfigError, match="somebody else"),
+        folder_lock.held(path, in_use, "here: a second run"),
+    ):
+        pytest.fail("held twice")
     with contextlib.suppress(ConfigError), folder_lock.held(path, in_use, "here: a second run", remove=True):
         assert path.exists()
         raise ConfigError("an error inside")
@@ -30,7 +33,7 @@ def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(tmp_path):
 def test_where_the_file_cannot_be_made(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
-    with pytest.raises(OSError), folder_lock.held(path / ".lock", in_use, "there"):  # noqa: PT011 (of which kind depends on the system)
+    with pytest.raises(OSError), folder_lock.held(path / ".lock", in_use, "there"):
         pytest.fail("held in a file")
     with (
         pytest.raises(ConfigError, match="not there"),

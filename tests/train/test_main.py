@@ -201,7 +201,7 @@ def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(t
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_save(command, tmp_path, config):
+def test_killed_in_the_middle_of_a_save(tmp_path, config):
     run, flags = tmp_path / "run", ("--checkpoint_every_n=1", "--eval_every_n=100000", "--num_train_steps=100000")
     for _ in range(5):
         process = _start(config, run, *flags)
@@ -216,9 +216,7 @@ def test_killed_in_the_middle_of_a_save(command, tmp_path, config):
     for step in steps:
         assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
     last = steps[-1] if steps else 0
-    code, _, err = command(
-        "model_main.py", *_flags(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000")
-    )
+    code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
     assert code == 0 and "removed an unfinished checkpoint" in err, err
     assert rotation.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
 

@@ -15,6 +15,7 @@ class SsdNetwork(NamedTuple):
     maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: `fpn` says how many
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
     convolutions: bool = True  # may be depthwise, and may pad explicitly
+    smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
 
     @property
     def pyramid(self) -> bool:
@@ -27,6 +28,7 @@ class TwoStageNetwork(NamedTuple):
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
+    smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
 _PYRAMID = SsdNetwork(maps=0)
@@ -37,7 +39,7 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_caffenet": SsdNetwork(),
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
-    "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True),
+    "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
     "ssd_mobilenet_v1_fpn": _PYRAMID,
     "ssd_mobilenet_v1_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v1_keras": SsdNetwork(),
@@ -61,10 +63,10 @@ _DENSE = TwoStageNetwork(strides=(8, 16))
 TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_resnet101": _DENSE,
     "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
-    "faster_rcnn_inception_resnet_v2": _DENSE,
-    "faster_rcnn_inception_resnet_v2_keras": _DENSE,
+    "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
+    "faster_rcnn_inception_resnet_v2_keras": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
     "faster_rcnn_inception_v2": TwoStageNetwork(),
-    "faster_rcnn_inception_v3": TwoStageNetwork(),
+    "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
     "faster_rcnn_resnet101_keras": _DENSE,

@@ -7,6 +7,7 @@ one) is a warning.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -92,7 +93,7 @@ def _vanishes(schedule: Message) -> int | None:
 def manual_steps(message: Message, path: str) -> Iterator[str]:
     """Steps rise."""
     steps = [row.step for row in message.schedule]
-    for index, (before, after) in enumerate(zip(steps, steps[1:], strict=False), start=1):
+    for index, (before, after) in enumerate(itertools.pairwise(steps), start=1):
         if after <= before:
             yield f"{path}.schedule[{index}].step ({after}) must be more than the one before it ({before})"
     if message.warmup and not steps:

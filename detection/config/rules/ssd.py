@@ -27,7 +27,9 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     kind = message.box_predictor.WhichOneof("box_predictor_oneof")
     if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
         yield f"{path}.box_predictor.{kind} is for the regions of a two-stage detector; use convolutional_box_predictor"
-    yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
+    type_ = message.feature_extractor.type
+    smallest = extractors.SSD[type_].smallest_image if type_ in extractors.SSD else 0
+    yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
@@ -86,6 +88,7 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:
+    """WeightSharedConvolutionalBoxPredictor: its convolutions have a depth."""
     if message.num_layers_before_predictor and not message.depth:
         yield f"{path}.depth is not set; the convolutions before the predictor need it, for example depth: 256"
 

@@ -90,14 +90,18 @@ def _crops(message: Message, path: str) -> Iterator[str]:
     if kernel > crop:
         yield f"{path}.maxpool_kernel_size ({kernel}) must not exceed initial_crop_size ({crop})"
     network = extractors.TWO_STAGE.get(message.feature_extractor.type)
-    if network is None or network.crop_size is None or min(crop, kernel, stride) < 1 or kernel > crop:
+    if network is None or min(crop, kernel, stride) < 1 or kernel > crop:
         return
     size = (crop - kernel) // stride + 1
-    if size != network.crop_size:
+    made = (
+        f"{path}.initial_crop_size ({crop}), maxpool_kernel_size ({kernel}) and maxpool_stride ({stride}) make crops of"
+        f" {size} x {size}, but {message.feature_extractor.type}"
+    )
+    if network.crop_size not in (None, size):
+        yield f"{made} takes {network.crop_size} x {network.crop_size}; set {2 * network.crop_size}, 2 and 2"
+    elif size < network.smallest_crop:
         yield (
-            f"{path}.initial_crop_size ({crop}), maxpool_kernel_size ({kernel}) and maxpool_stride ({stride}) make"
-            f" crops of {size} x {size}, but {message.feature_extractor.type} takes {network.crop_size} x"
-            f" {network.crop_size}; set {2 * network.crop_size}, 2 and 2"
+            f"{made} takes {network.smallest_crop} x {network.smallest_crop} or more; the usual values are 14, 2 and 2"
         )
 
 

@@ -44,7 +44,7 @@ SSD_CROPS = tuple(
 )
 
 
-def random_crop_image(sample: Sample, seed: tf.Tensor, settings: Crop = Crop()) -> Sample:  # noqa: B008 (frozen)
+def random_crop_image(sample: Sample, seed: tf.Tensor, settings: Crop = Crop()) -> Sample:
     """A window of the image, drawn with the boxes in view (no boxes: the whole image counts as one)."""
     decide, place = draw.split(seed, 2)
 

@@ -7,8 +7,11 @@ number i of a run always gets the same changes, however many threads work and wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import tensorflow as tf
+
+_S = TypeVar("_S")
 
 
 def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
@@ -34,7 +37,7 @@ def chance(seed: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform((), seed) < probability
 
 
-def maybe(seed: tf.Tensor, probability: float | tf.Tensor, change: Callable, sample):
+def maybe(seed: tf.Tensor, probability: float | tf.Tensor, change: Callable[[_S], _S], sample: _S) -> _S:
     """`change(sample)` with the given probability, otherwise the sample. Decided while the graph is built if the
     probability is the number 0 or 1."""
     if not tf.is_tensor(probability) and probability <= 0:

@@ -81,7 +81,7 @@ def random_absolute_pad_image(
     return random_pad_image(sample, seed, None, largest, pad_color)
 
 
-def random_crop_pad_image(sample: Sample, seed: tf.Tensor, settings: CropPad = CropPad()) -> Sample:  # noqa: B008
+def random_crop_pad_image(sample: Sample, seed: tf.Tensor, settings: CropPad = CropPad()) -> Sample:
     """A random crop on a random canvas."""
     crop_seed, pad_seed = draw.split(seed, 2)
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)

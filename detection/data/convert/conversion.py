@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TextIO, TypeVar
+from typing import NamedTuple, TextIO
 
 from detection.config import label_map
 from detection.data.convert import boxes, images
@@ -26,7 +26,6 @@ from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
 _SHARD_BYTES = 128 * 2**20
-_T, _R = TypeVar("_T"), TypeVar("_R")
 SKIP, FAIL, FIX = "skip", "fail", "fix"
 BOX_LEFT_OUT, IMAGE_LEFT_OUT = "box left out", "image left out"
 CONSEQUENCES = ("annotation_uncertain", "no_usable_box")  # kinds of faults whose reason is another fault

@@ -230,7 +230,7 @@ def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], 
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return _notes(name, extension, image, data), _orientation(image)
-    except Exception:  # noqa: BLE001 - as above; whether the image is usable is for TensorFlow to say, not for Pillow.
+    except Exception:  # As above; whether the image is usable is for TensorFlow to say, not for Pillow.
         return [], 1
 
 

@@ -62,8 +62,8 @@ def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
         ):
             first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
             raise DataError(
-                f"{folder.annotations.folder}: no annotation (.xml) for any of {number_of(len(images), 'image')}{first}"
-                "; check --annotation_dir, or --format"
+                f"{folder.annotations.folder}: no annotation (.xml) for any of {number_of(len(images), 'image')}"
+                f"{first}; check --annotation_dir, or --format"
             )
         yield from images
 

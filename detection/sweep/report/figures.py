@@ -14,6 +14,7 @@ A figure whose numbers the rows do not have is left out, with the reason.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ def _obstacles(found, on):
     import numpy as np
 
     places = [(point.cost, point.value) for point in found]
-    for before, after in zip(on, on[1:], strict=False):
+    for before, after in itertools.pairwise(on):
         share = np.linspace(0, 1, 12)
         x = (
             np.exp(np.log(before.cost) + share * np.log(after.cost / before.cost))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 
 import numpy as np
 import pytest
@@ -27,9 +28,7 @@ def test_spread_keeps_order_gap_and_ends(places, gap):
     kept = min(gap, 100.0 / max(len(places) - 1, 1))
     order = sorted(range(len(places)), key=lambda index: places[index])
     ranked = [moved[index] for index in order]
-    assert all(
-        b - a >= kept - 1e-6 for a, b in zip(ranked, ranked[1:], strict=False)
-    )  # 1e-6 of 100: sums of a dozen floats
+    assert all(b - a >= kept - 1e-6 for a, b in itertools.pairwise(ranked))  # 1e-6 of 100: sums of a dozen floats
     assert min(moved) >= -1e-6 and max(moved) <= 100 + 1e-6
 
 
