@@ -270,19 +270,11 @@ def test_another_kind_of_model_is_refused(tmp_path):
         Predictor.load(tmp_path / "other")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        (b"ReadVariableOp", b"ReadVariableOq", "Op type not registered 'ReadVariableOq'"),
-        (b"input_tensor", b"input_tensos", ""),
-    ],
-)
-def test_a_graph_that_tensorflow_cannot_rebuild_is_one_line(tmp_path, old, new, reason):
+def test_a_graph_that_tensorflow_cannot_rebuild_is_one_line(tmp_path):
     """Found by the fuzz run: TensorFlow raises RuntimeError, TypeError and others while it loads."""
     make_saved_model(tmp_path / "saved_model")
     graph = tmp_path / "saved_model" / "saved_model.pb"
-    data = graph.read_bytes()
-    assert old in data
-    graph.write_bytes(data.replace(old, new, 1))
+    graph.write_bytes(graph.read_bytes().replace(b"ReadVariableOp", b"ReadVariableOq"))
+    reason = "Op type not registered 'ReadVariableOq'"
     with pytest.raises(ConfigError, match=f"{tmp_path}/saved_model: cannot be loaded: {reason}.*; export it again"):
         Predictor.load(tmp_path)
