@@ -47,9 +47,12 @@ def build_schedule(message: optimizer_pb2.LearningRate) -> schedules.Schedule:
             minimum=inner.min_learning_rate,
         )
     if which == "manual_step_learning_rate":
+        rows = [(row.step, row.learning_rate) for row in inner.schedule]
+        # A row of step 0 gives the rate from the start; the initial rate is then never used, as in the reference.
+        initial = rows.pop(0)[1] if rows and rows[0][0] == 0 else inner.initial_learning_rate
         return schedules.ManualStep(
-            boundaries=tuple(row.step for row in inner.schedule),
-            rates=(inner.initial_learning_rate, *(row.learning_rate for row in inner.schedule)),
+            boundaries=tuple(step for step, _ in rows),
+            rates=(initial, *(rate for _, rate in rows)),
             warmup=inner.warmup,
         )
     return schedules.CosineDecay(

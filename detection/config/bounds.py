@@ -49,6 +49,8 @@ def not_read(
         else:
             what = here if is_message(field) and not field.is_repeated else f"{here} ({shown(field, value)})"
             if row is not None and row.use is Use.NO_EFFECT:
+                if row.stock:
+                    continue
                 yield False, f"{what} has no effect: {row.reason}"
             else:
                 advice = (row.reason if row is not None else "") or _alternatives(field, name, place)

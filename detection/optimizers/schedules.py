@@ -80,7 +80,10 @@ class ManualStep:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """Linear warm-up from warmup_learning_rate to base, a hold at base, then half a cosine down to 0 at total_steps."""
+    """Linear warm-up from warmup_learning_rate to base, a hold at base, then half a cosine down to 0 at total_steps.
+
+    Where total_steps is warmup_steps + hold_steps there is no descent: base at total_steps, 0 behind it.
+    """
 
     base: float
     total_steps: int
@@ -89,16 +92,16 @@ class CosineDecay:
     hold_steps: int = 0
 
     def __post_init__(self) -> None:
-        if self.warmup_steps + self.hold_steps >= self.total_steps:
+        if self.warmup_steps + self.hold_steps > self.total_steps:
             raise ValueError(
-                f"warmup_steps + hold_steps ({self.warmup_steps + self.hold_steps}) must be below total_steps"
+                f"warmup_steps + hold_steps ({self.warmup_steps + self.hold_steps}) must not exceed total_steps"
                 f" ({self.total_steps})"
             )
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         start = self.warmup_steps + self.hold_steps
         now = tf.cast(step, tf.float64)
-        progress = tf.clip_by_value((now - start) / (self.total_steps - start), 0.0, 1.0)
+        progress = tf.clip_by_value((now - start) / max(self.total_steps - start, 1), 0.0, 1.0)
         rate = 0.5 * self.base * (1.0 + tf.cos(math.pi * progress))
         if self.warmup_steps > 0:
             climb = self.warmup_learning_rate + (self.base - self.warmup_learning_rate) * now / self.warmup_steps

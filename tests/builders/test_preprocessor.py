@@ -36,6 +36,13 @@ def all_steps() -> list[str]:
     return [field.name for field in preprocessor_pb2.PreprocessingStep.DESCRIPTOR.fields]
 
 
+def test_a_padding_of_0_pixels_stands_for_1():
+    """`random_absolute_pad_image {}`, as published configs have it, is no error."""
+    step = preprocessor_pb2.PreprocessingStep(random_absolute_pad_image={})
+    built = preprocessor.build(step)
+    assert (built.keywords["max_height_padding"], built.keywords["max_width_padding"]) == (1, 1)
+
+
 def test_supported_steps_are_known():
     assert set(preprocessor.SUPPORTED) == set(all_steps()) - UNSUPPORTED
 

@@ -99,8 +99,8 @@ def test_a_model_alone_is_enough(ssd):
             ),
         ),
         (
-            "train_config.use_bfloat16=true",
-            "train_config.use_bfloat16 (true) is not supported; remove it: training is in float32",
+            "train_config.merge_multiple_label_boxes=true",
+            "train_config.merge_multiple_label_boxes (true) is not supported; remove it: a box has one class",
         ),
         (
             "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
@@ -144,15 +144,22 @@ def test_without_effect(ssd):
     changed = config.override(
         ssd,
         [
-            "train_config.startup_delay_steps=0",
+            "train_config.use_bfloat16=true",
             "train_input_reader.queue_capacity=9",
             "train_config.sync_replicas=false",
         ],
     )
     assert config.check(changed, "my.config", check_paths=False) == [
-        "my.config: train_config.startup_delay_steps (0) has no effect: replicas are always synchronous",
+        "my.config: train_config.use_bfloat16 (true) has no effect: it was for TPUs; training is in float32",
         "my.config: train_input_reader.queue_capacity (9) has no effect: reading and batching tune themselves",
     ]
+
+
+def test_nothing_is_said_of_what_every_published_config_sets(ssd):
+    settings = ["sync_replicas=true", "replicas_to_aggregate=8", "startup_delay_steps=0"]
+    settings += ["unpad_groundtruth_tensors=false", "fine_tune_checkpoint_version=V2"]
+    changed = config.override(ssd, [f"train_config.{setting}" for setting in settings])
+    assert config.check(changed, "my.config", check_paths=False) == []
 
 
 @pytest.mark.parametrize(
@@ -178,8 +185,8 @@ def test_without_effect(ssd):
             f"{RATE}.manual_step_learning_rate.schedule[1].step (9) must be more than the one before it (9)",
         ),
         (
-            f"{RATE}.manual_step_learning_rate={{schedule {{}}}}",
-            f"{RATE}.manual_step_learning_rate.schedule[0].step (0) must be at least 1",
+            f"{RATE}.manual_step_learning_rate={{schedule {{}} warmup: true}}",
+            f"{RATE}.manual_step_learning_rate.schedule[0].step (0) leaves no step to warm up in; remove warmup,",
         ),
         (
             f"{RATE}.manual_step_learning_rate={{warmup: true}}",
@@ -191,7 +198,7 @@ def test_without_effect(ssd):
         (
             f"{RATE}.cosine_decay_learning_rate={{total_steps: 5}}",
             (
-                f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be more than warmup_steps +"
+                f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be at least warmup_steps +"
                 " hold_base_rate_steps (10000)"
             ),
         ),
@@ -200,9 +207,9 @@ def test_without_effect(ssd):
             f"{RATE}.cosine_decay_learning_rate.warmup_learning_rate (1) must not exceed learning_rate_base (0.002)",
         ),
         (
-            f"{RATE}.cosine_decay_learning_rate={{total_steps: 6 warmup_steps: 3 hold_base_rate_steps: 3}}",
+            f"{RATE}.cosine_decay_learning_rate={{total_steps: 5 warmup_steps: 3 hold_base_rate_steps: 3}}",
             (
-                f"{RATE}.cosine_decay_learning_rate.total_steps (6) must be more than warmup_steps +"
+                f"{RATE}.cosine_decay_learning_rate.total_steps (5) must be at least warmup_steps +"
                 " hold_base_rate_steps (6)"
             ),
         ),

@@ -136,13 +136,18 @@ def test_a_message_without_effect_is_a_warning(config_text):
 def test_all_problems_are_told_at_once(ssd):
     bad = config.override(
         ssd,
-        ["model.ssd.num_classes=0", "train_config.use_bfloat16=true", "train_config.batch_size=0", "learning_rate=nan"],
+        [
+            "model.ssd.num_classes=0",
+            "train_config.summarize_gradients=true",
+            "train_config.batch_size=0",
+            "learning_rate=nan",
+        ],
     )
     with pytest.raises(DetectionError) as error:
         config.check(bad, "my.config", check_paths=False)
     assert str(error.value).endswith("(and 3 more problems)")
     assert [line.split(" ")[1] for line in error.value.lines()] == [
-        "train_config.use_bfloat16",
+        "train_config.summarize_gradients",
         "model.ssd.num_classes",
         "train_config.batch_size",
         "train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate.initial_learning_rate",

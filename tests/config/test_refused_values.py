@@ -350,12 +350,9 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 ),
             ),
             (
+                ("adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 9 warmup_steps: 10 } } }"),
                 (
-                    "adam_optimizer { learning_rate { cosine_decay_learning_rate { total_steps: 10 warmup_steps: "
-                    "10 } } }"
-                ),
-                (
-                    ".adam_optimizer.learning_rate.cosine_decay_learning_rate.total_steps (10) must be more than "
+                    ".adam_optimizer.learning_rate.cosine_decay_learning_rate.total_steps (9) must be at least "
                     "warmup_steps + hold_base_rate_steps (10)"
                 ),
             ),

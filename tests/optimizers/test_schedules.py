@@ -56,5 +56,10 @@ def test_manual_steps_must_rise(boundaries, rates):
 def test_cosine_warms_up_holds_and_ends_at_zero():
     schedule = schedules.CosineDecay(1.0, 110, warmup_learning_rate=0.5, warmup_steps=5, hold_steps=5)
     np.testing.assert_allclose(_at(schedule, 0, 3, 5, 10, 60, 110, 200), [0.5, 0.8, 1, 1, 0.5, 0, 0], atol=1e-7)
-    with pytest.raises(ValueError, match="below total_steps"):
-        schedules.CosineDecay(1.0, 10, warmup_steps=5, hold_steps=5)
+    with pytest.raises(ValueError, match="must not exceed total_steps"):
+        schedules.CosineDecay(1.0, 9, warmup_steps=5, hold_steps=5)
+
+
+def test_a_cosine_that_only_warms_up():
+    schedule = schedules.CosineDecay(1.0, 10, warmup_learning_rate=0.5, warmup_steps=10)
+    np.testing.assert_allclose(_at(schedule, 0, 5, 9, 10, 11), [0.5, 0.75, 0.95, 1, 0], atol=1e-7)

@@ -150,8 +150,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "RGBtoGray": (),
     "RandomAbsolutePadImage": (
-        honoured("max_height_padding", ONE_OR_MORE, SIDE),
-        honoured("max_width_padding", ONE_OR_MORE, SIDE),
+        honoured("max_height_padding", NOT_NEGATIVE, SIDE),
+        honoured("max_width_padding", NOT_NEGATIVE, SIDE),
         honoured("pad_color", counts=_COLOR),
     ),
     "RandomSelfConcatImage": (

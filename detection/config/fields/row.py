@@ -80,6 +80,7 @@ class Field:
         choose: the members of its message's oneof that are possible at this place; none: all that are honoured.
         registry: where names besides `values` are registered: of the field's text, or in the message CustomPart or
             CustomModel that it holds.
+        stock: every published config sets it, so that nothing is said of it although it has no effect.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Field:
     counts: Counts | None = None
     choose: tuple[str, ...] = ()
     registry: Registry | None = None
+    stock: bool = False
 
     @property
     def honoured(self) -> bool:
@@ -122,9 +124,9 @@ def all_honoured(names: str) -> Message:
     return tuple(Field(name) for name in names.split())
 
 
-def no_effect(name: str, reason: str) -> Field:
-    """A field that changes nothing."""
-    return Field(name, Use.NO_EFFECT, reason)
+def no_effect(name: str, reason: str, *, stock: bool = False) -> Field:
+    """A field that changes nothing; `stock` as of `Field`."""
+    return Field(name, Use.NO_EFFECT, reason, stock=stock)
 
 
 def refused(name: str, instead: str = "") -> Field:

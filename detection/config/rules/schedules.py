@@ -98,6 +98,11 @@ def manual_steps(message: Message, path: str) -> Iterator[str]:
             yield f"{path}.schedule[{index}].step ({after}) must be more than the one before it ({before})"
     if message.warmup and not steps:
         yield f"{path}.schedule is empty, so there is nothing to warm up to; list steps, or remove warmup"
+    if message.warmup and steps and steps[0] == 0:
+        yield (
+            f"{path}.schedule[0].step (0) leaves no step to warm up in; remove warmup, or let the first step be at"
+            " least 1"
+        )
 
 
 def cosine(message: Message, path: str) -> Iterator[str]:
@@ -108,8 +113,8 @@ def cosine(message: Message, path: str) -> Iterator[str]:
             f" ({message.learning_rate_base:g})"
         )
     before = message.warmup_steps + message.hold_base_rate_steps
-    if message.total_steps <= before:
+    if message.total_steps < max(before, 1):
         yield (
-            f"{path}.total_steps ({message.total_steps}) must be more than warmup_steps + hold_base_rate_steps"
+            f"{path}.total_steps ({message.total_steps}) must be at least warmup_steps + hold_base_rate_steps"
             f" ({before})"
         )
