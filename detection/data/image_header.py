@@ -205,6 +205,8 @@ def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _called_apart(function, encoded: tf.Tensor) -> tf.Tensor:
     """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost
     time where it is not taken."""
+    if tf.executing_eagerly():  # No graph is around it; and with one thread `If` would wait for itself.
+        return function(encoded)
     branch = function.get_concrete_function()
     branch.add_to_graph()
     # A condition that is known beforehand would be optimised away, and the call with it.
