@@ -35,10 +35,8 @@ def test_schedules_equal_the_reference(shared, index):
 
 def test_a_first_step_of_0_gives_the_rate_from_the_start():
     """The commonest manual schedule of published configs; its initial_learning_rate is never used."""
-    text = (
-        "manual_step_learning_rate { initial_learning_rate: 9 schedule { learning_rate: 0.5 } schedule { step: 10 } }"
-    )
-    text = text.replace("step: 10", "step: 10 learning_rate: 0.1")
+    rows = "schedule { step: 0 learning_rate: 0.5 } schedule { step: 10 learning_rate: 0.1 }"
+    text = f"manual_step_learning_rate {{ initial_learning_rate: 9 {rows} }}"
     schedule = builder.build_schedule(_parse(text, optimizer_pb2.LearningRate))
     assert schedule == schedules.ManualStep((10,), (0.5, np.float32(0.1)))
     only = builder.build_schedule(
