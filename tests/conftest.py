@@ -6,10 +6,10 @@ import gc
 import os
 from pathlib import Path
 
-# Read by TensorFlow when it is imported, and inherited by the processes that tests start. One thread each: two workers
-# share two cores, networks this small lose a tenth of their time to handing work over, and the order in which
-# numbers are added stays the same.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+# Read by TensorFlow when it is imported, and inherited by the processes that tests start. One thread an operation: two
+# workers share two cores, networks this small lose a tenth of their time to handing work over, and the order in which
+# numbers are added stays the same. Two operations at a time: with one, an operation that waits for another never ends.
+os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
