@@ -29,7 +29,7 @@ from detection.errors import first_line
 PUBLISHING = ".publishing"  # in a folder of which some parts may be new and others old: who is changing them
 _MARK = ".tmp-"
 _PATIENCE = 5.0  # seconds that a reader waits for a process which is changing a folder: that takes milliseconds
-_SILENCE = 10.0  # seconds that a reader waits for somebody to write into a pipe
+_SILENCE = 10.0  # seconds that a reader waits for a writer of a pipe
 _LONGEST_NAME = 255  # bytes, on every usual file system
 # What is wrong with the place that is written to, and not with the program: how the message says it.
 _REASONS = {
@@ -142,7 +142,7 @@ def is_dead(who: str) -> bool:
         os.kill(int(process), 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except OSError:  # Somebody else's process.
+    except OSError:  # A process of another user.
         return False
     return False
 

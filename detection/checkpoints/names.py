@@ -40,8 +40,8 @@ def is_optional(name: str) -> bool:
 
 
 def is_bookkeeping(name: str, found: Container[str]) -> bool:
-    """Whether an array of a checkpoint is no weight: the step, what training keeps below the name of a weight, dice,
-    the mean of the input."""
+    """Whether an array of a checkpoint is no weight: the step, what training keeps below the name of a weight, the
+    state of random generators, the mean of the input."""
     parent, _, last = name.rpartition("/")
     return (
         name in _SCALARS or parent in found or last in ("beta1_power", "beta2_power", _INPUT_MEAN) or is_optional(name)

@@ -1,4 +1,4 @@
-"""Starting from somebody else's weights: which variable of the model takes which array of a fine-tuning checkpoint.
+"""Starting from the weights of another model: which variable takes which array of a fine-tuning checkpoint.
 
 The kinds are the config's `fine_tune_checkpoint_type`:
 
@@ -107,7 +107,7 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
     wanted: set[str | None] = set()
     for name in sorted(shapes):
         if is_optional(name):
-            continue  # Somebody else's dice.
+            continue  # The state of another run's random generator.
         source = source_name(name, start.kind, start.load_all)
         wanted.add(source)
         row = "left_out" if source is None else "adapted" if name in thinned else _row(shapes[name], found.get(source))

@@ -102,7 +102,7 @@ class Checkpoints:
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
         """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what
-        was passed over.
+        was skipped.
 
         Raises:
           ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start
@@ -116,7 +116,7 @@ class Checkpoints:
                 bad.append(error)
                 continue
             if bad:
-                logging.warning("%s; going back to %s (%d newer passed over)", bad[0], self.prefix(step), len(bad))
+                logging.warning("%s; going back to %s (%d newer skipped)", bad[0], self.prefix(step), len(bad))
             return step, values
         if bad:
             raise ConfigError(

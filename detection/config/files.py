@@ -21,7 +21,7 @@ from detection.protos import pipeline_pb2
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
 _CONTROLS = bytes(set(range(32)) - {9, 10, 13})
 _MAX_BYTES = 1 << 20  # A config that lists ten thousand shards has half of this.
-_PATIENCE = 10  # seconds for somebody to write into a pipe
+_PATIENCE = 10  # seconds to wait for a writer of a pipe
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 

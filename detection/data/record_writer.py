@@ -279,7 +279,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # Somebody else's process.
+    except OSError:  # A process of another user.
         return True
     return True
 

@@ -111,7 +111,7 @@ class WeightSharedHead(keras.layers.Layer):
         bias = keras.initializers.Constant(options.class_bias)
         self.classes = _convolution("ClassPredictor", anchors * num_logits, options, head, bias)
         keep = options.dropout_keep
-        # Dice are a variable, so there are none without dropout.
+        # A random generator is a variable, so there is none without dropout.
         self.dropout = Chain("Dropout", ()) if keep is None else Dropout("Dropout", keep)
 
     def build(self, shape: object) -> None:

@@ -41,16 +41,16 @@ class SpatialMean(keras.layers.Layer):
 
 
 class Dropout(keras.layers.Layer):
-    """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its dice are a variable, so that a
-    resumed run repeats itself."""
+    """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its random generator is a variable,
+    so that a resumed run repeats itself."""
 
     def __init__(self, name: str, keep: float) -> None:
         super().__init__(name=name, autocast=False)
         self.keep = keep
-        self.dice = keras.random.SeedGenerator()
+        self.generator = keras.random.SeedGenerator()
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return keras.random.dropout(x, rate=1 - self.keep, seed=self.dice) if training and self.keep < 1 else x
+        return keras.random.dropout(x, rate=1 - self.keep, seed=self.generator) if training and self.keep < 1 else x
 
 
 class Chain(keras.layers.Layer):

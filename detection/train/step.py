@@ -33,7 +33,7 @@ REGULARIZATION_LOSS = "Loss/regularization_loss"
 
 
 class StepResult(NamedTuple):
-    """What a step tells; on the device until somebody asks."""
+    """What a step reports; on the device until it is read."""
 
     values: tf.Tensor  # float32 [n], by `TrainStep.tags`
     finite: tf.Tensor  # bool, whether the update was made
