@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
-from detection.errors import ConfigError
+from detection.errors import ConfigError, first_line
 from detection.tools import suggest
 
 ENTRY_POINTS = "detection.plugins"
@@ -193,15 +193,22 @@ def import_plugins(modules: Iterable[str]) -> None:
     """Imports the modules that register parts.
 
     Raises:
-        ConfigError: one cannot be imported.
+        ConfigError: a name is none of a module, or the module cannot be imported.
     """
     for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"plugins: {name!r} is no name of a module; write one as in my_package.my_module")
         with _registering(name):
             try:
                 importlib.import_module(name)
             except ImportError as error:
                 raise ConfigError(
                     f"plugins: {name!r} cannot be imported ({error}); install it, or add its folder to PYTHONPATH"
+                ) from error
+            except Exception as error:  # Whatever a module of somebody else does while it is imported.
+                raise ConfigError(
+                    f"plugins: {name!r} fails while it is imported ({type(error).__name__}: {first_line(error)});"
+                    f' python -c "import {name}" shows where'
                 ) from error
 
 

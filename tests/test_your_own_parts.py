@@ -184,3 +184,16 @@ def test_parameters():
     for wrong in (["a"], ["1=2"], ["a=1", "a=2"]):
         with pytest.raises(ValueError, match=r"name=value|given twice"):
             registry.keywords(wrong)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..up", "a.", "no way", "a-b", "1a"])
+def test_plugins_have_names_of_modules(name):
+    with pytest.raises(ConfigError, match="plugins: .* is no name of a module; write one as in my_package.my_module"):
+        registry.import_plugins([name])
+
+
+def test_a_plugin_that_fails_is_named(tmp_path, monkeypatch):
+    (tmp_path / "broken_parts.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="plugins: 'broken_parts' fails while it is imported .ZeroDivisionError: div"):
+        registry.import_plugins(["broken_parts"])

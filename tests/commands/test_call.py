@@ -64,6 +64,8 @@ def test_flags_of_one_call_are_not_those_of_the_next(monkeypatch):
 
 def test_the_process_flags_act_while_the_command_runs(monkeypatch):
     seen: list[tuple[int, bool]] = []
+    # Whatever an earlier test of this process has set.
+    monkeypatch.setattr(absl_flags.FLAGS["verbosity"], "using_default_value", True)
     module = catalogue.BY_NAME["check"].module()
     monkeypatch.setattr(
         module, "run", lambda _: seen.append((absl_logging.get_verbosity(), absl_logging.level_info())) or 0

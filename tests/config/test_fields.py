@@ -64,7 +64,7 @@ def test_rows_name_fields_that_exist_and_fit():
                 inner = fields.TABLE[message_name(field.message_type)]
                 assert all(inner[choice].honoured for choice in row.choose), row
             if row.use is not Use.HONOURED:
-                assert row == type(row)(row.name, row.use, row.reason), row
+                assert row == type(row)(row.name, row.use, row.reason, stock=row.stock), row
                 assert row.use is Use.REFUSED or row.reason, row
 
 
