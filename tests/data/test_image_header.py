@@ -259,4 +259,5 @@ def test_nothing_asks_for_tensorflows_recovery_or_changes_pillow():
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 assert node.attr not in ("MAX_IMAGE_PIXELS", "LOAD_TRUNCATED_IMAGES"), f"{path}:{node.lineno}"
             if isinstance(node, ast.Attribute) and node.attr == "catch_warnings":
-                assert path.name == "reference_networks.py", f"{path}:{node.lineno}"
+                # Not safe between threads; a command has its process for itself.
+                assert path.name == "call.py", f"{path}:{node.lineno}"
