@@ -21,6 +21,7 @@ from detection.data.validation.record_check import Checked, Classes, ProposalChe
 from detection.errors import DataError, PathError, number_of
 from detection.files import is_special
 from detection.paths import expand, hint
+from detection.progress import counted
 from detection.tools.parallel import in_order
 from detection.types import MAX_PIXELS
 
@@ -82,7 +83,7 @@ def validate_records(
     with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
         checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
-        for raw, result in number_of(checked, _expected_records(paths), "validating", progress_to):
+        for raw, result in counted(checked, _expected_records(paths), "validating", progress_to):
             report.faults += result.faults
             report.found_boxes += result.found_boxes
             report.found_images += raw.fault is None
