@@ -128,7 +128,7 @@ FAULTS = {
     "image/object/bbox .* far outside the image": (IMAGE, [[0, 0, 44, 4]], [1]),
     "the classes are a int": (IMAGE, [[0, 0, 4, 4]], 1),
     "None is no label id": (IMAGE, [[0, 0, 4, 4]], [None]),
-    "label of box 0 is 7": (IMAGE, [[0, 0, 4, 4]], [7]),
+    "label 7 of box 0 is unknown": (IMAGE, [[0, 0, 4, 4]], [7]),
 }
 
 
