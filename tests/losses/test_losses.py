@@ -38,7 +38,7 @@ def arguments(loss, batch: int = 2):
     """predictions, targets [B, 3, C], weights [B, 3] that fit the loss."""
     rng = np.random.default_rng(3)
     if loss in BOX_LOSSES:
-        predictions, targets = ([*rng.uniform(0, 20, (batch, 3, 4)), 0, 0, 30, 30] for _ in range(2))
+        predictions, targets = (rng.uniform(0, 20, (batch, 3, 4)) + np.array([0, 0, 30, 30]) for _ in range(2))
     else:
         predictions, targets = rng.normal(size=(batch, 3, 5)), np.eye(5)[rng.integers(5, size=(batch, 3))]
     weights = rng.uniform(0.5, 1.5, (batch, 3))

@@ -160,7 +160,7 @@ def test_the_first_look_is_exact(seed):
 def test_all_rows_are_looked_at_if_empty_boxes_use_up_the_margin():
     boxes, scores, windows = random_case(5, 1, 1500, 12)
     order = np.argsort(-scores[0].max(-1))
-    boxes[0, order[:600]] = [*np.random.default_rng(0).uniform(2000, 9000, (600, 1)), 0, 0, 5, 5]
+    boxes[0, order[:600]] = np.random.default_rng(0).uniform(2000, 9000, (600, 1)) + np.array([0, 0, 5, 5])
     check(MulticlassNms(0.0, 0.6, 20, 20), boxes, scores, windows)
     assert check(MulticlassNms(0.0, 0.6, 90, 100), boxes, scores, windows).counts[0] == 100
 
