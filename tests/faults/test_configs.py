@@ -17,16 +17,21 @@ def error(command, config):
     """error(setting, ..., text=...) -> the lines with which training refuses, one a problem; nothing was made in its
     model_dir."""
 
-    def run(*settings: str, text: str | None = None, path: Path = config, flags: tuple[str, ...] = ()) -> str:
+    def run(*settings: str, text: str | None = None, path: Path = config, flags: tuple[str, ...] = ()) -> list[str]:
         if text is not None:
             config.write_text(text)
         chosen = [f"--set={setting}" for setting in settings]
         done = command("model_main.py", f"--pipeline_config_path={path}", "--model_dir=run", *chosen, *flags)
         assert done.code == 2, done
         assert not Path("run").exists() and done.error
-        return "\n".join(done.errors)
+        return done.errors
 
     return run
+
+
+def said(errors: list[str], *parts: object) -> bool:
+    """Whether one of the errors says all of it."""
+    return any(all(str(part) in line for part in parts) for line in errors)
 
 
 LINE = CONFIG[: CONFIG.index("num_classes: 3")].count("\n") + 1
@@ -47,20 +52,21 @@ LINE = CONFIG[: CONFIG.index("num_classes: 3")].count("\n") + 1
         ("num_classes: 3 freeze_batchnorm: maybe", ("freeze_batchnorm in Ssd takes true or false, not maybe",)),
     ],
 )
-def test_the_text_of_a_config(error, config, holds, wrong, says):
+def test_the_text_of_a_config(error, config, wrong, says):
     """Rows 49, 50 and 51."""
-    holds(error(text=CONFIG.replace("num_classes: 3", wrong)), f"{config}:{LINE}:", *says)
+    errors = error(text=CONFIG.replace("num_classes: 3", wrong))
+    assert said(errors, f"{config}:{LINE}:", *says), errors
 
 
-def test_an_enum_lists_what_is_allowed(error, config, holds):
+def test_an_enum_lists_what_is_allowed(error, config):
     """Row 50."""
-    line = error(text=CONFIG.replace("score_converter: SIGMOID", "score_converter: SIGMOD"))
-    holds(
-        line,
+    errors = error(text=CONFIG.replace("score_converter: SIGMOID", "score_converter: SIGMOD"))
+    assert said(
+        errors,
         f"{config}:",
         "score_converter in PostProcessing has no value SIGMOD; did you mean 'SIGMOID'? (allowed: IDENTITY, SIGMOID,"
         " SOFTMAX)",
-    )
+    ), errors
 
 
 RATE = "train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate"
@@ -82,9 +88,10 @@ ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
         ("eval_config.min_score_threshold=1.5", "eval_config.min_score_threshold (1.5) must be in [0, 1]"),
     ],
 )
-def test_values_without_sense(error, config, holds, setting, says):
+def test_values_without_sense(error, config, setting, says):
     """Row 52."""
-    holds(error(setting), f"{config}, --set {setting}: ", says)
+    errors = error(setting)
+    assert said(errors, f"{config}, --set {setting}: ", says), errors
 
 
 @pytest.mark.parametrize(
@@ -100,9 +107,10 @@ def test_values_without_sense(error, config, holds, setting, says):
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
     ],
 )
-def test_settings_of_the_flag(error, holds, setting, says):
+def test_settings_of_the_flag(error, setting, says):
     """Row 53."""
-    holds(error(setting), f"--set {setting}: ", says)
+    errors = error(setting)
+    assert said(errors, f"--set {setting}: ", says), errors
 
 
 INPUT = "train_input_reader.tf_record_input_reader.input_path"
@@ -118,26 +126,28 @@ INPUT = "train_input_reader.tf_record_input_reader.input_path"
         ("train_config.fine_tune_checkpoint", "model.ckpt", "there is no model.ckpt.index"),
     ],
 )
-def test_paths_that_lead_nowhere(error, config, holds, field, value, says):
+def test_paths_that_lead_nowhere(error, config, field, value, says):
     """Rows 29, 46 and 54: at the start, before any data is read."""
-    holds(error(f"{field}={value}"), f"{config}, --set {field}={value}: {field} (", value, says)
+    errors = error(f"{field}={value}")
+    assert said(errors, f"{config}, --set {field}={value}: {field} (", value, says), errors
 
 
-def test_a_config_that_is_not_there(error, tmp_path, holds):
+def test_a_config_that_is_not_there(error, tmp_path):
     """Row 54."""
-    holds(error(path=tmp_path / "none.config"), tmp_path / "none.config")
+    (line,) = error(path=tmp_path / "none.config")
+    assert str(tmp_path / "none.config") in line
 
 
-def test_fewer_classes_than_the_label_map_has(error, config, holds):
+def test_fewer_classes_than_the_label_map_has(error, config):
     """Row 27: both fields, both values."""
-    line = error("model.ssd.num_classes=2")
-    holds(
-        line,
+    errors = error("model.ssd.num_classes=2")
+    assert said(
+        errors,
         f"{config}, --set model.ssd.num_classes=2: model.ssd.num_classes (2)",
         "3 ('c')",
         "train_input_reader.label_map_path (label_map.pbtxt)",
         "set num_classes to 3",
-    )
+    ), errors
 
 
 @pytest.mark.parametrize(
@@ -170,12 +180,14 @@ def test_ids_with_gaps_are_no_fault(tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--num_workers=2", "--use_tpu"])
-def test_several_machines_are_refused(error, holds, flag):
+def test_several_machines_are_refused(error, flag):
     """Rows 58 and 59: where there are no other workers, none can die."""
-    holds(error(flags=(flag,)), flag.split("=")[0], "not supported")
+    (line,) = error(flags=(flag,))
+    assert flag.split("=")[0] in line and "not supported" in line
 
 
-def test_tf_config_is_refused(error, holds, monkeypatch):
+def test_tf_config_is_refused(error, monkeypatch):
     """Rows 58 and 59: the variable by which TensorFlow tells a process that it is one of several."""
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
-    holds(error(), "TF_CONFIG")
+    (line,) = error()
+    assert "TF_CONFIG" in line

@@ -17,7 +17,7 @@ MODELS = ("ssd_mobilenet_v2_fpnlite_320x320", "ssd_mobilenet_v2_320x320", "ssd_r
 every = pytest.mark.parametrize("reference", MODELS, indirect=True)
 # A step of two images of 640 x 640 takes a minute.
 every_step = pytest.mark.parametrize(
-    "reference", [*MODELS[:-1], pytest.param(MODELS[-1], marks=pytest.mark.long)], indirect=True
+    "reference", [*MODELS[:-1], pytest.param(MODELS[-1], marks=pytest.mark.slow)], indirect=True
 )
 
 

@@ -57,7 +57,7 @@ def test_following_a_training_run_until_nothing_new_appears(tmp_path):
         target=loop.train, args=(alone, tmp_path / "run"), kwargs={"options": _QUICK, "stream": io.StringIO()}
     )
     trainer.start()
-    metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=60.0, stream=io.StringIO())
+    metrics = evaluate_checkpoints(pipeline, tmp_path / "run", tmp_path / "run", timeout=6.0, stream=io.StringIO())
     trainer.join()
     lines = (tmp_path / "run" / "eval" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == 6 and "Loss/total_loss" in metrics
