@@ -13,6 +13,9 @@ from tests.helpers.tf2_parity import Reference, gradient_gaps
 
 MODELS = ("ssd_mobilenet_v2_fpnlite_320x320", "ssd_mobilenet_v2_320x320", "ssd_resnet50_v1_fpn_640x640")
 
+# The last two maps of 300 x 300 pixels have 2 x 2 cells and one: statistics over eight and two values, each a sum over
+# some thousand others. Measured here: 1.2e-4 and 5.2e-4 there, at most 2.1e-4 (of values of 4) everywhere else.
+_FEW_VALUES = tuple(f"model|_feature_extractor|feature_map_generator|convolutions|{map_}|4|" for map_ in (3, 4))
 
 every = pytest.mark.parametrize("reference", MODELS, indirect=True)
 # A step of two images of 640 x 640 takes a minute.
@@ -74,4 +77,5 @@ def test_train_step_equals(reference: Reference) -> None:
     assert np.median(gaps) < 10 * noise["grad_norms"]["median"] and gaps.max() < 10 * noise["grad_norms"]["max"]
     with np.load(reference.folder / f"{reference.name}.train_step_moving.npz") as stored:
         for name in stored.files:
-            np.testing.assert_allclose(moved[name.replace("|", "/")], stored[name], rtol=1e-4, atol=5e-4, err_msg=name)
+            atol = 5e-4 if name.startswith(_FEW_VALUES) else 1e-4
+            np.testing.assert_allclose(moved[name.replace("|", "/")], stored[name], rtol=1e-4, atol=atol, err_msg=name)
