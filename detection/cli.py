@@ -73,10 +73,9 @@ class _Stops:
             os._exit(128 + number)
 
     def _later(self, number: int) -> None:
-        import _thread
         import threading
 
-        timer = threading.Timer(_RETRY_SECONDS, _thread.interrupt_main, (number,))
+        timer = threading.Timer(_RETRY_SECONDS, _strike, (number,))
         timer.daemon = True
         timer.start()
 
@@ -105,6 +104,18 @@ class _Stops:
             self._later(number)
         else:
             sys.__unraisablehook__(unraisable)
+
+
+def _strike(number: int) -> None:
+    """Sends the main thread a signal that ends what it waits for."""
+    if hasattr(signal, "pthread_kill"):
+        import threading
+
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows: it takes effect when the wait is over.
+        import _thread
+
+        _thread.interrupt_main(number)
 
 
 class Stopped(KeyboardInterrupt):
