@@ -115,7 +115,7 @@ def _strike(number: int) -> None:
     else:  # Windows: it takes effect when the wait is over.
         import _thread
 
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
 
 
 class Stopped(KeyboardInterrupt):

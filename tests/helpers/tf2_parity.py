@@ -13,6 +13,7 @@ import tensorflow as tf
 from detection import config
 from detection.builders import pipeline
 from detection.types import Groundtruth, ImageBatch
+from tests.helpers import stored_cases
 from tests.helpers.modules import load
 
 
@@ -63,21 +64,9 @@ class Reference:
             *(tf.concat([getattr(single, part) for single in singles], 0) for part in ImageBatch._fields[:2])
         )
 
-    def groundtruth(self, seeds: list[int], batch: ImageBatch, padded: int = 8) -> Groundtruth:
-        """Padded, so that padding is seen not to count."""
+    def groundtruth(self, seeds: list[int], batch: ImageBatch) -> Groundtruth:
         rows = [self.manifest["groundtruth"][str(seed)] for seed in seeds]
-        boxes, classes, weights = (
-            np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4"))
-        )
-        for i, row in enumerate(rows):
-            count = len(row["label_ids_1_based"])
-            true = np.tile(batch.true_shapes[i].numpy(), 2)
-            boxes[i, :count] = np.array(row["boxes_ymin_xmin_ymax_xmax_normalised"]) * true
-            classes[i, :count] = np.array(row["label_ids_1_based"]) - 1
-            weights[i, :count] = 1
-        counts = (weights > 0).sum(1).astype("i4")
-        flags = np.zeros_like(weights, bool)
-        return Groundtruth(*map(tf.constant, (boxes, classes, weights, counts, flags, flags, weights)))
+        return stored_cases.groundtruth(rows, batch.true_shapes)
 
     def forward(self, case: str) -> list[tuple]:
         """Rows (array, difference, tolerance, passed) of the inference pass on a case."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from detection import config
 from detection.builders import pipeline
 from detection.types import Groundtruth, ImageBatch
+from tests.helpers import stored_cases
 from tests.helpers.modules import load
 
 MODEL = "ssd_mobilenet_v1_coco"
@@ -40,22 +41,9 @@ class Reference:
         images = [self.rules.image(seed, case["height"], case["width"]) for seed in case["seeds"]]
         return self.resizer.batch(tf.constant(np.stack(images)))
 
-    def groundtruth(self, case: dict, batch: ImageBatch, padded: int = 8) -> Groundtruth:
-        """Padded, so that padding is seen not to count."""
+    def groundtruth(self, case: dict, batch: ImageBatch) -> Groundtruth:
         rows = [self.manifest["groundtruth"][str(seed)] for seed in case["seeds"]]
-        boxes, classes, weights = (
-            np.zeros((len(rows), padded, *last), kind) for last, kind in (((4,), "f4"), ((), "i4"), ((), "f4"))
-        )
-        for i, row in enumerate(rows):
-            count = len(row["label_ids_1_based"])
-            boxes[i, :count] = np.array(row["boxes_ymin_xmin_ymax_xmax_normalised"]) * np.tile(
-                batch.true_shapes[i].numpy(), 2
-            )
-            classes[i, :count] = np.array(row["label_ids_1_based"]) - 1
-            weights[i, :count] = 1
-        counts = (weights > 0).sum(1).astype("i4")
-        flags = np.zeros_like(weights, bool)
-        return Groundtruth(*map(tf.constant, (boxes, classes, weights, counts, flags, flags, weights)))
+        return stored_cases.groundtruth(rows, batch.true_shapes)
 
 
 @pytest.fixture(scope="module")
