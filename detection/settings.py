@@ -13,13 +13,6 @@ from detection.checkpoints.restore import FineTune
 from detection.optimizers.rules import OptimizerSettings
 
 DEFAULT_METRICS = "coco_detection_metrics"
-# The metrics sets of this package by name; `evaluate.metrics` makes them.
-METRICS = (
-    DEFAULT_METRICS,
-    "pascal_voc_detection_metrics",
-    "weighted_pascal_voc_detection_metrics",
-    "confusion_detection_metrics",
-)
 
 
 @dataclass(frozen=True)
