@@ -171,7 +171,7 @@ def test_timed_with_random_weights(write, tmp_path):
     other = tmp_path / "out" / "results.jsonl"
     other.write_text(other.read_text().replace(rows[0].device, "another machine"), encoding="utf-8")
     with pytest.raises(ConfigError, match="holds times of another machine, and this is"):
-        sweep(write(text), tmp_path / "out", ("max_total_detections=7",), timing_only=True)
+        sweep(write(text), tmp_path / "out", ("max_total_detections=7", "max_detections_per_class=7"), timing_only=True)
 
 
 class Instant:
