@@ -20,7 +20,7 @@ from detection.builders import pipeline
 from detection.networks import efficientnet
 from detection.networks.layers import every_layer
 from detection.types import Groundtruth, ImageBatch
-from tests.helpers import stored_cases
+from tests.helpers import near_ties, stored_cases
 from tests.helpers.modules import load
 
 
@@ -116,7 +116,7 @@ class Reference:
         batch = self.batch(seeds)
         groundtruth = self.groundtruth(seeds, batch)
         trained = {key: variable for key, variable in self.keys.items() if variable.trainable}
-        with tf.GradientTape() as tape:
+        with near_ties.decided(self.name, self.detector, seeds, training), tf.GradientTape() as tape:
             losses = self.detector.loss(self.detector.predict(batch, training=training), groundtruth)
             regularization = self.detector.regularization_loss()
             total = tf.add_n(list(losses.values())) + regularization
