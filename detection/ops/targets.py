@@ -25,9 +25,13 @@ from detection.types import Groundtruth, Targets
 
 @dataclass(frozen=True)
 class TargetAssigner:
-    """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one
-    at column 0; without background_column there is no such column, only the K of the classes. With `normalised` boxes are compared as fractions of the image: anchors of a pyramid and boxes at round
-    coordinates meet a threshold to the last bit, and the TF Object Detection API rounds there."""
+    """Anchors and groundtruth -> Targets.
+
+    background_as_zeros gives background an all-zero class row instead of a one at column 0; without background_column
+    there is no such column, only the K of the classes. With `normalised` boxes are compared as fractions of the image:
+    anchors of a pyramid and boxes at round coordinates meet a threshold to the last bit, and the TF Object Detection
+    API rounds there.
+    """
 
     similarity: Similarity
     matcher: Matcher
