@@ -71,8 +71,7 @@ class Source(NamedTuple):
 
 
 def frozen(name: str, shape: Shape) -> Source | None:
-    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has
-    it."""
+    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it."""
     reference = REFERENCES.get(name, Reference())
     if reference.slim is not None and min(shape[1:3]) >= reference.smallest:
         return Source("tf_slim", _freeze_slim(reference.slim, shape))

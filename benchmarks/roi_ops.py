@@ -231,8 +231,10 @@ def main_of_fresh_process() -> None:
 
 
 def _peak_mib(case: Case) -> float | None:
-    """Runs forward and backward once, after a small one that loads what TensorFlow loads late. None where Linux's /proc
-    is missing."""
+    """Runs forward and backward once, after a small one that loads what TensorFlow loads late.
+
+    None where Linux's /proc is missing.
+    """
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return None

@@ -133,7 +133,8 @@ def measure(stage: Stage) -> tuple[float, float, float | None]:
 
 def _boxes(stage: Stage) -> np.ndarray:
     """[1, P, 4]: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to the
-    image."""
+    image.
+    """
     rng = np.random.default_rng(0)
     image = np.array(stage.map) * STRIDE
     sides = np.exp(rng.uniform(np.log(3 * STRIDE), np.log(image[0]), [stage.proposals, 2]))

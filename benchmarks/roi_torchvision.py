@@ -14,7 +14,8 @@ from importlib import import_module
 
 def main(case: str, results: str) -> None:
     """case: features [1, h, w, c], boxes [P, 4], upstream [P, n, n, c], size, scale; results: pooled and gradient, laid
-    out alike."""
+    out alike.
+    """
     import numpy as np
 
     torch, torchvision = (

@@ -1,5 +1,6 @@
 """Config files, parsed, checked, built and explained, one after the other; what goes wrong in one does not stop the
-next."""
+next.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates. Nothing is
-computed on data."""
+"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates.
+
+Nothing is computed on data.
+"""
 
 from __future__ import annotations
 

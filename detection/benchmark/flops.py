@@ -22,8 +22,9 @@ _LOOPS = ("While", "StatelessWhile")
 
 
 def count_flops(concrete_function: Any) -> int:
-    """Operations of one call, twice the multiply-adds. Called functions are counted each time they are called, loops as
-    often as they go round.
+    """Operations of one call, twice the multiply-adds.
+
+    Called functions are counted each time they are called, loops as often as they go round.
 
     Raises:
         ValueError: a convolution or matrix product has a shape that is not known, for example because height and width

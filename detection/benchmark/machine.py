@@ -45,7 +45,8 @@ def peak_host_mib() -> float:
 
 def held_host_mib() -> float | None:
     """The memory that this process holds now, once it has given back what is not in use; None where the system does not
-    say (Linux does)."""
+    say (Linux does).
+    """
     _give_back()
     return _status("VmRSS")
 
@@ -106,6 +107,8 @@ def precision() -> str:
 
 
 def load() -> float | None:
-    """Processes that want to run, mean of the last minute; None where the system does not say. More than there are
-    cores: times are too long."""
+    """Processes that want to run, mean of the last minute; None where the system does not say.
+
+    More than there are cores: times are too long.
+    """
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -100,7 +100,8 @@ def read(path: str) -> list[BenchmarkRow]:
 
 def check_devices(rows: Sequence[BenchmarkRow], device: str | None, where: str) -> None:
     """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several
-    devices."""
+    devices.
+    """
     devices = sorted({*(row["device"] for row in rows), *([device] if device else [])})
     if len(devices) > 1:
         raise ConfigError(
@@ -170,7 +171,8 @@ def _details(row: BenchmarkRow) -> str:
 
 def _comparison(rows: Sequence[BenchmarkRow]) -> str:
     """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of
-    several."""
+    several.
+    """
     machines = dict.fromkeys(f"{row['device']}, TensorFlow {row['tensorflow']}, {row['precision']}" for row in rows)
     mixed = len({row["device"] for row in rows}) > 1
     cells = [[*_HEADER, *(["device"] if mixed else [])]]

@@ -1,5 +1,6 @@
 """What a row in a results file of `detection benchmark` must hold, so that tables can be made of it: files come from
-others, too."""
+others, too.
+"""
 
 from __future__ import annotations
 

@@ -222,7 +222,8 @@ class _Parts:
 
     def count_flops(self) -> dict[str, Any]:
         """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they
-        are."""
+        are.
+        """
         shapes = {mark: tuple(self.latest[mark].shape) for mark in self._served.network_inputs}
         try:
             return {"gflops": count_flops(self._served.network_at(shapes)) / 1e9, "not_counted": NOT_COUNTED}
@@ -293,8 +294,10 @@ def _proposal_settings(options: BenchmarkOptions) -> list[str]:
 
 
 def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder: Path) -> None:
-    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint. Arguments and
-    errors as of `row_of_config`."""
+    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint.
+
+    Arguments and errors as of `row_of_config`.
+    """
     prefix = checkpoint_files.locate(checkpoint) if checkpoint else None
     message = configs.prepare(path, options.overrides, check_paths=False)
     if options.max_proposals is not None and message.model.WhichOneof("model") != "faster_rcnn":

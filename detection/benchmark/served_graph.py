@@ -53,8 +53,7 @@ class _Marked(NamedTuple):
 
 
 class ServedGraph:
-    """A loaded SavedModel and functions over parts of its graph, which is copied when the first of them is asked
-    for."""
+    """A loaded SavedModel and functions over parts of its graph, which is copied when the first of them is asked for."""
 
     network_input = NETWORK_INPUT
 
@@ -132,7 +131,8 @@ class ServedGraph:
     @functools.cached_property
     def network_outputs(self) -> tuple[str, ...]:
         """Marks of what the network hands to postprocessing: codes and logits, and anchors or proposals where they vary
-        with the image."""
+        with the image.
+        """
         return tuple(
             mark
             for mark in sorted(self._marked.marks)
@@ -142,7 +142,8 @@ class ServedGraph:
     @functools.cached_property
     def network_inputs(self) -> tuple[str, ...]:
         """Marks of what the network takes: first of all the scaled images, then true shapes and given proposals where
-        it looks at them."""
+        it looks at them.
+        """
         return self._needed([NETWORK_INPUT, *self._without_aliases(self._before_network)], self.network_outputs)
 
     @functools.cached_property
@@ -165,7 +166,8 @@ class ServedGraph:
 
     def preprocess(self) -> Part:
         """The inputs, in the order of `input_keys` -> every mark that depends on them alone: network_input,
-        true_shapes, given proposals."""
+        true_shapes, given proposals.
+        """
         return Part(
             self.input_keys, self._cut(self._marked.inputs, {mark: f"{mark}:0" for mark in self._before_network})
         )
@@ -175,8 +177,10 @@ class ServedGraph:
         return self._part(self.network_inputs, self.network_outputs)
 
     def first_stage(self) -> Part:
-        """What `network` takes -> the border of the stages, less what was there before. Only where there is a
-        border."""
+        """What `network` takes -> the border of the stages, less what was there before.
+
+        Only where there is a border.
+        """
         made = [mark for mark in self.border if mark not in self._before_network]
         return self._part(self._needed(self.network_inputs, made), made)
 
@@ -205,7 +209,8 @@ class ServedGraph:
 
     def network_at(self, shapes: Mapping[str, tuple[int, ...]]) -> tf.types.experimental.ConcreteFunction:
         """The network alone for values of these shapes, by mark of `network_inputs`, every size in it known: for
-        counting operations."""
+        counting operations.
+        """
         graph = self._subgraph(self.network_inputs, self.network_outputs)
         batch, *size = shapes[NETWORK_INPUT][:3]
         _settle_branches(graph, batch)
@@ -225,7 +230,8 @@ class ServedGraph:
 
     def _part(self, takes: tuple[str, ...], gives: Collection[str]) -> Part:
         """Raises ConfigError for what older versions exported, where sizes were read off the image before it was
-        scaled."""
+        scaled.
+        """
         if set(self._marked.inputs) & self._between(takes, gives):
             raise ConfigError(f"{self.folder}: the network looks past the mark {NETWORK_INPUT}; export it again")
         return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
@@ -240,8 +246,7 @@ class ServedGraph:
         return source in self._between((), [name])
 
     def _needed(self, feeds: Iterable[str], fetches: Iterable[str]) -> tuple[str, ...]:
-        """Those marks of `feeds` whose values are used on the way to `fetches`; a fed mark hides what lies before
-        it."""
+        """Those marks of `feeds` whose values are used on the way to `fetches`; a fed mark hides what lies before it."""
         feeds = tuple(dict.fromkeys(feeds))
         used = self._between(feeds, fetches)
         return tuple(mark for mark in feeds if mark in used)
@@ -291,7 +296,8 @@ class ServedGraph:
 
 def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
     """Says that what conditionals put out has `batch` rows: they carry the shapes they were traced with, and TensorFlow
-    looks no further."""
+    looks no further.
+    """
     for node in graph.node:
         if node.op in ("If", "StatelessIf"):
             for known in node.attr["output_shapes"].list.shape:
@@ -301,7 +307,8 @@ def _settle_branches(graph: graph_pb2.GraphDef, batch: int) -> None:
 
 def _with_called(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
     """The nodes of a graph and of the functions that they call, each function once: a loop over regions holds the
-    weights that it uses."""
+    weights that it uses.
+    """
     library = {function.signature.name: function for function in graph.library.function}
     found: set[str] = set()
     stack = list(graph.node)

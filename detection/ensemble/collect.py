@@ -52,8 +52,10 @@ class Collector:
         self._paths |= {model.name: saved_model(model, folder, allow_unused) for model in models if model.path}
 
     def stored(self, model: Model, images: EvaluationInput, which: int) -> Found:
-        """Those of a model of which only files are known; `which` of the two. Raises DataError where they are not of
-        these images."""
+        """Those of a model of which only files are known; `which` of the two.
+
+        Raises DataError where they are not of these images.
+        """
         found = stored.read(model.stored[which])
         _check_classes(f"--stored={model.name}={found.path}", found.categories, images)
         return found.aligned(images.sizes)
@@ -139,8 +141,10 @@ class Collector:
 
 
 def _check_classes(where: str, theirs: Sequence[Category], images: EvaluationInput) -> None:
-    """Raises ConfigError where a label id means two things. Ids that only one of them has do no harm, and made-up names
-    tell nothing."""
+    """Raises ConfigError where a label id means two things.
+
+    Ids that only one of them has do no harm, and made-up names tell nothing.
+    """
     for category in theirs:
         id_, names = category.id, {category.name, category.shown}
         ours = images.names.get(id_, names)

@@ -105,7 +105,8 @@ def _merge_class(
     boxes: np.ndarray, scores: np.ndarray, origins: np.ndarray, sources: Sequence[Source], settings: MergeSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [k, 4] and scores [k] that are kept of boxes [n, 4] of one class, best first, of which `origins` [n] says
-    the source."""
+    the source.
+    """
     overlaps = pairwise_iou(boxes, boxes)
     groups = suppress(overlaps, settings.nms_iou)
     kept = np.flatnonzero(groups == np.arange(len(boxes)))

@@ -132,8 +132,7 @@ def _stored(given: str) -> Model:
 
 
 def _name(path: str, others: Sequence[str]) -> str:
-    """The last parts of a path, as few as no other path ends in, without those that all exports and checkpoints
-    share."""
+    """The last parts of a path, as few as no other path ends in, without those that all exports and checkpoints share."""
     parts, rest = _telling(path), [_telling(other) for other in others if other != path]
     for count in range(1, len(parts)):
         if not any(other[-count:] == parts[-count:] for other in rest):

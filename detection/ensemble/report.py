@@ -1,5 +1,4 @@
-"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as
-JSON."""
+"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as JSON."""
 
 from __future__ import annotations
 

@@ -25,8 +25,10 @@ class Choice(NamedTuple):
 
 
 def cosine_similarity(vectors: np.ndarray) -> np.ndarray:
-    """[n, n] of vectors [n, C]. One that is all zeros, a model that finds nothing, has no direction, and is never taken
-    for being different: 1."""
+    """[n, n] of vectors [n, C].
+
+    One that is all zeros, a model that finds nothing, has no direction, and is never taken for being different: 1.
+    """
     vectors = np.maximum(np.asarray(vectors, np.float64), 0.0)  # -1 stands for nothing to find.
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
@@ -58,7 +60,8 @@ def diverse(precision: Sequence[float], similarity: np.ndarray, k: int, max_simi
 
 def diverse_sets(precision: Sequence[float], similarity: np.ndarray, k: int) -> list[Choice]:
     """Every set of k models that the greedy rule takes under some threshold, by falling threshold, without that of the
-    k most accurate."""
+    k most accurate.
+    """
     choices: dict[frozenset[int], Choice] = {frozenset(most_accurate(precision, k)): Choice((), 0.0)}
     above_diagonal = similarity[np.triu_indices(len(similarity), 1)]
     for threshold in np.unique(above_diagonal)[::-1].tolist():

@@ -63,7 +63,8 @@ class View(NamedTuple):
 
     def back(self, found: ImageDetections, height: int, width: int) -> ImageDetections:
         """Detections in pixels of the view -> in pixels of the image of `height` x `width`, cut to it, without those at
-        inner borders."""
+        inner borders.
+        """
         ymin, xmin, _, xmax = self.window(height, width)
         boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)
         if self.mirrored:
@@ -78,8 +79,10 @@ class View(NamedTuple):
         return ImageDetections(boxes[kept], np.asarray(found.scores)[kept], np.asarray(found.classes)[kept])
 
     def sees(self, height: int, width: int) -> np.ndarray:
-        """[4], pixels of the image: boxes inside are whole in this view. Without limit where the view reaches the
-        image's border."""
+        """[4], pixels of the image: boxes inside are whole in this view.
+
+        Without limit where the view reaches the image's border.
+        """
         limits = []
         for low, high, side in zip(
             self.window(height, width)[:2], self.window(height, width)[2:], (height, width), strict=True

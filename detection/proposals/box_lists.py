@@ -1,5 +1,7 @@
-"""Proposals kept as one list an image: what JSON and MATLAB files hold, with every value checked. See `proposal_files`
-for the formats."""
+"""Proposals kept as one list an image: what JSON and MATLAB files hold, with every value checked.
+
+See `proposal_files` for the formats.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _MAT_ADVICE = "expected are the cell arrays images (names) and boxes (n x 4), as
 
 class Lists(NamedTuple):
     """The proposals of N images: boxes float64 [n, 4], [ymin, xmin, ymax, xmax] in pixels, and scores float64 [n], or
-    None: by rank."""
+    None: by rank.
+    """
 
     ids: tuple[str, ...]
     boxes: list[np.ndarray]
@@ -31,8 +34,10 @@ def rank_scores(count: int) -> np.ndarray:
 
 
 def from_json(path: str, data: bytes) -> Lists:
-    """COCO results, or a list of boxes an image. Raises DataError naming `path` and the first faults, each with its
-    entry and field."""
+    """COCO results, or a list of boxes an image.
+
+    Raises DataError naming `path` and the first faults, each with its entry and field.
+    """
     try:
         content = json_text.parse(data)
     except ValueError as error:
@@ -84,8 +89,10 @@ def _identity(value: object) -> str | None:
 
 
 def _rows(entries: list[tuple[int, Any]], place: str, identity: str, faults: list[str]) -> np.ndarray:
-    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given. What is wrong is added to
-    `faults`."""
+    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given.
+
+    What is wrong is added to `faults`.
+    """
     rows, ranks = [], rank_scores(len(entries))
     for box, (rank, (number, entry)) in enumerate(zip(ranks.tolist(), entries, strict=True)):
         row, wrong = _row(entry, rank)

@@ -21,8 +21,10 @@ class KnownProposals:
 
     @classmethod
     def read(cls, patterns: Sequence[str], field: str) -> KnownProposals:
-        """Of files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a
-        file cannot be used."""
+        """Of files that match the globs.
+
+        Raises ConfigError naming `field` where one matches none, DataError where a file cannot be used.
+        """
         return cls(proposal_files.read_all(patterns, field))
 
     def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[ProposalFault]:

@@ -36,7 +36,8 @@ _SCORE = f"{KEY}score"
 @dataclass(frozen=True)
 class RecordProposals:
     """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by
-    whose absence order is rank."""
+    whose absence order is rank.
+    """
 
     paths: ClassVar[tuple[str, ...]] = ()
     features: ClassVar[dict[str, tf.io.RaggedFeature]] = {
@@ -91,8 +92,7 @@ class FileProposals:
     features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
 
     def open(self) -> FileReader:
-        """Raises ConfigError where a glob matches no file, DataError where a file cannot be used or two hold one
-        image."""
+        """Raises ConfigError where a glob matches no file, DataError where a file cannot be used or two hold one image."""
         return FileReader(proposal_files.read_all(self.paths, self.field), self.field)
 
 
@@ -192,8 +192,10 @@ def _cleaned(
     advice: tf.Tensor,
     corrections: Corrections,
 ) -> SampleProposals:
-    """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for
-    messages."""
+    """Checked, sorted, clipped, without empty and equal boxes.
+
+    `shown` are the boxes as the source has them, for messages.
+    """
     with tf.control_dependencies([_check_values(record, field, boxes, scores, shown, advice)]):
         order = tf.argsort(scores, direction="DESCENDING", stable=True)
     boxes, scores = tf.gather(boxes, order), tf.gather(scores, order)
@@ -216,8 +218,10 @@ def _cleaned(
 def _check_values(
     record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor
 ) -> tf.Tensor:
-    """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
-    it."""
+    """True, or a failed pipeline.
+
+    One cheap test for all; the details are worked out only for a record that fails it.
+    """
     broken = ~(tf.reduce_all(tf.math.is_finite(boxes), axis=1) & tf.math.is_finite(scores))
     inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
     outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)

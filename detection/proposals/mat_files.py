@@ -107,8 +107,10 @@ def _byte_order(data: bytes) -> str:
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, bool]]:
-    """(type, data, whether it is one of the short ones) of every element. Raises ValueError where one ends after the
-    data do."""
+    """(type, data, whether it is one of the short ones) of every element.
+
+    Raises ValueError where one ends after the data do.
+    """
     place = 0
     while place < len(data):
         if len(data) - place < 8:

@@ -64,8 +64,10 @@ Method = Callable[[np.ndarray], Found]
 
 
 def build(settings: ProposalSettings, flag: str = "--method") -> Method:
-    """The method by name, all but rpn. Raises ConfigError, naming `flag`, for unknown names and where what it needs is
-    not installed or not there."""
+    """The method by name, all but rpn.
+
+    Raises ConfigError, naming `flag`, for unknown names and where what it needs is not installed or not there.
+    """
     if settings.method in SELECTIVE_SEARCH:
         search = _selective_search(settings, flag)
     elif settings.method == "edge_boxes":
@@ -100,7 +102,8 @@ def build(settings: ProposalSettings, flag: str = "--method") -> Method:
 
 def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int = 0) -> Found:
     """Clipped to the image (`size`: height and width), without empty ones, by descending score, of equal boxes the
-    best, at most `most` (0: all)."""
+    best, at most `most` (0: all).
+    """
     limits = np.array([*size, *size], np.float32)
     boxes = np.clip(boxes.astype(np.float32), 0, limits)
     keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)

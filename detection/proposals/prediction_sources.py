@@ -1,5 +1,6 @@
 """Where the regions come from that `detection detect` has classified: files of proposals, or a method that makes them
-while images go by."""
+while images go by.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +117,8 @@ class Computed:
 
 def best(boxes: np.ndarray, scores: np.ndarray, most: int) -> np.ndarray:
     """The `most` boxes [n, 4] of the highest scores [n], equal ones in their order, each box once: what training and
-    evaluation take."""
+    evaluation take.
+    """
     ordered = boxes[np.argsort(-scores, kind="stable")]
     _, first = np.unique(ordered, axis=0, return_index=True)
     return np.asarray(ordered[np.sort(first)[:most]], np.float32)
@@ -124,7 +126,8 @@ def best(boxes: np.ndarray, scores: np.ndarray, most: int) -> np.ndarray:
 
 def _names(path: str) -> Iterator[str]:
     """What an image may be called, best first: its path, less and less of it from the front, each also without .jpg;
-    its number."""
+    its number.
+    """
     parts = Path(path).parts
     for start in range(len(parts)):
         tail = str(Path(*parts[start:]))

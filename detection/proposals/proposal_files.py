@@ -62,8 +62,10 @@ class ProposalFile(NamedTuple):
 
 
 def read_all(patterns: Sequence[str], field: str) -> tuple[ProposalFile, ...]:
-    """All files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a file
-    cannot be used."""
+    """All files that match the globs.
+
+    Raises ConfigError naming `field` where one matches none, DataError where a file cannot be used.
+    """
     paths: list[str] = []
     for pattern in patterns:
         paths += list_files(pattern, field, "make proposals with `detection propose`", (REPORT_SUFFIX,))
@@ -122,8 +124,9 @@ def names(source_id: str, filename: str) -> tuple[str, ...]:
 
 
 def write(path: str | os.PathLike[str], parts: Sequence[ProposalFile], **notes: str) -> None:
-    """Writes one .npz of all images of `parts`, in order; the same bytes for the same content. `notes` are kept beside
-    the arrays.
+    """Writes one .npz of all images of `parts`, in order; the same bytes for the same content.
+
+    `notes` are kept beside the arrays.
 
     The boxes go through memory part by part. The file appears complete or not at all. Raises OSError.
     """
@@ -161,8 +164,10 @@ def _store(
 
 
 def _check(found: ProposalFile) -> None:
-    """Raises DataError unless the arrays fit each other. Values are looked at image by image, where their records are
-    read."""
+    """Raises DataError unless the arrays fit each other.
+
+    Values are looked at image by image, where their records are read.
+    """
     offsets, total = found.offsets, len(found.boxes)
     fits = {
         "boxes are not n x 4": found.boxes.ndim == 2 and found.boxes.shape[1] == 4,

@@ -24,7 +24,8 @@ class Proposing(Protocol):
 
 def from_detector(detector: Proposing, resizer: Resizer, max_proposals: int = 0) -> Method:
     """A method (`methods.Method`): the detector's proposals for an image as `resizer` makes it, in pixels of the
-    image as given."""
+    image as given.
+    """
 
     @tf.function(autograph=False, reduce_retracing=True, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
     def propose(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

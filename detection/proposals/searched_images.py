@@ -141,8 +141,10 @@ class Folder:
 
 
 def decode(image: SourceImage) -> np.ndarray:
-    """uint8 [height, width, 3], the pixels that training sees. Raises DataError for an image that cannot be decoded, or
-    is too large."""
+    """uint8 [height, width, 3], the pixels that training sees.
+
+    Raises DataError for an image that cannot be decoded, or is too large.
+    """
     try:
         loaded = images.check(image.encoded, image.where)
     except images.BadImage as error:

@@ -49,7 +49,8 @@ def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
 
 def _of_boxes(boxes: tf.Tensor) -> Proposals:
     """Pixels [B, P, 4], padding behind -> everything else from them alone, so that a graph which is cut at the boxes
-    needs nothing else."""
+    needs nothing else.
+    """
     has_area = _has_area(boxes)
     counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=-1)
     ranks = (

@@ -1,5 +1,6 @@
 """The configuration to start from: the most accurate of those that were measured within limits of time and memory, on
-one machine."""
+one machine.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Limits(NamedTuple):
 
     def excess(self, row: SweepRow) -> float:
         """How far a row is over: the largest of its numbers over their limits; at most 1 fits, infinite where a number
-        is missing."""
+        is missing.
+        """
         used = [(quantity.read(row), limit) for quantity, limit in self.used()]
         return max((float("inf") if number is None else number / limit for number, limit in used), default=0.0)
 
@@ -135,7 +137,8 @@ def choose(rows: Iterable[SweepRow], within: Limits) -> Choice:
 
 def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     """What a person reads: the configuration, its numbers, its config and the command that trains it, and its
-    neighbours on the frontier."""
+    neighbours on the frontier.
+    """
     row, value = choice.best, within.value
     low, high = (number(row.benchmark, "milliseconds", "end_to_end", end) for end in ("low", "high"))
     spread = f" (10 %: {low:.3g}, 90 %: {high:.3g})" if low is not None and high is not None else ""

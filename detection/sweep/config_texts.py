@@ -31,8 +31,10 @@ def path(row: SweepRow, results: Iterable[str | os.PathLike[str]]) -> Path | Non
 
 
 def inside(folder: Path, name: str, field: str) -> Path:
-    """The file in `folder` that a row names. Raises DataError, beginning with the folder and `field`, where it would be
-    another one."""
+    """The file in `folder` that a row names.
+
+    Raises DataError, beginning with the folder and `field`, where it would be another one.
+    """
     place = folder / name
     try:
         is_inside = row_check.is_inside(name) and place.resolve().is_relative_to(folder.resolve())
@@ -72,7 +74,8 @@ def _text(place: Path) -> str:
 
 def with_widths(rows: Iterable[SweepRow], texts: Mapping[str, str]) -> list[SweepRow]:
     """Rows of networks that are thinner or wider than published say so on an axis, so that no figure or title passes
-    them off as the whole ones."""
+    them off as the whole ones.
+    """
     rows = list(rows)
     widths = {key: float(found[1]) for key, text in texts.items() if (found := _WIDTH.search(text))}
     thin = {row.key for row in rows if widths.get(row.key, 1.0) != 1.0 and WIDTH not in row.axes}

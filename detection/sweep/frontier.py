@@ -1,4 +1,5 @@
 """The optimality frontier of a sweep, where more accuracy costs more time, and its three critical points (Huang et al.
+
 2017, section 4.1).
 
 A configuration is on the frontier if no other is at least as good in both quantities and better in one. The elbow, the
@@ -26,8 +27,7 @@ class Point(NamedTuple):
 
 
 class Critical(NamedTuple):
-    """The three points of a frontier worth a name; one may hold two names, and a frontier without a bend has no
-    elbow."""
+    """The three points of a frontier worth a name; one may hold two names, and a frontier without a bend has no elbow."""
 
     fastest: Point
     elbow: Point | None

@@ -1,5 +1,6 @@
 """How long a sweep still takes: trainings at their own mean, rows at what all else took for a row, since one may take a
-hundred times the other."""
+hundred times the other.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Stages as processes: started in a group of their own, watched, and ended as a group; whatever happens to one, there
-is an outcome."""
+is an outcome.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What the rows of a sweep are compared by, with its label, unit and direction; and how a configuration is called in
-figures and tables."""
+figures and tables.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +78,7 @@ def memory(row: SweepRow) -> float | None:
 
 
 def model_memory(row: SweepRow) -> float | None:
-    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow
-    loaded."""
+    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow loaded."""
     device = number(row.benchmark, "device_mib")
     return number(row.benchmark, "model_host_mib") if device is None else device
 
@@ -140,7 +140,8 @@ def title(row: SweepRow) -> str:
 
 def other_axes(row: SweepRow) -> dict[str, str]:
     """What the axes say that the row's fields do not: an axis of its own, or a variant, as `extractor:
-    mobilenet_v1_half`."""
+    mobilenet_v1_half`.
+    """
     fields = (row.meta_architecture, row.feature_extractor, row.resolution, row.stride, row.proposals)
     own = {"base", "extractor", "feature_extractor", "resolution", "stride", "proposals"}
     said = {str(field) for field in fields}

@@ -32,8 +32,10 @@ MEAN_AP = "DetectionBoxes_Precision/mAP"
 
 @dataclasses.dataclass(frozen=True)
 class SweepRow:
-    """What became of one configuration. Milliseconds, sizes and counts are as `detection benchmark --json` writes
-    them."""
+    """What became of one configuration.
+
+    Milliseconds, sizes and counts are as `detection benchmark --json` writes them.
+    """
 
     id: str  # unique in its sweep: meta-architecture, extractor and the value on each axis
     key: str  # sha256 of what was run: equal keys are equal configurations under equal settings
@@ -83,7 +85,8 @@ class SweepRow:
     @classmethod
     def from_json(cls, text: str) -> SweepRow:
         """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type
-        or out of range."""
+        or out of range.
+        """
         values = json_text.parse(text, allow_nan=True)
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, found {json_text.shown(values)}")
@@ -122,7 +125,8 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
 
 def distinct(rows: Iterable[SweepRow]) -> list[SweepRow]:
     """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where
-    no other of its key is done."""
+    no other of its key is done.
+    """
     chosen: dict[tuple[str, str], SweepRow] = {}
     for row in rows:
         place = (row.key, row.device)
@@ -236,7 +240,8 @@ def _end(path: Path, line: bytes, number: int) -> SweepRow | None:
 
 def _printable(value: Any) -> Any:
     """Text in rows reaches terminals, tables and figures: what acts there instead of being shown is escaped, also in
-    what lies inside a value."""
+    what lies inside a value.
+    """
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):

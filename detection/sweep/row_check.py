@@ -26,7 +26,8 @@ STATUSES = ("done", "failed")
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
     """`field is VALUE; expected ...` for every field of a row that cannot be used; fields that are not known may hold
-    anything."""
+    anything.
+    """
     for field in ("id", "key", "status"):
         if field not in values:
             yield f"expected a string as {field!r}, which is missing"
@@ -48,7 +49,8 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
 
 def is_inside(name: object) -> bool:
     """Whether a path from data can only mean a file in the folder of the data (links aside): relative, without `..`, of
-    any system's spelling."""
+    any system's spelling.
+    """
     if not isinstance(name, str) or not json_text.is_text(name) or not name.isprintable() or len(name.encode()) > 4096:
         return False
     parts = re.split(r"[/\\]", name)

@@ -148,8 +148,10 @@ class _Sweep:
         return row is not None and (row.done or not self._options.retry_failed)
 
     def _look_for_files(self, todo: list[Configuration]) -> None:
-        """What configs and the grid name and is not there should not show after hours. Raises ConfigError, and
-        DataError of images."""
+        """What configs and the grid name and is not there should not show after hours.
+
+        Raises ConfigError, and DataError of images.
+        """
         if todo and self._benchmark is not None and self._benchmark.images:
             from detection.export import (
                 image_files,
@@ -258,7 +260,8 @@ class _Sweep:
 
     def _fill(self, ready: list, waiting: Iterator[Generator], running: int) -> None:
         """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run
-        alone, or wait for that."""
+        alone, or wait for that.
+        """
         while (
             sum(not stage.alone and stage.job["stage"] != EXPORT for _, stage in ready) + running < self._options.jobs
         ):

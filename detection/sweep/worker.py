@@ -48,7 +48,8 @@ class Result:
 
 class Clock:
     """How long a training has taken, over all the processes that worked on it; noted in its model_dir, for the next
-    one."""
+    one.
+    """
 
     def __init__(self, model_dir: str | os.PathLike[str]) -> None:
         self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()

@@ -147,7 +147,8 @@ class Best:
 
 def _link(source: str, target: str) -> None:
     """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not
-    possible."""
+    possible.
+    """
     temporary = f"{target}{_NEW}"
     Path(temporary).unlink(missing_ok=True)
     try:

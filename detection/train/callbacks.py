@@ -21,8 +21,10 @@ from detection.pipeline import Detector
 
 
 class StopTraining(Exception):  # A request, not an error.
-    """Raised in a callback: the run saves a checkpoint, evaluates it and returns, as at its last step. The message is
-    the reason that the last line of the run gives."""
+    """Raised in a callback: the run saves a checkpoint, evaluates it and returns, as at its last step.
+
+    The message is the reason that the last line of the run gives.
+    """
 
 
 class StepDone(NamedTuple):

@@ -1,5 +1,6 @@
 """Several processes that train together, as TF_CONFIG describes them to TensorFlow's strategies: not supported, and
-never ignored."""
+never ignored.
+"""
 
 from __future__ import annotations
 

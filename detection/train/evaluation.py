@@ -1,5 +1,6 @@
 """Evaluating a pipeline's detector: between the steps of a training run, or of another process's checkpoints as they
-appear."""
+appear.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +34,10 @@ _POLL_SECONDS = 5.0
 
 
 class Evaluation:
-    """Evaluates one detector as often as asked; detector and input are traced once. Results go to
-    `<model_dir>/eval`."""
+    """Evaluates one detector as often as asked; detector and input are traced once.
+
+    Results go to `<model_dir>/eval`.
+    """
 
     def __init__(
         self,

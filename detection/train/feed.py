@@ -40,5 +40,6 @@ class Feed:
 
     def restart_clock(self) -> None:
         """Forgets what was measured: the time went into something that is no training (compiling, saving, an
-        evaluation)."""
+        evaluation).
+        """
         self._since, self._waited, self._steps = self._clock(), 0.0, 0

@@ -36,7 +36,8 @@ print("done")
 
 def check(settings: TrainSettings, names: Sequence[str]) -> None:
     """Raises ConfigError for patterns that match none of `names`, the variables that could be trained, and where
-    nothing is left to train."""
+    nothing is left to train.
+    """
     fields = {"update_trainable_variables": settings.trained, "freeze_variables": settings.frozen}
     slow = _slow([pattern for patterns in fields.values() for pattern in patterns], names)
     if slow is not None:
@@ -60,8 +61,7 @@ def summary(settings: TrainSettings, names: Sequence[str]) -> str:
 
 
 def _slow(patterns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first pattern whose search takes exponential time, which nothing in Python bounds: tried in a child
-    process."""
+    """The first pattern whose search takes exponential time, which nothing in Python bounds: tried in a child process."""
     tried = [pattern for pattern in patterns if len(_REPEATS.findall(pattern)) > 1]
     if not tried:
         return None

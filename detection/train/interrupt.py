@@ -14,7 +14,8 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") 
 
 class Interrupted(DetectionError):
     """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say
-    so."""
+    so.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -22,8 +23,9 @@ class Interrupted(DetectionError):
 
 
 class StopRequest:
-    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`. A second one acts as if this did
-    not exist.
+    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`.
+
+    A second one acts as if this did not exist.
 
     What is ignored (under `nohup`, say) stays ignored.
     """

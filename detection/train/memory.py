@@ -1,5 +1,6 @@
 """What to lower where the memory does not suffice: the batch size and the size of the images, by the fields that set
-them."""
+them.
+"""
 
 from __future__ import annotations
 

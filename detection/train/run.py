@@ -1,5 +1,6 @@
 """One process's part of a training run: restore, then step, look, save and evaluate until the last step, or the end of
-the data. See `train.loop` for what a model_dir holds."""
+the data. See `train.loop` for what a model_dir holds.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +135,8 @@ class Run:
 
     def _restore(self, resumed: tuple[int, dict] | None) -> int:
         """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on
-        from."""
+        from.
+        """
         if resumed is not None:
             step, values = resumed
             self.state.load(step, values, self.checkpoints.prefix(step), lenient=self.options.allow_config_change)
@@ -230,8 +232,7 @@ class Run:
             self.summaries.scalars(self.step_number, values)
 
     def _look(self) -> None:
-        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too
-        long."""
+        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too long."""
         latest = self.watch.look(self._last_checkpoint())
         if latest:
             losses = {
@@ -242,8 +243,10 @@ class Run:
             self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
 
     def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
-        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends
-        anyway."""
+        """Saves unless there is nothing new, or nothing fit to be saved.
+
+        A full disk stops the run only where it ends anyway.
+        """
         self._look()
         if self.saved_step == self.step_number or self.watch.streak:
             return

@@ -99,8 +99,7 @@ def forget_evaluation(model_dir: Path) -> None:
 
 
 def evaluation_is_due(model_dir: Path, step: int | None) -> bool:
-    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the
-    end."""
+    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the end."""
     try:
         return step is not None and int((model_dir / _DUE).read_text(encoding="ascii")) == step
     except (OSError, ValueError):

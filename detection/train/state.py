@@ -1,5 +1,6 @@
 """Every variable of a run, under its checkpoint name: the detector's, and what training adds (step, slots, moving
-averages)."""
+averages).
+"""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ class TrainState:
 
     def start_averages(self) -> None:
         """Sets the moving averages to the present weights; call it once the initial weights (fine-tuned ones, say) are
-        in place."""
+        in place.
+        """
         for shadow, variable in zip(self.shadows, self.trained, strict=False):
             shadow.assign(variable)
 
@@ -149,7 +151,6 @@ def _native(variable) -> tf.Variable:
 
 
 def _like(variable: tf.Variable, initial: float | None) -> tf.Variable:
-    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present
-    value."""
+    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present value."""
     value = tf.identity(variable) if initial is None else tf.fill(variable.shape, tf.cast(initial, variable.dtype))
     return tf.Variable(value, trainable=False)

@@ -15,8 +15,9 @@ from detection import files
 
 
 class Summaries:
-    """Writes to one folder; opens no file before the first number. A full disk costs one warning and the numbers, never
-    the run.
+    """Writes to one folder; opens no file before the first number.
+
+    A full disk costs one warning and the numbers, never the run.
 
     Attributes:
       writer: TensorBoard's, for those who write pictures; None where there is no TensorBoard, or summaries are switched

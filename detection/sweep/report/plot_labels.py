@@ -1,5 +1,6 @@
 """Words in figures that cover neither each other nor the points: the free place nearest to what they name is looked
-for."""
+for.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +82,8 @@ def annotate(
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Moves places on a line as little as needed for `gap` between neighbours, within [low, high] where that is wide
-    enough; order is kept."""
+    enough; order is kept.
+    """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     gap = min(gap, (high - low) / max(len(positions) - 1, 1))
     groups: list[
@@ -116,7 +118,8 @@ def _start(group: list[float], gap: float, low: float, high: float) -> float:
 
 def _offsets(half: np.ndarray) -> list[np.ndarray]:
     """Centres of the words, in points from what is named, so that the box's edge lies about a radius away; nearest
-    first."""
+    first.
+    """
     directions = [
         np.array([math.cos(2 * math.pi * step / _DIRECTIONS), math.sin(2 * math.pi * step / _DIRECTIONS)])
         for step in range(_DIRECTIONS)

@@ -55,8 +55,7 @@ def headline(
     *,
     timed: bool = True,
 ) -> None:
-    """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are
-    missing."""
+    """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are missing."""
     parts = devices(shown) if timed else []
     for key, words in (("batch", "batch {}"), ("images", "{} images timed")) if timed else ():
         values = {number(row.benchmark, key) for row in shown} - {None}
@@ -81,8 +80,7 @@ def headline(
 
 
 def log_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A logarithmic axis with plain numbers, enough of them to read values off; linear where a value is not
-    positive."""
+    """A logarithmic axis with plain numbers, enough of them to read values off; linear where a value is not positive."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = min(values), max(values)

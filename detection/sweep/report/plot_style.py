@@ -98,7 +98,8 @@ def figure(
     rows: int = 1, columns: int = 1, *, width: float = 8.0, height: float = 5.0, **options: object
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of inches, 8 of which fill a README (1200 pixels: half that on a screen of usual density), drawn
-    without a display."""
+    without a display.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def by_proposals(rows: Sequence[SweepRow]) -> Figure:
     """Panels: mAP above, time below, a column a meta-architecture; a line an extractor, at the highest resolution and
-    the largest of its strides."""
+    the largest of its strides.
+    """
     lines = _lines(rows)
     if not lines:
         raise NotDrawn("no two rows differ in the number of proposals alone")

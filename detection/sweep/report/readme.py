@@ -1,5 +1,6 @@
 """The text of a report, `README.md`: the frontier, the figures, the survey's relations beside ours, and how the times
-were taken."""
+were taken.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +151,8 @@ def shares_table(rows: Iterable[SweepRow]) -> str:
 
 def times_table(rows: Iterable[SweepRow]) -> str:
     """Milliseconds with the most proposals and, of several strides, the largest: a line an extractor, a column a
-    meta-architecture and resolution."""
+    meta-architecture and resolution.
+    """
     chosen: dict[tuple, SweepRow] = {}
     for row in rows:
         if row.done and milliseconds(row) is not None:

@@ -82,8 +82,7 @@ def most_proposals(rows: Iterable[SweepRow]) -> int:
 
 
 def by_extractor(rows: Iterable[SweepRow], fewer: int = 50) -> list[tuple[str, str, int, float | None, float | None]]:
-    """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP
-    kept)."""
+    """The savings of Figure 6 in numbers: (meta-architecture, extractor, pairs, share of time kept, share of mAP kept)."""
     rows = [row for row in rows if row.done and row.proposals is not None]
     most, table = most_proposals(rows), []
     for meta in METAS:
@@ -126,7 +125,8 @@ def _after(row: SweepRow) -> float | None:
 
 def loads(rows: Iterable[SweepRow]) -> tuple[float, float] | None:
     """Least and most processes that wanted to run while rows were timed, where they say: above the cores, times are too
-    long."""
+    long.
+    """
     found = [load for load in (number(row.benchmark, "load_average") for row in rows) if load is not None]
     return (min(found), max(found)) if found else None
 
@@ -158,7 +158,8 @@ def _proposals(most: int, fewer: int) -> _Change:
 
 def _halved(rows: Sequence[SweepRow], field: str, whole: int | None = None) -> list[_Change]:
     """One for every value that also occurs halved; of 600, 300 and 150 the one in the middle is both a whole and a
-    half."""
+    half.
+    """
     values = {getattr(row, field) for row in rows}
     wholes = sorted(
         value for value in values if value and value % 2 == 0 and value // 2 in values and whole in (None, value)
@@ -173,7 +174,8 @@ def _from_to(field: str, first: int, second: int) -> _Change:
 
 def _smaller(rows: Sequence[SweepRow]) -> tuple[str, list[_Change]]:
     """Half the resolution, and how that is said; where no two resolutions are whole and half, the largest and the
-    smallest."""
+    smallest.
+    """
     halves, values = _halved(rows, "resolution"), {row.resolution for row in rows if row.resolution}
     if halves or len(values) < 2:
         return "Half the resolution", halves

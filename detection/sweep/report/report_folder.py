@@ -1,5 +1,6 @@
 """What a sweep says, as a folder: `README.md` with the frontier and the survey's relations beside ours, figures, and
-the page `index.html`."""
+the page `index.html`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Figures 4 and 5 of the survey: accuracy by the size of objects, by resolution, and by the extractor's accuracy on
-ImageNet."""
+ImageNet.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ _SIZES = (
 
 def by_object_size(rows: Sequence[SweepRow]) -> Figure:
     """Figure 4(a), as dots in place of bars: a panel a meta-architecture, a line an extractor; of each pair its best
-    row at the lowest resolution."""
+    row at the lowest resolution.
+    """
     have = [
         row
         for row in rows
@@ -104,7 +106,8 @@ def by_object_size(rows: Sequence[SweepRow]) -> Figure:
 
 def small_large(rows: Sequence[SweepRow]) -> Figure:
     """Figure 4(b): a colour and marker for each resolution; SSD's are hollow, for they are the ones that the paper
-    points at."""
+    points at.
+    """
     found = points(rows, SMALL, LARGE)
     if not found:
         raise NotDrawn("no row has mAP of both small and large objects: does the data set have such objects?")
@@ -149,8 +152,7 @@ def small_large(rows: Sequence[SweepRow]) -> Figure:
 
 
 def by_top1(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 5: all rows of the lowest resolution; a line joins the best of each meta-architecture with each
-    extractor."""
+    """Figure 5: all rows of the lowest resolution; a line joins the best of each meta-architecture with each extractor."""
     have = [row for row in rows if row.done and MEAN_AP.read(row) is not None]
     have = _lowest_resolution([row for row in have if row.feature_extractor in TOP1])
     if not have:
