@@ -143,7 +143,7 @@ def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     second.wait()
     wait_for(lambda: not workers(broken), "the end of the orphan")
     log = (broken / "logs" / "ssd-d20.log").read_text()
-    assert "going on from" in log, "the training was resumed, not begun again"
+    assert "resuming from" in log, "the training was resumed, not begun again"
     assert [row.id for row in results.read(broken)] == ["ssd-d20"]
 
     third = script(path, broken)
