@@ -300,10 +300,10 @@ def test_a_method_makes_them_image_by_image(predictor, photos, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({}, r"this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal_method="),
+        ({}, r"this detector classifies given regions; set --proposals_path=FILE, or --proposal_method="),
         (
             {"paths": ("a.npz",), "method": "grid"},
-            "--proposals_path=a.npz and --proposal_method=grid: proposals come from one of them",
+            "--proposals_path=a.npz and --proposal_method=grid: proposals come from only one of them",
         ),
         ({"paths": ("absent.npz",)}, "--proposals_path 'absent.npz' matches no file"),
         ({"method": "edge_boxes"}, "--proposal_method=edge_boxes needs OpenCV"),
