@@ -94,7 +94,7 @@ def test_devices_are_compared_before_anything_is_measured(tmp_path):
         run.run(request, print)
     with pytest.raises(ConfigError, match="--saved_model=absent"):
         run.run(run.BenchmarkRequest(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
-    with pytest.raises(ConfigError, match="holds no rows"):
+    with pytest.raises(ConfigError, match="contains no rows"):
         run.run(run.BenchmarkRequest((), FEW, results=str(tmp_path / "none.jsonl")), print)
 
 
