@@ -192,7 +192,7 @@ def test_what_can_be_put_right_is_put_right_and_counted(
         f"1 box without area dropped, in 1 record (e.g. {shard}:0)",
         f"1 box clipped to the image, in 1 record (e.g. {shard}:1)",
         "3 boxes beyond max_number_of_boxes dropped, in 1 record",
-        "set the input reader's max_number_of_boxes to 8 or more to learn from all",
+        "set the input reader's max_number_of_boxes to 8 or more to train on all",
     )
     assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 5]
     assert all(

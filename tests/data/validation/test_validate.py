@@ -316,7 +316,7 @@ def test_shards_that_their_numbers_say_there_should_be(tmp_path):
     assert (
         fault.kind == "shard_missing"
         and fault.bad
-        and "a.record-00001-of-00003 and 1 other of 3 shards are not there" in fault.value
+        and "a.record-00001-of-00003 and 1 other of 3 shards are missing" in fault.value
     )
     for number in (1, 2):
         shard(tmp_path, example(number), name=f"a.record-{number:05d}-of-00003")
