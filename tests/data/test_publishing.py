@@ -130,7 +130,7 @@ def test_a_shard_of_another_set_than_the_manifests_is_reported(tmp_path):
         writer.write(b"x")
     with pytest.raises(
         DataError,
-        match=r"train.record-00000-of-00001: is not in the set of .*manifest.json .*left over from another set; delete it",
+        match=r"train.record-00000-of-00001: is not in the set of .*manifest.json .*left over from another set; delete",
     ):
         list_shards([f"{prefix}-00000-of-00001"], "input_path")
 

@@ -221,7 +221,7 @@ def test_more_boxes_reach_outside_than_can_be_chance(command, tmp_path, holds):
         "--max_bad_percent=50",
     )
     assert done.code == 3 and not list((tmp_path / "out").glob("*.record-*"))
-    holds(done.error, "2 of 3 boxes reach outside their image", "--max_bad_percent=50", "b.xml", "(5, 5, 44, 64)")
+    holds(done.error, "2 of 3 boxes are partly outside their image", "--max_bad_percent=50", "b.xml", "(5, 5, 44, 64)")
 
 
 @pytest.mark.parametrize("policy", ["skip", "fail", "fix"])

@@ -123,7 +123,7 @@ def find(
 
 def _describe_damage(path: str, damage: Damage) -> BadRecord:
     is_at_end = damage.offset + damage.size == os.path.getsize(path)
-    description = "damaged or cut short" if is_at_end else "damaged"
+    description = "damaged or truncated" if is_at_end else "damaged"
     loss = "1 record is lost" if damage.records == 1 else "1 record or more are lost"
     return BadRecord(
         path,

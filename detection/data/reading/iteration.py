@@ -105,7 +105,7 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
         files = options.shards()
         return shard_files.find_corruption(files) or find_undecodable(files, options)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a record file is corrupted or cut short ({first_line(error)}); {shard_files.REMEDY}")
+        return DataError(f"a record file is corrupted or truncated ({first_line(error)}); {shard_files.REMEDY}")
     return None
 
 
