@@ -17,7 +17,7 @@ from pathlib import Path
 
 from detection.data.convert import encoding
 from detection.data.convert.coco_images import Entries, images
-from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole
+from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole_number
 from detection.data.convert.encoding import REPLACED
 from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedSet, Source
@@ -51,7 +51,7 @@ def read(source: Source) -> AnnotatedSet:
         raise ConfigError(f"{folder}: no such folder of images; check --image_dir")
     content, doubt, other = _load(file)
     lists = _lists(str(file), content)
-    used = {whole(entry.get("category_id")) for entry in lists["annotations"]}
+    used = {whole_number(entry.get("category_id")) for entry in lists["annotations"]}
     names = _categories(str(file), lists["categories"], used)
     _refuse_corners(str(file), lists["annotations"])
     ids, no_map = _labels(str(file), names, lists["categories"], 0 in used)
@@ -142,7 +142,7 @@ def _categories(file: str, entries: list[dict], used: set[int | None]) -> dict[i
     # In Roboflow's exports the root category has the name of the data set, which may also be that of its only class.
     parents = {entry["supercategory"] for entry in entries if _is_below_its_own_name(entry)}
     for index, entry in enumerate(entries):
-        identity, name = whole(entry.get("id")), entry.get("name")
+        identity, name = whole_number(entry.get("id")), entry.get("name")
         if isinstance(name, str) and name in parents and not _is_below_its_own_name(entry) and identity not in used:
             continue
         address = f"{file}: categories[{index}]"

@@ -19,7 +19,7 @@ from detection.data.convert.coco_values import (
     is_text,
     number,
     shown,
-    whole,
+    whole_number,
 )
 from detection.data.convert.encoding import REPLACED
 from detection.data.convert.match import FileFinder, alike
@@ -284,18 +284,18 @@ class _Reader:
 
     def _size(self, entry: _Listed) -> tuple[int, int] | None:
         """The declared width and height; None if they are missing or invalid."""
-        width, height = (whole(self._entries.images[entry.number].get(side)) for side in ("width", "height"))
+        width, height = (whole_number(self._entries.images[entry.number].get(side)) for side in ("width", "height"))
         return (width, height) if width and height and 0 < width < MAX_LENGTH and 0 < height < MAX_LENGTH else None
 
     def _item(self, number: int) -> str:
         """The name of an annotation in messages."""
         entry = self._entries.annotations[number]
-        name = self._entries.names.get(whole(entry.get("category_id")))
+        name = self._entries.names.get(whole_number(entry.get("category_id")))
         return f"annotations[{number}] (id {shown(entry.get('id'))}){f' {shown(name)}' if name else ''}"
 
     def _box(self, number: int, entry: dict, size: tuple[int, int] | None, faults: list[Fault]) -> AnnotatedBox | None:
         """The box of an annotation; None, with a fault in `faults`, if it is not usable."""
-        item, name = self._item(number), self._entries.names.get(whole(entry.get("category_id")))
+        item, name = self._item(number), self._entries.names.get(whole_number(entry.get("category_id")))
         if name is None:
             faults.append(
                 Fault(

@@ -34,7 +34,7 @@ def number(value: object) -> float:
     return float(value) if is_number(value) else math.nan
 
 
-def whole(value: object) -> int | None:
+def whole_number(value: object) -> int | None:
     """Reads an integer, also from text or from 1.0; None if it is not one."""
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value)
@@ -48,7 +48,7 @@ def identity(value: object) -> str | None:
     if isinstance(value, str):
         text = value.strip()
         return text if text and len(text) <= _MAX_TEXT and is_text(text) else None
-    integer = whole(value)
+    integer = whole_number(value)
     return str(integer) if integer is not None and abs(integer) < 10**_MAX_TEXT else None
 
 

@@ -62,14 +62,14 @@ class BadRecords:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BadRecords:
         """Reads the values of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
-        found = tuple(
+        bad_records = tuple(
             BadRecord(str(path), int(number), str(reason), int(records))
             for path, number, reason, records in content["found"]
         )
         damaged = {
             str(path): tuple(Stretch(*map(int, part)) for part in parts) for path, parts in content["damaged"].items()
         }
-        return cls(found, damaged, {str(path): int(count) for path, count in content["counts"].items()})
+        return cls(bad_records, damaged, {str(path): int(count) for path, count in content["counts"].items()})
 
 
 def find(
@@ -133,16 +133,16 @@ def _describe_damage(path: str, damage: Damage) -> BadRecord:
     )
 
 
-def _count_missing(path: str, found: list[BadRecord], parts: dict[str, list[Stretch]]) -> int:
+def _count_missing(path: str, bad_records: list[BadRecord], parts: dict[str, list[Stretch]]) -> int:
     """Number of records in the manifest that were neither read nor reported as lost."""
     manifest = read_manifest(path) if "://" not in path else None
     shard = (manifest or {}).get("shards", {}).get(os.path.basename(path))
-    if shard is None or any(bad.path == path and bad.records < 0 for bad in found):
+    if shard is None or any(bad.path == path and bad.records < 0 for bad in bad_records):
         return 0
     num_read = sum(part.count for part in parts.get(path, ()))
     return max(
         shard["records"]
         - num_read
-        - sum(bad.records for bad in found if bad.path == path and bad.reason.startswith("damaged")),
+        - sum(bad.records for bad in bad_records if bad.path == path and bad.reason.startswith("damaged")),
         0,
     )

@@ -37,7 +37,7 @@ def choices(weights: tuple[float, ...], seed: int, position: int) -> tf.data.Dat
     return tf.data.Dataset.range(position // BLOCK, tf.int64.max).flat_map(block).skip(position % BLOCK)
 
 
-def taken(weights: tuple[float, ...], seed: int, position: int) -> list[int]:
+def samples_taken(weights: tuple[float, ...], seed: int, position: int) -> list[int]:
     """How many of the first `position` samples come from each data set; arguments as in `choices`."""
     counts = tf.zeros([len(weights)], tf.int64)
     for block in range(-(-position // BLOCK)):

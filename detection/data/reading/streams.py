@@ -51,7 +51,7 @@ def mixed_stream(
     if not options.weights:
         return _stream(options, options.shards(), decode, seed, position)
     groups = [options.listed([path]) for path in options.paths]
-    starts = mixing.taken(options.weights, seed, position)
+    starts = mixing.samples_taken(options.weights, seed, position)
     streams = [
         _stream(options, files, decode, seed + number, start)
         for number, (files, start) in enumerate(zip(groups, starts, strict=True))
