@@ -125,7 +125,7 @@ FAULTS = {
     "none.png: cannot be read": ("none.png", [], []),
     "the image cannot be decoded": (b"GIF8", [], []),
     r"has 1 boxes and 2 classes": (IMAGE, [[0, 0, 4, 4]], [1, 2]),
-    r"the boxes are \[1, 3\]": (IMAGE, [[0, 0, 4]], [1]),
+    r"the boxes have the shape \[1, 3\]": (IMAGE, [[0, 0, 4]], [1]),
     "no coordinate exceeds 1; boxes are expected in pixels": (IMAGE, [[0.1, 0.1, 0.5, 1.0]], [1]),
     r"'bird' is not a class of the label map \(/m/a, cat, dog\)": (IMAGE, [[0, 0, 4, 4]], ["bird"]),
     "1.5 is not a label id": (IMAGE, [[0, 0, 4, 4]], [1.5]),
