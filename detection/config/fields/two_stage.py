@@ -56,7 +56,7 @@ MESSAGES: dict[str, Message] = {
         honoured("hard_example_miner"),
         honoured("second_stage_classification_loss"),
         no_effect("inplace_batchnorm_update", "batch norm statistics are always updated within the step"),
-        no_effect("use_matmul_crop_and_resize", "the result is that of plain cropping"),
+        honoured("use_matmul_crop_and_resize"),
         honoured("clip_anchors_to_image"),
         no_effect("use_matmul_gather_in_matcher", _MATMUL),
         no_effect("use_static_balanced_label_sampler", _STATIC),
