@@ -14,9 +14,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from detection.feature_extractors.ssd_maps import FpnOptions
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import numbered
+
+FIRST, SECOND = "FirstStageFeatureExtractor", "SecondStageFeatureExtractor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,8 @@ class TwoStageExtractorOptions:
     whole_map: bool = (
         False  # the tail sees the whole map (R-FCN) and keeps its size where it can, not crops of a fixed size
     )
+    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: their default
+    added_hyperparams: Hyperparams | None = None  # of the layers that a pyramid adds, which need them
 
     def as_keras(self) -> TwoStageExtractorOptions:
         """The same for the Keras form of an extractor."""
@@ -120,8 +125,8 @@ def make(
 ) -> TwoStageExtractor:
     """The two parts under the names that checkpoints know them by; `carried` stands behind the body."""
     return TwoStageExtractor(
-        body=Stage("FirstStageFeatureExtractor", scope, body, carried),
-        tail=Stage("SecondStageFeatureExtractor", scope, tail),
+        body=Stage(FIRST, scope, body, carried),
+        tail=Stage(SECOND, scope, tail),
         scale=scale,
         stride=options.stride,
         crop_size=None if options.whole_map else crop_size,

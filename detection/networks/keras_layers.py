@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 
 from detection.networks.blocks import Branches, Chain
-from detection.networks.layers import BatchNorm, Conv, Dense, DepthwiseConv, SeparableConv
+from detection.networks.layers import BatchNorm, Conv, CropDense, Dense, DepthwiseConv, SeparableConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -55,6 +55,13 @@ def _(layer: Chain) -> Iterator[KerasLayer]:
 @keras_layers.register
 def _(layer: Branches) -> Iterator[KerasLayer]:
     return side_by_side([branch.parts for branch in layer.branches])
+
+
+@keras_layers.register
+def _(layer: CropDense) -> Iterator[KerasLayer]:
+    if layer.batch_norm is not None:
+        yield norm_variables(layer.batch_norm)
+    yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
 @keras_layers.register
@@ -104,10 +111,11 @@ def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, ke
     return variables
 
 
-def numbered(parts: Iterable[keras.layers.Layer]) -> dict[str, keras.Variable]:
-    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other."""
+def numbered(parts: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
+    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other;
+    `first`: layers with variables in front."""
     return {
         f"layer_with_weights-{number}/{attribute}": variable
-        for number, layer in enumerate(layers_of(parts))
+        for number, layer in enumerate(layers_of(parts), first)
         for attribute, variable in layer.items()
     }

@@ -27,6 +27,7 @@ class TwoStageNetwork(NamedTuple):
     """What an extractor cut in two offers."""
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
+    pyramid: bool = False  # its maps are those of a feature pyramid, and `strides` are only what the API accepts
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
@@ -76,4 +77,18 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_resnet50_keras": TwoStageNetwork(),
     "faster_rcnn_vgg16": TwoStageNetwork(crop_size=7),
     "faster_rcnn_vgg_cnn_m_1024": TwoStageNetwork(crop_size=6),
+}
+
+
+def _two_stage_name(name: str) -> str:
+    """`ssd_resnet50_v1_fpn_keras` -> `faster_rcnn_resnet50_fpn_keras`."""
+    name = name.removeprefix("ssd_")
+    return f"faster_rcnn_{name.replace('_v1_fpn', '_fpn') if name.startswith('resnet') else name}"
+
+
+# Whatever can stand below SSD's pyramid can stand below that of two stages.
+TWO_STAGE |= {
+    _two_stage_name(name): TwoStageNetwork(strides=(8, 16), pyramid=True)
+    for name in SSD
+    if name.removesuffix("_keras").endswith("_fpn")
 }

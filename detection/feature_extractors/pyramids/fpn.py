@@ -76,15 +76,22 @@ class Fpn(keras.layers.Layer):
         return tuple(pyramid)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint. There the finest map comes
-        last, and a layer for explicit padding stands before a 3x3 convolution."""
+        """The variables by their place below the extractor in an object-based checkpoint. A layer for explicit padding
+        stands before a 3x3 convolution."""
+        first = 1 if self.explicit_padding else 0
+        keys = {f"_fpn_features_generator/{key}": variable for key, variable in self.generator_keys().items()}
+        for number, layer in enumerate(self.coarse):
+            keys |= {f"_coarse_feature_layers/{number}/{key}": each for key, each in listed((layer,), first).items()}
+        return keys
+
+    def generator_keys(self) -> dict[str, keras.Variable]:
+        """Those of all but the levels above the network, by their place below the pyramid. The finest map comes last."""
         first = 1 if self.explicit_padding else 0
         top, finer = self.projections[-1], self.projections[-2::-1]
-        parts = {"_fpn_features_generator/top_layers": listed((top,))}
+        parts = {"top_layers": listed((top,))}
         for path, layers, before in (
-            ("_fpn_features_generator/residual_blocks", finer, 0),
-            ("_fpn_features_generator/conv_layers", self.smoothing[::-1], first),
-            ("_coarse_feature_layers", self.coarse, first),
+            ("residual_blocks", finer, 0),
+            ("conv_layers", self.smoothing[::-1], first),
         ):
             parts |= {f"{path}/{number}": listed((layer,), before) for number, layer in enumerate(layers)}
         return {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
@@ -110,10 +117,18 @@ class FpnExtractor(keras.layers.Layer):
         taken: its levels that the pyramid stands on, from fine to coarse.
         pyramid: makes maps of theirs.
         options: where the image is padded, and whether it all is as the Keras models have it.
+        name: of the part of a detector, in checkpoints.
     """
 
-    def __init__(self, levels: NetworkLevels, taken: range, pyramid: Fpn, options: SsdExtractorOptions) -> None:
-        super().__init__(name="FeatureExtractor", autocast=False)
+    def __init__(
+        self,
+        levels: NetworkLevels,
+        taken: range,
+        pyramid: Fpn,
+        options: SsdExtractorOptions,
+        name: str = "FeatureExtractor",
+    ) -> None:
+        super().__init__(name=name, autocast=False)
         self.network, self.pyramid = Blocks(levels.scope, levels.network), Chain(levels.scope, (pyramid,))
         self.sources = tuple(levels.endpoints[level] for level in taken)
         # Checkpoints hold the whole network, also where the pyramid ends below its last level.
@@ -143,7 +158,13 @@ class FpnExtractor(keras.layers.Layer):
 def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> FpnExtractor:
     """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
     options = options.as_keras() if keras_form else options
-    below, fpn = levels(options), options.fpn or FpnOptions()
+    below = levels(options)
+    return FpnExtractor(below, *stand_on(below, options), options)
+
+
+def stand_on(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
+    """The levels of a network that a pyramid takes, and the pyramid."""
+    fpn = options.fpn or FpnOptions()
     taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)
     pyramid = Fpn(
         num_maps=len(taken),
@@ -154,4 +175,4 @@ def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) 
         explicit_padding=options.explicit_padding,
         smoothed_down=options.keras_form,
     )
-    return FpnExtractor(below, taken, pyramid, options)
+    return taken, pyramid
