@@ -142,9 +142,7 @@ def _regions(
     return CropRegions(
         crop=_crop(message, extractor),
         tail=extractor.tail,
-        head=RegionHead(
-            message.num_classes, _region_head(predictor.mask_rcnn_box_predictor, extractor.keras_form)
-        ),
+        head=RegionHead(message.num_classes, _region_head(predictor.mask_rcnn_box_predictor, extractor.keras_form)),
     )
 
 
@@ -182,14 +180,14 @@ def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int
     )
 
 
-def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.OneMap | roi.Sheet:
-    """A region's last samples count as those of the map's last cells, however they are rounded, where the config has the
-    crop of the reference that does the same."""
+def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.OneMap | roi.MultilevelCrop:
+    """`use_matmul_crop_and_resize` is that crop of the reference whose last samples count as those of the map's last
+    cells, however they are rounded."""
     size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
     if message.roi_max_pool:
         return roi.OneMap(roi.RoiMaxPool(size, extractor.stride))
     op = roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
-    return roi.Sheet(op) if extractor.pyramid or message.use_matmul_crop_and_resize else roi.OneMap(op)
+    return roi.MultilevelCrop(op) if extractor.pyramid or message.use_matmul_crop_and_resize else roi.OneMap(op)
 
 
 def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | AllProposals:

@@ -26,7 +26,10 @@ from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
 _BACKBONE = "model/_feature_extractor/classification_backbone/"
-_FIRST, _SECOND = "model/_feature_extractor_for_proposal_features/", "model/_feature_extractor_for_box_classifier_features/"
+_FIRST, _SECOND = (
+    "model/_feature_extractor_for_proposal_features/",
+    "model/_feature_extractor_for_box_classifier_features/",
+)
 _INNER = "layer_with_weights-0/"  # the network below a pyramid that is the first stage of a two-stage detector
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
@@ -171,7 +174,8 @@ def identity(found: Contents) -> str:
     regions = found.find(f"{_MODEL}_mask_rcnn_box_predictor/_class_prediction_head/_class_predictor_layers/1/bias")
     if regions is not None:
         logits = found.entries[regions].shape[-1]
-        return f"object-based (TensorFlow 2), a two-stage detector, {logits} logits a region, one of them for the background"
+        said = f"{logits} logits a region, one of them for the background"
+        return f"object-based (TensorFlow 2), a two-stage detector, {said}"
     widths = {
         part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")

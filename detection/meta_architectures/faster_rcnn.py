@@ -66,9 +66,7 @@ class RegionProposalNetwork(keras.layers.Layer):
         """Anchors a cell of each map."""
         return self.settings.anchors.num_per_location
 
-    def run(
-        self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool
-    ) -> tuple[DensePredictions, Proposals]:
+    def run(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
         """maps float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
         hidden = tuple(self.conv(features, training=training) for features in maps)
         codes, logits = self.predictor.run(hidden, training=training)
@@ -138,7 +136,7 @@ class CropRegions(keras.layers.Layer):
     `SecondStageBoxPredictor`).
 
     Args:
-        crop: `ops.roi.OneMap` or `ops.roi.Sheet`.
+        crop: `ops.roi.OneMap` or `ops.roi.MultilevelCrop`.
         tail: crops -> features.
         head: features -> codes and logits.
         chunk: regions of an image at a time, where nothing is learnt.

@@ -121,7 +121,9 @@ class TwoStage(keras.layers.Layer):
         if not self.keras_form:
             return {}
         keys = {
-            **{f"_feature_extractor_for_proposal_features/{key}": each for key, each in self.body.object_keys().items()},
+            **{
+                f"_feature_extractor_for_proposal_features/{key}": each for key, each in self.body.object_keys().items()
+            },
             **self.proposer.object_keys(),
             **self.second_stage.object_keys(),
         }

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.networks import inception_resnet_v2, mobilenet_v1, mobilenet_v2, resnet_v1
 from detection.feature_extractors.ssd_maps import L2Norm
+from detection.networks import inception_resnet_v2, mobilenet_v1, mobilenet_v2, resnet_v1
 from detection.networks.blocks import Blocks, Chain
 from detection.networks.depths import divisible_depth_rule, full_depth
 from detection.networks.hyperparams import Hyperparams

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.ops.roi import CropAndResize, OneMap, Sheet
+from detection.ops.roi import CropAndResize, MultilevelCrop, OneMap
 from detection.ops.roi_levels import level_numbers
 
 IMAGE = (512, 640)
@@ -47,14 +47,14 @@ def test_every_region_is_cut_from_the_map_of_its_level(pool: tuple[int, int]) ->
     assert set(numbers) >= {0, 1, 2, 3}
     alone = np.stack([op(features, boxes, IMAGE).numpy() for features in maps])
     expected = alone[numbers, np.arange(len(numbers))]
-    # Places are rounded at the size of the sheet instead of that of the map: 1e-5 of a cell.
-    np.testing.assert_allclose(Sheet(op)(maps, IMAGE)(boxes).numpy(), expected, atol=2e-4)
+    # Places are rounded at the size of the canvas instead of that of the map: 1e-5 of a cell.
+    np.testing.assert_allclose(MultilevelCrop(op)(maps, IMAGE)(boxes).numpy(), expected, atol=2e-4)
 
 
-def test_one_map_is_its_own_sheet_and_the_last_sample_is_the_last_cell() -> None:
+def test_one_map_is_laid_out_alone_and_the_last_sample_is_the_last_cell() -> None:
     features = _pyramid()[2]
     boxes, op = _boxes(), CropAndResize(5, 1, 1)
-    found = Sheet(op)((features,), IMAGE)(boxes).numpy().reshape(2, -1, 5, 5, 3)
+    found = MultilevelCrop(op)((features,), IMAGE)(boxes).numpy().reshape(2, -1, 5, 5, 3)
     np.testing.assert_allclose(
         found[:, :-1], OneMap(op)((features,), IMAGE)(boxes[:, :-1]).numpy().reshape(2, -1, 5, 5, 3), atol=2e-4
     )
@@ -65,7 +65,7 @@ def test_boxes_beyond_the_image_see_nothing_of_other_maps() -> None:
     maps, op = _pyramid(), CropAndResize(4, 1, 1)
     outside = tf.constant([[_box(30, 900), _box(700, 20), [-50.0, -50.0, 20.0, 20.0]]] * 2)
     inside = tf.constant([[_box(30, 640), _box(512, 20), [0.0, 0.0, 20.0, 20.0]]] * 2)
-    cut = Sheet(op)(maps, IMAGE)
+    cut = MultilevelCrop(op)(maps, IMAGE)
     np.testing.assert_array_equal(cut(outside), cut(inside))
 
 
@@ -74,7 +74,7 @@ def test_gradients_reach_the_map_of_the_level_alone() -> None:
     small = tf.constant([[_box(20.0, 20.0, 10.0, 10.0)], [_box(20.0, 20.0, 40.0, 10.0)]])
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        crops = Sheet(op)(maps, IMAGE)(small)
+        crops = MultilevelCrop(op)(maps, IMAGE)(small)
     gradients = tape.gradient(crops, maps)
     assert [bool(np.any(each)) for each in gradients] == [True, False, False, False, False]
 
@@ -85,8 +85,10 @@ def test_sizes_that_are_known_only_when_it_runs() -> None:
 
     @tf.function(input_signature=[specs, tf.TensorSpec([None, None, 4]), tf.TensorSpec([2], tf.int32)])
     def cut(maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
-        return Sheet(op)(maps, tuple(tf.unstack(image)))(boxes)
+        return MultilevelCrop(op)(maps, tuple(tf.unstack(image)))(boxes)
 
-    np.testing.assert_allclose(cut(maps, boxes, tf.constant(IMAGE)), Sheet(op)(maps, IMAGE)(boxes), atol=1e-5)
-    static = tf.function(lambda boxes: Sheet(op)(maps, IMAGE)(boxes)).get_concrete_function(tf.TensorSpec([2, 41, 4]))
+    np.testing.assert_allclose(cut(maps, boxes, tf.constant(IMAGE)), MultilevelCrop(op)(maps, IMAGE)(boxes), atol=1e-5)
+    static = tf.function(lambda boxes: MultilevelCrop(op)(maps, IMAGE)(boxes)).get_concrete_function(
+        tf.TensorSpec([2, 41, 4])
+    )
     assert static.output_shapes == (82, 3, 3, 3)

@@ -69,8 +69,9 @@ def _proposals(message: Message, path: str) -> Iterator[str]:
     elif kind == "multiscale_anchor_generator" or count not in (None, 1):
         yield (
             f"{place} makes anchors for {count} map{'s' * (count != 1)} of a pyramid, and"
-            f" {message.feature_extractor.type} has one map of the network; use grid_anchor_generator with height_stride"
-            f" and width_stride {stride}, or a type with a pyramid, such as faster_rcnn_resnet50_fpn_keras"
+            f" {message.feature_extractor.type} has one map of the network; use grid_anchor_generator with"
+            f" height_stride and width_stride {stride}, or a type with a pyramid, such as"
+            " faster_rcnn_resnet50_fpn_keras"
         )
 
 

@@ -85,7 +85,7 @@ class Fpn(keras.layers.Layer):
         return keys
 
     def generator_keys(self) -> dict[str, keras.Variable]:
-        """Those of all but the levels above the network, by their place below the pyramid. The finest map comes last."""
+        """Those of all but the levels above the network, by their place below the pyramid, the finest map last."""
         first = 1 if self.explicit_padding else 0
         top, finer = self.projections[-1], self.projections[-2::-1]
         parts = {"top_layers": listed((top,))}

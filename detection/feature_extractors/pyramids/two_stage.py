@@ -29,7 +29,10 @@ class FpnBody(FpnExtractor):
         """The variables by their place below this part of a detector in an object-based checkpoint: a functional model
         of the network, the pyramid, and the layers above it."""
         pyramid = self.pyramid.parts[0]
-        parts = {"layer_with_weights-0": numbered(self.network.blocks), "layer_with_weights-1": pyramid.generator_keys()}
+        parts = {
+            "layer_with_weights-0": numbered(self.network.blocks),
+            "layer_with_weights-1": pyramid.generator_keys(),
+        }
         keys = {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
         return keys | numbered(pyramid.coarse, first=len(parts))
 
@@ -37,8 +40,8 @@ class FpnBody(FpnExtractor):
 def two_stage(
     options: two_stage_parts.TwoStageExtractorOptions, levels: Levels, keras_form: bool = False
 ) -> two_stage_parts.TwoStageExtractor:
-    """Body and tail of a pyramid on the network that `levels` makes. `options.stride` does not matter: regions come from
-    maps of several strides."""
+    """Body and tail of a pyramid on the network that `levels` makes. `options.stride` does not matter: regions come
+    from maps of several strides."""
     two_stage_parts.check_stride(options, "a pyramid", (8, 16))
     assert options.added_hyperparams is not None
     own = SsdExtractorOptions(
@@ -57,7 +60,9 @@ def two_stage(
     return two_stage_parts.TwoStageExtractor(
         body=FpnBody(below, *stand_on(below, own), own, name=two_stage_parts.FIRST),
         tail=two_stage_parts.Stage(
-            two_stage_parts.SECOND, below.scope, (CropDense("fc1", depth, layers), CropDense("fc2", depth, layers, norm))
+            two_stage_parts.SECOND,
+            below.scope,
+            (CropDense("fc1", depth, layers), CropDense("fc2", depth, layers, norm)),
         ),
         scale=below.scale,
         stride=options.stride,
