@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from detection.feature_extractors.ssd_maps import L2Norm
-from detection.networks import inception_resnet_v2, mobilenet_v1, mobilenet_v2, resnet_v1
+from detection.networks import mobilenet_v1, mobilenet_v2, resnet_v1
 from detection.networks.blocks import Blocks, Chain
 from detection.networks.depths import divisible_depth_rule, full_depth
 from detection.networks.hyperparams import Hyperparams
@@ -48,29 +47,6 @@ def test_mobilenets() -> None:
     theirs = keras.applications.MobileNetV2(input_shape=(64, 64, 3), weights=None, include_top=False)
     blocks = mobilenet_v2.blocks(mobilenet_v2.training_defaults(), divisible_depth_rule(1.0))
     assert _ours(blocks) == _theirs(theirs)
-
-
-@pytest.mark.slow
-def test_inception_resnet_v2_and_what_it_computes() -> None:
-    """Filled from Keras's network in this order, ours gives the same map; branches side by side are counted by their
-    distance from the end."""
-    theirs = keras.applications.InceptionResNetV2(weights=None, include_top=False)
-    random = np.random.default_rng(0)
-    layers = [layer for layer in theirs.layers if layer.weights]
-    for layer in layers:
-        if layer.name.endswith("_bn") or "batch_normalization" in layer.name:
-            layer.set_weights([random.uniform(0.5, 1.5, each.shape) for each in layer.get_weights()])
-    network = Blocks("network", inception_resnet_v2.blocks(inception_resnet_v2.training_defaults(), full_depth))
-    image = tf.random.stateless_uniform([1, 96, 96, 3], [1, 2], -1, 1)
-    network(image)
-    ours = numbered(network.blocks)
-    for number, layer in enumerate(layers):
-        for variable in layer.weights:
-            ours.pop(f"layer_with_weights-{number}/{variable.name}").assign(variable)
-    assert ours == {}
-    found, expected = network(image)["Conv2d_7b_1x1"].numpy(), theirs(image, training=False).numpy()
-    # 500 layers deep, sums in another order: parts in 1e4 of the largest value.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_what_keras_would_make_of_a_layer_must_be_known() -> None:

@@ -67,11 +67,11 @@ def _proposals(message: Message, path: str) -> Iterator[str]:
                     " anchors would not lie on the cells that they are predicted from"
                 )
     elif kind == "multiscale_anchor_generator" or count not in (None, 1):
+        pyramid = ", or a type with a feature pyramid, such as faster_rcnn_resnet50_fpn_keras"
         yield (
-            f"{place} makes anchors for {count} map{'s' * (count != 1)} of a pyramid, and"
-            f" {message.feature_extractor.type} has one map of the network; use grid_anchor_generator with"
-            f" height_stride and width_stride {stride}, or a type with a pyramid, such as"
-            " faster_rcnn_resnet50_fpn_keras"
+            f"{place} makes anchors for {count} map{'s' * (count != 1)}, and regions are proposed on one; use"
+            f" grid_anchor_generator with height_stride and width_stride {stride}"
+            f"{pyramid if kind == 'multiscale_anchor_generator' else ''}"
         )
 
 
