@@ -3,13 +3,16 @@ data's own README says how)."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -204,9 +207,16 @@ def steps_as_stored(shared: Path, name: str) -> dict[str, dict[str, Step]]:
 
 def stored_variables(folder: Path, name: str) -> dict[str, np.ndarray]:
     """{object key: value} of a model, by the rule and the module that lie beside the data."""
+    with module_beside(folder) as stored:
+        return stored.variables(name, str(folder))
+
+
+@contextlib.contextmanager
+def module_beside(folder: Path) -> Iterator[ModuleType]:
+    """The module that lies beside the data and knows the weights and the object graph of each model."""
     sys.path.insert(0, str(folder))
     try:
-        return load(folder / "write_checkpoint.py").variables(name, str(folder))
+        yield load(folder / "write_checkpoint.py")
     finally:
         sys.path.remove(str(folder))
 
