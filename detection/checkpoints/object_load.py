@@ -25,7 +25,8 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-_BACKBONE = "model/_feature_extractor/classification_backbone/"
+# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest.
+_READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
 _FIRST, _SECOND = (
     "model/_feature_extractor_for_proposal_features/",
     "model/_feature_extractor_for_box_classifier_features/",
@@ -93,8 +94,9 @@ def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_un
     _check_known(source, prefix)
     found = object_files.contents(prefix)
     taken, report = match(source.keys, source.shapes, found, "full")
-    for listed, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
-        if listed:
+    spare = unread(source.keys)
+    for row, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
+        if listed := [name for name in row if name not in spare]:
             name = listed[0]
             there = f" ({list(found.entries[key].shape)})" if (key := found.find(source.keys[name])) else ""
             raise ConfigError(
@@ -154,7 +156,7 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
     if kind == "detection":
         return {key: key for key in keys if key.startswith(_EXTRACTOR)}
     if not any(key.startswith(_FIRST) for key in keys):
-        return {key: _CLASSIFIER + key.removeprefix(_BACKBONE) for key in keys if key.startswith(_BACKBONE)}
+        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE))}
     if any(key.startswith(f"{_FIRST}{_INNER}layer_with_weights-") for key in keys):
         network = _FIRST + _INNER
         return {key: _CLASSIFIER + key.removeprefix(network) for key in keys if key.startswith(network)}
@@ -165,6 +167,19 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
     return first | {
         key: _CLASSIFIER + moved.removeprefix(_SECOND) for key, moved in second.items() if key.startswith(_SECOND)
     }
+
+
+def _inside(key: str) -> str:
+    """The place within the classifier of one of its variables."""
+    return key.removeprefix(_READ).removeprefix(_BACKBONE)
+
+
+def unread(keys: Mapping[str, str]) -> set[str]:
+    """Names of the variables that no forward pass reads, and that detections therefore do not depend on: the top of
+    the classifier that an EfficientDet carries along. `keys` by name."""
+    if not any(key.startswith(_READ) for key in keys.values()):
+        return set()
+    return {name for name, key in keys.items() if key.startswith(_BACKBONE)}
 
 
 def identity(found: Contents) -> str:
@@ -194,7 +209,12 @@ def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind
     """Why a run should not start from a checkpoint; "" if nothing speaks against it. Heads are expected to differ."""
     if not report.restored:
         return _nothing_fits(keys, report, found, kind)
-    of_extractor = [name for name in (*report.missing, *report.mismatched) if keys[name].startswith(_EXTRACTOR)]
+    spare = unread(keys)
+    of_extractor = [
+        name
+        for name in (*report.missing, *report.mismatched)
+        if keys[name].startswith(_EXTRACTOR) and name not in spare
+    ]
     paths = source_keys(keys.values(), kind)
     own = {path for key, path in paths.items() if key.startswith(_EXTRACTOR)}
     left = [key for key in report.unexpected if key.startswith((_EXTRACTOR, _CLASSIFIER)) and not _is_top(key, own)]

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from detection.feature_extractors import two_stage as two_stage_parts
-from detection.feature_extractors.pyramids.fpn import FpnExtractor, stand_on
+from detection.feature_extractors.pyramids.extractor import PyramidExtractor
+from detection.feature_extractors.pyramids.fpn import stand_on
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.networks.hyperparams import Hyperparams
@@ -22,7 +23,7 @@ PAD_TO_MULTIPLE = 32  # pixels, in the reference whatever the config says
 DEPTH = 1024  # of both layers of the tail
 
 
-class FpnBody(FpnExtractor):
+class FpnBody(PyramidExtractor):
     """A network with a pyramid as the first part of a two-stage detector: scaled images -> a tuple of maps."""
 
     def object_keys(self) -> dict[str, keras.Variable]:
@@ -30,7 +31,7 @@ class FpnBody(FpnExtractor):
         of the network, the pyramid, and the layers above it."""
         pyramid = self.pyramid.parts[0]
         parts = {
-            "layer_with_weights-0": numbered(self.network.blocks),
+            "layer_with_weights-0": self.whole_keys(),
             "layer_with_weights-1": pyramid.generator_keys(),
         }
         keys = {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
