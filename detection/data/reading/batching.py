@@ -13,18 +13,16 @@ from detection.data.sample import SampleProposals, keep_rows
 from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
+_MOST_AT_ONCE = 64  # images that are prepared: each lies in memory until its batch is complete
 
 
 def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
     """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
     without the batch dimension."""
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
-    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
-    sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
+    sample = keep_rows(sample, ~_empty(sample.boxes))
     found = tf.shape(sample.boxes)[0]
-    corrections.note(
-        decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)}
-    )
+    corrections.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": tf.strings.as_string(found)})
     count = tf.minimum(found, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
@@ -49,11 +47,15 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
     )
 
 
+def _empty(boxes: tf.Tensor) -> tf.Tensor:
+    """bool [n]: has no area, as a sliver that a crop left."""
+    return tf.reduce_any(boxes[:, 2:] <= boxes[:, :2], axis=1)
+
+
 def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
     """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
     batch dimension."""
-    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
-    proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
+    proposals = proposals.rows(tf.where(~_empty(proposals.boxes))[:, 0])
     count = tf.minimum(tf.shape(proposals.scores)[0], most)
     boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
     padding = [[0, most - count]]
@@ -90,8 +92,16 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
 
 def dataset_options(deterministic: bool) -> tf.data.Options:
-    """Options of a whole pipeline; a strategy that distributes it shards the data, not the files."""
+    """Options of a whole pipeline; a strategy that distributes it shards the data, not the files.
+
+    As many images are prepared at a time as there are cores, up to `_MOST_AT_ONCE`, without TensorFlow's tuning of that
+    number. The tuner's thread sleeps for up to a minute, twice as long each time; what ends an iterator wakes it and
+    waits for it, but if it looks before the cancellation is marked as complete it sleeps on. Whoever let go of the
+    iterator (an evaluation at its end, Python's garbage collector anywhere) then stood still for as long as a minute.
+    """
     options = tf.data.Options()
+    options.autotune.enabled = False
+    options.autotune.initial_parallelism = _MOST_AT_ONCE
     options.deterministic = deterministic
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

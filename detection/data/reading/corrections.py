@@ -6,8 +6,6 @@ is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from detection.data.record_faults import RECORD_FAULTS
@@ -28,24 +26,18 @@ class Corrections:
         with tf.device("/cpu:0"):
             self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
 
-    def note(
-        self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
-    ) -> None:
-        """Remembers how many boxes (int scalars) of each kind (of `RECORD_FAULTS`) the record has; zeros cost nothing.
+    def note(self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, tf.Tensor] | None = None) -> None:
+        """Remembers how many boxes (int scalars) of each kind (of `RECORD_FAULTS`) the record has.
 
-        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
-        only where there is something to remember.
+        `details` says more about a kind (one line, a string scalar, the same whenever the record is read).
         """
-        kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
-
-        def insert() -> tf.Operation:
-            some = values > 0
-            address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
-            more = tf.stack([details[kind]() if details and kind in details else tf.constant("") for kind in kinds])
-            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), more], separator="\n")
-            return self._table.insert(tf.boolean_mask(keys, some), tf.boolean_mask(values, some))
-
-        tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
+        values = tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
+        noted = tf.where(values > 0)[:, 0]
+        address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
+        kinds = tf.gather(tf.constant(list(counts)), noted)
+        more = tf.gather(tf.stack([(details or {}).get(kind, "") for kind in counts]), noted)
+        keys = tf.strings.join([kinds, tf.repeat(address, tf.size(noted)), more], separator="\n")
+        self._table.insert(keys, tf.gather(values, noted))
 
     def totals(self) -> dict[str, tuple[int, int, str]]:
         """kind -> (boxes, records, address of the first of the records and details)."""

@@ -55,16 +55,15 @@ class LabelLookup:
         """From the record's class/text (string [n] or [0]) and class/label (int64 [n] or [0])."""
         ids, disagreeing = numbers, tf.constant(0)
         if self._texts is not None:
-            found = self._texts.lookup(texts)
-            has_texts = tf.size(texts) > 0
-            both = has_texts & (tf.size(texts) == tf.size(numbers))
-            found = tf.cond(both, lambda: tf.where(texts == "", numbers, found), lambda: found)
-            ids = tf.cond(has_texts, lambda: found, lambda: numbers)
-            disagreeing = tf.cond(
-                both,
-                lambda: tf.math.count_nonzero((found != numbers) & (found >= 0), dtype=tf.int32),
-                lambda: tf.constant(0),
-            )
+            found, count = self._texts.lookup(texts), tf.size(texts)
+            both = (count > 0) & (count == tf.size(numbers))
+            beside = tf.concat([numbers, tf.zeros([count], tf.int64)], axis=0)[
+                :count
+            ]  # the texts, where there are both
+            found = tf.where(both & (texts == ""), beside, found)
+            ids = tf.concat([found, numbers[: tf.where(count > 0, 0, tf.size(numbers))]], axis=0)
+            disagree = both & (found != beside) & (found >= 0)
+            disagreeing = tf.math.count_nonzero(disagree, dtype=tf.int32)
         return Labels(ids, self._is_known(ids), disagreeing)
 
     def _is_known(self, ids: tf.Tensor) -> tf.Tensor:

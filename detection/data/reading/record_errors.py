@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -24,37 +25,41 @@ _MOST_SHOWN = 10  # classes
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
-def check_record(
-    condition: tf.Tensor,
-    record: Record,
-    kind: str,
-    field: str | tf.Tensor,
-    value: tf.Tensor | str,
-    fix: str | tf.Tensor | None = None,
-    text: tf.Tensor | str = "",
-    known: Sequence[str] = (),
-) -> None:
-    """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds.
+class Check(NamedTuple):
+    """What must hold of a record, and what is said where it does not."""
 
-    Args:
-        condition: what should hold.
-        record: for its address.
-        kind: of the fault, a key of `RECORD_FAULTS`.
-        field: which key of the record, or which file beside it.
-        value: what stands there.
-        fix: what to do about it; None for what the table says.
-        text: what should be one of `known`, of which the message then says the closest.
-        known: the texts that are possible.
+    right: tf.Tensor  # bool []
+    kind: str  # of the fault, a key of `RECORD_FAULTS`
+    field: str | tf.Tensor  # which key of the record, or which file beside it
+    value: str | tf.Tensor  # what stands there
+    fix: str | tf.Tensor | None = None  # what to do about it; None for what the table says
+    text: str | tf.Tensor = ""  # should be one of `known`, of which the message then says the closest
+    known: str | tf.Tensor = ""  # the texts that are possible, as `listed` writes them
+
+
+def check_record(record: Record, checks: Sequence[Check]) -> None:
+    """Fails the pipeline with one line about the first of `checks` that does not hold for the record.
+
+    One assertion for all of them: a graph with one each takes TensorFlow several times as long to build.
     """
-    fix = RECORD_FAULTS[kind].fix if fix is None else fix
-    parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
-    parts = (*parts, readable(tf.convert_to_tensor(text)), _SEPARATOR.join(known))
-    data = [
-        item
-        for mark, part in zip(_MARKS, parts, strict=True)
-        for item in (tf.constant(mark), tf.convert_to_tensor(part))
-    ]
-    tf.raw_ops.Assert(condition=condition, data=[*data, tf.constant(_END)], summarize=8)
+    rights = tf.stack([check.right for check in checks])
+    failed = tf.argmin(tf.cast(rights, tf.int32))  # of equal ones the first
+
+    def of_failed(parts: Sequence[str | tf.Tensor]) -> tf.Tensor:
+        return tf.gather(tf.stack(parts), failed)
+
+    fixes = [RECORD_FAULTS[check.kind].fix if check.fix is None else check.fix for check in checks]
+    values, texts = ([getattr(check, part) for check in checks] for part in ("value", "text"))
+    parts = (readable(record.path), record.index, of_failed([check.field for check in checks]))
+    parts = (*parts, readable(of_failed(values)), of_failed(fixes), readable(of_failed(texts)))
+    parts = (*parts, of_failed([check.known for check in checks]))
+    data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), part)]
+    tf.raw_ops.Assert(condition=tf.reduce_all(rights), data=[*data, tf.constant(_END)], summarize=8)
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Several texts in one, for `Check.known`."""
+    return _SEPARATOR.join(texts)
 
 
 def describe(path: str, index: int | str, field: str, value: str, fix: str) -> str:
