@@ -24,7 +24,7 @@ import tensorflow as tf
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.record_errors import Check, check_record
 from detection.data.reading.tables import text_table
-from detection.data.reading.tracing import passes_or
+from detection.data.reading.tracing import passes_or, traced_once
 from detection.data.record_faults import TOLERANCE
 from detection.data.sample import Record, SampleProposals
 from detection.proposals import proposal_files
@@ -254,7 +254,7 @@ _SPECS = _Values(
 )
 
 
-@tf.function(autograph=False, input_signature=[_SPECS])
+@traced_once(_SPECS)
 def _fail(given: _Values) -> tf.Tensor:
     """Says which proposal is the first that is unusable, and why."""
 

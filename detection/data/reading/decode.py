@@ -25,7 +25,7 @@ from detection.data.reading.example_format import parse_example
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import Check, check_record
-from detection.data.reading.tracing import passes_or
+from detection.data.reading.tracing import passes_or, traced_once
 from detection.data.reading.value_checks import check_values
 from detection.data.record_faults import ABSENT, RECORD_FAULTS
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
@@ -172,7 +172,7 @@ _SPECS = _Lists(
 )
 
 
-@tf.function(autograph=False, input_signature=[_SPECS])
+@traced_once(_SPECS)
 def _fail(given: _Lists) -> tf.Tensor:
     """Says which of `rights` does not hold."""
     encoded, sizes, rights = given.encoded, tf.unstack(given.sizes), tf.unstack(given.rights)

@@ -14,14 +14,21 @@ def without_autograph(function: Callable) -> Callable:
     return functools.wraps(function)(tf.autograph.experimental.do_not_convert(function))
 
 
+def traced_once(state: NamedTuple) -> Callable[[Callable], Callable]:
+    """The decorator of a function for `passes_or`; `state` holds the tensors' specs."""
+    # By the attribute TensorFlow knows functions of data sets, which are not optimised with what calls them.
+    attributes = {"_tf_data_function": True}
+    return tf.function(autograph=False, input_signature=[state], experimental_attributes=attributes)
+
+
 def passes_or(fail: Callable, fine: tf.Tensor, state: NamedTuple) -> tf.Tensor:
     """True where `fine` (bool scalar) holds; otherwise `fail(state)` is called, which ends the pipeline with an error.
 
     Its operations stay out of the graph around it, which is far quicker to build without them.
 
     Args:
-        fail: a `tf.function` with an input signature, which returns a bool scalar. It is traced once a process, so all
-            that it depends on must be in `state`.
+        fail: decorated by `traced_once`, returns a bool scalar. It is traced once a process, so all that it depends on
+            must be in `state`.
         fine: nothing is wrong.
         state: tensors, or what becomes one.
     """

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection.data.reading.labels import Labels
 from detection.data.reading.record_errors import Check, check_record, listed
-from detection.data.reading.tracing import passes_or
+from detection.data.reading.tracing import passes_or, traced_once
 from detection.data.record_faults import ABSENT, RECORD_FAULTS, TOLERANCE
 from detection.data.sample import Record
 
@@ -102,7 +102,7 @@ _SPECS = _Values(
 )
 
 
-@tf.function(autograph=False, input_signature=[_SPECS])
+@traced_once(_SPECS)
 def _fail(given: _Values) -> tf.Tensor:
     """Says what is wrong first."""
     size_fits = _size_fits(given.said, given.shape)
