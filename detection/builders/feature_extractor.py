@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from detection import registry
 from detection.builders import hyperparams
 from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
-from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
+from detection.feature_extractors.ssd_maps import BifpnOptions, FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
-from detection.protos import faster_rcnn_pb2, ssd_pb2
+from detection.protos import faster_rcnn_pb2, fpn_pb2, ssd_pb2
 from detection.registry import Registry
 
 
@@ -31,13 +31,25 @@ def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> 
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
             fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
+            bifpn=_bifpn(message.bifpn) if message.HasField("bifpn") else None,
         ),
+    )
+
+
+def _bifpn(message: fpn_pb2.BidirectionalFeaturePyramidNetworks) -> BifpnOptions:
+    return BifpnOptions(
+        min_level=message.min_level,
+        max_level=message.max_level,
+        iterations=message.num_iterations,
+        depth=message.num_filters,
+        combine=message.combine_method,
     )
 
 
 def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool) -> TwoStageExtractor:
     """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN)."""
     override = message.override_base_feature_extractor_hyperparams
+    fpn = message.fpn
     options = TwoStageExtractorOptions(
         stride=message.first_stage_features_stride,
         train_batch_norm=message.batch_norm_trainable,
@@ -45,6 +57,8 @@ def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_m
         depth_multiplier=message.depth_multiplier,
         min_depth=message.min_depth,
         whole_map=whole_map,
+        fpn=FpnOptions(fpn.min_level, fpn.max_level, fpn.additional_layer_depth) if message.HasField("fpn") else None,
+        added_hyperparams=hyperparams.build(message.conv_hyperparams) if message.HasField("conv_hyperparams") else None,
     )
     return _make(TWO_STAGE_EXTRACTORS, registry.two_stage_extractor, message.type, options)
 

@@ -12,27 +12,31 @@ from typing import NamedTuple
 class SsdNetwork(NamedTuple):
     """What an SSD extractor offers."""
 
-    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: `fpn` says how many
+    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
     convolutions: bool = True  # may be depthwise, and may pad explicitly
     smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
-
-    @property
-    def pyramid(self) -> bool:
-        """Whether its maps are those of a feature pyramid."""
-        return self.maps == 0
+    pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
 
 
 class TwoStageNetwork(NamedTuple):
     """What an extractor cut in two offers."""
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
+    pyramid: bool = False  # its maps are those of a feature pyramid, and `strides` are only what the API accepts
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
-_PYRAMID = SsdNetwork(maps=0)
-_RESNET_PYRAMID = SsdNetwork(maps=0, convolutions=False)
+# What pyramids stand on, and whether its convolutions may be depthwise, and may pad explicitly.
+_BELOW_PYRAMIDS = {
+    **{f"efficientnet-b{version}": False for version in range(8)},
+    "mobilenet_v1": True,
+    "mobilenet_v2": True,
+    "resnet101_v1": False,
+    "resnet152_v1": False,
+    "resnet50_v1": False,
+}
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -40,40 +44,54 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
-    "ssd_mobilenet_v1_fpn": _PYRAMID,
-    "ssd_mobilenet_v1_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v1_keras": SsdNetwork(),
     "ssd_mobilenet_v2": SsdNetwork(),
-    "ssd_mobilenet_v2_fpn": _PYRAMID,
-    "ssd_mobilenet_v2_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v2_keras": SsdNetwork(),
     "ssd_resnet101": SsdNetwork(),
-    "ssd_resnet101_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet101_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet152": SsdNetwork(),
-    "ssd_resnet152_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet152_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet50": SsdNetwork(),
-    "ssd_resnet50_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet50_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_vgg16": SsdNetwork(),
     "ssd_vgg_cnn_m_1024": SsdNetwork(),
+    **{
+        f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, convolutions=convolutions, pyramid="fpn")
+        for name, convolutions in _BELOW_PYRAMIDS.items()
+        for form in ("", "_keras")
+    },
+    **{
+        f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, convolutions=False, pyramid="bifpn")
+        for name in _BELOW_PYRAMIDS
+        for form in ("", "_keras")
+    },
 }
 _DENSE = TwoStageNetwork(strides=(8, 16))
 TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_resnet101": _DENSE,
     "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
     "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
-    "faster_rcnn_inception_resnet_v2_keras": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
+    "faster_rcnn_inception_resnet_v2_keras": _DENSE,
     "faster_rcnn_inception_v2": TwoStageNetwork(),
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
-    "faster_rcnn_resnet101_keras": _DENSE,
+    "faster_rcnn_resnet101_keras": TwoStageNetwork(),
     "faster_rcnn_resnet152": _DENSE,
-    "faster_rcnn_resnet152_keras": _DENSE,
+    "faster_rcnn_resnet152_keras": TwoStageNetwork(),
     "faster_rcnn_resnet50": _DENSE,
-    "faster_rcnn_resnet50_keras": _DENSE,
+    "faster_rcnn_resnet50_keras": TwoStageNetwork(),
     "faster_rcnn_vgg16": TwoStageNetwork(crop_size=7),
     "faster_rcnn_vgg_cnn_m_1024": TwoStageNetwork(crop_size=6),
+}
+
+
+def _two_stage_name(name: str) -> str:
+    """`ssd_resnet50_v1_fpn_keras` -> `faster_rcnn_resnet50_fpn_keras`."""
+    name = name.removeprefix("ssd_")
+    return f"faster_rcnn_{name.replace('_v1_fpn', '_fpn') if name.startswith('resnet') else name}"
+
+
+# Whatever can stand below SSD's pyramid can stand below that of two stages.
+TWO_STAGE |= {
+    _two_stage_name(name): TwoStageNetwork(strides=(8, 16), pyramid=True)
+    for name in SSD
+    if name.removesuffix("_keras").endswith("_fpn")
 }

@@ -1,4 +1,4 @@
-"""From samples to batches: resizing, boxes in pixels, padding to a fixed number of boxes, batches of one image size."""
+"""Makes batches from samples: resizing, boxes in pixels, padding to a fixed number of boxes, batches of one size."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ from detection.data.sample import SampleProposals, keep_rows
 from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
-_MOST_AT_ONCE = 64  # images that are prepared: each lies in memory until its batch is complete
+_MAX_PARALLEL = 64  # images prepared in parallel; each occupies memory until its batch is complete
 
 
 def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
-    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
-    without the batch dimension."""
+    """Resizes the image, converts boxes to pixels of the resized image, and pads them to max_number_of_boxes.
+
+    The result has no batch dimension.
+
+    Args:
+        decoded: the sample.
+        resizer: of the images.
+        options: numbers of boxes and proposals.
+        corrections: counts the boxes beyond max_number_of_boxes.
+    """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
-    sample = keep_rows(sample, ~_empty(sample.boxes))
-    found = tf.shape(sample.boxes)[0]
-    corrections.note(decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": tf.strings.as_string(found)})
-    count = tf.minimum(found, max_boxes)
+    sample = keep_rows(sample, ~_is_empty(sample.boxes))
+    num_boxes = tf.shape(sample.boxes)[0]
+    corrections.note(
+        decoded.record, {"cut": tf.maximum(num_boxes - max_boxes, 0)}, {"cut": tf.strings.as_string(num_boxes)}
+    )
+    count = tf.minimum(num_boxes, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
 
@@ -47,21 +57,26 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
     )
 
 
-def _empty(boxes: tf.Tensor) -> tf.Tensor:
-    """bool [n]: has no area, as a sliver that a crop left."""
+def _is_empty(boxes: tf.Tensor) -> tf.Tensor:
+    """Whether boxes have no area, as crops leave some; bool [n]."""
     return tf.reduce_any(boxes[:, 2:] <= boxes[:, :2], axis=1)
 
 
-def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
-    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
-    batch dimension."""
-    proposals = proposals.rows(tf.where(~_empty(proposals.boxes))[:, 0])
-    count = tf.minimum(tf.shape(proposals.scores)[0], most)
-    boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
-    padding = [[0, most - count]]
+def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, max_proposals: int) -> Proposals:
+    """Converts proposals to pixels and pads them with zeros to a fixed number; without batch dimension.
+
+    Args:
+        proposals: of one image.
+        true_shape: int32 [2], size of the resized image.
+        max_proposals: how many to keep, the best ones.
+    """
+    proposals = proposals.rows(tf.where(~_is_empty(proposals.boxes))[:, 0])
+    count = tf.minimum(tf.shape(proposals.scores)[0], max_proposals)
+    boxes = proposals.boxes[:max_proposals] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
+    padding = [[0, max_proposals - count]]
     return Proposals(
-        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [most, 4]),
-        scores=tf.ensure_shape(tf.pad(proposals.scores[:most], padding), [most]),
+        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [max_proposals, 4]),
+        scores=tf.ensure_shape(tf.pad(proposals.scores[:max_proposals], padding), [max_proposals]),
         counts=count,
     )
 
@@ -72,8 +87,10 @@ def of_one_size(samples: tf.data.Dataset) -> bool:
 
 
 def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes
-    there are."""
+    """Batches of images of one size.
+
+    Only a few batches of samples are grouped at a time, so that memory stays small for any number of sizes.
+    """
     structure = samples.element_spec
 
     def size(*parts: tf.Tensor) -> tf.Tensor:
@@ -81,9 +98,9 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         return shape[0] * 2**31 + shape[1]
 
     def grouped(*parts: tf.data.Dataset) -> tf.data.Dataset:
-        together = tf.data.Dataset.zip(parts)
-        return together.group_by_window(
-            without_autograph(size), without_autograph(lambda key, same: same.batch(batch_size)), batch_size
+        window = tf.data.Dataset.zip(parts)
+        return window.group_by_window(
+            without_autograph(size), without_autograph(lambda key, group: group.batch(batch_size)), batch_size
         )
 
     flat = samples.map(without_autograph(lambda *sample: tuple(tf.nest.flatten(sample))))
@@ -92,16 +109,16 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
 
 def dataset_options(deterministic: bool) -> tf.data.Options:
-    """Options of a whole pipeline; a strategy that distributes it shards the data, not the files.
+    """Options of a whole pipeline; a distribution strategy shards it by data, not by files.
 
-    As many images are prepared at a time as there are cores, up to `_MOST_AT_ONCE`, without TensorFlow's tuning of that
-    number. The tuner's thread sleeps for up to a minute, twice as long each time; what ends an iterator wakes it and
-    waits for it, but if it looks before the cancellation is marked as complete it sleeps on. Whoever let go of the
-    iterator (an evaluation at its end, Python's garbage collector anywhere) then stood still for as long as a minute.
+    Images are prepared in parallel on all cores (at most `_MAX_PARALLEL`), without tf.data's autotuner. Its thread
+    sleeps for up to a minute at a time. Deleting an iterator wakes the thread and waits for it, but if the thread runs
+    before the cancellation is marked as complete, it goes back to sleep. The end of an evaluation, or any place where
+    Python's garbage collector deletes an iterator, was then blocked for as long as a minute.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    options.autotune.initial_parallelism = _MOST_AT_ONCE
+    options.autotune.initial_parallelism = _MAX_PARALLEL
     options.deterministic = deterministic
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

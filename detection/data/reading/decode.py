@@ -1,16 +1,15 @@
-"""From a record to a sample: parse, decode, check.
+"""Parses, decodes and checks a record, and makes a sample of it.
 
-Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that
-differ from the image, lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels
-where fractions are expected, labels outside the label map, a class/text that the label map gives another id than
-class/label (one of them is wrong, and nobody knows which), images of more pixels than `types.MAX_PIXELS` (seen before
-they are decoded). What can be put right is put right and counted (`corrections.Corrections`): boxes that stick out a
-little are clipped, boxes without area, before that or after, are dropped. Validation
-(`validation.validate.validate_records`) refuses the same, and more.
+Keys are those of the TF Object Detection API. Invalid values are errors that name the record: sizes that differ from
+the image, lists of unequal length, NaN, negative areas or weights, swapped corners, pixels where fractions are
+expected, labels outside the label map, a class/text whose id differs from class/label (one of them is wrong, but it is
+unknown which), images of more pixels than `types.MAX_PIXELS` (checked before decoding). What can be corrected is
+corrected and counted (`corrections.Corrections`): boxes slightly outside the image are clipped, boxes without area
+before or after that are dropped. Validation (`validation.validate.validate_records`) reports the same faults, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
-WebP (not animated) and GIF (first frame).
-Rotation noted in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
+WebP (not animated) and GIF (first frame). EXIF rotation is ignored, as in COCO: boxes are in the coordinates of the
+stored pixels.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _LISTS = {
     _AREA: tf.float32,
     _WEIGHT: tf.float32,
 }
-_WITHOUT_TEXTS = "write one label id a box, or set label_map_path to use class/text"
+_FIX_WITHOUT_TEXTS = "write one label id for each box, or set label_map_path to use class/text"
 _FEATURES = {
     **{key: tf.io.FixedLenFeature((), tf.string, "") for key in _STRINGS},
     **{key: tf.io.FixedLenFeature((), tf.int64, ABSENT) for key in _NUMBERS},
@@ -56,14 +55,21 @@ _FEATURES = {
 }
 
 
-def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
-    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where
-    absent)."""
-    return parse_example(serialized, {**_FEATURES, **(more or {})})
+def parse(serialized: tf.Tensor, extra_features: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
+    """Parses the keys that are used.
+
+    Args:
+        serialized: string scalar.
+        extra_features: additional keys with lists.
+
+    Returns:
+        Key -> scalar (empty string or -1 if missing) or list [n] (empty if missing).
+    """
+    return parse_example(serialized, {**_FEATURES, **(extra_features or {})})
 
 
 class Decoded(NamedTuple):
-    """What a record became; the record keeps its address and loses its bytes."""
+    """A decoded record; `record` has its address, but no longer its bytes."""
 
     sample: Sample
     info: SampleInfo
@@ -71,7 +77,7 @@ class Decoded(NamedTuple):
 
 
 class Decoder(NamedTuple):
-    """Turns records into samples, for one data set."""
+    """Makes samples of the records of one data set."""
 
     lookup: LabelLookup
     corrections: Corrections
@@ -80,7 +86,7 @@ class Decoder(NamedTuple):
     proposals: ProposalReader | None = None  # None: samples have none
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
-        """Fails with a marked error (see record_errors) where the record is unusable."""
+        """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
         features = parse(record.serialized, self.proposals.features if self.proposals else None)
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
@@ -102,9 +108,9 @@ class Decoder(NamedTuple):
         )
         with tf.control_dependencies([checked]):
             clipped = tf.clip_by_value(boxes, 0.0, 1.0)
-        no, one = tf.zeros([count], tf.int64), tf.ones([count])
-        is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], no) > 0
-        difficult = _or_default(features[f"{_OBJECT}difficult"], no) > 0
+        zeros, ones = tf.zeros([count], tf.int64), tf.ones([count])
+        is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], zeros) > 0
+        difficult = _or_default(features[f"{_OBJECT}difficult"], zeros) > 0
         ignored = is_crowd | difficult
         sides = clipped[:, 2:] - clipped[:, :2]
         pixels = tf.reduce_prod(sides * tf.cast(shape, tf.float32), axis=1)
@@ -112,7 +118,7 @@ class Decoder(NamedTuple):
             image=image,
             boxes=clipped,
             classes=tf.cast(labels.ids - 1, tf.int32),
-            weights=tf.where(ignored, 0.0, _or_default(features[_WEIGHT], one)),
+            weights=tf.where(ignored, 0.0, _or_default(features[_WEIGHT], ones)),
             is_crowd=is_crowd,
             difficult=difficult,
             areas=_or_default(features[_AREA], pixels),
@@ -132,81 +138,78 @@ class Decoder(NamedTuple):
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
-    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image
-    of a sane size."""
+    """True if the lists have valid lengths and the image a valid size; otherwise the pipeline fails.
+
+    Each list must have one entry per box; optional lists may be empty.
+    """
     sizes = {key: tf.size(features[key]) for key in _LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
-    fits = {
+    has_valid_length = {
         key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()
     }
-    labelled = (label_size == count) | (text_size == count if reads_texts else False)
+    has_labels = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
     pixels, effort = image_header.measure(features["image/encoded"])
     is_small, is_quick = pixels <= MAX_PIXELS, effort <= image_header.EFFORT * MAX_PIXELS
-
-    rights = tf.stack([has_image, pixels > 0, is_small, is_quick, *fits.values(), labelled])
-    fix = RECORD_FAULTS["class_missing"].fix if reads_texts else _WITHOUT_TEXTS
-    state = _Lists(
-        *(record.path, record.index, features["image/encoded"], pixels),
-        *(tf.stack(list(sizes.values())), rights, fix),
+    conditions = tf.stack([has_image, pixels > 0, is_small, is_quick, *has_valid_length.values(), has_labels])
+    state = _ListState(
+        *(record.path, record.index, features["image/encoded"], pixels, tf.stack(list(sizes.values())), conditions),
+        fix=RECORD_FAULTS["class_missing"].fix if reads_texts else _FIX_WITHOUT_TEXTS,
     )
-    return passes_or(_fail, tf.reduce_all(rights), state)
+    return passes_or(_fail, tf.reduce_all(conditions), state)
 
 
-class _Lists(NamedTuple):
-    """What the message about an unusable record is made from."""
+class _ListState(NamedTuple):
+    """The data of the error message about an unusable record."""
 
     path: tf.Tensor
     index: tf.Tensor
     encoded: tf.Tensor
     pixels: tf.Tensor  # float64 []
     sizes: tf.Tensor  # int32 [lists]
-    rights: tf.Tensor  # bool [4 + lists + 1], which must hold
-    fix: tf.Tensor  # string [], where classes are missing
+    conditions: tf.Tensor  # bool [4 + lists + 1], which must be true
+    fix: tf.Tensor  # string [], for missing classes
 
 
-_SPECS = _Lists(
+_SPECS = _ListState(
     *(tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string, tf.float64)),
     *(tf.TensorSpec([len(_LISTS)], tf.int32), tf.TensorSpec([5 + len(_LISTS)], tf.bool), tf.TensorSpec([], tf.string)),
 )
 
 
 @traced_once(_SPECS)
-def _fail(given: _Lists) -> tf.Tensor:
-    """Says which of `rights` does not hold."""
-    encoded, sizes, rights = given.encoded, tf.unstack(given.sizes), tf.unstack(given.rights)
-    length = tf.strings.as_string(tf.strings.length(encoded))
-    kind = image_header.kind_in_graph(encoded)
-    unread = ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
-    large = tf.strings.format("has {} pixels by its header", tf.cast(given.pixels, tf.int64))
-    many = "has so many scans or frames that decoding it would take minutes"
+def _fail(state: _ListState) -> tf.Tensor:
+    """Fails with a message about the first condition that is false."""
+    encoded, sizes, conditions = state.encoded, tf.unstack(state.sizes), tf.unstack(state.conditions)
+    length, kind = tf.strings.as_string(tf.strings.length(encoded)), image_header.kind_in_graph(encoded)
+    unreadable = ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
+    too_large = tf.strings.format("has {} pixels by its header", tf.cast(state.pixels, tf.int64))
+    too_slow = "has so many scans or frames that decoding it would take minutes"
     count = sizes[list(_LISTS).index(f"{_BOX}ymin")]
     values = [tf.strings.format("has {} values for {} boxes", (size, count)) for size in sizes]
+    lists = zip(conditions[4:-1], _LISTS, values, strict=True)
     checks = (
-        Check(rights[0], "record_unreadable", "image/encoded", "is empty"),
-        Check(rights[1], "image_unreadable", "image/encoded", tf.strings.join(unread)),
-        Check(rights[2], "image_too_large", "image/encoded", large),
-        Check(rights[3], "image_too_large", "image/encoded", many, "save the image again"),
-        *(
-            Check(right, "field_length", key, value)
-            for right, key, value in zip(rights[4:-1], _LISTS, values, strict=True)
-        ),
-        Check(rights[-1], "class_missing", f"{_OBJECT}class/label", "is empty", given.fix),
+        Check(conditions[0], "record_unreadable", "image/encoded", "is empty"),
+        Check(conditions[1], "image_unreadable", "image/encoded", tf.strings.join(unreadable)),
+        Check(conditions[2], "image_too_large", "image/encoded", too_large),
+        Check(conditions[3], "image_too_large", "image/encoded", too_slow, "save the image again"),
+        *(Check(condition, "field_length", key, value) for condition, key, value in lists),
+        Check(conditions[-1], "class_missing", f"{_OBJECT}class/label", "is empty", state.fix),
     )
-    check_record(Record(given.path, given.index, encoded), checks)
+    check_record(Record(state.path, state.index, encoded), checks)
     return tf.constant(False)
 
 
 def _or_default(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
-    """`values`, which has as many entries as `default` [n] or none; in that case `default`."""
+    """`values`, which has as many entries as `default` [n] or none; `default` if it has none."""
     return tf.concat([values, default[tf.size(values) :]], axis=0)
 
 
 def _source_id(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The record's own id, else its file name, else its address in the shard: the same in every run."""
+    """The record's source id, or else its file name, or else its address in the shard: the same in every run."""
     source_id, filename = features["image/source_id"], features["image/filename"]
     shard = tf.strings.regex_replace(record.path, r"^.*[/\\]", "")
     address = tf.strings.join([shard, ":", tf.strings.as_string(record.index)])
-    named = tf.where(tf.strings.length(filename) > 0, filename, address)
-    return tf.where(tf.strings.length(source_id) > 0, source_id, named)
+    fallback = tf.where(tf.strings.length(filename) > 0, filename, address)
+    return tf.where(tf.strings.length(source_id) > 0, source_id, fallback)

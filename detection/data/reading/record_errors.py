@@ -1,7 +1,7 @@
-"""Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to people as one line.
+"""Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to users as one line.
 
-TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads
-them back from the error that comes out of the iterator.
+A TensorFlow error only has a message. `check_record` writes address, field, value and fix between markers; `find`
+extracts them from the error that the iterator raises.
 """
 
 from __future__ import annotations
@@ -21,77 +21,81 @@ from detection.errors import DataError
 _MARKS = ("<record>", "<index>", "<field>", "<value>", "<fix>", "<text>", "<known>")
 _END = "<end>"
 _SEPARATOR = "\x1f"
-_MOST_SHOWN = 10  # classes
+_MOST_SHOWN = 10  # classes in a message
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
 class Check(NamedTuple):
-    """What must hold of a record, and what is said where it does not."""
+    """A condition that a record must meet, and the parts of the message if it does not."""
 
-    right: tf.Tensor  # bool []
+    condition: tf.Tensor  # bool []
     kind: str  # of the fault, a key of `RECORD_FAULTS`
-    field: str | tf.Tensor  # which key of the record, or which file beside it
-    value: str | tf.Tensor  # what stands there
-    fix: str | tf.Tensor | None = None  # what to do about it; None for what the table says
-    text: str | tf.Tensor = ""  # should be one of `known`, of which the message then says the closest
-    known: str | tf.Tensor = ""  # the texts that are possible, as `listed` writes them
+    field: str | tf.Tensor  # the key in the record, or the file beside it
+    value: str | tf.Tensor  # description of the value
+    fix: str | tf.Tensor | None = None  # how to fix it; None for the text of `RECORD_FAULTS`
+    text: str | tf.Tensor = ""  # an unknown name, for which the message suggests the closest ones of `known`
+    known: str | tf.Tensor = ""  # the valid names, joined by `join_names`
 
 
 def check_record(record: Record, checks: Sequence[Check]) -> None:
-    """Fails the pipeline with one line about the first of `checks` that does not hold for the record.
+    """Fails the pipeline with one line about the first check that does not hold for the record.
 
-    One assertion for all of them: a graph with one each takes TensorFlow several times as long to build.
+    All checks share one assertion, because a graph with one assertion each takes several times as long to build.
+
+    Args:
+        record: for its address.
+        checks: in the order of their priority.
     """
-    rights = tf.stack([check.right for check in checks])
-    failed = tf.argmin(tf.cast(rights, tf.int32))  # of equal ones the first
+    conditions = tf.stack([check.condition for check in checks])
+    first = tf.argmin(tf.cast(conditions, tf.int32))  # the first one that is false
 
-    def of_failed(parts: Sequence[str | tf.Tensor]) -> tf.Tensor:
-        return tf.gather(tf.stack(parts), failed)
+    def of_first(parts: Sequence[str | tf.Tensor]) -> tf.Tensor:
+        return tf.gather(tf.stack(parts), first)
 
     fixes = [RECORD_FAULTS[check.kind].fix if check.fix is None else check.fix for check in checks]
     values, texts = ([getattr(check, part) for check in checks] for part in ("value", "text"))
-    parts = (readable(record.path), record.index, of_failed([check.field for check in checks]))
-    parts = (*parts, readable(of_failed(values)), of_failed(fixes), readable(of_failed(texts)))
-    parts = (*parts, of_failed([check.known for check in checks]))
+    parts = (readable(record.path), record.index, of_first([check.field for check in checks]))
+    parts = (*parts, readable(of_first(values)), of_first(fixes), readable(of_first(texts)))
+    parts = (*parts, of_first([check.known for check in checks]))
     data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), part)]
-    tf.raw_ops.Assert(condition=tf.reduce_all(rights), data=[*data, tf.constant(_END)], summarize=8)
+    tf.raw_ops.Assert(condition=tf.reduce_all(conditions), data=[*data, tf.constant(_END)], summarize=8)
 
 
-def listed(texts: Sequence[str]) -> str:
-    """Several texts in one, for `Check.known`."""
-    return _SEPARATOR.join(texts)
+def join_names(names: Sequence[str]) -> str:
+    """Joins names for `Check.known`."""
+    return _SEPARATOR.join(names)
 
 
 def describe(path: str, index: int | str, field: str, value: str, fix: str) -> str:
-    """The one line."""
+    """The message of an error about a record, one line."""
     line = f"{path}, record {index}: {field} {value}; {fix}" if field else f"{path}, record {index}: {value}; {fix}"
     return re.sub(r"\s+", " ", line).strip()
 
 
 def find(error: BaseException) -> DataError | None:
-    """The error that `check_record` meant, or None if this is something else."""
-    found = _PATTERN.search(str(error))
-    if found is None:
+    """The DataError of `check_record` in a TensorFlow error; None if it is another error."""
+    match = _PATTERN.search(str(error))
+    if match is None:
         return None
-    path, index, field, value, fix, text, known = map(_unescape, found.groups())
-    return DataError(describe(path, index, field, value + _choice(text, known), fix))
+    path, index, field, value, fix, text, known = map(_unescape, match.groups())
+    return DataError(describe(path, index, field, value + _suggestion(text, known), fix))
 
 
-def _choice(text: str, known: str) -> str:
-    """Which of the known texts may be meant, or which there are; "" where there are none."""
+def _suggestion(text: str, known: str) -> str:
+    """A suggestion of similar known names, or else a list of known names; empty if there are none."""
     names = [name for name in known.split(_SEPARATOR) if name]
     if not text or not names:
         return ""
     lower = {name.lower(): name for name in names}
-    close = [lower[name] for name in difflib.get_close_matches(text.lower(), lower, n=3)]
-    if close:
-        return f" (did you mean {' or '.join(map(repr, close))}?)"
+    similar = [lower[name] for name in difflib.get_close_matches(text.lower(), lower, n=3)]
+    if similar:
+        return f" (did you mean {' or '.join(map(repr, similar))}?)"
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return f" (known: {', '.join(map(repr, names[:_MOST_SHOWN]))}{more})"
 
 
 def _unescape(text: str) -> str:
-    """Undoes the C escapes with which TensorFlow writes strings into messages: quotes, and every byte beyond ASCII."""
+    """Undoes the C escapes of strings in TensorFlow's messages: quotes, and all bytes that are not ASCII."""
     raw = re.sub(rb"\\([0-7]{3}|.)", _unescaped_byte, text.encode("utf-8"))
     return raw.decode("utf-8", "replace")
 
