@@ -30,6 +30,10 @@ _LONGEST = (
     "checkpoints/test_restore.py",
     "benchmark/test_networks.py",
     "networks/test_resnet_v1.py",
+    "test_end_to_end.py",
+    "test_your_own_parts.py",
+    "export/test_fast_rcnn_life.py",
+    "proposals/test_input_sources.py",
 )
 
 
