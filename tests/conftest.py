@@ -28,7 +28,7 @@ _LONGEST = (
     "meta_architectures/test_two_stage_parity.py",
     "train/test_evaluation.py",
     "checkpoints/test_restore.py",
-    "benchmark/test_networks.py",
+    "benchmarks/test_network_times.py",
     "networks/test_resnet_v1.py",
     "test_end_to_end.py",
     "test_your_own_parts.py",
