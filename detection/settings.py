@@ -13,6 +13,8 @@ from detection.checkpoints.restore import FineTune
 from detection.optimizers.rules import OptimizerSettings
 
 DEFAULT_METRICS = "coco_detection_metrics"
+# Those that look at group-of marks and labels of whole images.
+OPEN_IMAGES_METRICS = frozenset({"oid_V2_detection_metrics", "oid_challenge_detection_metrics"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class EvalSettings:
     per_category_tags: bool = False
     all_per_category_tags: bool = False
     super_categories: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name, names of its categories
+    recall_bounds: tuple[float, float] = (0.0, 1.0)  # what precision_at_recall_detection_metrics looks at
+    # Of Open Images' challenge: an image without labels of its own counts as checked for every class.
+    unlabelled_is_checked: bool = True
     num_visualizations: int = 10  # pictures of the first images of each evaluation
     style: Style = field(default_factory=Style)
     visualization_export_dir: str = ""  # pictures go there as PNG files too; empty: nowhere

@@ -25,6 +25,8 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
             (name, tuple(member.strip() for member in members.split(",") if member.strip()))
             for name, members in sorted(message.super_categories.items())
         ),
+        recall_bounds=(message.recall_lower_bound, message.recall_upper_bound),
+        unlabelled_is_checked=message.image_classes_field_map_empty_to_ones,
         num_visualizations=message.num_visualizations if message.retain_original_images else 0,
         style=Style(
             min_score=message.min_score_threshold,

@@ -47,6 +47,8 @@ class Sample(NamedTuple):
     difficult: tf.Tensor  # bool [n]
     areas: tf.Tensor  # float32 [n], pixels² of the original image
     proposals: SampleProposals | tuple[()] = ()  # empty where the input gives none
+    group_of: tf.Tensor | tuple[()] = ()  # bool [n], as of types.Groundtruth; empty where it is not read
+    checked: tf.Tensor | tuple[()] = ()  # bool [K], as of types.Groundtruth; empty where it is not read
 
 
 class SampleInfo(NamedTuple):
@@ -63,10 +65,15 @@ Augmentation = Callable[[Sample, tf.Tensor], Sample]
 BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
 
 
+def box_fields(sample: Sample) -> tuple[str, ...]:
+    """The fields that the sample has a row a box of."""
+    return BOX_FIELDS if isinstance(sample.group_of, tuple) else (*BOX_FIELDS, "group_of")
+
+
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:
     """The sample with only those boxes for which `keep` (bool [n]) holds, in order; proposals stay."""
     rows = tf.where(keep)[:, 0]
-    return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in BOX_FIELDS})
+    return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in box_fields(sample)})
 
 
 def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> Sample:

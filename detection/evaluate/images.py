@@ -31,7 +31,9 @@ def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedIma
     last batch) are skipped."""
     shapes = np.asarray(example.info.original_shapes)
     true_shapes = np.asarray(example.batch.true_shapes)
-    groundtruth = type(example.groundtruth)(*(np.asarray(field) for field in example.groundtruth))
+    groundtruth = type(example.groundtruth)(
+        *(field if isinstance(field, tuple) else np.asarray(field) for field in example.groundtruth)
+    )
     boxes, scores, classes, counts = (np.asarray(field) for field in detections[:4])
     for row, source_id in enumerate(np.asarray(example.info.source_ids).tolist()):
         height, width = (int(side) for side in shapes[row])
@@ -59,7 +61,13 @@ def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -
     areas = groundtruth.areas[row, there].astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
     return ImageGroundtruth(
-        boxes, groundtruth.classes[row, there], crowd, difficult, np.where(areas > 0, areas, sides.prod(axis=1))
+        boxes,
+        groundtruth.classes[row, there],
+        crowd,
+        difficult,
+        np.where(areas > 0, areas, sides.prod(axis=1)),
+        group_of=() if isinstance(groundtruth.group_of, tuple) else groundtruth.group_of[row, there],
+        checked=None if isinstance(groundtruth.checked, tuple) else np.flatnonzero(groundtruth.checked[row]),
     )
 
 

@@ -42,6 +42,8 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         is_crowd=pad(sample.is_crowd),
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
+        group_of=() if isinstance(sample.group_of, tuple) else pad(sample.group_of),
+        checked=sample.checked,
     )
     proposals = pad_proposals(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
     return Example(

@@ -22,6 +22,8 @@ import tensorflow as tf
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.example_format import parse_example
+from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
+from detection.data.reading.image_labels import GROUP_OF, Hierarchy, ImageLabelReader
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import check_record
@@ -76,10 +78,12 @@ class Decoder(NamedTuple):
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
     proposals: ProposalReader | None = None  # None: samples have none
+    image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
+    hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Fails with a marked error (see record_errors) where the record is unusable."""
-        features = parse(record.serialized, self.proposals.features if self.proposals else None)
+        features = parse(record.serialized, self._more_features())
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -115,6 +119,8 @@ class Decoder(NamedTuple):
             difficult=difficult,
             areas=tf.cond(tf.size(areas) > 0, lambda: areas, lambda: pixels),
             proposals=self.proposals(record, features, shape, self.corrections) if self.proposals else (),
+            group_of=_or_default(features[GROUP_OF], count, 0) > 0 if self.image_labels else (),
+            checked=self.image_labels.checked(features) if self.image_labels else (),
         )
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.corrections.note(
@@ -127,13 +133,20 @@ class Decoder(NamedTuple):
         )
         drop = empty | ~labels.known
         sample = tf.cond(tf.reduce_any(drop), lambda: keep_rows(sample, ~drop), lambda: sample)
+        if self.hierarchy is not None:
+            sample = self.hierarchy.expand(sample)
         return sample, SampleInfo(_source_id(record, features), shape)
+
+    def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
+        """What is parsed beside what every record has."""
+        proposals = self.proposals.features if self.proposals else {}
+        return {**proposals, **(IMAGE_LABELS if self.image_labels else {})}
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
     """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image
     of a sane size."""
-    sizes = {key: tf.size(features[key]) for key in _LISTS}
+    sizes = {key: tf.size(features[key]) for key in (*_LISTS, GROUP_OF) if key in features}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
     fits = {

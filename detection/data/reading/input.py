@@ -27,6 +27,7 @@ from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
+from detection.data.reading.image_labels import ImageLabelReader, hierarchy
 from detection.data.reading.iteration import why
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.options import InputOptions
@@ -144,9 +145,18 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
 
 
 def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
-    lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    proposals = None if options.proposals is None else options.proposals.open()
-    decoder = Decoder(lookup, corrections, options.label_source, options.drop_unknown_labels, proposals)
+    ids = tuple(category.id for category in options.categories)
+    lookup = LabelLookup(options.text_ids, ids, options.num_classes)
+    classes = hierarchy(options.ancestors, options.descendants, options.label_ids) if options.ancestors else None
+    decoder = Decoder(
+        lookup,
+        corrections,
+        options.label_source,
+        options.drop_unknown_labels,
+        proposals=None if options.proposals is None else options.proposals.open(),
+        image_labels=ImageLabelReader(lookup, max(options.label_ids, default=0), classes) if options.open_images else None,
+        hierarchy=classes,
+    )
 
     def decode(record: Record) -> Decoded:
         return Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
@@ -172,6 +182,7 @@ def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
         most = options.python.most_boxes or 0
     else:
         most = max((shard_files.most_boxes(path) for path in files), default=0)
+    most *= 1 + max((len(above) for _, above in options.ancestors), default=0)  # a box is one of each class above too
     if most <= options.max_number_of_boxes:
         return options
     logging.warning(

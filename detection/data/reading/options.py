@@ -25,6 +25,10 @@ class InputOptions:
     text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
     num_classes: int = 0  # 0: as many as the label map has
     label_source: str = "label_map_path"  # where the classes come from, for messages
+    # label id -> ids of the classes that it is one of too; empty: boxes have the class that the record says
+    ancestors: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    descendants: tuple[tuple[int, tuple[int, ...]], ...] = ()  # the other way round, for what is not in an image
+    open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
     max_number_of_boxes: int = 100
     proposals: ProposalSource | None = None  # where they come from; None: none are read
@@ -45,6 +49,12 @@ class InputOptions:
     def shards(self) -> tuple[str, ...]:
         """The files, sorted; none where the data comes from Python. Errors name `field`."""
         return () if self.python is not None else self.listed(self.paths)
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """Those of the classes that boxes may have, ascending."""
+        known = [category.id for category in self.categories] or range(1, self.num_classes + 1)
+        return tuple(sorted(label for label in known if 1 <= label <= (self.num_classes or label)))
 
     @property
     def boxes_field(self) -> str:
