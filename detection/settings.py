@@ -31,6 +31,7 @@ class TrainSettings:
     regularize: bool = True
     fine_tune: FineTune | None = None
     keep_every_hours: float = 10_000.0
+    summarize_gradients: bool = False  # the norm of each variable's clipped gradient is a summary too
 
     def learns(self, name: str) -> bool:
         """Whether the variable called `name` is trained."""
@@ -56,6 +57,7 @@ class EvalSettings:
     metrics: tuple[str, ...] = (DEFAULT_METRICS,)  # names of metrics sets
     batch_size: int = 1
     losses: bool = True  # whether the losses are computed on the evaluation input too
+    resize: bool = True  # False: images of evaluation keep their size
     ignore_groundtruth: bool = False  # only detect (and export): no metrics, no losses
     # Whether averaged weights are evaluated; whoever holds the averages swaps them in.
     use_moving_averages: bool = False

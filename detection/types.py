@@ -49,6 +49,8 @@ class Groundtruth(NamedTuple):
     is_crowd: tf.Tensor  # bool [B, M]
     difficult: tf.Tensor  # bool [B, M]
     areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
+    # float32 [B, M, K], 1 for each class of a box that may have several; empty where a box has one
+    class_sets: tf.Tensor | tuple[()] = ()
     # Open Images' marks, empty where no metric asks for them: bool [B, M], a box around several objects that touch;
     group_of: tf.Tensor | tuple[()] = ()
     # bool [B, K], classes of which the labels of the whole image say whether they are in it.

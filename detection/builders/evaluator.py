@@ -16,6 +16,7 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
         metrics=tuple(dict.fromkeys(message.metrics_set)) or (DEFAULT_METRICS,),
         batch_size=message.batch_size,
         losses=not message.use_dummy_loss_in_eval,
+        resize=not message.force_no_resize,
         ignore_groundtruth=message.ignore_groundtruth,
         use_moving_averages=message.use_moving_averages,
         interval_seconds=message.eval_interval_secs,

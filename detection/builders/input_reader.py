@@ -18,6 +18,7 @@ def build(
     num_classes: int = 0,
     *,
     is_training: bool,
+    merge_boxes: bool = False,
     open_images: bool = False,
     path: str | None = None,
     label_map: label_maps.LabelMap | None = None,
@@ -29,6 +30,7 @@ def build(
         num_classes: of the model; 0 takes as many as the label map has.
         is_training: evaluation reads everything once and in order, whatever the message says about shuffling and
             epochs.
+        merge_boxes: equal boxes of different classes are one box of several.
         open_images: whether group-of marks and labels of whole images are read.
         path: names the message in errors.
         label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called
@@ -53,6 +55,7 @@ def build(
         label_source=source,
         ancestors=tuple(label_map.ancestors.items()) if label_map and message.expand_labels_hierarchy else (),
         descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
+        merge_boxes=merge_boxes,
         open_images=open_images,
         max_number_of_boxes=message.max_number_of_boxes,
         proposals=proposals,

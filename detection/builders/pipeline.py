@@ -133,7 +133,8 @@ def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int
     """None where the config names no training data, as the configs of exported models need not."""
     if message.train_input_reader.WhichOneof("input_reader") is None:
         return None
-    return input_reader.build(message.train_input_reader, num_classes, is_training=True)
+    merge = message.train_config.merge_multiple_label_boxes
+    return input_reader.build(message.train_input_reader, num_classes, is_training=True, merge_boxes=merge)
 
 
 def _categories(inputs: list[InputOptions | None], num_classes: int) -> tuple[Category, ...]:

@@ -5,8 +5,8 @@
 Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is
 accepted only under that name, and is left out of everything returned here. An item without a name is called by its
 display_name. Where several items have one id, the class is called by the first, and records may use the texts of all,
-as in the TF Object Detection API. Records mean a class by either text; people read the display_name where there is one (`Category.shown`).
-The text form is tried first, then the binary one.
+as in the TF Object Detection API. Records mean a class by either text; people read the display_name where there is one
+(`Category.shown`). The text form is tried first, then the binary one.
 """
 
 from __future__ import annotations

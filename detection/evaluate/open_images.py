@@ -1,4 +1,4 @@
-"""Average precision as Open Images defines it (Kuznetsova et al., 2020, section 5.1; storage.googleapis.com/openimages).
+"""Average precision as Open Images defines it (Kuznetsova et al., 2020, section 5.1).
 
     A group-of box stands for several objects that touch. Detections are first matched to the other boxes of their class
     as in PASCAL VOC (`evaluate.voc`). One that is then false, but lies within a group-of box of its class,

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from detection.networks.atrous import atrous_conv2d
-from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings, Hyperparams
 
 
 def every_layer(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -57,6 +57,10 @@ class BatchNorm(keras.layers.Layer):
         channels = self.moving_mean.shape
         gamma = tf.ones(channels) if self.gamma is None else self.gamma
         beta = tf.zeros(channels) if self.beta is None else self.beta
+        if learn and self.settings.synchronised:
+            mean, variance = _moments_of_all_replicas(x)
+            self._move_averages(mean, variance)
+            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.settings.epsilon)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=gamma,
@@ -67,10 +71,13 @@ class BatchNorm(keras.layers.Layer):
             is_training=learn,
         )
         if learn:
-            keep = self.settings.decay
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+            self._move_averages(mean, variance)
         return y
+
+    def _move_averages(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        keep = self.settings.decay
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
 
     def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(s, t) of the inference form y = x * s + t, each float32 [c]."""
@@ -79,6 +86,45 @@ class BatchNorm(keras.layers.Layer):
             scale *= self.gamma
         shift = -self.moving_mean * scale
         return scale, shift if self.beta is None else shift + self.beta
+
+
+def _moments_of_all_replicas(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and (biased) variance of each channel over x float32 [B, h, w, c] of every replica, float32 [c]."""
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+    sums = [tf.reduce_sum(x, [0, 1, 2]), tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
+    replicas = tf.distribute.get_replica_context()
+    if replicas is not None and replicas.num_replicas_in_sync > 1:
+        sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    mean = sums[0] / sums[2]
+    return mean, sums[1] / sums[2] - tf.square(mean)
+
+
+class GroupNorm(keras.layers.Layer):
+    """Group normalisation: each image's channels in groups, each with its own mean and variance, whatever the batch.
+
+    Args of call: x float32 [B, h, w, c].
+    """
+
+    def __init__(self, settings: GroupNormSettings) -> None:
+        super().__init__(name="GroupNorm", autocast=False)
+        self.settings = settings
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        groups, channels = self.settings.groups, shape[-1]
+        if channels % groups:
+            raise ValueError(
+                f"group_norm has {groups} groups, and a layer has {channels} channels; choose depths that are multiples"
+                f" of {groups}, or batch_norm"
+            )
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        shape, groups = tf.shape(x), self.settings.groups
+        parts = tf.reshape(x, tf.concat([shape[:3], [groups, x.shape[-1] // groups]], axis=0))
+        mean, variance = tf.nn.moments(parts, [1, 2, 4], keepdims=True)
+        scaled = tf.reshape((parts - mean) * tf.math.rsqrt(variance + self.settings.epsilon), shape)
+        return tf.ensure_shape(scaled * self.gamma + self.beta, x.shape)
 
 
 class LevelNorms(keras.layers.Layer):
@@ -126,6 +172,7 @@ class Convolution(keras.layers.Layer):
         self.levels = levels
         norm = hyperparams.batch_norm
         self.batch_norm = (LevelNorms(norm, levels) if levels else BatchNorm(norm)) if norm else None
+        self.group_norm = GroupNorm(hyperparams.group_norm) if hyperparams.group_norm else None
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
@@ -177,6 +224,8 @@ class Convolution(keras.layers.Layer):
             if self.batch_norm is not None:
                 which = {"level": level} if self.levels else {}
                 x = self.batch_norm(x, training=training, **which)
+            if self.group_norm is not None:
+                x = self.group_norm(x)
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
 

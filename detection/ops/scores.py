@@ -9,6 +9,7 @@ from typing import Literal
 import tensorflow as tf
 
 from detection.ops.nms import MulticlassNms
+from detection.ops.soft_nms import SoftNms
 
 
 @dataclass(frozen=True)
@@ -35,5 +36,5 @@ class ScoreConverter:
 class PostProcessing:
     """score_converter sees all columns; nms gets the foreground ones, scores[..., 1:]."""
 
-    nms: MulticlassNms
+    nms: MulticlassNms | SoftNms
     score_converter: Callable[[tf.Tensor], tf.Tensor]

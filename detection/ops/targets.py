@@ -53,6 +53,10 @@ class TargetAssigner:
         unmatched_weights = tf.where(matches == IGNORED, 0.0, self.negative_class_weight)
         background = -1 if self.background_as_zeros else 0  # one_hot of -1 is all zeros
         one_hot = tf.one_hot(tf.where(matched, classes + 1, background), num_classes + 1)
+        if not isinstance(groundtruth.class_sets, tuple):  # a box may have several classes
+            sets = _gather(groundtruth.class_sets, rows)
+            sets = tf.pad(sets, [[0, 0], [0, 0], [one_hot.shape[-1] - sets.shape[-1], 0]])
+            one_hot = tf.where(matched[..., tf.newaxis], sets, one_hot)
         return Targets(
             box_codes=tf.stop_gradient(codes),
             box_weights=box_weights,

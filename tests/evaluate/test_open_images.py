@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,9 @@ def evaluate(*images, **options) -> dict[str, float]:
 
 # A cat; a group of cats of 100 x 100; two detections within the group, one beside both.
 GROUP = truth([[0, 0, 10, 10], [100, 100, 200, 200]], [0, 0], [False, True])
-IN_GROUP = found([[0, 0, 10, 10], [100, 100, 120, 120], [150, 150, 180, 170], [300, 300, 310, 310]], [0.9, 0.8, 0.7, 0.6], [0] * 4)
+IN_GROUP = found(
+    [[0, 0, 10, 10], [100, 100, 120, 120], [150, 150, 180, 170], [300, 300, 310, 310]], [0.9, 0.8, 0.7, 0.6], [0] * 4
+)
 
 
 def test_what_lies_within_a_group_counts_neither_way_in_v2():
@@ -47,7 +51,7 @@ def test_what_lies_within_a_group_counts_neither_way_in_v2():
 
 
 def test_a_group_is_one_object_of_the_challenge():
-    """Two objects; true at 0.9, the group's at 0.8 (its best), false at 0.6: precision 1, 1, 2/3 at recall 0.5, 1, 1."""
+    """Two objects; true at 0.9, the group's at 0.8 (its best), false at 0.6: precision 1, 1, 2/3, recall 0.5, 1, 1."""
     assert evaluate((GROUP, IN_GROUP), challenge=True)[CHALLENGE] == 1.0
     alone = found(IN_GROUP.boxes[:1], [0.9], [0])
     assert evaluate((GROUP, alone), challenge=True)[CAT] == 0.5, "the group is missed"
@@ -120,7 +124,11 @@ def slow(images, class_: int, challenge: bool) -> float:
             def area(other):
                 return (other[2] - other[0]) * (other[3] - other[1])
 
-            ious = {j: shared(b) / (own + area(b) - shared(b)) for j in np.flatnonzero(objects) for b in [groundtruth.boxes[j]]}
+            ious = {
+                j: shared(b) / (own + area(b) - shared(b))
+                for j in np.flatnonzero(objects)
+                for b in [groundtruth.boxes[j]]
+            }
             inside = {j: shared(groundtruth.boxes[j]) / own for j in np.flatnonzero(groups)}
             best = max(ious, key=ious.get, default=None)
             group = max(inside, key=inside.get, default=None)
@@ -139,7 +147,7 @@ def slow(images, class_: int, challenge: bool) -> float:
     steps = sorted({recall for recall, _ in points} | {0.0})
     return sum(
         (high - low) * max(precision for recall, precision in points if recall >= high)
-        for low, high in zip(steps, steps[1:], strict=False)
+        for low, high in itertools.pairwise(steps)
     )
 
 

@@ -14,8 +14,8 @@ def input_reader(message: Message, path: str) -> Iterator[str]:
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
     if message.expand_labels_hierarchy and not message.label_map_path:
         yield (
-            f"{path}.expand_labels_hierarchy is true and {path}.label_map_path is not set; the hierarchy is in the label"
-            " map, as ancestor_ids and descendant_ids"
+            f"{path}.expand_labels_hierarchy is true and {path}.label_map_path is not set; the hierarchy is in the"
+            " label map, as ancestor_ids and descendant_ids"
         )
     if weights and len(weights) != paths:
         yield (

@@ -30,6 +30,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     type_ = message.feature_extractor.type
     smallest = extractors.SSD[type_].smallest_image if type_ in extractors.SSD else 0
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
+    if message.use_confidences_as_targets and not message.add_background_class:
+        yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 

@@ -45,14 +45,14 @@ class Hierarchy(NamedTuple):
         return sample._replace(**{**rows, "classes": tf.cast(places[:, 1], tf.int32)})
 
 
-def hierarchy(ancestors: Related, descendants: Related, ids: Sequence[int]) -> Hierarchy:
+def hierarchy(ancestors: Related, descendants: Related, ids: Sequence[int], size: int) -> Hierarchy:
     """The hierarchy of a label map.
 
     Args:
         ancestors, descendants: label id -> the label ids above and below it.
         ids: those of the run's classes; others are left out.
+        size: K, at least the largest of them.
     """
-    size = max(ids, default=0)
 
     def related(pairs: Related) -> np.ndarray:
         matrix = np.eye(size, dtype=bool)

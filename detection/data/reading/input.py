@@ -147,14 +147,18 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
 def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
     ids = tuple(category.id for category in options.categories)
     lookup = LabelLookup(options.text_ids, ids, options.num_classes)
-    classes = hierarchy(options.ancestors, options.descendants, options.label_ids) if options.ancestors else None
+    classes = (
+        hierarchy(options.ancestors, options.descendants, options.label_ids, options.label_count)
+        if options.ancestors
+        else None
+    )
     decoder = Decoder(
         lookup,
         corrections,
         options.label_source,
         options.drop_unknown_labels,
         proposals=None if options.proposals is None else options.proposals.open(),
-        image_labels=ImageLabelReader(lookup, max(options.label_ids, default=0), classes) if options.open_images else None,
+        image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
         hierarchy=classes,
     )
 

@@ -28,6 +28,7 @@ class InputOptions:
     # label id -> ids of the classes that it is one of too; empty: boxes have the class that the record says
     ancestors: tuple[tuple[int, tuple[int, ...]], ...] = ()
     descendants: tuple[tuple[int, tuple[int, ...]], ...] = ()  # the other way round, for what is not in an image
+    merge_boxes: bool = False  # in training: equal boxes of different classes are one box of several
     open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
     max_number_of_boxes: int = 100
@@ -55,6 +56,11 @@ class InputOptions:
         """Those of the classes that boxes may have, ascending."""
         known = [category.id for category in self.categories] or range(1, self.num_classes + 1)
         return tuple(sorted(label for label in known if 1 <= label <= (self.num_classes or label)))
+
+    @property
+    def label_count(self) -> int:
+        """K: of the model's classes, or the largest label id."""
+        return self.num_classes or max(self.label_ids, default=0)
 
     @property
     def boxes_field(self) -> str:
