@@ -16,8 +16,8 @@ from detection.builders import (
 )
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
-from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
 from detection.meta_architectures.multibox_loss import LossTerms
+from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
 from detection.ops.anchors import MultiscaleAnchors
 from detection.ops.example_weights import ExplicitClasses
 from detection.ops.targets import TargetAssigner

@@ -122,8 +122,8 @@ def test_every_file_and_every_problem_is_told(tmp_path):
         f"error: {text}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?",
         f"error: {text}:4:18: num_classes in Ssd takes a whole number, not x",
         f"error: {text}:7:15: unknown field 'metrics' in EvalConfig; did you mean 'metrics_set'?",
-        f"error: {values}:{lines_of[0]}: train_config.use_multiclass_scores (true) is not supported; remove it: targets are"
-        " one-hot",
+        f"error: {values}:{lines_of[0]}: train_config.use_multiclass_scores (true) is not supported; remove it:"
+        " targets are one-hot",
         f"error: {values}:{lines_of[1]}: model.ssd.num_classes (0) must be at least 1",
         f"error: {tmp_path}: cannot read the config: Is a directory; did you mean one of {text}, {values}?",
     ]
