@@ -236,8 +236,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 ".classification_loss.weighted_softmax.logit_scale (0) must be more than 0",
             ),
             (
-                (
-                    "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { alpha: 2 } }",
+                "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal { alpha: 2 } }",
                 ".classification_loss.weighted_sigmoid_focal.alpha (2) must be in [0, 1]",
             ),
             (

@@ -23,9 +23,7 @@ def test_expected_sampling():
     assert ExpectedSampling(ratio=3)(POSITIVE).numpy()[1].tolist() == [0] * 10
 
 
-@pytest.mark.parametrize(
-    ("ratio", "least", "first", "second"), [(3, 2, 6 / 8, 0.2), (0.5, 4, 4 / 8, 0.4), (9, 0, 1, 0)]
-)
+@pytest.mark.parametrize(("ratio", "least", "first", "second"), [(3, 2, 0.75, 0.2), (0.5, 4, 0.5, 0.4), (9, 0, 1, 0)])
 def test_reweighted_negatives(ratio, least, first, second):
     """All negatives together count as `ratio` a positive, but at least `least`, and no more than there are."""
     weights = tf.function(ReweightedNegatives(ratio, least))(POSITIVE).numpy()
