@@ -121,7 +121,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         "eval_config",
         [
             ('metrics_set: "coco_detection_metric"', ".metrics_set ('coco_detection_metric') is not supported;"),
-            ('metrics_set: "oid_V2_detection_metrics"', ".metrics_set ('oid_V2_detection_metrics') is not supported;"),
+            ('metrics_set: "coco_panoptic_metrics"', ".metrics_set ('coco_panoptic_metrics') is not supported;"),
             ("min_score_threshold: 1.5", ".min_score_threshold (1.5) must be in [0, 1]"),
             ("min_score_threshold: nan", ".min_score_threshold (nan) must be a finite number"),
             ("max_num_boxes_to_visualize: -1", ".max_num_boxes_to_visualize (-1) must be at least 0"),

@@ -11,6 +11,7 @@ from detection import config
 from detection.builders import pipeline as pipelines
 from detection.data.resize import IdentityResizer
 from detection.evaluate.voc import pairwise_iou
+from detection.export.saved_model import write_saved_model
 from detection.export.serving import ServingInput, serving_graph
 from detection.protos import pipeline_pb2
 from detection.types import ImageBatch
@@ -36,7 +37,7 @@ def detect(detector):
     return detector.postprocess(detector.predict(ImageBatch(images, shapes)), shapes)
 
 
-def test_soft_suppression_and_calibration_are_served():
+def test_soft_suppression_and_calibration_are_served(tmp_path):
     post = "model.ssd.post_processing"
     points = "x_y_pair { x: 0 y: 0.1 } x_y_pair { x: 0.5 y: 0.6 } x_y_pair { x: 1 y: 0.7 }"
     soft = pipeline(
@@ -54,8 +55,9 @@ def test_soft_suppression_and_calibration_are_served():
     own = found.scores[0].numpy()[found.classes[0].numpy() == best[1]]
     assert len(own) == 1 or own[1] == pytest.approx(np.delete(lowered, best[0]).max(), rel=1e-4)
 
-    graph = serving_graph(detector, soft.resizer, ServingInput())
-    served = graph(tf.constant(pictures()))
+    frozen = serving_graph(detector, soft.resizer, ServingInput())
+    write_saved_model(frozen, ["input_tensor"], soft.categories, tmp_path / "saved_model")
+    served = tf.saved_model.load(str(tmp_path / "saved_model"))(tf.constant(pictures()))
     # Folding batch norm rounds each kernel once more.
     np.testing.assert_allclose(served["detection_scores"], found.scores, atol=1e-4)
     np.testing.assert_array_equal(served["detection_classes"], found.classes.numpy() + 1)

@@ -31,7 +31,7 @@ def test_group_norm():
     mean, variance = groups.mean(axis=(1, 3), keepdims=True), groups.var(axis=(1, 3), keepdims=True)
     expected = ((groups - mean) / np.sqrt(variance + 1e-6)).reshape(plain.shape) * gamma + beta
     np.testing.assert_allclose(layer(X, training=True), np.maximum(expected, 0), atol=1e-4)  # float32 sums of 64
-    np.testing.assert_array_equal(layer(X[:1]), layer(X)[:1])
+    np.testing.assert_allclose(layer(X[:1]), layer(X)[:1], atol=1e-5)
     assert {variable.path for variable in layer.variables} == {"c/weights", "c/GroupNorm/gamma", "c/GroupNorm/beta"}
     assert [sorted(part) for part in keras_layers(layer)] == [["kernel"], ["beta", "gamma"]]
 
