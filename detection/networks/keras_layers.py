@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from detection.networks.blocks import Chain
-from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv
+from detection.networks.layers import BatchNorm, Conv, Dense, DepthwiseConv, SeparableConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -47,6 +47,11 @@ def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
         yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+
+
+@keras_layers.register
+def _(layer: Dense) -> Iterator[KerasLayer]:
+    yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
 @keras_layers.register

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from detection.ops.nms import Kept, clip_and_cut
+from detection.ops.nms import Kept, clip_and_select
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,5 @@ class SoftNms:
         if best is not None:
             classes = tf.gather(best, rows, batch_dims=1)
         total = tf.reduce_sum(counts, axis=-1)
-        kept, (rows,) = clip_and_cut(boxes, scores, classes, total, windows, self.max_total_detections, (rows,))
+        kept, (rows,) = clip_and_select(boxes, scores, classes, total, windows, self.max_total_detections, (rows,))
         return kept, rows
