@@ -39,6 +39,12 @@ class ImageBatch(NamedTuple):
     proposals: Proposals | tuple[()] = ()  # given with the images (Fast R-CNN); empty where the detector finds its own
 
 
+def is_given(field: tf.Tensor | tuple[()]) -> bool:
+    """Whether an optional field of a structure is there: an empty one is (), or what copying it field by field makes of
+    that, a tensor of no rows."""
+    return not isinstance(field, tuple) and len(field.shape) > 1
+
+
 class Groundtruth(NamedTuple):
     """What is to be found in a batch. Rows with weight 0 are padding, or boxes to be neither learnt nor punished."""
 

@@ -11,7 +11,7 @@ from absl import logging
 from PIL import Image
 
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
-from detection.types import Detections, Example
+from detection.types import Detections, Example, is_given
 
 _PICTURE_SIDE = 1024  # pixels, the longer side of a picture at most
 
@@ -31,9 +31,7 @@ def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedIma
     last batch) are skipped."""
     shapes = np.asarray(example.info.original_shapes)
     true_shapes = np.asarray(example.batch.true_shapes)
-    groundtruth = type(example.groundtruth)(
-        *(field if isinstance(field, tuple) else np.asarray(field) for field in example.groundtruth)
-    )
+    groundtruth = type(example.groundtruth)(*(np.asarray(field) for field in example.groundtruth))
     boxes, scores, classes, counts = (np.asarray(field) for field in detections[:4])
     for row, source_id in enumerate(np.asarray(example.info.source_ids).tolist()):
         height, width = (int(side) for side in shapes[row])
@@ -66,8 +64,8 @@ def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -
         crowd,
         difficult,
         np.where(areas > 0, areas, sides.prod(axis=1)),
-        group_of=() if isinstance(groundtruth.group_of, tuple) else groundtruth.group_of[row, there],
-        checked=None if isinstance(groundtruth.checked, tuple) else np.flatnonzero(groundtruth.checked[row]),
+        group_of=groundtruth.group_of[row, there] if is_given(groundtruth.group_of) else (),
+        checked=np.flatnonzero(groundtruth.checked[row]) if is_given(groundtruth.checked) else None,
     )
 
 

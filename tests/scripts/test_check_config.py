@@ -131,7 +131,7 @@ def test_every_file_and_every_problem_is_told(tmp_path):
 
 def test_a_label_map_alone_at_fault_is_bad_data(tmp_path):
     (tmp_path / "a.record").write_bytes(b"")
-    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }\n")
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 2 name: 'a' }\n")
     settings = [
         f"train_input_path={tmp_path}/a.record",
         f"eval_input_path={tmp_path}/a.record",
