@@ -73,9 +73,12 @@ class OpenImagesEvaluator:
         order = order[np.isin(detections.classes[order], self._evaluated(groundtruth))]
         boxes, scores, classes = (column[order] for column in detections)
         for class_ in np.unique(classes).tolist():
-            found, there = classes == class_, groundtruth.classes == class_
+            detected, objects = classes == class_, groundtruth.classes == class_
             verdict = self._verdict(
-                boxes[found], scores[found], groundtruth.boxes[there & ~groups], groundtruth.boxes[there & groups]
+                boxes[detected],
+                scores[detected],
+                groundtruth.boxes[objects & ~groups],
+                groundtruth.boxes[objects & groups],
             )
             self._verdicts[class_].append((image_id, *verdict))
 
@@ -120,10 +123,10 @@ class OpenImagesEvaluator:
         grouped = ~true & (within[np.arange(len(boxes)), best] >= self._iou_threshold)
         if not self._challenge:
             return scores[~grouped], true[~grouped]
-        found, first = np.unique(best[grouped], return_index=True)  # the first in each, which scores best
+        detected_groups, first = np.unique(best[grouped], return_index=True)  # the first in each, which scores best
         return (
             np.concatenate([scores[~grouped], scores[grouped][first]]),
-            np.concatenate([true[~grouped], np.ones(len(found), bool)]),
+            np.concatenate([true[~grouped], np.ones(len(detected_groups), bool)]),
         )
 
     def _by_category(self) -> dict[str, float]:

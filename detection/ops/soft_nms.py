@@ -36,19 +36,19 @@ class SoftNms:
     def with_indices(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
         """As __call__, and int32 [B, D], the row r of each detection, 0 in padding."""
         boxes, scores = tf.stop_gradient(boxes), tf.stop_gradient(scores)
-        classes, most = None, self.max_detections_per_class
+        best_classes, max_output = None, self.max_detections_per_class
         if self.class_agnostic:
-            classes, most = tf.argmax(scores, axis=-1, output_type=tf.int32), self.max_total_detections
+            best_classes, max_output = tf.argmax(scores, axis=-1, output_type=tf.int32), self.max_total_detections
             scores = tf.reduce_max(scores, axis=-1, keepdims=True)
             if boxes.shape.rank == 4:
-                boxes = tf.gather(boxes, classes, axis=2, batch_dims=2)
+                boxes = tf.gather(boxes, best_classes, axis=2, batch_dims=2)
         class_boxes = boxes[:, :, tf.newaxis] if boxes.shape.rank == 3 else boxes
-        rows, lowered, counts = self._by_class(class_boxes, scores, most)
-        return self._together(class_boxes, rows, lowered, counts, classes, windows)
+        rows, lowered, counts = self._by_class(class_boxes, scores, max_output)
+        return self._merge_classes(class_boxes, rows, lowered, counts, best_classes, windows)
 
-    def _by_class(self, boxes: tf.Tensor, scores: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of each image and class: rows and scores [B, K, most] of what is left, by descending score, and how many
-        there are [B, K]."""
+    def _by_class(self, boxes: tf.Tensor, scores: tf.Tensor, max_output: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Rows and scores [B, K, max_output] of the survivors of each image and class, by descending score, and their
+        number [B, K]."""
         batch, num_classes = tf.shape(scores)[0], tf.shape(scores)[2]
         shared = boxes.shape[2] == 1
 
@@ -57,22 +57,22 @@ class SoftNms:
             rows, lowered, count = tf.raw_ops.NonMaxSuppressionV5(
                 boxes=boxes[image, :, 0 if shared else class_],
                 scores=scores[image, :, class_],
-                max_output_size=tf.minimum(most, tf.shape(scores)[1]),
+                max_output_size=tf.minimum(max_output, tf.shape(scores)[1]),
                 iou_threshold=1.0,
                 score_threshold=self.score_threshold,
                 soft_nms_sigma=self.sigma,
                 pad_to_max_output_size=False,
             )
-            padding = [[0, most - count]]
+            padding = [[0, max_output - count]]
             return (
-                tf.ensure_shape(tf.pad(rows, padding), [most]),
-                tf.ensure_shape(tf.pad(lowered, padding), [most]),
+                tf.ensure_shape(tf.pad(rows, padding), [max_output]),
+                tf.ensure_shape(tf.pad(lowered, padding), [max_output]),
                 count,
             )
 
         signature = (
-            tf.TensorSpec([most], tf.int32),
-            tf.TensorSpec([most], tf.float32),
+            tf.TensorSpec([max_output], tf.int32),
+            tf.TensorSpec([max_output], tf.float32),
             tf.TensorSpec([], tf.int32),
         )
         found = tf.map_fn(suppress, tf.range(batch * num_classes), fn_output_signature=signature)
@@ -81,27 +81,29 @@ class SoftNms:
         )
         return rows, lowered, counts
 
-    def _together(
+    def _merge_classes(
         self,
         boxes: tf.Tensor,
         rows: tf.Tensor,
         scores: tf.Tensor,
         counts: tf.Tensor,
-        best: tf.Tensor | None,
+        best_classes: tf.Tensor | None,
         windows: tf.Tensor,
     ) -> tuple[Kept, tf.Tensor]:
-        """What is left of all classes, by descending score. boxes [B, R, Q, 4]; best [B, R], the class of each row,
-        where all were looked at as one."""
-        batch, num_classes, most = tf.shape(rows)[0], tf.shape(rows)[1], rows.shape[2]
-        real = tf.reshape(tf.sequence_mask(counts, most), [batch, -1])
+        """The survivors of all classes, by descending score. boxes [B, R, Q, 4]; best_classes [B, R], the class of each
+        row where suppression ran on all classes at once."""
+        batch, num_classes, max_output = tf.shape(rows)[0], tf.shape(rows)[1], rows.shape[2]
+        real = tf.reshape(tf.sequence_mask(counts, max_output), [batch, -1])
         classes = tf.broadcast_to(tf.range(num_classes)[:, tf.newaxis], tf.shape(rows))
-        rows, scores, classes = (tf.reshape(values, [batch, num_classes * most]) for values in (rows, scores, classes))
+        rows, scores, classes = (
+            tf.reshape(values, [batch, num_classes * max_output]) for values in (rows, scores, classes)
+        )
         order = tf.argsort(tf.where(real, scores, -float("inf")), axis=-1, direction="DESCENDING", stable=True)
         rows, scores, classes = (tf.gather(values, order, batch_dims=1) for values in (rows, scores, classes))
         places = rows if boxes.shape[2] == 1 else tf.stack([rows, classes], axis=-1)
         boxes = tf.gather(boxes[:, :, 0], rows, batch_dims=1) if boxes.shape[2] == 1 else tf.gather_nd(boxes, places, 1)
-        if best is not None:
-            classes = tf.gather(best, rows, batch_dims=1)
+        if best_classes is not None:
+            classes = tf.gather(best_classes, rows, batch_dims=1)
         total = tf.reduce_sum(counts, axis=-1)
         kept, (rows,) = clip_and_select(boxes, scores, classes, total, windows, self.max_total_detections, (rows,))
         return kept, rows

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
@@ -46,6 +47,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
                 f"{path}.feature_extractor.{field} is for types with a {kind} pyramid, such as"
                 f" ssd_mobilenet_v2_{field}_keras, not {extractor.type}; remove it, or use one of them"
             )
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return

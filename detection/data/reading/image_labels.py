@@ -76,18 +76,20 @@ class ImageLabelReader(NamedTuple):
         """bool [K], the classes of which it was checked whether they are in the image."""
         labels = self.lookup(features[_TEXT], features[_LABEL])
         classes = tf.boolean_mask(labels.ids, labels.known) - 1
-        own = self._marks(classes)
+        labelled = self._marks(classes)
         if self.hierarchy is None:
-            return own
+            return labelled
         confidences = features[_CONFIDENCE]
-        said = tf.size(confidences) == tf.size(labels.ids)
+        has_confidences = tf.size(confidences) == tf.size(labels.ids)
         present = tf.cond(
-            said, lambda: tf.boolean_mask(confidences, labels.known) > 0.5, lambda: tf.zeros_like(classes, tf.bool)
+            has_confidences,
+            lambda: tf.boolean_mask(confidences, labels.known) > 0.5,
+            lambda: tf.zeros_like(classes, tf.bool),
         )
-        absent = said & ~present
-        above = tf.gather(tf.constant(self.hierarchy.ancestors), tf.boolean_mask(classes, present))
-        below = tf.gather(tf.constant(self.hierarchy.descendants), tf.boolean_mask(classes, absent))
-        return own | tf.reduce_any(tf.concat([above, below], axis=0), axis=0)
+        absent = has_confidences & ~present
+        ancestors = tf.gather(tf.constant(self.hierarchy.ancestors), tf.boolean_mask(classes, present))
+        descendants = tf.gather(tf.constant(self.hierarchy.descendants), tf.boolean_mask(classes, absent))
+        return labelled | tf.reduce_any(tf.concat([ancestors, descendants], axis=0), axis=0)
 
     def _marks(self, classes: tf.Tensor) -> tf.Tensor:
         marks = tf.math.unsorted_segment_sum(tf.ones_like(classes), classes, self.num_classes)
