@@ -167,7 +167,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     types = ", ".join(sorted({found[name].dtype.name for name in weights}))
     faulty = _not_finite(prefix, found)
     facts = [
-        *_identity(recognise.network(found), recognise.detector(found), any("/fpn/" in name for name in found)),
+        *_identity(recognise.network(found), recognise.detector(found), recognise.pyramid(found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
         ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
         ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
@@ -185,7 +185,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
 
 
 def _identity(
-    network: recognise.Network | None, detector: recognise.Detector | None, pyramid: bool
+    network: recognise.Network | None, detector: recognise.Detector | None, pyramid: str
 ) -> Iterator[tuple[str, str]]:
     """Whose checkpoint it is, and what a config calls its extractor, which may be a feature pyramid."""
     if network is None and detector is None:
@@ -219,7 +219,7 @@ def _identity(
     )
     name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
     if pyramid:
-        name += "_v1_fpn" if "resnet" in name else "_fpn"
+        name += f"{'_v1' * ('resnet' in name)}_{pyramid}{'_keras' * ('efficientnet' in name)}"
     if name in registry:
         yield "extractor", f"type: '{name}' in a config"
 

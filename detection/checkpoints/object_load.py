@@ -172,8 +172,10 @@ def identity(found: Contents) -> str:
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
     }
     codes, logits = widths.values()
-    classes = f", {logits * 4 // codes} logits an anchor, one of them for the background" if codes and logits else ""
-    return f"object-based (TensorFlow 2), a detector{classes}"
+    if not (codes and logits):
+        return "object-based (TensorFlow 2), a detector"
+    background = "one of them for the background unless add_background_class is false"
+    return f"object-based (TensorFlow 2), a detector, {logits * 4 // codes} logits an anchor, {background}"
 
 
 def is_weight(key: str) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -166,9 +167,20 @@ def steps_as_stored(shared: Path, name: str) -> dict[str, dict[str, Step]]:
 
 def stored_variables(folder: Path, name: str) -> dict[str, np.ndarray]:
     """{object key: value} of a model, by the rule and the module that lie beside the data."""
+    return _beside(folder).variables(name, str(folder))
+
+
+def write_checkpoint(folder: Path, name: str, target: Path) -> str:
+    """Writes the object-based checkpoint of a model, with the object graph of the code that it is of; returns its
+    prefix."""
+    return _beside(folder).write(name, str(target), str(folder))
+
+
+def _beside(folder: Path) -> ModuleType:
+    """The module that lies beside the data."""
     sys.path.insert(0, str(folder))
     try:
-        return load(folder / "write_checkpoint.py").variables(name, str(folder))
+        return load(folder / "write_checkpoint.py")
     finally:
         sys.path.remove(str(folder))
 

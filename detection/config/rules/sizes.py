@@ -24,6 +24,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from faults
     if faults:
         return
+    yield from _bifpn(message.feature_extractor, f"{path}.feature_extractor.bifpn")
     if message.box_predictor.HasField("weight_shared_convolutional_box_predictor"):
         yield from _weight_shared(message, path)
         return
@@ -51,6 +52,18 @@ def ssd(message: Message, path: str) -> Iterator[str]:
             f"{path}.box_predictor.convolutional_box_predictor.num_layers_before_predictor"
             f" ({predictor.num_layers_before_predictor}) of min_depth ({predictor.min_depth}) makes about"
             f" {inner * len(maps):,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
+        )
+
+
+def _bifpn(extractor: Message, path: str) -> Iterator[str]:
+    """Weights of a bidirectional pyramid: a pointwise kernel for every level, down and up, in every iteration."""
+    pyramid = extractor.bifpn
+    low, high = pyramid.min_level, min(pyramid.max_level, _most("BidirectionalFeaturePyramidNetworks", "max_level"))
+    numbers = 2 * max(high - low, 0) * pyramid.num_iterations * pyramid.num_filters**2
+    if numbers > MAX_WEIGHTS:
+        yield (
+            f"{path}.num_filters ({pyramid.num_filters}) in num_iterations ({pyramid.num_iterations}) on levels {low}"
+            f" to {high} makes about {numbers:,} weights, more than {MAX_WEIGHTS:,}; lower one of them"
         )
 
 
