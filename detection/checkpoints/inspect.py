@@ -139,7 +139,8 @@ def _object_based(prefix: str, start: FineTune, request: Request, model: Configu
     if not source.keys:
         return Inspection(lines, f"{prefix}: {object_load.UNKNOWN}")
     _, report = object_load.match(source.keys, source.shapes, found, start.kind)
-    keys = {name: found.find(object_load.source_key(source.keys[name], start.kind) or "") for name in source.keys}
+    paths = object_load.source_keys(source.keys.values(), start.kind)
+    keys = {name: found.find(paths.get(own, "")) for name, own in source.keys.items()}
     there = {name: found.entries[key].shape for name, key in keys.items() if key is not None}
     lines += _use(report, source.shapes, found.entries, there, start, request)
     fault = object_load.doubts(source.keys, report, found, start.kind)

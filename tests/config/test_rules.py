@@ -43,9 +43,10 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
         (
             [f"{GENERATOR}={{multiscale_anchor_generator {{ aspect_ratios: 1 }}}}"],
             f"{GENERATOR}.multiscale_anchor_generator makes anchors for 5 maps, and regions are proposed on one; use"
-            " grid_anchor_generator with height_stride and width_stride 16",
+            " grid_anchor_generator with height_stride and width_stride 16, or a type with a feature pyramid, such as"
+            " faster_rcnn_resnet50_fpn_keras",
         ),
-        ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator"),
+        ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator, multiscale_anchor_generator"),
         (
             [f"{GENERATOR}={{flexible_grid_anchor_generator {{ {_GRID} {_GRID} }}}}"],
             f"{GENERATOR}.flexible_grid_anchor_generator makes anchors for 2 maps, and regions are proposed on one; use"

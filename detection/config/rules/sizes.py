@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from google.protobuf.message import Message
 
 from detection.config import fields
+from detection.config.fields import extractors
 from detection.config.fields.limits import BATCH, MAX_ANCHORS, MAX_BATCH, MAX_IMAGE, MAX_LAYER, MAX_WEIGHTS
 
 TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
@@ -105,6 +106,7 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
                 f" of about {numbers:,} weights, more than {MAX_LAYER:,}; lower one"
             )
     yield from faults
+    yield from _region_layers(message, path)
     rfcn, classes = message.second_stage_box_predictor.rfcn_box_predictor, max(message.num_classes, 0)
     whole = message.second_stage_box_predictor.HasField("rfcn_box_predictor")
     width = rfcn.depth * rfcn.num_spatial_bins_height * rfcn.num_spatial_bins_width if whole else 2 * TYPICAL_DEPTH
@@ -118,6 +120,22 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
         yield (
             f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights,"
             f" more than {MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
+        )
+
+
+def _region_layers(message: Message, path: str) -> Iterator[str]:
+    """Weights of the fully connected layer on crops that a pyramid's second stage begins with."""
+    network = extractors.TWO_STAGE.get(message.feature_extractor.type)
+    crop, kernel, stride = message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride
+    if network is None or not network.pyramid or min(crop, kernel, stride) < 1 or kernel > crop:
+        return
+    side, depth = (crop - kernel) // stride + 1, message.feature_extractor.fpn.additional_layer_depth
+    numbers = side**2 * depth * TYPICAL_DEPTH
+    if numbers > MAX_LAYER:
+        yield (
+            f"{path}.initial_crop_size ({crop}) makes crops of {side} x {side} cells, and with"
+            f" feature_extractor.fpn.additional_layer_depth ({depth}) a layer of about {numbers:,} weights, more than"
+            f" {MAX_LAYER:,}; lower one of them"
         )
 
 
