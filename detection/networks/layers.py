@@ -19,7 +19,8 @@ import keras
 import tensorflow as tf
 
 from detection.networks.atrous import atrous_conv2d
-from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings, Hyperparams
+from detection.networks.group_norm import GroupNorm
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
 def every_layer(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -99,34 +100,6 @@ def _moments_of_all_replicas(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, sums)
     mean = sums[0] / sums[2]
     return mean, sums[1] / sums[2] - tf.square(mean)
-
-
-class GroupNorm(keras.layers.Layer):
-    """Group normalisation: each image's channels in groups, each with its own mean and variance, whatever the batch.
-
-    Args of call: x float32 [B, h, w, c].
-    """
-
-    def __init__(self, settings: GroupNormSettings) -> None:
-        super().__init__(name="GroupNorm", autocast=False)
-        self.settings = settings
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        groups, channels = self.settings.groups, shape[-1]
-        if channels % groups:
-            raise ValueError(
-                f"group_norm has {groups} groups, and a layer has {channels} channels; choose depths that are multiples"
-                f" of {groups}, or batch_norm"
-            )
-        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        shape, groups = tf.shape(x), self.settings.groups
-        parts = tf.reshape(x, tf.concat([shape[:3], [groups, x.shape[-1] // groups]], axis=0))
-        mean, variance = tf.nn.moments(parts, [1, 2, 4], keepdims=True)
-        scaled = tf.reshape((parts - mean) * tf.math.rsqrt(variance + self.settings.epsilon), shape)
-        return tf.ensure_shape(scaled * self.gamma + self.beta, x.shape)
 
 
 class LevelNorms(keras.layers.Layer):
