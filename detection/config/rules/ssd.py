@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
@@ -31,6 +32,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     type_ = message.feature_extractor.type
     smallest = extractors.SSD[type_].smallest_image if type_ in extractors.SSD else 0
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
+    if message.use_confidences_as_targets and not message.add_background_class:
+        yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
@@ -44,6 +47,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
                 f"{path}.feature_extractor.{field} is for types with a {kind} pyramid, such as"
                 f" ssd_mobilenet_v2_{field}_keras, not {extractor.type}; remove it, or use one of them"
             )
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return

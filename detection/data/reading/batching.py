@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded
+from detection.data.reading.merging import merge_equal_boxes
 from detection.data.reading.options import InputOptions
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
@@ -29,6 +30,9 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
     """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     sample = keep_rows(sample, ~_is_empty(sample.boxes))
+    class_sets: tf.Tensor | tuple[()] = ()
+    if options.merge_boxes:
+        sample, class_sets = merge_equal_boxes(sample, options.label_count)
     num_boxes = tf.shape(sample.boxes)[0]
     corrections.note(
         decoded.record, {"cut": tf.maximum(num_boxes - max_boxes, 0)}, {"cut": tf.strings.as_string(num_boxes)}
@@ -50,6 +54,9 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         is_crowd=pad(sample.is_crowd),
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
+        class_sets=pad(class_sets) if options.merge_boxes else (),
+        group_of=() if isinstance(sample.group_of, tuple) else pad(sample.group_of),
+        checked=sample.checked,
     )
     proposals = pad_proposals(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
     return Example(

@@ -21,6 +21,8 @@ import tensorflow as tf
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.example_format import parse_example
+from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
+from detection.data.reading.image_labels import GROUP_OF, Hierarchy, ImageLabelReader
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import Check, check_record
@@ -84,10 +86,12 @@ class Decoder(NamedTuple):
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
     proposals: ProposalReader | None = None  # None: samples have none
+    image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
+    hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
-        features = parse(record.serialized, self.proposals.features if self.proposals else None)
+        features = parse(record.serialized, self._more_features())
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -123,6 +127,8 @@ class Decoder(NamedTuple):
             difficult=difficult,
             areas=_or_default(features[_AREA], pixels),
             proposals=self.proposals(record, features, shape, self.corrections) if self.proposals else (),
+            group_of=_or_default(features[GROUP_OF], zeros) > 0 if self.image_labels else (),
+            checked=self.image_labels.checked(features) if self.image_labels else (),
         )
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.corrections.note(
@@ -134,7 +140,14 @@ class Decoder(NamedTuple):
             },
         )
         sample = keep_rows(sample, labels.known & ~empty)
+        if self.hierarchy is not None:
+            sample = self.hierarchy.expand(sample)
         return sample, SampleInfo(_source_id(record, features), shape)
+
+    def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
+        """What is parsed beside what every record has."""
+        proposals = self.proposals.features if self.proposals else {}
+        return {**proposals, **(IMAGE_LABELS if self.image_labels else {})}
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
@@ -142,7 +155,7 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
 
     Each list must have one entry per box; optional lists may be empty.
     """
-    sizes = {key: tf.size(features[key]) for key in _LISTS}
+    sizes = {key: tf.size(features[key]) for key in (*_LISTS, GROUP_OF) if key in features}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
     has_valid_length = {
