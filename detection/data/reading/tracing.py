@@ -16,9 +16,7 @@ def without_autograph(function: Callable) -> Callable:
 
 def traced_once(state: NamedTuple) -> Callable[[Callable], Callable]:
     """Returns the decorator of a function for `passes_or`; `state` contains the specs of its tensors."""
-    # TensorFlow does not optimise functions with this attribute together with their caller.
-    attributes = {"_tf_data_function": True}
-    return tf.function(autograph=False, input_signature=[state], experimental_attributes=attributes)
+    return tf.function(autograph=False, input_signature=[state])
 
 
 def passes_or(fail: Callable, is_valid: tf.Tensor, state: NamedTuple) -> tf.Tensor:
