@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from detection.networks.blocks import Chain
-from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv
+from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -41,10 +41,16 @@ def layers_of(parts: Iterable[keras.layers.Layer]) -> Iterator[KerasLayer]:
 @keras_layers.register(Conv)
 @keras_layers.register(DepthwiseConv)
 @keras_layers.register(SeparableConv)
-def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
+@keras_layers.register(TransposedConv)
+def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[KerasLayer]:
     yield kernel_variables(layer)
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
+
+
+@keras_layers.register
+def _(layer: BatchNorm) -> Iterator[KerasLayer]:
+    yield norm_variables(layer)
 
 
 @keras_layers.register
@@ -52,7 +58,7 @@ def _(layer: Chain) -> Iterator[KerasLayer]:
     return layers_of(layer.parts)
 
 
-def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv) -> KerasLayer:
+def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:
     """Kernels and bias of a convolution, without its batch norm."""
     if isinstance(layer, SeparableConv):
         variables = {"depthwise_kernel": layer.depthwise_kernel, "pointwise_kernel": layer.kernel}
@@ -83,10 +89,11 @@ def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, ke
     return variables
 
 
-def numbered(parts: Iterable[keras.layers.Layer]) -> dict[str, keras.Variable]:
-    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other."""
+def numbered(parts: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
+    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other, behind
+    `first` other layers with weights."""
     return {
         f"layer_with_weights-{number}/{attribute}": variable
-        for number, layer in enumerate(layers_of(parts))
+        for number, layer in enumerate(layers_of(parts), start=first)
         for attribute, variable in layer.items()
     }

@@ -213,6 +213,28 @@ class Conv(Convolution):
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
 
 
+class TransposedConv(Convolution):
+    """Transposed convolution, which multiplies the size by its stride: `weights` [kh, kw, filters, in], then `biases`
+    or `BatchNorm`, then the activation. x float32 [B, h, w, in] -> float32 [B, stride * h, stride * w, filters]."""
+
+    def __init__(self, name: str, filters: int, kernel: int, hyperparams: Hyperparams, stride: int) -> None:
+        super().__init__(name, kernel, stride, 1, "SAME", hyperparams)
+        self.filters = filters
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self._add_kernel("weights", (*self.kernel_size, self.filters, shape[-1]), regularize=True)
+        self._add_bias(self.filters)
+
+    def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
+        return self.kernel * scale[:, tf.newaxis]
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        dynamic = tf.shape(x)
+        batch, height, width = (x.shape[axis] or dynamic[axis] for axis in range(3))
+        size = [batch, height * self.stride, width * self.stride, self.filters]
+        return tf.nn.conv2d_transpose(x, kernel, size, self.stride, padding)
+
+
 class DepthwiseConv(Convolution):
     """Depthwise convolution: `depthwise_weights` [kh, kw, in, 1], then `biases` or `BatchNorm`, then the activation."""
 

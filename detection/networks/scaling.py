@@ -1,6 +1,6 @@
 """How images are scaled for the networks: each was trained on pixels of its own range, and its checkpoints expect it.
 
-Every function maps float32 [B, H, W, 3], RGB, 0 ... 255, elementwise.
+Every function maps float32 [B, H, W, 3], RGB, 0 ... 255, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -25,3 +25,9 @@ def subtract_resnet_means(images: tf.Tensor) -> tf.Tensor:
 def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
     """Centred, not scaled, as VGG and the networks of its time want it."""
     return images - tf.constant(VGG_MEANS)
+
+
+def subtract_caffe_means(images: tf.Tensor) -> tf.Tensor:
+    """Blue, green, red, centred, not scaled, as Keras's ResNet v1 wants it. The first channel becomes the last, whatever
+    it was."""
+    return tf.reverse(images, [3]) - tf.constant((103.939, 116.779, 123.68))

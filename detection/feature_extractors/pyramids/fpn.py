@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from detection.feature_extractors.pyramids.levels import Levels, NetworkLevels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions, pad_to_multiple
-from detection.networks.blocks import Blocks, Chain
+from detection.networks.blocks import Blocks, Chain, doubled
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import listed, numbered
 from detection.networks.layers import Conv, SeparableConv
@@ -92,12 +92,7 @@ class Fpn(keras.layers.Layer):
 
 def _upsampled_plus(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
     """Every pixel of `coarse` four times, cut to the size of `fine`, plus `fine`."""
-    _, height, width, depth = coarse.shape
-    dynamic = tf.shape(coarse)
-    height, width = height or dynamic[1], width or dynamic[2]
-    repeated = tf.tile(coarse[:, :, tf.newaxis, :, tf.newaxis, :], [1, 1, 2, 1, 2, 1])
-    repeated = tf.reshape(repeated, [dynamic[0], 2 * height, 2 * width, depth])
-    wanted = tf.shape(fine)
+    repeated, wanted = doubled(coarse), tf.shape(fine)
     same = fine.shape[1] is not None and tuple(repeated.shape[1:3]) == tuple(fine.shape[1:3])
     return fine + (repeated if same else repeated[:, : wanted[1], : wanted[2]])
 
