@@ -4,12 +4,15 @@ h x w cells have their centre c in the cell floor(c):
     heat map of class k:  Y(y, x) = max over boxes of class k of exp(-|(y, x) - floor(c)|² / 2σ²),   σ = (2r + 1) / 6
     size: (h, w),  offset: c - floor(c),  both at floor(c) alone
 
-r is the most that the corners of a box may be off, in whole cells, for its IoU with the true one to stay at least o
-(Law and Deng 2018, section 3.2): the least of three, for a box that is shifted, one that lies inside the true one and
-one around it. Each is the smallest root that is not negative of a quadratic, as the TF Object Detection API solves it:
+r is to be the most that the corners of a box may be off, in cells, for its IoU with the true one to stay at least o (Law
+and Deng 2018, section 3.2): the least of three, for a box that is shifted, one inside the true one and one around it.
+Each solves a quadratic a r² + b r + c = 0:
 
-    shifted: r² - (h + w) r + hw (1 - o) / (1 + o) = 0,        inside: 4 r² - 2 (h + w) r + (1 - o) hw = 0,
-    around: 4 o r² + 2 o (h + w) r - (1 - o) hw = 0
+    shifted: a = 1, b = -(h + w), c = hw (1 - o) / (1 + o)          inside: a = 4, b = -2 (h + w), c = (1 - o) hw
+    around:  a = 4 o, b = 2 o (h + w), c = -(1 - o) hw
+
+Zhou et al.'s code, and the TF Object Detection API after it, take (-b + sqrt(b² - 4 ac)) / 2, which is no root where a is
+not 1, and not the smallest of "shifted". Published CenterNets have learnt from these larger radii, so ours do too.
 """
 
 from __future__ import annotations
@@ -55,19 +58,17 @@ def radius(sizes: tf.Tensor, overlap: float) -> tf.Tensor:
     """r of boxes of float32 [..., 2] cells: float32 [...]."""
     height, width = tf.unstack(sizes, axis=-1)
     both, area = height + width, height * width
-    roots = (
-        _least_root(1.0, -both, area * (1.0 - overlap) / (1.0 + overlap)),
-        _least_root(4.0, -2.0 * both, (1.0 - overlap) * area),
-        _least_root(4.0 * overlap, 2.0 * overlap * both, -(1.0 - overlap) * area),
+    solutions = (
+        _solution(1.0, -both, area * (1.0 - overlap) / (1.0 + overlap)),
+        _solution(4.0, -2.0 * both, (1.0 - overlap) * area),
+        _solution(4.0 * overlap, 2.0 * overlap * both, -(1.0 - overlap) * area),
     )
-    return tf.reduce_min(tf.stack(roots), axis=0)
+    return tf.reduce_min(tf.stack(solutions), axis=0)
 
 
-def _least_root(a: float, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
-    """The smallest x >= 0 with a x² + b x + c = 0, a > 0, of an equation that has one."""
-    root = tf.sqrt(tf.maximum(b * b - 4.0 * a * c, 0.0))
-    low = (-b - root) / (2.0 * a)
-    return tf.where(low < 0.0, (-b + root) / (2.0 * a), low)
+def _solution(a: float, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+    """(-b + sqrt(b² - 4 ac)) / 2, as said above."""
+    return (-b + tf.sqrt(tf.maximum(b * b - 4.0 * a * c, 0.0))) / 2.0
 
 
 def _heat_maps(

@@ -17,14 +17,14 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline
-from detection.types import Groundtruth, ImageBatch
+from detection.types import CenterPredictions, DensePredictions, Groundtruth, ImageBatch
 from tests.helpers import stored_cases
 from tests.helpers.modules import load
 
 
 class Step(NamedTuple):
-    """What one step on stored images gave: losses by tag, their total with regularisation, gradient norms and moving
-    statistics by object key, and the regularisation loss alone."""
+    """What one step on stored images gave: losses by tag, their total with regularisation, gradient norms (-1: there is
+    no gradient) and moving statistics by object key, and the regularisation loss alone."""
 
     losses: dict[str, float]
     total: float
@@ -94,16 +94,15 @@ class Reference:
         grid = [np.rint(np.linspace(0, side - 1, 5)).astype(int) for side in size]
         outputs = {
             "preprocessed_grid": predictions.images.numpy()[:, grid[0]][:, :, grid[1]],
-            "anchors": predictions.anchors.numpy() / np.tile(size, 2),
-            "box_encodings": predictions.box_codes,
-            "class_logits": predictions.class_logits,
             "detection_boxes": detections.boxes,
             "detection_scores": detections.scores,
             "detection_classes": detections.classes,
         }
-        for number, features in enumerate(predictions.feature_maps):
-            name = f"feature_map_{number}_sample"
-            outputs[name] = features.numpy()[tuple(slice(None, None, stride) for stride in entry["samples"][name])]
+        center_net = self.model["meta_architecture"] == "center_net"
+        dense = _of_points(predictions) if center_net else _of_anchors(predictions, size)
+        for name, values in dense.items():
+            strides = entry["samples"].get(name) if name.endswith("_sample") else None
+            outputs[name] = values[tuple(slice(None, None, stride) for stride in strides)] if strides else values
         return self.comparison.compare(np.load(self.folder / entry["file"]), entry, outputs)
 
     def step(self, seeds: list[int], training: bool) -> Step:
@@ -116,7 +115,10 @@ class Reference:
             regularization = self.detector.regularization_loss()
             total = tf.add_n(list(losses.values())) + regularization
         gradients = tape.gradient(total, [variable.value for variable in trained.values()])
-        norms = {key: float(tf.norm(gradient)) for key, gradient in zip(trained, gradients, strict=True)}
+        norms = {
+            key: -1.0 if gradient is None else float(tf.norm(gradient))
+            for key, gradient in zip(trained, gradients, strict=True)
+        }
         moved = {key: variable.numpy() for key, variable in self.keys.items() if not variable.trainable}
         self.fill()
         return Step(
@@ -133,6 +135,29 @@ class Reference:
     def _seeds(self, case: str) -> list[int]:
         """Images of a case; that of several is all of theirs."""
         return [seed for letter in case for seed in self.model["cases"][letter]["seeds"]]
+
+
+def _of_anchors(predictions: DensePredictions, size: np.ndarray) -> dict[str, np.ndarray]:
+    """Outputs of an SSD by their stored names, whole; `size` of the image, pixels."""
+    maps = {f"feature_map_{number}_sample": each.numpy() for number, each in enumerate(predictions.feature_maps)}
+    return {
+        "anchors": predictions.anchors.numpy() / np.tile(size, 2),
+        "box_encodings": predictions.box_codes.numpy(),
+        "class_logits": predictions.class_logits.numpy(),
+        **maps,
+    }
+
+
+def _of_points(predictions: CenterPredictions) -> dict[str, np.ndarray]:
+    """Outputs of a CenterNet by their stored names, whole."""
+    logits = predictions.center_logits[-1].numpy()
+    return {
+        **{f"feature_{number}_sample": each.numpy() for number, each in enumerate(predictions.feature_maps)},
+        "head_object_center_sample": logits,
+        "head_object_center_max_over_classes": logits.max(axis=-1)[:, ::2, ::2],
+        "head_box_scale_sample": predictions.sizes[-1].numpy(),
+        "head_box_offset_sample": predictions.offsets[-1].numpy(),
+    }
 
 
 def steps_as_stored(shared: Path, name: str) -> dict[str, dict[str, Step]]:
