@@ -24,12 +24,14 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-_BACKBONE = "model/_feature_extractor/classification_backbone/"
+# Of SSD; of CenterNet, whose hourglasses have none.
+_BACKBONES = ("model/_feature_extractor/classification_backbone/", "model/_feature_extractor/_base_model/")
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
+_CENTERS = re.compile(r"model/_prediction_head_dict/object_center/0/layer_with_weights-\d+/bias$")
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
     "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
-    " checkpoints here: SSDs whose feature_extractor.type ends in _keras"
+    " checkpoints here: SSDs whose feature_extractor.type ends in _keras, and model.center_net"
 )
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
@@ -145,13 +147,16 @@ def source_key(key: str, kind: str) -> str | None:
         return key
     if kind == "detection":
         return key if key.startswith(_EXTRACTOR) else None
-    return _CLASSIFIER + key.removeprefix(_BACKBONE) if key.startswith(_BACKBONE) else None
+    backbone = next((path for path in _BACKBONES if key.startswith(path)), None)
+    return _CLASSIFIER + key.removeprefix(backbone) if backbone is not None else None
 
 
 def identity(found: Contents) -> str:
     """What a checkpoint is of, in words."""
     if any(key.startswith(_CLASSIFIER) for key in found.entries):
         return "object-based (TensorFlow 2), a classifier"
+    if centers := [entry for key, entry in found.entries.items() if _CENTERS.match(key)]:
+        return f"object-based (TensorFlow 2), a CenterNet, {max(entry.shape[0] for entry in centers)} classes"
     widths = {
         part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")

@@ -41,7 +41,7 @@ class SweepRow:
     reason: str = ""  # why it failed, one line
     config: str = ""  # the pipeline config, relative to the folder of the results
     command: str = ""  # trains it again
-    meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn
+    meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn, center_net
     feature_extractor: str = ""  # resnet101: the type without its prefix
     resolution: int = 0  # pixels: side of a fixed shape, shorter side where proportions are kept
     stride: int = 0  # of the map that regions are cut from; 0 for SSD, which has several maps
