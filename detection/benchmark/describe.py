@@ -27,6 +27,7 @@ class Anatomy(NamedTuple):
     trained: int  # numbers in weights
     untrained: int  # numbers in weights that training does not move: batch norm statistics, frozen ones
     flops: int  # forward pass, twice the multiply-adds
+    given: bool = False  # proposals come with the images
 
     @property
     def anchors(self) -> int:
@@ -63,10 +64,11 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
         fixed=fixed,
         maps=tuple(
             (int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=False)
-        ),  # none, where proposals are given
+        ),  # none, where there are no anchors
         trained=numbers,
         untrained=sum(math.prod(variable.shape) for variable in detector.variables) - numbers,
         flops=count_flops(traced),
+        given=detector.takes_proposals,
     )
 
 
@@ -87,9 +89,10 @@ def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
             f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, which the rest is about"
         )
     maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
+    none = f"none; {'proposals come with the images' if sizes.given else 'objects are points of a map'}"
     return [
         ("input", size),
-        ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else "none; proposals come with the images"),
+        ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else none),
         ("parameters", f"{sizes.trained + sizes.untrained:,}, of which {sizes.trained:,} are trained"),
         ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two a multiply-add), one image"),
     ]

@@ -154,6 +154,7 @@ class CenterExtractor(keras.layers.Layer):
         decoder: maps -> one map of stride 4.
         scale: pixels 0 to 255 -> what the network was trained on.
         carried: layers behind the network that are never run: checkpoints of the reference hold them, so ours do too.
+            They are not trained.
     """
 
     multiple = _NETWORK_STRIDE  # sides of the image must be a multiple of it, pixels
@@ -172,6 +173,8 @@ class CenterExtractor(keras.layers.Layer):
         self.network, self.sources, self.scale = Blocks(scope, network), sources, scale
         self.decoder = Chain(scope, (decoder,))
         self.carried = Blocks(scope, carried) if carried else None
+        if self.carried is not None:
+            self.carried.trainable = False
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""

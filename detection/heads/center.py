@@ -43,7 +43,9 @@ class CenterHead(keras.layers.Layer):
         """The convolutions build themselves when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
-        return tuple(convolve(features, training=training) for convolve, features in zip(self.outputs, maps, strict=True))
+        return tuple(
+            convolve(features, training=training) for convolve, features in zip(self.outputs, maps, strict=True)
+        )
 
     def object_keys(self) -> dict[str, keras.Variable]:
         """The variables by their place below the detector in an object-based checkpoint."""

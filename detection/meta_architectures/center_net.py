@@ -116,37 +116,23 @@ class CenterNet(keras.layers.Layer):
         return tf.add_n([tf.reduce_sum(self.terms.box(values, expected, targets.weights)) for values in found])
 
     def postprocess(self, predictions: CenterPredictions, true_shapes: tf.Tensor) -> Detections:
-        """Boxes of the best peaks, clipped and normalised, each with its scores for all classes. true_shapes int32 [B,
+        """Boxes of the best peaks, clipped and normalised; the raw ones are those of all cells. true_shapes int32 [B,
         2]."""
         logits, settings = predictions.center_logits[-1], self.settings
         # As in the TF Object Detection API, which compares cells with pixels: peaks of the padding are left out only
         # where the image is less than a quarter of it, otherwise clipped.
         scores = tf.sigmoid(logits) * _inside(box_ops.image_shape(logits), true_shapes)
         found = peaks.find(scores, settings.window, settings.count)
-        cells = peaks.boxes(found.cells, predictions.sizes[-1], predictions.offsets[-1])
-        boxes = tf.clip_by_value(box_ops.to_normalised(cells * STRIDE, true_shapes), 0.0, 1.0)
-        of_all_classes = tf.gather_nd(scores, found.cells, batch_dims=1)
-        if settings.nms is not None:
-            return self._suppressed(settings.nms, boxes, found, of_all_classes)
-        counts = tf.math.count_nonzero(found.scores > 0.0, axis=1, dtype=tf.int32)
-        return Detections(
-            boxes=boxes,
-            scores=found.scores,
-            classes=found.classes,
-            counts=counts,
-            raw_boxes=boxes,
-            raw_scores=of_all_classes,
-            rows=tf.range(settings.count)[tf.newaxis] + tf.zeros_like(found.classes),
-        )
-
-    def _suppressed(
-        self, nms: MulticlassNms, boxes: tf.Tensor, found: peaks.Peaks, of_all_classes: tf.Tensor
-    ) -> Detections:
-        """Non-maximum suppression among the peaks, each of which is of one class."""
+        cells = peaks.boxes(predictions.sizes[-1], predictions.offsets[-1])
+        raw_boxes, raw_scores = box_ops.to_normalised(cells * STRIDE, true_shapes), _as_rows(scores)
+        boxes = tf.clip_by_value(tf.gather(raw_boxes, found.cells, batch_dims=1), 0.0, 1.0)
+        if settings.nms is None:
+            counts = tf.math.count_nonzero(found.scores > 0.0, axis=1, dtype=tf.int32)
+            return Detections(boxes, found.scores, found.classes, counts, raw_boxes, raw_scores, found.cells)
         own = found.scores[..., tf.newaxis] * tf.one_hot(found.classes, self.num_classes)
         windows = tf.tile([[0.0, 0.0, 1.0, 1.0]], [tf.shape(boxes)[0], 1])
-        kept, rows = nms.with_indices(boxes, own, windows)
-        return Detections(kept.boxes, kept.scores, kept.classes, kept.counts, boxes, of_all_classes, rows)
+        kept, rows = settings.nms.with_indices(boxes, own, windows)
+        return Detections(*kept, raw_boxes, raw_scores, tf.gather(found.cells, rows, batch_dims=1))
 
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar: 0, no layer has one."""
@@ -177,4 +163,5 @@ def _inside(map_shape: tuple, shapes: tf.Tensor) -> tf.Tensor:
 
 def _as_rows(x: tf.Tensor) -> tf.Tensor:
     """float32 [B, h, w, c] -> [B, h * w, c]."""
-    return tf.reshape(x, [tf.shape(x)[0], -1, x.shape[-1]])
+    height, width = box_ops.image_shape(x)
+    return tf.reshape(x, [tf.shape(x)[0], height * width, x.shape[-1]])

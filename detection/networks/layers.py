@@ -36,6 +36,7 @@ class BatchNorm(keras.layers.Layer):
     def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:
         super().__init__(name=name, autocast=False)
         self.settings = settings
+        self.fold = False  # of one in front of a convolution: whether the next trace is a scale and a shift
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         channels = (shape[-1],)
@@ -53,6 +54,9 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if self.fold:
+            scale, shift = self.scale_and_shift()
+            return x * scale + shift
         learn = training and self.settings.train
         channels = self.moving_mean.shape
         gamma = tf.ones(channels) if self.gamma is None else self.gamma

@@ -81,9 +81,7 @@ class SmallUnit(keras.layers.Layer):
     def __init__(self, depth: int, stride: int, first: bool, hyperparams: Hyperparams) -> None:
         super().__init__(name="basic_v2", autocast=False)
         self.preact, self.activation = BatchNorm(hyperparams.batch_norm, "preact"), hyperparams.activation
-        self.shortcut = (
-            Conv("shortcut", depth, 1, hyperparams.linear()) if first else Subsample("shortcut", stride)
-        )
+        self.shortcut = Conv("shortcut", depth, 1, hyperparams.linear()) if first else Subsample("shortcut", stride)
         self.conv1 = Conv("conv1", depth, 3, hyperparams, padding="EXPLICIT")
         self.conv2 = Conv("conv2", depth, 3, hyperparams, stride=stride, padding="EXPLICIT")
 

@@ -19,7 +19,7 @@ class Peaks(NamedTuple):
 
     scores: tf.Tensor  # float32 [B, D]
     classes: tf.Tensor  # int32 [B, D], 0-based
-    cells: tf.Tensor  # int32 [B, D, 2], y and x
+    cells: tf.Tensor  # int32 [B, D], counted row by row
 
 
 def find(scores: tf.Tensor, window: int, count: int) -> Peaks:
@@ -27,18 +27,20 @@ def find(scores: tf.Tensor, window: int, count: int) -> Peaks:
     largest = tf.nn.max_pool2d(scores, window, 1, "SAME") if window > 1 else scores
     peaks = scores * tf.cast(tf.abs(scores - largest) < _EQUAL, tf.float32)
     dynamic = tf.shape(scores)
-    batch, _, width, classes = (scores.shape[axis] or dynamic[axis] for axis in range(4))
-    flat = tf.reshape(peaks, [batch, -1])
-    cells = flat.shape[1] or tf.shape(flat)[1]
-    missing = tf.maximum(count - cells, 0)
-    best, where = tf.math.top_k(tf.pad(flat, [[0, 0], [0, missing]]), k=count)
-    where = tf.minimum(where, cells - 1)  # of rows behind the last cell: any
-    return Peaks(best, where % classes, tf.stack([where // classes // width, where // classes % width], axis=-1))
+    _, height, width, classes = (scores.shape[axis] or dynamic[axis] for axis in range(4))
+    pairs = height * width * classes
+    flat = tf.reshape(peaks, [dynamic[0], pairs])
+    best, where = tf.math.top_k(tf.pad(flat, [[0, 0], [0, tf.maximum(count - pairs, 0)]]), k=count)
+    where = tf.minimum(where, pairs - 1)  # of rows behind the last pair: any
+    return Peaks(best, where % classes, where // classes)
 
 
-def boxes(cells: tf.Tensor, sizes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
-    """Boxes float32 [B, D, 4] in cells, clipped to the map, of cells int32 [B, D, 2] of maps float32 [B, h, w, 2]."""
-    half = tf.maximum(tf.gather_nd(sizes, cells, batch_dims=1), 0.0) / 2.0
-    centers = tf.cast(cells, tf.float32) + tf.gather_nd(offsets, cells, batch_dims=1)
-    sides = tf.cast(tf.shape(sizes)[1:3], tf.float32)
-    return tf.clip_by_value(tf.concat([centers - half, centers + half], axis=-1), 0.0, tf.concat([sides, sides], 0))
+def boxes(sizes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+    """Boxes float32 [B, h * w, 4] in cells, clipped to the map, of every cell of maps float32 [B, h, w, 2]."""
+    dynamic = tf.shape(sizes)
+    height, width = (sizes.shape[axis] or dynamic[axis] for axis in (1, 2))
+    corners = tf.stack(tf.meshgrid(tf.range(height), tf.range(width), indexing="ij"), axis=-1)
+    half, centers = tf.maximum(sizes, 0.0) / 2.0, tf.cast(corners, tf.float32) + offsets
+    sides = tf.cast(tf.stack([height, width, height, width]), tf.float32)
+    clipped = tf.clip_by_value(tf.concat([centers - half, centers + half], axis=-1), 0.0, sides)
+    return tf.reshape(clipped, [dynamic[0], height * width, 4])

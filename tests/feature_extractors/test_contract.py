@@ -46,7 +46,11 @@ CROPS, CROP_SIZE = 6, 7
 UNPADDED = ("ssd_inception_v3",)  # as the reference has it: the network's maps leave out the border of the image
 PARTS = "parts"  # body and tail of a two-stage extractor, without a detector around them
 WHOLE_MAP = "whole_map"  # the same with a tail for the whole map
-REGISTRIES = {"ssd": feature_extractor.SSD_EXTRACTORS, "two_stage": feature_extractor.TWO_STAGE_EXTRACTORS}
+REGISTRIES = {
+    "ssd": feature_extractor.SSD_EXTRACTORS,
+    "two_stage": feature_extractor.TWO_STAGE_EXTRACTORS,
+    "center_net": feature_extractor.CENTER_EXTRACTORS,
+}
 
 
 class Subject:
@@ -126,9 +130,12 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
         outputs = {f"map_{number}": features for number, features in enumerate(predictions.feature_maps)}
         if getattr(predictions, "rpn", ()):
             outputs |= {"rpn_codes": predictions.rpn.box_codes, "rpn_logits": predictions.rpn.class_logits}
-        return {**outputs, "codes": predictions.box_codes, "logits": predictions.class_logits}
+        return {**outputs, **{name: value for name, value in predictions.raw().items() if name != "anchors"}}
 
-    return Subject((detector,), forward)
+    made = Subject((detector,), forward)
+    if (carried := getattr(detector.extractor, "carried", None)) is not None:
+        made.carried = {variable.path for variable in carried.variables}
+    return made
 
 
 def _extractor(type_: str, train_batch_norm: bool, whole_map: bool = False) -> TwoStageExtractor:
@@ -203,7 +210,7 @@ def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
 CASES = [
     (meta, type_)
     for meta, (_, registry) in detector_configs.TEMPLATES.items()
-    for type_ in detector_configs.distinct(registry)
+    for type_ in (detector_configs.smallest if meta == "center_net" else detector_configs.distinct)(registry)
     if "_fpn" not in type_ or not type_.startswith(("ssd_resnet101", "ssd_resnet152"))  # more of the same
 ]
 CASES += [
@@ -212,6 +219,8 @@ CASES += [
     for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
 ]
 every = pytest.mark.parametrize(("meta", "type_"), CASES)
+# CenterNet has no field that freezes batch norm.
+every_freezable = pytest.mark.parametrize(("meta", "type_"), [case for case in CASES if case[0] != "center_net"])
 QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
 
 
@@ -262,6 +271,7 @@ def test_every_meta_architecture_is_tested() -> None:
 def test_types_that_configs_may_name_are_those_that_can_be_built() -> None:
     assert set(extractors.SSD) == set(feature_extractor.SSD_EXTRACTORS)
     assert set(extractors.TWO_STAGE) == set(feature_extractor.TWO_STAGE_EXTRACTORS)
+    assert set(extractors.CENTER_NET) == set(feature_extractor.CENTER_EXTRACTORS)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)
@@ -310,14 +320,15 @@ def test_names(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     paths = [variable.path for variable in made.variables if not is_optional(variable.path)]
     assert len(paths) == len(set(paths))
-    if meta == "ssd":
+    if meta in ("ssd", "center_net"):
         extractor = made.layers[0].extractor
         paths = [variable.path for variable in extractor.variables]
         scopes = {
             f"FeatureExtractor/{extractor.network.name}/",
             *(f"FeatureExtractor/{norm.name}/" for norm in getattr(extractor, "norms", ())),
         }
-        network = extractor.network.name.removesuffix("_keras")
+        # CenterNet's own networks were never published as classifiers with these names.
+        network = extractor.network.name.removesuffix("_keras") if meta == "ssd" else None
     elif meta in (PARTS, WHOLE_MAP):
         network = made.layers[0].network.name
         scopes = {
@@ -377,7 +388,7 @@ def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
         }
 
 
-@every
+@every_freezable
 def test_frozen_statistics_stay(meta: str, type_: str) -> None:
     made = frozen(meta, type_)
     with left_alone(made) as before:
@@ -431,7 +442,7 @@ def _same(outputs: dict[str, tf.Tensor], expected: dict[str, tf.Tensor]) -> None
 
 @every
 def test_strides(meta: str, type_: str) -> None:
-    """SSD: powers of two, each map half the one before it; two stages: the stride that was asked for."""
+    """SSD: powers of two, each map half the one before it; CenterNet: 4; two stages: the stride that was asked for."""
     made = subject(meta, type_)
     outputs = made.forward(made.inputs, training=False)
     if meta == "ssd":
@@ -441,6 +452,8 @@ def test_strides(meta: str, type_: str) -> None:
         for size, next_ in itertools.pairwise(sizes):
             inner = tuple((side - 1) // 2 for side in size)  # 3x3 windows that lie within the map
             assert next_ == _divided(size, 2) or (type_ in UNPADDED and next_ == inner), sizes
+    elif meta == "center_net":
+        assert tuple(outputs["map_0"].shape[1:3]) == (HEIGHT // 4, WIDTH // 4)
     elif meta == PARTS:
         assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), 16)
     elif meta == WHOLE_MAP:  # kept where the network has a way to (R-FCN pools scores from this map), or halved

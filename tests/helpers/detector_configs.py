@@ -108,6 +108,22 @@ model { %(meta)s {
   }
 } }
 """
+_CENTER_NET = """
+model { center_net {
+  num_classes: %(num_classes)d
+  image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
+  feature_extractor { type: "%(type)s" depth_multiplier: %(depth_multiplier)g }
+  use_depthwise: %(depthwise)s
+  object_detection_task {
+    localization_loss { l1_localization_loss { } }
+    scale_head_params { num_filters: 16 kernel_sizes: 3 } offset_head_params { num_filters: 16 kernel_sizes: 3 }
+  }
+  object_center_params {
+    classification_loss { penalty_reduced_logistic_focal_loss { alpha: 2 beta: 4 } }
+    max_box_predictions: 50 center_head_params { num_filters: 16 kernel_sizes: 3 }
+  }
+} }
+"""
 _INITIALISED = "initializer { truncated_normal_initializer { stddev: 0.03 } }"
 _REGION_HEAD = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {_INITIALISED} }} }}"
 _RFCN_HEAD = f"rfcn_box_predictor {{ conv_hyperparams {{ {_INITIALISED} }} depth: 64 crop_height: 6 crop_width: 6 }}"
@@ -134,6 +150,11 @@ def ssd(settings: Settings) -> str:
     anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
     fpn = "fpn { additional_layer_depth: 32 }" if pyramid else ""
     return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "fpn": fpn}
+
+
+def center_net(settings: Settings) -> str:
+    """CenterNet with narrow heads."""
+    return _CENTER_NET % _words(settings)
 
 
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
@@ -165,6 +186,7 @@ TWO_STAGE: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
 # Name of the oneof in DetectionModel -> (its template, the registry of its extractors).
 TEMPLATES: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
     "ssd": (ssd, feature_extractor.SSD_EXTRACTORS),
+    "center_net": (center_net, feature_extractor.CENTER_EXTRACTORS),
 }
 
 

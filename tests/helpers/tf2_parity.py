@@ -23,8 +23,8 @@ from tests.helpers.modules import load
 
 
 class Step(NamedTuple):
-    """What one step on stored images gave: losses by tag, their total with regularisation, gradient norms (-1: there is
-    no gradient) and moving statistics by object key, and the regularisation loss alone."""
+    """What one step on stored images gave: losses by tag, their total with regularisation, gradient norms and moving
+    statistics by object key, and the regularisation loss alone."""
 
     losses: dict[str, float]
     total: float
@@ -115,10 +115,7 @@ class Reference:
             regularization = self.detector.regularization_loss()
             total = tf.add_n(list(losses.values())) + regularization
         gradients = tape.gradient(total, [variable.value for variable in trained.values()])
-        norms = {
-            key: -1.0 if gradient is None else float(tf.norm(gradient))
-            for key, gradient in zip(trained, gradients, strict=True)
-        }
+        norms = {key: float(tf.norm(gradient)) for key, gradient in zip(trained, gradients, strict=True)}
         moved = {key: variable.numpy() for key, variable in self.keys.items() if not variable.trainable}
         self.fill()
         return Step(

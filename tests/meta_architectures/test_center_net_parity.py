@@ -62,10 +62,8 @@ def test_train_step_equals(reference: Reference, steps: dict[str, dict[str, Step
     for tag, value in expected["losses"].items():
         assert step.losses[tag] == pytest.approx(value, rel=max(1e-3, 10 * noise["losses"][tag])), tag
     assert step.total == pytest.approx(expected["total_loss"], rel=1e-3)
-    assert set(step.norms) == set(expected["grad_norms"])
-    assert {key for key, norm in step.norms.items() if norm == -1} == {
-        key for key, norm in expected["grad_norms"].items() if norm == -1
-    }
+    # -1: nothing is computed with it (the batch norm behind the last block), and here it is not trained.
+    assert set(step.norms) == {key for key, norm in expected["grad_norms"].items() if norm != -1}
     gaps = gradient_gaps(step.norms, expected["grad_norms"], expected["global_grad_norm"])
     assert np.median(gaps) < 10 * noise["grad_norms"]["median"] and gaps.max() < 10 * noise["grad_norms"]["max"]
     with np.load(reference.folder / f"{MODEL}.train_step_moving.npz") as stored:

@@ -20,7 +20,10 @@ _HEADS = (
 def center_net(message: Message, path: str) -> Iterator[str]:
     """CenterNet: its losses are of heat maps and of boxes at points, and its heads have a kernel a layer."""
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
-    for part, field in (("object_detection_task", "localization_loss"), ("object_center_params", "classification_loss")):
+    for part, field in (
+        ("object_detection_task", "localization_loss"),
+        ("object_center_params", "classification_loss"),
+    ):
         yield from _loss(getattr(message, part), part, field, path)
     for part, field in _HEADS:
         head = getattr(getattr(message, part), field)
