@@ -1,4 +1,4 @@
-"""Messages `SsdFeatureExtractor`, `FasterRcnnFeatureExtractor` and `CenterNetFeatureExtractor` -> feature extractors."""
+"""Messages `SsdFeatureExtractor`, `FasterRcnnFeatureExtractor`, `CenterNetFeatureExtractor` -> feature extractors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Maps of stride 4 for detectors that find objects as points (Zhou et al. 2019, "Objects as Points", section 4): a network
-of stride 32, and layers that enlarge its map three times.
+"""Maps of stride 4 for detectors that find objects as points (Zhou et al. 2019, "Objects as Points", section 4): a
+network of stride 32, and layers that enlarge its map three times.
 
     deconvolved:  three times: convolution, transposed convolution of stride 2, each with batch norm and ReLU
     top-down:     T_5 = project(C_5);  three times: T_l = smooth(up(T_l+1) + project(C_l)),   C_l the map of stride 2^l

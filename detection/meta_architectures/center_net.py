@@ -2,7 +2,7 @@
 
 With N boxes in the batch and Y, s, o the heat maps, sizes and offsets that are to be predicted (`ops.center_targets`),
 
-    L = λ_center / N Σ_cells L_k(Ŷ, Y)  +  λ_size / N Σ_boxes |ŝ - s|  +  λ_off / N Σ_boxes |ô - o|      (Equations 1 to 4)
+    L = λ_center / N Σ_cells L_k(Ŷ, Y)  +  λ_size / N Σ_boxes |ŝ - s|  +  λ_off / N Σ_boxes |ô - o|   (Equations 1-4)
 
 averaged over the outputs of the extractor. Cells of the padding do not count.
 """

@@ -1,8 +1,9 @@
-"""Stacked hourglass networks (Newell et al. 2016), as Law and Deng 2018 ("CornerNet", section 3.5) thinned them: residuals
-of two 3x3 convolutions, halved by stride instead of pooling.
+"""Stacked hourglass networks (Newell et al. 2016), as Law and Deng 2018 ("CornerNet", section 3.5) changed them:
+residuals of two 3x3 convolutions, halved by stride instead of pooling.
 
     stage_d(x) = residuals(x) + up(decode(inner(down(x)))),   inner = stage_d-1, or residuals in the middle
-    network:   x0 = stem(x) at stride 4;   o_i = output_i(hourglass_i(x_i)),   x_i+1 = residual(relu(a_i(x_i) + b_i(o_i)))
+    network:     x_0 = stem(x) at stride 4;   o_i = output_i(hourglass_i(x_i)),
+                 x_i+1 = residual(relu(a_i(x_i) + b_i(o_i)))
 
 residuals keep the size, down halves it in its first residual, up repeats pixels. Every hourglass has an output, all of
 them are supervised and the last one is decoded. Names are ours, keys those of the TF Object Detection API.
@@ -72,8 +73,8 @@ def training_defaults() -> Hyperparams:
 
 
 class Residual(keras.layers.Layer):
-    """relu(skip(x) + conv2(conv1(x))): float32 [B, h, w, c] -> [B, ceil(h / stride), ceil(w / stride), depth]; skip is a
-    convolution where it is asked for, otherwise x."""
+    """relu(skip(x) + conv2(conv1(x))): float32 [B, h, w, c] -> [B, ceil(h / stride), ceil(w / stride), depth]; skip is
+    a convolution where it is asked for, otherwise x."""
 
     def __init__(self, name: str, depth: int, hyperparams: Hyperparams, stride: int = 1, skip: bool = False) -> None:
         super().__init__(name=name, autocast=False)

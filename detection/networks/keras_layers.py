@@ -90,8 +90,8 @@ def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, ke
 
 
 def numbered(parts: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
-    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other, behind
-    `first` other layers with weights."""
+    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other,
+    behind `first` other layers with weights."""
     return {
         f"layer_with_weights-{number}/{attribute}": variable
         for number, layer in enumerate(layers_of(parts), start=first)

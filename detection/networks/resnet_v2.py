@@ -7,8 +7,9 @@ preact is a batch norm. shortcut is a convolution of z in the first unit of a bl
 pixel where the last unit of a block strides. conv1 has no batch norm in front of the first unit. Behind the last block
 stands a batch norm, `postnorm`, which detectors do not run but checkpoints hold.
 
-Names are tf-slim's for ResNet v2, below a scope of their own: Keras pads pool1 with zeros on all sides, so equal weights
-give other numbers. The networks of 18 and 34 layers exist in the TF Object Detection API alone, which calls them v1.
+Names are tf-slim's for ResNet v2, below a scope of their own: Keras pads pool1 with zeros on all sides, so equal
+weights give other numbers. The networks of 18 and 34 layers exist in the TF Object Detection API alone, which calls
+them v1.
 """
 
 from __future__ import annotations

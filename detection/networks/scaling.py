@@ -28,6 +28,6 @@ def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
 
 
 def subtract_caffe_means(images: tf.Tensor) -> tf.Tensor:
-    """Blue, green, red, centred, not scaled, as Keras's ResNet v1 wants it. The first channel becomes the last, whatever
-    it was."""
+    """Blue, green, red, centred, not scaled, as Keras's ResNet v1 wants it. The first channel becomes the last,
+    whatever it was."""
     return tf.reverse(images, [3]) - tf.constant((103.939, 116.779, 123.68))

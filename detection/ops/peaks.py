@@ -1,8 +1,8 @@
 """Boxes from heat maps (Zhou et al. 2019, section 3.1): cells that score highest among their neighbours of the same
 class, the best of all classes, each with the size and the offset that were predicted there.
 
-Such peaks take the place of non-maximum suppression. A cell counts as a peak if it differs from the largest of its window
-by less than 1e-6, so equal neighbours are all peaks.
+Such peaks take the place of non-maximum suppression. A cell counts as a peak if it differs from the largest of its
+window by less than 1e-6, so equal neighbours are all peaks.
 """
 
 from __future__ import annotations

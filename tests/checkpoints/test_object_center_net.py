@@ -1,4 +1,4 @@
-"""What a CenterNet takes from an object-based checkpoint, by kind; written by TensorFlow's own `tf.train.Checkpoint`."""
+"""What a CenterNet takes from an object-based checkpoint, by kind; written by TensorFlow's `tf.train.Checkpoint`."""
 
 from __future__ import annotations
 

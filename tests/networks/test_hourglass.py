@@ -86,8 +86,8 @@ def test_equals_its_definition() -> None:
 
 @pytest.mark.parametrize("layers", sorted(hourglass.DESIGNS))
 def test_a_network_is_named_after_its_depth(layers: int) -> None:
-    """Convolutions on the longest way: three of the stem; down, up and in the middle two a residual; one of each output,
-    and three between hourglasses."""
+    """Convolutions on the longest way: three of the stem; down, up and in the middle two a residual; one of each
+    output, and three between hourglasses."""
     design = hourglass.DESIGNS[layers]
     inside = sum(4 * count for count in design.residuals[:-1]) + 2 * design.residuals[-1]
     assert 3 + design.hourglasses * (inside + 1) + 3 * (design.hourglasses - 1) == layers

@@ -67,6 +67,18 @@ def test_heat_maps_sizes_and_offsets_by_hand() -> None:
     assert float(found.count) == 6
 
 
+def test_ignored_boxes_are_neither_learnt_nor_punished() -> None:
+    """A crowd over the upper left, with an object of its class in it, and another class there."""
+    boxes = np.array([[[0, 0, 24, 30], [8, 8, 16, 16], [8, 8, 16, 16], [0, 0, 0, 0]]])
+    classes, weights = np.array([[1, 1, 0, 0]]), np.array([[0.0, 1, 1, 0]])
+    groundtruth = _groundtruth(boxes, classes, weights)._replace(counts=tf.constant([3]))
+    found = center_targets.assign(groundtruth, (HEIGHT, WIDTH), STRIDE, CLASSES, OVERLAP)
+    maps = found.heat_maps.numpy()[0]
+    assert maps[3, 3, 1] == 1 and np.all((1 - np.delete(maps[:6, :8, 1].ravel(), 3 * 8 + 3)) ** 4 < 1e-20)
+    assert (maps == 1).sum() == 2 and not maps[6:, :, 1].any() and float(found.count) == 2
+    np.testing.assert_allclose(maps[..., 0], _by_hand(boxes[0, 2:3], [0], [1])[..., 0], atol=1e-6)
+
+
 def test_radius_by_hand() -> None:
     sizes = np.array([[49.92, 48.64], [1.0, 1.0], [0.0, 0.0], [0.0, 5.0], [3.0, 100.0]])
     for overlap in (0.1, 0.7, 0.95):

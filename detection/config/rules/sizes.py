@@ -114,8 +114,8 @@ def center_net(message: Message, path: str) -> Iterator[str]:
     numbers = (pixels or 0) // _CENTER_STRIDE**2 * classes
     if pixels is not None and pixels <= MAX_IMAGE and numbers > MAX_WEIGHTS:
         yield (
-            f"{path}.num_classes ({classes}) makes heat maps of {numbers:,} numbers for images of {pixels:,} pixels, more"
-            f" than {MAX_WEIGHTS:,}; lower it, or image_resizer"
+            f"{path}.num_classes ({classes}) makes heat maps of {numbers:,} numbers for images of {pixels:,} pixels,"
+            f" more than {MAX_WEIGHTS:,}; lower it, or image_resizer"
         )
     for part, field, channels in (
         ("object_center_params", "center_head_params", classes),
