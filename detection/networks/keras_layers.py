@@ -13,7 +13,14 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from detection.networks.blocks import Chain
-from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
+from detection.networks.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    DepthwiseConv,
+    SeparableConv,
+    TransposedConv,
+)
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -51,6 +58,11 @@ def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[
 @keras_layers.register
 def _(layer: BatchNorm) -> Iterator[KerasLayer]:
     yield norm_variables(layer)
+
+
+@keras_layers.register
+def _(layer: Dense) -> Iterator[KerasLayer]:
+    yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
 @keras_layers.register
