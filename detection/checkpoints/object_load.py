@@ -24,8 +24,8 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest; of a
-# CenterNet the third, where it has one.
+# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest. A
+# CenterNet has it in the third, an hourglass nowhere.
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
 _BASE = "model/_feature_extractor/_base_model/"
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
