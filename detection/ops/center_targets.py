@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from detection.types import Groundtruth
 
+MapShape = tuple[int | tf.Tensor, int | tf.Tensor]  # height, width
 _ALMOST = 1.0 - 2.0**-20
 
 
@@ -38,7 +39,9 @@ class CenterTargets(NamedTuple):
     count: tf.Tensor  # float32, boxes of the batch that count, at least 1
 
 
-def assign(groundtruth: Groundtruth, map_shape: tuple, stride: int, num_classes: int, overlap: float) -> CenterTargets:
+def assign(
+    groundtruth: Groundtruth, map_shape: MapShape, stride: int, num_classes: int, overlap: float
+) -> CenterTargets:
     """Targets of a map of `map_shape` (height, width) and `stride` pixels; `overlap` is o above, in (0, 1)."""
     boxes = groundtruth.boxes / stride
     sizes, centers = boxes[..., 2:] - boxes[..., :2], (boxes[..., 2:] + boxes[..., :2]) / 2
@@ -75,7 +78,12 @@ def _solution(a: float, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
 
 
 def _heat_maps(
-    cells: tf.Tensor, sigma: tf.Tensor, groundtruth: Groundtruth, boxes: tf.Tensor, map_shape: tuple, num_classes: int
+    cells: tf.Tensor,
+    sigma: tf.Tensor,
+    groundtruth: Groundtruth,
+    boxes: tf.Tensor,
+    map_shape: MapShape,
+    num_classes: int,
 ) -> tf.Tensor:
     """Bells of single boxes, [B * M, h * w], then the largest of each image and class: memory grows with boxes plus
     classes, not with their product."""
