@@ -33,7 +33,7 @@ from detection.checkpoints import checkpoint_files, loading
 from detection.checkpoints.names import GLOBAL_STEP, is_optional
 from detection.config.fields import extractors
 from detection.export.fold import folded
-from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
@@ -310,7 +310,7 @@ def test_the_check_knows_how_many_maps_a_network_makes(type_: str) -> None:
     message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
     made = feature_extractor.build_ssd(message, False)
     network = extractors.SSD[type_]
-    assert network.pyramid == isinstance(made, FpnExtractor)
+    assert network.pyramid == isinstance(made, PyramidExtractor)
     assert made.num_maps == (5 if network.pyramid else network.maps)  # of a pyramid the levels 3 to 7
 
 
