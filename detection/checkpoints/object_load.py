@@ -29,7 +29,7 @@ from detection.errors import ConfigError
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
 _BASE = "model/_feature_extractor/_base_model/"
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
-_CENTERS = re.compile(r"model/_prediction_head_dict/object_center/0/layer_with_weights-\d+/bias$")
+_CENTERS = re.compile(r"model/_prediction_head_dict/object_center/0/layer_with_weights-(\d+)/bias$")
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
     "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
@@ -170,8 +170,9 @@ def identity(found: Contents) -> str:
     """What a checkpoint is of, in words."""
     if any(key.startswith(_CLASSIFIER) for key in found.entries):
         return "object-based (TensorFlow 2), a classifier"
-    if centers := [entry for key, entry in found.entries.items() if _CENTERS.match(key)]:
-        return f"object-based (TensorFlow 2), a CenterNet, {max(entry.shape[0] for entry in centers)} classes"
+    if centers := {int(match[1]): key for key in found.entries if (match := _CENTERS.match(key))}:
+        last = found.entries[centers[max(centers)]]  # of the convolutions of the head
+        return f"object-based (TensorFlow 2), a CenterNet, {last.shape[0]} classes"
     widths = {
         part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
