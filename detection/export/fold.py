@@ -12,22 +12,22 @@ from collections.abc import Iterator
 
 import keras
 
-from detection.networks.layers import BatchNorm, Convolution, every_layer
+from detection.networks.layers import BatchNorm, Convolution, CropDense, every_layer
 
 
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
     """Within the context, functions traced over `detector` hold no batch norm. Yields the number of those folded."""
     every = every_layer(detector)
-    convolutions = [layer for layer in every if isinstance(layer, Convolution) and layer.batch_norm is not None]
-    owned = {id(part) for layer in convolutions for part in every_layer(layer.batch_norm)}
+    owners = [layer for layer in every if isinstance(layer, Convolution | CropDense) and layer.batch_norm is not None]
+    owned = {id(part) for layer in owners for part in every_layer(layer.batch_norm)}
     alone = [layer for layer in every if isinstance(layer, BatchNorm) and id(layer) not in owned]
-    layers = [*convolutions, *alone]
+    layers = [*owners, *alone]
     before = [layer.fold for layer in layers]
     try:
         for layer in layers:
             layer.fold = True
-        yield sum(layer.levels or 1 for layer in convolutions) + len(alone)
+        yield sum(layer.levels or 1 for layer in owners) + len(alone)
     finally:
         for layer, value in zip(layers, before, strict=True):
             layer.fold = value

@@ -83,8 +83,8 @@ def test_no_other_that_fits_is_better(numbers, ms, mib):
 
 def test_nothing_fits():
     message = (
-        r"none of 5 configurations is within 8 ms and 70 MiB; the closest is fast \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\);"
-        r" raise the limit"
+        r"none of 5 configurations is within 8 ms and 70 MiB; the closest is fast"
+        r" \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\); raise the limit"
     )
     with pytest.raises(ConfigError, match=message):
         chosen(ms=8, mib=70)  # fast: 1.25 and 1.43 times over; lean: 7.5 and 1.14
@@ -140,8 +140,7 @@ def test_rows_of_another_machine_are_refused(caplog):
     with pytest.raises(ConfigError) as error:
         choose.measured_on([there], "", "AMD EPYC, 2 cores", "swept")
     assert str(error.value).startswith(
-        "--results=swept: timed on NVIDIA H200, but this machine is AMD EPYC, 2 cores: run"
-        " `detection sweep` here, or"
+        "--results=swept: timed on NVIDIA H200, but this machine is AMD EPYC, 2 cores: run `detection sweep` here, or"
     )
     assert choose.measured_on([here, there], "", "AMD EPYC, 2 cores", "swept") == [here]
     assert "1 rows are omitted: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
