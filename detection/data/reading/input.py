@@ -27,7 +27,7 @@ from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
-from detection.data.reading.iteration import why
+from detection.data.reading.iteration import describe_fault
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.options import InputOptions
 from detection.data.reading.streams import mixed_stream, read_in_order
@@ -149,7 +149,7 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
         try:
             decoded(tf.constant(path), tf.constant(number, tf.int64), tf.constant(serialized))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            return why(error, serialized, options)
+            return describe_fault(error, serialized, options)
         return None
 
     return check
