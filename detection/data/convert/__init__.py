@@ -1,13 +1,16 @@
 """Conversion of annotated images into records: one file a format, everything behind the reading shared.
 
-A new format is one file beside voc.py with a function `read(source) -> Iterator[AnnotatedImage]`, and one line here.
+A new format is one file beside voc.py with a function `read(source) -> AnnotatedSet`, and one line here.
 """
 
 from __future__ import annotations
 
-from detection.data.convert import coco, voc
+from detection.data.convert import coco, kitti, oid, pet, voc
 
 FORMATS = {
     "coco": coco.read,
+    "kitti": kitti.read,
+    "oid": oid.read,
+    "pet": pet.read,
     "voc": voc.read,
 }

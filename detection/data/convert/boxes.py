@@ -48,7 +48,9 @@ def check(
     """
     faults: list[Fault] = []
     converted = False
-    if max(width, height) > 2 and (fractions or look_like_fractions([image])):
+    if image.in_fractions:
+        image, converted = _in_pixels(image, width, height), True
+    elif max(width, height) > 2 and (fractions or look_like_fractions([image])):
         known = (
             orientation < 5 or image.declared_size is not None or width == height
         )  # whether they are of the stored or of the shown image
@@ -97,6 +99,8 @@ def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
     """
     annotated, whole, highest = 0, True, 0.0
     for image in images:
+        if image.in_fractions:
+            return False  # Nothing has to be guessed.
         values = [value for box in image.boxes if all(map(math.isfinite, box[2:6])) for value in box[2:6]]
         if values and (min(values) < _LOWEST_FRACTION or max(values) > _HIGHEST_FRACTION):
             return False
@@ -217,6 +221,8 @@ def _record(
         group_of=box.group_of,
         truncated=box.truncated,
         view=box.view,
+        occluded=box.occluded,
+        depiction=box.depiction,
     )
 
 

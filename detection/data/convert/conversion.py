@@ -19,7 +19,7 @@ from detection.config import label_map
 from detection.data.convert import boxes, images
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.findings import DataReport, Fault
-from detection.data.record_writer import RecordImage, ShardedWriter, to_example
+from detection.data.record_writer import RecordImage, RecordLabel, ShardedWriter, to_example
 from detection.errors import DataError, number_of
 from detection.progress import counted
 from detection.tools.parallel import in_order
@@ -37,6 +37,7 @@ class ConversionOptions:
 
     output: prefix of the shards, such as data/train.record
     num_shards: 0 for one shard every 128 MiB of images
+    one_file: write one file called `output` itself, not shards
     label_map_path: read when it exists, otherwise made: with the ids that the data set gives, or of the classes found
         in alphabetical order; "" for label_map.pbtxt beside the output
     on_bad: "skip" leaves bad images and boxes out, "fix" repairs what can be (and skips the rest), "fail" checks
@@ -47,6 +48,7 @@ class ConversionOptions:
 
     output: str
     num_shards: int = 0
+    one_file: bool = False
     label_map_path: str = ""
     on_bad: str = SKIP
     ignore_difficult: bool = False
@@ -101,7 +103,8 @@ def convert(
     def one(image: AnnotatedImage) -> _Result:
         return _convert_image(image, options, ids, map_path, fractions)
 
-    with ShardedWriter(options.output, options.num_shards or _shards_for(todo), options.overwrite) as writer:
+    shards = None if options.one_file else options.num_shards or _shards_for(todo)
+    with ShardedWriter(options.output, shards, options.overwrite) as writer:
         with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, one, _without_repeats(todo), 4 * workers)
             for result in counted(results, len(todo), options.output, progress_to):
@@ -113,7 +116,8 @@ def convert(
         report_path = f"{options.output}.report.json"
         refusal = _refusal(report, options)
         if refusal is None:
-            report.outputs = [f"{options.output}-?????-of-{len(writer.paths):05d}", map_path]
+            written = f"{options.output}-?????-of-{len(writer.paths):05d}" if shards else options.output
+            report.outputs = [written, map_path]
         report.save(report_path)
         if out is not None:
             out.writelines(f"{line}\n" for line in report.lines())
@@ -151,8 +155,11 @@ def _convert_image(
         value = f"none of {number_of(image.found_boxes, 'box', 'boxes')} of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
+    labels = tuple(RecordLabel(ids[each.name], each.name, each.confidence) for each in image.labels if each.name in ids)
     record = RecordImage(
-        loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept)
+        *(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id),
+        boxes=tuple(kept),
+        labels=labels,
     )
     return _Result(
         to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(wanted.boxes)

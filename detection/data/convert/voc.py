@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detection.data.convert import encoding, voc_file
+from detection.data.convert import voc_file
 from detection.data.convert.match import FileFinder
 from detection.data.convert.pairing import Pairs
 from detection.data.convert.sidecars import Sidecars
@@ -27,11 +27,12 @@ from detection.data.convert.source import (
     Source,
     is_inside,
     normal,
+    of_classes,
     stem,
 )
+from detection.data.convert.split import split_lines
 from detection.data.findings import Fault
 from detection.errors import ConfigError, DataError, number_of
-from detection.files import read_bytes
 
 _KNOWN_TO_HAVE_ONE = (
     "annotation_ambiguous",
@@ -51,7 +52,7 @@ def read(source: Source) -> AnnotatedSet:
         single files travel
             with their image.
     """
-    return AnnotatedSet(_read(_folders(source)))
+    return of_classes(AnnotatedSet(_read(_folders(source))), source.classes)
 
 
 def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
@@ -141,7 +142,7 @@ class _Folder:
     def listed(self) -> Iterator[AnnotatedImage]:
         """What the split lists, in its order."""
         seen: set[str] = set()
-        for line in _lines(self.split):
+        for line in split_lines(self.split):
             name, kind = self._meant(line)
             made = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
                 kind, self._nothing
@@ -322,19 +323,3 @@ class _Folder:
 
 def _left_out(where: str, identity: str, fault: Fault, found_boxes: int = 0) -> AnnotatedImage:
     return AnnotatedImage(where, Path(), identity, identity, None, (), found_boxes, (fault,), usable=False)
-
-
-def _lines(split: Path) -> list[str]:
-    try:
-        text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
-    except (OSError, encoding.WrongEncoding) as error:
-        raise DataError(
-            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with"
-            " an id a line"
-        ) from error
-    if text.doubt:
-        raise DataError(f"{split}: cannot read the split: {text.doubt}")
-    lines = [line.strip() for line in text.text.splitlines() if line.strip()]
-    if not lines:
-        raise DataError(f"{split}: the split is empty; it should have an id a line")
-    return lines
