@@ -46,8 +46,21 @@ def read(source: Source) -> AnnotatedSet:
     images = _folder(source.image_dir, source.roots, _IMAGES, "--image_dir")
     labels = _folder(source.annotations, source.roots, _LABELS, "--annotation_dir")
     names = FolderIndex(images, IMAGE_EXTENSIONS)
-    chosen = {stem(Path(line).name) for line in split_lines(Path(source.split_file))} if source.split_file else None
+    chosen = [name for name in names.names if _is_among(name, *source.numbers)]
+    if source.split_file:
+        listed = {stem(Path(line).name) for line in split_lines(Path(source.split_file))}
+        chosen = [name for name in chosen if stem(Path(name).name) in listed]
     return of_classes(AnnotatedSet(_read(names, labels, chosen, source.classes)), source.classes)
+
+
+def _is_among(name: str, first: int | None, end: int | None) -> bool:
+    """Whether the number that an image is called by lies in a range."""
+    if first is None and end is None:
+        return True
+    number = stem(Path(name).name)
+    if not number.isdecimal():
+        raise ConfigError(f"{name}: is no number; images of KITTI are called 000000.png and so on")
+    return (first is None or int(number) >= first) and (end is None or int(number) < end)
 
 
 def _folder(given: str, roots: tuple[str, ...], below: tuple[str, ...], flag: str) -> Path:
@@ -61,12 +74,8 @@ def _folder(given: str, roots: tuple[str, ...], below: tuple[str, ...], flag: st
     raise ConfigError(f"no such folder ({looked}); check --data_dir or {flag}")
 
 
-def _read(
-    images: FolderIndex, labels: Path, chosen: set[str] | None, classes: tuple[str, ...]
-) -> Iterator[AnnotatedImage]:
-    for name in images.names:
-        if chosen is not None and stem(Path(name).name) not in chosen:
-            continue
+def _read(images: FolderIndex, labels: Path, chosen: list[str], classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
+    for name in chosen:
         path, file = images.path(name), labels / f"{stem(name)}.txt"
         if not file.is_file():
             note = Fault("no_annotation", str(path), "", f"no {file.name} in {labels}", "kept without boxes")

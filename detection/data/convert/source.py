@@ -35,6 +35,7 @@ class Source:
     split_file: str = ""  # a file of ids, one a line
     image_labels: str = ""  # a file of classes of whole images
     classes: tuple[str, ...] = ()  # objects of other classes are not taken; empty for all
+    numbers: tuple[int | None, int | None] = (None, None)  # of numbered images the first, and the one behind the last
     images_only: bool = False  # the file may list images without annotations, as COCO's image_info_test does
 
 
