@@ -99,7 +99,7 @@ def test_from_annotated_images_to_detections(run_script: Callable[..., str], tmp
     resumed = run_script(
         "model_main.py", f"--pipeline_config_path={config}", f"--model_dir={run}", "--seed=1", "--allow_config_change"
     )
-    assert "going on from" in resumed and "model.ckpt-20" in resumed
+    assert "resuming from" in resumed and "model.ckpt-20" in resumed
     last = json.loads((run / "eval/metrics.json").read_text())
     assert (first["step"], last["step"]) == (20, 60)
     # How well it can learn is the quickstart's matter; 40 more steps must show in what was not trained on.

@@ -3,7 +3,6 @@ process that knows nothing but the saved config."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import subprocess
@@ -127,11 +126,14 @@ def test_the_program_trains_and_exports_and_a_process_finds_the_parts_by_the_sav
 
 
 @pytest.mark.usefixtures("importable")
-def test_an_entry_point_is_found_without_being_named_and_written_down(folder, monkeypatch):
+def test_an_entry_point_is_found_without_being_named_and_written_down(folder, monkeypatch, tmp_path):
     import my_parts  # noqa: F401 - registered by hand: what remains of an entry point that was imported
 
-    point = importlib.metadata.EntryPoint("my_parts", "my_parts", registry.ENTRY_POINTS)
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
+    installed = tmp_path / "my_parts-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: my_parts\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nmy_parts = my_parts\n")
+    monkeypatch.syspath_prepend(tmp_path)
     message = configs.from_text((folder / "ssd.config").read_text())
     message.ClearField("plugins")
     pipeline = pipelines.build(message)

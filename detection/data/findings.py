@@ -23,8 +23,10 @@ _SIZE_LIMITS = (32.0**2, 96.0**2)
 
 
 class Kind(NamedTuple):
-    """A kind of fault. Bad ones cost an image or a box, or mean that records must not be trusted; the others are told
-    and done with."""
+    """A kind of fault.
+
+    Bad ones cost an image or a box, or mean that records must not be trusted; the others are told and done with.
+    """
 
     bad: bool
     meaning: str
@@ -189,7 +191,8 @@ class DataReport:
 
     def lines(self, per_kind: int = 5) -> Iterator[str]:
         """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable
-        whatever names hold."""
+        whatever names hold.
+        """
         yield from map(printable, self._lines(per_kind))
 
     def _lines(self, per_kind: int) -> Iterator[str]:
@@ -258,7 +261,8 @@ def size_of(area: float) -> str:
 
 def storable(text: str) -> str:
     """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a
-    file name."""
+    file name.
+    """
     return _HALF_PAIR.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

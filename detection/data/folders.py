@@ -1,5 +1,6 @@
 """The files below a folder, found once however links lead to them: the one listing behind conversion, detection,
-proposals and benchmarks."""
+proposals and benchmarks.
+"""
 
 from __future__ import annotations
 

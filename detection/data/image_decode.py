@@ -102,7 +102,8 @@ def _block_rows(data: bytes) -> int:
 
 def _lacks_scans(data: bytes) -> bool:
     """Whether the scans of a JPEG leave out coefficients of a component, or bits of them (one scan of all in a baseline
-    JPEG, many otherwise)."""
+    JPEG, many otherwise).
+    """
     frame = image_header.jpeg_frame(data)
     components = set(data[frame + 8 :: 3][: data[frame + 7]])
     missing = {(component, coefficient) for component in components for coefficient in range(64)}
@@ -123,7 +124,8 @@ def _lacks_scans(data: bytes) -> bool:
 
 def decode_in_graph(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """uint8 [h, w, 3] of a string scalar; the graph fails with InvalidArgumentError, before it decodes, where
-    `image_header` refuses."""
+    `image_header` refuses.
+    """
     pixels, effort = image_header.measure(encoded)
     known = tf.debugging.Assert(
         pixels > 0, ["the image's header does not say how large it is; its bytes:", tf.strings.length(encoded)]

@@ -165,7 +165,8 @@ def _webp(data: bytes) -> Header | None:
 
 def _gif(data: bytes) -> Header | None:
     """TensorFlow gives the first frame, as large as the largest; giflib makes room for all of them at once, a byte a
-    pixel; Pillow for the canvas."""
+    pixel; Pillow for the canvas.
+    """
     if len(data) < 10:
         return None
     canvas = struct.unpack_from("<HH", data, 6)
@@ -204,7 +205,8 @@ def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _called_apart(function, encoded: tf.Tensor) -> tf.Tensor:
     """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost
-    time where it is not taken."""
+    time where it is not taken.
+    """
     if tf.executing_eagerly():  # No graph is around it; and with one thread `If` would wait for itself.
         return function(encoded)
     branch = function.get_concrete_function()

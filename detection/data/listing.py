@@ -1,5 +1,6 @@
 """Files of data by pattern, for everything that reads records or proposals: one reading of patterns, one wording of
-what is wrong with them."""
+what is wrong with them.
+"""
 
 from __future__ import annotations
 

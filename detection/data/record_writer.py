@@ -221,8 +221,10 @@ class ShardedWriter:
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
-    """The manifest of the shard at `path`, or None where there is none. Raises DataError when it is there and
-    unusable."""
+    """The manifest of the shard at `path`, or None where there is none.
+
+    Raises DataError when it is there and unusable.
+    """
     is_shard, file = _manifest_for(path)
     if not file.exists():
         return None
@@ -250,7 +252,8 @@ def _manifest_for(path: str | os.PathLike[str]) -> tuple[bool, Path]:
 
 def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
     """Raises DataError where the shard at `path` belongs to a set that is half written, or to none that its manifest
-    names."""
+    names.
+    """
     name, file = os.path.basename(os.fspath(path)), _manifest_for(path)[1]
     if manifest.get("state") == PUBLISHING:
         raise DataError(
@@ -296,7 +299,8 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 def _remove_leftovers(prefix: Path) -> None:
     """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could
-    not)."""
+    not).
+    """
     own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
     pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():

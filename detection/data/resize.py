@@ -34,8 +34,10 @@ def resize(
     method: Method = Method.BILINEAR,
     align_corners: bool = False,
 ) -> tf.Tensor:
-    """float32 [B, H, W, C] from images [B, h, w, C] of any numeric type; `size` is (H, W). The kernels read uint8 and
-    write float32 themselves."""
+    """float32 [B, H, W, C] from images [B, h, w, C] of any numeric type; `size` is (H, W).
+
+    The kernels read uint8 and write float32 themselves.
+    """
     size = tf.convert_to_tensor(size, tf.int32)
     if method is Method.BILINEAR:
         return tf.raw_ops.ResizeBilinear(
@@ -53,8 +55,10 @@ def resize(
 
 @dataclass(frozen=True, kw_only=True)
 class Resizer:
-    """What all resizers share. A kind says which size an image gets (`_target`), and to which it is padded
-    (`_padded`)."""
+    """What all resizers share.
+
+    A kind says which size an image gets (`_target`), and to which it is padded (`_padded`).
+    """
 
     method: Method = Method.BILINEAR
     convert_to_grayscale: bool = False  # luminance, repeated in all three channels
@@ -183,7 +187,8 @@ class PadToMultipleResizer(Resizer):
 @dataclass(frozen=True, kw_only=True)
 class ConditionalShapeResizer(Resizer):
     """Keeps the aspect ratio: long sides above `threshold` shrink to it, or (`smaller`) short sides below it grow to
-    it."""
+    it.
+    """
 
     threshold: int = 300
     smaller: bool = False

@@ -26,7 +26,8 @@ class Record(NamedTuple):
 
 class SampleProposals(NamedTuple):
     """Regions of one image that may hold an object, given with the data (see `reading.proposal_source`), by descending
-    score."""
+    score.
+    """
 
     boxes: tf.Tensor  # float32 [p, 4], normalised, inside the image
     scores: tf.Tensor  # float32 [p]
@@ -79,7 +80,8 @@ def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> 
 
 def move_boxes(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
     """The sample with `change` (float32 [any, 4] -> the same) applied to all that has a place in the image: boxes and
-    proposals."""
+    proposals.
+    """
     sample = sample._replace(boxes=change(sample.boxes))
     if not sample.proposals:
         return sample

@@ -149,8 +149,7 @@ def _color_unlike(random: np.random.Generator, other: np.ndarray) -> tuple[float
 
 
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A quiet but uneven ground: two tones that flow into each other, blotches, and clutter that is none of the
-    shapes."""
+    """A quiet but uneven ground: two tones that flow into each other, blotches, and clutter that is none of the shapes."""
     hue = random.uniform()
     tones = [
         colorsys.hsv_to_rgb(

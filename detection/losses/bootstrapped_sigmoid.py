@@ -1,5 +1,6 @@
-"""Sigmoid cross entropy against a mixture of the target and the model's own opinion (Reed et al. 2014), for noisy
-labels:
+"""Sigmoid cross entropy against a mixture of the target and the model's own prediction, for noisy labels.
+
+Reed et al. 2014:
 
 t' = α t + (1 - α) q,    q = sigmoid(x) (soft), or 1 where sigmoid(x) > ½, else 0 (hard)
 """
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class BootstrappedSigmoid:
-    """Classification loss. With the soft form the gradient also flows through q, as in the reference."""
+    """Classification loss. In the soft form the gradient also flows through q, as in the reference implementation."""
 
     alpha: float
     hard: bool = False

@@ -14,5 +14,5 @@ class L1:
     needs_boxes = False
 
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """predictions and targets float32 [B, A, C], weights [B, A] -> [B, A]."""
+        """Computes float32 [B, A] from predictions and targets [B, A, C] and weights [B, A]."""
         return weights * tf.reduce_sum(tf.abs(predictions - targets), axis=-1)

@@ -25,7 +25,9 @@ class WeightedIou:
     needs_boxes = True
 
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """predictions and targets: boxes float32 [B, A, 4], pixels; weights [B, A] -> [B, A]. Two empty boxes have IoU
-        0."""
+        """Computes float32 [B, A] from predicted and target boxes [B, A, 4] in pixels and weights [B, A].
+
+        Two empty boxes have IoU 0.
+        """
         shared, union = intersection_and_union(predictions, targets)
         return weights * (1.0 - tf.math.divide_no_nan(shared, union))

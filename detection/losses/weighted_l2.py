@@ -1,5 +1,7 @@
-"""Half the squared distance of box codes: per anchor, ½ Σ_i (w (p_i - t_i))²; the weight is squared too, as in the
-reference."""
+"""Half the squared distance of box codes: per anchor, ½ Σ_i (w (p_i - t_i))².
+
+The weight is squared too, as in the TF Object Detection API.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,6 @@ class WeightedL2:
     needs_boxes = False
 
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """predictions and targets float32 [B, A, C], weights [B, A] -> [B, A]."""
+        """Computes float32 [B, A] from predictions and targets [B, A, C] and weights [B, A]."""
         difference = (predictions - targets) * weights[..., tf.newaxis]
         return 0.5 * tf.reduce_sum(tf.square(difference), axis=-1)

@@ -1,5 +1,7 @@
-"""Softmax cross entropy against targets that are logits themselves: w (-Σ_c softmax(t / scale)_c ln softmax(x /
-scale)_c)."""
+"""Softmax cross entropy against targets that are logits themselves.
+
+Per anchor, w (-Σ_c softmax(t / scale)_c ln softmax(x / scale)_c).
+"""
 
 from __future__ import annotations
 

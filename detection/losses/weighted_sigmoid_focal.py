@@ -1,8 +1,8 @@
-"""Focal loss (Lin et al. 2017): sigmoid cross entropy times (1 - p_t)^γ, and times α for targets of 1, 1 - α for
-targets of 0.
+"""Focal loss (Lin et al. 2017): sigmoid cross entropy times (1 - p_t)^γ.
 
-p_t is the probability the logit gives to its target. 1 - p_t is computed as a sigmoid, not as a difference, and the
-power as e^(γ ln(1 - p_t)), so that neither the loss nor its gradient breaks down at extreme logits.
+It is also multiplied by α where the target is 1, and by 1 - α where it is 0. p_t is the probability the logit gives to
+its target. 1 - p_t is computed as a sigmoid, not as a difference, and the power as e^(γ ln(1 - p_t)), so that the loss
+and its gradient stay finite at extreme logits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class WeightedSigmoidFocal:
-    """Classification loss; alpha None leaves positives and negatives unbalanced."""
+    """Classification loss; with alpha None, positives and negatives have the same weight."""
 
     gamma: float = 2.0
     alpha: float | None = None

@@ -1,6 +1,6 @@
-"""Smooth L1 (Huber) of box codes (Fast R-CNN, equation 3): per anchor, w Σ_i h(p_i - t_i) with
+"""Smooth L1 (Huber) loss of box codes (Fast R-CNN, equation 3).
 
-h(x) = ½ x² where |x| <= δ, otherwise δ (|x| - ½ δ)
+Per anchor, w Σ_i h(p_i - t_i), where h(x) = ½ x² if |x| <= δ, otherwise δ (|x| - ½ δ).
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ class WeightedSmoothL1:
     needs_boxes = False
 
     def __call__(self, predictions: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """predictions and targets float32 [B, A, C], weights [B, A] -> [B, A]."""
+        """Computes float32 [B, A] from predictions and targets [B, A, C] and weights [B, A]."""
         distance = tf.abs(predictions - targets)
-        inside = tf.minimum(
-            distance, self.delta
-        )  # the quadratic part; keeps x² from overflowing where the linear one holds
+        # The quadratic part. Capping it keeps x² from overflowing where the loss is linear.
+        inside = tf.minimum(distance, self.delta)
         return weights * tf.reduce_sum(inside * (distance - 0.5 * inside), axis=-1)

@@ -23,8 +23,15 @@ BoxShape = tuple[float, float]  # scale, aspect ratio
 
 
 def tile(feature_shape: Shape, shapes: Sequence[BoxShape], base: Shape, stride: Shape, offset: Shape) -> tf.Tensor:
-    """Boxes [h * w * S, 4] of S (scale, aspect ratio) shapes at each cell. base, stride and offset are (y, x) in
-    pixels, numbers or tensors."""
+    """Boxes float32 [h * w * S, 4] of S box shapes at each cell of a map.
+
+    Args:
+        feature_shape: h and w of the map.
+        shapes: (scale, aspect ratio) of each box shape.
+        base: height and width that a scale of 1 stands for, pixels, numbers or tensors.
+        stride: distance of the cells, (y, x), pixels.
+        offset: centre of the first cell, (y, x), pixels.
+    """
     unit_halves = tf.constant(
         [[scale / math.sqrt(ratio) / 2.0, scale * math.sqrt(ratio) / 2.0] for scale, ratio in shapes]
     )
@@ -83,11 +90,19 @@ class SsdAnchors:
         reduce_boxes_in_lowest_layer: bool = True,
         **settings: Any,
     ) -> SsdAnchors:
-        """Shapes by the rule: map i has every ratio at scale s_i and one box of scale √(s_i s_(i+1)); the scale after
-        the last is 1.
+        """Anchors with evenly spaced scales (Liu et al. 2016, section 2.2).
 
-        `scales` replaces the even spacing. The first map may get three boxes only. A ratio of 0 leaves the interpolated
-        box out.
+        Map i has every aspect ratio at scale s_i and one box of scale √(s_i s_(i+1)); the scale after the last is 1.
+
+        Args:
+            num_layers: number of maps.
+            min_scale: scale of the first map.
+            max_scale: scale of the last map.
+            scales: one scale for each map, in place of the even spacing.
+            aspect_ratios: width over height.
+            interpolated_scale_aspect_ratio: aspect ratio of the box of scale √(s_i s_(i+1)); 0 omits that box.
+            reduce_boxes_in_lowest_layer: give the first map three boxes only.
+            **settings: the other fields of the class.
         """
         steps = max(num_layers - 1, 1)
         spaced = [min_scale + (max_scale - min_scale) * i / steps for i in range(num_layers)]
@@ -106,6 +121,7 @@ class SsdAnchors:
 
     @property
     def num_per_location(self) -> tuple[int, ...]:
+        """Anchors at each cell, one number for each map."""
         return tuple(len(row) for row in self.shapes)
 
     def __call__(self, feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
@@ -141,10 +157,11 @@ class GridAnchors:
 
     @property
     def num_per_location(self) -> tuple[int, ...]:
+        """Anchors at each cell, one number for each map."""
         return (len(self.scales) * len(self.aspect_ratios),)
 
     def __call__(self, feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
-        """Anchors float32 [A, 4] of the one map (h, w); the image shape does not matter."""
+        """Anchors float32 [A, 4] of the one map (h, w); the image shape is not used."""
         _check_count(feature_shapes, 1)
         return _folded(self._tile_all, feature_shapes, image_shape)
 
@@ -155,10 +172,10 @@ class GridAnchors:
 
 @dataclass(frozen=True)
 class MultiscaleAnchors:
-    """Anchors of a feature pyramid: level l has stride 2^l, base 2^l x anchor_scale and octave scales 2^(k /
-    scales_per_octave).
+    """Anchors of a feature pyramid (Lin et al. 2017, section 4).
 
-    The offset is half a stride along a side that the stride divides, otherwise 0.
+    Level l has stride 2^l, base 2^l x anchor_scale and octave scales 2^(k / scales_per_octave). The offset is half a
+    stride along a side that the stride divides, otherwise 0.
     """
 
     min_level: int = 3
@@ -169,10 +186,11 @@ class MultiscaleAnchors:
 
     @property
     def num_per_location(self) -> tuple[int, ...]:
+        """Anchors at each cell, one number for each map."""
         return (len(self.aspect_ratios) * self.scales_per_octave,) * (self.max_level - self.min_level + 1)
 
     def __call__(self, feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
-        """Anchors float32 [A, 4] of one map (h, w) a level, on an image (H, W)."""
+        """Anchors float32 [A, 4] of one map (h, w) per level, on an image (H, W)."""
         _check_count(feature_shapes, self.max_level - self.min_level + 1)
         return _folded(self._tile_all, feature_shapes, image_shape)
 

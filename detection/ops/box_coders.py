@@ -5,7 +5,7 @@ With centre (y, x), height h, width w of a box and (ya, xa, ha, wa) of its ancho
     ty = sy (y - ya) / ha    tx = sx (x - xa) / wa    th = sh ln(h / ha)    tw = sw ln(w / wa)
 
 Sizes are enlarged by 1e-8 when encoding, so that an empty box gives a finite code. When decoding, ln(h / ha) is capped
-far above anything a detector means (a box 5e8 times its anchor), so that a wild code gives a finite box and a finite
+far above any useful value (a box 5e8 times its anchor), so that an extreme code gives a finite box and a finite
 gradient.
 """
 
@@ -31,8 +31,8 @@ def _corners(y: tf.Tensor, x: tf.Tensor, height: tf.Tensor, width: tf.Tensor) ->
     corners = [y - height / 2.0, x - width / 2.0, y + height / 2.0, x + width / 2.0]
     if y.shape.rank < 3:
         return tf.stack(corners, axis=-1)
-    # Boxes of every class are tens of thousands: to transpose four rows takes CPUs half the time of interleaving them
-    # number by number.
+    # With boxes for every class there are tens of thousands: on a CPU, transposing four rows takes half the time of
+    # interleaving them number by number.
     rows = tf.reshape(tf.stack(corners), [4, -1])
     return tf.reshape(tf.transpose(rows), tf.concat([tf.shape(y), [4]], 0))
 
@@ -52,6 +52,7 @@ class FasterRcnnBoxCoder:
 
     @property
     def code_size(self) -> int:
+        """Numbers in a code."""
         return 4
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
@@ -76,12 +77,13 @@ class FasterRcnnBoxCoder:
 
 @dataclass(frozen=True)
 class MeanStddevBoxCoder:
-    """Codes (corner - anchor corner) / stddev, one for each of the four corners."""
+    """Codes (side - anchor side) / stddev, one for each of ymin, xmin, ymax and xmax."""
 
     stddev: float = 0.01
 
     @property
     def code_size(self) -> int:
+        """Numbers in a code."""
         return 4
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
@@ -103,6 +105,7 @@ class SquareBoxCoder:
 
     @property
     def code_size(self) -> int:
+        """Numbers in a code."""
         return 3
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
@@ -138,6 +141,7 @@ class KeypointBoxCoder:
 
     @property
     def code_size(self) -> int:
+        """Numbers in a code."""
         return 4 + 2 * self.num_keypoints
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:

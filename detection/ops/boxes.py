@@ -1,12 +1,11 @@
-"""Boxes `[ymin, xmin, ymax, xmax]`: areas, pairwise similarities, clipping, and the two conversions to and from
-normalised form.
+"""Boxes `[ymin, xmin, ymax, xmax]`: areas, pairwise similarities, clipping, and conversion to and from fractions.
 
     intersection = max(0, min(ymax) - max(ymin)) * max(0, min(xmax) - max(xmin))
     iou = intersection / (area1 + area2 - intersection)        ioa = intersection / area2
 
 Pairwise functions take boxes1 [..., M, 4] and boxes2 [..., A, 4], whose leading dimensions broadcast, and give [..., M,
-A]. A similarity is any such function; zero-area boxes (padding) have similarity 0 to everything under the overlap-based
-ones.
+A]. A similarity is any such function; boxes without area (padding) have similarity 0 to everything under the
+functions based on overlap.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class ThresholdedIou:
 
 
 def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
-    """Boxes [..., N, 4] cut to their windows [..., 4]; one wholly outside becomes empty (zero height or width)."""
+    """Boxes [..., N, 4] clipped to their windows [..., 4]; a box outside becomes empty (zero height or width)."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)
     top, left, bottom, right = tf.unstack(windows[..., tf.newaxis, :], axis=-1)
     return tf.stack(
@@ -84,18 +83,22 @@ def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
 
 
 def to_pixels(boxes: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
-    """Boxes [B, N, 4] normalised to the true images -> pixels; true_shapes int32 [B, 2] are heights and widths before
-    padding."""
+    """Converts boxes [B, N, 4] from fractions of the true images to pixels.
+
+    Args:
+        boxes: float [B, N, 4], fractions.
+        true_shapes: int32 [B, 2], heights and widths before padding.
+    """
     return boxes * _extent(true_shapes, boxes.dtype)
 
 
 def to_normalised(boxes: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
-    """Boxes [B, N, 4] in pixels -> normalised to the true images of true_shapes int32 [B, 2]."""
+    """Converts boxes [B, N, 4] from pixels to fractions of the true images of true_shapes int32 [B, 2]."""
     return boxes / _extent(true_shapes, boxes.dtype)
 
 
 def image_windows(true_shapes: tf.Tensor) -> tf.Tensor:
-    """Windows [B, 4] in pixels, float32, that cover the true images of true_shapes int32 [B, 2]."""
+    """Windows float32 [B, 4] in pixels that cover the true images of true_shapes int32 [B, 2]."""
     sides = tf.cast(true_shapes, tf.float32)
     return tf.concat([tf.zeros_like(sides), sides], axis=-1)
 

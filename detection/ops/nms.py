@@ -4,14 +4,15 @@
         iou_threshold; at most max_detections_per_class survive;
     2. all survivors: clipped to the image's window, empty ones dropped, the max_total_detections best kept.
 
-Suppression looks at unclipped boxes: clipping first would change about half of an SSD's detections.
+Suppression uses unclipped boxes: clipping first would change about half of an SSD's detections.
 
-Nearly all of the time of a run at a low score threshold goes into pairs of box and class that have no chance. Since
-only higher scores suppress, a run at any threshold t gives exactly the full result down to t. So it first runs at the t
-above which lie a few pairs for each detection wanted; if an image had too few survivors for the result to be complete,
-at one of many more; and only then at score_threshold. Likewise it asks for somewhat more rows than are wanted, since
-empty ones go, and for all rows only if those did not suffice. Of very many pairs, the boxes that do not exceed t in any
-class are left out before: to read all scores once is faster than to suppress among them.
+At a low score threshold nearly all of the time is spent on pairs of box and class that are never detected. Since only
+higher scores suppress, a run at any threshold t gives exactly the full result down to t. So the first run uses a t
+that a few pairs for each requested detection exceed; if an image has too few survivors for a complete result, the
+second run uses a t that many more pairs exceed; only then is score_threshold itself used. Likewise, each run asks for
+slightly more rows than requested, since empty boxes are dropped, and for all rows only if those were not enough. If
+there are very many pairs, boxes that do not exceed t in any class are removed first: reading all scores once is faster
+than suppressing among them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ import tensorflow as tf
 from detection.ops import boxes as box_ops
 from detection.ops import nms_rows, suppression
 
-_FEW_PAIRS = 2**14  # of box and class: so many are not worth a first look
-_SAMPLE = 2048  # scores that say how high the best lie
-_FIRST_LOOK, _SECOND_LOOK = 8, 64  # pairs for each row that is wanted: most are suppressed
-_MANY_PAIRS = (
-    2**19
-)  # so many that those of hopeless boxes are left out first: suppression reads the scores of one class after the other
+_FEW_PAIRS = 2**14  # of box and class: up to this many, a run at a higher threshold saves no time
+_SAMPLE = 2048  # scores from which the threshold of the first runs is estimated
+_FIRST_PASS, _SECOND_PASS = 8, 64  # pairs for each requested row, most of which are suppressed
+# From this many pairs on, boxes that exceed the threshold in no class are removed first: suppression reads the scores
+# class by class.
+_MANY_PAIRS = 2**19
 
 
 class Kept(NamedTuple):
@@ -45,8 +46,10 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class MulticlassNms:
-    """The settings, and the run. With class_agnostic each box has one class, its best, and boxes of all classes
-    suppress each other."""
+    """Non-maximum suppression with its settings.
+
+    With class_agnostic each box has only its best class, and boxes of all classes suppress each other.
+    """
 
     score_threshold: float = 0.0
     iou_threshold: float = 0.6
@@ -66,7 +69,7 @@ class MulticlassNms:
         return self._run(boxes, scores, windows)[0]
 
     def with_indices(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
-        """As __call__, and int32 [B, D], the row r of each detection, 0 in padding."""
+        """As __call__, with the row r of each detection, int32 [B, D], 0 in padding."""
         kept, unclipped = self._run(boxes, scores, windows)
         return kept, nms_rows.rows_of(kept, unclipped, boxes, scores)
 
@@ -75,53 +78,59 @@ class MulticlassNms:
         boxes, scores = tf.stop_gradient(boxes), tf.stop_gradient(scores)
         if self.class_agnostic:
             return self._agnostic(boxes, scores, windows)
-        wanted = self.max_total_detections
-        rows = wanted + wanted // 4 + 8
+        max_total = self.max_total_detections
+        rows = max_total + max_total // 4 + 8
         all_rows = self.max_detections_per_class * tf.shape(scores)[2]
         class_boxes = boxes[:, :, tf.newaxis, :] if boxes.shape.rank == 3 else boxes
 
-        def run(threshold: tf.Tensor | float, rows: int | tf.Tensor, choose: bool) -> tuple[Kept, tf.Tensor, tf.Tensor]:
-            chosen = _exceeding(class_boxes, scores, threshold) if choose else (class_boxes, scores)
-            found = tf.image.combined_non_max_suppression(
+        def run(
+            threshold: tf.Tensor | float, rows: int | tf.Tensor, preselect_boxes: bool
+        ) -> tuple[Kept, tf.Tensor, tf.Tensor]:
+            chosen = _exceeding(class_boxes, scores, threshold) if preselect_boxes else (class_boxes, scores)
+            result = tf.image.combined_non_max_suppression(
                 *chosen, self.max_detections_per_class, rows, self.iou_threshold, threshold, clip_boxes=False
             )
-            classes = tf.cast(found.nmsed_classes, tf.int32)
+            classes = tf.cast(result.nmsed_classes, tf.int32)
             kept, unclipped = self._finish(
-                found.nmsed_boxes, found.nmsed_scores, classes, found.valid_detections, windows
+                result.nmsed_boxes, result.nmsed_scores, classes, result.valid_detections, windows
             )
-            nothing_left = (threshold <= self.score_threshold) & (found.valid_detections < rows)
-            return kept, unclipped, tf.reduce_all((kept.counts == wanted) | nothing_left)
+            nothing_left = (threshold <= self.score_threshold) & (result.valid_detections < rows)
+            return kept, unclipped, tf.reduce_all((kept.counts == max_total) | nothing_left)
 
         def first_complete(
-            looks: list[tuple[Callable[[], tf.Tensor | float], int | tf.Tensor, bool]],
+            attempts: list[tuple[Callable[[], tf.Tensor | float], int | tf.Tensor, bool]],
         ) -> tuple[Kept, tf.Tensor]:
-            (threshold, rows, choose), *others = looks
-            *found, complete = run(threshold(), rows, choose)
-            return tf.cond(complete, lambda: tuple(found), lambda: first_complete(others)) if others else tuple(found)
+            (threshold, rows, preselect_boxes), *remaining = attempts
+            *result, complete = run(threshold(), rows, preselect_boxes)
+            return (
+                tf.cond(complete, lambda: tuple(result), lambda: first_complete(remaining))
+                if remaining
+                else tuple(result)
+            )
 
-        everything = [(lambda: self.score_threshold, rows, False), (lambda: self.score_threshold, all_rows, False)]
+        full_attempts = [(lambda: self.score_threshold, rows, False), (lambda: self.score_threshold, all_rows, False)]
         pairs = scores.shape[1] * scores.shape[2] if scores.shape[1] and scores.shape[2] else None
         if pairs is not None and pairs <= _FEW_PAIRS:
-            return first_complete(everything)
-        many = pairs is None or pairs > _MANY_PAIRS
-        glances = [(lambda: self._promising(scores, _FIRST_LOOK * rows), rows, many)]
-        if pairs is None or pairs > 2 * _SECOND_LOOK * rows:
-            glances.append((lambda: self._promising(scores, _SECOND_LOOK * rows), 2 * rows, many))
-        return first_complete(glances + everything)
+            return first_complete(full_attempts)
+        preselect = pairs is None or pairs > _MANY_PAIRS
+        fast_attempts = [(lambda: self._estimated_threshold(scores, _FIRST_PASS * rows), rows, preselect)]
+        if pairs is None or pairs > 2 * _SECOND_PASS * rows:
+            fast_attempts.append((lambda: self._estimated_threshold(scores, _SECOND_PASS * rows), 2 * rows, preselect))
+        return first_complete(fast_attempts + full_attempts)
 
-    def _promising(self, scores: tf.Tensor, wanted: int) -> tf.Tensor:
-        """A threshold, scalar, that in every image about `wanted` scores exceed; at least score_threshold.
+    def _estimated_threshold(self, scores: tf.Tensor, num_scores: int) -> tf.Tensor:
+        """A threshold, scalar, that about `num_scores` scores of every image exceed; at least score_threshold.
 
-        Of a sample, since ordering all scores would take longer than suppression. A little less than the score found:
-        what ties there counts too, which is everything where a detector knows nothing yet.
+        It is estimated from a sample, since sorting all scores would take longer than suppression. It is slightly less
+        than the sampled score, so that ties count too: at the start of training all scores may be equal.
         """
         pairs = tf.reshape(scores, [tf.shape(scores)[0], -1])
         count = scores.shape[1] * scores.shape[2] if scores.shape[1] and scores.shape[2] else tf.shape(pairs)[1]
         stride = _stride(count)
         sample = pairs[:, ::stride]
         size = tf.shape(sample)[1]
-        enough = tf.clip_by_value(wanted // stride, 1, size)
-        lowest = tf.reduce_min(tf.math.top_k(sample, enough).values[:, -1])
+        rank = tf.clip_by_value(num_scores // stride, 1, size)
+        lowest = tf.reduce_min(tf.math.top_k(sample, rank).values[:, -1])
         return tf.maximum(lowest - tf.abs(lowest) * 1e-6, self.score_threshold)
 
     def _agnostic(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
@@ -146,18 +155,18 @@ class MulticlassNms:
         clipped = box_ops.clip(boxes, windows)
         ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
         real = (tf.range(tf.shape(scores)[1]) < counts[:, tf.newaxis]) & (ymax > ymin) & (xmax > xmin)
-        most = self.max_total_detections
-        wanted = most if (scores.shape[1] or 0) >= most else tf.minimum(most, tf.shape(scores)[1])
-        rows = tf.math.top_k(tf.where(real, scores, -float("inf")), wanted).indices
+        max_total = self.max_total_detections
+        num_rows = max_total if (scores.shape[1] or 0) >= max_total else tf.minimum(max_total, tf.shape(scores)[1])
+        rows = tf.math.top_k(tf.where(real, scores, -float("inf")), num_rows).indices
         counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), self.max_total_detections)
-        valid = tf.range(wanted) < counts[:, tf.newaxis]
+        valid = tf.range(num_rows) < counts[:, tf.newaxis]
         clipped, boxes, scores, classes = (
             self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes)
         )
         return Kept(clipped, scores, classes, counts), boxes
 
     def _pick(self, values: tf.Tensor, rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        """values [B, S, ...] at rows [B, at most D], zero where not valid and in the padding up to D."""
+        """Picks values [B, S, ...] at rows [B, at most D]; zero where not valid and in the padding up to D."""
         picked = tf.gather(values, rows, batch_dims=1)
         picked = tf.where(
             valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype)
@@ -169,16 +178,20 @@ class MulticlassNms:
 
 
 def _exceeding(boxes: tf.Tensor, scores: tf.Tensor, threshold: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Those rows of boxes [B, R, Q, 4] and scores [B, R, K] that exceed the threshold in any class, in order; padding
-    never does."""
+    """Rows of boxes [B, R, Q, 4] and scores [B, R, K] that exceed the threshold in any class, in order.
+
+    Padding rows have the threshold as their scores.
+    """
     rows, real = nms_rows.numbers_of(tf.reduce_max(scores, axis=-1) > threshold)
-    chosen = tf.where(real[..., tf.newaxis], tf.gather(scores, rows, batch_dims=1), threshold)
-    return tf.gather(boxes, rows, batch_dims=1), chosen
+    chosen_scores = tf.where(real[..., tf.newaxis], tf.gather(scores, rows, batch_dims=1), threshold)
+    return tf.gather(boxes, rows, batch_dims=1), chosen_scores
 
 
 def _stride(count: int | tf.Tensor) -> int | tf.Tensor:
-    """Distance of the sampled of so many pairs; where that is known, without a factor in common with them, lest one
-    class or anchor alone be seen."""
+    """Step between the sampled pairs.
+
+    If the count is known, the step is coprime to it: otherwise only one class or anchor shape might be sampled.
+    """
     stride = count // _SAMPLE
     if isinstance(stride, tf.Tensor):
         return tf.maximum(stride, 1)

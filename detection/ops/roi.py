@@ -1,15 +1,15 @@
-"""What the second stage sees of a region: the four ways to cut it out of feature maps.
+"""Region of interest ops: four ways to crop or pool a region from feature maps for the second stage.
 
-| op | takes | of the paper |
+| op | takes | paper |
 |---|---|---|
-| CropAndResize | bilinear samples, then max pooling | Faster R-CNN as the TF Object Detection API has it |
+| CropAndResize | bilinear samples, then max pooling | Faster R-CNN in the TF Object Detection API |
 | RoiMaxPool | the maximum of each bin of whole cells | Fast R-CNN, section 2.1 |
 | PositionSensitiveCrop | bilinear samples, each part from maps of its own | R-FCN in the TF Object Detection API |
 | PositionSensitiveAveragePool | the mean of whole cells, likewise | R-FCN, section 2 |
 
-All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input, image_shape (H, W)), give B *
-P rows image by image, and pass their gradient to the features only. B, P, h and w need not be known before they run;
-what is known is known of the result too.
+All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input, image_shape (H, W)), return
+B * P rows image by image, and pass their gradient to the features only. B, P, h and w may be dynamic; those that are
+static are static in the result too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Bilinear crops of boxes, with or without max pooling behind them: what Faster R-CNN gives to its second stage
-(survey, section 2.2.2).
+"""Bilinear crops of boxes with optional max pooling: the input of Faster R-CNN's second stage.
+
+Survey, section 2.2.2:
 
     sample i of n along an axis lies at  lo + i (hi - lo) / (n - 1),   lo, hi = edge of the box / side of the image *
         (side of the map - 1)
@@ -23,13 +24,16 @@ ImageShape = tuple[int | tf.Tensor, int | tf.Tensor]
 
 
 def crop(features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, size: tuple[int, int]) -> tf.Tensor:
-    """Crops of `size` cells, float32 [B * P, *size, c], image by image; the gradient flows to the features, not to the
-    boxes.
+    """Crops of `size` cells, image by image; the gradient flows to the features, not to the boxes.
 
     Args:
         features: float32 [B, h, w, c].
         boxes: float32 [B, P, 4], pixels of the padded input; all zeros (padding) repeat the corner cell.
         image_shape: height and width of the padded input, pixels, numbers or scalars.
+        size: height and width of a crop.
+
+    Returns:
+        float32 [B * P, *size, c].
 
     Raises:
         tf.errors.InvalidArgumentError: when run on a CPU, if a box is not finite.
@@ -42,18 +46,20 @@ def crop(features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, size: t
 
 
 def _normalised(boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-    """Boxes over the padded input. In float64: a division by a constant becomes a multiplication in a graph, and in
-    float32 that can miss 1."""
+    """Boxes as fractions of the padded input.
+
+    Computed in float64: a graph turns a division by a constant into a multiplication, which in float32 can miss 1.
+    """
     height, width = (tf.cast(side, tf.float64) for side in image_shape)
     return tf.cast(tf.cast(boxes, tf.float64) / tf.stack([height, width, height, width]), tf.float32)
 
 
 @dataclass(frozen=True)
 class CropAndResize:
-    """Crops of crop_size x crop_size samples, then max pooling without padding (pool_size 1 with pool_stride 1: none).
+    """Crops of crop_size x crop_size samples, then max pooling without padding (none if size and stride are 1).
 
-    Where the regions of a batch are known to be more than `chunk`, so many are cropped at a time, and the gradient
-    crops them again, since to keep all crops takes 1.8 GiB for 2000 regions of 512 channels.
+    If a batch is known to have more than `chunk` regions, that many are cropped at a time, and the gradient crops them
+    again, since keeping all crops would take 1.8 GiB for 2000 regions of 512 channels.
     """
 
     crop_size: int
@@ -68,7 +74,7 @@ class CropAndResize:
             )
 
     def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-        """float32 [B * P, s, s, c] with s = (crop_size - pool_size) // pool_stride + 1; arguments as of `crop`."""
+        """Crops [B * P, s, s, c], s = (crop_size - pool_size) // pool_stride + 1; arguments as in `crop`."""
         batch, count = boxes.shape[:2]
         if batch is None or count is None or batch * count <= self.chunk or self.pool_size == self.pool_stride == 1:
             return self._pooled(features, boxes, image_shape)
@@ -78,10 +84,10 @@ class CropAndResize:
 
         @tf.custom_gradient
         def pool(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            def some(part: tf.Tensor) -> tuple[tf.Tensor]:
+            def pool_chunk(part: tf.Tensor) -> tuple[tf.Tensor]:
                 return (tf.reshape(self._pooled(maps, part, image_shape), [batch, part.shape[1], *sides]),)
 
-            return in_chunks(some, boxes, (sides,), share)[0], lambda upstream: self._gradient(
+            return in_chunks(pool_chunk, boxes, (sides,), share)[0], lambda upstream: self._gradient(
                 maps, boxes, image_shape, upstream, share
             )
 
@@ -96,7 +102,7 @@ class CropAndResize:
     def _gradient(
         self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape, upstream: tf.Tensor, share: int
     ) -> tf.Tensor:
-        """float32 [B, h, w, c] for upstream float32 [B, P, s, s, c]."""
+        """Gradient float32 [B, h, w, c] for upstream float32 [B, P, s, s, c]."""
 
         def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:

@@ -7,23 +7,23 @@
     dL/dx[k]          sum of dL/dy[r, i, j] over the outputs whose maximum is x[k], the first in row-major order of
                       equal ones
 
-Bit for bit what Caffe's RoIPooling layer and torchvision.ops.roi_pool compute: halves are rounded away from zero, and s
-/ n is a float32.
+Equal bit for bit to Caffe's RoIPooling layer and torchvision.ops.roi_pool: halves are rounded away from zero, and s / n
+is a float32.
 
-How. Let level (p, q) hold at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any size
-is covered by four such windows, one in each corner of it: four rows of c numbers and three maxima. Levels are built by
-doubling: each is the maximum of the one before and of the same shifted by half a window. With the map laid out as [h w,
-c] that shift is a slice of the first axis, which copies nothing; windows that run over the end of a row are built too,
-but no bin asks for them. Levels that no bin needs stay empty.
+Algorithm. Level (p, q) holds at each cell the maximum of the 2^p rows and 2^q columns that begin there. A bin of any
+size is covered by four such windows, one in each of its corners: four rows of c numbers and three maxima. Levels are
+built by doubling: each is the maximum of the level before and of the same shifted by half a window. With the map laid
+out as [h w, c] that shift is a slice of the first axis, which copies nothing; windows that cross the end of a row are
+built too, but no bin uses them. Levels that no bin needs stay empty.
 
-The gradient does the same with 64-bit keys in place of numbers: the upper half falls as the number rises, the lower
-half is its position, so the smallest key belongs to the first of the largest. Nothing is kept between forward and
-backward.
+The gradient does the same with 64-bit keys in place of numbers: the upper half decreases as the number increases, the
+lower half is its position, so the smallest key belongs to the first of the largest numbers. Nothing is kept between
+forward and backward.
 
 Memory, in units of one image's map: forward 12 for bins of up to 7 x 15 cells, backward 24, and one more for each
-thread of a CPU; besides, 4 times (backward 8) the outputs of `chunk` RoIs, and once more all outputs where there are
-more RoIs than that. benchmarks/roi.py measures it. Not for XLA, which would have to know how many bins need
-which level.
+thread of a CPU; in addition 4 times (backward 8) the outputs of `chunk` RoIs, and all outputs once more if there are
+more RoIs than that. benchmarks/roi.py measures it. It does not compile under XLA, which would have to know how many
+bins need which level.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ _LEVELS = 16  # Bins of up to 2^16 - 1 cells a side.
 
 @dataclass(frozen=True)
 class RoiMaxPool:
-    """Max pooling of each RoI to size x size bins, on maps with one cell every `stride` pixels; `chunk` RoIs are worked
-    on at a time."""
+    """Max pooling of each RoI to size x size bins, `chunk` RoIs at a time.
+
+    The maps have one cell every `stride` pixels.
+    """
 
     size: int
     stride: int
@@ -54,13 +56,15 @@ class RoiMaxPool:
             raise ValueError(f"{self}: size, stride and chunk must be at least 1")
 
     def __call__(self, features: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape | None = None) -> tf.Tensor:
-        """float32 [B * P, size, size, c], image by image; the gradient flows to the features, not to the boxes.
+        """Pooled bins float32 [B * P, size, size, c], image by image.
+
+        The gradient flows to the features, not to the boxes.
 
         Args:
-            features: float32 [B, h, w, c], c known.
+            features: float32 [B, h, w, c], c static.
             boxes: float32 [B, P, 4], pixels of the padded input. One that is not finite gives zeros; all zeros
                 (padding) are the first cell.
-            image_shape: does not matter; other region ops need it.
+            image_shape: not used; other region ops need it.
         """
         boxes = tf.stop_gradient(boxes)
 
@@ -74,30 +78,29 @@ class RoiMaxPool:
         return tf.reshape(pooled, [rois, self.size, self.size, features.shape[-1]])
 
     def _forward(self, maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-        """float32 [B * P * size * size, c]."""
+        """Pooled bins float32 [B * P * size * size, c]."""
 
         def image(number: int | tf.Tensor) -> tf.Tensor:
             flat = tf.reshape(maps[number], [-1, maps.shape[-1]])
             return self._pool(
-                flat, self._plan(boxes[number], maps), _Contest(tf.maximum, tf.identity, tf.constant(0.0))
+                flat, self._plan(boxes[number], maps), _Reduction(tf.maximum, tf.identity, tf.constant(0.0))
             )
 
         rows = None if boxes.shape[1] is None else boxes.shape[1] * self.size**2
-        return _in_turn(image, _side(maps, 0), tf.TensorSpec([rows, maps.shape[-1]]))
+        return _map_sequentially(image, _side(maps, 0), tf.TensorSpec([rows, maps.shape[-1]]))
 
     def _backward(self, maps: tf.Tensor, boxes: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        """float32 [B, h, w, c] for upstream float32 [B * P * size * size, c]."""
+        """Gradient float32 [B, h, w, c] for upstream float32 [B * P * size * size, c]."""
         size = tf.size(maps[0])
         by_image = tf.reshape(upstream, [_side(maps, 0), -1])
 
         def image(number: int | tf.Tensor) -> tf.Tensor:
-            contest = _Contest(
-                tf.minimum, lambda keys: tf.cast(keys, tf.int32), size
-            )  # The cast leaves the lower half: the position.
-            winners = self._pool(_keys(maps[number]), self._plan(boxes[number], maps), contest)
+            # The cast keeps the lower half of a key: the position.
+            reduction = _Reduction(tf.minimum, lambda keys: tf.cast(keys, tf.int32), size)
+            winners = self._pool(_keys(maps[number]), self._plan(boxes[number], maps), reduction)
             return _sums(tf.reshape(winners, [-1]), by_image[number], size)[tf.newaxis]
 
-        gradient = _in_turn(image, _side(maps, 0), tf.TensorSpec([1, maps.shape[1:].num_elements()]))
+        gradient = _map_sequentially(image, _side(maps, 0), tf.TensorSpec([1, maps.shape[1:].num_elements()]))
         return tf.reshape(gradient, tf.shape(maps))
 
     def _plan(self, boxes: tf.Tensor, maps: tf.Tensor) -> _Plan:
@@ -106,8 +109,8 @@ class RoiMaxPool:
         height, width = _side(maps, 1), _side(maps, 2)
         rows, columns = self._bins(ymin, ymax, height), self._bins(xmin, xmax, width)
         cells = height * width
-        # Where a level of columns begins when all levels lie one behind the other: level q has 2^q - 1 windows less
-        # than there are cells.
+        # Where each level of columns begins when all levels are concatenated: level q has 2^q - 1 windows fewer than
+        # there are cells.
         level_starts = columns.level * (cells + 1) - tf.bitwise.left_shift(1, columns.level) + 1
         corners = [
             row[:, :, tf.newaxis] * width + (column + level_starts)[:, tf.newaxis, :]
@@ -127,9 +130,9 @@ class RoiMaxPool:
 
     def _bins(self, low: tf.Tensor, high: tf.Tensor, side: int | tf.Tensor) -> _Bins:
         """The bins of RoIs with first and last cells low, high int32 [P]."""
-        # A product with the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's
-        # optimiser would turn a division in float32 into a product in float32, which is now and then a bit too large,
-        # and a bin would reach into the next cell.
+        # Multiplying by the reciprocal in float64 rounds to the same float32 as the quotient s / n. TensorFlow's graph
+        # optimiser would turn a float32 division into a float32 product, which is sometimes one bit too large, so that
+        # a bin would reach into the next cell.
         step = tf.cast(tf.cast(tf.maximum(high - low + 1, 1), tf.float64) * (1.0 / self.size), tf.float32)[
             :, tf.newaxis
         ]
@@ -147,35 +150,35 @@ class RoiMaxPool:
             tf.reduce_max(tf.pad(tf.reshape(length, [-1]), [[1, 0]])),
         )
 
-    def _pool(self, values: tf.Tensor, plan: _Plan, contest: _Contest) -> tf.Tensor:
-        """What wins in every bin, [P * size * size, c], as contest.read reads it, for values [h w, c]."""
-        by_columns = tf.concat(_doubled(values, 1, plan.longest_row, _levels(plan.width), contest.best), axis=0)
-        windows = _doubled(by_columns, plan.width, plan.longest_column, _levels(plan.height), contest.best)
-        bins, most = _side(plan.level, 0), self.chunk * self.size**2
-        chunks = max(-(-bins // most), 1) if isinstance(bins, int) else tf.maximum(-(-bins // most), 1)
+    def _pool(self, values: tf.Tensor, plan: _Plan, reduction: _Reduction) -> tf.Tensor:
+        """The maximum (or smallest key) of every bin, [P * size * size, c], for values [h w, c]."""
+        by_columns = tf.concat(_doubled(values, 1, plan.longest_row, _levels(plan.width), reduction.best), axis=0)
+        windows = _doubled(by_columns, plan.width, plan.longest_column, _levels(plan.height), reduction.best)
+        bins, max_bins = _side(plan.level, 0), self.chunk * self.size**2
+        chunks = max(-(-bins // max_bins), 1) if isinstance(bins, int) else tf.maximum(-(-bins // max_bins), 1)
         share = -(-bins // chunks)
-        spare = chunks * share - bins  # Chunks are of one size; these have no cells.
+        num_padding = chunks * share - bins  # Chunks have equal sizes; these extra bins have no cells.
         corners, level = (
-            tf.pad(plan.corners, [[0, spare], [0, 0]]),
-            tf.pad(plan.level, [[0, spare]], constant_values=len(windows)),
+            tf.pad(plan.corners, [[0, num_padding], [0, 0]]),
+            tf.pad(plan.level, [[0, num_padding]], constant_values=len(windows)),
         )
 
-        def some(number: int | tf.Tensor) -> tf.Tensor:
+        def gather_chunk(number: int | tf.Tensor) -> tf.Tensor:
             start = number * share
-            return _winners(
-                windows, tf.slice(corners, [start, 0], [share, 4]), tf.slice(level, [start], [share]), contest
+            return _gather_bins(
+                windows, tf.slice(corners, [start, 0], [share, 4]), tf.slice(level, [start], [share]), reduction
             )
 
-        spec = tf.TensorSpec([share if isinstance(share, int) else None, values.shape[-1]], contest.missing.dtype)
-        return _in_turn(some, chunks, spec)[:bins]
+        spec = tf.TensorSpec([share if isinstance(share, int) else None, values.shape[-1]], reduction.missing.dtype)
+        return _map_sequentially(gather_chunk, chunks, spec)[:bins]
 
 
 class _Bins(NamedTuple):
     """The bins of P RoIs along one axis, cut to the map, and the two windows that cover each."""
 
     level: tf.Tensor  # int32 [P, n], the windows have 2^level cells
-    first: tf.Tensor  # int32 [P, n], the cell where one begins
-    last: tf.Tensor  # int32 [P, n], and the other
+    first: tf.Tensor  # int32 [P, n], the cell where the first window begins
+    last: tf.Tensor  # int32 [P, n], the cell where the second window begins
     empty: tf.Tensor  # bool [P, n]
     longest: tf.Tensor  # int32 [], cells
 
@@ -184,15 +187,15 @@ class _Plan(NamedTuple):
     """Which rows of the windows the bins of an image need; N = P * n * n bins in row-major order."""
 
     corners: tf.Tensor  # int32 [N, 4]
-    level: tf.Tensor  # int32 [N], of rows; one more than there are for a bin without cells
+    level: tf.Tensor  # int32 [N], of rows; the number of levels for a bin without cells
     longest_column: tf.Tensor  # int32 [], height of the highest bin
     longest_row: tf.Tensor  # int32 [], width of the widest
     height: int | tf.Tensor
     width: int | tf.Tensor
 
 
-class _Contest(NamedTuple):
-    """Who wins, what is wanted of the winner, and what stands in for it where nobody took part."""
+class _Reduction(NamedTuple):
+    """A reduction over the cells of a bin: how to choose between two, what to return, and the value of an empty bin."""
 
     best: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     read: Callable[[tf.Tensor], tf.Tensor]
@@ -211,8 +214,10 @@ def _doubled(
     count: int,
     best: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> list[tf.Tensor]:
-    """The winners of 1, 2, 4, ... values that lie `step` rows apart, by the row of the first; empty from windows longer
-    than `longest` on."""
+    """Reductions of windows of 1, 2, 4, ... values that lie `step` rows apart, indexed by the row of the first value.
+
+    Levels of windows longer than `longest` are empty.
+    """
     levels = [values]
     for level in range(1, count):
         previous, shift = levels[-1], step * 2 ** (level - 1)
@@ -221,46 +226,50 @@ def _doubled(
     return levels
 
 
-def _winners(windows: list[tf.Tensor], corners: tf.Tensor, level: tf.Tensor, contest: _Contest) -> tf.Tensor:
-    """[N, c] for N bins, level by level: gathering from all levels at once would need them in one tensor, a copy of
-    most of the memory used here."""
+def _gather_bins(windows: list[tf.Tensor], corners: tf.Tensor, level: tf.Tensor, reduction: _Reduction) -> tf.Tensor:
+    """Values [N, c] of N bins, gathered level by level.
+
+    Gathering from all levels at once would need them in one tensor, a copy of most of the memory used here.
+    """
     groups = len(windows) + 1
-    *needed, absent = tf.dynamic_partition(tf.range(tf.shape(level)[0]), level, groups)
-    found = []
+    *level_bins, empty_bins = tf.dynamic_partition(tf.range(tf.shape(level)[0]), level, groups)
+    values = []
     for rows, places in zip(windows, tf.dynamic_partition(corners, level, groups), strict=False):
         quarters = [tf.gather(rows, place) for place in tf.unstack(places, axis=1)]
-        found.append(contest.read(contest.best(contest.best(*quarters[:2]), contest.best(*quarters[2:]))))
-    found.append(tf.fill([tf.shape(absent)[0], windows[0].shape[-1]], contest.missing))
-    return tf.dynamic_stitch([*needed, absent], found)
+        values.append(reduction.read(reduction.best(reduction.best(*quarters[:2]), reduction.best(*quarters[2:]))))
+    values.append(tf.fill([tf.shape(empty_bins)[0], windows[0].shape[-1]], reduction.missing))
+    return tf.dynamic_stitch([*level_bins, empty_bins], values)
 
 
 def _keys(image: tf.Tensor) -> tf.Tensor:
-    """int64 [h w, c], the smaller the larger the number of image float32 [h, w, c], and among equal numbers by
-    position."""
+    """Keys int64 [h w, c] of image float32 [h, w, c]: smaller for larger numbers, and for equal numbers by position."""
     bits = tf.bitcast(image, tf.int32)
     magnitude = tf.bitwise.bitwise_and(bits, 2**31 - 1)
-    falling = tf.where(
-        bits < 0, magnitude, -magnitude
-    )  # Numbers of one sign are ordered as their bits are; both zeros become 0.
+    # Numbers of one sign are ordered as their bits are; both zeros become 0.
+    falling = tf.where(bits < 0, magnitude, -magnitude)
     positions = tf.reshape(tf.range(tf.size(image, tf.int64)), tf.shape(image))
     return tf.reshape(tf.cast(falling, tf.int64) * 2**32 + positions, [-1, image.shape[-1]])
 
 
 def _sums(positions: tf.Tensor, values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """float32 [size], the values summed by their position; `size` as a position means nowhere."""
-    if tf.config.list_physical_devices("GPU"):  # Which have no weighted counting; on a CPU it is twice as fast.
+    """Sums float32 [size] of the values at each position; values with position `size` are dropped."""
+    if tf.config.list_physical_devices("GPU"):  # GPUs have no weighted DenseBincount; on a CPU it is twice as fast.
         return tf.math.unsorted_segment_sum(values, positions, size + 1)[:size]
     return tf.raw_ops.DenseBincount(input=positions, size=size, weights=values)
 
 
-def _in_turn(part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """part(0) to part(count - 1), each like spec, one after the other so that memory is needed for one, joined along
-    the first axis."""
+def _map_sequentially(
+    part: Callable[[int | tf.Tensor], tf.Tensor], count: int | tf.Tensor, spec: tf.TensorSpec
+) -> tf.Tensor:
+    """part(0) to part(count - 1), each like spec, concatenated along the first axis.
+
+    They run one after the other, so that memory is needed for one only.
+    """
     if isinstance(count, int) and count == 1:
         return part(0)
     parts = tf.TensorArray(spec.dtype, count, element_shape=spec.shape)
     _, parts = tf.while_loop(
-        lambda i, _: i < count, lambda i, done: (i + 1, done.write(i, part(i))), (0, parts), parallel_iterations=1
+        lambda i, _: i < count, lambda i, results: (i + 1, results.write(i, part(i))), (0, parts), parallel_iterations=1
     )
     joined = parts.stack()
     return tf.reshape(joined, [-1, tf.shape(joined)[-1] if spec.shape[-1] is None else spec.shape[-1]])

@@ -1,11 +1,10 @@
-"""Position-sensitive pooling of R-FCN (Dai et al. 2016; survey, section 2.2.3): every part of a region looks at
-channels of its own.
+"""Position-sensitive pooling of R-FCN (Dai et al. 2016; survey, section 2.2.3): each part of a region has its own maps.
 
     maps [h, w, n d], n = bins_h bins_w; bin k = (i, j) in row-major order owns the channels k d to (k + 1) d
     out[d] = 1 / n  sum over k of the mean of its channels over part (i, j) of the box, which is cut into bins_h x
         bins_w equal parts
 
-Two ways to take that mean: of bilinear samples, as the TF Object Detection API does, or of the cells that the part
+There are two ways to take that mean: of bilinear samples, as the TF Object Detection API does, or of the cells the part
 covers, as the paper does. The order of channels is that of the former; the authors' Caffe layer has d outside and k
 inside.
 """
@@ -39,7 +38,7 @@ class PositionSensitiveCrop:
             raise ValueError(f"{self}: bins must be at least 1, and crop_size a multiple of them")
 
     def __call__(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-        """float32 [B * P, d].
+        """Means float32 [B * P, d].
 
         Args:
             maps: float32 [B, h, w, bins * bins * d].
@@ -47,7 +46,7 @@ class PositionSensitiveCrop:
             image_shape: height and width of the padded input, pixels, numbers or scalars.
 
         Raises:
-            ValueError: if the channels are no multiple of the bins.
+            ValueError: if the number of channels is not a multiple of the number of bins.
         """
         size = (self.crop_size[0] // self.bins[0], self.crop_size[1] // self.bins[1])
         boxes = tf.stop_gradient(boxes)
@@ -62,8 +61,8 @@ class PositionSensitiveAveragePool:
 
     Part i of n covers the cells floor(a + i s / n) to ceil(a + (i + 1) s / n), the last excluded; a and s are the first
     edge and the side of the box, rounded to pixels (halves away from zero, at least one pixel) and divided by the
-    stride. Cells outside the map are left out, and a part without cells gives 0. As the authors' Caffe layer, except
-    that their boxes name the last pixel inside, to which they add 1, and ours the edge behind it.
+    stride. Cells outside the map are left out, and a part without cells gives 0. Like the authors' Caffe layer, except
+    that their boxes name the last pixel inside, to which they add 1, and ours the edge after it.
     """
 
     bins: tuple[int, int]
@@ -74,10 +73,10 @@ class PositionSensitiveAveragePool:
             raise ValueError(f"{self}: bins and stride must be at least 1")
 
     def __call__(self, maps: tf.Tensor, boxes: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
-        """float32 [B * P, d]; a box that is not finite gives 0. Arguments and errors as of PositionSensitiveCrop;
-        image_shape does not matter.
+        """Means float32 [B * P, d]; a box that is not finite gives 0.
 
-        A mean is a product with weights [P, h w], which also makes the gradient one matrix product.
+        Arguments and errors as in PositionSensitiveCrop; image_shape is not used. Each mean is a product with weights
+        [P, h w], so that its gradient is one matrix product too.
         """
         height, width = (maps.shape[axis] or tf.shape(maps)[axis] for axis in (1, 2))
         ymin, xmin, ymax, xmax = tf.unstack(rounded(tf.stop_gradient(boxes)), axis=-1)
@@ -92,10 +91,10 @@ class PositionSensitiveAveragePool:
         return tf.reshape(pooled, [_product(boxes.shape[:2]), maps.shape[-1] // len(pairs)])
 
     def _weights(self, low: tf.Tensor, high: tf.Tensor, parts: int, side: int | tf.Tensor) -> list[tf.Tensor]:
-        """For each part float32 [B, P, side], 1 / number of its cells where they are, otherwise 0; low, high int32 [B,
-        P].
+        """Weights float32 [B, P, side] of each part: 1 / number of its cells in those cells, otherwise 0.
 
-        In whole numbers: floor and ceiling of rounded quotients would now and then take in one more cell.
+        low and high are int32 [B, P]. Computed in integers: floor and ceiling of rounded quotients would sometimes
+        include one more cell.
         """
         start, step, unit = low * parts, tf.maximum(high - low, 1), parts * self.stride
         cells = tf.range(side)
@@ -108,16 +107,18 @@ class PositionSensitiveAveragePool:
 
 
 def _channels(maps: tf.Tensor, bins: tuple[int, int]) -> list[tf.Tensor]:
-    """The share of each bin, float32 [B, h, w, d]."""
+    """The channels of each bin, float32 [B, h, w, d]."""
     count = bins[0] * bins[1]
     if maps.shape[-1] % count:
-        raise ValueError(f"maps with {maps.shape[-1]} channels cannot be shared between {bins[0]} x {bins[1]} bins")
+        raise ValueError(f"maps with {maps.shape[-1]} channels cannot be divided among {bins[0]} x {bins[1]} bins")
     return tf.split(maps, count, axis=-1)
 
 
 def _parts(boxes: tf.Tensor, bins: tuple[int, int]) -> Iterator[tf.Tensor]:
-    """Boxes [B, P, 4] of every bin. The edges of a box are met exactly: a bit beyond the border of the image, and a
-    crop would hold zeros."""
+    """Boxes [B, P, 4] of every bin.
+
+    The outer edges are exactly those of the box: one bit beyond the border of the image, a crop would contain zeros.
+    """
     low, high = boxes[..., :2], boxes[..., 2:]
 
     def edges(i: int, j: int) -> tf.Tensor:

@@ -1,5 +1,4 @@
-"""Random minibatches of anchors with a bounded share of positives (Ren et al. 2015, section 3.1.3), as masks of static
-shape."""
+"""Random minibatches of anchors with a bounded share of positives (Ren et al. 2015, section 3.1.3), as masks."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ def random_subset(candidates: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | No
     Args:
         candidates: bool [B, A].
         counts: int32 [B], members to draw; all of a row where it has no more.
-        seed: int32 [2] for a draw that is a function of it; None draws from TensorFlow's global generator.
+        seed: int32 [2] for a reproducible draw; None draws from TensorFlow's global generator.
 
     Returns:
         bool [B, A].
@@ -38,12 +37,12 @@ class BalancedSampler:
     def __call__(
         self, eligible: tf.Tensor, positive: tf.Tensor, size: int | None, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """bool [B, A], the drawn anchors.
+        """The drawn anchors, bool [B, A].
 
         Args:
             eligible: bool [B, A], anchors that may be drawn (class weight above 0).
             positive: bool [B, A], the others are negatives.
-            size: anchors to draw an image; fewer are drawn where there are not enough negatives. None as above.
+            size: anchors to draw per image; fewer are drawn if there are not enough negatives. None as above.
             seed: int32 [2], see random_subset.
         """
         positives, negatives = eligible & positive, eligible & ~positive
@@ -53,8 +52,8 @@ class BalancedSampler:
             share = (1.0 - self.positive_fraction) / self.positive_fraction
             num_negatives = tf.cast(share * tf.cast(_count(drawn), tf.float32), tf.int32)
         else:
-            most = tf.fill(tf.shape(positives)[:1], int(self.positive_fraction * size))
-            drawn = random_subset(positives, most, positive_seed)
+            max_positives = tf.fill(tf.shape(positives)[:1], int(self.positive_fraction * size))
+            drawn = random_subset(positives, max_positives, positive_seed)
             num_negatives = size - _count(drawn)
         return drawn | random_subset(negatives, num_negatives, negative_seed)
 

@@ -1,4 +1,4 @@
-"""Logits to scores, and the pair of objects that turn raw predictions into detections."""
+"""Conversion of logits to scores, and the two objects that turn raw predictions into detections."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from detection.ops.nms import MulticlassNms
 
 @dataclass(frozen=True)
 class ScoreConverter:
-    """scores = f(logits / logit_scale), over all K + 1 columns, background included: softmax runs across them, the
-    others do not."""
+    """scores = f(logits / logit_scale) over all K + 1 columns, background included.
+
+    Softmax runs across the columns; the others are applied to each number.
+    """
 
     kind: Literal["identity", "sigmoid", "softmax"] = "identity"
     logit_scale: float = 1.0
 
     def __call__(self, logits: tf.Tensor) -> tf.Tensor:
-        """float32 [B, R, K + 1] -> the same."""
+        """Scores of logits float32 [B, R, K + 1], of the same shape."""
         if self.logit_scale != 1.0:
             logits = logits / self.logit_scale
         if self.kind == "sigmoid":
@@ -33,7 +35,7 @@ class ScoreConverter:
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """score_converter sees all columns; nms gets the foreground ones, scores[..., 1:]."""
+    """Score conversion and suppression: nms gets the foreground columns of the scores, scores[..., 1:]."""
 
     nms: MulticlassNms
     score_converter: Callable[[tf.Tensor], tf.Tensor]

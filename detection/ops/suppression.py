@@ -1,8 +1,8 @@
-"""Greedy non-maximum suppression of one class, batched, that tells which boxes survive.
+"""Greedy non-maximum suppression of one class, batched, that returns which boxes survive.
 
-TensorFlow's combined op is the fastest exact one on a CPU, but it returns boxes, not their numbers. Here boxes come in
+TensorFlow's combined op is the fastest exact one on a CPU, but it returns boxes, not their indices. Here boxes come in
 order of priority and the op is given N, N - 1, ..., 1 as scores (exact in float32 below 2^24), so that every score it
-returns is a number.
+returns identifies a box.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 def order_by(scores: tf.Tensor) -> tf.Tensor:
-    """int32 [B, N], positions of scores [B, N] by descending score, the lower position first among equals."""
+    """Positions int32 [B, N] of scores [B, N] by descending score, the lower position first among equals."""
     return tf.argsort(scores, axis=-1, direction="DESCENDING", stable=True)
 
 
@@ -22,7 +22,7 @@ def suppress(boxes: tf.Tensor, counts: tf.Tensor, iou_threshold: float, max_outp
         boxes: float32 [B, N, 4], highest priority first.
         counts: int32 [B], how many rows of each image take part.
         iou_threshold: in [0, 1].
-        max_output: rows S of the result; suppression stops when so many boxes survive.
+        max_output: rows S of the result; suppression stops when this many boxes survive.
 
     Returns:
         int32 [B, S], positions in `boxes`, ascending, padded with N.

@@ -1,4 +1,4 @@
-"""Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
+"""Target assignment: what every anchor should predict, the first half of the survey's Equation 1.
 
     similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights =
         w_m
@@ -6,8 +6,8 @@
                                                            w_negative
                            ignored:                        codes = 0, class = background, both weights 0
 
-Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for
-nothing: neither learnt nor punished. Padding rows can take no anchor.
+Rows of weight 0 that are not padding (crowds, difficult objects) are matched to the anchors on them, which then have
+weight 0 in the loss. Padding rows are never matched.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ from detection.types import Groundtruth, Targets
 
 @dataclass(frozen=True)
 class TargetAssigner:
-    """Anchors and groundtruth -> Targets. background_as_zeros gives background an all-zero class row instead of a one
-    at column 0. With `normalised` boxes are compared as fractions of the image: anchors of a pyramid and boxes at round
-    coordinates meet a threshold to the last bit, and the TF Object Detection API rounds there."""
+    """Assigns groundtruth to anchors.
+
+    background_as_zeros gives background an all-zero class row instead of a one at column 0; without background_column
+    there is no such column, only those of the K classes. With `normalised`, boxes are compared as fractions of the
+    image: anchors of a pyramid and boxes at round coordinates can lie exactly on a threshold, and the TF Object
+    Detection API rounds as fractions there.
+    """
 
     similarity: Similarity
     matcher: Matcher
@@ -35,11 +39,19 @@ class TargetAssigner:
     negative_class_weight: float = 1.0
     background_as_zeros: bool = False
     normalised: bool = False
+    background_column: bool = True
 
     def __call__(
         self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int, image_shape: Shape = (1, 1)
     ) -> Targets:
-        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels; image_shape (H, W). Nothing here carries a gradient."""
+        """Targets of each anchor; no gradient flows through them.
+
+        Args:
+            anchors: float32 [A, 4] (shared) or [B, A, 4], pixels.
+            groundtruth: objects of the B images.
+            num_classes: K, without background.
+            image_shape: (H, W) of the padded input, pixels; used with `normalised` only.
+        """
         anchors = tf.stop_gradient(anchors)
         matches = self._match(anchors, groundtruth, image_shape)
         matched = matches >= 0
@@ -51,8 +63,9 @@ class TargetAssigner:
         codes = tf.where(matched[..., tf.newaxis], self.box_coder.encode(boxes, anchors), 0.0)
         box_weights = tf.where(matched, weights, 0.0)
         unmatched_weights = tf.where(matches == IGNORED, 0.0, self.negative_class_weight)
-        background = -1 if self.background_as_zeros else 0  # one_hot of -1 is all zeros
-        one_hot = tf.one_hot(tf.where(matched, classes + 1, background), num_classes + 1)
+        first = int(self.background_column)  # column of class 0
+        background = 0 if first and not self.background_as_zeros else -1  # one_hot of -1 is all zeros
+        one_hot = tf.one_hot(tf.where(matched, classes + first, background), num_classes + first)
         return Targets(
             box_codes=tf.stop_gradient(codes),
             box_weights=box_weights,
@@ -74,7 +87,7 @@ class TargetAssigner:
 
 
 def _gather(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """values [B, M, ...] at rows [B, A] -> [B, A, ...], also where M is 0 and every row number is only a stand-in."""
+    """Gathers values [B, M, ...] at rows [B, A] -> [B, A, ...]; zeros if M is 0."""
     if not values.shape[1]:
         values = tf.pad(values, [[0, 0], [0, 1]] + [[0, 0]] * (values.shape.rank - 2))
     return tf.gather(values, rows, batch_dims=1)

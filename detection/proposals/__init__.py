@@ -1,17 +1,17 @@
-"""Regions that come with the data, which Fast R-CNN classifies: kept in files, made by a method, or sent by a client.
+"""Region proposals for Fast R-CNN: read from records or files, computed by a method, or sent by a client.
 
-    proposal_files       the file: boxes and scores of many images (.npz, .json, .mat)
-      box_lists, mat_files   what .json and .mat files hold
-    methods              pixels in, boxes and scores out: selective search, EdgeBoxes, a grid
+    proposal_files       files with the boxes and scores of many images (.npz, .json, .mat)
+      box_lists, mat_files   readers of .json and .mat files
+    methods              functions from pixels to boxes and scores: selective search, EdgeBoxes, a grid
       rpn                    the same from a trained detector
-    searched_images      the images that proposals are made for
-    making               all images of a data set through a method, into one file
-    recall               how many objects the proposals of a file find
-    check                validation: which records a file has no usable proposals for
+    searched_images      the images for which proposals are made
+    making               applies a method to all images of a data set and writes one file
+    recall               the fraction of objects that the proposals of a file cover
+    check                validation: records for which a file has no usable proposals
 
-Three ways into a detector, with one rule of what cannot be a box (`data.record_faults`):
+Three ways into a detector, with one definition of an invalid box (`data.record_faults`):
 
-    input_sources        training and evaluation: for each record, out of it or out of files
-    prediction_sources   detection in image files: out of files, or made on the way
-    serving_input        an exported model: what a client sends with its images
+    input_sources        training and evaluation: for each record, from the record or from files
+    prediction_sources   detection in image files: from files, or computed
+    serving_input        an exported model: sent by a client with its images
 """

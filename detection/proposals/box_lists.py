@@ -1,5 +1,7 @@
-"""Proposals kept as one list an image: what JSON and MATLAB files hold, with every value checked. See `proposal_files`
-for the formats."""
+"""Reads proposals from JSON and MATLAB files, which have one list per image, and checks every value.
+
+See `proposal_files` for the formats.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,16 @@ from detection import json_text
 from detection.errors import DataError, printable
 from detection.proposals import mat_files
 
-_REPORTED = 5  # faults of a file that its message quotes; the others are counted
-_MAT_ADVICE = "expected are the cell arrays images (names) and boxes (n x 4), as selective search was published"
+_REPORTED = 5  # faults of a file that its error message quotes; the others are counted
+_MAT_ADVICE = "expected the cell arrays images (names) and boxes (n x 4), as published for selective search"
 
 
 class Lists(NamedTuple):
-    """The proposals of N images: boxes float64 [n, 4], [ymin, xmin, ymax, xmax] in pixels, and scores float64 [n], or
-    None: by rank."""
+    """The proposals of N images.
+
+    Boxes are float64 [n, 4], [ymin, xmin, ymax, xmax] in pixels, and scores float64 [n]; scores None means that boxes
+    are ordered by rank.
+    """
 
     ids: tuple[str, ...]
     boxes: list[np.ndarray]
@@ -26,22 +31,30 @@ class Lists(NamedTuple):
 
 
 def rank_scores(count: int) -> np.ndarray:
-    """float32 [count], from 1 down in equal steps: what the order alone says."""
+    """Scores float32 [count] by rank, descending from 1 in equal steps."""
     return (1.0 - np.arange(count) / max(count, 1)).astype(np.float32)
 
 
 def from_json(path: str, data: bytes) -> Lists:
-    """COCO results, or a list of boxes an image. Raises DataError naming `path` and the first faults, each with its
-    entry and field."""
+    """Reads COCO results, or a list of boxes for each image.
+
+    Args:
+        path: the file, for messages.
+        data: its content.
+
+    Raises:
+        DataError: names `path` and the first faults, each with its entry and field.
+    """
     try:
         content = json_text.parse(data)
     except ValueError as error:
-        raise DataError(f"{path}: is no JSON ({error}); write COCO results, or a list of boxes an image") from error
+        raise DataError(f"{path}: not JSON ({error}); write COCO results, or a list of boxes for each image") from error
     if not isinstance(content, list | dict) or (
         isinstance(content, dict) and not all(isinstance(boxes, list) for boxes in content.values())
     ):
         raise DataError(
-            f"{path}: is neither a list of COCO results nor a list of boxes an image, {{id: [...]}}; write one of those"
+            f"{path}: neither a list of COCO results nor a list of boxes for each image, {{id: [...]}}; write one of"
+            " those"
         )
     lists = (
         _grouped(path, content)
@@ -60,7 +73,7 @@ def from_json(path: str, data: bytes) -> Lists:
 
 
 def _grouped(path: str, content: list[Any]) -> dict[str, list[tuple[int, Any]]]:
-    """(number in the file, entry) by image."""
+    """Groups the entries by image, each with its number in the file."""
     lists: dict[str, list[tuple[int, Any]]] = {}
     faults = []
     for number, entry in enumerate(content):
@@ -72,32 +85,34 @@ def _grouped(path: str, content: list[Any]) -> dict[str, list[tuple[int, Any]]]:
             )
         else:
             lists.setdefault(identity, []).append((number, entry))
-    _refuse(path, faults, "each must have image_id, bbox and score, as COCO results have")
+    _refuse(path, faults, "each must have image_id, bbox and score, like COCO results")
     return lists
 
 
 def _identity(value: object) -> str | None:
-    """A number that some writers make a float is the same image."""
+    """The image id as text, or None if it is neither a whole number nor text. The float 7.0 is the id 7."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _rows(entries: list[tuple[int, Any]], place: str, identity: str, faults: list[str]) -> np.ndarray:
-    """float64 [n, 5], [x, y, width, height, score]; the score by rank where none is given. What is wrong is added to
-    `faults`."""
+    """Rows float64 [n, 5], [x, y, width, height, score]; the score is by rank if none is given.
+
+    Faults are appended to `faults`.
+    """
     rows, ranks = [], rank_scores(len(entries))
     for box, (rank, (number, entry)) in enumerate(zip(ranks.tolist(), entries, strict=True)):
-        row, wrong = _row(entry, rank)
-        if wrong:
-            faults.append(f"{place.format(identity=identity, box=box, number=number)} {wrong}")
+        values, fault = _row(entry, rank)
+        if fault:
+            faults.append(f"{place.format(identity=identity, box=box, number=number)} {fault}")
         else:
-            rows.append(row)
+            rows.append(values)
     return np.array(rows, np.float64).reshape(-1, 5)
 
 
 def _row(entry: Any, rank: float) -> tuple[list[float], str]:
-    """The five numbers of an entry, or what is wrong with it."""
+    """The five numbers of an entry, or a description of its fault."""
     if isinstance(entry, dict):
         box, score = entry.get("bbox"), entry.get("score", rank)
         if "score" not in entry and isinstance(box, list) and len(box) == 5:
@@ -107,7 +122,7 @@ def _row(entry: Any, rank: float) -> tuple[list[float], str]:
         return (
             ([*box, score], "")
             if json_text.is_number(score)
-            else ([], f"is {json_text.shown(entry)}: score is no finite number")
+            else ([], f"is {json_text.shown(entry)}: score is not a finite number")
         )
     if not isinstance(entry, list) or len(entry) not in (4, 5) or not all(map(json_text.is_number, entry)):
         return [], f"is {json_text.shown(entry)}"
@@ -121,17 +136,25 @@ def _from_corner_and_size(boxes: np.ndarray) -> np.ndarray:
 
 
 def from_mat(path: str, data: bytes) -> Lists:
-    """The cell arrays `images` and `boxes`. Raises DataError naming `path`, and the cells that are wrong."""
+    """Reads the cell arrays `images` and `boxes` of a .mat file.
+
+    Args:
+        path: the file, for messages.
+        data: its content.
+
+    Raises:
+        DataError: names `path` and the wrong cells.
+    """
     try:
-        found, names = mat_files.read(data, ("images", "boxes"))
+        matrices, names = mat_files.read(data, ("images", "boxes"))
     except ValueError as error:
-        raise DataError(f"{path}: is no .mat file, or a damaged one ({error}); {_MAT_ADVICE}") from error
-    if not {"images", "boxes"} <= found.keys():
-        raise DataError(f"{path}: holds {', '.join(map(printable, names[:10])) or 'nothing'}; {_MAT_ADVICE}")
-    for name, matrix in found.items():
+        raise DataError(f"{path}: not a .mat file, or damaged ({error}); {_MAT_ADVICE}") from error
+    if not {"images", "boxes"} <= matrices.keys():
+        raise DataError(f"{path}: contains {', '.join(map(printable, names[:10])) or 'nothing'}; {_MAT_ADVICE}")
+    for name, matrix in matrices.items():
         if matrix.kind != "cell":
             raise DataError(f"{path}: {name} is of class {matrix.kind}, not a cell array; {_MAT_ADVICE}")
-    images, cells = found["images"].cells, found["boxes"].cells
+    images, cells = matrices["images"].cells, matrices["boxes"].cells
     if len(images) != len(cells):
         raise DataError(f"{path}: has {len(images)} images and {len(cells)} cells of boxes; {_MAT_ADVICE}")
     _refuse(path, _mat_faults(images, cells), _MAT_ADVICE)
@@ -151,7 +174,7 @@ def _mat_faults(images: Iterable[mat_files.Matrix], cells: Iterable[mat_files.Ma
 
 
 def _refuse(path: str, faults: Iterable[str], advice: str) -> None:
-    """Raises DataError where there are any."""
+    """Raises DataError if there are any faults."""
     faults = list(faults)
     if faults:
         more = f" (and {len(faults) - _REPORTED} more)" if len(faults) > _REPORTED else ""

@@ -1,4 +1,4 @@
-"""Validation of proposals in files: whether there are some for a record, of its image, and which training could use."""
+"""Validates proposals in files: whether a record has proposals, of its image, that training can use."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from detection.proposals.proposal_files import ProposalFile
 
 
 class KnownProposals:
-    """Files of proposals, looked up as training does."""
+    """Proposal files, with the same lookup as in training."""
 
     def __init__(self, files: Sequence[ProposalFile]) -> None:
-        """Raises DataError where two files hold one image."""
+        """Raises DataError if two files contain the same image."""
         self._keys = proposal_files.index(files)
         self._images = list(proposal_files.images(files))
 
     @classmethod
     def read(cls, patterns: Sequence[str], field: str) -> KnownProposals:
-        """Of files that match the globs. Raises ConfigError naming `field` where one matches none, DataError where a
-        file cannot be used."""
+        """Reads all files that match the globs.
+
+        Args:
+            patterns: globs.
+            field: where they come from, for messages.
+
+        Raises:
+            ConfigError: a pattern matches no file.
+            DataError: a file cannot be used.
+        """
         return cls(proposal_files.read_all(patterns, field))
 
     def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[ProposalFault]:
@@ -34,13 +42,13 @@ class KnownProposals:
             return
         file, row = self._images[number]
         if file.sizes is not None and tuple(file.sizes[row]) != (height, width):
-            made_for = "x".join(map(str, file.sizes[row][::-1]))
+            file_size = "x".join(map(str, file.sizes[row][::-1]))
             yield ProposalFault(
-                "proposal_size", f"{file.path} is of an image of {made_for} pixels, this one has {width}x{height}"
+                "proposal_size", f"{file.path} is of an image of {file_size} pixels, this one has {width}x{height}"
             )
             return
         boxes, scores = file.of(row)
-        with np.errstate(over="ignore"):  # Numbers beyond float32 are not finite, and told.
+        with np.errstate(over="ignore"):  # Numbers beyond float32 become infinite and are reported.
             normalised = boxes / np.array([height, width] * 2, np.float32)
-        for wrong in check(normalised, scores, boxes):
-            yield wrong._replace(value=f"{file.path}: {wrong.value}" if wrong.value else file.path)
+        for fault in check(normalised, scores, boxes):
+            yield fault._replace(value=f"{file.path}: {fault.value}" if fault.value else file.path)

@@ -1,14 +1,14 @@
-"""Proposals given with the data (Fast R-CNN): from a record, or from files beside the records, to `SampleProposals`.
+"""Proposals given with the data (Fast R-CNN), from a record or from files beside the records.
 
     RecordProposals, FileProposals   the two sources that `InputOptions.proposals` takes
 
-Whatever their source: a coordinate or score that is not finite, corners the wrong way round, and boxes far outside the
-image are errors that name the record; boxes that stick out a little are clipped, those without area dropped, both
-counted (`corrections.Corrections`), as for groundtruth. What remains is sorted by descending score, equal ones in the
-order given, and of equal boxes the first is kept.
+For both sources: a coordinate or score that is not finite, swapped corners, and boxes far outside the image are errors
+that name the record; boxes slightly outside are clipped and boxes without area dropped, both counted
+(`corrections.Corrections`), as for groundtruth. The rest is sorted by descending score, ties in the given order, and
+duplicate boxes are removed.
 
-A record that should have proposals and for which there is no entry at all is an error: it would silently teach nothing.
-An entry without boxes is not: such images are counted.
+A record for which there is no entry at all is an error: it would not contribute to training. An entry without boxes is
+allowed: such images are counted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ _SCORE = f"{KEY}score"
 
 @dataclass(frozen=True)
 class RecordProposals:
-    """In the records themselves: image/proposal/bbox/{ymin,xmin,ymax,xmax}, normalised, and image/proposal/score, by
-    whose absence order is rank."""
+    """Proposals in the records themselves.
+
+    The keys are image/proposal/bbox/{ymin,xmin,ymax,xmax}, as fractions of the image, and image/proposal/score; without
+    scores, the order is the rank.
+    """
 
     paths: ClassVar[tuple[str, ...]] = ()
     features: ClassVar[dict[str, tf.io.RaggedFeature]] = {
@@ -44,7 +47,7 @@ class RecordProposals:
     }
 
     def open(self) -> RecordProposals:
-        """Itself: there is nothing to open."""
+        """Returns itself: there is nothing to open."""
         return self
 
     def __call__(
@@ -61,48 +64,54 @@ class RecordProposals:
 
     @staticmethod
     def _check(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """True, or a failed pipeline: the lists are there and of one length."""
+        """True if the lists are present and of equal length; otherwise the input pipeline fails."""
         count = tf.size(features[_SIDES[0]])
         sizes = {key: tf.size(features[key]) for key in RecordProposals.features}
-        fits = {key: (size == count) | ((size == 0) if key == _SCORE else False) for key, size in sizes.items()}
+        has_length = {key: (size == count) | ((size == 0) if key == _SCORE else False) for key, size in sizes.items()}
 
         def fail() -> tf.Tensor:
-            # Parsing gives an empty list for an absent key and for an empty one; the key itself stands in the bytes of
-            # the record.
+            # Parsing gives an empty list for a missing key and for an empty one; only the bytes of the record show
+            # whether the key is there.
             without_key = tf.strings.regex_replace(record.serialized, _SIDES[0], "", replace_global=False)
             is_there = tf.strings.length(without_key) < tf.strings.length(record.serialized)
             fix = "write them (empty lists where an image has none), or set proposals_path"
             value = "are absent, but max_number_of_proposals asks for them"
             check_record(is_there, record, "proposal_missing", f"{KEY}bbox/*", value, fix)
-            for key, right in fits.items():
+            for key, is_right in has_length.items():
                 value = tf.strings.format("has {} values for {} proposals", (sizes[key], count))
-                check_record(right, record, "field_length", key, value, "write one value a proposal")
+                check_record(is_right, record, "field_length", key, value, "write one value for each proposal")
             return tf.constant(True)
 
-        return tf.cond(tf.reduce_all(tf.stack(list(fits.values()))) & (count > 0), lambda: tf.constant(True), fail)
+        return tf.cond(
+            tf.reduce_all(tf.stack(list(has_length.values()))) & (count > 0), lambda: tf.constant(True), fail
+        )
 
 
 @dataclass(frozen=True)
 class FileProposals:
-    """In files beside the records, found by source id or file name."""
+    """Proposals in files beside the records, looked up by source id or file name."""
 
     paths: tuple[str, ...]  # globs
     field: str = "proposals_path"  # where the paths come from, for messages
     features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
 
     def open(self) -> FileReader:
-        """Raises ConfigError where a glob matches no file, DataError where a file cannot be used or two hold one
-        image."""
+        """Reads the files.
+
+        Raises:
+            ConfigError: a glob matches no file.
+            DataError: a file cannot be used, or two files contain the same image.
+        """
         return FileReader(proposal_files.read_all(self.paths, self.field), self.field)
 
 
 class FileReader:
-    """The proposals of open files; a record of the hot path costs a table lookup and a copy of its rows."""
+    """The proposals of open files; each record costs a table lookup and a copy of its rows."""
 
     features: ClassVar[dict[str, tf.io.RaggedFeature]] = {}
 
     def __init__(self, files: tuple[proposal_files.ProposalFile, ...], field: str) -> None:
-        """`field` is where the files come from, for messages. Raises DataError where two files hold one image."""
+        """`field` is where the files come from, for messages. Raises DataError if two files contain the same image."""
         self._field = field
         keys = proposal_files.index(files)
         with tf.device("/cpu:0"):
@@ -118,8 +127,8 @@ class FileReader:
             ]
             self._sizes = tf.constant(np.concatenate(unknown))
             self._rows = [_rows_of(file) for file in files]
-        known = ", ".join(repr(identity) for identity in files[0].ids[:3])
-        self._known = f"holds {sum(len(file.ids) for file in files)} images, such as {known}"
+        examples = ", ".join(repr(identity) for identity in files[0].ids[:3])
+        self._known = f"contains {sum(len(file.ids) for file in files)} images, such as {examples}"
 
     def __call__(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
@@ -148,7 +157,7 @@ class FileReader:
         source_id: tf.Tensor,
         filename: tf.Tensor,
     ) -> tf.Tensor:
-        """True, or a failed pipeline: there is an entry, and it was made for an image of this size."""
+        """True if there is an entry for an image of this size; otherwise the input pipeline fails."""
         is_there = number >= 0
         same_size = tf.reduce_all((size == shape) | (size == -1))
 
@@ -166,18 +175,24 @@ class FileReader:
 
 
 def rank_scores(count: tf.Tensor) -> tf.Tensor:
-    """float32 [count], from 1 down in equal steps: what the order alone says."""
+    """Scores float32 [count] by rank, descending from 1 in equal steps."""
     return 1.0 - tf.cast(tf.range(count), tf.float32) / tf.cast(tf.maximum(count, 1), tf.float32)
 
 
 def first_of_equal(boxes: tf.Tensor) -> tf.Tensor:
-    """int32 [m]: of each set of equal rows of `boxes` (float32 [n, 4], not negative) the first, in order.
+    """The first row number of each set of equal rows of `boxes`, in order.
 
-    Two coordinates are one int64; three times the distinct values of one column of integers are far faster than rows
-    compared as such.
+    Two coordinates are combined into one int64: finding the distinct values of an integer column three times is far
+    faster than comparing rows.
+
+    Args:
+        boxes: float32 [n, 4], not negative.
+
+    Returns:
+        int32 [m].
     """
     count = tf.shape(boxes)[0]
-    pairs = tf.bitcast(tf.reshape(tf.abs(boxes), [-1, 2, 2]), tf.int64)  # -0 has other bits than 0.
+    pairs = tf.bitcast(tf.reshape(tf.abs(boxes), [-1, 2, 2]), tf.int64)  # The bits of -0 differ from those of 0.
     minima, maxima = (tf.unique(pairs[:, column], tf.int64).idx for column in range(2))
     distinct = tf.unique(minima * tf.cast(count, tf.int64) + maxima)
     return tf.math.unsorted_segment_min(tf.range(count), distinct.idx, tf.size(distinct.y))
@@ -192,8 +207,10 @@ def _cleaned(
     advice: tf.Tensor,
     corrections: Corrections,
 ) -> SampleProposals:
-    """Checked, sorted, clipped, without empty and equal boxes. `shown` are the boxes as the source has them, for
-    messages."""
+    """Checks, sorts and clips the boxes, and removes empty and duplicate ones.
+
+    `shown` are the boxes as in the source, for messages.
+    """
     with tf.control_dependencies([_check_values(record, field, boxes, scores, shown, advice)]):
         order = tf.argsort(scores, direction="DESCENDING", stable=True)
     boxes, scores = tf.gather(boxes, order), tf.gather(scores, order)
@@ -216,20 +233,22 @@ def _cleaned(
 def _check_values(
     record: Record, field: tf.Tensor | str, boxes: tf.Tensor, scores: tf.Tensor, shown: tf.Tensor, advice: tf.Tensor
 ) -> tf.Tensor:
-    """True, or a failed pipeline. One cheap test for all; the details are worked out only for a record that fails
-    it."""
+    """True if all values are valid; otherwise the input pipeline fails.
+
+    One cheap test covers all values; the details are computed only for a record that fails it.
+    """
     broken = ~(tf.reduce_all(tf.math.is_finite(boxes), axis=1) & tf.math.is_finite(scores))
     inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
     outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
 
     def fail() -> tf.Tensor:
-        def check(wrong: tf.Tensor, kind: str, what: str, fix: tf.Tensor | str | None = None) -> None:
-            row = tf.where(wrong)[:1, 0]
+        def check(is_wrong: tf.Tensor, kind: str, what: str, fix: tf.Tensor | str | None = None) -> None:
+            row = tf.where(is_wrong)[:1, 0]
             values = tf.concat([tf.gather(shown, row), tf.gather(scores, row)[:, tf.newaxis]], axis=1)
             texts = tf.strings.reduce_join(tf.strings.as_string(values), separator=", ")
             number = tf.strings.reduce_join(tf.strings.as_string(row))
             text = tf.strings.join(["proposal ", number, " ", what, " (ymin, xmin, ymax, xmax, score = ", texts, ")"])
-            check_record(~tf.reduce_any(wrong), record, kind, field, text, fix)
+            check_record(~tf.reduce_any(is_wrong), record, kind, field, text, fix)
 
         check(broken, "proposal_unreadable", "is not finite")
         check(inverted, "proposal_unreadable", "has its minimum above its maximum", "swap the corners")
@@ -240,17 +259,17 @@ def _check_values(
 
 
 def _names(source_id: tf.Tensor, filename: tf.Tensor) -> tf.Tensor:
-    """string [5], as `proposal_files.names`."""
+    """Names of the image, string [5], as in `proposal_files.names`."""
     bare = tf.strings.regex_replace(filename, proposal_files.IMAGE_SUFFIX, "")
     short_id = tf.strings.regex_replace(source_id, proposal_files.IMAGE_SUFFIX, "")
     return tf.stack([source_id, filename, short_id, bare, tf.strings.regex_replace(bare, proposal_files.FOLDER, "")])
 
 
 def _rows_of(file: proposal_files.ProposalFile) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """(begin, count) -> (boxes float32 [count, 4], scores float32 [count]).
+    """A function (begin, count) -> (boxes float32 [count, 4], scores float32 [count]).
 
-    What lies in the file as in memory is mapped, whatever its size: a page is read when a record needs it, and nothing
-    is copied into the graph.
+    Arrays that have the same layout in the file as in memory are memory-mapped, whatever their size: a page is read
+    when a record needs it, and nothing is copied into the graph.
     """
     if file.starts is None or not len(file.boxes):
         arrays = [tf.constant(array) for array in (file.boxes, file.scores)]

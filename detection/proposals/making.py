@@ -1,8 +1,8 @@
-"""Proposals of a whole data set, made once and kept: images in, one .npz out, however often it is interrupted.
+"""Makes the proposals of a whole data set: reads images, writes one .npz, and can be interrupted and resumed.
 
-Finished images are kept in <output>.parts, a file every half minute, and put together at the end, so a killed run loses
-that half minute. OpenCV and TensorFlow work without the interpreter's lock, so threads use all cores: selective search
-ran twice as fast in two threads on two cores. The result does not depend on their number, nor on interruptions.
+Finished images are saved in <output>.parts, one file every half minute, and joined at the end, so a killed run loses at
+most that half minute. OpenCV and TensorFlow release the interpreter lock, so threads use all cores: selective search
+ran twice as fast in two threads on two cores. The result does not depend on the number of threads or on interruptions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from detection.errors import ConfigError, DataError, PathError
 from detection.files import write_text
 from detection.progress import Progress
 from detection.proposals import proposal_files
-from detection.proposals.methods import Found, Method, ProposalSettings
+from detection.proposals.methods import Method, ProposalSettings, ScoredBoxes
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.recall import RecallReport, report
 from detection.proposals.searched_images import ImageSource, SourceImage, decode
@@ -40,20 +40,20 @@ _JOB = "job.json"
 SECONDS_A_PART = 30.0
 
 
-class Made(NamedTuple):
-    """What there is now."""
+class ProposalResult(NamedTuple):
+    """The result of `make`."""
 
     path: str
     report: RecallReport
-    new_images: int  # that this run searched
+    new_images: int  # images that this run searched
 
 
-class _One(NamedTuple):
-    """What became of one image."""
+class _SearchedImage(NamedTuple):
+    """The proposals of one image."""
 
     id: str
     size: tuple[int, int]  # height and width
-    found: Found
+    proposals: ScoredBoxes
 
 
 def make(
@@ -67,55 +67,56 @@ def make(
     workers: int = 0,
     overwrite: bool = False,
     progress_to: TextIO | None = None,
-) -> Made:
-    """Makes the proposals that are not there yet.
+) -> ProposalResult:
+    """Makes the proposals that do not exist yet.
 
     Args:
         source: the images.
         method: as `methods.build` makes it from `settings`.
-        settings: kept in the file; a file of other settings or images is not gone on with.
+        settings: saved in the file; a file with other settings or images is not continued.
         output: path of the .npz; <output>.report.json is written beside it.
-        more_settings: what else decides what `method` returns, such as a checkpoint.
-        limit: take only so many images, the first; 0: all.
-        workers: threads; 0 for one a core.
-        overwrite: replace a file that was made otherwise.
-        progress_to: told how far it is.
+        more_settings: anything else that determines the result of `method`, such as a checkpoint.
+        limit: use only the first `limit` images; 0: all.
+        workers: threads; 0 for one per core.
+        overwrite: replace a file that was made with other settings.
+        progress_to: receives progress lines.
 
     Raises:
-        ConfigError: the output is no .npz, is there already and was made otherwise, or another process makes it.
-            DataError: an image cannot be used.
+        ConfigError: the output is not an .npz, exists already with other settings, or is being made by another process.
+        DataError: an image cannot be used.
+        PathError: the output cannot be written.
     """
     output = Path(output)
     if output.suffix != ".npz":
-        raise ConfigError(f"--output={output}: proposals are written as .npz; call it {output.with_suffix('.npz')}")
-    decisive = {**dataclasses.asdict(settings), **(more_settings or {})}
+        raise ConfigError(f"--output={output}: proposals are written as .npz; name it {output.with_suffix('.npz')}")
+    decisive_settings = {**dataclasses.asdict(settings), **(more_settings or {})}
     images_digest = hashlib.sha256(json.dumps(source.fingerprint()).encode()).hexdigest()
-    job = json.dumps({**decisive, "limit": limit, "images": images_digest}, sort_keys=True)
+    job = json.dumps({**decisive_settings, "limit": limit, "images": images_digest}, sort_keys=True)
     parts = Path(f"{output}{PARTS}")
     catalogue = _Catalogue(source, limit)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(output):
+        with _lock(output):
             new_images = 0
             if overwrite or not _is_made(output, job):
-                _begin(parts, job)
-                new_images = _fill(parts, catalogue, method, workers or os.cpu_count() or 1, progress_to)
-                _join(parts, catalogue, output, job)
+                _prepare_parts(parts, job)
+                new_images = _search_missing(parts, catalogue, method, workers or os.cpu_count() or 1, progress_to)
+                _join_parts(parts, catalogue, output, job)
                 shutil.rmtree(parts)
             else:
                 catalogue.read()
-            found = proposal_files.read(output)
-            result = report(found, catalogue.objects_in_pixels(found))
-            write_json(f"{output}{proposal_files.REPORT_SUFFIX}", {**result.to_dict(), "settings": decisive})
+            proposals = proposal_files.read(output)
+            result = report(proposals, catalogue.objects_in_pixels(proposals))
+            write_json(f"{output}{proposal_files.REPORT_SUFFIX}", {**result.to_dict(), "settings": decisive_settings})
     except OSError as error:
         raise PathError(
-            f"{output}: cannot be written: {files.reason(error)}; check the folder and the space left in it"
+            f"{output}: cannot be written: {files.reason(error)}; check the folder and its free space"
         ) from error
-    return Made(str(output), result, new_images)
+    return ProposalResult(str(output), result, new_images)
 
 
 class _Catalogue:
-    """The first `limit` images of a source, and what was seen of them while they went by."""
+    """The first `limit` images of a source; records their places and objects while it is iterated."""
 
     def __init__(self, source: ImageSource, limit: int) -> None:
         self._source, self._limit = source, limit
@@ -126,7 +127,7 @@ class _Catalogue:
         return min(self._source.count(), self._limit or self._source.count())
 
     def __iter__(self) -> Iterator[SourceImage]:
-        """Raises DataError where two images have one id."""
+        """Raises DataError if two images have the same id."""
         self.where.clear()
         for image in itertools.islice(self._source, self._limit or None):
             if image.id in self.where:
@@ -140,18 +141,18 @@ class _Catalogue:
             yield image
 
     def read(self) -> None:
-        """Lets all images go by."""
+        """Iterates over all images, to record their places and objects."""
         for _ in self:
             continue
 
-    def objects_in_pixels(self, found: ProposalFile) -> dict[str, np.ndarray]:
-        """Groundtruth by id, float32 [n, 4], of images that have any."""
-        sizes = dict(zip(found.ids, found.sizes, strict=True))
+    def objects_in_pixels(self, proposals: ProposalFile) -> dict[str, np.ndarray]:
+        """Groundtruth boxes float32 [n, 4] in pixels by image id, for images whose objects are known."""
+        sizes = dict(zip(proposals.ids, proposals.sizes, strict=True))
         return {identity: objects * np.tile(sizes[identity], 2) for identity, objects in self._objects.items()}
 
 
 def _is_made(output: Path, job: str) -> bool:
-    """Whether the file is there and made by this very job. Raises ConfigError where it was made otherwise."""
+    """Whether the file exists and was made by the same job. Raises ConfigError if it was made by another one."""
     if not output.exists():
         return False
     try:
@@ -162,19 +163,19 @@ def _is_made(output: Path, job: str) -> bool:
             raise ValueError(f"its settings are {json_text.shown(made)}")
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{output}: is there already and cannot be read ({error}); pass --overwrite, or another --output"
+            f"{output}: exists already and cannot be read ({error}); pass --overwrite, or another --output"
         ) from error
-    wanted = json.loads(job)
-    differing = sorted(key for key in wanted.keys() | made.keys() if wanted.get(key) != made.get(key))
+    requested = json.loads(job)
+    differing = sorted(key for key in requested.keys() | made.keys() if requested.get(key) != made.get(key))
     if not differing:
         return True
     key = next((key for key in differing if key != "images"), "images")
-    what = "from other images" if key == "images" else f"with {key} {made.get(key)!r}, not {wanted.get(key)!r}"
-    raise ConfigError(f"{output}: is there already and was made {what}; pass --overwrite, or another --output")
+    what = "from other images" if key == "images" else f"with {key} {made.get(key)!r}, not {requested.get(key)!r}"
+    raise ConfigError(f"{output}: exists already and was made {what}; pass --overwrite, or another --output")
 
 
-def _only_one(output: Path) -> contextlib.AbstractContextManager[None]:
-    """Nobody else makes the same file meanwhile."""
+def _lock(output: Path) -> contextlib.AbstractContextManager[None]:
+    """A lock that keeps other processes from making the same file."""
     return folder_lock.held(
         output.with_name(f".{output.name}.lock"),
         lambda: ConfigError(f"{output}: another process is making it; wait for it, or choose another --output"),
@@ -183,8 +184,8 @@ def _only_one(output: Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _begin(parts: Path, job: str) -> None:
-    """Keeps the parts of the same job; those of another are of no use."""
+def _prepare_parts(parts: Path, job: str) -> None:
+    """Prepares the folder of parts; parts of another job are deleted."""
     path = parts / _JOB
     if parts.exists() and (not path.exists() or path.read_text(encoding="utf-8") != job):
         shutil.rmtree(parts)
@@ -193,41 +194,45 @@ def _begin(parts: Path, job: str) -> None:
         write_text(path, job)
 
 
-def _fill(parts: Path, catalogue: _Catalogue, method: Method, workers: int, progress_to: TextIO | None) -> int:
-    """Searches the images that no part holds, and keeps them as parts. Returns how many it searched."""
-    done = {identity for part in _parts(parts) for identity in part.ids}
-    waiting: list[_One] = []
-    searched, kept = 0, time.monotonic()
+def _search_missing(
+    parts: Path, catalogue: _Catalogue, method: Method, workers: int, progress_to: TextIO | None
+) -> int:
+    """Searches the images that are in no part yet and saves them as parts. Returns how many it searched."""
+    finished = {identity for part in _read_parts(parts) for identity in part.ids}
+    unsaved: list[_SearchedImage] = []
+    searched, last_saved = 0, time.monotonic()
 
-    def one(image: SourceImage) -> _One:
+    def search_image(image: SourceImage) -> _SearchedImage:
         pixels = decode(image)
         try:
-            return _One(image.id, pixels.shape[:2], method(pixels))
+            return _SearchedImage(image.id, pixels.shape[:2], method(pixels))
         except DataError as error:
             raise DataError(f"{image.where}: {error}") from error
 
     def keep() -> None:
-        if waiting:
+        if unsaved:
             numbers = [int(path.stem) for path in parts.glob("*.npz")]
-            proposal_files.write(parts / f"{max(numbers, default=-1) + 1:06d}.npz", [_joined(waiting)])
-            waiting.clear()
+            proposal_files.write(parts / f"{max(numbers, default=-1) + 1:06d}.npz", [_concatenated(unsaved)])
+            unsaved.clear()
 
     progress = (
-        Progress(len(catalogue), "image", label="proposals", start=len(done), every=10.0, stream=progress_to)
+        Progress(len(catalogue), "image", label="proposals", start=len(finished), every=10.0, stream=progress_to)
         if progress_to
         else None
     )
     pool = ThreadPoolExecutor(workers)
     try:
-        for result in in_order(pool, one, (image for image in catalogue if image.id not in done), 2 * workers):
-            waiting.append(result)
+        for result in in_order(
+            pool, search_image, (image for image in catalogue if image.id not in finished), 2 * workers
+        ):
+            unsaved.append(result)
             searched += 1
             if progress:
                 progress.update()
-            if time.monotonic() - kept > SECONDS_A_PART:
+            if time.monotonic() - last_saved > SECONDS_A_PART:
                 keep()
-                kept = time.monotonic()
-    finally:  # Whatever ends it, what is finished is kept.
+                last_saved = time.monotonic()
+    finally:  # Finished images are saved however the loop ends.
         pool.shutdown(cancel_futures=True)
         keep()
         if progress:
@@ -235,10 +240,10 @@ def _fill(parts: Path, catalogue: _Catalogue, method: Method, workers: int, prog
     return searched
 
 
-def _joined(results: list[_One]) -> ProposalFile:
-    offsets = np.cumsum([0, *(len(result.found.scores) for result in results)])
-    boxes = np.concatenate([result.found.boxes for result in results])
-    scores = np.concatenate([result.found.scores for result in results])
+def _concatenated(results: list[_SearchedImage]) -> ProposalFile:
+    offsets = np.cumsum([0, *(len(result.proposals.scores) for result in results)])
+    boxes = np.concatenate([result.proposals.boxes for result in results])
+    scores = np.concatenate([result.proposals.scores for result in results])
     return ProposalFile(
         "",
         tuple(result.id for result in results),
@@ -249,14 +254,14 @@ def _joined(results: list[_One]) -> ProposalFile:
     )
 
 
-def _parts(folder: Path) -> list[ProposalFile]:
+def _read_parts(folder: Path) -> list[ProposalFile]:
     return [proposal_files.read(path) for path in sorted(folder.glob("*.npz"))]
 
 
-def _join(parts: Path, catalogue: _Catalogue, output: Path, job: str) -> None:
-    """One file, in the order of the source, from parts in the order of runs."""
+def _join_parts(parts: Path, catalogue: _Catalogue, output: Path, job: str) -> None:
+    """Joins the parts into one file, in the order of the source."""
     single = {}
-    for part in _parts(parts):
+    for part in _read_parts(parts):
         for number, identity in enumerate(part.ids):
             boxes, scores = part.of(number)
             single[identity] = ProposalFile(

@@ -1,16 +1,14 @@
-"""MATLAB files (level 5, as MATLAB writes them with -v6 and -v7): the cell arrays, names and matrices in which regions
-were published.
+"""Reads MATLAB files (level 5, as MATLAB writes them with -v6 and -v7): cell arrays, names and matrices.
 
-Written from the format's description ("MAT-File Format", MathWorks), because the reader that others use is compiled
-code that damaged files crash: 560 bytes end its process. This one is Python and numpy, so that the worst a file can do
-is to be refused. What it takes in memory is bounded by the file's size, and every length is compared with what is left
-before anything is allocated.
+Written from the format's description ("MAT-File Format", MathWorks), because the common reader is compiled code that a
+damaged file of 560 bytes can crash. This one is Python and numpy, so a damaged file gives an error. Its memory is
+bounded by the file's size, and every length is compared with the bytes that are left before anything is allocated.
 
     header       128 bytes, the last four of them version and byte order
-    element      tag (type, bytes), data, padding to 8 bytes; of 4 bytes or fewer, all in 8 bytes
-    compressed   an element that zlib unpacks to another one
-    matrix       an element of elements: flags with the class, dimensions, name, then numbers, characters, or, of a cell
-                 array, matrices
+    element      tag (type, bytes), data, padding to 8 bytes; with at most 4 bytes of data, all in 8 bytes
+    compressed   an element that zlib decompresses to another element
+    matrix       an element of elements: flags with the class, dimensions, name, then numbers, characters or, for a
+                 cell array, matrices
 """
 
 from __future__ import annotations
@@ -50,10 +48,9 @@ _CLASSES |= {
 }
 _NUMERIC = range(6, 16)
 _COMPLEX, _LOGICAL = 0x800, 0x200
-_MOST_DIMENSIONS = 32  # numpy's own limit was this for long
-_PEEK = 4096  # bytes of a compressed variable in which its name stands
-# A compressed variable may be larger than the file: 100 times covers what real ones do, the constant covers small
-# files.
+_MOST_DIMENSIONS = 32  # numpy's limit before version 2
+_PEEK = 4096  # bytes of a compressed variable that must contain its name
+# Limit of decompressed data: 100 times the file's size covers real files, the constant covers small ones.
 _RATIO, _ALWAYS = 100, 64 << 20
 
 
@@ -63,38 +60,45 @@ class Matrix(NamedTuple):
     kind: str  # double, char, cell, ...
     shape: tuple[int, ...]
     numbers: np.ndarray | None = None  # of a numeric class
-    text: str = ""  # of characters: all of them, row by row where there is one row
-    cells: tuple[Matrix, ...] = ()  # of a cell array, in MATLAB's order: column by column
+    text: str = ""  # of a character array with one row
+    cells: tuple[Matrix, ...] = ()  # of a cell array, in MATLAB's column-major order
 
 
-def read(data: bytes, wanted: Collection[str]) -> tuple[dict[str, Matrix], tuple[str, ...]]:
-    """The variables of some names, and the names of all.
+def read(data: bytes, requested: Collection[str]) -> tuple[dict[str, Matrix], tuple[str, ...]]:
+    """Reads variables by name.
+
+    Args:
+        data: the content of the file.
+        requested: names of the variables to read.
+
+    Returns:
+        Those of them that the file contains, and the names of all its variables.
 
     Raises:
-        ValueError: one line that says what is wrong, without the file's name.
+        ValueError: the file is damaged or not supported; one line, without the file's name.
     """
     order = _byte_order(data)
-    found: dict[str, Matrix] = {}
+    matrices: dict[str, Matrix] = {}
     names: dict[str, None] = {}
     budget = _ALWAYS + _RATIO * len(data)
     for kind, content, _ in _elements(memoryview(data)[_HEADER:], order):
         if kind == _COMPRESSED:
             start = _zlib_start(content)
             name = _name(start, order, whole=False)
-            if name in wanted:
+            if name in requested:
                 unpacked = _unpack(content, budget)
                 budget -= len(unpacked)
                 content = _only_matrix(unpacked, order)
         elif kind == _MATRIX:
             name = _name(content, order)
         else:
-            raise ValueError(f"an element of type {kind} stands where a variable should")
-        if name in names and name:  # MATLAB itself keeps data of its own without a name.
-            raise ValueError(f"variable {name!r} is there twice")
+            raise ValueError(f"an element of type {kind} where a variable is expected")
+        if name in names and name:  # MATLAB stores internal data without a name.
+            raise ValueError(f"variable {name!r} appears twice")
         names[name] = None
-        if name in wanted:
-            found[name] = _matrix(content, order, name, depth=0)
-    return found, tuple(names)
+        if name in requested:
+            matrices[name] = _matrix(content, order, name, depth=0)
+    return matrices, tuple(names)
 
 
 def _byte_order(data: bytes) -> str:
@@ -102,13 +106,15 @@ def _byte_order(data: bytes) -> str:
         raise ValueError("it is a MATLAB 7.3 file, which is HDF5; save it in MATLAB with '-v7'")
     order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
     if order is None or data[124:126] != (b"\x00\x01" if order == "<" else b"\x01\x00"):
-        raise ValueError("it does not begin as a MATLAB file (level 5) does")
+        raise ValueError("it does not begin like a MATLAB file (level 5)")
     return order
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, bool]]:
-    """(type, data, whether it is one of the short ones) of every element. Raises ValueError where one ends after the
-    data do."""
+    """Yields (type, data, whether it is a short element) of every element.
+
+    Raises ValueError if an element extends beyond the data.
+    """
     place = 0
     while place < len(data):
         if len(data) - place < 8:
@@ -128,7 +134,7 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, b
 
 
 def _zlib_start(content: memoryview) -> memoryview:
-    """The first bytes of a compressed variable, behind its tag."""
+    """The first bytes of a compressed variable, after its tag."""
     try:
         start = zlib.decompressobj().decompress(content, _PEEK)
     except zlib.error as error:
@@ -153,12 +159,12 @@ def _unpack(content: memoryview, budget: int) -> memoryview:
 def _only_matrix(unpacked: memoryview, order: str) -> memoryview:
     kind, content, _ = next(_elements(unpacked, order), (0, unpacked, False))
     if kind != _MATRIX:
-        raise ValueError(f"a compressed variable holds an element of type {kind}, not a matrix")
+        raise ValueError(f"a compressed variable contains an element of type {kind}, not a matrix")
     return content
 
 
 def _name(content: memoryview, order: str, whole: bool = True) -> str:
-    """The name of a matrix; of one that is not `whole`, as of the beginning of one."""
+    """The name of a matrix; `content` may be only its beginning if it is not `whole`."""
     parts = _elements(content, order)
     try:
         _, _, (kind, text, _) = next(parts), next(parts), next(parts)
@@ -174,7 +180,7 @@ def _name(content: memoryview, order: str, whole: bool = True) -> str:
 
 
 def _matrix(content: memoryview, order: str, where: str, depth: int) -> Matrix:
-    if not len(content):  # How an empty matrix may be written.
+    if not len(content):  # An empty matrix may be written like this.
         return Matrix("double", (0, 0), np.zeros((0, 0)))
     parts = _elements(content, order)
     flags, dimensions = (_integers(next(parts, None), order, where, kind) for kind in (_UINT32, _INT32))
@@ -185,7 +191,7 @@ def _matrix(content: memoryview, order: str, where: str, depth: int) -> Matrix:
     count = math.prod(shape)
     if kind == _CELL and not depth:
         if count > len(content) // 8:
-            raise ValueError(f"{where}: {count} cells cannot stand in {len(content)} bytes")
+            raise ValueError(f"{where}: {count} cells do not fit into {len(content)} bytes")
         return Matrix(
             "cell", shape, cells=tuple(_cell(next(parts, None), order, f"{where}{{{n}}}") for n in range(1, count + 1))
         )
@@ -201,7 +207,7 @@ def _matrix(content: memoryview, order: str, where: str, depth: int) -> Matrix:
 
 def _cell(element: tuple[int, memoryview, bool] | None, order: str, where: str) -> Matrix:
     if element is None or element[0] != _MATRIX:
-        raise ValueError(f"{where}: the cell is no matrix" if element else f"{where}: the cell is missing")
+        raise ValueError(f"{where}: the cell is not a matrix" if element else f"{where}: the cell is missing")
     return _matrix(element[1], order, where, depth=1)
 
 
@@ -213,10 +219,10 @@ def _integers(element: tuple[int, memoryview, bool] | None, order: str, where: s
 
 def _values(element: tuple[int, memoryview, bool] | None, order: str, where: str, count: int) -> np.ndarray:
     if element is None or element[0] not in _NUMBERS:
-        raise ValueError(f"{where}: no numbers where {count} should be")
+        raise ValueError(f"{where}: no numbers where {count} are expected")
     dtype = np.dtype(order + _NUMBERS[element[0]])
     if len(element[1]) != count * dtype.itemsize:
-        raise ValueError(f"{where}: {len(element[1])} bytes where {count} numbers of {dtype.itemsize} should be")
+        raise ValueError(f"{where}: {len(element[1])} bytes where {count} numbers of {dtype.itemsize} are expected")
     return np.frombuffer(element[1], dtype)
 
 
@@ -224,14 +230,14 @@ def _characters(element: tuple[int, memoryview, bool] | None, order: str, where:
     if element is None and not count:
         return ""
     if element is None or element[0] not in _TEXT:
-        raise ValueError(f"{where}: no characters where {count} should be")
+        raise ValueError(f"{where}: no characters where {count} are expected")
     encoding = _TEXT[element[0]]
     try:
         text = bytes(element[1]).decode(
             encoding + {"<": "-le", ">": "-be"}[order] if encoding in ("utf-16", "utf-32") else encoding
         )
     except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: characters that are no {error.encoding}") from None
-    if count != len(text) and count != len(text.encode("utf-16-le")) // 2:  # MATLAB counts a pair of surrogates as two.
-        raise ValueError(f"{where}: {len(text)} characters where {count} should be")
+        raise ValueError(f"{where}: characters that are not valid {error.encoding}") from None
+    if count != len(text) and count != len(text.encode("utf-16-le")) // 2:  # MATLAB counts a surrogate pair as two.
+        raise ValueError(f"{where}: {len(text)} characters where {count} are expected")
     return text

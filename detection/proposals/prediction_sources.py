@@ -1,5 +1,4 @@
-"""Where the regions come from that `detection detect` has classified: files of proposals, or a method that makes them
-while images go by."""
+"""Sources of the region proposals that `detection detect` classifies: files, or a method that computes them."""
 
 from __future__ import annotations
 
@@ -18,13 +17,13 @@ from detection.proposals import methods, proposal_files
 
 PATH_FLAG, METHOD_FLAG = "--proposals_path", "--proposal_method"
 
-# Paths and pixels of images -> for each float32 [n, 4], [ymin, xmin, ymax, xmax] in its pixels, best first; or why it
-# has none.
+# Paths and pixels of images -> for each image its boxes float32 [n, 4], [ymin, xmin, ymax, xmax] in pixels, best first;
+# or the reason why it has none.
 Source = Callable[[Sequence[str], Sequence[np.ndarray]], list[np.ndarray | DataError]]
 
 
 class ProposalRequest(NamedTuple):
-    """What the user asked for."""
+    """The proposals that the user requested."""
 
     paths: tuple[str, ...] = ()  # files of proposals, globs
     method: str = ""  # of `proposals.methods`, all but rpn
@@ -32,40 +31,45 @@ class ProposalRequest(NamedTuple):
     max_proposals: int = 2000  # the best of each image
 
 
-def build(wanted: ProposalRequest, takes_proposals: bool) -> Source | None:
-    """The source for a model that takes proposals, nothing for one that does not.
+def build(request: ProposalRequest, takes_proposals: bool) -> Source | None:
+    """Builds the source of proposals for a model; None for a model that does not take any.
+
+    Args:
+        request: what the user requested.
+        takes_proposals: whether the model takes proposals.
 
     Raises:
-        ConfigError: what is asked for and what the model takes do not fit; a file, method or its model is not there.
-            DataError: a damaged file.
+        ConfigError: the request does not fit the model, or a file, a method or its model is missing.
+        DataError: a file is damaged.
     """
-    asked = [f"{PATH_FLAG}={','.join(wanted.paths)}"] * bool(wanted.paths) + [f"{METHOD_FLAG}={wanted.method}"] * bool(
-        wanted.method
-    )
+    flags = [f"{PATH_FLAG}={','.join(request.paths)}"] * bool(request.paths) + [
+        f"{METHOD_FLAG}={request.method}"
+    ] * bool(request.method)
     if not takes_proposals:
-        if asked:
-            raise ConfigError(f"{asked[0]}: this detector finds its regions itself; leave the flag out")
+        if flags:
+            raise ConfigError(f"{flags[0]}: this detector finds its regions itself; remove the flag")
         return None
-    if not asked:
+    if not flags:
         raise ConfigError(
-            f"this detector classifies regions that it is given; set {PATH_FLAG}=FILE, or"
-            f" {METHOD_FLAG}=selective_search_fast"
+            f"this detector classifies given regions; set {PATH_FLAG}=FILE, or {METHOD_FLAG}=selective_search_fast"
         )
-    if len(asked) > 1:
-        raise ConfigError(f"{' and '.join(asked)}: proposals come from one of them; leave the other out")
-    return FromFiles(wanted.paths, wanted.max_proposals) if wanted.paths else Computed(wanted)
+    if len(flags) > 1:
+        raise ConfigError(f"{' and '.join(flags)}: proposals come from only one of them; remove the other")
+    return FromFiles(request.paths, request.max_proposals) if request.paths else Computed(request)
 
 
 class FromFiles:
-    """In files, found by the names of the images as they are for records."""
+    """Proposals in files, looked up by the names of the images, as for records."""
 
     def __init__(self, patterns: Sequence[str], max_proposals: int) -> None:
         files = proposal_files.read_all(patterns, PATH_FLAG)
         self._index = proposal_files.index(files)
         self._entries = tuple(proposal_files.images(files))
         self._most = max_proposals
-        known = ", ".join(repr(identity) for identity in files[0].ids[:3])
-        self._holds = f"{', '.join(file.path for file in files)} holds {len(self._entries)} images, such as {known}"
+        examples = ", ".join(repr(identity) for identity in files[0].ids[:3])
+        self._holds = (
+            f"{', '.join(file.path for file in files)} contains {len(self._entries)} images, such as {examples}"
+        )
 
     def __call__(self, paths: Sequence[str], images: Sequence[np.ndarray]) -> list[np.ndarray | DataError]:
         """See `Source`."""
@@ -80,51 +84,61 @@ class FromFiles:
             )
         file, row = self._entries[number]
         if file.sizes is not None and tuple(file.sizes[row]) != image.shape[:2]:
-            made, given = (" x ".join(map(str, size)) for size in (file.sizes[row], image.shape[:2]))
+            made_size, given_size = (" x ".join(map(str, size)) for size in (file.sizes[row], image.shape[:2]))
             return DataError(
-                f"{path}: has {given} pixels, but its proposals in {file.path} are of an image of {made}; make them"
-                " again"
+                f"{path}: has {given_size} pixels, but its proposals in {file.path} are of an image of {made_size};"
+                " make them again"
             )
         return best(*file.of(row), self._most)
 
 
 class Computed:
-    """Made from the pixels, with all cores."""
+    """Proposals computed from the pixels, on all cores."""
 
-    def __init__(self, wanted: ProposalRequest) -> None:
-        # A coarse grid covers an image better than a part of a fine one.
+    def __init__(self, request: ProposalRequest) -> None:
+        # A coarse grid covers an image better than part of a fine one.
         settings = methods.ProposalSettings(
-            method=wanted.method,
-            max_proposals=wanted.max_proposals,
-            grid_boxes=wanted.max_proposals,
-            edge_model=wanted.edge_model,
+            method=request.method,
+            max_proposals=request.max_proposals,
+            grid_boxes=request.max_proposals,
+            edge_model=request.edge_model,
         )
         self._method = methods.build(settings, METHOD_FLAG)
 
     def __call__(self, paths: Sequence[str], images: Sequence[np.ndarray]) -> list[np.ndarray | DataError]:
         """See `Source`."""
 
-        def of(path: str, image: np.ndarray) -> np.ndarray | DataError:
+        def propose(path: str, image: np.ndarray) -> np.ndarray | DataError:
             try:
                 return self._method(image).boxes
             except DataError as error:
                 return DataError(f"{path}: {error}")
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(of, paths, images))
+            return list(pool.map(propose, paths, images))
 
 
 def best(boxes: np.ndarray, scores: np.ndarray, most: int) -> np.ndarray:
-    """The `most` boxes [n, 4] of the highest scores [n], equal ones in their order, each box once: what training and
-    evaluation take."""
+    """The best boxes, as training and evaluation select them.
+
+    Args:
+        boxes: [n, 4].
+        scores: [n].
+        most: how many boxes to return at most.
+
+    Returns:
+        float32 [m, 4], by descending score, ties in the given order, without duplicates.
+    """
     ordered = boxes[np.argsort(-scores, kind="stable")]
     _, first = np.unique(ordered, axis=0, return_index=True)
     return np.asarray(ordered[np.sort(first)[:most]], np.float32)
 
 
 def _names(path: str) -> Iterator[str]:
-    """What an image may be called, best first: its path, less and less of it from the front, each also without .jpg;
-    its number."""
+    """Possible names of an image in a proposal file, best first.
+
+    They are its path and all shorter tails of it, each also without its extension, and its COCO image id.
+    """
     parts = Path(path).parts
     for start in range(len(parts)):
         tail = str(Path(*parts[start:]))

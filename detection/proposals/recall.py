@@ -1,10 +1,9 @@
-"""How good proposals are before any detector sees them: how many there are, and how many objects are among the best so
-many of an image.
+"""Quality of proposals without a detector: how many there are, and which fraction of the objects they cover.
 
-recall@k, IoU t   part of the objects that some box among the k best of their image overlaps with an intersection over
-                  union of at least t
-mean best IoU@k   over the objects, of the highest overlap with any of those (the "average best overlap" of Uijlings et
-                  al. 2013, over all)
+recall@k, IoU t   fraction of the objects that one of the k best boxes of their image overlaps with an intersection
+                  over union of at least t
+mean best IoU@k   mean over the objects of the highest IoU with any of those boxes (the "average best overlap" of
+                  Uijlings et al. 2013, over all classes)
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ IOUS = (0.5, 0.7)
 
 
 class RecallRow(NamedTuple):
-    """What the `best` proposals of each image find."""
+    """Recall of the `best` proposals of each image."""
 
     best: int | None  # None: all
     recalls: tuple[float, ...]  # at IOUS
@@ -34,11 +33,11 @@ class RecallRow(NamedTuple):
 
 
 class RecallReport(NamedTuple):
-    """Numbers of proposals, and what they find where objects are known."""
+    """Numbers of proposals, and their recall if objects are known."""
 
     counts: tuple[int, ...]  # proposals of each image
     objects: int
-    rows: tuple[RecallRow, ...]  # empty where no object is known
+    rows: tuple[RecallRow, ...]  # empty if no object is known
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types."""
@@ -51,10 +50,10 @@ class RecallReport(NamedTuple):
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
-        told = ", ".join(f"{name} {value:g}" for name, value in _summary(self.counts).items() if name != "without")
+        """Yields the lines of a table as text."""
+        numbers = ", ".join(f"{name} {value:g}" for name, value in _summary(self.counts).items() if name != "without")
         without = sum(count == 0 for count in self.counts)
-        yield f"  {len(self.counts)} images, {sum(self.counts)} proposals; an image: {told}" + (
+        yield f"  {len(self.counts)} images, {sum(self.counts)} proposals; per image: {numbers}" + (
             f"; {without} images without any" if without else ""
         )
         if self.rows:
@@ -82,27 +81,32 @@ def _summary(counts: tuple[int, ...]) -> dict[str, float]:
     }
 
 
-def report(found: ProposalFile, objects: Mapping[str, np.ndarray]) -> RecallReport:
-    """What `found` holds, and finds of `objects`: for ids of its images, float32 [n, 4] in pixels."""
-    overlaps: list[np.ndarray] = []  # an object: the highest overlap among the best k, for each k
-    for number, identity in enumerate(found.ids):
-        known = objects.get(identity)
-        if known is not None and len(known):
-            best = best_ious(known, found.of(number)[0])
+def report(proposals: ProposalFile, objects: Mapping[str, np.ndarray]) -> RecallReport:
+    """Counts the proposals and measures their recall.
+
+    Args:
+        proposals: of all images.
+        objects: groundtruth boxes by image id, float32 [n, 4] in pixels.
+    """
+    overlaps: list[np.ndarray] = []  # for each object the highest overlap among the best k, for each k
+    for number, identity in enumerate(proposals.ids):
+        image_objects = objects.get(identity)
+        if image_objects is not None and len(image_objects):
+            best = best_ious(image_objects, proposals.of(number)[0])
             steps = [min(k, best.shape[1]) - 1 for k in (*BEST, best.shape[1])]
-            overlaps.append(best[:, steps] if best.shape[1] else np.zeros([len(known), len(steps)]))
+            overlaps.append(best[:, steps] if best.shape[1] else np.zeros([len(image_objects), len(steps)]))
     if not overlaps:
-        return RecallReport(tuple(np.diff(found.offsets).tolist()), 0, ())
+        return RecallReport(tuple(np.diff(proposals.offsets).tolist()), 0, ())
     table = np.concatenate(overlaps)
     rows = [
         RecallRow(best, tuple(float((values >= iou).mean()) for iou in IOUS), float(values.mean()))
         for best, values in zip((*BEST, None), table.T, strict=True)
     ]
-    return RecallReport(tuple(np.diff(found.offsets).tolist()), len(table), tuple(rows))
+    return RecallReport(tuple(np.diff(proposals.offsets).tolist()), len(table), tuple(rows))
 
 
 def best_ious(objects: np.ndarray, proposals: np.ndarray) -> np.ndarray:
-    """float64 [objects, proposals]: the highest overlap of each object with the first 1, 2, ... proposals."""
+    """The highest IoU of each object with the first 1, 2, ... proposals, float64 [objects, proposals]."""
     objects, proposals = objects.astype(np.float64)[:, np.newaxis], proposals.astype(np.float64)[np.newaxis]
     sides = np.minimum(objects[..., 2:], proposals[..., 2:]) - np.maximum(objects[..., :2], proposals[..., :2])
     shared = np.prod(np.maximum(sides, 0), axis=-1)

@@ -1,4 +1,4 @@
-"""The images that proposals are made for: records, or a folder of files."""
+"""The images for which proposals are made: records, or a folder of files."""
 
 from __future__ import annotations
 
@@ -20,46 +20,45 @@ from detection.errors import ConfigError, DataError, first_line
 class SourceImage(NamedTuple):
     """One image, not decoded yet."""
 
-    id: str  # under which proposals are kept and found
+    id: str  # under which its proposals are saved and looked up
     where: str  # for messages
     encoded: bytes
-    objects: (
-        np.ndarray | None
-    )  # float32 [n, 4], normalised groundtruth without crowds and difficult ones; None where nothing is known
+    # Groundtruth boxes float32 [n, 4] as fractions of the image, without crowds and difficult ones; None if unknown.
+    objects: np.ndarray | None
 
 
 class ImageSource(Protocol):
     """Images in a fixed order."""
 
     def count(self) -> int:
-        """How many there are."""
+        """Number of images."""
 
     def fingerprint(self) -> object:
-        """Plain JSON that changes where the images do."""
+        """JSON values that change when the images change."""
 
     def __iter__(self) -> Iterator[SourceImage]: ...
 
 
 @dataclass(frozen=True)
 class Records:
-    """The images of TFRecords, called by source id, or by file name where they have none."""
+    """The images of TFRecords, identified by source id or, without one, by file name."""
 
     patterns: tuple[str, ...]
     field: str = "--input_path"
 
     def count(self) -> int:
-        """From the headers of the shards."""
+        """Number of images, from the headers of the records."""
         return sum(shard_files.count_records(path) for path in shard_files.list_shards(self.patterns, self.field))
 
     def fingerprint(self) -> object:
-        """Names and bytes of the shards."""
+        """Names and sizes of the shards."""
         return [
             [os.path.basename(path), tf.io.gfile.stat(path).length]
             for path in shard_files.list_shards(self.patterns, self.field)
         ]
 
     def __iter__(self) -> Iterator[SourceImage]:
-        """Raises DataError for a shard that cannot be read to its end, and records without image or name."""
+        """Raises DataError for a shard that cannot be read to its end, and for a record without an id."""
         files = shard_files.list_shards(self.patterns, self.field)
         for path in files:
             try:
@@ -76,8 +75,8 @@ class Records:
 def _of_record(where: str, serialized: bytes) -> SourceImage:
     try:
         features = tf.train.Example.FromString(serialized).features.feature
-    except Exception as error:  # protobuf's own error type moves between its versions
-        raise DataError(f"{where}: is no tf.Example; `detection validate` tells what else is wrong") from error
+    except Exception as error:  # The type of protobuf's error depends on its version.
+        raise DataError(f"{where}: is not a tf.Example; `detection validate` lists all faults") from error
 
     def text(key: str) -> str:
         return b"".join(features[key].bytes_list.value[:1]).decode("utf-8", "replace")
@@ -86,7 +85,7 @@ def _of_record(where: str, serialized: bytes) -> SourceImage:
     encoded = b"".join(features["image/encoded"].bytes_list.value[:1])
     if not identity:
         raise DataError(
-            f"{where}: has neither image/source_id nor image/filename, so its proposals would not be found again;"
+            f"{where}: has neither image/source_id nor image/filename, so its proposals could not be looked up;"
             " write one"
         )
     return SourceImage(identity, f"{where} ({identity})", encoded, _objects(features))
@@ -98,9 +97,8 @@ def _objects(features) -> np.ndarray:
         for side in ("ymin", "xmin", "ymax", "xmax")
     ]
     if len({len(side) for side in sides}) > 1:
-        return np.zeros(
-            [0, 4], np.float32
-        )  # Validation and training say what is wrong; only the table of recall is without them.
+        # Validation and training report this fault; here the objects are only missing from the recall table.
+        return np.zeros([0, 4], np.float32)
     boxes = np.stack(sides, axis=1)
     flags = [np.array(features[f"image/object/{key}"].int64_list.value) for key in ("is_crowd", "difficult")]
     left_out = [flag != 0 for flag in flags if len(flag) == len(boxes)]
@@ -109,23 +107,23 @@ def _objects(features) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Folder:
-    """The images below a folder, called by their relative names."""
+    """The images below a folder, identified by their relative paths."""
 
     path: str
 
     def _index(self) -> FolderIndex:
         index = FolderIndex(self.path, IMAGE_EXTENSIONS)
         if not index.names:
-            what = "has no image in it" if os.path.isdir(self.path) else "no such folder"
+            what = "contains no image" if os.path.isdir(self.path) else "no such folder"
             raise ConfigError(f"--image_dir={self.path}: {what}; name a folder of JPEG or PNG files")
         return index
 
     def count(self) -> int:
-        """Files with an extension of images."""
+        """Number of files with an image extension."""
         return len(self._index().names)
 
     def fingerprint(self) -> object:
-        """Names and bytes of the files."""
+        """Names and sizes of the files."""
         index = self._index()
         return [[name, index.path(name).stat().st_size] for name in index.names]
 
@@ -141,11 +139,14 @@ class Folder:
 
 
 def decode(image: SourceImage) -> np.ndarray:
-    """uint8 [height, width, 3], the pixels that training sees. Raises DataError for an image that cannot be decoded, or
-    is too large."""
+    """Decodes an image to uint8 [height, width, 3], the same pixels as in training.
+
+    Raises:
+        DataError: the image cannot be decoded, or is too large.
+    """
     try:
         loaded = images.check(image.encoded, image.where)
     except images.BadImage as error:
-        fix = "`detection validate` finds all such images, `detection convert` leaves them out"
+        fix = "`detection validate` finds all such images, `detection convert` skips them"
         raise DataError(f"{error.fault.file}: {error.fault.value}; {fix}") from error
     return image_decode.decode(loaded.encoded)

@@ -1,11 +1,11 @@
-"""Proposals that a client sends with its images: checked, in pixels of the resized image, padding behind.
+"""Proposals that a client sends with its images: checks them and converts them to pixels of the resized image.
 
-    proposals float32 [B, P, 4], normalised [ymin, xmin, ymax, xmax] of the image as sent, best first; rows without area
-        are padding anywhere
+    proposals float32 [B, P, 4], [ymin, xmin, ymax, xmax] as fractions of the image as sent, best first; rows without
+        area are padding, at any position
 
-As in training and evaluation (`input_sources`), what sticks out a little is clipped, and what cannot be a box of this
-image is an error: in the served graph (`with_proposals`), and in words about pixels where a client uses Python
-(`packed`).
+As in training and evaluation (`input_sources`), boxes slightly outside the image are clipped, and boxes that are not
+valid for this image are an error: in the served graph (`with_proposals`), and in Python with messages in pixels
+(`checked`).
 """
 
 from __future__ import annotations
@@ -29,27 +29,30 @@ UNUSABLE = (
 
 
 def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
-    """`batch` with what was sent for it, float32 [B, P, 4]; of a P of 0 one row of padding is made.
+    """Adds proposals to a batch; invalid ones fail at run time with `UNEQUAL` or `UNUSABLE` and their values.
 
-    When it runs it fails with `UNEQUAL` or `UNUSABLE` and the numbers in question.
+    Args:
+        batch: the resized images.
+        given: float32 [B, P, 4] as sent; if P is 0, one row of padding is added.
     """
-    given = tf.ensure_shape(given, given.shape)  # A signature lets any shape through.
+    given = tf.ensure_shape(given, given.shape)  # A signature does not check shapes.
     with tf.control_dependencies(_checks(given, tf.shape(batch.images)[0])):
         boxes = tf.clip_by_value(given, 0.0, 1.0)
-    if given.shape[1] is None:  # no kernel behind this has to know what nothing is
+    if given.shape[1] is None:  # With a row of padding, no later op has to handle an empty tensor.
         boxes = tf.pad(boxes, [[0, 0], [0, tf.maximum(1 - tf.shape(boxes)[1], 0)], [0, 0]])
     boxes = box_ops.to_pixels(boxes, batch.true_shapes)
     has_area = _has_area(boxes)
-    rows = tf.argsort(
-        tf.cast(~has_area, tf.int32), axis=-1, stable=True
-    )  # those with area to the front, in their order
+    # Boxes with area first, in their order.
+    rows = tf.argsort(tf.cast(~has_area, tf.int32), axis=-1, stable=True)
     kept = tf.gather(has_area, rows, batch_dims=1)[..., tf.newaxis]
     return batch._replace(proposals=_of_boxes(tf.where(kept, tf.gather(boxes, rows, batch_dims=1), 0.0)))
 
 
 def _of_boxes(boxes: tf.Tensor) -> Proposals:
-    """Pixels [B, P, 4], padding behind -> everything else from them alone, so that a graph which is cut at the boxes
-    needs nothing else."""
+    """Proposals from boxes [B, P, 4] in pixels with padding at the end.
+
+    Scores and counts are computed from the boxes alone, so that a graph that is cut at the boxes needs no other input.
+    """
     has_area = _has_area(boxes)
     counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=-1)
     ranks = (
@@ -74,28 +77,31 @@ def _checks(given: tf.Tensor, images: tf.Tensor) -> list[tf.Operation]:
 
 
 def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
-    """Boxes [n, 4], [ymin, xmin, ymax, xmax] in pixels of an image -> float32, normalised to it.
+    """Checks boxes in pixels of an image and converts them to fractions of it.
 
     Args:
-        boxes: an array, or what becomes one.
+        boxes: an array [n, 4], [ymin, xmin, ymax, xmax], or a value that numpy can convert to one.
         shape: of the image, height and width first.
         name: of the image, for messages.
 
+    Returns:
+        float32 [n, 4].
+
     Raises:
-        DataError: naming image and box, unless all are finite boxes of this image; how far they may stick out is
-            `data.record_faults.TOLERANCE`.
+        DataError: a box is not finite, has swapped corners, or exceeds the image by more than
+            `data.record_faults.TOLERANCE`; names the image and the box.
     """
     try:
         pixels = np.asarray(boxes, np.float32)
     except (TypeError, ValueError):
         raise DataError(
-            f"{name}: its proposals are no array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels"
+            f"{name}: its proposals are not an array of numbers; give float32 [n, 4], ymin, xmin, ymax, xmax in pixels"
         ) from None
     if not pixels.size and pixels.ndim <= 2:
         return np.zeros([0, 4], np.float32)
     if pixels.ndim != 2 or pixels.shape[1] != 4:
         raise DataError(
-            f"{name}: its proposals are an array {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels"
+            f"{name}: its proposals have the shape {list(pixels.shape)}; give [n, 4], ymin, xmin, ymax, xmax in pixels"
         )
     normalised = pixels / np.array([*shape[:2], *shape[:2]], np.float32)
     inside = (normalised >= -TOLERANCE) & (normalised <= 1 + TOLERANCE)
@@ -115,20 +121,25 @@ def checked(boxes: object, shape: Sequence[int], name: str) -> np.ndarray:
 
 
 def packed(proposals: Sequence[np.ndarray], fixed: int | None = None) -> np.ndarray:
-    """Normalised boxes [n, 4] of each image -> float32 [B, P, 4], zeros behind them.
+    """Packs the boxes of each image into one array, padded with zeros.
 
-    P is `fixed` where the model has one number, and then the best of more are taken; otherwise the most that an image
-    has, rounded up by at most an eighth: so that there are few different shapes, for which an accelerator plans and
-    tunes anew.
+    Args:
+        proposals: boxes [n, 4] of each image as fractions of it, best first.
+        fixed: P of a model with a fixed number of proposals; only the best `fixed` boxes are used. None takes the
+            largest n, rounded up by at most an eighth: an accelerator compiles and tunes anew for each shape, so there
+            should be few.
+
+    Returns:
+        float32 [B, P, 4].
     """
-    most = max((len(boxes) for boxes in proposals), default=0)
-    result = np.zeros([len(proposals), fixed or rounded(most), 4], np.float32)
+    longest = max((len(boxes) for boxes in proposals), default=0)
+    result = np.zeros([len(proposals), fixed or rounded(longest), 4], np.float32)
     for row, boxes in zip(result, proposals, strict=True):
         row[: len(boxes)] = boxes[: len(row)]
     return result
 
 
 def rounded(count: int) -> int:
-    """The next number, at least 1, of four binary digits and zeros behind them."""
+    """Rounds up to four significant binary digits, to at least 1."""
     step = 1 << max(max(count, 1).bit_length() - 4, 0)
     return -(-max(count, 1) // step) * step

@@ -1,1 +1,1 @@
-"""Small tools that several rooms need: threads, fresh processes, locks, tables, suggestions, TensorFlow's internals."""
+"""Small tools that several packages use: threads, fresh processes, locks, tables, suggestions, TensorFlow internals."""

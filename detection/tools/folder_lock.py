@@ -1,4 +1,4 @@
-"""One process at a time: a lock file in a folder that two runs must not share."""
+"""A lock file that keeps two processes from using the same folder at once."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def held(
     cannot_be_made: Callable[[OSError], DetectionError] | None = None,
     remove: bool = False,
 ) -> Iterator[None]:
-    """Holds the lock while the block runs. A process that ends, however it does, holds it no longer.
+    """Holds the lock while the block runs. The lock is also released when the process dies.
 
     Args:
-        path: the lock file; made where there is none.
-        in_use: makes the error to raise where another process holds it.
-        what: `place: the second process`, for a warning where the file system knows no locks.
-        cannot_be_made: makes the error to raise where the file cannot be; None for the OSError itself.
-        remove: delete the file behind the block.
+        path: the lock file; created if it does not exist.
+        in_use: makes the error to raise if another process holds the lock.
+        what: `place: the second process`, for the warning if the file system does not support locks.
+        cannot_be_made: makes the error to raise if the file cannot be created; None raises the OSError itself.
+        remove: delete the file when the block ends.
 
     Raises:
-        DetectionError: that of `in_use`, or of `cannot_be_made`.
+        DetectionError: the error made by `in_use` or by `cannot_be_made`.
     """
     lock = filelock.FileLock(path)
     try:
@@ -41,7 +41,7 @@ def held(
     except OSError as error:
         raise error if cannot_be_made is None else cannot_be_made(error) from error
     except NotImplementedError:
-        logging.warning("%s would not be noticed: this file system knows no locks", what)
+        logging.warning("%s would not be noticed: this file system does not support locks", what)
     try:
         yield
     finally:

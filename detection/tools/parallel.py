@@ -1,4 +1,4 @@
-"""Work spread over threads."""
+"""Parallel work on a pool of threads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ _R = TypeVar("_R")
 
 
 def in_order(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int) -> Iterator[_R]:
-    """As `pool.map`, but works on no more than `ahead` items beyond the one taken, so that results do not pile up in
-    memory."""
+    """Like `pool.map`, but with at most `ahead` items submitted at a time, so that results do not pile up in memory.
+
+    Args:
+        pool: runs the function.
+        function: called with each item.
+        items: read only as far as needed.
+        ahead: items that may be submitted and not yet yielded.
+
+    Yields:
+        The results, in the order of the items.
+    """
     waiting: deque[Future[_R]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

@@ -1,7 +1,7 @@
-"""What is used of TensorFlow beyond its public interface, all in one place.
+"""Every use of TensorFlow's private interface, in one place.
 
-None of it is promised to stay. When a new version of TensorFlow breaks something here, this is the file to mend, and
-tests/tools/test_tf_internals.py says what each function must do.
+None of it is guaranteed to stay. When a new version of TensorFlow breaks something, this is the file to fix;
+tests/tools/test_tf_internals.py states what each function must do.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Inlined(NamedTuple):
     """A function as one graph without variables."""
 
     graph: graph_pb2.GraphDef
-    inputs: list[tf.Tensor]  # that are still fed
+    inputs: list[tf.Tensor]  # the remaining inputs, without captured variables
 
 
 def inlined(function: ConcreteFunction) -> Inlined:
-    """The graph of a function, inlined, with the values of its variables in it.
+    """The inlined graph of a function with its variables replaced by constants.
 
-    The public converter (`convert_variables_to_constants_v2`) would make a function of it again, which copies all
-    weights a dozen times, for us to take the graph out of.
+    The public converter (`convert_variables_to_constants_v2`) would wrap the graph in a function again, which copies
+    all weights a dozen times.
     """
     data = convert_to_constants._FunctionConverterDataInEager(
         function, lower_control_flow=False, aggressive_inlining=False
@@ -42,8 +42,10 @@ def inlined(function: ConcreteFunction) -> Inlined:
 
 
 def called(op: tf.Operation, attribute: str) -> tf.Graph:
-    """The graph of the function that an attribute of an op names; in a graph that was imported it is only a definition,
-    and its sizes those of what it is called with."""
+    """The graph of the function that an attribute of an op names.
+
+    In an imported graph only the function's definition exists; its graph is then built with the input shapes of `op`.
+    """
     function = op.graph._get_function(op.get_attr(attribute).name)
     if hasattr(function, "graph"):
         return function.graph
@@ -52,7 +54,7 @@ def called(op: tf.Operation, attribute: str) -> tf.Graph:
 
 
 def op_definition(name: str) -> op_def_pb2.OpDef | None:
-    """The definition of a kind of op, or None where there is none of that name."""
+    """The definition of the op type `name`, or None if it does not exist."""
     return op_def_registry.get(name)
 
 
@@ -62,5 +64,5 @@ def rename(variable: keras.Variable, name: str) -> None:
 
 
 def write_fingerprint(folder: Path) -> None:
-    """Gives the SavedModel in `folder` a fingerprint of what it holds now."""
+    """Writes the fingerprint of the SavedModel in `folder` as it is now."""
     fingerprinting_utils.write_fingerprint(str(folder))

@@ -1,7 +1,6 @@
-"""The checkpoint with the best value of one metric, kept in `<model_dir>/best/` beyond rotation; and when to stop for
-lack of a better one.
+"""Keeps the checkpoint with the best value of one metric in `<model_dir>/best/`, and decides on early stopping.
 
-The best value is the highest; of a tag that begins with Loss/, the lowest.
+Rotation does not delete that checkpoint. The best value is the highest, or the lowest of a tag that begins with Loss/.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from detection.errors import ConfigError
 from detection.evaluate.results import read_history
 from detection.files import write_text
 
-_NEW = ".new"  # ends the name of a link that is being made
-_STATE = "checkpoint"  # names the checkpoint for TensorFlow's tools
-# Chosen where the user names none: the first of these that evaluation reports.
+_NEW = ".new"  # suffix of a link that is being created
+_STATE = "checkpoint"  # file that names the checkpoint for TensorFlow's tools
+# Without --best_metric, the first of these that evaluation reports is used.
 DEFAULT_METRICS = (
     "DetectionBoxes_Precision/mAP",
     "PascalBoxes_Precision/mAP@0.5IOU",
@@ -33,14 +32,14 @@ DEFAULT_METRICS = (
 
 
 class Best:
-    """Follows one metric over the evaluations of a run, also across restarts.
+    """Tracks one metric over the evaluations of a run, also across restarts.
 
     Args:
-      model_dir: where `best` lies.
-      metric: a tag; None takes the first of DEFAULT_METRICS that appears.
+      model_dir: the folder that contains `best`.
+      metric: a tag; None takes the first of DEFAULT_METRICS that is reported.
       patience: evaluations without a better value before `gives_up`; 0: never.
-      resumed_at: of a run that goes on, the last step whose evaluation is over: those after the best step and up to
-          this one count for the patience. None: a new run.
+      resumed_at: for a resumed run, the last step whose evaluation was finished: evaluations after the best step and
+          up to this one count towards the patience. None: a new run.
     """
 
     def __init__(
@@ -51,22 +50,28 @@ class Best:
         self.value: float | None = None
         self.step: int | None = None
         self._read()
-        since = -1 if self.step is None else self.step
+        best_step = -1 if self.step is None else self.step
         evaluated = read_history(model_dir) if patience and resumed_at is not None else ()
-        self._without = sum(
-            since < record["step"] <= resumed_at and self.metric in record["metrics"] for record in evaluated
+        self._num_without_improvement = sum(
+            best_step < record["step"] <= resumed_at and self.metric in record["metrics"] for record in evaluated
         )
 
     def offer(self, step: int, metrics: Mapping[str, float], prefix: str | os.PathLike | None) -> bool:
-        """Takes an evaluation and keeps its checkpoint if the metric beats the best so far; true if so.
+        """Records an evaluation and keeps its checkpoint if the metric is the best so far.
 
-        A value of -1 (nothing to find) or NaN never wins. Where links are possible the copy costs no space.
+        A value of -1 (no groundtruth) or NaN is never the best. The checkpoint is hard-linked if possible, so that it
+        takes no space.
 
         Args:
+          step: the evaluated step.
+          metrics: tag -> value.
           prefix: the step's checkpoint; None if it could not be saved, and then it is not kept either.
 
+        Returns:
+          Whether the checkpoint was kept as the best.
+
         Raises:
-          ConfigError: evaluation reports no such metric.
+          ConfigError: evaluation does not report the metric.
         """
         if self.metric is None:
             self.metric = next((tag for tag in DEFAULT_METRICS if tag in metrics), None)
@@ -79,16 +84,16 @@ class Best:
             )
         value = float(metrics[self.metric])
         if not self._is_better(value):
-            self._without += 1
+            self._num_without_improvement += 1
             return False
-        self._without = 0
+        self._num_without_improvement = 0
         if prefix is None:
             return False
         try:
             self._keep(Path(prefix), step, value)
         except OSError as error:
             logging.error(
-                "%s: the best checkpoint cannot be kept (%s); training goes on", self.folder, files.reason(error)
+                "%s: the best checkpoint cannot be kept (%s); training continues", self.folder, files.reason(error)
             )
             return False
         self.value, self.step = value, step
@@ -101,7 +106,7 @@ class Best:
 
     def gives_up(self) -> bool:
         """Whether `patience` evaluations have passed without a better value."""
-        return 0 < self._patience <= self._without
+        return 0 < self._patience <= self._num_without_improvement
 
     def _keep(self, prefix: Path, step: int, value: float) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -112,15 +117,14 @@ class Best:
         self._keep_only(step)
 
     def _keep_only(self, step: int) -> None:
-        """Makes the folder hold the checkpoint of `step` and name it, whatever a killed process was doing there."""
+        """Makes the folder contain and name only the checkpoint of `step`, also after a process was killed."""
         name = prefix_in(self.folder, step).name
         state = f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
         path = self.folder / _STATE
         if not path.exists() or path.read_bytes() != state.encode():
             write_text(path, state)
-        for file in sorted(
-            self.folder.glob(f"{NAME}-*"), key=lambda file: not file.name.endswith(INDEX)
-        ):  # As in a deletion, the index first.
+        # The index is deleted first, as in rotation.
+        for file in sorted(self.folder.glob(f"{NAME}-*"), key=lambda file: not file.name.endswith(INDEX)):
             if file.name not in (f"{name}{DATA}", f"{name}{INDEX}"):
                 file.unlink(missing_ok=True)
 
@@ -142,12 +146,14 @@ class Best:
             for file in self.folder.glob(f"{NAME}-*{_NEW}"):
                 file.unlink(missing_ok=True)
         except (OSError, ValueError) as error:
-            logging.warning("%s: cannot be read (%s); the best checkpoint is chosen anew", path, error)
+            logging.warning("%s: cannot be read (%s); the search for the best checkpoint starts again", path, error)
 
 
 def _link(source: str, target: str) -> None:
-    """Makes `target` the same file as `source` (checkpoints never change once written), or a copy where links are not
-    possible."""
+    """Makes `target` a hard link to `source`, or a copy if links are not possible.
+
+    A link is safe because checkpoints never change once written.
+    """
     temporary = f"{target}{_NEW}"
     Path(temporary).unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Code of one's own that a training run calls: after a step, a checkpoint, an evaluation.
+"""User code that a training run calls after a step, a checkpoint or an evaluation.
 
     def stop_at_target(done: EvaluationDone) -> None:
         if done.metrics["DetectionBoxes_Precision/mAP"] > 0.5:
@@ -6,8 +6,8 @@
 
     detection.run_training(pipeline, "run", callbacks=Callbacks(evaluation=stop_at_target))
 
-A callback may look at everything and change nothing that a resumed run must find again: a run goes on in another
-process, which knows its model_dir alone. An error that a callback raises ends the run as any other error does.
+A callback may read everything, but must not change anything that a resumed run needs: that run is another process,
+which knows only the model_dir. An exception from a callback ends the run like any other error.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from detection.pipeline import Detector
 
 
 class StopTraining(Exception):  # A request, not an error.
-    """Raised in a callback: the run saves a checkpoint, evaluates it and returns, as at its last step. The message is
-    the reason that the last line of the run gives."""
+    """Raise this in a callback to end the run: it saves a checkpoint, evaluates it and returns, as after its last step.
+
+    The message is printed as the reason in the last line of the run.
+    """
 
 
 class StepDone(NamedTuple):
-    """A step was made. Its numbers are still on the device; asking for them waits for the device."""
+    """A training step was done. Its numbers are still on the device; `values()` waits for the device."""
 
     step: int  # counted from 1 at the start of the model_dir
     values: Callable[[], dict[str, float]]  # losses, learning_rate and gradient_norm by tag
@@ -50,12 +52,12 @@ class EvaluationDone(NamedTuple):
 
 
 def _nothing(event: object) -> None:
-    """The callback where there is none."""
+    """The default callback: does nothing."""
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a training run calls, in the process that trains."""
+    """Functions that a training run calls, in the training process."""
 
     step: Callable[[StepDone], object] = _nothing
     checkpoint: Callable[[CheckpointSaved], object] = _nothing

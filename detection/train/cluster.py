@@ -1,5 +1,4 @@
-"""Several processes that train together, as TF_CONFIG describes them to TensorFlow's strategies: not supported, and
-never ignored."""
+"""Refuses a multi-process cluster in TF_CONFIG: training on several machines is not supported."""
 
 from __future__ import annotations
 
@@ -10,15 +9,16 @@ from detection.errors import ConfigError
 
 
 def refuse(variable: str | None = None) -> None:
-    """Refuses to be one of several processes that train together: each would train alone, on all data, and write over
-    the others' files.
+    """Raises an error if TF_CONFIG makes this process one of several training workers.
+
+    Each of them would train alone on all data and overwrite the others' files. A cluster of this process only, as
+    managed services set it, is accepted.
 
     Args:
-        variable: what TF_CONFIG holds; None looks into the environment. A cluster of this process alone, as managed
-            services set it, is no cluster.
+        variable: the value of TF_CONFIG; None reads the environment.
 
     Raises:
-        ConfigError: the variable names several processes, or is not what TensorFlow reads.
+        ConfigError: the variable names several processes, or is not of the form that TensorFlow reads.
     """
     text = os.environ.get("TF_CONFIG", "") if variable is None else variable
     if not text.strip():

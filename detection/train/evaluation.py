@@ -1,5 +1,4 @@
-"""Evaluating a pipeline's detector: between the steps of a training run, or of another process's checkpoints as they
-appear."""
+"""Evaluates a pipeline's detector during training, or follows the checkpoints that another process writes."""
 
 from __future__ import annotations
 
@@ -33,8 +32,10 @@ _POLL_SECONDS = 5.0
 
 
 class Evaluation:
-    """Evaluates one detector as often as asked; detector and input are traced once. Results go to
-    `<model_dir>/eval`."""
+    """Evaluates one detector repeatedly; the detector and the input are traced once.
+
+    Results are written to `<model_dir>/eval`.
+    """
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Evaluation:
                 f"--model_dir {model_dir}: cannot be written ({files.reason(error)}); choose another folder, or make"
                 " room"
             ) from error
-        self._corrections, self._told = Corrections(), set()
+        self._corrections, self._logged_corrections = Corrections(), set()
         self._dataset = eval_dataset(
             pipeline.eval_input, pipeline.resizer, settings.batch_size, corrections=self._corrections
         )
@@ -66,11 +67,18 @@ class Evaluation:
         self._ended = time.monotonic()
 
     def run(self, step: int, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Tag -> value for the detector as it is, or as it is inside the context `weights` (moving averages).
+        """Evaluates the detector.
+
+        Args:
+          step: the step of its weights.
+          weights: a context manager inside which the detector is evaluated (moving averages); None evaluates it as is.
+
+        Returns:
+          Tag -> value.
 
         Raises:
-          DataError: the evaluation input holds no image, or one that cannot be read. ConfigError: the memory is too
-              small for a batch.
+          DataError: the evaluation input has no image, or one that cannot be read.
+          ConfigError: the memory is too small for a batch.
         """
         self.unwritten = []
         try:
@@ -93,26 +101,27 @@ class Evaluation:
             when, batch_size = f"evaluation of step {step}", self._pipeline.evaluate.batch_size
             raise out_of_memory(when, "eval_config.batch_size", batch_size, self._pipeline.text, error) from error
         except tf.errors.OpError as error:
-            known = translate(error, self._pipeline.eval_input)
-            if known is None:
+            data_error = translate(error, self._pipeline.eval_input)
+            if data_error is None:
                 raise
-            raise known from error
-        self._tell_corrections()
+            raise data_error from error
+        self._log_corrections()
         self.last_step, self._ended = step, time.monotonic()
         return metrics
 
-    def _tell_corrections(self) -> None:
-        """What was put right in the records, each line once: every evaluation reads the same ones."""
+    def _log_corrections(self) -> None:
+        """Logs the corrections made to the records, each line only once, as every evaluation reads the same records."""
         for line in self._corrections.lines().values():
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._logged_corrections:
+                self._logged_corrections.add(line)
                 logging.warning("evaluation records: %s", line)
 
     def seconds_ago(self) -> float:
-        """Since the last evaluation, or since this was made."""
+        """Seconds since the last evaluation, or since this object was created."""
         return time.monotonic() - self._ended
 
     def close(self) -> None:
+        """Closes the event files."""
         self._summaries.close()
 
 
@@ -127,22 +136,27 @@ def evaluate_checkpoints(
     allow_unused: bool = False,
     stream: TextIO | None = None,
 ) -> dict[str, float]:
-    """Evaluates the newest checkpoint of a folder, and unless `run_once` every newer one that appears, until that of
-    the config's last step, or until none has appeared for `timeout` seconds.
+    """Evaluates the newest checkpoint of a folder and, unless `run_once`, every newer one that appears.
+
+    Stops after the checkpoint of the config's last step, or if no new one has appeared for `timeout` seconds.
 
     Args:
+      pipeline: the detector and its evaluation input.
       checkpoint_dir: a folder another process trains in; with `run_once` also a checkpoint's prefix.
-      model_dir: results go to its folder `eval`.
-      max_retries: checkpoints in a row that may be unreadable (a trainer may delete one while it is being read) before
-          that is an error; 0: any number.
-      allow_unused: as of `Pipeline.restore`.
+      model_dir: results are written to its folder `eval`.
+      run_once: evaluate only the newest checkpoint.
+      timeout: seconds to wait for a new checkpoint.
+      max_retries: consecutive checkpoints that may be unreadable (a trainer may delete one while it is being read)
+          before that is an error; 0: any number.
+      allow_unused: as in `Pipeline.restore`.
+      stream: receives progress lines; None for standard error.
 
     Returns:
       Tag -> value of the last evaluation.
 
     Raises:
-      ConfigError: nothing to evaluate on, a checkpoint of another model, no checkpoint in time; with `run_once` an
-          unreadable one; the results of the last evaluation could not be written.
+      ConfigError: there is no evaluation input, the checkpoint is of another model, no checkpoint appeared in time, the
+          one to evaluate is unreadable (with `run_once`), or the results of the last evaluation could not be written.
     """
     cluster.refuse()
     if pipeline.eval_input is None:
@@ -169,15 +183,15 @@ def _follow(
     timeout: float,
     max_retries: int,
 ) -> dict[str, float]:
-    """Evaluates checkpoints as they appear; see `evaluate_checkpoints`. `load` fills the detector from a checkpoint."""
+    """Evaluates checkpoints as they appear; see `evaluate_checkpoints`. `load` restores a checkpoint."""
     if not os.path.isdir(checkpoint_dir):
         logging.warning(
             "--checkpoint_dir=%s: no such folder yet; waiting for it and its first checkpoint", checkpoint_dir
         )
-    metrics, seen, failures, deadline = {}, None, 0, time.monotonic() + timeout
+    metrics, last_evaluated, failures, deadline = {}, None, 0, time.monotonic() + timeout
     while time.monotonic() < deadline:
-        steps, begun = rotation.steps_in(checkpoint_dir), time.monotonic()
-        if steps and steps[-1] != seen:
+        steps, start = rotation.steps_in(checkpoint_dir), time.monotonic()
+        if steps and steps[-1] != last_evaluated:
             try:
                 load(rotation.prefix_in(checkpoint_dir, steps[-1]))
             except UnreadableCheckpointError as error:
@@ -186,14 +200,14 @@ def _follow(
                     raise
                 logging.warning("%s; waiting for the next one", error)
             else:
-                metrics, seen, failures = evaluation.run(steps[-1]), steps[-1], 0
-                if pipeline.train is not None and 0 < pipeline.train.num_steps <= seen:
-                    return metrics  # The training that is followed has made its last step.
+                metrics, last_evaluated, failures = evaluation.run(steps[-1]), steps[-1], 0
+                if pipeline.train is not None and 0 < pipeline.train.num_steps <= last_evaluated:
+                    return metrics  # The followed training run has finished.
                 deadline = time.monotonic() + timeout
-                time.sleep(max(0.0, min(begun + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
+                time.sleep(max(0.0, min(start + pipeline.evaluate.interval_seconds, deadline) - time.monotonic()))
                 continue
         time.sleep(min(_POLL_SECONDS, timeout))
-    if seen is None:
+    if last_evaluated is None:
         raise ConfigError(
             f"--checkpoint_dir={os.fspath(checkpoint_dir)}: no checkpoint that can be read appeared within {timeout:g}"
             " seconds; check the path, or raise --eval_timeout"

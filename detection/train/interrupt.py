@@ -1,4 +1,4 @@
-"""Being asked to stop: finish the step, save, leave with 128 + signal (143 after SIGTERM)."""
+"""Stop signals: finish the step, save, and exit with status 128 + signal (143 after SIGTERM)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") 
 
 
 class Interrupted(DetectionError):
-    """The run was stopped from outside and saved itself; not an error of anybody's input, but the exit code must say
-    so."""
+    """The run was stopped by a signal after saving; not an input error, but the exit status must show it."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -22,10 +21,9 @@ class Interrupted(DetectionError):
 
 
 class StopRequest:
-    """While active, SIGTERM, Ctrl-C and SIGHUP only leave a note in `signal_number`. A second one acts as if this did
-    not exist.
+    """While active, SIGTERM, Ctrl-C and SIGHUP are only recorded in `signal_number`.
 
-    What is ignored (under `nohup`, say) stays ignored.
+    A second signal has its usual effect. Signals that were ignored before (under `nohup`, for example) stay ignored.
     """
 
     def __init__(self) -> None:
@@ -34,8 +32,8 @@ class StopRequest:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        # Python delivers signals to the main thread only; elsewhere (a notebook's worker, a test) they keep their
-        # meaning.
+        # Python delivers signals to the main thread only; in other threads (a notebook's worker, a test) nothing
+        # changes.
         if threading.current_thread() is threading.main_thread():
             for number in STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -47,10 +45,15 @@ class StopRequest:
 
     @contextlib.contextmanager
     def at_once(self, message: str) -> Iterator[None]:
-        """Inside, a signal raises Interrupted where it strikes, with `message`: for long work that leaves nothing to be
-        saved.
+        """Inside this context a signal raises Interrupted immediately: for long work that has nothing to save.
 
-        One that was noted before raises at entry.
+        A signal recorded before raises at entry.
+
+        Args:
+            message: what the error says after `stopped by signal N; `.
+
+        Raises:
+            Interrupted: a signal arrived.
         """
         self._at_once = message
         try:

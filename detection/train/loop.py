@@ -1,5 +1,4 @@
-"""Training, from a pipeline to a model_dir: restore, then step, look, save and evaluate until the last step, or the end
-of the data.
+"""Trains a pipeline into a model_dir.
 
     model_dir/pipeline.config         the config as run
     model_dir/model.ckpt-<step>.*     checkpoints, and `checkpoint`, which names the newest for TensorFlow's tools
@@ -7,8 +6,8 @@ of the data.
     model_dir/train/                  events: losses, learning rate, speed
     model_dir/eval/                   events, metrics.json, metrics.jsonl
 
-A run that is started again in its model_dir goes on where the last checkpoint was made; with a seed, on the same data
-in the same order.
+A run that is started again in its model_dir resumes from the last checkpoint; with a seed, on the same data in the same
+order.
 """
 
 from __future__ import annotations
@@ -30,9 +29,6 @@ from detection.train.memory import out_of_memory
 from detection.train.options import RunOptions
 from detection.train.run import Run
 
-_MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
-_LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
-
 
 def train(
     pipeline: Pipeline,
@@ -47,16 +43,23 @@ def train(
     """Trains until `num_steps` (counted from step 0 of the model_dir, not from this call) and evaluates.
 
     Args:
+      pipeline: the detector, its settings and its inputs.
+      model_dir: folder for checkpoints and results; created if it does not exist.
       num_steps: None takes train_config.num_steps; 0 there means until stopped.
+      options: settings of this run; None takes the defaults.
       strategy: None takes all accelerators of this machine, or the CPU.
-      stream: where people read along; None takes standard error.
-      callbacks: code of one's own, called after steps, checkpoints and evaluations.
+      stream: receives progress lines; None takes standard error.
+      callbacks: functions called after steps, checkpoints and evaluations.
 
     Returns:
-      Tag -> value of the last evaluation; of the last losses where the config names nothing to evaluate.
+      Tag -> value of the last evaluation, or of the last losses if the config has no evaluation input.
 
     Raises:
-      ConfigError, DataError, DivergedError, ModelDirInUseError, Interrupted: one line each; see detection.errors.
+      ConfigError: the config, a path or an option is wrong.
+      DataError: a record cannot be used.
+      DivergedError: the loss was not finite for too many steps in a row.
+      ModelDirInUseError: another process trains in model_dir.
+      Interrupted: the run was stopped by a signal.
     """
     if pipeline.train is None or pipeline.train_input is None:
         raise ConfigError(
@@ -73,7 +76,7 @@ def train(
     ):
         raise ConfigError(
             f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps})"
-            " of cosine_decay_learning_rate: from then on the learning rate would be 0; set total_steps to num_steps"
+            " of cosine_decay_learning_rate: after those the learning rate would be 0; set total_steps to num_steps"
         )
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy
@@ -91,11 +94,11 @@ def train(
 
 
 def _run(run: Run) -> dict[str, float]:
-    """Trains to the end, and says what ran out where something did."""
+    """Trains to the end; turns exhausted memory or disk space into a ConfigError."""
     try:
         return run.to_the_end()
     except tf.errors.ResourceExhaustedError as error:
-        if (place := files.explain(error)) is not None:  # TensorFlow has one word for memory and disks.
+        if (place := files.explain(error)) is not None:  # TensorFlow raises the same error for memory and disks.
             raise ConfigError(f"{place}; make room and start again") from error
         when, field = f"step {run.step_number}", "train_config.batch_size"
         raise out_of_memory(when, field, run.settings.batch_size, run.pipeline.text, error) from error

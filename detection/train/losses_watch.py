@@ -1,8 +1,8 @@
-"""Looks at the losses of past steps, without making the accelerator wait for every one of them.
+"""Checks the losses of past steps without making the accelerator wait after every step.
 
-The compiled step leaves weights alone when its loss or gradient is not finite (in half precision a gradient can
-overflow while the loss is fine), so it is enough to look every few steps. One such step now and then (an odd image) is
-reported, counted and left out; several in a row mean that training has diverged.
+The compiled step does not update the weights when its loss or gradient is not finite (in half precision a gradient can
+overflow while the loss is finite), so checking every few steps is enough. A single non-finite step (an unusual image)
+is logged, counted and skipped; several in a row mean that training has diverged.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class _Bad(NamedTuple):
 
 
 class LossesWatch:
-    """Collects the results of steps; hands out their means.
+    """Collects the results of steps, checks them and computes their means.
 
     Args:
-      tags: names of StepResult.values, asked for when first needed.
-      limit: steps in a row that may be not finite before the run ends.
-      folder: where diverged.json goes.
-      local_ids: source ids of a step's example -> tensors with this host's part of them.
+      tags: returns the names of StepResult.values; called when first needed.
+      limit: consecutive non-finite steps at which the run ends.
+      folder: where diverged.json is written.
+      local_ids: maps the source ids of a step's example to tensors with this host's part of them.
     """
 
     def __init__(
@@ -52,19 +52,25 @@ class LossesWatch:
         self.total_skipped = 0
 
     def add(self, step: int, result: StepResult, source_ids: object) -> None:
-        """Takes the result of step number `step`, without looking at it."""
+        """Adds the result of step number `step` without reading it from the device."""
         self._pending.append((step, result, source_ids))
 
     @property
     def streak(self) -> int:
-        """Steps in a row, up to the last one looked at, that were not finite."""
+        """Number of consecutive non-finite steps up to the last one checked."""
         return len(self._bad)
 
     def look(self, last_checkpoint: str) -> dict[str, float]:
-        """Looks at the results added since the last look; returns the newest by tag.
+        """Checks the results added since the last call.
+
+        Args:
+          last_checkpoint: named in the error message.
+
+        Returns:
+          The newest values by tag; empty if no step was added.
 
         Raises:
-          DivergedError: too many steps in a row were not finite.
+          DivergedError: too many consecutive steps were not finite.
         """
         latest: dict[str, float] = {}
         for step, result, source_ids in self._pending:
@@ -84,14 +90,14 @@ class LossesWatch:
             if len(self._bad) >= self._limit:
                 self._diverge(last_checkpoint)
             count = f" ({self.total_skipped} so far)" if self.total_skipped > 1 else ""
-            logging.warning("step %d: %s; this update is left out%s; images: %s", step, _odd(latest), count, _few(ids))
+            logging.warning("step %d: %s; update skipped%s; images: %s", step, _nonfinite(latest), count, _shown(ids))
         self._pending.clear()
         return latest
 
     def skipped(self) -> str:
-        """How many updates were left out so far, for the last line of a run; empty where none was."""
+        """How many updates were skipped so far, for the last line of a run; empty if none were."""
         count = self.total_skipped
-        return f", {number_of(count, 'update')} left out because a loss or gradient was not finite" if count else ""
+        return f", {number_of(count, 'update')} skipped because a loss or gradient was not finite" if count else ""
 
     def means(self) -> dict[str, float]:
         """Means over the finite steps since the last call; empty if there were none."""
@@ -112,21 +118,21 @@ class LossesWatch:
         try:
             write_text(record, json.dumps({"last_checkpoint": last_checkpoint, "steps": steps}, indent=2) + "\n")
             where = f"all in {record}"
-        except OSError as error:  # The divergence is what the user must hear of.
+        except OSError as error:  # The divergence is the error to report, not this.
             where = f"{record} cannot be written: {files.reason(error)}"
         raise DivergedError(
-            f"step {first.step}: {_odd(first.values)}, nor in the {self._limit - 1} steps after it; learning rate"
-            f" {first.values['learning_rate']:g}; images of the first one: {_few(first.source_ids)} ({where}); last"
+            f"step {first.step}: {_nonfinite(first.values)}, nor in the {self._limit - 1} steps after it; learning rate"
+            f" {first.values['learning_rate']:g}; images of the first one: {_shown(first.source_ids)} ({where}); last"
             f" checkpoint: {last_checkpoint}; lower the learning rate or set train_config.gradient_clipping_by_norm"
         )
 
 
-def _odd(values: dict[str, float]) -> str:
-    """What is not finite: the loss, or the gradient of a finite one."""
-    odd = {tag: value for tag, value in values.items() if not np.isfinite(value)}
-    what = "loss" if any(tag.startswith("Loss/") for tag in odd) else "gradient"
-    return f"the {what} is not finite ({', '.join(f'{tag} {value:g}' for tag, value in odd.items())})"
+def _nonfinite(values: dict[str, float]) -> str:
+    """Says what is not finite, the loss or only the gradient, with the values."""
+    nonfinite = {tag: value for tag, value in values.items() if not np.isfinite(value)}
+    what = "loss" if any(tag.startswith("Loss/") for tag in nonfinite) else "gradient"
+    return f"the {what} is not finite ({', '.join(f'{tag} {value:g}' for tag, value in nonfinite.items())})"
 
 
-def _few(ids: list[str]) -> str:
+def _shown(ids: list[str]) -> str:
     return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")

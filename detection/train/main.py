@@ -1,4 +1,4 @@
-"""What `detection train` does with a pipeline: it is trained, or its checkpoints are evaluated."""
+"""The work of `detection train`: trains a pipeline, or evaluates its checkpoints."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from detection.train.evaluation import evaluate_checkpoints
 from detection.train.loop import train
 from detection.train.options import RunOptions
 
-TRAINING_DATA = "training_data"  # folder of model_dir for results on what was trained on, apart from the held-out ones
+TRAINING_DATA = "training_data"  # folder of model_dir for results on the training data, apart from the held-out ones
 _NAMED = re.compile(r"\s*[\w.]+(?:\[\d+\])?\s*\+?=")
 
 
 class EvalOnly(NamedTuple):
-    """What is evaluated when nothing is trained."""
+    """Settings of an evaluation without training."""
 
     checkpoint_dir: str
     run_once: bool = False
@@ -46,8 +46,12 @@ def run(
     """Trains, or evaluates the checkpoints of `eval_only`.
 
     Args:
+      pipeline: the detector, its settings and its inputs.
+      model_dir: folder for checkpoints and results.
+      options: settings of this run; None takes the defaults.
+      eval_only: evaluate these checkpoints; None trains.
       num_replicas: accelerators to train on; None takes all.
-      deterministic: the same numbers in every run, bit for bit and more slowly; needs or sets a seed.
+      deterministic: make runs reproducible bit for bit, which is slower; sets the seed to 0 if there is none.
 
     Returns:
       Tag -> value of the last evaluation.
@@ -78,11 +82,10 @@ def run(
 
 
 def split_settings(text: str) -> list[str]:
-    """Settings of one flag, `a=1,b=[2,3]`, apart: at commas outside brackets that a name and `=` follow."""
+    """Splits the settings of one flag, `a=1,b=[2,3]`, at commas outside brackets that a name and `=` follow."""
     parts, end, inside = [], len(text), False
-    for position in range(
-        len(text) - 1, -1, -1
-    ):  # From behind: a comma lies within brackets where the next bracket after it closes.
+    # From the end: a comma is inside brackets if the next bracket after it closes.
+    for position in range(len(text) - 1, -1, -1):
         if text[position] in "[]{}":
             inside = text[position] in "]}"
         elif text[position] == "," and not inside and _NAMED.match(text, position + 1):

@@ -1,5 +1,4 @@
-"""What to lower where the memory does not suffice: the batch size and the size of the images, by the fields that set
-them."""
+"""The error for exhausted memory, which names the fields of the batch size and the image size."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ _RESIZER = ".image_resizer."
 def out_of_memory(
     when: str, field: str, batch_size: int, config_text: str, error: tf.errors.ResourceExhaustedError
 ) -> ConfigError:
-    """The error for a user.
+    """Makes the error to show for exhausted memory.
 
     Args:
-      when: what was done, e.g. `step 7`.
+      when: what was running, e.g. `step 7`.
       field: path of the field that sets the batch size.
       batch_size: its value, images.
       config_text: the config as run, in which the resizer is looked up; empty for a pipeline made in Python.
-      error: what TensorFlow said; its line about the allocation is shown, or its first.
+      error: TensorFlow's error; its line about the allocation is shown, or else its first line.
     """
     lines = str(error).splitlines() or [""]
     reason = next((line for line in lines if "OOM" in line or "xhausted" in line), lines[0])[:150]
@@ -31,11 +30,11 @@ def out_of_memory(
 
 
 def _resizer(config_text: str) -> str:
-    """Path of the resizer's message, and its fields as they are set."""
+    """Path of the resizer's message, with its fields and their values."""
     fields = {path: value for path, value in flatten(config_text).items() if _RESIZER in path}
     if not fields:
         return "the image_resizer"
-    before, _, after = next(iter(fields)).partition(_RESIZER)
-    path = f"{before}{_RESIZER}{after.partition('.')[0]}"
+    parent, _, after = next(iter(fields)).partition(_RESIZER)
+    path = f"{parent}{_RESIZER}{after.partition('.')[0]}"
     values = [f"{name.removeprefix(path)[1:]} {value}" for name, value in fields.items() if name.startswith(f"{path}.")]
     return f"{path} ({', '.join(values) or 'at its defaults'})"

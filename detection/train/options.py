@@ -1,4 +1,4 @@
-"""How one run of training goes, as the command line says it."""
+"""Settings of one training run, as given on the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMATS = ("name", OBJECT)
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How one run goes: what comes from the command line and does not change what is learnt."""
+    """Settings of one run that come from the command line and do not change the trained model (apart from the seed)."""
 
     checkpoint_every: int = 1000  # steps
     # steps; 0: at checkpoints, no sooner than eval_interval_secs after the last one. The last step is always evaluated
@@ -21,14 +21,14 @@ class RunOptions:
     keep_checkpoints: int = 5
     checkpoint_format: str = "name"  # or OBJECT: by the keys of the TF2 API; read either way
     log_every: int = 100  # steps between lines of summaries
-    progress_seconds: float = 10.0  # between progress lines where the output is no terminal
+    progress_seconds: float = 10.0  # between progress lines if the output is not a terminal
     max_nonfinite_steps: int = 5  # in a row; then the run stops
     best_metric: str | None = None  # None: the first mAP that evaluation reports
     stop_after: int = 0  # evaluations without a better metric; 0: never stop early
     allow_config_change: bool = False
     allow_unused_checkpoint_variables: bool = False  # fine-tune from the checkpoint of another network too
-    skip_bad_records: bool = False  # leave out records that cannot be used, instead of stopping at the first
-    max_bad_records: int = 100  # that are left out, of one input; more are an error
+    skip_bad_records: bool = False  # skip records that cannot be used, instead of stopping at the first
+    max_bad_records: int = 100  # that may be skipped in one input; more are an error
     seed: int | None = None
     summaries: bool = True
 

@@ -1,5 +1,7 @@
-"""One process's part of a training run: restore, then step, look, save and evaluate until the last step, or the end of
-the data. See `train.loop` for what a model_dir holds."""
+"""A training run in one process: restore, then step, check losses, save and evaluate until the last step.
+
+See `train.loop` for the contents of a model_dir.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +37,16 @@ from detection.train.step import TrainStep
 from detection.train.summaries import Summaries
 from detection.types import Example
 
-_MEASURED_IMAGES = 1000  # for the normalisation of box codes; the moments of thousands of boxes no longer move
-_LOOK_EVERY = 10  # steps; often enough to see a divergence soon, seldom enough not to hold up an accelerator
+# For the normalisation of box codes: with thousands of boxes, mean and deviation no longer change.
+_MEASURED_IMAGES = 1000
+_LOOK_EVERY = 10  # steps; often enough to see divergence soon, rarely enough not to stall an accelerator
 
 
 Event = TypeVar("Event", StepDone, CheckpointSaved, EvaluationDone)
 
 
 class Run:
-    """One process's part of a training run."""
+    """A training run in one process."""
 
     def __init__(
         self,
@@ -82,8 +85,8 @@ class Run:
         if options.checkpoint_format == OBJECT:
             self.state.check_object_based()
         self.step_number = self._restore(resumed)
-        if kept := frozen.summary(self.settings, names):
-            self._say(kept)
+        if frozen_summary := frozen.summary(self.settings, names):
+            self._say(frozen_summary)
         self.saved_step = self.step_number if resumed else None
         self.summaries = Summaries(folder / "train", options.summaries)
         self.evaluation = (
@@ -98,12 +101,19 @@ class Run:
         self.losses: dict[str, float] = {}  # means of the last steps
 
     def to_the_end(self) -> dict[str, float]:
-        """The story of a run."""
+        """Runs the whole training.
+
+        Returns:
+          Tag -> value of the last evaluation, or of the last losses if there is no evaluation input.
+
+        Raises:
+          ConfigError, DataError, DivergedError, Interrupted: as in `train.loop.train`.
+        """
         with StopRequest() as stop:
             if not self._is_done():
                 self._open_input()
                 with self._show_progress():
-                    if self.evaluation_due:  # The run that is gone on with was stopped in it.
+                    if self.evaluation_due:  # The previous process was stopped during this evaluation.
                         self._evaluate(stop)
                     while not self._is_over():
                         self._make_step()
@@ -128,19 +138,19 @@ class Run:
         return self.metrics or self.losses
 
     def close(self) -> None:
+        """Closes the input and the event files."""
         if self.examples is not None:
-            self.examples.close()  # It then tells what was put right in the records.
+            self.examples.close()  # This logs the corrections made to the records.
         self.summaries.close()
         if self.evaluation is not None:
             self.evaluation.close()
 
     def _restore(self, resumed: tuple[int, dict] | None) -> int:
-        """Fills the variables from the run's own checkpoint, else from the one to fine-tune; returns the step to go on
-        from."""
+        """Restores the run's own checkpoint, or else the one to fine-tune; returns the step to continue from."""
         if resumed is not None:
             step, values = resumed
             self.state.load(step, values, self.checkpoints.prefix(step), lenient=self.options.allow_config_change)
-            self._say(f"going on from {self.checkpoints.prefix(step)}")
+            self._say(f"resuming from {self.checkpoints.prefix(step)}")
             return step
         start = self.settings.fine_tune
         if start is not None:
@@ -176,7 +186,7 @@ class Run:
         )
 
     def _measure_targets(self, dataset: tf.data.Dataset) -> None:
-        """Before the first step: the spread of box codes, from one look at the data as it will be trained on."""
+        """Before the first step, measures mean and deviation of the box codes on a sample of the training data."""
         images = count_records(self.pipeline.train_input) or _MEASURED_IMAGES
         batches = -(-min(images, _MEASURED_IMAGES) // self.settings.batch_size)
         counts = self.detector.measure_targets(iterate(dataset.take(batches), self.pipeline.train_input, Corrections()))
@@ -191,14 +201,14 @@ class Run:
         return self.progress
 
     def _make_step(self) -> None:
-        """One step, or none and `data_ended`."""
+        """Does one step, or sets `data_ended` if there is no more data."""
         try:
             example = self.feed.next()
         except StopIteration:
             if self.step_number == 0:
                 raise ConfigError(
-                    f"{self._epochs()} give no whole batch of train_config.batch_size {self.settings.batch_size}; raise"
-                    " the one or lower the other"
+                    f"{self._epochs()} do not fill one batch of train_config.batch_size {self.settings.batch_size};"
+                    " raise num_epochs or lower batch_size"
                 ) from None
             self.data_ended = True
             return
@@ -232,8 +242,7 @@ class Run:
             self.summaries.scalars(self.step_number, values)
 
     def _look(self) -> None:
-        """Takes the newest losses for the progress line, and stops the run if they have not been finite for too
-        long."""
+        """Updates the progress line with the newest losses; raises DivergedError after too many non-finite steps."""
         latest = self.watch.look(self._last_checkpoint())
         if latest:
             losses = {
@@ -244,14 +253,16 @@ class Run:
             self.progress.update(0, loss=losses.pop("total"), **losses, lr=latest["learning_rate"])
 
     def _save(self, must_succeed: bool = False, interim: bool = False) -> None:
-        """Saves unless there is nothing new, or nothing fit to be saved. A full disk stops the run only where it ends
-        anyway."""
+        """Saves a checkpoint unless the step is already saved or a value is not finite.
+
+        If the disk is full, training continues unless `must_succeed`.
+        """
         self._look()
         if self.saved_step == self.step_number or self.watch.streak:
             return
         if not self.state.is_finite():
             logging.warning(
-                "step %d: a weight is not finite, so no checkpoint is made; the last one is %s",
+                "step %d: a weight is not finite, so no checkpoint is saved; the last one is %s",
                 self.step_number,
                 self._last_checkpoint(),
             )
@@ -267,7 +278,7 @@ class Run:
             message = f"{files.explain(error) or error}; the last checkpoint is {self._last_checkpoint()}"
             if must_succeed:
                 raise ConfigError(f"{message}; make room and start again") from error
-            logging.error("%s; training goes on", message)
+            logging.error("%s; training continues", message)
             return
         self._call(self.callbacks.checkpoint, CheckpointSaved(self.step_number, prefix, self.detector))
 
@@ -289,7 +300,7 @@ class Run:
 
     def _evaluation_is_due(self) -> bool:
         if self.evaluation is None or self._is_done():
-            return False  # The last step is evaluated when all is saved.
+            return False  # The last step is evaluated after its checkpoint is saved.
         if self.options.evaluate_every:
             return self._is_due(self.options.evaluate_every)
         return (
@@ -298,7 +309,7 @@ class Run:
         )
 
     def _call(self, callback: Callable[[Event], object], event: Event) -> None:
-        """Notes where a callback asks for the end of the run."""
+        """Calls a callback; records its reason if it asks to stop the run."""
         try:
             callback(event)
         except StopTraining as request:

@@ -1,12 +1,12 @@
-"""A model_dir belongs to one process at a time and to one config for good.
+"""The model_dir of a training run: used by one process at a time and always with the same config.
 
-.train.lock       held while a process trains; the operating system lets go of it when the process dies, however it dies
-.train.owner      who holds it, for the message that the next one gets
-pipeline.config   the config as run, with all overrides, for people and for export; left alone where it is itself the
-                  file the run was started with
-.as_run.config    the same, which nobody edits; resuming with another one is refused
-.evaluation_due   the step of the last checkpoint, where its evaluation is not over: a run that is killed meanwhile
-                  makes up for it
+.train.lock       held while a process trains; the operating system releases it when the process dies
+.train.owner      the process that holds it, for the error message of a second process
+pipeline.config   the config as run, with all overrides, for people and for export; not overwritten if the run was
+                  started with this file
+.as_run.config    a copy that users do not edit; resuming with a different config is an error
+.evaluation_due   the step of the last checkpoint while its evaluation is not finished: if the run is killed, the
+                  resumed run evaluates it
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AS_RUN = "pipeline.config"
 OWN_COPY = ".as_run.config"
 _DUE = ".evaluation_due"
 _PROBE = ".write-test-"
-# What may change between two runs: it does not touch what is learnt, or is not looked at again after the first step.
+# Fields that may differ in a resumed run: they do not affect training, or are not read after the first step.
 FREE_TO_CHANGE = (
     "eval_config",
     "eval_input_reader",
@@ -42,11 +42,12 @@ FREE_TO_CHANGE = (
 
 @contextlib.contextmanager
 def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
-    """Makes the folder, tries that it can be written, and holds it; removes what a killed process left of an unfinished
-    save.
+    """Creates the folder, checks that it is writable and locks it while the block runs.
+
+    Also removes what a killed process left of an unfinished checkpoint.
 
     Raises:
-      ConfigError: it cannot be made or written.
+      ConfigError: the folder cannot be created or written.
       ModelDirInUseError: another process trains in it; the message names host and process.
     """
     folder = Path(model_dir)
@@ -58,7 +59,7 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise ConfigError(
             f"--model_dir {folder}: cannot be written ({files.reason(error)}); choose another folder, make room, or"
-            " correct its permissions"
+            " fix its permissions"
         ) from error
     owner = folder / ".train.owner"
     with folder_lock.held(
@@ -82,25 +83,28 @@ def claimed(model_dir: str | os.PathLike) -> Iterator[Path]:
 
 def _holder(owner: Path) -> str:
     try:
-        who = json_text.read_object(owner)
-        return f"process {who['pid']} on {who['host']}"
+        holder = json_text.read_object(owner)
+        return f"process {holder['pid']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 
 def note_evaluation(model_dir: Path, step: int) -> None:
-    """Before the checkpoint of a step that is to be evaluated is saved. Raises OSError."""
+    """Records that `step` is to be evaluated; called before its checkpoint is saved.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     write_text(model_dir / _DUE, f"{step}\n")
 
 
 def forget_evaluation(model_dir: Path) -> None:
-    """When it is over and its best checkpoint kept."""
+    """Removes the record of `note_evaluation`, once the evaluation is finished and the best checkpoint kept."""
     (model_dir / _DUE).unlink(missing_ok=True)
 
 
 def evaluation_is_due(model_dir: Path, step: int | None) -> bool:
-    """Whether the checkpoint of `step`, from which a run goes on, was to be evaluated and was not, or not to the
-    end."""
+    """Whether the evaluation of the checkpoint of `step`, from which a run resumes, was not finished."""
     try:
         return step is not None and int((model_dir / _DUE).read_text(encoding="ascii")) == step
     except (OSError, ValueError):
@@ -111,19 +115,22 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
     """Saves the config as run; when resuming, first compares it with the saved one.
 
     Args:
-      source: the user's file. Where that is model_dir/pipeline.config, it is not written over.
-      text: the config in text form, as `config.to_text` prints it; empty: there is none to save (a pipeline made in
+      model_dir: the folder of the run.
+      text: the config in text form, as `config.to_text` prints it; empty if there is none to save (a pipeline made in
           Python).
+      resuming: whether the run continues from a checkpoint of model_dir.
+      allow_change: log differences instead of raising an error.
+      source: the user's file. If that is model_dir/pipeline.config, it is not overwritten.
 
     Raises:
-      ConfigError: a field differs that decides what is learnt; names the field and both values.
+      ConfigError: a field that affects training differs; names the field and both values.
     """
     if not text:
         return
-    path, own = model_dir / AS_RUN, model_dir / OWN_COPY
-    before = own if own.exists() else path  # Folders of earlier versions have the one alone.
-    if resuming and before.exists():
-        changes = differences(before.read_text(encoding="utf-8"), text)
+    path, own_copy = model_dir / AS_RUN, model_dir / OWN_COPY
+    previous = own_copy if own_copy.exists() else path  # Folders of earlier versions have only pipeline.config.
+    if resuming and previous.exists():
+        changes = differences(previous.read_text(encoding="utf-8"), text)
         if changes and not allow_change:
             more = f" (and {len(changes) - 1} more changes)" if len(changes) > 1 else ""
             raise ConfigError(
@@ -132,13 +139,13 @@ def settle_config(model_dir: Path, text: str, resuming: bool, allow_change: bool
             )
         for change in changes:
             logging.warning("%s: %s", path, change)
-    write_text(own, text)
+    write_text(own_copy, text)
     if source is None or not (path.exists() and os.path.samefile(source, path)):
         write_text(path, text)
 
 
 def differences(old: str, new: str) -> list[str]:
-    """`field was X, is now Y` for every field that differs and is not free to change."""
+    """`field was X, is now Y` for every field that differs and is not in FREE_TO_CHANGE."""
     before, after = flatten(old), flatten(new)
     paths = [
         path for path in before | after if before.get(path) != after.get(path) and not path.startswith(FREE_TO_CHANGE)
@@ -147,22 +154,22 @@ def differences(old: str, new: str) -> list[str]:
 
 
 def flatten(text: str) -> dict[str, str]:
-    """Field path -> value of a config in printed text form; repeated fields are numbered from the second on."""
+    """Field path -> value of a config in text form; repeated fields are numbered from the second on."""
     values: dict[str, str] = {}
     stack: list[tuple[str, dict[str, int]]] = [("", {})]
 
     def child(name: str) -> str:
-        prefix, seen = stack[-1]
-        seen[name] = seen.get(name, 0) + 1
-        number = f"[{seen[name] - 1}]" if seen[name] > 1 else ""
+        prefix, counts = stack[-1]
+        counts[name] = counts.get(name, 0) + 1
+        number = f"[{counts[name] - 1}]" if counts[name] > 1 else ""
         return f"{prefix}.{name}{number}".lstrip(".")
 
     for line in map(str.strip, text.splitlines()):
         if line.endswith("{"):
             stack.append((child(line[:-1].rstrip(" :")), {}))
         elif line == "}":
-            path, seen = stack.pop()
-            if not seen:
+            path, counts = stack.pop()
+            if not counts:
                 values[path] = "{}"
         elif line and not line.startswith("#"):
             name, _, value = line.partition(":")

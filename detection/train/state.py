@@ -1,5 +1,4 @@
-"""Every variable of a run, under its checkpoint name: the detector's, and what training adds (step, slots, moving
-averages)."""
+"""All variables of a run by checkpoint name: the detector's, the step, the optimiser's slots and moving averages."""
 
 from __future__ import annotations
 
@@ -19,15 +18,16 @@ from detection.pipeline import Detector
 
 
 class TrainState:
-    """Make it under the strategy's scope, after the detector has its weights.
+    """The variables of a training run. Create it in the strategy's scope, after the detector has its weights.
 
     Attributes:
-      detector: the network, its variables complete.
-      trained, trained_names: the variables that learn and their checkpoint names, in the detector's order.
+      detector: the network with all of its variables.
+      trained: the variables that are trained, in the detector's order.
+      trained_names: their checkpoint names.
       slots: for each of them, the update rule's arrays.
       shadows: for each of them the moving average; empty if none are kept.
-      scalars: the update rule's numbers (Adam's powers).
-      step: int64 scalar, the updates made so far.
+      scalars: the update rule's scalars (powers of Adam's decay rates).
+      step: int64 scalar, the number of steps so far.
     """
 
     def __init__(self, detector: Detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
@@ -35,14 +35,14 @@ class TrainState:
         self.step = tf.Variable(
             0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        chosen = [variable for variable in detector.trainable_variables if learns(variable.path)]
-        if not chosen:
+        variables = [variable for variable in detector.trainable_variables if learns(variable.path)]
+        if not variables:
             raise ConfigError(
-                "train_config: update_trainable_variables and freeze_variables leave nothing to train; loosen their"
+                "train_config: update_trainable_variables and freeze_variables leave nothing to train; change their"
                 " patterns"
             )
-        self.trained = [_native(variable) for variable in chosen]
-        self.trained_names = [variable.path for variable in chosen]
+        self.trained = [_native(variable) for variable in variables]
+        self.trained_names = [variable.path for variable in variables]
         self.slots = [[_like(variable, slot.initial) for slot in optimizer.rule.slots] for variable in self.trained]
         self.scalars = [tf.Variable(slot.initial, trainable=False) for slot in optimizer.rule.scalars]
         self._slot_names = [slot.name for slot in optimizer.rule.slots]
@@ -52,12 +52,12 @@ class TrainState:
         )
 
     def variables(self) -> dict[str, tf.Variable]:
-        """All of them by checkpoint name."""
+        """All variables by checkpoint name."""
         named = {path: _native(variable) for path, variable in loading.by_name(self.detector).items()}
         return named | self.extras()
 
     def extras(self) -> dict[str, tf.Variable]:
-        """What training adds to the detector's variables, by checkpoint name."""
+        """The variables that training adds to the detector's, by checkpoint name."""
         named = {GLOBAL_STEP: self.step, **dict(zip(self._scalar_names, self.scalars, strict=True))}
         for path, slots in zip(self.trained_names, self.slots, strict=True):
             named |= {f"{path}/{name}": slot for name, slot in zip(self._slot_names, slots, strict=True)}
@@ -77,20 +77,22 @@ class TrainState:
         return ObjectNames(object_load.source_of(self.detector, loading.by_name(self.detector)).keys)
 
     def start_averages(self) -> None:
-        """Sets the moving averages to the present weights; call it once the initial weights (fine-tuned ones, say) are
-        in place."""
+        """Sets the moving averages to the current weights; call it once the initial weights are restored."""
         for shadow, variable in zip(self.shadows, self.trained, strict=False):
             shadow.assign(variable)
 
     def load(self, step: int, values: Mapping[str, np.ndarray], source: Path, lenient: bool = False) -> None:
-        """Continues from a checkpoint's values.
+        """Assigns the values of a checkpoint.
 
         Args:
-          lenient: accept a checkpoint of a changed optimiser; what it lacks of the training's own variables keeps its
-              initial value.
+          step: the checkpoint's step.
+          values: by checkpoint name.
+          source: the checkpoint, for messages.
+          lenient: accept a checkpoint of a changed optimiser; the optimiser's variables that it does not contain keep
+              their initial values.
 
         Raises:
-          ConfigError: a variable is missing, has another shape, or the model has no place for it. Nothing is assigned
+          ConfigError: a variable is missing, has another shape, or does not exist in the model. Nothing is assigned
               then.
         """
         variables, extras = self.variables(), self.extras()
@@ -98,28 +100,34 @@ class TrainState:
             object_names = self._object_names()
             object_names.check(loading.by_name(self.detector), f"{source}: is object-based")
             values = object_names.decoded(values, variables)
-        found = {name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()}
+        entries = {
+            name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()
+        }
         absent = {
-            name for name in variables if name not in found and (is_optional(name) or (lenient and name in extras))
+            name for name in variables if name not in entries and (is_optional(name) or (lenient and name in extras))
         }
         loading.check_fit(
-            source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, found
+            source, {name: tuple(variable.shape) for name, variable in variables.items() if name not in absent}, entries
         )
         unknown = sorted(
             name for name in values if not (name in variables or name.endswith(f"/{AVERAGE}") or is_optional(name))
         )
         if unknown and not lenient:
             raise ConfigError(
-                f"{source}: {unknown[0]} ({len(unknown)} in all) has no place in this model or optimiser; use the"
-                " pipeline.config of this model_dir, or pass --allow_config_change to leave it out"
+                f"{source}: {unknown[0]} ({len(unknown)} in all) does not exist in this model or optimiser; use the"
+                " pipeline.config of this model_dir, or pass --allow_config_change to ignore it"
             )
-        if left := names.unused(variables, found):
-            logging.warning("%s: %s of it left out: %s", source, names.shown(left), names.cause(variables, found, left))
+        if unused := names.unused(variables, entries):
+            logging.warning(
+                "%s: %s of it left out: %s", source, names.shown(unused), names.cause(variables, entries, unused)
+            )
         for name in variables.keys() - absent:
             variables[name].assign(values[name])
         if absent - {name for name in absent if is_optional(name)}:
             self._start_missing_averages(absent)
-            logging.warning("%s: %d variables of the optimiser were not in it and start anew", source, len(absent))
+            logging.warning(
+                "%s: %d variables of the optimiser are missing and keep their initial values", source, len(absent)
+            )
         self.step.assign(step)
 
     def _start_missing_averages(self, absent: set[str]) -> None:
@@ -128,7 +136,7 @@ class TrainState:
                 shadow.assign(variable)
 
     def is_finite(self) -> bool:
-        """Whether every number that a checkpoint would hold is finite."""
+        """Whether every number that a checkpoint would contain is finite."""
         sums = [
             tf.reduce_sum(tf.convert_to_tensor(variable) * 0.0)
             for variable in self.variables().values()
@@ -137,12 +145,12 @@ class TrainState:
         return bool(np.isfinite(tf.add_n(sums).numpy()))
 
     def averaged(self) -> Averaged:
-        """A context in which the trained variables hold their moving averages (for evaluation)."""
+        """A context manager inside which the trained variables have the values of their moving averages."""
         return Averaged(self.trained, self.shadows)
 
 
 class Averaged:
-    """Puts shadows into variables, and the variables' own values back at the end."""
+    """A context manager that assigns moving averages to variables and restores the variables' own values at exit."""
 
     def __init__(self, variables: list[tf.Variable], shadows: list[tf.Variable]) -> None:
         self._variables, self._shadows = variables, shadows
@@ -165,7 +173,6 @@ def _native(variable) -> tf.Variable:
 
 
 def _like(variable: tf.Variable, initial: float | None) -> tf.Variable:
-    """A variable beside `variable`, on the same devices; filled with `initial`, or with the variable's present
-    value."""
+    """A new variable like `variable`, on the same devices, filled with `initial` or with the current value."""
     value = tf.identity(variable) if initial is None else tf.fill(variable.shape, tf.cast(initial, variable.dtype))
     return tf.Variable(value, trainable=False)

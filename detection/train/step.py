@@ -2,18 +2,18 @@
 
     replica:  predictions = predict(batch);  total = sum of losses + regularisation;  g = d total / d variables /
         replicas
-    all:      g <- sum over replicas (each replica's losses are normalised by its own share, so this is the mean);  loss
-              likewise
+    all:      g <- sum over replicas (each replica's losses are divided by the number of replicas, so this is the mean);
+              loss likewise
     replica:  g <- g bias_multiplier, for biases;  n = |g| over all variables;  g <- g min(1, clip / n);  update
 
 A step whose loss or gradient is not finite changes nothing but the step counter: weights, slots and batch-norm averages
-stay as they were, decided inside the graph without asking the host. The host learns of it from the returned losses,
-whenever it looks.
+stay as they were; this is decided inside the graph, without the host. The host sees it in the returned losses when it
+reads them.
 
-The function is traced once, against the input pipeline's element spec. One step is one call: entering a function of 350
-variables takes about 1 ms of host time, which overlaps with the accelerator's work, so several steps a call would gain
-nothing, and hold back signals and logs. Undoing costs nothing measurable: the choice between update and undo, and
-remembering the averages, stay below 1 ms a step.
+The function is traced once, with the input pipeline's element spec. One step is one call: calling a function of 350
+variables takes about 1 ms of host time, which overlaps with the accelerator's work, so several steps per call would
+save nothing and delay signals and logs. The choice between update and undo, and the copies of the averages, take less
+than 1 ms per step.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ REGULARIZATION_LOSS = "Loss/regularization_loss"
 
 
 class StepResult(NamedTuple):
-    """What a step reports; on the device until it is read."""
+    """Results of a step; they stay on the device until they are read."""
 
     values: tf.Tensor  # float32 [n], by `TrainStep.tags`
     finite: tf.Tensor  # bool, whether the update was made
 
 
 class TrainStep:
-    """The compiled step, to be called with one distributed element of the input."""
+    """The compiled training step; call it with one distributed element of the input."""
 
     def __init__(
         self, state: TrainState, settings: TrainSettings, strategy: tf.distribute.Strategy, element_spec: Example
@@ -53,10 +53,11 @@ class TrainStep:
         self._call = tf.function(self._step, input_signature=[element_spec], autograph=False)
 
     def __call__(self, example: Example) -> StepResult:
+        """Does one step."""
         return self._call(example)
 
     def by_tag(self, result: StepResult) -> dict[str, float]:
-        """The numbers of a step that was made; waits for the device."""
+        """The values of a step by tag; waits for the device."""
         return dict(zip(self.tags, result.values.numpy().tolist(), strict=True))
 
     def _step(self, example: Example) -> StepResult:
@@ -67,7 +68,7 @@ class TrainStep:
 
     def _on_replica(self, example: Example) -> StepResult:
         state, settings = self._state, self._settings
-        before = [_read(variable) for variable in self._averages]
+        previous_averages = [_read(variable) for variable in self._averages]
         losses, gradients = self._gradients(example)
         *gradients, values = self._reduce([*gradients, tf.stack(list(losses.values()))])
         gradients = [
@@ -89,14 +90,14 @@ class TrainStep:
             return tf.constant(True)
 
         def undo() -> tf.Tensor:
-            for variable, value in zip(self._averages, before, strict=True):
+            for variable, value in zip(self._averages, previous_averages, strict=True):
                 tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
             return tf.constant(False)
 
-        done = tf.cond(finite, update, undo)
+        updated = tf.cond(finite, update, undo)
         tf.raw_ops.AssignAddVariableOp(resource=state.step.handle, value=tf.constant(1, tf.int64))
         self.tags = (*losses, "learning_rate", "gradient_norm")
-        return StepResult(tf.concat([values, [rate, norm]], 0), done)
+        return StepResult(tf.concat([values, [rate, norm]], 0), updated)
 
     def _gradients(self, example: Example) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """This replica's losses by tag, already divided by the number of replicas, and the gradient of their sum."""
@@ -112,8 +113,8 @@ class TrainStep:
             }
             total = tf.add_n(list(losses.values()))
         gradients = tape.gradient(total, variables)
-        # A variable no loss depends on (an extractor's unused block) gets zero, so that its slots and averages exist
-        # like the others'.
+        # A variable on which no loss depends (an extractor's unused block) gets a zero gradient, so that its slots and
+        # averages exist like those of the others.
         gradients = [
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(gradients, variables, strict=True)

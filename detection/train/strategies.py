@@ -1,4 +1,4 @@
-"""On which devices a step runs."""
+"""The distribution strategy: on which devices a step runs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from detection.errors import ConfigError, number_of
 
 
 def choose(num_replicas: int | None = None) -> tf.distribute.Strategy:
-    """One replica on each accelerator, or `num_replicas` of them; without accelerators, one on the CPU.
+    """A strategy with one replica on each accelerator, or on `num_replicas` of them; without accelerators, on the CPU.
 
-    A single replica runs without distribution machinery (the default strategy): the same numbers, and on a CPU about 2
-    ms a step less.
+    A single replica uses the default strategy: the same numbers, and on a CPU about 2 ms per step less.
 
     Raises:
-      ConfigError: more replicas than devices.
+      ConfigError: there are fewer devices than replicas.
     """
     accelerators = tf.config.list_logical_devices("GPU")
     devices = accelerators or tf.config.list_logical_devices("CPU")
-    wanted = num_replicas or max(len(accelerators), 1)
-    if wanted > len(devices):
+    num_requested = num_replicas or max(len(accelerators), 1)
+    if num_requested > len(devices):
         raise ConfigError(
-            f"--num_replicas {wanted}: this machine has {number_of(len(devices), 'device')} for it"
+            f"--num_replicas {num_requested}: this machine has {number_of(len(devices), 'device')} for it"
             f" ({devices[0].name}, ...)"
         )
-    if wanted == 1:
+    if num_requested == 1:
         return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([device.name for device in devices[:wanted]])
+    return tf.distribute.MirroredStrategy([device.name for device in devices[:num_requested]])
 
 
 def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:

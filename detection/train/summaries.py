@@ -1,4 +1,4 @@
-"""Numbers over steps: TensorBoard events, or lines of JSON where TensorBoard is not installed."""
+"""Scalars by step: TensorBoard events, or lines of JSON if TensorBoard is not installed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from detection import files
 
 
 class Summaries:
-    """Writes to one folder; opens no file before the first number. A full disk costs one warning and the numbers, never
-    the run.
+    """Writes to one folder; opens no file before the first number.
+
+    If the disk is full, a warning is logged and no more summaries are written; the run continues.
 
     Attributes:
-      writer: TensorBoard's, for those who write pictures; None where there is no TensorBoard, or summaries are switched
-          off.
+      writer: TensorBoard's writer, also used for images; None if TensorBoard is not installed or summaries are off.
     """
 
     def __init__(self, folder: str | os.PathLike, enabled: bool = True) -> None:
@@ -56,6 +56,7 @@ class Summaries:
             self._give_up(error)
 
     def close(self) -> None:
+        """Closes the event file."""
         if self.writer is not None:
             try:
                 self.writer.close()
@@ -64,4 +65,4 @@ class Summaries:
 
     def _give_up(self, error: Exception) -> None:
         self._enabled, self.writer = False, None
-        logging.warning("%s: cannot write summaries (%s); going on without", self.folder, files.reason(error))
+        logging.warning("%s: cannot write summaries (%s); continuing without", self.folder, files.reason(error))

@@ -146,7 +146,7 @@ def test_every_field_of_a_results_file_is_checked(tmp_path, field, value):
     before = path.read_bytes()
     with pytest.raises(
         DataError,
-        match=rf"line 2: no row of a benchmark \('{field}' is .*line 3: no row of a benchmark \(lists or objects",
+        match=rf"line 2: not a benchmark row \('{field}' is .*line 3: not a benchmark row \(lists or objects",
     ):
         report.read(str(path))
     assert path.read_bytes() == before

@@ -94,7 +94,7 @@ def test_devices_are_compared_before_anything_is_measured(tmp_path):
         run.run(request, print)
     with pytest.raises(ConfigError, match="--saved_model=absent"):
         run.run(run.BenchmarkRequest(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
-    with pytest.raises(ConfigError, match="holds no rows"):
+    with pytest.raises(ConfigError, match="contains no rows"):
         run.run(run.BenchmarkRequest((), FEW, results=str(tmp_path / "none.jsonl")), print)
 
 
@@ -111,7 +111,7 @@ def test_one_that_fails_costs_only_its_own_row(saved_model_of, tmp_path, capsys)
 
 def test_a_process_that_dies_is_told(monkeypatch):
     monkeypatch.setattr(run.sys, "executable", "/bin/false")
-    with pytest.raises(ConfigError, match="x: the process that measured it ended: without a word"):
+    with pytest.raises(ConfigError, match="x: the process that measured it ended: no error message"):
         run._in_process(run.Target(config="x"), FEW)
 
 

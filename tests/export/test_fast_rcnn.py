@@ -277,7 +277,7 @@ def test_images_that_a_file_does_not_hold_or_holds_otherwise_are_named_and_the_o
     assert report.images == 1 and {row["file_name"] for row in rows} == {photos[0]}
     assert report.bad == (
         (
-            f"{photos[1]}: --proposals_path: {other} holds 2 images, such as 'a.png', 'c.jpg', but none for this one; "
+            f"{photos[1]}: --proposals_path: {other} contains 2 images, such as 'a.png', 'c.jpg', but none for this one; "
             "make proposals for it, or use --proposal_method"
         ),
     )
@@ -300,10 +300,10 @@ def test_a_method_makes_them_image_by_image(predictor, photos, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({}, r"this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal_method="),
+        ({}, r"this detector classifies given regions; set --proposals_path=FILE, or --proposal_method="),
         (
             {"paths": ("a.npz",), "method": "grid"},
-            "--proposals_path=a.npz and --proposal_method=grid: proposals come from one of them",
+            "--proposals_path=a.npz and --proposal_method=grid: proposals come from only one of them",
         ),
         ({"paths": ("absent.npz",)}, "--proposals_path 'absent.npz' matches no file"),
         ({"method": "edge_boxes"}, "--proposal_method=edge_boxes needs OpenCV"),
@@ -318,6 +318,6 @@ def test_what_is_missing_is_a_flag_and_told_before_anything_is_written(predictor
 
 def test_other_detectors_want_none(exported, photos, tmp_path):
     with pytest.raises(
-        ConfigError, match="--proposal_method=grid: this detector finds its regions itself; leave the flag out"
+        ConfigError, match="--proposal_method=grid: this detector finds its regions itself; remove the flag"
     ):
         _annotate(Predictor.load(exported), photos, tmp_path, method="grid")

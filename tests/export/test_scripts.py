@@ -68,7 +68,7 @@ def test_detect_makes_the_proposals_of_a_fast_rcnn(exported_fast_rcnn, tmp_path)
     done = run("detect.py", *common)
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith(
-        "error: this detector classifies regions that it is given; set --proposals_path=FILE, or --proposal"
+        "error: this detector classifies given regions; set --proposals_path=FILE, or --proposal"
     )
 
 

@@ -70,7 +70,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("case", DAMAGE)
 def test_a_damaged_checkpoint_costs_one_interval_and_is_named(pipeline, run, caplog, holds, case, suffix):
     DAMAGE[case](run / f"model.ckpt-4{suffix}")
-    holds(train(pipeline, run, steps=2), f"going on from {run / 'model.ckpt-2'}")
+    holds(train(pipeline, run, steps=2), f"resuming from {run / 'model.ckpt-2'}")
     if suffix == DATA or case != "41-missing":  # Without its index a checkpoint is not there, only a file of data.
         holds(caplog.text, run / "model.ckpt-4", "model.ckpt-2")
 
@@ -90,7 +90,7 @@ def test_where_no_checkpoint_is_left_nothing_starts_anew(pipeline, run, holds, c
 )
 def test_a_damaged_state_file_never_means_step_0(pipeline, run, caplog, holds, state):
     (run / "checkpoint").write_bytes(state)
-    holds(train(pipeline, run), f"going on from {run / 'model.ckpt-4'}")
+    holds(train(pipeline, run), f"resuming from {run / 'model.ckpt-4'}")
     holds(caplog.text, run / "checkpoint")
 
 

@@ -82,12 +82,11 @@ def test_a_gradient_that_overflows_in_half_precision_is_left_out_and_counted(tmp
     losses = loop.train(pipeline, tmp_path / "run", options=QUICK, stream=stream)
     warnings = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     assert len(warnings) == 2, warnings
-    holds(warnings[0], "the gradient is not finite (gradient_norm ", "this update is left out; images: ", name)
-    holds(warnings[1], "this update is left out (2 so far); images: ", name)
+    holds(warnings[0], "the gradient is not finite (gradient_norm ", "update skipped; images: ", name)
+    holds(warnings[1], "update skipped (2 so far); images: ", name)
     holds(
         stream.getvalue(),
-        "stopped at the last step, 2 updates left out because a loss or gradient was not finite; the last"
-        " checkpoint is",
+        "stopped at the last step, 2 updates skipped because a loss or gradient was not finite; the last checkpoint is",
     )
     saved = checkpoint_files.read(tmp_path / "run" / "model.ckpt-24")
     assert (

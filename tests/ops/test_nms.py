@@ -261,7 +261,7 @@ def test_rows_where_more_tie_than_are_looked_at_by_key():
     kept, rows = MulticlassNms(0.0, 0.6, 5, 10).with_indices(
         tf.constant(boxes), tf.fill([2, 3000, 2], 0.5), tf.constant(windows)
     )
-    assert nms_rows._AT_MOST * 10 < 3000 and (rows.numpy() > nms_rows._AT_MOST * 10).any()
+    assert nms_rows._MAX_CANDIDATES * 10 < 3000 and (rows.numpy() > nms_rows._MAX_CANDIDATES * 10).any()
     for image, count in enumerate(kept.counts.numpy()):
         assert count >= 5
         np.testing.assert_array_equal(kept.boxes[image, :count], np.clip(boxes[image, rows[image, :count]], 0.0, 100.0))
@@ -300,7 +300,7 @@ def test_where_all_scores_are_the_same(known):
 
 @pytest.mark.parametrize(("rows", "classes"), [(300, 90), (1917, 90), (2000, 3), (91, 91 * 7)])
 def test_sample_sees_every_class_and_every_place(rows, classes):
-    """The threshold of the first look: of scores that rise with the class, or the row, about as many lie above it as
+    """The threshold of the first pass: of scores that rise with the class, or the row, about as many exceed it as
     are asked for."""
     nms = MulticlassNms(0.0, 0.6, 100, 100)
     for scores in (
@@ -309,5 +309,5 @@ def test_sample_sees_every_class_and_every_place(rows, classes):
         np.zeros([rows, classes]),
     ):
         scores = (scores + np.linspace(0.001, 0.9, rows * classes).reshape(rows, classes)).astype(np.float32)
-        threshold = float(nms._promising(tf.constant(scores[np.newaxis]), 800))
+        threshold = float(nms._estimated_threshold(tf.constant(scores[np.newaxis]), 800))
         assert 400 <= (scores > threshold).sum() <= 1600

@@ -175,7 +175,7 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     if kind == "json" and "finite" in part:  # JSON has no such numbers, so the file is refused before any record is.
-        assert line.startswith(f"{settings.proposals.paths[0]}: is no JSON (") and "is no JSON number" in line, line
+        assert line.startswith(f"{settings.proposals.paths[0]}: not JSON (") and "is no JSON number" in line, line
         return
     field = (
         "image/proposal/bbox"
@@ -220,7 +220,7 @@ def test_file_of_other_images_is_an_error(source, tmp_path):
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     assert (
-        "set.record, record 1: train_input_reader.proposals_path holds 2 images, such as '6', 'x', but none for image"
+        "set.record, record 1: train_input_reader.proposals_path contains 2 images, such as '6', 'x', but none for image"
         " '7' (file 'seven.png'); " in line
     )
 

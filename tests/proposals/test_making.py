@@ -17,7 +17,7 @@ from detection.data.resize import FixedShapeResizer
 from detection.errors import ConfigError, DataError
 from detection.proposals import making, proposal_files
 from detection.proposals.input_sources import FileProposals
-from detection.proposals.methods import Found, ProposalSettings, build
+from detection.proposals.methods import ProposalSettings, ScoredBoxes, build
 from detection.proposals.proposal_files import ProposalFile
 from detection.proposals.recall import best_ious, report
 from detection.proposals.searched_images import Folder, Records
@@ -43,7 +43,7 @@ class Counting:
         self.heights, self._stop_at, self._error = [], stop_at, error
         self._grid, self._lock = build(GRID), threading.Lock()
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> ScoredBoxes:
         with self._lock:
             if len(self.heights) == self._stop_at:
                 raise self._error
@@ -95,7 +95,7 @@ def test_what_is_there_is_not_made_again(records, tmp_path):
     assert again.new_images == 0 and again.report == first.report
     other = ProposalSettings(method="grid", grid_boxes=200)
     with pytest.raises(
-        ConfigError, match=r"p.npz: is there already and was made with grid_boxes 300, not 200; pass --overwrite"
+        ConfigError, match=r"p.npz: exists already and was made with grid_boxes 300, not 200; pass --overwrite"
     ):
         making.make(records, never, other, output)
     with pytest.raises(ConfigError, match="was made with limit 0, not 2"):
@@ -172,7 +172,7 @@ def test_faults_of_files(write, tmp_path, records):
         making.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
     with pytest.raises(ConfigError, match="--input_path 'nowhere' matches no file"):
         making.make(Records(("nowhere",)), build(GRID), GRID, tmp_path / "p.npz")
-    with pytest.raises(ConfigError, match=r"--output=.*p.json: proposals are written as .npz; call it .*p.npz"):
+    with pytest.raises(ConfigError, match=r"--output=.*p.json: proposals are written as .npz; name it .*p.npz"):
         making.make(records, build(GRID), GRID, tmp_path / "p.json")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
@@ -198,7 +198,7 @@ def test_report_by_hand():
     assert result.rows[-1].mean_best_iou == pytest.approx(1.6 / 3)
     np.testing.assert_allclose(best_ious(objects["a"], boxes), [[0, 1, 1], [0, 0, 0.6]], rtol=1e-6)
     text = "\n".join(result.lines())
-    assert "3 images, 3 proposals; an image: least 0, median 0, mean 1, most 3; 2 images without any" in text
+    assert "3 images, 3 proposals; per image: least 0, median 0, mean 1, most 3; 2 images without any" in text
     assert "of 3 objects" in text and f"{'all':>6}       0.667       0.333" in text
     assert json.loads(json.dumps(result.to_dict()))["found"][0] == {
         "best": 100,

@@ -146,10 +146,10 @@ def test_without_opencv_contrib_the_extra_is_named(method, monkeypatch):
 
 def test_edge_boxes_need_their_model(tmp_path):
     pytest.importorskip("cv2.ximgproc.segmentation")
-    with pytest.raises(ConfigError, match="needs OpenCV's model of edges.* pass --edge_model=FILE"):
+    with pytest.raises(ConfigError, match="needs OpenCV's edge model.* pass --edge_model=FILE"):
         build(ProposalSettings(method="edge_boxes"))
     with pytest.raises(ConfigError, match="--edge_model=nowhere: no such file; get model.yml.gz"):
         build(ProposalSettings(method="edge_boxes", edge_model="nowhere"))
     (tmp_path / "model.yml").write_text("hello")
-    with pytest.raises(ConfigError, match="model.yml: is no model of edges"):
+    with pytest.raises(ConfigError, match="model.yml: is not an edge model"):
         build(ProposalSettings(method="edge_boxes", edge_model=str(tmp_path / "model.yml")))

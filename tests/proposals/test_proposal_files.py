@@ -137,7 +137,7 @@ def test_mat_of_published_selective_search(tmp_path):
         "other": "holds rois",
         "wide": r"'000005' has float64 boxes of shape \(2, 5\)",
         "uneven": "2 images and 1 cells",
-        "text": "is no .mat file",
+        "text": "not a .mat file",
     }
     for name, part in says.items():
         with pytest.raises(DataError, match=rf"{name}.mat: .*{part}.*cell arrays images"):
@@ -244,14 +244,14 @@ def test_mat_of_another_kind_is_named(tmp_path):
         "image 'a' has complex boxes of shape": {"images": images, "boxes": cells([np.ones([1, 4]) * 1j])},
         "image 'a' has logical boxes of shape": {"images": images, "boxes": cells([np.ones([1, 4], bool)])},
         "image 'a' has cell boxes|class cell": {"images": images, "boxes": cells([cells([np.ones([1, 4])])])},
-        "holds images;": {"images": images},
+        "contains images;": {"images": images},
     }
     for part, content in wrong.items():
         io.savemat(path, content)
         with pytest.raises(DataError, match=part):
             read(path)
     path.write_bytes(mat(tmp_path) + mat(tmp_path)[128:])
-    with pytest.raises(DataError, match="variable 'other' is there twice"):
+    with pytest.raises(DataError, match="variable 'other' appears twice"):
         read(path)
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(200))
     with pytest.raises(DataError, match="MATLAB 7.3 file.*'-v7'"):
@@ -320,7 +320,7 @@ NPZ = {
         ({"boxes": b"GIF89a" + bytes(20)}, "'boxes' is no array of numpy"),
         ({"ids": npy(plain("<U0", (1,)))}, "values of type '<U0'"),
         ({"ids": npy(plain("<U1", (1,)), b"\xff" * 4)}, "'ids' has values that are no characters"),
-        ({"ids": npy(plain("<U1", (1,)), struct.pack("<I", 0xD800))}, "which is no text"),
+        ({"ids": npy(plain("<U1", (1,)), struct.pack("<I", 0xD800))}, "which is not text"),
         ({"ids": npy(plain("|S1", (1,)), b"\xff")}, "can't decode byte"),
         ({"ids": npy(plain("<f4", (1,)), bytes(4))}, "expected a list of names"),
         ({"offsets": npy(plain("<f8", (2,)), struct.pack("<dd", 0, float("nan")))}, "no integers of 64 bits"),
@@ -385,9 +385,9 @@ def test_damaged_npz_is_refused_or_read(tmp_path, compressed):
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("nonsense", "is no JSON"),
-        ("3", "is neither"),
-        ('{"a": 3}', "is neither"),
+        ("nonsense", "not JSON"),
+        ("3", "neither a list"),
+        ('{"a": 3}', "neither a list"),
         ('[{"bbox": [1, 2, 3, 4]}]', "entry 0 is"),
         ('[{"image_id": 1, "score": 3}]', "image '1', box 0"),
         ('{"a": [[1, 2, 3]]}', "image 'a', box 0 is [1, 2, 3]"),
@@ -396,8 +396,8 @@ def test_damaged_npz_is_refused_or_read(tmp_path, compressed):
         ('[{"image_id": 1, "bbox": null, "score": 1}]', "bbox is null"),
         ('[{"image_id": 1, "bbox": "1234", "score": 1}]', 'bbox is "1234"'),
         ('[{"image_id": 1, "bbox": [1, 2, 3, true], "score": 1}]', "bbox is [1, 2, 3, true]"),
-        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": null}]', "score is no finite number"),
-        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1e999}]', "score is no finite number"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": null}]', "score is not a finite number"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1e999}]', "score is not a finite number"),
         ('[{"image_id": [1], "bbox": [1, 2, 3, 4], "score": 1}]', "entry 0: image_id is [1]"),
         ('[{"image_id": true, "bbox": [1, 2, 3, 4], "score": 1}]', "entry 0: image_id is true"),
         ('[{"image_id": 1.5, "bbox": [1, 2, 3, 4], "score": 1}]', "entry 0: image_id is 1.5"),
@@ -407,11 +407,11 @@ def test_damaged_npz_is_refused_or_read(tmp_path, compressed):
         ('{"1": [[1, 2, 3, NaN]]}', "NaN is no JSON number"),
         ('{"1": [[1, 2, 3, -Infinity]]}', "-Infinity is no JSON number"),
         ('{"1": [], "1": [[1, 2, 3, 4]]}', 'key "1" is there twice'),
-        ('{"\\ud800": []}', "which is no text"),
+        ('{"\\ud800": []}', "which is not text"),
         ("[" * 100000, "nested too deeply"),
         ('{"a":' * 100000, "nested too deeply"),
         ('{"a": [' + "[" * 900 + "]" * 900 + "]}", "image 'a', box 0"),
-        ("[]", "holds no image"),
+        ("[]", "contains no image"),
         ('{"": []}', "empty id"),
     ],
 )
@@ -426,14 +426,14 @@ def test_faults_of_json(tmp_path, content, part):
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"ids": ("a", "b", "a")}, "image 'a' is there twice"),
+        ({"ids": ("a", "b", "a")}, "image 'a' appears twice"),
         ({"offsets": (0, 2, 2)}, "3 offsets for 3 ids"),
-        ({"offsets": (0, 2, 1, 3)}, "offsets do not rise"),
-        ({"offsets": (0, 2, 2, 2)}, "offsets do not rise"),
+        ({"offsets": (0, 2, 1, 3)}, "offsets do not increase"),
+        ({"offsets": (0, 2, 2, 2)}, "offsets do not increase"),
         ({"scores": SCORES[:2]}, "(2,) scores for 3 boxes"),
         ({"boxes": BOXES[:, :3]}, "boxes are not n x 4"),
         ({"sizes": np.zeros([2, 2], np.int32)}, "(2, 2) sizes for 3 ids"),
-        ({"ids": (), "offsets": (0,), "boxes": BOXES[:0], "scores": SCORES[:0]}, "it holds no image"),
+        ({"ids": (), "offsets": (0,), "boxes": BOXES[:0], "scores": SCORES[:0]}, "it contains no image"),
     ],
 )
 def test_faults_of_npz(tmp_path, changes, part):
@@ -454,16 +454,16 @@ def test_damaged_and_foreign_files(tmp_path):
     (tmp_path / "empty.npz").write_bytes(b"")
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     for name in ("cut", "text", "empty"):
-        with pytest.raises(DataError, match=f"{name}.npz: is no .npz file, or a damaged one"):
+        with pytest.raises(DataError, match=f"{name}.npz: not an .npz file, or damaged"):
             read(tmp_path / f"{name}.npz")
-    with pytest.raises(DataError, match="holds weights, but no boxes, ids, offsets, scores"):
+    with pytest.raises(DataError, match="contains weights, but no boxes, ids, offsets, scores"):
         read(tmp_path / "other.npz")
     with pytest.raises(DataError, match="p.txt: proposals are read from .npz, .json, .mat files"):
         read(tmp_path / "p.txt")
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.npz").mkdir()
     for name in ("pipe.json", "folder.npz"):
-        with pytest.raises(DataError, match=f"{name}: cannot be read: is no regular file"):
+        with pytest.raises(DataError, match=f"{name}: cannot be read: not a regular file"):
             read(tmp_path / name)
     with pytest.raises(DataError, match="absent.json: cannot be read"):
         read(tmp_path / "absent.json")

@@ -140,11 +140,11 @@ def test_pixels_of_the_image_become_parts_of_it():
         ([[0, 0, 5, 5], [1, 2, np.nan, 4]], r"a.jpg: proposal 1 is not finite: \[1.0, 2.0, nan, 4.0\]"),
         ([[5, 0, 1, 5]], "a.jpg: proposal 0 has its minimum above its maximum"),
         ([[0, 0, 5, 50]], r"a.jpg: proposal 0 lies far outside the image of 20 x 40 \(height x width\)"),
-        ([[0, 0, 5]], r"a.jpg: its proposals are an array \[1, 3\]; give \[n, 4\]"),
-        ([0, 0, 5, 5], r"a.jpg: its proposals are an array \[4\]; give \[n, 4\]"),
+        ([[0, 0, 5]], r"a.jpg: its proposals have the shape \[1, 3\]; give \[n, 4\]"),
+        ([0, 0, 5, 5], r"a.jpg: its proposals have the shape \[4\]; give \[n, 4\]"),
         (np.zeros([1, 2, 4]), r"\[1, 2, 4\]; give"),
-        ([[0, 0, 5, 5], [1]], "a.jpg: its proposals are no array of numbers"),
-        ([["a", "b", "c", "d"]], "a.jpg: its proposals are no array of numbers"),
+        ([[0, 0, 5, 5], [1]], "a.jpg: its proposals are not an array of numbers"),
+        ([["a", "b", "c", "d"]], "a.jpg: its proposals are not an array of numbers"),
     ],
 )
 def test_what_is_no_box_of_the_image_is_named(boxes, message):

@@ -31,7 +31,7 @@ def test_the_task_goes_in_and_the_answer_comes_out():
 def test_how_it_ended():
     assert fresh_process.why_ended(fresh_process.run("tests.tools.test_fresh_process", "fail", None)) == "last"
     killed = fresh_process.run("tests.tools.test_fresh_process", "kill", None)
-    assert fresh_process.why_ended(killed) == "killed by signal 9, for want of memory perhaps"
+    assert fresh_process.why_ended(killed) == "killed by signal 9, possibly because memory ran out"
 
 
 def test_an_isolated_one_has_the_standard_library_alone():

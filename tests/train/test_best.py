@@ -95,4 +95,4 @@ def test_a_garbage_best_file_is_no_reason_to_stop(tmp_path, caplog):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "best.json").write_text("{")
     assert Best(tmp_path, "mAP").value is None
-    assert "chosen anew" in caplog.text
+    assert "the search for the best checkpoint starts again" in caplog.text

@@ -57,7 +57,7 @@ def test_any_of_them_ends_the_run_as_its_last_step_would(tmp_path, callback, las
     assert f"step {last}: stopped by a callback: enough; the last checkpoint is" in said
     assert f"model.ckpt-{last}" in said and "Loss/total_loss" in metrics
     _, said = train(tmp_path)
-    assert f"going on from {tmp_path / 'run' / f'model.ckpt-{last}'}" in said and "step 6: stopped at the last" in said
+    assert f"resuming from {tmp_path / 'run' / f'model.ckpt-{last}'}" in said and "step 6: stopped at the last" in said
 
 
 def test_an_error_in_a_callback_is_an_error_of_the_run(tmp_path):

@@ -81,7 +81,7 @@ def test_training_keeps_the_last_good_checkpoint_and_goes_on_when_there_is_room(
         " start again"
     )
     assert (
-        f"{run}/model.ckpt-4: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; training goes on"
+        f"{run}/model.ckpt-4: cannot be saved: {_FULL}; the last checkpoint is {run}/model.ckpt-2; training continues"
         in caplog.text
     )
     assert rotation.steps_in(run) == [2] and checkpoint_files.read(run / "model.ckpt-2")["global_step"] == 2
@@ -102,7 +102,7 @@ def test_events_cost_a_warning(disk, caplog):
     for step in range(200):
         summaries.scalars(step, {f"a/{number}": 1.0 for number in range(50)})
     summaries.close()
-    assert caplog.text.count("cannot write summaries") == 1 and f"({_FULL}); going on without" in caplog.text
+    assert caplog.text.count("cannot write summaries") == 1 and f"({_FULL}); continuing without" in caplog.text
 
 
 def test_what_is_written_by_other_commands_is_an_error_with_its_path(disk):

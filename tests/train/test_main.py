@@ -140,7 +140,7 @@ def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(tm
         process.send_signal(signal.SIGKILL)
         process.communicate()
     code, _, err = _finish(_start(config, tmp_path / "parts", *flags))
-    assert code == 0 and "going on from" in err, err
+    assert code == 0 and "resuming from" in err, err
     whole, parts = (checkpoint_files.read(tmp_path / run / "model.ckpt-20") for run in ("whole", "parts"))
     assert whole.keys() == parts.keys() and {"global_step"} < whole.keys()
     for name, value in whole.items():
@@ -241,7 +241,7 @@ print(metrics["Loss/total_loss"])
 def test_two_replicas_train_save_evaluate_and_resume(tmp_path, config):
     command = [sys.executable, "-c", _TWO_REPLICAS, config, str(tmp_path / "run")]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "going on from" in done.stderr, done.stderr[-3000:]
+    assert done.returncode == 0 and "resuming from" in done.stderr, done.stderr[-3000:]
     values = checkpoint_files.read(tmp_path / "run" / "model.ckpt-4")
     assert values["global_step"] == 4 and np.isfinite(float(done.stdout.split()[-1]))
     name = "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/moving_variance"

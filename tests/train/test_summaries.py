@@ -45,4 +45,4 @@ def test_what_cannot_be_written_costs_one_warning(tmp_path, caplog):
     summaries = Summaries(tmp_path / "file" / "train")
     summaries.scalars(1, {"a": 1.0})
     summaries.scalars(2, {"a": 1.0})
-    assert caplog.text.count("going on without") == 1
+    assert caplog.text.count("continuing without") == 1

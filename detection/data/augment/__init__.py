@@ -1,2 +1,1 @@
-"""Random changes to a sample: one family of operations a file, each `operation(sample, seed, settings...) ->
-sample`."""
+"""Random changes to a sample: one family of operations a file, each `operation(sample, seed, settings...) -> sample`."""

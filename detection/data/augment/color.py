@@ -19,8 +19,10 @@ def to_float(sample: Sample) -> Sample:
 
 
 def _recolor(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
-    """Applies `change` to the float32 image and clips. Hue, saturation and contrast mean the same at any scale, so
-    nothing is brought to 0 to 1."""
+    """Applies `change` to the float32 image and clips.
+
+    Hue, saturation and contrast mean the same at any scale, so nothing is brought to 0 to 1.
+    """
     return sample._replace(image=tf.clip_by_value(change(tf.cast(sample.image, tf.float32)), 0.0, 255.0))
 
 
@@ -52,7 +54,8 @@ def random_adjust_saturation(
 
 def random_distort_color(sample: Sample, seed: tf.Tensor, color_ordering: int = 0) -> Sample:
     """Brightness, then saturation, hue and contrast (`color_ordering` 0) or contrast, saturation and hue (1), all
-    strong."""
+    strong.
+    """
     brightness, contrast, saturation, hue = draw.split(seed, 4)
 
     def saturate(sample: Sample) -> Sample:
@@ -71,8 +74,7 @@ def random_distort_color(sample: Sample, seed: tf.Tensor, color_ordering: int = 
 
 
 def random_pixel_value_scale(sample: Sample, seed: tf.Tensor, minval: float = 0.9, maxval: float = 1.1) -> Sample:
-    """Multiplies every value of every pixel by its own factor from [minval, maxval): noise in proportion to
-    brightness."""
+    """Multiplies every value of every pixel by its own factor from [minval, maxval): noise in proportion to brightness."""
     factors = minval + (maxval - minval) * tf.random.stateless_uniform(tf.shape(sample.image), seed)
     image = tf.cast(sample.image, tf.float32) * factors
     return sample._replace(image=tf.clip_by_value(image, 0.0, 255.0))
@@ -97,8 +99,10 @@ def normalize_image(
     target_minval: float = 0.0,
     target_maxval: float = 1.0,
 ) -> Sample:
-    """Linear map of the original range onto the target range. Networks scale their input themselves, so this is rarely
-    wanted."""
+    """Linear map of the original range onto the target range.
+
+    Networks scale their input themselves, so this is rarely wanted.
+    """
     scale = (target_maxval - target_minval) / (original_maxval - original_minval)
     image = (tf.cast(sample.image, tf.float32) - original_minval) * scale + target_minval
     return sample._replace(image=image)

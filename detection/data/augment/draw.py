@@ -38,8 +38,10 @@ def chance(seed: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
 
 
 def maybe(seed: tf.Tensor, probability: float | tf.Tensor, change: Callable[[_S], _S], sample: _S) -> _S:
-    """`change(sample)` with the given probability, otherwise the sample. Decided while the graph is built if the
-    probability is the number 0 or 1."""
+    """`change(sample)` with the given probability, otherwise the sample.
+
+    Decided while the graph is built if the probability is the number 0 or 1.
+    """
     if not tf.is_tensor(probability) and probability <= 0:
         return sample
     if not tf.is_tensor(probability) and probability >= 1:

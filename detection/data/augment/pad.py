@@ -1,5 +1,7 @@
-"""Random margins: objects become smaller. Together with crops they are the zoom of the SSD paper (Liu et al. 2016,
-section 3.6)."""
+"""Random margins: objects become smaller.
+
+Together with crops they are the zoom of the SSD paper (Liu et al. 2016, section 3.6).
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,8 @@ def random_pad_to_aspect_ratio(
     max_padded_size_ratio: Ratios = (2.0, 2.0),
 ) -> Sample:
     """The image at the top left of a black canvas of the given width / height, of random size between the ratios as far
-    as the shape allows."""
+    as the shape allows.
+    """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     height, width = shape[0], shape[1]
     smallest = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])

@@ -16,7 +16,8 @@ def random_black_patches(
     size_to_image_ratio: float = 0.1,
 ) -> Sample:
     """Up to `max_black_patches` black squares, each with the given probability; their side is a fraction of the image's
-    short side."""
+    short side.
+    """
     decide, place = draw.split(seed, 2)
     shape = tf.shape(sample.image)[:2]
     side = tf.cast(tf.cast(tf.reduce_min(shape), tf.float32) * size_to_image_ratio, tf.int32)
@@ -41,8 +42,10 @@ def random_patch_gaussian(
     min_gaussian_stddev: float = 0.0,
     max_gaussian_stddev: float = 1.0,
 ) -> Sample:
-    """Gaussian noise in one square about a random point; the deviation is a fraction of 255. `random_coef` is the
-    probability of no change."""
+    """Gaussian noise in one square about a random point; the deviation is a fraction of 255.
+
+    `random_coef` is the probability of no change.
+    """
     decide, amount, y_seed, x_seed, size_seed, noise = draw.split(seed, 6)
     stddev = 255.0 * draw.uniform(amount, min_gaussian_stddev, max_gaussian_stddev)
     side = draw.integer(size_seed, min_patch_size, max_patch_size + 1)

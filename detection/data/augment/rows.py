@@ -16,7 +16,8 @@ _LEAST_SIDE = 1e-6  # of the image
 
 class Jitter(enum.Enum):
     """How the four sides move; the symmetric ways move opposite sides by the same amount, the XY ones all four by the
-    same fraction."""
+    same fraction.
+    """
 
     DEFAULT = 0  # each side in or out
     EXPAND = 1
@@ -28,8 +29,9 @@ class Jitter(enum.Enum):
 
 
 def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mode: Jitter = Jitter.DEFAULT) -> Sample:
-    """Moves each side by up to `ratio` of the box's height or width, inside the image. The picture stays: labels become
-    as rough as people draw.
+    """Moves each side by up to `ratio` of the box's height or width, inside the image.
+
+    The picture stays: labels become as rough as people draw.
 
     The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the
     opposite one too, and in the XY ways from all four.

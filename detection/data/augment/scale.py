@@ -45,7 +45,8 @@ def random_downscale_to_target_pixels(
     max_target_pixels: int = 500_000,
 ) -> Sample:
     """Shrinks images that have more than a random number of pixels to about that number; `random_coef` is the
-    probability of leaving them alone."""
+    probability of leaving them alone.
+    """
     decide, amount = draw.split(seed, 2)
     target = draw.integer(amount, min_target_pixels, max_target_pixels + 1)
 
@@ -79,7 +80,8 @@ def random_scale_crop_and_pad_to_square(
     sample: Sample, seed: tf.Tensor, output_size: int = 512, scale_min: float = 0.1, scale_max: float = 2.0
 ) -> Sample:
     """Long side to output_size times a random factor; then a random part of at most output_size, at the top left of a
-    black square of that size."""
+    black square of that size.
+    """
     amount, *places = draw.split(seed, 3)
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     scale = draw.uniform(amount, scale_min, scale_max) * output_size / tf.reduce_max(shape)

@@ -112,7 +112,8 @@ def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
 
 def _is_fraction(image: AnnotatedImage, box: AnnotatedBox, size: tuple[int, int]) -> bool:
     """Whether a box among others in pixels is in fractions of the image, or less than its first pixel: useless both
-    ways."""
+    ways.
+    """
     fractions = len(image.boxes) > 1 and all(_LOWEST_FRACTION <= value <= _HIGHEST_FRACTION for value in box[2:6])
     return fractions and max(size) > 2 and not all(float(value).is_integer() for value in box[2:6])
 

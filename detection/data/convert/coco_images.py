@@ -1,5 +1,6 @@
 """The images of a COCO file with their boxes: ids linked, file names looked up, every object that cannot be used
-reported with its class."""
+reported with its class.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Single values of a COCO file, as tools really write them: numbers and ids as text or as 1.0, flags as words; and how
-a message quotes them."""
+a message quotes them.
+"""
 
 from __future__ import annotations
 

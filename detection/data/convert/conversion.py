@@ -168,7 +168,8 @@ def _convert_image(
 
 def _ids_of(todo: list[AnnotatedImage], options: ConversionOptions, report: DataReport) -> dict[str, int]:
     """Labels for the classes found: alphabetical, so that they depend neither on file names nor on the order of
-    reading."""
+    reading.
+    """
     names = sorted(
         {box.name for image in todo for box in image.boxes if not (options.ignore_difficult and box.difficult)}
     )

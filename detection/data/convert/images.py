@@ -197,8 +197,7 @@ def _truncation(found: image_decode.Recovered, repair: bool, in_record: bool) ->
 def _transcoded(
     data: bytes, name: str, extension: str, max_pixels: int, bad: Callable[[str, str], BadImage]
 ) -> tuple[bytes, int, int, list[Fault], int]:
-    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its
-    orientation."""
+    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its orientation."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             width, height = image.size
@@ -226,7 +225,8 @@ def _transcoded(
 
 def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
     """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow
-    trips over its metadata."""
+    trips over its metadata.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return _notes(name, extension, image, data), _orientation(image)

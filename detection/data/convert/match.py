@@ -27,7 +27,8 @@ class FileFinder:
 
     def find(self, text: str) -> tuple[str, ...]:
         """The files that `text`, a name or a path, may mean: none, the one meant, or several among which nothing
-        decides."""
+        decides.
+        """
         parts = tuple(_parts(text))
         if parts not in self._found:
             self._found[parts] = self._search(parts) if parts else ()

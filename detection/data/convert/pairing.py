@@ -69,7 +69,8 @@ class Pairs:
 
     def copy_of(self, image: str) -> str:
         """The image that one without annotation may be a mask or a copy of: of the same name, in a folder of annotated
-        images, while none of its own folder is annotated; "" where there is none."""
+        images, while none of its own folder is annotated; "" where there is none.
+        """
         if alike(_folder(image)) in self._annotated_folders:
             return ""
         return self._beside_annotated.get(alike(stem(image)).rpartition("/")[2], "")
@@ -147,7 +148,8 @@ class Pairs:
 
     def _agreed(self, names: tuple[str, ...], finder: FileFinder) -> tuple[str, ...]:
         """What several names of one image mean together: what all that mean anything agree on, or else everything that
-        they may mean."""
+        they may mean.
+        """
         found = [images for name in names if (images := finder.find(name))]
         if not found:
             return ()

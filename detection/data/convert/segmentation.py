@@ -78,7 +78,8 @@ def _around_mask(mask: dict, size: tuple[int, int] | None) -> Corners:
 
 def _unpacked(text: str) -> Iterable[int]:
     """The counts of a packed mask: five bits a character, the low ones first; from the fourth on, the difference to
-    the count before the last."""
+    the count before the last.
+    """
     counts: list[int] = []
     value = digits = 0
     for character in text:

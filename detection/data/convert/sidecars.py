@@ -37,7 +37,8 @@ class Sidecars:
 
     def of(self, image: str) -> tuple[Path, str] | None:
         """A file that may hold objects of an image (a relative name), and what it seems to be; None where there is
-        none."""
+        none.
+        """
         for path in self._found.get(_key(image), ()):
             what = _what(path)
             if what:
@@ -75,6 +76,7 @@ def _what(path: Path) -> str:
 
 def _is_row(line: str) -> bool:
     """Whether a line may be an object: in YOLO's format a class, then a box or a polygon; in DOTA's a polygon, then the
-    class."""
+    class.
+    """
     numbers = [bool(_NUMBER.fullmatch(word[:40])) for word in line[:1000].split()[:9]]
     return len(numbers) >= 5 and (all(numbers[1:]) or (len(numbers) == 9 and all(numbers[:8])))

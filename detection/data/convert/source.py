@@ -119,8 +119,10 @@ def is_inside(name: str) -> bool:
 
 
 class FolderIndex:
-    """The files of some extensions below a folder, listed once. Names are relative, with /; accents match however they
-    are composed."""
+    """The files of some extensions below a folder, listed once.
+
+    Names are relative, with /; accents match however they are composed.
+    """
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> None:
         self.folder, self._extensions = Path(folder), extensions

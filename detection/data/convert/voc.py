@@ -156,7 +156,8 @@ class _Folder:
 
     def _meant(self, line: str) -> tuple[str, str]:
         """What a line of a split means: the image, the annotation without one, or the id itself and what is wrong with
-        it."""
+        it.
+        """
         bare = re.sub(r"\s+(-1|0|1)$", "", line)  # The per-class files say whether the class is there.
         readings = list(dict.fromkeys((line, bare, re.sub(r"\.\w{2,5}$", "", bare))))
         if ".." in normal(line).split("/"):

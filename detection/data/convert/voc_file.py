@@ -152,7 +152,8 @@ def _parse(text: str) -> Element:
 
 def _objects(root: Element) -> Iterator[Element]:
     """The objects, also where a tool put them into a list, and boxes outside of all; what lies in an object (its parts)
-    belongs to it."""
+    belongs to it.
+    """
     waiting = [iter(root)]
     while waiting:
         element = next(waiting[-1], None)

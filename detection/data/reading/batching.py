@@ -16,8 +16,10 @@ _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size 
 
 
 def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
-    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be. Everything
-    without the batch dimension."""
+    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be.
+
+    Everything without the batch dimension.
+    """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
@@ -50,8 +52,10 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
 
 
 def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
-    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many. Without the
-    batch dimension."""
+    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many.
+
+    Without the batch dimension.
+    """
     empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
     proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
     count = tf.minimum(tf.shape(proposals.scores)[0], most)
@@ -71,7 +75,8 @@ def of_one_size(samples: tf.data.Dataset) -> bool:
 
 def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes
-    there are."""
+    there are.
+    """
     structure = samples.element_spec
 
     def size(*parts: tf.Tensor) -> tf.Tensor:

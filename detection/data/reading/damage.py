@@ -53,7 +53,8 @@ def read_at(path: tf.Tensor | str, offset: tf.Tensor | int) -> tf.data.Dataset:
 
 def stretches(path: str) -> Iterator[tuple[int, bytes] | Stretch | Damage]:
     """Reads a file to its end, over everything that is damaged: (number, record), and behind each stretch or damaged
-    place what it was."""
+    place what it was.
+    """
     size = os.path.getsize(path)
     offset, number = 0, 0
     while offset < size:

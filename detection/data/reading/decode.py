@@ -55,8 +55,7 @@ _FEATURES = {
 
 
 def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
-    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where
-    absent)."""
+    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where absent)."""
     return parse_example(serialized, {**_FEATURES, **(more or {})})
 
 
@@ -132,7 +131,8 @@ class Decoder(NamedTuple):
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
     """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image
-    of a sane size."""
+    of a sane size.
+    """
     sizes = {key: tf.size(features[key]) for key in _LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]

@@ -91,8 +91,9 @@ def train_dataset(
 def eval_dataset(
     options: InputOptions, resizer: Resizer, batch_size: int, *, corrections: Corrections | None = None
 ) -> tf.data.Dataset:
-    """All records once, in the order of the sorted shards. The last batch may be smaller; the batch dimension is static
-    only for `batch_size` 1.
+    """All records once, in the order of the sorted shards.
+
+    The last batch may be smaller; the batch dimension is static only for `batch_size` 1.
 
     Images are never padded to each other, since padding changes what a network sees at the border: where the resizer
     gives several sizes, a batch holds images of one size. For that the images of a few batches are sorted by size, and
@@ -156,7 +157,8 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
 
 def _warn_of_cut_boxes(options: InputOptions) -> None:
     """Before training, where manifests say it; otherwise it is said of the first record that has too many
-    (`Corrections`)."""
+    (`Corrections`).
+    """
     if options.python is not None:
         most = options.python.most_boxes or 0
     else:

@@ -80,8 +80,10 @@ def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> 
 
 
 def translate(error: BaseException, options: InputOptions | None = None) -> DataError | None:
-    """What an error from an iterator says about the data; None if it says nothing. Without `options` only addressed
-    errors are understood fully."""
+    """What an error from an iterator says about the data; None if it says nothing.
+
+    Without `options` only addressed errors are understood fully.
+    """
     if isinstance(error, DataError):
         return error
     if options is not None and options.python is not None and options.python.failure is not None:

@@ -21,8 +21,10 @@ class ProposalReader(Protocol):
     def __call__(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
-        """Those of one record, whose image has `shape` (int32 [2], height and width). Fails with a marked error (see
-        `record_errors`) where they are unusable."""
+        """Those of one record, whose image has `shape` (int32 [2], height and width).
+
+        Fails with a marked error (see `record_errors`) where they are unusable.
+        """
 
 
 class ProposalSource(Protocol):

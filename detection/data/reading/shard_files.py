@@ -57,7 +57,8 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
 
 def _check_start(path: str, field: str, damaged: bool) -> bool:
     """Whether the file holds anything; raises DataError if it is compressed, not as long as its manifest says, cut
-    short, or cannot be read."""
+    short, or cannot be read.
+    """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             start = file.read(HEADER)
@@ -105,7 +106,8 @@ def _check_end(path: str, size: int) -> None:
 
 def check_sets(paths: Iterable[str]) -> Iterator[str]:
     """One line for each set of shards that lies beside another of the same name and another number of shards: read
-    together they repeat images."""
+    together they repeat images.
+    """
     totals: dict[str, set[str]] = {}
     for match in filter(None, (re.fullmatch(_NAME, path) for path in paths)):
         totals.setdefault(match[1], set()).add(match[2])
@@ -119,7 +121,8 @@ def check_sets(paths: Iterable[str]) -> Iterator[str]:
 
 def check_complete(paths: Iterable[str]) -> Iterator[str]:
     """One line for each set of shards some of which, by their numbers, are not there, where no manifest says what
-    should be."""
+    should be.
+    """
     found = (match.groups() for path in paths if "://" not in path and (match := re.fullmatch(_NAME, path)))
     for prefix, total in dict.fromkeys(found):
         names = (f"{prefix}-{number:05d}-of-{total}" for number in range(int(total)))
@@ -142,8 +145,10 @@ def _warn_of_missing(paths: list[str]) -> None:
 
 
 def count_records(path: str, until: bool = False) -> int:
-    """Number of records, from their headers alone. Raises DataError if the file ends inside a record, unless those
-    `until` there are wanted."""
+    """Number of records, from their headers alone.
+
+    Raises DataError if the file ends inside a record, unless those `until` there are wanted.
+    """
     count, offset = 0, 0
     # Unbuffered where possible: 12 bytes a record are wanted, and a buffer would read the whole file.
     with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", buffering=0) as file:
@@ -169,7 +174,8 @@ def known_most_boxes(path: str) -> int | None:
 
 def most_boxes(path: str) -> int:
     """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where
-    they cannot be read."""
+    they cannot be read.
+    """
     known = known_most_boxes(path)
     if known is not None:
         return known

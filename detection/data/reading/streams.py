@@ -22,8 +22,7 @@ from detection.data.sample import Record
 
 
 def count_records(options: InputOptions) -> int | None:
-    """Records that one epoch (or one evaluation) gives, from the headers of the shards; None where only reading
-    tells."""
+    """Records that one epoch (or one evaluation) gives, from the headers of the shards; None where only reading tells."""
     return _epoch_length(options, options.shards())
 
 
@@ -42,7 +41,8 @@ def mixed_stream(
     options: InputOptions, decode: Callable[[Record], Decoded], seed: int, position: int
 ) -> tf.data.Dataset:
     """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there
-    are any."""
+    are any.
+    """
     if not options.weights:
         return _stream(options, options.shards(), decode, seed, position)
     groups = [options.listed([path]) for path in options.paths]
@@ -89,7 +89,8 @@ def _stream(
 
 def _allow_global_seed_zero() -> None:
     """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which
-    a tensor cannot answer."""
+    a tensor cannot answer.
+    """
     graph = tf.compat.v1.get_default_graph()
     if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow's idea of zero
         graph.seed = 1
@@ -97,7 +98,8 @@ def _allow_global_seed_zero() -> None:
 
 def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
     """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read
-    for ever."""
+    for ever.
+    """
 
     def check(_: tf.Tensor) -> tf.data.Dataset:
         count = source.take(1).reduce(tf.constant(0, tf.int64), without_autograph(lambda count, *_: count + 1))

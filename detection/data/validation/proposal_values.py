@@ -1,5 +1,6 @@
 """What is wrong with the boxes and scores of the proposals of one image: as training finds it, but without stopping at
-the first fault."""
+the first fault.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class ProposalFault(NamedTuple):
 
 def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[ProposalFault]:
     """Faults of boxes (float32 [n, 4], normalised) and scores (float32 [n]); `shown` are the boxes as their source has
-    them."""
+    them.
+    """
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     outside = ((boxes > np.float32(1 + TOLERANCE)) | (boxes < np.float32(-TOLERANCE))).any(axis=1)

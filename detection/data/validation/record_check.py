@@ -1,5 +1,6 @@
 """What is wrong with one record, field by field and box by box; looked at as training would, but without stopping at
-the first fault."""
+the first fault.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +66,10 @@ class Classes:
         self.ids = label_map.text_ids() if label_map else {}
 
     def of(self, label: int | None, text: str) -> int | None:
-        """The label id; None where training would find none. The text decides where there is a label map, otherwise the
-        label."""
+        """The label id; None where training would find none.
+
+        The text decides where there is a label map, otherwise the label.
+        """
         if not self.source:
             return label if label is None or label >= 1 else None
         found = self.ids.get(text) if text else label

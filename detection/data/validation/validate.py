@@ -1,5 +1,6 @@
 """Validation of TFRecords that exist, whoever wrote them: every record is parsed and decoded, every fault named by
-shard, record and field."""
+shard, record and field.
+"""
 
 from __future__ import annotations
 
