@@ -12,9 +12,9 @@ from detection.errors import ConfigError
 
 ARGUMENTS = ""
 REASON = (
-    "the graph that the TensorFlow Lite converter of TFLite_Detection_PostProcess reads cannot be written yet; export a"
-    " SavedModel with exporter_main_v2.py instead, and convert that with tf.lite.TFLiteConverter.from_saved_model and"
-    " target_spec.supported_ops = [TFLITE_BUILTINS, SELECT_TF_OPS]"
+    "the graph with TFLite_Detection_PostProcess cannot be written; export a SavedModel with exporter_main_v2.py"
+    " instead, and convert it with tf.lite.TFLiteConverter.from_saved_model and target_spec.supported_ops ="
+    " [TFLITE_BUILTINS, SELECT_TF_OPS]; such a model runs where the Flex delegate is linked"
 )
 
 

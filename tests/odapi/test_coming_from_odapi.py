@@ -18,9 +18,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from detection import config  # noqa: E402
 from detection.commands import catalogue  # noqa: E402
 from detection.commands.call import call  # noqa: E402
 from detection.commands.flags import Flags  # noqa: E402
+from detection.errors import ConfigError  # noqa: E402
 from tests.helpers import detector_configs, keras_ssd  # noqa: E402
 
 PAGE = ROOT / "docs" / "coming_from_odapi.md"
@@ -99,24 +101,19 @@ def test_types():
     )
 
 
-@pytest.mark.parametrize("name", SSD)
-def test_a_type_is_refused_where_the_page_says_so(name):
-    from detection import config
-
-    text = keras_ssd.config().replace(f'"{keras_ssd.TYPE}"', f'"{name}"')
+@pytest.mark.parametrize("name", [*SSD, *FASTER_RCNN])
+def test_a_type_is_refused_by_name_where_the_page_says_so(name):
+    if name in SSD:
+        text = keras_ssd.config().replace(f'"{keras_ssd.TYPE}"', f'"{name}"')
+    else:
+        text = detector_configs.faster_rcnn(detector_configs.Settings(name, 64, 64))
     try:
         config.check(config.from_text(text), check_paths=False, training=False)
         said = ""
-    except config_error() as error:
+    except ConfigError as error:  # Of a type that runs, perhaps what it needs besides.
         said = "\n".join(error.lines())
-    unknown = f"model.ssd.feature_extractor.type ({name!r})" in said or f'type ("{name}")' in said
-    assert unknown == (name not in registry("SSD")), said
-
-
-def config_error() -> type[Exception]:
-    from detection.errors import ConfigError
-
-    return ConfigError
+    known = name in {**registry("SSD"), **registry("Faster R-CNN")}
+    assert (f"feature_extractor.type ({name!r}) is not supported" in said) == (not known), said
 
 
 def test_the_types_are_those_of_the_original(shared):
