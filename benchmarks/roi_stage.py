@@ -177,14 +177,17 @@ def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tu
         roi.RoiMaxPool(side, STRIDE) if stage.kind == "roi_max_pool" else roi.CropAndResize(2 * side, 2, 2, chunk=2**30)
     )
     stage_of_network = CropRegions(
-        crop=crop, tail=extractor.tail, head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)), chunk=stage.chunk
+        crop=roi.OneMap(crop),
+        tail=extractor.tail,
+        head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)),
+        chunk=stage.chunk,
     )
     maps = (tf.random.stateless_normal([1, *stage.map, channels], [1, 2]),)
-    stage_of_network.run(maps[0], tf.constant(_boxes(stage)[:, :1]), image, False)  # makes the variables
+    stage_of_network.run(maps, tf.constant(_boxes(stage)[:, :1]), image, False)  # makes the variables
     signature = [tf.TensorSpec(maps[0].shape), boxes_spec]
     return (
         tf.function(
-            lambda features, boxes: stage_of_network.run(features, boxes, image, False), input_signature=signature
+            lambda features, boxes: stage_of_network.run((features,), boxes, image, False), input_signature=signature
         ),
         maps,
     )

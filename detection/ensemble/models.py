@@ -95,19 +95,19 @@ def _is_older(path: Path, prefix: str) -> bool:
     return path.stat().st_mtime < os.path.getmtime(prefix + checkpoint_files.INDEX)
 
 
-def _expand(given: str) -> list[tuple[str, str]]:
+def _expand(value: str) -> list[tuple[str, str]]:
     """(name or "", path) of every folder or prefix that a flag's value matches."""
-    name, _, path = given.rpartition("=") if not os.path.exists(given) else ("", "", given)
+    name, _, path = value.rpartition("=") if not os.path.exists(value) else ("", "", value)
     folder, last = os.path.split(path)
     # A checkpoint's prefix is not a file, so it need not exist.
     if os.path.exists(path) or not glob.has_magic(path) or (not glob.has_magic(last) and os.path.isdir(folder)):
         return [(name, path)]
     matches = [path_of_match for path_of_match in expand(path) if os.path.isdir(path_of_match)]
     if not matches:
-        raise ConfigError(f"--models={given}: no folder matches; check the path: {hint(path)}")
+        raise ConfigError(f"--models={value}: no folder matches; check the path: {hint(path)}")
     if name and len(matches) > 1:
         raise ConfigError(
-            f"--models={given}: {len(matches)} folders match, but only one name is given; remove the name"
+            f"--models={value}: {len(matches)} folders match, but only one name is given; remove the name"
         )
     return [(name, path_of_match) for path_of_match in matches]
 
@@ -137,12 +137,12 @@ def _config(folder: Path) -> str:
     return os.fspath(folder / PIPELINE_CONFIG) if (folder / PIPELINE_CONFIG).is_file() else ""
 
 
-def _stored(given: str) -> Model:
-    name, _, files = given.partition("=")
+def _stored(value: str) -> Model:
+    name, _, files = value.partition("=")
     paths = [path.strip() for path in files.split(",")]
     if not name or not 1 <= len(paths) <= 2 or not all(paths):
         form = "NAME=FILE, or NAME=FILE,FILE: of the selection input first, then of the evaluation input"
-        raise ConfigError(f"--stored={given}: expected {form}")
+        raise ConfigError(f"--stored={value}: expected {form}")
     return Model(name, "", stored=(paths[0], paths[-1]))
 
 

@@ -127,8 +127,8 @@ def compare(rows: Sequence[EnsembleRow], draws: int, resample: Callable[[Ensembl
     """
     by_key = {(row.name, row.views > 1): row for row in rows}
     pairs = [
-        (what, by_key[first], by_key[second])
-        for what, first, second in _QUESTIONS
+        (question, by_key[first], by_key[second])
+        for question, first, second in _QUESTIONS
         if first in by_key and second in by_key
     ]
     draws_by_title: dict[str, np.ndarray] = {}
@@ -200,7 +200,9 @@ class EnsembleReport:
         if self.multicrop:
             parts.append(f"Multi-crop: {self.multicrop}, merged by {self.merging['crops']}.")
         parts += ["## Effects of ensembling and multi-crop inference (the survey's Table 4)", self._effects()]
-        parts += ["\n".join(f"- {one.sentence()}" for one in self.comparisons)] if self.comparisons else []
+        parts += (
+            ["\n".join(f"- {comparison.sentence()}" for comparison in self.comparisons)] if self.comparisons else []
+        )
         parts += [
             "## The models alone (the survey's Table 3)",
             self._alone(),
@@ -209,7 +211,7 @@ class EnsembleReport:
         ]
         parts += ["## Cosine similarity of AP by category", self._similarity()]
         if self.tried:
-            body = [[one.what, number(one.precision)] for one in self.tried]
+            body = [[candidate.what, number(candidate.precision)] for candidate in self.tried]
             parts += ["## Tried on the selection input", padded_markdown(["what", "AP"], body)]
         return "\n\n".join(parts) + "\n"
 

@@ -186,17 +186,17 @@ def _choose(work: _Work) -> _Selection:
 
 
 def _best_settings(
-    work: _Work, what: str, merger: Callable[[merge.MergeSettings], InputDetections], tried: list[report.Candidate]
+    work: _Work, label: str, merger: Callable[[merge.MergeSettings], InputDetections], tried: list[report.Candidate]
 ) -> merge.MergeSettings:
     """The settings for merging that are best on the selection input; all results are appended to `tried`."""
     options = work.options.merging
     if len(options) == 1:
         return options[0]
     scores = []
-    with Progress(len(options), "way", label=f"ways of merging, {what}", stream=work.stream) as progress:
+    with Progress(len(options), "way", label=f"ways of merging, {label}", stream=work.stream) as progress:
         for settings in options:
             scores.append(work.measure(merger(settings), 0).metrics[_AP])
-            tried.append(report.Candidate(f"{what}: {settings}", scores[-1]))
+            tried.append(report.Candidate(f"{label}: {settings}", scores[-1]))
             progress.update()
     return options[int(np.argmax(scores))]
 

@@ -149,7 +149,8 @@ class _Sweep:
             self._run_groups([self._group(members) for members in groups(todo)])
         if self._signal:
             raise Stopped(
-                f"stopped by signal {self._signal} with {self._left()} left; the same command resumes it", self._signal
+                f"stopped by signal {self._signal} with {self._num_left()} left; the same command resumes it",
+                self._signal,
             )
         done = [
             self._rows[configuration.key] for configuration in self._configurations if configuration.key in self._rows
@@ -357,9 +358,9 @@ class _Sweep:
         return "  ".join([*parts, self._eta()]).rstrip()
 
     def _eta(self) -> str:
-        return self._pace.eta(self._trainings - self._trained, self._left())
+        return self._pace.eta(self._trainings - self._trained, self._num_left())
 
-    def _left(self) -> int:
+    def _num_left(self) -> int:
         return self._total - self._finished
 
     def _summary(self, rows: Sequence[SweepRow]) -> str:

@@ -64,8 +64,8 @@ def test_a_model_alone_is_enough(ssd):
         (
             f"{EXTRACTOR}.bifpn={{}}",
             (
-                f"{EXTRACTOR}.bifpn is not supported; remove it: maps are those of the network and the extra layers"
-                " behind it"
+                f"{EXTRACTOR}.bifpn is for types with a bidirectional feature pyramid, such as"
+                " ssd_mobilenet_v2_bifpn_keras, not ssd_mobilenet_v1; remove it, or use one of them"
             ),
         ),
         (
@@ -503,7 +503,7 @@ initializer { truncated_normal_initializer { } } } } } } }
         ("context_config={}", "context_config is not supported; remove it: every image is looked at by itself"),
         (
             "feature_extractor.fpn={}",
-            "feature_extractor.fpn is not supported; remove it: regions are proposed on one map of the network",
+            "feature_extractor.fpn is for types with a feature pyramid, such as faster_rcnn_resnet50_fpn_keras, not",
         ),
         (
             "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks=true",

@@ -50,7 +50,7 @@ def test_names_are_as_long_as_it_takes_to_tell_them_apart(tree):
 @pytest.mark.parametrize(
     ("paths", "stored", "message"),
     [
-        ([], [], "--models: none is named"),
+        ([], [], "--models: none is given"),
         (["absent"], [], "--models=absent: contains neither a SavedModel nor a checkpoint"),
         (["x*"], [], r"--models=x\*: no folder matches"),
         (["a=*/exported"], [], "2 folders match, but only one name is given"),

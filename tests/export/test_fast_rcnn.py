@@ -277,8 +277,8 @@ def test_images_that_a_file_does_not_hold_or_holds_otherwise_are_named_and_the_o
     assert report.images == 1 and {row["file_name"] for row in rows} == {photos[0]}
     assert report.bad == (
         (
-            f"{photos[1]}: --proposals_path: {other} contains 2 images, such as 'a.png', 'c.jpg', but none for this one; "
-            "make proposals for it, or use --proposal_method"
+            f"{photos[1]}: --proposals_path: {other} contains 2 images, such as 'a.png', 'c.jpg', but none for this"
+            " one; make proposals for it, or use --proposal_method"
         ),
     )
     smaller = _write(tmp_path / "smaller.npz", ["a.png", "b.jpg"], boxes, [(60, 80), (45, 25)])

@@ -15,6 +15,7 @@ import importlib.util
 import inspect
 import itertools
 import pkgutil
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,8 +34,11 @@ from detection.checkpoints import checkpoint_files, loading
 from detection.checkpoints.names import GLOBAL_STEP, is_optional
 from detection.config.fields import extractors
 from detection.export.fold import folded
-from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids.extractor import PyramidExtractor
+from detection.feature_extractors.ssd_maps import FpnOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
+from detection.meta_architectures.two_stage import as_maps
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
 from detection.types import Groundtruth, ImageBatch, Proposals
@@ -46,6 +50,19 @@ CROPS, CROP_SIZE = 6, 7
 UNPADDED = ("ssd_inception_v3",)  # as the reference has it: the network's maps leave out the border of the image
 PARTS = "parts"  # body and tail of a two-stage extractor, without a detector around them
 WHOLE_MAP = "whole_map"  # the same with a tail for the whole map
+# Of the pyramids and Keras forms for two stages those that stand for all: the others differ in the network alone, which
+# SSD's pyramids are tested on, or in one argument.
+STANDING_FOR_ALL = (
+    "faster_rcnn_mobilenet_v1_fpn_keras",
+    "faster_rcnn_resnet50_fpn",
+    "faster_rcnn_resnet50_keras",
+)
+TWO_STAGE_TYPES = [
+    type_
+    for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
+    if type_ in STANDING_FOR_ALL or not ("_fpn" in type_ or "_keras" in type_)
+]
+ONE_MAP_TYPES = [type_ for type_ in TWO_STAGE_TYPES if not detector_configs.has_pyramid(type_)]
 REGISTRIES = {"ssd": feature_extractor.SSD_EXTRACTORS, "two_stage": feature_extractor.TWO_STAGE_EXTRACTORS}
 
 
@@ -128,12 +145,22 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
             outputs |= {"rpn_codes": predictions.rpn.box_codes, "rpn_logits": predictions.rpn.class_logits}
         return {**outputs, "codes": predictions.box_codes, "logits": predictions.class_logits}
 
-    return Subject((detector,), forward)
+    made = Subject((detector,), forward)
+    unread = getattr(getattr(detector, "extractor", None), "unread", None)
+    made.carried = {variable.path for variable in unread.variables} if unread is not None else set()
+    return made
 
 
 def _extractor(type_: str, train_batch_norm: bool, whole_map: bool = False) -> TwoStageExtractor:
     options = TwoStageExtractorOptions(
-        depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map
+        depth_multiplier=0.125,
+        min_depth=8,
+        train_batch_norm=train_batch_norm,
+        whole_map=whole_map,
+        fpn=FpnOptions(2, 6, 32),
+        added_hyperparams=Hyperparams(
+            keras.initializers.GlorotUniform(), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+        ),
     )
     return feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
 
@@ -144,11 +171,13 @@ def _parts(type_: str, train_batch_norm: bool) -> Subject:
     size = extractor.crop_size or CROP_SIZE
 
     def forward(images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        features = extractor.body(extractor.scale(images), training=training)
-        return {"map": features, "tail": extractor.tail(tf.image.resize(features, [size, size]), training=training)}
+        features, *coarser = as_maps(extractor.body(extractor.scale(images), training=training))
+        tail = extractor.tail(tf.image.resize(features, [size, size]), training=training)
+        return {"map": features, "tail": tail, **{f"map_{n}": each for n, each in enumerate(coarser, start=1)}}
 
     made = Subject((extractor.body, extractor.tail), forward)
-    made.carried = {variable.path for variable in extractor.body.carried.variables} if extractor.body.carried else set()
+    if not extractor.pyramid and extractor.body.carried:
+        made.carried = {variable.path for variable in extractor.body.carried.variables}
     return made
 
 
@@ -200,17 +229,22 @@ def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
     return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
 
 
+def _more_of_the_same(type_: str) -> bool:
+    """Pyramids on a network of more layers, on others than those that each is tested on, or in the other form."""
+    network, _, pyramid = type_.removesuffix("_keras").removeprefix("ssd_").rpartition("_")
+    if pyramid == "bifpn":
+        return network != "mobilenet_v1" and type_ != "ssd_efficientnet-b0_bifpn_keras"
+    return pyramid == "fpn" and (network.startswith(("resnet101", "resnet152", "efficientnet")))
+
+
 CASES = [
     (meta, type_)
     for meta, (_, registry) in detector_configs.TEMPLATES.items()
     for type_ in detector_configs.distinct(registry)
-    if "_fpn" not in type_ or not type_.startswith(("ssd_resnet101", "ssd_resnet152"))  # more of the same
+    if not _more_of_the_same(type_)
 ]
-CASES += [
-    (meta, type_)
-    for meta in (PARTS, WHOLE_MAP)
-    for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
-]
+CASES += [(PARTS, type_) for type_ in TWO_STAGE_TYPES]
+CASES += [(WHOLE_MAP, type_) for type_ in ONE_MAP_TYPES]
 every = pytest.mark.parametrize(("meta", "type_"), CASES)
 QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
 
@@ -275,10 +309,17 @@ def test_an_alias_is_the_same_network(registry: str) -> None:
             assert plain in known and detector_configs.leads_to(known[plain]) == (function, args, without), type_
 
 
+def _message(type_: str) -> faster_rcnn_pb2.FasterRcnnFeatureExtractor:
+    """With stride 16, which is the default, and what pyramids need."""
+    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_)
+    message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
+    return message
+
+
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
 def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None:
     known = extractors.TWO_STAGE[type_]
-    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_)
+    message = _message(type_)
     for stride in (4, 7, 8, 12, 16, 32):
         message.first_stage_features_stride = stride
         if stride in known.strides:
@@ -290,17 +331,23 @@ def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None
 
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
 def test_the_check_knows_the_crops_that_a_network_takes(type_: str) -> None:
-    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_, first_stage_features_stride=16)
+    message = _message(type_)
     assert feature_extractor.build_two_stage(message, False).crop_size == extractors.TWO_STAGE[type_].crop_size
 
 
-@pytest.mark.parametrize("type_", sorted(feature_extractor.SSD_EXTRACTORS))
+@pytest.mark.parametrize(
+    "type_",
+    [
+        pytest.param(type_, marks=[pytest.mark.slow] if re.search(r"efficientnet-b[1-7]", type_) else [])
+        for type_ in sorted(feature_extractor.SSD_EXTRACTORS)
+    ],
+)
 def test_the_check_knows_how_many_maps_a_network_makes(type_: str) -> None:
     message = ssd_pb2.SsdFeatureExtractor(type=type_, num_layers=20)
     message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
     made = feature_extractor.build_ssd(message, False)
     network = extractors.SSD[type_]
-    assert network.pyramid == isinstance(made, FpnExtractor)
+    assert bool(network.pyramid) == isinstance(made, PyramidExtractor)
     assert made.num_maps == (5 if network.pyramid else network.maps)  # of a pyramid the levels 3 to 7
 
 
@@ -312,7 +359,7 @@ def test_names(meta: str, type_: str) -> None:
     assert len(paths) == len(set(paths))
     if meta == "ssd":
         extractor = made.layers[0].extractor
-        paths = [variable.path for variable in extractor.variables]
+        paths = [variable.path for variable in extractor.variables if not is_optional(variable.path)]
         scopes = {
             f"FeatureExtractor/{extractor.network.name}/",
             *(f"FeatureExtractor/{norm.name}/" for norm in getattr(extractor, "norms", ())),
@@ -327,7 +374,7 @@ def test_names(meta: str, type_: str) -> None:
     else:
         network, scopes = None, {"FirstStage", "SecondStage", "Conv/"}
     assert [path for path in paths if not path.startswith(tuple(scopes))] == []
-    assert network is None or network in _published_scopes()
+    assert network is None or network.removesuffix("_keras") in _published_scopes()
 
 
 @functools.cache
@@ -338,7 +385,7 @@ def _published_scopes() -> set[str]:
     return {spec.make(10).name for module in modules for spec in getattr(module, "CLASSIFIERS", {}).values()}
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+@pytest.mark.parametrize("type_", ONE_MAP_TYPES)
 def test_the_smallest_image_has_a_map(type_: str) -> None:
     """Configs are held to 33 pixels, but images that keep their size, or are long and thin, may be smaller."""
     outputs = subject(PARTS, type_).forward(tf.random.stateless_uniform([1, 1, 20, 3], [1, 2], 0, 255), training=False)
@@ -355,10 +402,14 @@ def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
         pulls = [tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [n, 7])) for n, y in enumerate(outputs.values())]
         loss = tf.add_n(pulls)
     gradients = tape.gradient(loss, [variable.value for variable in made.trainable])
-    assert made.trainable and not made.carried & {variable.path for variable in made.trainable}
+    assert made.trainable
+    # Of two stages they are not trained; an SSD's are, by their penalty alone, as those of the reference.
+    assert meta == "ssd" or not made.carried & {variable.path for variable in made.trainable}
     unreached = []
     for variable, gradient in zip(made.trainable, gradients, strict=True):
-        if gradient is None or not np.any(gradient):
+        if variable.path in made.carried:
+            assert gradient is None, variable.path
+        elif gradient is None or not np.any(gradient):
             unreached.append(variable.path)
         else:
             assert np.all(np.isfinite(gradient)), variable.path
@@ -442,13 +493,14 @@ def test_strides(meta: str, type_: str) -> None:
             inner = tuple((side - 1) // 2 for side in size)  # 3x3 windows that lie within the map
             assert next_ == _divided(size, 2) or (type_ in UNPADDED and next_ == inner), sizes
     elif meta == PARTS:
-        assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), 16)
+        stride = 4 if detector_configs.has_pyramid(type_) else 16  # level 2
+        assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), stride)
     elif meta == WHOLE_MAP:  # kept where the network has a way to (R-FCN pools scores from this map), or halved
         size = tuple(made.inputs.shape[1:3])
         assert tuple(outputs["tail"].shape[1:3]) in (size, _divided(size, 2))
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+@pytest.mark.parametrize("type_", ONE_MAP_TYPES)
 def test_every_stride_that_is_accepted_is_that_of_the_map(type_: str) -> None:
     accepted = []
     for stride in (8, 16, 32):
@@ -480,8 +532,14 @@ def test_compiles_under_xla(meta: str, type_: str) -> None:
     _same(outputs, expected)
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
-@pytest.mark.parametrize("meta", detector_configs.TWO_STAGE)
+@pytest.mark.parametrize(
+    ("meta", "type_"),
+    [
+        (meta, type_)
+        for meta in detector_configs.TWO_STAGE
+        for type_ in (ONE_MAP_TYPES if meta == "rfcn" else TWO_STAGE_TYPES)
+    ],
+)
 def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
     """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections
     inside the image."""

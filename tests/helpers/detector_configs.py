@@ -45,7 +45,7 @@ model { ssd {
   image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
   feature_extractor {
     type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d use_depthwise: %(depthwise)s
-    %(fpn)s
+    %(pyramid)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
@@ -75,6 +75,7 @@ _SSD_PREDICTOR = """convolutional_box_predictor {
     kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
     conv_hyperparams { %(hyperparams)s }
   }"""
+_PYRAMIDS = {"fpn": "fpn { additional_layer_depth: 32 }", "bifpn": "bifpn { num_iterations: 2 num_filters: 32 }"}
 _PYRAMID_ANCHORS = """multiscale_anchor_generator {
     min_level: 3 max_level: 7 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 1.0 aspect_ratios: 2.0
     aspect_ratios: 0.5
@@ -92,10 +93,9 @@ model { %(meta)s {
       %(train_batch_norm)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
+    %(fpn)s
   }
-  first_stage_anchor_generator { grid_anchor_generator {
-    height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
-  } }
+  first_stage_anchor_generator { %(anchors)s }
   first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.03 } } }
   first_stage_box_predictor_depth: 64 first_stage_minibatch_size: 64 first_stage_max_proposals: 24
     second_stage_batch_size: 16
@@ -108,6 +108,12 @@ model { %(meta)s {
   }
 } }
 """
+_GRID_ANCHORS = """grid_anchor_generator {
+    height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
+  }"""
+_LEVEL_ANCHORS = """multiscale_anchor_generator {
+    min_level: 3 max_level: 6 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 0.7 aspect_ratios: 1.4
+  }"""
 _INITIALISED = "initializer { truncated_normal_initializer { stddev: 0.03 } }"
 _REGION_HEAD = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {_INITIALISED} }} }}"
 _RFCN_HEAD = f"rfcn_box_predictor {{ conv_hyperparams {{ {_INITIALISED} }} depth: 64 crop_height: 6 crop_width: 6 }}"
@@ -127,17 +133,28 @@ def _words(settings: Settings) -> dict[str, object]:
     }
 
 
+def has_pyramid(type_: str) -> bool:
+    """Whether an extractor's maps are those of a feature pyramid."""
+    return type_.removesuffix("_keras").endswith("_fpn")
+
+
 def ssd(settings: Settings) -> str:
     """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three."""
     words = _words(settings)
-    pyramid = settings.type.removesuffix("_keras").endswith("_fpn")
+    pyramid = _PYRAMIDS.get(settings.type.removesuffix("_keras").rpartition("_")[2], "")
     anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
-    fpn = "fpn { additional_layer_depth: 32 }" if pyramid else ""
-    return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "fpn": fpn}
+    return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "pyramid": pyramid}
 
 
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
-    words = {"meta": meta, "predictor": predictor, "crop_size": 12 if settings.type in _SIX else 14}
+    pyramid = has_pyramid(settings.type)
+    words = {
+        "meta": meta,
+        "predictor": predictor,
+        "crop_size": 12 if settings.type in _SIX else 14,
+        "anchors": _LEVEL_ANCHORS if pyramid else _GRID_ANCHORS,
+        "fpn": "fpn { min_level: 3 max_level: 6 additional_layer_depth: 32 }" if pyramid else "",
+    }
     return _TWO_STAGE % {**_words(settings), **words}
 
 
@@ -178,12 +195,14 @@ def distinct(registry: dict[str, Callable]) -> list[str]:
 
 
 def smallest(registry: dict[str, Callable]) -> list[str]:
-    """One type a factory, that with the lowest arguments: a ResNet of more layers is more of the same."""
-    chosen: dict[Callable, tuple] = {}
+    """One type a factory, that with the lowest arguments: a ResNet of more layers is more of the same, and a pyramid
+    stands on a network that is soon traced."""
+    chosen: dict[Callable, tuple[bool, list, str]] = {}
     for name in distinct(registry):
         function, *arguments = leads_to(registry[name])
-        chosen[function] = min(chosen.get(function, (arguments, name)), (arguments, name))
-    return sorted(name for _, name in chosen.values())
+        row = ("efficientnet" in name, arguments, name)
+        chosen[function] = min(chosen.get(function, row), row)
+    return sorted(name for *_, name in chosen.values())
 
 
 def leads_to(factory: Callable) -> tuple:

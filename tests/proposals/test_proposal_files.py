@@ -134,7 +134,7 @@ def test_mat_of_published_selective_search(tmp_path):
     io.savemat(tmp_path / "uneven.mat", {"images": images[:2], "boxes": cells})
     (tmp_path / "text.mat").write_text("hello")
     says = {
-        "other": "holds rois",
+        "other": "contains rois",
         "wide": r"'000005' has float64 boxes of shape \(2, 5\)",
         "uneven": "2 images and 1 cells",
         "text": "not a .mat file",

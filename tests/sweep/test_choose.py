@@ -83,8 +83,8 @@ def test_no_other_that_fits_is_better(numbers, ms, mib):
 
 def test_nothing_fits():
     message = (
-        r"none of 5 configurations is within 8 ms and 70 MiB; the closest is fast \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\);"
-        r" raise the limit"
+        r"none of 5 configurations is within 8 ms and 70 MiB; the closest is fast"
+        r" \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\); raise the limit"
     )
     with pytest.raises(ConfigError, match=message):
         chosen(ms=8, mib=70)  # fast: 1.25 and 1.43 times over; lean: 7.5 and 1.14

@@ -352,7 +352,7 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
     ("options", "limit", "reason"),
     [
         ({}, 1, "timed out: exporting ssd-d20 took more than 1 seconds"),
-        ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 held .* GiB, more than --memory_gib=0.01"),
+        ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 used .* GiB, more than --memory_gib=0.01"),
     ],
 )
 def test_limits_are_held(write, tmp_path, options, limit, reason):

@@ -15,12 +15,12 @@ def split_lines(split: Path) -> list[str]:
         text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
     except (OSError, encoding.WrongEncoding) as error:
         raise DataError(
-            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with"
-            " an id a line"
+            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it must be UTF-8 text with"
+            " one id per line"
         ) from error
     if text.doubt:
         raise DataError(f"{split}: cannot read the split: {text.doubt}")
     lines = [line.strip() for line in text.text.splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{split}: the split is empty; it should have an id a line")
+        raise DataError(f"{split}: the split is empty; it must have one id per line")
     return lines
