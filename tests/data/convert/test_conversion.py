@@ -296,7 +296,7 @@ def test_an_image_that_exif_turns_and_its_boxes_agree(voc_folder, encode, on_bad
     voc_folder.add("a")
     voc_folder.add("b", [("dog", 10, 20, 30, 38)], encode(width=40, height=60, exif=exif), size=(60, 40))
     report, told = voc_folder.convert(on_bad=on_bad)
-    assert report.images == (2 if on_bad == "fix" else 1) and "EXIF orientation 6 turns it" in told
+    assert report.images == (2 if on_bad == "fix" else 1) and "EXIF orientation 6 rotates it" in told
     if on_bad == "fix":
         example = records(voc_folder)[1]
         box = [values(example, f"image/object/bbox/{side}")[0] for side in ("xmin", "ymin", "xmax", "ymax")]

@@ -54,7 +54,7 @@ def test_bytes_that_are_not_what_is_declared(name):
 
 @pytest.mark.parametrize("name", ["nope", "zlib_codec", "unicode_escape", "idna", "rot13", "utf-7", "punycode"])
 def test_other_codecs_are_refused(name):
-    with pytest.raises(WrongEncoding, match="declares the encoding .*save it as UTF-8"):
+    with pytest.raises(WrongEncoding, match="declares the (unknown )?encoding .*save it as UTF-8"):
         encoding.decode_xml(declared(name).encode())
 
 
@@ -65,5 +65,5 @@ def test_damaged_text_of_a_declared_encoding(name, data):
 
 
 def test_half_of_utf_16():
-    with pytest.raises(WrongEncoding, match="is no UTF-16-LE"):
+    with pytest.raises(WrongEncoding, match="is not UTF-16-LE"):
         encoding.decode_xml(declared("utf-8").encode("utf-16")[:-1])
