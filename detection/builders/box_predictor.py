@@ -17,11 +17,11 @@ from detection.protos import box_predictor_pb2
 def build_dense(
     message: box_predictor_pb2.BoxPredictor,
     num_anchors: tuple[int, ...],
-    num_classes: int,
+    num_logits: int,
     freeze_batch_norm: bool = False,
     keras_form: bool = False,
 ) -> DenseHead | WeightSharedHead:
-    """A predictor of `num_anchors` a cell of each map and K + 1 logits (background first) an anchor.
+    """A predictor of `num_anchors` a cell of each map and `num_logits` an anchor, the background's among them or not.
 
     Args:
         keras_form: as the Keras models of the TF Object Detection API have it.
@@ -33,7 +33,7 @@ def build_dense(
     if kind == "weight_shared_convolutional_box_predictor":
         options = _weight_shared(message.weight_shared_convolutional_box_predictor, freeze_batch_norm, keras_form)
         try:
-            return WeightSharedHead(num_anchors, num_classes + 1, options)
+            return WeightSharedHead(num_anchors, num_logits, options)
         except ValueError as error:
             raise ConfigError(f"model.ssd.box_predictor.{kind}: {error}") from error
     convolutional = message.convolutional_box_predictor
@@ -55,7 +55,7 @@ def build_dense(
         code_range=(clip.min, clip.max) if convolutional.HasField("box_encodings_clip_range") else None,
         depthwise_hyperparams=_plain(conv_hyperparams) if keras_form else None,
     )
-    return DenseHead(num_anchors, num_classes + 1, options)
+    return DenseHead(num_anchors, num_logits, options)
 
 
 def _weight_shared(

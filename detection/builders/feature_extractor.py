@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from detection import registry
 from detection.builders import hyperparams
 from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
-from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
+from detection.feature_extractors.ssd_maps import BifpnOptions, FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
-from detection.protos import faster_rcnn_pb2, ssd_pb2
+from detection.protos import faster_rcnn_pb2, fpn_pb2, ssd_pb2
 from detection.registry import Registry
 
 
@@ -31,7 +31,18 @@ def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> 
             depthwise=message.use_depthwise,
             num_maps=message.num_layers,
             fpn=FpnOptions(message.fpn.min_level, message.fpn.max_level, message.fpn.additional_layer_depth),
+            bifpn=_bifpn(message.bifpn) if message.HasField("bifpn") else None,
         ),
+    )
+
+
+def _bifpn(message: fpn_pb2.BidirectionalFeaturePyramidNetworks) -> BifpnOptions:
+    return BifpnOptions(
+        min_level=message.min_level,
+        max_level=message.max_level,
+        iterations=message.num_iterations,
+        depth=message.num_filters,
+        combine=message.combine_method,
     )
 
 

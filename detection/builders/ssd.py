@@ -35,7 +35,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
         head=box_predictor.build_dense(
             message.box_predictor,
             anchors.num_per_location,
-            message.num_classes,
+            message.num_classes + message.add_background_class,
             message.freeze_batchnorm,
             extractor.keras_form,
         ),
@@ -66,6 +66,7 @@ def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
         normalised=normalised,
+        background_column=message.add_background_class,
     )
 
 

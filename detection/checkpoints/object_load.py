@@ -24,7 +24,8 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-_BACKBONE = "model/_feature_extractor/classification_backbone/"
+# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest.
+_READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
@@ -87,8 +88,9 @@ def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_un
     _check_known(source, prefix)
     found = object_files.contents(prefix)
     taken, report = match(source.keys, source.shapes, found, "full")
-    for listed, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
-        if listed:
+    spare = unread(source.keys)
+    for row, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
+        if listed := [name for name in row if name not in spare]:
             name = listed[0]
             there = f" ({list(found.entries[key].shape)})" if (key := found.find(source.keys[name])) else ""
             raise ConfigError(
@@ -145,7 +147,20 @@ def source_key(key: str, kind: str) -> str | None:
         return key
     if kind == "detection":
         return key if key.startswith(_EXTRACTOR) else None
-    return _CLASSIFIER + key.removeprefix(_BACKBONE) if key.startswith(_BACKBONE) else None
+    return _CLASSIFIER + _inside(key) if key.startswith((_READ, _BACKBONE)) else None
+
+
+def _inside(key: str) -> str:
+    """The place within the classifier of one of its variables."""
+    return key.removeprefix(_READ).removeprefix(_BACKBONE)
+
+
+def unread(keys: Mapping[str, str]) -> set[str]:
+    """Names of the variables that no forward pass reads, and that detections therefore do not depend on: the top of
+    the classifier that an EfficientDet carries along. `keys` by name."""
+    if not any(key.startswith(_READ) for key in keys.values()):
+        return set()
+    return {name for name, key in keys.items() if key.startswith(_BACKBONE)}
 
 
 def identity(found: Contents) -> str:
@@ -170,7 +185,12 @@ def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind
     """Why a run should not start from a checkpoint; "" if nothing speaks against it. Heads are expected to differ."""
     if not report.restored:
         return _nothing_fits(keys, report, found, kind)
-    of_extractor = [name for name in (*report.missing, *report.mismatched) if keys[name].startswith(_EXTRACTOR)]
+    spare = unread(keys)
+    of_extractor = [
+        name
+        for name in (*report.missing, *report.mismatched)
+        if keys[name].startswith(_EXTRACTOR) and name not in spare
+    ]
     own = {key for name in keys if (key := source_key(keys[name], kind)) and keys[name].startswith(_EXTRACTOR)}
     left = [key for key in report.unexpected if key.startswith((_EXTRACTOR, _CLASSIFIER)) and not _is_top(key, own)]
     if not of_extractor and not left:

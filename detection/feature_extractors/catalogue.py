@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from detection.feature_extractors import (
     caffenet,
+    efficientnet,
     inception_resnet_v2,
     inception_v2,
     inception_v3,
@@ -20,22 +21,25 @@ from detection.feature_extractors import (
     vgg16,
     vgg_cnn_m,
 )
-from detection.feature_extractors.pyramids import fpn
-from detection.feature_extractors.pyramids.fpn import FpnExtractor
+from detection.feature_extractors.pyramids import bifpn, fpn
+from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 
-SsdExtractor = SsdFeatureExtractor | FpnExtractor
+SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
-# What can stand below a pyramid, by its name in the types: ssd_<name>_fpn, and ssd_<name>_fpn_keras for the Keras form.
+# What can stand below a pyramid, by its name in the types: ssd_<name>_<pyramid>, and ssd_<name>_<pyramid>_keras for the
+# Keras form.
 LEVELS: dict[str, Levels] = {
+    **{f"efficientnet-b{version}": functools.partial(efficientnet.levels, version=version) for version in range(8)},
     "mobilenet_v1": mobilenet_v1.levels,
     "mobilenet_v2": mobilenet_v2.levels,
     "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
     "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
 }
+PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_caffenet": caffenet.ssd,
     "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
@@ -50,9 +54,14 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
-    **{f"ssd_{name}_fpn": functools.partial(fpn.ssd, levels=levels) for name, levels in LEVELS.items()},
     **{
-        f"ssd_{name}_fpn_keras": functools.partial(fpn.ssd, levels=levels, keras_form=True)
+        f"ssd_{name}_{pyramid}": functools.partial(make, levels=levels)
+        for pyramid, make in PYRAMIDS.items()
+        for name, levels in LEVELS.items()
+    },
+    **{
+        f"ssd_{name}_{pyramid}_keras": functools.partial(make, levels=levels, keras_form=True)
+        for pyramid, make in PYRAMIDS.items()
         for name, levels in LEVELS.items()
     },
 }

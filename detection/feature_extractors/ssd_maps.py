@@ -31,6 +31,17 @@ class FpnOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class BifpnOptions:
+    """Fields of the message `BidirectionalFeaturePyramidNetworks`."""
+
+    min_level: int = 3
+    max_level: int = 7
+    iterations: int = 0  # times down and up; 0: what the network is published with
+    depth: int = 0  # at depth multiplier 1; 0: likewise
+    combine: str = "fast_attention"
+
+
+@dataclasses.dataclass(frozen=True)
 class SsdExtractorOptions:
     """What an SSD config says about its extractor, whatever the network. Fields are those of `SsdFeatureExtractor`."""
 
@@ -45,6 +56,7 @@ class SsdExtractorOptions:
     freeze_batch_norm: bool = False
     keras_form: bool = False  # as the Keras models of the TF Object Detection API
     fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: its defaults
+    bifpn: BifpnOptions | None = None  # of those with a bidirectional one; None: what the network is published with
 
     @property
     def padding(self) -> str:

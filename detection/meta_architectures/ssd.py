@@ -55,7 +55,8 @@ class Ssd(keras.layers.Layer):
         num_classes: foreground classes K.
         extractor: scaled images -> maps.
         anchors: (map shapes, image shape) -> float32 [A, 4], pixels.
-        head: maps -> codes float32 [B, A, code], logits float32 [B, A, K + 1].
+        head: maps -> codes float32 [B, A, code], logits float32 [B, A, K + 1], or K where the assigner has no column
+            for the background.
         assigner: anchors and groundtruth -> Targets.
         loss_terms: the parts of Equation 1.
         postprocessing: score conversion and per-class non-maximum suppression.
@@ -122,7 +123,8 @@ class Ssd(keras.layers.Layer):
         """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
         boxes = self.assigner.box_coder.decode(predictions.box_codes, predictions.anchors)
         scores = self.postprocessing.score_converter(predictions.class_logits)
-        kept, rows = self.postprocessing.nms.with_indices(boxes, scores[..., 1:], box_ops.image_windows(true_shapes))
+        foreground = scores[..., 1:] if self.assigner.background_column else scores
+        kept, rows = self.postprocessing.nms.with_indices(boxes, foreground, box_ops.image_windows(true_shapes))
         return Detections(
             boxes=box_ops.to_normalised(kept.boxes, true_shapes),
             scores=kept.scores,

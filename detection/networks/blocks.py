@@ -40,6 +40,16 @@ class SpatialMean(keras.layers.Layer):
         return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
 
 
+class GlobalMean(keras.layers.Layer):
+    """Mean over height and width: float32 [B, h, w, c] -> [B, c]."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, autocast=False)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.reduce_mean(x, axis=[1, 2])
+
+
 class Dropout(keras.layers.Layer):
     """Zeroes a share 1 - `keep` of the values in training and scales the others up. Its random generator is a variable,
     so that a resumed run repeats itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from detection.errors import ConfigError
 from detection.networks import (
     caffenet,
+    efficientnet,
     inception_resnet_v2,
     inception_v2,
     inception_v3,
@@ -19,6 +20,7 @@ from detection.tools.suggest import did_you_mean
 
 CLASSIFIERS: dict[str, ClassifierSpec] = {
     "caffenet": caffenet.CLASSIFIERS["caffenet"],
+    **efficientnet.CLASSIFIERS,
     "inception_resnet_v2": inception_resnet_v2.CLASSIFIERS["inception_resnet_v2"],
     "inception_v2": inception_v2.CLASSIFIERS["inception_v2"],
     "inception_v3": inception_v3.CLASSIFIERS["inception_v3"],
@@ -33,6 +35,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
 # Where the network's variables lie in a checkpoint; by that it is told which one it is.
 SCOPES: dict[str, str] = {
     "caffenet": "caffenet",
+    **{name: name for name in efficientnet.CLASSIFIERS},
     "inception_resnet_v2": "InceptionResnetV2",
     "inception_v2": "InceptionV2",
     "inception_v3": "InceptionV3",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from detection.networks.blocks import Chain
-from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv
+from detection.networks.layers import BatchNorm, Conv, Dense, DepthwiseConv, SeparableConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -45,6 +45,11 @@ def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
     yield kernel_variables(layer)
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
+
+
+@keras_layers.register
+def _(layer: Dense) -> Iterator[KerasLayer]:
+    yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
 @keras_layers.register

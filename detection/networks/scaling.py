@@ -10,6 +10,8 @@ import tensorflow as tf
 # Channel means of ImageNet, RGB, as the published ResNet and VGG checkpoints were trained with.
 RESNET_MEANS = (123.68, 116.779, 103.939)
 VGG_MEANS = (123.68, 116.78, 103.94)
+# Of pixels 0 to 1, as the EfficientNets were trained with.
+UNIT_MEANS, UNIT_DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def to_unit_range(images: tf.Tensor) -> tf.Tensor:
@@ -25,3 +27,8 @@ def subtract_resnet_means(images: tf.Tensor) -> tf.Tensor:
 def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
     """Centred, not scaled, as VGG and the networks of its time want it."""
     return images - tf.constant(VGG_MEANS)
+
+
+def standardize_imagenet(images: tf.Tensor) -> tf.Tensor:
+    """Centred and divided by the standard deviations of ImageNet, as the EfficientNets want it."""
+    return (images / 255.0 - tf.constant(UNIT_MEANS)) / tf.constant(UNIT_DEVIATIONS)

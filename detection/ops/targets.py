@@ -27,9 +27,10 @@ from detection.types import Groundtruth, Targets
 class TargetAssigner:
     """Assigns groundtruth to anchors.
 
-    background_as_zeros gives background an all-zero class row instead of a one at column 0. With `normalised`, boxes
-    are compared as fractions of the image: anchors of a pyramid and boxes at round coordinates can lie exactly on a
-    threshold, and the TF Object Detection API rounds as fractions there.
+    background_as_zeros gives background an all-zero class row instead of a one at column 0; without background_column
+    there is no such column, only the K of the classes. With `normalised`, boxes are compared as fractions of the image:
+    anchors of a pyramid and boxes at round coordinates can lie exactly on a threshold, and the TF Object Detection API
+    rounds as fractions there.
     """
 
     similarity: Similarity
@@ -38,6 +39,7 @@ class TargetAssigner:
     negative_class_weight: float = 1.0
     background_as_zeros: bool = False
     normalised: bool = False
+    background_column: bool = True
 
     def __call__(
         self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int, image_shape: Shape = (1, 1)
@@ -61,8 +63,9 @@ class TargetAssigner:
         codes = tf.where(matched[..., tf.newaxis], self.box_coder.encode(boxes, anchors), 0.0)
         box_weights = tf.where(matched, weights, 0.0)
         unmatched_weights = tf.where(matches == IGNORED, 0.0, self.negative_class_weight)
-        background = -1 if self.background_as_zeros else 0  # one_hot of -1 is all zeros
-        one_hot = tf.one_hot(tf.where(matched, classes + 1, background), num_classes + 1)
+        first = int(self.background_column)  # column of class 0
+        background = 0 if first and not self.background_as_zeros else -1  # one_hot of -1 is all zeros
+        one_hot = tf.one_hot(tf.where(matched, classes + first, background), num_classes + first)
         return Targets(
             box_codes=tf.stop_gradient(codes),
             box_weights=box_weights,

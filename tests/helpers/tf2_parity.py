@@ -17,8 +17,10 @@ import tensorflow as tf
 
 from detection import config
 from detection.builders import pipeline
+from detection.networks import efficientnet
+from detection.networks.layers import every_layer
 from detection.types import Groundtruth, ImageBatch
-from tests.helpers import stored_cases
+from tests.helpers import near_ties, stored_cases
 from tests.helpers.modules import load
 
 
@@ -54,6 +56,9 @@ class Reference:
         self.resizer, self.detector = built.resizer, built.make_detector()
         self.detector.build_weights()
         self.keys = self.detector.object_keys()
+        for layer in every_layer(self.detector):
+            if isinstance(layer, efficientnet.InvertedResidual):
+                layer.drop_rate = 0.0  # as the stored losses were computed
         self.values = stored_variables(self.folder, name)
         self.fill()
 
@@ -111,12 +116,15 @@ class Reference:
         batch = self.batch(seeds)
         groundtruth = self.groundtruth(seeds, batch)
         trained = {key: variable for key, variable in self.keys.items() if variable.trainable}
-        with tf.GradientTape() as tape:
+        with near_ties.decided(self.name, self.detector, seeds, training), tf.GradientTape() as tape:
             losses = self.detector.loss(self.detector.predict(batch, training=training), groundtruth)
             regularization = self.detector.regularization_loss()
             total = tf.add_n(list(losses.values())) + regularization
         gradients = tape.gradient(total, [variable.value for variable in trained.values()])
-        norms = {key: float(tf.norm(gradient)) for key, gradient in zip(trained, gradients, strict=True)}
+        norms = {  # as stored: -1 where there is no gradient
+            key: -1.0 if gradient is None else float(tf.norm(gradient))
+            for key, gradient in zip(trained, gradients, strict=True)
+        }
         moved = {key: variable.numpy() for key, variable in self.keys.items() if not variable.trainable}
         self.fill()
         return Step(

@@ -12,15 +12,11 @@ from typing import NamedTuple
 class SsdNetwork(NamedTuple):
     """What an SSD extractor offers."""
 
-    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: `fpn` says how many
+    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
     convolutions: bool = True  # may be depthwise, and may pad explicitly
     smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
-
-    @property
-    def pyramid(self) -> bool:
-        """Whether its maps are those of a feature pyramid."""
-        return self.maps == 0
+    pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
 
 
 class TwoStageNetwork(NamedTuple):
@@ -31,8 +27,15 @@ class TwoStageNetwork(NamedTuple):
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
-_PYRAMID = SsdNetwork(maps=0)
-_RESNET_PYRAMID = SsdNetwork(maps=0, convolutions=False)
+# What pyramids stand on, and whether its convolutions may be depthwise, and may pad explicitly.
+_BELOW_PYRAMIDS = {
+    **{f"efficientnet-b{version}": False for version in range(8)},
+    "mobilenet_v1": True,
+    "mobilenet_v2": True,
+    "resnet101_v1": False,
+    "resnet152_v1": False,
+    "resnet50_v1": False,
+}
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -40,24 +43,24 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
-    "ssd_mobilenet_v1_fpn": _PYRAMID,
-    "ssd_mobilenet_v1_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v1_keras": SsdNetwork(),
     "ssd_mobilenet_v2": SsdNetwork(),
-    "ssd_mobilenet_v2_fpn": _PYRAMID,
-    "ssd_mobilenet_v2_fpn_keras": _PYRAMID,
     "ssd_mobilenet_v2_keras": SsdNetwork(),
     "ssd_resnet101": SsdNetwork(),
-    "ssd_resnet101_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet101_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet152": SsdNetwork(),
-    "ssd_resnet152_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet152_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_resnet50": SsdNetwork(),
-    "ssd_resnet50_v1_fpn": _RESNET_PYRAMID,
-    "ssd_resnet50_v1_fpn_keras": _RESNET_PYRAMID,
     "ssd_vgg16": SsdNetwork(),
     "ssd_vgg_cnn_m_1024": SsdNetwork(),
+    **{
+        f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, convolutions=convolutions, pyramid="fpn")
+        for name, convolutions in _BELOW_PYRAMIDS.items()
+        for form in ("", "_keras")
+    },
+    **{
+        f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, convolutions=False, pyramid="bifpn")
+        for name in _BELOW_PYRAMIDS
+        for form in ("", "_keras")
+    },
 }
 _DENSE = TwoStageNetwork(strides=(8, 16))
 TWO_STAGE: dict[str, TwoStageNetwork] = {

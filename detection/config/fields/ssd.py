@@ -18,9 +18,8 @@ from detection.config.fields.row import (
     refused,
 )
 
-_MAPS = "remove it: maps are those of the network and the extra layers behind it"
 _ONLY_BOXES = "remove it: only boxes are predicted"
-_BACKGROUND = "remove it: logits always have a background column"
+_BACKGROUND = "remove it: the background has a column of its own unless add_background_class is false"
 
 MESSAGES: dict[str, Message] = {
     "Ssd": (
@@ -44,7 +43,7 @@ MESSAGES: dict[str, Message] = {
         honoured("loss", required=True),
         honoured("freeze_batchnorm"),
         no_effect("inplace_batchnorm_update", "batch norm statistics are always updated within the step"),
-        refused("add_background_class", _BACKGROUND),
+        honoured("add_background_class"),
         refused("explicit_background_class", _BACKGROUND),
         refused("use_confidences_as_targets", "remove it: targets are one-hot"),
         no_effect("implicit_example_weight", "it belongs to use_confidences_as_targets"),
@@ -61,7 +60,7 @@ MESSAGES: dict[str, Message] = {
         honoured("use_explicit_padding"),
         honoured("use_depthwise"),
         honoured("fpn"),
-        refused("bifpn", _MAPS),
+        honoured("bifpn"),
         refused("replace_preprocessor_with_placeholder"),
         honoured(
             "num_layers",
@@ -77,5 +76,13 @@ MESSAGES: dict[str, Message] = {
         honoured("min_level", Interval(2, 5), below="max_level"),
         honoured("max_level", Interval(2, INFINITY), Limit(20, "a level's stride is 2 to the power of it, in pixels")),
         honoured("additional_layer_depth", ONE_OR_MORE, WIDTH),
+    ),
+    "BidirectionalFeaturePyramidNetworks": (
+        honoured("min_level", Interval(2, 5), below="max_level", strictly=True),
+        honoured("max_level", Interval(2, INFINITY), Limit(20, "a level's stride is 2 to the power of it, in pixels")),
+        honoured("num_iterations", NOT_NEGATIVE, Limit(32, "each is two more layers on every level")),
+        honoured("num_filters", NOT_NEGATIVE, WIDTH),
+        honoured("combine_method", values=("fast_attention", "weighted_sum", "attention", "sum")),
+        no_effect("use_native_resize_op", "pixels are repeated, by whichever operation"),
     ),
 }

@@ -58,7 +58,8 @@ def _weight_shared(message: Message, path: str) -> Iterator[str]:
     """Weights of one predictor for all maps: its towers, and its last layers."""
     predictor = message.box_predictor.weight_shared_convolutional_box_predictor
     anchors = max(_per_cell(message.anchor_generator), default=0)
-    depth = predictor.depth or message.feature_extractor.fpn.additional_layer_depth
+    extractor = message.feature_extractor
+    depth = predictor.depth or extractor.bifpn.num_filters or extractor.fpn.additional_layer_depth
     kernel = 1 if predictor.use_depthwise else max(predictor.kernel_size, 1) ** 2
     last = depth * kernel * anchors * (max(message.num_classes, 0) + 1 + 4)
     towers = 2 * predictor.num_layers_before_predictor * kernel * depth**2

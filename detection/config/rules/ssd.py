@@ -15,6 +15,7 @@ MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layer
 def ssd(message: Message, path: str) -> Iterator[str]:
     """Ssd: its parts fit each other."""
     yield from _maps(message, path)
+    yield from _background(message, path)
     code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
     for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
         predictor = getattr(message.box_predictor, kind)
@@ -37,14 +38,15 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     """Every feature map needs its anchors, and the network must have that many maps."""
     extractor = message.feature_extractor
     network = extractors.SSD.get(extractor.type)
+    for field, kind in (("fpn", "feature"), ("bifpn", "bidirectional feature")):
+        if extractor.HasField(field) and (network is None or network.pyramid != field):
+            yield (
+                f"{path}.feature_extractor.{field} is for types with a {kind} pyramid, such as"
+                f" ssd_mobilenet_v2_{field}_keras, not {extractor.type}; remove it, or use one of them"
+            )
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
-    if extractor.HasField("fpn"):
-        yield (
-            f"{path}.feature_extractor.fpn is for types with a feature pyramid, such as ssd_mobilenet_v2_fpn_keras, not"
-            f" {extractor.type}; remove it, or use one of them"
-        )
     layers = extractor.num_layers
     if network is not None and network.maps < layers <= MOST_MAPS:
         yield (
@@ -72,19 +74,32 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
         for field in ("use_depthwise", "use_explicit_padding"):
             if getattr(extractor, field):
                 yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
-    low, high, multiscale = extractor.fpn.min_level, extractor.fpn.max_level, generator.multiscale_anchor_generator
+    pyramid, multiscale = getattr(extractor, network.pyramid), generator.multiscale_anchor_generator
+    low, high = pyramid.min_level, pyramid.max_level
     kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
     same = (multiscale.min_level, multiscale.max_level) == (low, high)
     if kind == "multiscale_anchor_generator" and not same:
         yield (
             f"{path}.anchor_generator.{kind} has levels {multiscale.min_level} to {multiscale.max_level}, and"
-            f" feature_extractor.fpn has {low} to {high}; give both the same levels"
+            f" feature_extractor.{network.pyramid} has {low} to {high}; give both the same levels"
         )
     elif count is not None and low <= high and count != high - low + 1:
         yield (
-            f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and feature_extractor.fpn"
-            f" has levels {low} to {high}; every map needs its anchors"
+            f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and"
+            f" feature_extractor.{network.pyramid} has levels {low} to {high}; every map needs its anchors"
         )
+
+
+def _background(message: Message, path: str) -> Iterator[str]:
+    """Without a column of its own the background is what has no score, so every class is a question by itself."""
+    if message.add_background_class:
+        return
+    asked = f"{path}.add_background_class is false"
+    if not message.encode_background_as_zeros:
+        yield f"{asked}: the background has no column to be 1 in; set encode_background_as_zeros: true"
+    loss = message.loss.classification_loss.WhichOneof("classification_loss")
+    if loss in ("weighted_softmax", "weighted_logits_softmax"):
+        yield f"{asked}: {loss} needs a column for the background; use weighted_sigmoid_focal or weighted_sigmoid"
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:

@@ -14,11 +14,12 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from detection.feature_extractors.pyramids.levels import Levels, NetworkLevels
-from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions, pad_to_multiple
-from detection.networks.blocks import Blocks, Chain
+from detection.feature_extractors.pyramids.extractor import PyramidExtractor
+from detection.feature_extractors.pyramids.levels import Levels
+from detection.feature_extractors.pyramids.upsampling import upsampled
+from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.keras_layers import listed, numbered
+from detection.networks.keras_layers import listed
 from detection.networks.layers import Conv, SeparableConv
 
 
@@ -58,6 +59,7 @@ class Fpn(keras.layers.Layer):
         self.projections = tuple(Conv(f"projection_{n}", depth, 1, hyperparams.linear()) for n in numbers)
         self.smoothing = tuple(block(f"smoothing_{n}", 1) for n in numbers[:-1])
         self.coarse = tuple(block(name, 2) for name in coarse)
+        self.num_maps = num_maps + len(coarse)
 
     def build(self, shape: object) -> None:
         """The convolutions build themselves when first called, inside this layer's scope."""
@@ -67,7 +69,8 @@ class Fpn(keras.layers.Layer):
         top_down = coarsest[0](coarsest[1])
         pyramid = [top_down]
         for smooth, (project, features) in zip(reversed(self.smoothing), reversed(finer), strict=True):
-            total = _upsampled_plus(top_down, project(features))
+            lateral = project(features)
+            total = lateral + upsampled(top_down, lateral)
             smoothed = smooth(total, training=training)
             pyramid.insert(0, smoothed)
             top_down = smoothed if self.smoothed_down else total
@@ -90,57 +93,7 @@ class Fpn(keras.layers.Layer):
         return {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
 
 
-def _upsampled_plus(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
-    """Every pixel of `coarse` four times, cut to the size of `fine`, plus `fine`."""
-    _, height, width, depth = coarse.shape
-    dynamic = tf.shape(coarse)
-    height, width = height or dynamic[1], width or dynamic[2]
-    repeated = tf.tile(coarse[:, :, tf.newaxis, :, tf.newaxis, :], [1, 1, 2, 1, 2, 1])
-    repeated = tf.reshape(repeated, [dynamic[0], 2 * height, 2 * width, depth])
-    wanted = tf.shape(fine)
-    same = fine.shape[1] is not None and tuple(repeated.shape[1:3]) == tuple(fine.shape[1:3])
-    return fine + (repeated if same else repeated[:, : wanted[1], : wanted[2]])
-
-
-class FpnExtractor(keras.layers.Layer):
-    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`.
-
-    Args:
-        levels: the network.
-        taken: its levels that the pyramid stands on, from fine to coarse.
-        pyramid: makes maps of theirs.
-        options: where the image is padded, and whether it all is as the Keras models have it.
-    """
-
-    def __init__(self, levels: NetworkLevels, taken: range, pyramid: Fpn, options: SsdExtractorOptions) -> None:
-        super().__init__(name="FeatureExtractor", autocast=False)
-        self.network, self.pyramid = Blocks(levels.scope, levels.network), Chain(levels.scope, (pyramid,))
-        self.sources = tuple(levels.endpoints[level] for level in taken)
-        # Checkpoints hold the whole network, also where the pyramid ends below its last level.
-        self.last = levels.endpoints[max(levels.endpoints)]
-        self.scale, self.pad_to_multiple = levels.scale, options.pad_to_multiple
-        self.keras_form = options.keras_form
-        self.num_maps = len(taken) + len(pyramid.coarse)
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
-
-    def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
-        """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
-        images = pad_to_multiple(images, self.pad_to_multiple)
-        outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
-        return self.pyramid(tuple(outputs[name] for name in self.sources), training=training)
-
-    def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint."""
-        backbone = numbered(self.network.blocks)
-        return {
-            **{f"classification_backbone/{key}": variable for key, variable in backbone.items()},
-            **self.pyramid.parts[0].object_keys(),
-        }
-
-
-def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> FpnExtractor:
+def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> PyramidExtractor:
     """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
     options = options.as_keras() if keras_form else options
     below, fpn = levels(options), options.fpn or FpnOptions()
@@ -154,4 +107,4 @@ def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) 
         explicit_padding=options.explicit_padding,
         smoothed_down=options.keras_form,
     )
-    return FpnExtractor(below, taken, pyramid, options)
+    return PyramidExtractor(below, taken, pyramid, options)

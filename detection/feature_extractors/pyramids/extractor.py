@@ -1,0 +1,72 @@
+"""A network and a pyramid on it, whichever the two are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+
+from detection.feature_extractors.pyramids.levels import NetworkLevels
+from detection.feature_extractors.ssd_maps import SsdExtractorOptions, pad_to_multiple
+from detection.networks.blocks import Blocks, Chain
+from detection.networks.keras_layers import numbered
+
+WHOLE = "classification_backbone"  # the classifier in object-based checkpoints
+
+
+class Pyramid(Protocol):
+    """A layer: maps of the network, from fine to coarse -> those of the pyramid, from fine to coarse, all of one
+    depth."""
+
+    num_maps: int  # that it makes
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint."""
+
+
+class PyramidExtractor(keras.layers.Layer):
+    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`.
+
+    Args:
+        levels: the network.
+        taken: its levels that the pyramid stands on, from fine to coarse.
+        pyramid: makes maps of theirs.
+        options: where the image is padded, and whether it all is as the Keras models have it.
+    """
+
+    def __init__(
+        self, levels: NetworkLevels, taken: range, pyramid: keras.layers.Layer, options: SsdExtractorOptions
+    ) -> None:
+        super().__init__(name="FeatureExtractor", autocast=False)
+        self.sources = tuple(levels.endpoints[level] for level in taken)
+        # Checkpoints hold the whole network, also where the pyramid ends below its last level: run as far as its last
+        # map, or, where all of a classifier is kept, only made.
+        self.last = self.sources[-1] if levels.top else levels.endpoints[max(levels.endpoints)]
+        names = [block.name for block in levels.network]
+        end = names.index(self.last.partition("/")[0]) + 1 if levels.top else len(names)
+        unread = (*levels.network[end:], *levels.top)
+        self.network, self.pyramid = Blocks(levels.scope, levels.network[:end]), Chain(levels.scope, (pyramid,))
+        self.unread = Blocks(levels.scope, unread) if unread else None
+        self.scale, self.pad_to_multiple = levels.scale, options.pad_to_multiple
+        self.keras_form, self.read_key = options.keras_form, levels.read_key
+        self.num_maps = pyramid.num_maps
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """The parts build themselves when first called, inside this layer's scope."""
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
+        images = pad_to_multiple(images, self.pad_to_multiple)
+        outputs = self.network(images, endpoints=(*self.sources, self.last), training=training)
+        if self.unread is not None and not self.unread.weights:
+            self.unread(outputs[self.last])  # only so that its variables exist
+        return self.pyramid(tuple(outputs[name] for name in self.sources), training=training)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the extractor in an object-based checkpoint. Layers are numbered over the
+        whole network."""
+        read = numbered(self.network.blocks)
+        whole = numbered((*self.network.blocks, *(self.unread.blocks if self.unread is not None else ())))
+        keys = {f"{self.read_key if key in read else WHOLE}/{key}": variable for key, variable in whole.items()}
+        return keys | self.pyramid.parts[0].object_keys()

@@ -1,0 +1,45 @@
+"""Squeeze and excitation (Hu et al. 2018, section 3): every channel weighed by what the whole map shows.
+
+    y = x * sigmoid(expand(f(reduce(mean of x over the map))))        f: the activation of the network
+
+Both layers are 1x1 convolutions with bias, without batch norm.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of
+from detection.networks.layers import Conv
+
+
+class SqueezeExcite(keras.layers.Layer):
+    """float32 [B, h, w, c] -> the same shape.
+
+    Args:
+        inner: channels of the squeezed map.
+        hyperparams: of both convolutions, but for batch norm, which they lack.
+    """
+
+    def __init__(self, inner: int, hyperparams: Hyperparams) -> None:
+        super().__init__(name="se", autocast=False)
+        self.reduce = Conv("reduce", inner, 1, dataclasses.replace(hyperparams, batch_norm=None))
+        self.hyperparams = dataclasses.replace(hyperparams, batch_norm=None, activation=tf.sigmoid)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """`expand` gives a weight to every channel of the input."""
+        self.expand = Conv("expand", shape[-1], 1, self.hyperparams)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        mean = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        return x * self.expand(self.reduce(mean, training=training), training=training)
+
+
+@keras_layers.register
+def _(layer: SqueezeExcite) -> Iterator[KerasLayer]:
+    return layers_of((layer.reduce, layer.expand))
