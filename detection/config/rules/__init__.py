@@ -59,7 +59,10 @@ SIZES: dict[str, tuple[Rule, ...]] = {
     "RandomAbsolutePadImage": (sizes.canvas(("max_height_padding", "max_width_padding")),),
 }
 # What is no fault, but maybe not what was meant.
-REMARKS: dict[str, tuple[Rule, ...]] = {"FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,)}
+REMARKS: dict[str, tuple[Rule, ...]] = {
+    "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
+    "SsdFeatureExtractor": (ssd.without_effect,),
+}
 TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {"TrainConfig": (schedules.never_reached,)}
 
 

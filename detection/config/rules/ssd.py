@@ -44,6 +44,9 @@ def _maps(message: Message, path: str) -> Iterator[str]:
                 f"{path}.feature_extractor.{field} is for types with a {kind} pyramid, such as"
                 f" ssd_mobilenet_v2_{field}_keras, not {extractor.type}; remove it, or use one of them"
             )
+    for field in network.refuses if network is not None else ():
+        if getattr(extractor, field):
+            yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
@@ -70,10 +73,6 @@ def _maps(message: Message, path: str) -> Iterator[str]:
 def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iterator[str]:
     """The maps of a pyramid, and their anchors, are those of its levels."""
     extractor, generator = message.feature_extractor, message.anchor_generator
-    if not network.convolutions:
-        for field in ("use_depthwise", "use_explicit_padding"):
-            if getattr(extractor, field):
-                yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
     pyramid, multiscale = getattr(extractor, network.pyramid), generator.multiscale_anchor_generator
     low, high = pyramid.min_level, pyramid.max_level
     kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
@@ -100,6 +99,14 @@ def _background(message: Message, path: str) -> Iterator[str]:
     loss = message.loss.classification_loss.WhichOneof("classification_loss")
     if loss in ("weighted_softmax", "weighted_logits_softmax"):
         yield f"{asked}: {loss} needs a column for the background; use weighted_sigmoid_focal or weighted_sigmoid"
+
+
+def without_effect(message: Message, path: str) -> Iterator[str]:
+    """SsdFeatureExtractor: what is set and changes nothing: not a fault, but maybe another model than is meant."""
+    network = extractors.SSD.get(message.type)
+    for field in network.ignores if network is not None else ():
+        if getattr(message, field):
+            yield f"{path}.{field} has no effect on {message.type}, as in the TF Object Detection API"
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:
