@@ -39,6 +39,7 @@ _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
     "resnet152_v1": _PLAIN,
     "resnet50_v1": _PLAIN,
 }
+_MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -46,6 +47,10 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
+    "ssd_mobiledet_cpu": _MOBILEDET,
+    "ssd_mobiledet_dsp": _MOBILEDET,
+    "ssd_mobiledet_edgetpu": _MOBILEDET,
+    "ssd_mobiledet_gpu": _MOBILEDET,
     "ssd_mobilenet_edgetpu": SsdNetwork(refuses=_EXPLICIT),
     "ssd_mobilenet_v1_keras": SsdNetwork(),
     "ssd_mobilenet_v2": SsdNetwork(),
