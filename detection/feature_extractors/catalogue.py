@@ -35,11 +35,17 @@ SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 # Keras form.
 LEVELS: dict[str, Levels] = {
     **{f"efficientnet-b{version}": functools.partial(efficientnet.levels, version=version) for version in range(8)},
+    "inception_resnet_v2": inception_resnet_v2.levels,
+    "inception_v2": inception_v2.levels,
+    "inception_v3": inception_v3.levels,
     "mobilenet_v1": mobilenet_v1.levels,
     "mobilenet_v2": mobilenet_v2.levels,
+    "mobilenet_v3_large": functools.partial(mobilenet_v3.levels, version="mobilenet_v3_large"),
+    "mobilenet_v3_small": functools.partial(mobilenet_v3.levels, version="mobilenet_v3_small"),
     "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
     "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
+    "vgg16": vgg16.levels,
 }
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {

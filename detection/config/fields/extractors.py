@@ -33,11 +33,17 @@ _PLAIN = ("use_depthwise", "use_explicit_padding")
 # What pyramids stand on, and the fields that may not be true with a feature pyramid on it.
 _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
     **{f"efficientnet-b{version}": _PLAIN for version in range(8)},
+    "inception_resnet_v2": _EXPLICIT,
+    "inception_v2": _EXPLICIT,
+    "inception_v3": _EXPLICIT,
     "mobilenet_v1": (),
     "mobilenet_v2": (),
+    "mobilenet_v3_large": _EXPLICIT,
+    "mobilenet_v3_small": _EXPLICIT,
     "resnet101_v1": _PLAIN,
     "resnet152_v1": _PLAIN,
     "resnet50_v1": _PLAIN,
+    "vgg16": _EXPLICIT,
 }
 _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 # The first of each is the example that messages give.
