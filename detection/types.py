@@ -8,7 +8,8 @@ Shape legend, used in all docstrings and comments:
 Inside the package a box is float32 `[ymin, xmin, ymax, xmax]` in pixels of the resized, padded input. Normalised boxes
 ([0, 1] of the true, unpadded image) exist only in records and in `Detections`; `ops.boxes.to_pixels` and
 `ops.boxes.to_normalised` convert. Classes are 0-based foreground indices (label id - 1); logits have K + 1 columns with
-the background at column 0, of an SSD with `add_background_class: false` the K of the classes. Padding is `weight == 0`, never a magic class.
+the background at column 0, of an SSD with `add_background_class: false` only the K. Padding is `weight == 0`, never a
+magic class.
 """
 
 from __future__ import annotations

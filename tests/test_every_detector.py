@@ -30,7 +30,7 @@ from tests.helpers import detector_configs
 STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
-LARGE = ("resnet", "inception")
+LARGE = ("resnet", "inception", "efficientnet")
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
 RATE, WHOLE_RATE = (
     0.002,
@@ -80,6 +80,7 @@ def _cases(once_a_factory: bool) -> list[Case]:
     for meta, (_, registry) in detector_configs.TEMPLATES.items():
         types = detector_configs.smallest(registry) if once_a_factory else detector_configs.distinct(registry)
         cases += [Case(meta, type_) for type_ in types]
+        cases += [Case(meta, "ssd_efficientnet-b0_bifpn_keras")] if meta == "ssd" and once_a_factory else []
         cases += [Case(meta, type_, depthwise=True) for type_ in types if meta == "ssd" and type_ == "ssd_mobilenet_v2"]
     return cases
 

@@ -172,9 +172,7 @@ def blocks(version: int, hyperparams: Hyperparams, depth: DepthRule) -> tuple[ke
     return tuple(layers)
 
 
-def top(
-    hyperparams: Hyperparams, depth: DepthRule, num_logits: int = NUM_LOGITS
-) -> tuple[keras.layers.Layer, ...]:
+def top(hyperparams: Hyperparams, depth: DepthRule, num_logits: int = NUM_LOGITS) -> tuple[keras.layers.Layer, ...]:
     """What makes a classifier of the blocks, but for dropout: `top`, mean, `logits`. Arguments as of `blocks`."""
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
     return (

@@ -107,7 +107,8 @@ def test_published_weights_equal_keras_and_know_the_pictures(shared):
 
 
 _SLOW = {"inception_resnet_v2", "inception_v2", "inception_v3"}
-_ONE_OF_A_KIND = [name for name in catalogue.CLASSIFIERS if name not in ("resnet_v1_101", "resnet_v1_152")]
+_MORE_LAYERS = ("resnet_v1_101", "resnet_v1_152", *(f"efficientnet-b{version}" for version in range(1, 8)))
+_ONE_OF_A_KIND = [name for name in catalogue.CLASSIFIERS if name not in _MORE_LAYERS]
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_a_model_alone_is_enough(ssd):
         (
             f"{EXTRACTOR}.bifpn={{}}",
             (
-                f"{EXTRACTOR}.bifpn is not supported; remove it: maps are those of the network and the extra layers"
-                " behind it"
+                f"{EXTRACTOR}.bifpn is for types with a bidirectional feature pyramid, such as"
+                " ssd_mobilenet_v2_bifpn_keras, not ssd_mobilenet_v1; remove it, or use one of them"
             ),
         ),
         (

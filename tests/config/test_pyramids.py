@@ -10,6 +10,7 @@ from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 from tests.helpers import detector_configs
 
+BIFPN = "ssd_efficientnet-b0_bifpn_keras"
 EXTRACTOR, ANCHORS = "model.ssd.feature_extractor", "model.ssd.anchor_generator"
 MULTISCALE = "multiscale_anchor_generator"
 PREDICTOR = "model.ssd.box_predictor.weight_shared_convolutional_box_predictor"
@@ -27,9 +28,12 @@ def _check(*settings: str, type_: str = "ssd_mobilenet_v2_fpn_keras") -> list[st
 
 
 @pytest.mark.parametrize("form", ["", "_keras"])
-@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet50_v1", "resnet101_v1", "resnet152_v1"])
-def test_types(name: str, form: str) -> None:
-    assert _check(type_=f"ssd_{name}_fpn{form}") == []
+@pytest.mark.parametrize("pyramid", ["fpn", "bifpn"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1", "mobilenet_v2", "resnet50_v1", "resnet101_v1", "resnet152_v1", "efficientnet-b7"]
+)
+def test_types(name: str, pyramid: str, form: str) -> None:
+    assert _check(type_=f"ssd_{name}_{pyramid}{form}") == []
 
 
 @pytest.mark.parametrize(
@@ -59,3 +63,37 @@ def test_faults_name_the_field(setting: str, expected: str) -> None:
 def test_resnets_have_whole_convolutions() -> None:
     faults = _check(f"{EXTRACTOR}.use_depthwise=true", type_="ssd_resnet50_v1_fpn_keras")
     assert any(f"{EXTRACTOR}.use_depthwise is not for ssd_resnet50_v1_fpn_keras" in line for line in faults)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (f"{ANCHORS}.{MULTISCALE}.max_level=6", f"{MULTISCALE} has levels 3 to 6, and feature_extractor.bifpn has 3"),
+        (f"{EXTRACTOR}.bifpn.min_level=7", f"{EXTRACTOR}.bifpn.min_level (7) must be below max_level (7)"),
+        (f"{EXTRACTOR}.bifpn.num_iterations=33", f"{EXTRACTOR}.bifpn.num_iterations (33) is more than 32"),
+        (f"{EXTRACTOR}.bifpn.num_filters=-1", f"{EXTRACTOR}.bifpn.num_filters (-1) must be at least 0"),
+        (
+            f"{EXTRACTOR}.bifpn.combine_method='mean'",
+            f"{EXTRACTOR}.bifpn.combine_method ('mean') is not supported; use one of fast_attention, weighted_sum,",
+        ),
+        (f"{EXTRACTOR}.use_depthwise=true", f"{EXTRACTOR}.use_depthwise is not for {BIFPN}; remove it"),
+        (f"{EXTRACTOR}.fpn={{}}", f"{EXTRACTOR}.fpn is for types with a feature pyramid, such as"),
+    ],
+)
+def test_faults_of_a_bidirectional_pyramid(setting: str, expected: str) -> None:
+    faults = _check(setting, type_=BIFPN)
+    assert any(expected in line for line in faults), faults
+
+
+def test_a_pyramid_of_another_kind_is_refused() -> None:
+    faults = _check(f"{EXTRACTOR}.bifpn={{}}")
+    assert any(f"{EXTRACTOR}.bifpn is for types with a bidirectional feature pyramid" in line for line in faults)
+
+
+def test_logits_without_a_column_for_the_background() -> None:
+    alone = "model.ssd.add_background_class=false"
+    assert _check(alone) == []
+    faults = _check(alone, "model.ssd.encode_background_as_zeros=false")
+    assert any("model.ssd.add_background_class is false: the background has no column" in line for line in faults)
+    faults = _check(alone, "model.ssd.loss.classification_loss={weighted_softmax {}}")
+    assert any("is false: weighted_softmax needs a column for the background" in line for line in faults)

@@ -45,7 +45,7 @@ model { ssd {
   image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
   feature_extractor {
     type: "%(type)s" depth_multiplier: %(depth_multiplier)g min_depth: %(min_depth)d use_depthwise: %(depthwise)s
-    %(fpn)s
+    %(pyramid)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
   }
@@ -75,6 +75,7 @@ _SSD_PREDICTOR = """convolutional_box_predictor {
     kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
     conv_hyperparams { %(hyperparams)s }
   }"""
+_PYRAMIDS = {"fpn": "fpn { additional_layer_depth: 32 }", "bifpn": "bifpn { num_iterations: 2 num_filters: 32 }"}
 _PYRAMID_ANCHORS = """multiscale_anchor_generator {
     min_level: 3 max_level: 7 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 1.0 aspect_ratios: 2.0
     aspect_ratios: 0.5
@@ -130,10 +131,9 @@ def _words(settings: Settings) -> dict[str, object]:
 def ssd(settings: Settings) -> str:
     """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three."""
     words = _words(settings)
-    pyramid = settings.type.removesuffix("_keras").endswith("_fpn")
+    pyramid = _PYRAMIDS.get(settings.type.removesuffix("_keras").rpartition("_")[2], "")
     anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
-    fpn = "fpn { additional_layer_depth: 32 }" if pyramid else ""
-    return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "fpn": fpn}
+    return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "pyramid": pyramid}
 
 
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
@@ -178,12 +178,14 @@ def distinct(registry: dict[str, Callable]) -> list[str]:
 
 
 def smallest(registry: dict[str, Callable]) -> list[str]:
-    """One type a factory, that with the lowest arguments: a ResNet of more layers is more of the same."""
-    chosen: dict[Callable, tuple] = {}
+    """One type a factory, that with the lowest arguments: a ResNet of more layers is more of the same, and a pyramid
+    stands on a network that is soon traced."""
+    chosen: dict[Callable, tuple[bool, list, str]] = {}
     for name in distinct(registry):
         function, *arguments = leads_to(registry[name])
-        chosen[function] = min(chosen.get(function, (arguments, name)), (arguments, name))
-    return sorted(name for _, name in chosen.values())
+        row = ("efficientnet" in name, arguments, name)
+        chosen[function] = min(chosen.get(function, row), row)
+    return sorted(name for *_, name in chosen.values())
 
 
 def leads_to(factory: Callable) -> tuple:

@@ -55,6 +55,13 @@ def test_background_as_zeros():
     np.testing.assert_array_equal(targets.classes, [[[0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]])
 
 
+def test_without_a_column_for_the_background():
+    for as_zeros in (False, True):
+        made = assigner(background_as_zeros=as_zeros, background_column=False)
+        targets = made(ANCHORS, groundtruth([[[0, 0, 10, 10]]], [[1]]), num_classes=2)
+        np.testing.assert_array_equal(targets.classes, [[[0, 1], [0, 0], [0, 0], [0, 0]]])
+
+
 def test_ignored_boxes_are_neither_learnt_nor_punished():
     both = groundtruth([[[0, 20, 10, 30], [50, 50, 60, 60]]], [[0, 1]], weights=[[0, 1]])
     targets = assigner(ArgMaxMatcher(0.5, 0.5, force_match_for_each_row=True))(ANCHORS, both, num_classes=2)
