@@ -23,7 +23,7 @@ from detection.feature_extractors import (
     vgg16,
     vgg_cnn_m,
 )
-from detection.feature_extractors.pyramids import bifpn, fpn
+from detection.feature_extractors.pyramids import bifpn, fpn, ppn
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
@@ -47,8 +47,10 @@ LEVELS: dict[str, Levels] = {
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
     "vgg16": vgg16.levels,
 }
+PPN_RESNET_DEPTH = 1024
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
+    "embedded_ssd_mobilenet_v1": functools.partial(mobilenet_v1.ssd, embedded=True),
     "ssd_caffenet": caffenet.ssd,
     "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
     "ssd_inception_v2": inception_v2.ssd,
@@ -60,6 +62,7 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_mobilenet_edgetpu": functools.partial(mobilenet_v3.ssd, version="mobilenet_edgetpu"),
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
     "ssd_mobilenet_v1_keras": functools.partial(mobilenet_v1.ssd, keras_form=True),
+    "ssd_mobilenet_v1_ppn": functools.partial(ppn.ssd, levels=mobilenet_v1.levels),
     "ssd_mobilenet_v2": mobilenet_v2.ssd,
     "ssd_mobilenet_v2_keras": functools.partial(mobilenet_v2.ssd, keras_form=True),
     "ssd_mobilenet_v3_large": functools.partial(mobilenet_v3.ssd, version="mobilenet_v3_large"),
@@ -67,6 +70,12 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_resnet101": functools.partial(resnet_v1.ssd, layers=101),
     "ssd_resnet152": functools.partial(resnet_v1.ssd, layers=152),
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
+    **{
+        f"ssd_resnet{layers}_v1_ppn": functools.partial(
+            ppn.ssd, levels=LEVELS[f"resnet{layers}_v1"], base_depth=PPN_RESNET_DEPTH
+        )
+        for layers in (50, 101, 152)
+    },
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
     **{

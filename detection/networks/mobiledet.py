@@ -203,7 +203,9 @@ def _parts(
     depthwise = DepthwiseConv("SeparableConv2d", block.kernel, _depthwise(hyperparams, block.kernel), stride=stride)
     before: tuple[keras.layers.Layer, ...]
     if block.kind == "TuckerConv":
-        small, smaller = (nearest_eights(each * share) for each, share in zip((inputs, filters), block.shares, strict=True))
+        small, smaller = (
+            nearest_eights(each * share) for each, share in zip((inputs, filters), block.shares, strict=True)
+        )
         before = (
             Conv("Conv", small, 1, hyperparams),
             Conv("Conv_1", smaller, block.kernel, hyperparams, stride=stride),

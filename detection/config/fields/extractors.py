@@ -15,6 +15,7 @@ class SsdNetwork(NamedTuple):
     maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
     smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
+    image: int = 0  # side of the images that it is made for, the only ones that it takes; 0: any
     refuses: tuple[str, ...] = ()  # fields that may not be true
     ignores: tuple[str, ...] = ()  # fields that change nothing, as in the TF Object Detection API
     pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
@@ -49,6 +50,7 @@ _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extra
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
+    "embedded_ssd_mobilenet_v1": SsdNetwork(maps=5, image=256),
     "ssd_caffenet": SsdNetwork(),
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
@@ -59,6 +61,7 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_mobiledet_gpu": _MOBILEDET,
     "ssd_mobilenet_edgetpu": SsdNetwork(refuses=_EXPLICIT),
     "ssd_mobilenet_v1_keras": SsdNetwork(),
+    "ssd_mobilenet_v1_ppn": SsdNetwork(ignores=("use_depthwise",)),
     "ssd_mobilenet_v2": SsdNetwork(),
     "ssd_mobilenet_v2_keras": SsdNetwork(),
     "ssd_mobilenet_v3_large": SsdNetwork(refuses=_EXPLICIT),
@@ -66,6 +69,7 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_resnet101": SsdNetwork(),
     "ssd_resnet152": SsdNetwork(),
     "ssd_resnet50": SsdNetwork(),
+    **{f"ssd_resnet{layers}_v1_ppn": SsdNetwork(ignores=_PLAIN) for layers in (50, 101, 152)},
     "ssd_vgg16": SsdNetwork(),
     "ssd_vgg_cnn_m_1024": SsdNetwork(),
     **{

@@ -31,6 +31,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     type_ = message.feature_extractor.type
     smallest = extractors.SSD[type_].smallest_image if type_ in extractors.SSD else 0
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
+    if type_ in extractors.SSD and extractors.SSD[type_].image:
+        yield from _only_size(message, path, extractors.SSD[type_].image)
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
@@ -51,6 +53,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
         yield from _levels(message, path, network)
         return
     layers = extractor.num_layers
+    if network is not None and not extractor.HasField("num_layers"):
+        layers = min(layers, network.maps)
     if network is not None and network.maps < layers <= MOST_MAPS:
         yield (
             f"{path}.feature_extractor.num_layers ({layers}) is more than the {network.maps} feature maps that"
@@ -87,6 +91,17 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
             f"{path}.anchor_generator.{kind} has anchors for {count} map{'s' * (count > 1)}, and"
             f" feature_extractor.{network.pyramid} has levels {low} to {high}; every map needs its anchors"
         )
+
+
+def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
+    """The network is made for images of one size, with nothing added to them."""
+    extractor, fixed = message.feature_extractor, message.image_resizer.fixed_shape_resizer
+    needed = f"{extractor.type} takes images of {side} x {side} only"
+    if message.image_resizer.HasField("fixed_shape_resizer") and (fixed.height, fixed.width) == (side, side):
+        if extractor.pad_to_multiple != 1:
+            yield f"{path}.feature_extractor.pad_to_multiple ({extractor.pad_to_multiple}) must be 1: {needed}"
+    else:
+        yield f"{path}.image_resizer: {needed}; use fixed_shape_resizer {{ height: {side} width: {side} }}"
 
 
 def _background(message: Message, path: str) -> Iterator[str]:
