@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import keras
 import pytest
@@ -17,17 +18,19 @@ from detection.networks.layers import Convolution, every_layer
 HYPER = Hyperparams(
     keras.initializers.TruncatedNormal(stddev=0.03),
     activation=tf.nn.relu6,
-    batch_norm=BatchNormSettings(decay=0.9, center=False),
+    batch_norm=BatchNormSettings(decay=0.9, scale=True),
 )
-# Type -> scope, channels of the two maps of the network (strides 16 and 32), name of the extra layers.
+# Type -> scope, channels of the two maps of the network (strides 16 and 32), name of the extra layers, and parameters
+# of the SSDLite of 90 classes, in millions, as published: those of MobileNet v3 (Table 6 of its paper) without batch
+# norm, of MobileDet (the configs of the reference) with it.
 TYPES = {
-    "ssd_mobilenet_v3_large": ("MobilenetV3", 672, 480, "layer_17"),
-    "ssd_mobilenet_v3_small": ("MobilenetV3", 288, 288, "layer_13"),
-    "ssd_mobilenet_edgetpu": ("MobilenetEdgeTPU", 384, 192, "layer_23"),
-    "ssd_mobiledet_cpu": ("MobileDetCPU", 72, 144, "C5"),
-    "ssd_mobiledet_dsp": ("MobileDetDSP", 144, 240, "C5"),
-    "ssd_mobiledet_edgetpu": ("MobileDetEdgeTPU", 96, 384, "C5"),
-    "ssd_mobiledet_gpu": ("MobileDetGPU", 128, 384, "C5"),
+    "ssd_mobilenet_v3_large": ("MobilenetV3", 672, 480, "layer_17", 3.22),
+    "ssd_mobilenet_v3_small": ("MobilenetV3", 288, 288, "layer_13", 1.77),
+    "ssd_mobilenet_edgetpu": ("MobilenetEdgeTPU", 384, 192, "layer_23", None),
+    "ssd_mobiledet_cpu": ("MobileDetCPU", 72, 144, "C5", 4.21),
+    "ssd_mobiledet_dsp": ("MobileDetDSP", 144, 240, "C5", 7.16),
+    "ssd_mobiledet_edgetpu": ("MobileDetEdgeTPU", 96, 384, "C5", 4.20),
+    "ssd_mobiledet_gpu": ("MobileDetGPU", 128, 384, "C5", 13.11),
 }
 
 
@@ -38,7 +41,7 @@ def _made(type_: str, **options: object) -> SsdFeatureExtractor:
 @pytest.mark.parametrize("type_", TYPES)
 def test_maps_and_names(type_: str) -> None:
     """Those of the reference's own tests of its extractors, and of its checkpoints. Traced, not computed."""
-    scope, middle, last, name = TYPES[type_]
+    scope, middle, last, name, millions = TYPES[type_]
     extractor = _made(type_, depthwise=True)
     with tf.Graph().as_default():
         maps = extractor(tf.zeros([1, 320, 160, 3]))
@@ -51,6 +54,18 @@ def test_maps_and_names(type_: str) -> None:
     assert found[f"{root}_2_Conv2d_5_3x3_s2_128/weights"] == (1, 1, 64, 128)
     assert "Conv_1" in {path.split("/")[2] for path in found} or scope != "MobilenetV3"
     assert not any(path.startswith(f"FeatureExtractor/{scope}/Conv_2") for path in found)
+    if millions is not None:
+        norm = 0 if scope == "MobilenetV3" else 4  # numbers a channel
+        counted = sum(math.prod(shape) for path, shape in found.items() if norm or "BatchNorm" not in path)
+        heads = [_head(shape[2], norm, 3 if number == 0 else 6) for number, shape in enumerate(shapes)]
+        assert round((counted + sum(heads)) / 1e6, 2) == millions
+
+
+def _head(channels: int, norm: int, anchors: int, classes: int = 90) -> int:
+    """Parameters of the predictors of one map: a depthwise 3x3 convolution with batch norm and a 1x1 one with bias, for
+    codes and for logits."""
+    outputs = anchors * (4 + classes + 1)
+    return 2 * channels * (9 + norm) + (channels + 1) * outputs
 
 
 def _convolutions(extractor: SsdFeatureExtractor) -> list[Convolution]:
@@ -59,7 +74,8 @@ def _convolutions(extractor: SsdFeatureExtractor) -> list[Convolution]:
 
 def test_activations_are_those_of_the_network_whatever_the_config_says() -> None:
     """tf-slim's definition of MobileNet v3 has the last word: gamma and beta, ReLU and hard swish."""
-    extractor = _made("ssd_mobilenet_v3_small", override_base=True)
+    flat = dataclasses.replace(HYPER, batch_norm=BatchNormSettings(decay=0.9, center=False))
+    extractor = catalogue.SSD_EXTRACTORS["ssd_mobilenet_v3_small"](SsdExtractorOptions(flat, override_base=True))
     assert {layer.hyperparams.activation for layer in _convolutions(extractor)} >= {tf.nn.relu, hard_swish, None}
     assert tf.nn.relu6 not in {layer.hyperparams.activation for layer in _convolutions(extractor)}
     norms = {layer.hyperparams.batch_norm for layer in _convolutions(extractor)} - {None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -71,23 +72,30 @@ COUNTS = {  # blocks of each kind
 }
 
 
+class Traced(NamedTuple):
+    """A network that nothing is computed by, on images of 96 x 64."""
+
+    scope: str
+    shapes: dict[str, tuple[int, ...]]  # of its variables
+    maps: dict[str, list[int]]  # block -> shape of its output
+
+
 @functools.cache
-def _network(name: str, multiplier: float = 1.0) -> Blocks:
-    """With variables, but without values: it is traced only."""
+def _network(name: str, multiplier: float = 1.0) -> Traced:
     version = mobiledet.VERSIONS[name]
     blocks = mobiledet.blocks(version, mobiledet.training_defaults(), mobiledet.depth_rule(multiplier))
     network = Blocks(version.scope, blocks)
     with tf.Graph().as_default():
-        network(tf.zeros([1, 64, 64, 3]))
-    return network
+        maps = {block: features.shape.as_list() for block, features in network(tf.zeros([1, 96, 64, 3])).items()}
+    return Traced(version.scope, {v.path: tuple(v.shape) for v in network.variables}, maps)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_names_and_shapes(name: str) -> None:
     network = _network(name)
-    found = {variable.path: tuple(variable.shape) for variable in network.variables}
+    found = network.shapes
     for layer, shape in LAYERS[name].items():
-        path = f"{network.name}/{layer}"
+        path = f"{network.scope}/{layer}"
         assert found[f"{path}/{'depthwise_' * layer.endswith('SeparableConv2d')}weights"] == shape, layer
         beside = {each.removeprefix(f"{path}/") for each in found if each.startswith(f"{path}/")}
         expected = {"biases"} if "SqueezeExcite" in layer else NORM
@@ -108,19 +116,18 @@ def test_names_and_shapes(name: str) -> None:
 )
 def test_endpoints_are_the_last_of_their_strides(name: str, depths: list[int]) -> None:
     network, endpoints = _network(name), mobiledet.endpoints(mobiledet.VERSIONS[name])
-    with tf.Graph().as_default():
-        maps = network(tf.zeros([1, 96, 64, 3]))
+    maps = network.maps
     assert list(endpoints) == [1, 2, 3, 4, 5]
     for (level, block), depth in zip(endpoints.items(), depths, strict=True):
         stride = 2**level
-        assert maps[block].shape.as_list() == [1, 96 // stride, 64 // stride, depth]
-        same = [each for each, features in maps.items() if features.shape[1] == 96 // stride]
+        assert maps[block] == [1, 96 // stride, 64 // stride, depth]
+        same = [each for each, shape in maps.items() if shape[1] == 96 // stride]
         assert same[-1] == block
 
 
 def test_thinned_depths_are_the_nearest_eights() -> None:
     """A depth of 72 at multiplier 0.25 is 18, so 16: a rule that keeps 90 % would have 24."""
-    found = {variable.path: tuple(variable.shape) for variable in _network("mobiledet_cpu", 0.25).variables}
+    found = _network("mobiledet_cpu", 0.25).shapes
     assert found["MobileDetCPU/Conv/weights"] == (3, 3, 3, 8)
     assert found["MobileDetCPU/IBN_5/Conv_1/weights"] == (1, 1, 64, 16)
     assert found["MobileDetCPU/IBN_13/Conv_1/weights"] == (1, 1, 128, 24)
