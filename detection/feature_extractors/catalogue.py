@@ -38,6 +38,7 @@ LEVELS: dict[str, Levels] = {
     "inception_resnet_v2": inception_resnet_v2.levels,
     "inception_v2": inception_v2.levels,
     "inception_v3": inception_v3.levels,
+    "mobilenet_edgetpu": functools.partial(mobilenet_v3.levels, version="mobilenet_edgetpu"),
     "mobilenet_v1": mobilenet_v1.levels,
     "mobilenet_v2": mobilenet_v2.levels,
     "mobilenet_v3_large": functools.partial(mobilenet_v3.levels, version="mobilenet_v3_large"),

@@ -37,6 +37,7 @@ _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
     "inception_resnet_v2": _EXPLICIT,
     "inception_v2": _EXPLICIT,
     "inception_v3": _EXPLICIT,
+    "mobilenet_edgetpu": _EXPLICIT,
     "mobilenet_v1": (),
     "mobilenet_v2": (),
     "mobilenet_v3_large": _EXPLICIT,
