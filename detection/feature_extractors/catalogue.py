@@ -23,7 +23,7 @@ from detection.feature_extractors import (
     vgg16,
     vgg_cnn_m,
 )
-from detection.feature_extractors.pyramids import bifpn, fpn, ppn
+from detection.feature_extractors.pyramids import bifpn, fpn, mnasfpn, ppn
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
@@ -65,6 +65,7 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     "ssd_mobilenet_v1_keras": functools.partial(mobilenet_v1.ssd, keras_form=True),
     "ssd_mobilenet_v1_ppn": functools.partial(ppn.ssd, levels=mobilenet_v1.levels),
     "ssd_mobilenet_v2": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_mnasfpn": functools.partial(mnasfpn.ssd, levels=mobilenet_v2.levels),
     "ssd_mobilenet_v2_keras": functools.partial(mobilenet_v2.ssd, keras_form=True),
     "ssd_mobilenet_v3_large": functools.partial(mobilenet_v3.ssd, version="mobilenet_v3_large"),
     "ssd_mobilenet_v3_small": functools.partial(mobilenet_v3.ssd, version="mobilenet_v3_small"),

@@ -235,7 +235,14 @@ CASES += [
     for meta in (PARTS, WHOLE_MAP)
     for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
 ]
-every = pytest.mark.parametrize(("meta", "type_"), CASES)
+SLOW = ("ssd_mobilenet_v2_mnasfpn",)  # twenty blocks: seconds a trace
+every = pytest.mark.parametrize(
+    ("meta", "type_"),
+    [
+        pytest.param(meta, type_, id=f"{meta}-{type_}", marks=[pytest.mark.slow] if type_ in SLOW else [])
+        for meta, type_ in CASES
+    ],
+)
 QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
 
 
@@ -244,7 +251,8 @@ def _once_a_factory() -> list:
     tested = {type_ for _, type_ in CASES}
     known = [{type_: each[type_] for type_ in each if type_ in tested} for each in REGISTRIES.values()]
     chosen = {type_ for registry in known for type_ in detector_configs.smallest(registry)}
-    marks = {type_: [] if any(word in type_ for word in QUICK_TO_COMPILE) else [pytest.mark.slow] for type_ in chosen}
+    quick = {type_ for type_ in chosen - set(SLOW) if any(word in type_ for word in QUICK_TO_COMPILE)}
+    marks = {type_: [] if type_ in quick else [pytest.mark.slow] for type_ in chosen}
     return [
         pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for meta, type_ in CASES if type_ in chosen
     ]
@@ -334,7 +342,8 @@ def test_the_check_knows_how_many_maps_a_network_makes(type_: str) -> None:
     network = extractors.SSD[type_]
     pools = type_.endswith("_ppn")  # a pyramid whose maps are counted, as an SSD's are
     assert isinstance(made, PyramidExtractor) == (bool(network.pyramid) or pools)
-    assert made.num_maps == (5 if network.pyramid else network.maps)  # of a pyramid the levels 3 to 7
+    low, high = network.levels or (3, 7)
+    assert made.num_maps == (high - low + 1 if network.pyramid else network.maps)
 
 
 @every
@@ -349,6 +358,7 @@ def test_names(meta: str, type_: str) -> None:
         scopes = {
             f"FeatureExtractor/{extractor.network.name}/",
             *(f"FeatureExtractor/{norm.name}/" for norm in getattr(extractor, "norms", ())),
+            *(["FeatureExtractor/MnasFPN/"] if type_ == "ssd_mobilenet_v2_mnasfpn" else []),
         }
         network = extractor.network.name.removesuffix("_keras")
     elif meta in (PARTS, WHOLE_MAP):

@@ -18,6 +18,7 @@ class SsdNetwork(NamedTuple):
     image: int = 0  # side of the images that it is made for, the only ones that it takes; 0: any
     refuses: tuple[str, ...] = ()  # fields that may not be true
     ignores: tuple[str, ...] = ()  # fields that change nothing, as in the TF Object Detection API
+    levels: tuple[int, int] | None = None  # lowest and highest of its pyramid, the only ones that it has; None: any
     pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
 
 
@@ -64,6 +65,13 @@ SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1_keras": SsdNetwork(),
     "ssd_mobilenet_v1_ppn": SsdNetwork(ignores=("use_depthwise",)),
     "ssd_mobilenet_v2": SsdNetwork(),
+    "ssd_mobilenet_v2_mnasfpn": SsdNetwork(
+        maps=0,
+        refuses=_EXPLICIT,
+        ignores=("use_depthwise", "conv_hyperparams", "override_base_feature_extractor_hyperparams"),
+        levels=(3, 6),
+        pyramid="fpn",
+    ),
     "ssd_mobilenet_v2_keras": SsdNetwork(),
     "ssd_mobilenet_v3_large": SsdNetwork(refuses=_EXPLICIT),
     "ssd_mobilenet_v3_small": SsdNetwork(refuses=_EXPLICIT),

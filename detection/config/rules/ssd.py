@@ -79,6 +79,12 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
     extractor, generator = message.feature_extractor, message.anchor_generator
     pyramid, multiscale = getattr(extractor, network.pyramid), generator.multiscale_anchor_generator
     low, high = pyramid.min_level, pyramid.max_level
+    if network.levels is not None and (low, high) != network.levels:
+        lowest, highest = network.levels
+        yield (
+            f"{path}.feature_extractor.{network.pyramid} has levels {low} to {high}; {extractor.type} has {lowest} to"
+            f" {highest} only: set min_level: {lowest} max_level: {highest}"
+        )
     kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
     same = (multiscale.min_level, multiscale.max_level) == (low, high)
     if kind == "multiscale_anchor_generator" and not same:
