@@ -206,7 +206,7 @@ def _classifier(version: Version, num_logits: int, depth_multiplier: float = 1.0
     else:
         network = (*network[:-1], Conv("Conv_1", unthinned(version.last), 1, network[-1].hyperparams))
     head = (SpatialMean(), Dropout("Dropout", DROPOUT_KEEP), Conv("Conv2d_1c_1x1", num_logits, 1, hyperparams.linear()))
-    return Classifier(version.scope, (*network, *features), (Chain("Logits", head),))
+    return Classifier(version.scope, network, (*features, Chain("Logits", head)))
 
 
 CLASSIFIERS = {
