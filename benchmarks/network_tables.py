@@ -1,4 +1,4 @@
-"""What was measured of networks, as tables for people (plain or Markdown) and as JSON for programs."""
+"""Results of the network benchmarks as tables (plain text or Markdown) and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRAIN = ("name", "batch", "GFLOPs, ours", "theirs", "ours, ms", "keras.applicat
 
 @dataclasses.dataclass(frozen=True)
 class NetworkReport:
-    """All rows of one run, and what they were measured on."""
+    """All rows of one run, and the machine they were measured on."""
 
     options: NetworkOptions
     rows: tuple[Forward | TrainStep, ...]
@@ -31,13 +31,14 @@ class NetworkReport:
     tensorflow: str
 
     def to_json(self) -> str:
+        """All numbers as JSON."""
         rows = [
             {"kind": "train step" if isinstance(row, TrainStep) else "forward", **_as_dict(row)} for row in self.rows
         ]
         return json.dumps({**dataclasses.asdict(self), "rows": rows}, indent=2) + "\n"
 
     def text(self, markdown: bool = False) -> str:
-        """The tables, each under its title, below a line about the machine."""
+        """The tables with their titles, below a line about the machine."""
         parts = [self.headline()]
         for title, header, rows in self._tables():
             if rows:
@@ -46,7 +47,7 @@ class NetworkReport:
         return "\n\n".join(parts) + "\n"
 
     def headline(self) -> str:
-        """Machine, versions, how often."""
+        """Machine, versions and number of runs."""
         words = (
             f"{self.device}, {self.threads} threads, TensorFlow {self.tensorflow}; medians of {self.options.runs} runs"
             " (10 to 90 %)."
@@ -79,7 +80,7 @@ class NetworkReport:
 
 
 def report(options: NetworkOptions, rows: Iterable[Forward | TrainStep]) -> NetworkReport:
-    """Takes the rows as they come."""
+    """Collects the rows and the facts about the machine."""
     measured = tuple(rows)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = tf.config.threading.get_intra_op_parallelism_threads() or cores  # 0: as many as there are cores
@@ -91,7 +92,7 @@ def _as_dict(row: Forward | TrainStep) -> dict[str, object]:
 
 
 def _forward(row: Forward) -> list[str]:
-    """Operations and milliseconds of one image; of a tail, for all its crops."""
+    """Cells of a row: operations and milliseconds per image, or for all crops of a tail."""
     images = 1 if row.part == "tail" else row.shape[0]
     return [
         row.name,

@@ -1,19 +1,17 @@
-"""How fast networks and feature extractors run here, against this machine's matrix product and against other people's
-networks.
+"""Speed of networks and feature extractors, compared with this machine's matrix product and with reference networks.
 
 Three kinds of rows:
 
     forward     a network without its ImageNet head, or an extractor, on one image size: as trained (tf.function over
-                the layers) and as served (batch
-                norm folded, variables frozen); a network also against the same one from elsewhere, frozen and folded
-                    (`reference_networks`)
+                the layers) and as served (batch norm folded, variables frozen); a network also against the same
+                network from another library, frozen and folded (`reference_networks`)
     tail        the second half of a two-stage extractor on a number of crops
     train step  forward, backward and SGD with momentum, against the model of keras.applications on the same images with
         the same loss
 
-Everything in a row is timed in turn, the matrix product too, and ratios are taken within a turn (`timing`): a machine
-that others use as well slows all of them. The matrix product says what the processor gives at that moment; a share of
-it is comparable between moments and machines.
+All functions of a row are timed in interleaved rounds, the matrix product too, and ratios are computed within rounds
+(`timing`), because other load on the machine affects all of them. The matrix product measures the processor's speed at
+that moment; a fraction of it is comparable between moments and machines.
 """
 
 from __future__ import annotations
@@ -41,14 +39,14 @@ from detection.networks.catalogue import CLASSIFIERS
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.progress import Progress
 
-PEAK_SIDE = 2048  # of the square matrices: large enough that nothing but arithmetic counts
+PEAK_SIDE = 2048  # of the square matrices: large enough that only arithmetic counts
 PEAK_FLOPS = 2 * PEAK_SIDE**3
-CROP = 7  # side of the crops that a tail takes, where it leaves it open
-CROPS = {"faster_rcnn_inception_resnet_v2": 17}  # where the reference's configs have another
+CROP = 7  # side of the crops for a tail that does not fix it
+CROPS = {"faster_rcnn_inception_resnet_v2": 17}  # other crop sizes in the reference's configs
 PEAK, PLAIN, SERVED, REFERENCE = "peak", "plain", "served", "reference"
 OURS, THEIRS = "ours", "theirs"
 _MOMENTUM, _RATE = 0.9, 1e-6  # so small that the losses of a benchmark stay finite; the work is the same
-# Of the layers behind a network, as in the reference's configs.
+# Of the layers after a network, as in the reference's configs.
 _EXTRA = Hyperparams(
     keras.initializers.TruncatedNormal(stddev=0.03), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
 )
@@ -56,21 +54,21 @@ _EXTRA = Hyperparams(
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-    """What is measured, and how often."""
+    """What to measure, and how often."""
 
-    names: tuple[str, ...] = ()  # networks and types of extractors; none: all
+    names: tuple[str, ...] = ()  # networks and types of extractors; empty: all
     sizes: tuple[int, ...] = (300, 600)  # sides of the square images, pixels
     batch: int = 1
     runs: int = 20
     warmup: int = 3
-    baseline: bool = False  # time the networks of others too
-    train: bool = False  # time train steps too, at the first of the sizes
+    baseline: bool = False  # also time the reference networks
+    train: bool = False  # also time train steps, at the first of the sizes
     train_batch: int = 4
     crops: int = 100  # for tails
 
 
 class Subject(NamedTuple):
-    """What is run: a layer that holds all weights, and a function over it that takes scaled images (or crops)."""
+    """What to run: a layer that has all weights, and a function of it that takes scaled images (or crops)."""
 
     layer: keras.layers.Layer
     forward: Callable[[tf.Tensor], Sequence[tf.Tensor]]
@@ -106,7 +104,7 @@ class TrainStep(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A row to be."""
+    """A row to measure."""
 
     name: str
     part: str  # network, ssd, body, tail, train
@@ -114,16 +112,16 @@ class Task(NamedTuple):
 
 
 def tasks(options: NetworkOptions) -> list[Task]:
-    """Everything that is to be measured, in order.
+    """All rows to measure, in order.
 
     Raises:
-        ConfigError: a name that is neither a network nor a type, with those that are.
+        ConfigError: a name is neither a network nor a type of extractor; lists the valid names.
     """
     extractors = {**_distinct(SSD_EXTRACTORS), **_distinct(TWO_STAGE_EXTRACTORS)}
     known = [*CLASSIFIERS, *extractors]
     for name in options.names:
         if name not in {*known, *SSD_EXTRACTORS, *TWO_STAGE_EXTRACTORS}:
-            raise ConfigError(f"--networks={name}: not known; use any of {', '.join(known)}")
+            raise ConfigError(f"--networks={name}: unknown; use any of {', '.join(known)}")
     names, planned = options.names or known, []
     for name in names:
         part = "network" if name in CLASSIFIERS else "ssd" if name in SSD_EXTRACTORS else "body"
@@ -135,10 +133,14 @@ def tasks(options: NetworkOptions) -> list[Task]:
 
 
 def measure(options: NetworkOptions, stream: TextIO | None = None) -> Iterator[Forward | TrainStep]:
-    """Rows, as they are measured; `stream` sees how far it is.
+    """Measures and yields the rows.
+
+    Args:
+        options: what to measure.
+        stream: receives progress lines.
 
     Raises:
-        ConfigError: see `tasks`; or tf_slim is needed and not installed.
+        ConfigError: as in `tasks`, or tf_slim is needed and not installed.
     """
     planned = tasks(options)
     if options.baseline:
@@ -148,12 +150,12 @@ def measure(options: NetworkOptions, stream: TextIO | None = None) -> Iterator[F
             progress.write(f"{task.name} {task.part} {task.size or ''}".rstrip())
             yield _train_step(task, options) if task.part == "train" else _forward(task, options)
             keras.backend.clear_session()
-            gc.collect()  # Graphs hold each other, and some of them half a gigabyte of constants.
+            gc.collect()  # Graphs refer to each other, and some have half a gigabyte of constants.
             progress.update()
 
 
 def _distinct(registry: dict[str, Callable]) -> dict[str, Callable]:
-    """Without aliases: `..._keras` takes the same time."""
+    """The registry without the `..._keras` types, which take the same time."""
     return {
         name: factory
         for name, factory in registry.items()
@@ -162,15 +164,15 @@ def _distinct(registry: dict[str, Callable]) -> dict[str, Callable]:
 
 
 def _network(name: str) -> Subject:
-    """Up to the last map, where the references end too."""
-    made = CLASSIFIERS[name].make(1000)
-    blocks = Blocks(made.name, made.network)
+    """A network up to its last map, where the reference networks end too."""
+    network = CLASSIFIERS[name].make(1000)
+    blocks = Blocks(network.name, network.network)
     last = blocks.blocks[-1].name
     return Subject(blocks, lambda images: [blocks(images, endpoints=(last,))[last]])
 
 
 def _subject(task: Task, options: NetworkOptions) -> tuple[Subject, tuple[int, ...]]:
-    """What the task is about, and the shape of what it takes."""
+    """The subject of a task and the shape of its input."""
     images = (options.batch, task.size, task.size, 3)
     if task.part == "network":
         return _network(task.name), images
@@ -178,7 +180,7 @@ def _subject(task: Task, options: NetworkOptions) -> tuple[Subject, tuple[int, .
         layer = SSD_EXTRACTORS[task.name](SsdExtractorOptions(_EXTRA))
         return Subject(layer, layer), images
     extractor = TWO_STAGE_EXTRACTORS[task.name](TwoStageExtractorOptions())
-    if task.part == "body":  # without what it carries for the sake of checkpoints
+    if task.part == "body":  # without the layers that exist only for checkpoints
         return Subject(extractor.body.network, lambda images: [extractor.body(images)]), images
     channels = extractor.body(tf.zeros([1, 64, 64, 3])).shape[-1]
     side = extractor.crop_size or CROPS.get(task.name.removesuffix("_keras"), CROP)
@@ -202,7 +204,7 @@ def _forward(task: Task, options: NetworkOptions) -> Forward:
         functions[REFERENCE] = _timed(_load(reference.frozen), inputs)
     rounds = interleave(functions, options.warmup, options.runs)
     operations = count_flops(plain)
-    measured = Forward(
+    row = Forward(
         name=task.name,
         part=task.part,
         shape=shape,
@@ -214,8 +216,8 @@ def _forward(task: Task, options: NetworkOptions) -> Forward:
         peak_share=rounds.ratio(PEAK, SERVED) * operations / PEAK_FLOPS,
     )
     if reference is None:
-        return measured
-    return measured._replace(
+        return row
+    return row._replace(
         reference=rounds.timing(REFERENCE), origin=reference.origin, speed=rounds.ratio(REFERENCE, SERVED)
     )
 
@@ -243,7 +245,7 @@ def _train_step(task: Task, options: NetworkOptions) -> TrainStep:
 def _momentum_step(
     forward: Callable[[tf.Tensor], tf.Tensor], variables: Sequence[keras.Variable]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Mean square of the features as loss, its gradient, SGD with momentum: float32 [B, H, W, 3] -> loss."""
+    """A train step float32 [B, H, W, 3] -> loss: mean square of the features, gradient, SGD with momentum."""
     weights = [variable.value for variable in variables]
     slots = [tf.Variable(tf.zeros_like(weight), trainable=False) for weight in weights]
 
@@ -260,7 +262,7 @@ def _momentum_step(
 
 
 def _serve(subject: Subject, shape: tuple[int, ...]) -> FrozenGraph:
-    """As export does it."""
+    """Folds batch norm and freezes the graph, as the exporter does."""
 
     def run(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         return {f"map_{number}": features for number, features in enumerate(subject.forward(images))}, {}
@@ -281,7 +283,7 @@ def _matrix_product() -> Callable[[], object]:
 
 
 def _timed(function: Callable[[tf.Tensor], object], inputs: tf.Tensor) -> Callable[[], object]:
-    """One call, to its end: accelerators return before they are done."""
+    """A function that calls `function` and waits for accelerators, which return before the work is done."""
     wait = tf.test.experimental.sync_devices if tf.config.list_physical_devices("GPU") else (lambda: None)
 
     def run() -> None:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measures networks and feature extractors, as trained and as served, against this machine's matrix product and against
-other people's networks.
+"""Measures networks and feature extractors, as trained and as served.
+
+They are compared with this machine's matrix product and with networks of other libraries.
 
     python benchmarks/networks.py [--networks=mobilenet_v1,ssd_mobilenet_v1 --sizes=300,600 --runs=20 --batch=1]
     python benchmarks/networks.py --baseline --train --markdown     # everything that docs/networks.md shows
 
-A network is named as its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
+A network is named like its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
 faster_rcnn_resnet101). --baseline needs tf_slim, which the extra [test] installs.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout: `benchmarks` and `detection`
 
-from detection import cli  # Before all else: from here on Ctrl-C is one line.
+from detection import cli  # Imported first: from here on Ctrl-C prints one line.
 
 # isort: split
 from absl import flags
@@ -26,8 +27,8 @@ from detection.errors import ConfigError
 FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", [], "Networks and types of extractors; by default all.")
 flags.DEFINE_list("sizes", ["300", "600"], "Sides of the square images, pixels.")
-flags.DEFINE_integer("runs", 20, "Rounds that count, in each of which everything of a row runs once.", lower_bound=1)
-flags.DEFINE_integer("warmup", 3, "Rounds before the clock runs.", lower_bound=1)
+flags.DEFINE_integer("runs", 20, "Measured rounds; each runs all functions of a row once.", lower_bound=1)
+flags.DEFINE_integer("warmup", 3, "Rounds before the measured ones.", lower_bound=1)
 flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)
 flags.DEFINE_bool(
     "baseline", False, "Also times the same networks from tf_slim or keras.applications, frozen, batch norm folded."
@@ -40,6 +41,7 @@ flags.DEFINE_string("json", None, "File to write the numbers to.")
 
 
 def main(argv: list[str]) -> None:
+    """Runs the benchmark and prints its tables."""
     if argv[1:]:
         raise ConfigError(f"unexpected {argv[1]!r}; give everything as flags, --name=value")
     if not FLAGS.sizes or not all(size.isdigit() and int(size) > 0 for size in FLAGS.sizes):

@@ -1,11 +1,10 @@
-"""The networks of others, that ours are measured against: same architecture, same cut, random weights.
+"""Networks of other libraries for comparison: same architecture, same outputs, random weights.
 
-    forward     a frozen graph of convolution, bias, activation, with nothing left of batch norm: from `tf_slim.nets`
-                where it has the network,
-                otherwise from `keras.applications`
-    train step  the model of `keras.applications`, batch norm and all, as its users train it
+    forward     a frozen graph of convolution, bias and activation, without batch norm: from `tf_slim.nets` if it has
+                the network, otherwise from `keras.applications`
+    train step  the model of `keras.applications` with batch norm, as its users train it
 
-TensorFlow runs the frozen graphs as it runs an export of ours, so what differs is what the networks are made of.
+TensorFlow runs the frozen graphs in the same way as our exports, so only the networks differ.
 """
 
 from __future__ import annotations
@@ -36,18 +35,17 @@ def _slim_resnet(name: str) -> Callable:
 
 
 def _slim_vgg(slim, nets, images: tf.Tensor) -> tf.Tensor:
-    _, endpoints = nets.vgg.vgg_16(
-        images, num_classes=1, is_training=False, spatial_squeeze=False
-    )  # what comes behind pool5 is cut off again
+    # The layers after pool5 are removed later.
+    _, endpoints = nets.vgg.vgg_16(images, num_classes=1, is_training=False, spatial_squeeze=False)
     return endpoints["vgg_16/pool5"]
 
 
 class Reference(NamedTuple):
-    """Where others have a network."""
+    """Where other libraries have a network."""
 
     slim: Callable | None = None  # (tf_slim, tf_slim.nets, images) -> features
     keras: str | None = None  # name in keras.applications
-    smallest: int = 1  # side of an image that tf_slim can build it for, pixels
+    smallest: int = 1  # smallest side of an image for which tf_slim can build it, pixels
 
 
 REFERENCES: dict[str, Reference] = {
@@ -64,14 +62,14 @@ REFERENCES: dict[str, Reference] = {
 
 
 class Source(NamedTuple):
-    """A frozen reference and whose it is."""
+    """A frozen reference network and the library that it comes from."""
 
     origin: str  # e.g. tf_slim
     frozen: FrozenGraph
 
 
 def frozen(name: str, shape: Shape) -> Source | None:
-    """The network called `name`, up to the features that ours gives, for images of one shape; None where nobody has it."""
+    """The reference for network `name`, up to the same features as ours, for one image shape; None if there is none."""
     reference = REFERENCES.get(name, Reference())
     if reference.slim is not None and min(shape[1:3]) >= reference.smallest:
         return Source("tf_slim", _freeze_slim(reference.slim, shape))
@@ -86,12 +84,12 @@ def is_trainable(name: str) -> bool:
 
 
 def keras_model(name: str, shape: Shape) -> keras.Model:
-    """That of keras.applications, without its head, for images of one size."""
+    """The model of keras.applications without its head, for images of one size."""
     return getattr(keras.applications, REFERENCES[name].keras)(include_top=False, weights=None, input_shape=shape[1:])
 
 
 def check_available(names: Iterable[str]) -> None:
-    """Raises ConfigError where one of the networks is tf_slim's, and that is not installed."""
+    """Raises ConfigError if one of the networks comes from tf_slim and tf_slim is not installed."""
     if any(REFERENCES.get(name, Reference()).slim for name in names) and importlib.util.find_spec("tf_slim") is None:
         raise ConfigError(
             "--baseline: tf_slim is not installed; it comes with the extra [test]: pip install -e '.[test]'"
@@ -99,24 +97,24 @@ def check_available(names: Iterable[str]) -> None:
 
 
 def _freeze_slim(build: Callable, shape: Shape) -> FrozenGraph:
-    """Without a normaliser tf-slim's layers have biases, which is what batch norm folds to."""
+    """Builds and freezes a tf-slim network without batch norm; its layers then have biases, like folded batch norm."""
     import tf_slim
     from tf_slim import nets
 
     with _without_deprecations(), tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
         images = tf.compat.v1.placeholder(tf.float32, shape, name="images")
         features = tf.identity(build(tf_slim, nets, images), name="features")
-        needed = subgraph(graph.as_graph_def(), ["features"])
-        names = {node.name for node in needed.node}
+        graph_def = subgraph(graph.as_graph_def(), ["features"])
+        names = {node.name for node in graph_def.node}
         session.run([variable.initializer for variable in tf.compat.v1.global_variables() if variable.op.name in names])
-        constants = tf.compat.v1.graph_util.convert_variables_to_constants(session, needed, ["features"])
+        constants = tf.compat.v1.graph_util.convert_variables_to_constants(session, graph_def, ["features"])
     constants = fold_constants(constants, [images.name, features.name])
     return FrozenGraph(constants, (GraphInput(images.name, tf.float32, tf.TensorShape(shape)),), (features.op.name,))
 
 
 @contextlib.contextmanager
 def _without_deprecations() -> Iterator[None]:
-    """tf_slim is of TensorFlow 1; nobody needs to be told with every layer."""
+    """Hides the deprecation warnings of tf_slim, which uses TensorFlow 1 and warns for every layer."""
     logger = tf.get_logger()
     level = logger.level
     with warnings.catch_warnings():
@@ -132,6 +130,7 @@ class _BiasedConv(keras.layers.Conv2D):
     """Adds its bias by the op that TensorFlow fuses with the convolution; Keras adds a reshaped tensor."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolution, bias and activation."""
         y = tf.nn.conv2d(
             inputs, tf.convert_to_tensor(self.kernel), self.strides, self.padding.upper(), dilations=self.dilation_rate
         )
@@ -142,33 +141,38 @@ class _BiasedDepthwise(keras.layers.DepthwiseConv2D):
     """The same for depthwise convolutions."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolution, bias and activation."""
         y = tf.nn.depthwise_conv2d(
             inputs, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1), self.padding.upper()
         )
         return self.activation(tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)))
 
 
-class _Nothing(keras.layers.Layer):
-    """Stands where a batch norm was, and is called as one."""
+class _Identity(keras.layers.Layer):
+    """An identity layer that replaces a batch norm and takes the same arguments."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the inputs."""
         return inputs
 
 
 def _folded(model: keras.Model) -> keras.Model:
-    """The model with biases in place of its batch norms.
+    """Copies the model with biases in place of batch norm.
 
-    The MobileNets of Keras pad before they stride, and lose a row of maps with odd sides: here they pad SAME, and do
+    The MobileNets of Keras pad before strided layers and lose a row of maps with odd sides: here they pad SAME, to do
     the same work as ours.
     """
     pads = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers)
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.BatchNormalization | keras.layers.ZeroPadding2D):
-            return _Nothing(name=layer.name)
-        for known, biased in ((keras.layers.Conv2D, _BiasedConv), (keras.layers.DepthwiseConv2D, _BiasedDepthwise)):
-            if isinstance(layer, known):
-                return biased.from_config(
+            return _Identity(name=layer.name)
+        for layer_class, biased_class in (
+            (keras.layers.Conv2D, _BiasedConv),
+            (keras.layers.DepthwiseConv2D, _BiasedDepthwise),
+        ):
+            if isinstance(layer, layer_class):
+                return biased_class.from_config(
                     {**layer.get_config(), "use_bias": True, "padding": "same" if pads else layer.padding}
                 )
         return layer.__class__.from_config(layer.get_config())

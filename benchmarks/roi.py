@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the region ops of two-stage detectors: time, memory, and RoI max pooling against torchvision's where that is
-to be had.
+"""Measures the region ops of two-stage detectors: time, memory, and RoI max pooling against torchvision if installed.
 
     python benchmarks/roi.py [--rois=64,300 --channels=512 --map=38,63 --torch_python=/path/to/python --json=times.json]
     python benchmarks/roi.py --proposals=300,2000,45000 [--extractor=faster_rcnn_mobilenet_v1 --kinds=roi_max_pool
@@ -16,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout: `benchmarks` and `detection`
 
-from detection import cli  # Before all else: from here on Ctrl-C is one line.
+from detection import cli  # Imported first: from here on Ctrl-C prints one line.
 
 # isort: split
 from absl import flags
@@ -25,23 +24,24 @@ from detection.errors import ConfigError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("rois", ["64", "300"], "Regions at a time.")
-flags.DEFINE_integer("channels", 512, "Channels of the map that is cropped and pooled.", lower_bound=1)
+flags.DEFINE_integer("channels", 512, "Channels of the feature map.", lower_bound=1)
 flags.DEFINE_list("map", ["38", "63"], "Height and width of the map, cells of 16 pixels.")
-flags.DEFINE_integer("warmup", 3, "Rounds before the clock runs.", lower_bound=1)
-flags.DEFINE_integer("runs", 20, "Rounds that count.", lower_bound=1)
+flags.DEFINE_integer("warmup", 3, "Rounds before the measured ones.", lower_bound=1)
+flags.DEFINE_integer("runs", 20, "Measured rounds.", lower_bound=1)
 flags.DEFINE_string(
     "torch_python", None, "A Python that has torch and torchvision; by default this one, if it has them."
 )
 flags.DEFINE_string("json", None, "File to write the numbers of the ops to.")
-flags.DEFINE_list("proposals", [], "Measure second stages with so many proposals instead of the ops.")
+flags.DEFINE_list("proposals", [], "Measure second stages with these numbers of proposals instead of the ops.")
 flags.DEFINE_list("chunks", ["300"], "Regions at a time in a second stage.")
 flags.DEFINE_list("kinds", ["crop_and_resize", "roi_max_pool", "position_sensitive"], "Second stages.")
 flags.DEFINE_string(
-    "extractor", "faster_rcnn_mobilenet_v1", "Whose tail runs on the crops, the field `type` of a config."
+    "extractor", "faster_rcnn_mobilenet_v1", "Extractor whose tail runs on the crops; the field `type` of a config."
 )
 
 
 def main(argv: list[str]) -> None:
+    """Runs the benchmark and prints its table."""
     if argv[1:]:
         raise ConfigError("give everything as flags, --name=value")
     try:

@@ -1,9 +1,9 @@
-"""Times and memory of the region ops, and RoI max pooling beside torchvision's, which computes the same bit for bit.
+"""Time and memory of the region ops, and of torchvision's RoI max pooling, which gives bitwise equal results.
 
-Regions are random: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to
-the image. Times alternate between the ops of a row and torchvision, which runs in a process of its own, so that another
-load on the machine meets both alike. Memory is the most that a fresh process holds during forward and backward beyond
-what it held before: the results are in it, the map and the gradient that comes in are not.
+Regions are random: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, clipped
+to the image. Timed calls alternate between the ops of a row and torchvision, which runs in its own process, so that
+other load on the machine affects both. Memory is the peak of a new process during forward and backward, minus the
+memory before: it includes the results, but not the map and the incoming gradient.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OUTPUTS = (91, 360)  # of R-FCN for COCO: scores of 90 classes and background; 4
 
 @dataclasses.dataclass(frozen=True)
 class RoiOptions:
-    """What is run, and how often."""
+    """What to measure, and how often."""
 
     rois: tuple[int, ...] = (64, 300)
     channels: int = 512
@@ -58,6 +58,7 @@ class Case:
 
     @property
     def image(self) -> tuple[int, int]:
+        """Height and width of the image, pixels."""
         return self.map[0] * STRIDE, self.map[1] * STRIDE
 
     def inputs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +72,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """The same in torchvision."""
+    """The same op in torchvision."""
 
     version: str
     forward: Timing
@@ -83,7 +84,7 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class RoiRow:
-    """One operation on so many regions: its times, and those of torchvision's where it was run."""
+    """One op on a number of regions: its times, and those of torchvision if measured."""
 
     op: str
     rois: int
@@ -91,24 +92,25 @@ class RoiRow:
     map: tuple[int, int]
     forward: Timing  # milliseconds
     both: Timing  # forward and backward
-    memory_mib: float | None  # None: not measured, or not to be had on this system
+    memory_mib: float | None  # None: not measured, or not supported on this system
     torchvision: Peer | None
 
 
 @dataclasses.dataclass(frozen=True)
 class RoiReport:
-    """All rows, and the machine that they were measured on."""
+    """All rows, and the machine they were measured on."""
 
     rows: tuple[RoiRow, ...]
     device: str
-    load: float | None  # of the machine at the end: how many processes wanted a core in the last minute
+    load: float | None  # load average of the last minute, at the end
     tensorflow: str
 
     def to_json(self) -> str:
+        """All numbers as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     def table(self) -> str:
-        """What a person reads."""
+        """The result as text."""
         load = "" if self.load is None else f", load {self.load:.1f}"
         peers = {row.torchvision.version for row in self.rows if row.torchvision}
         lines = [
@@ -134,7 +136,7 @@ class RoiReport:
 
 
 def _times(measured: RoiRow | Peer) -> str:
-    """Medians, and what a tenth of the runs stayed below: on a shared machine the better number."""
+    """Medians and 10th percentiles, which on a shared machine are more reliable."""
     forward, both = measured.forward, measured.both
     return f"{forward.median:9.1f}{f'({forward.low:.1f})':>9}{both.median:12.1f}{f'({both.low:.1f})':>9}"
 
@@ -144,11 +146,11 @@ def benchmark(options: RoiOptions, torch_python: str | None = None) -> RoiReport
 
     Args:
         options: sizes and numbers of runs.
-        torch_python: a Python that has torch and torchvision; None takes the running one if it has them, and compares
-            with nothing otherwise.
+        torch_python: a Python that has torch and torchvision; None takes the running one if it has them, otherwise
+            there is no comparison.
 
     Raises:
-        ConfigError: if a number makes no sense, or that Python has no torchvision.
+        ConfigError: a number is out of range, or that Python has no torchvision.
     """
     if min(*options.rois, options.channels, *options.map, options.runs) < 1:
         raise ConfigError("--rois, --channels, --map and --runs must be at least 1")
@@ -162,12 +164,14 @@ def benchmark(options: RoiOptions, torch_python: str | None = None) -> RoiReport
 
 
 def _cases(options: RoiOptions) -> list[Case]:
-    """Position-sensitive ops see the channels of R-FCN, whatever --channels is, with the highest number of regions."""
+    """All cases; position-sensitive ops use R-FCN's number of channels and the highest number of regions."""
     ops = (roi.RoiMaxPool(7, STRIDE), roi.CropAndResize(14, 2, 2))
     cases = [Case(op, rois, options.channels, options.map) for op in ops for rois in options.rois]
     sensitive = (roi.PositionSensitiveCrop(BINS, CROP), roi.PositionSensitiveAveragePool(BINS, STRIDE))
-    most = max(options.rois)
-    return cases + [Case(op, most, BINS[0] * BINS[1] * outputs, options.map) for op in sensitive for outputs in OUTPUTS]
+    most_rois = max(options.rois)
+    return cases + [
+        Case(op, most_rois, BINS[0] * BINS[1] * outputs, options.map) for op in sensitive for outputs in OUTPUTS
+    ]
 
 
 def _measure(case: Case, options: RoiOptions, torch_python: str | None) -> RoiRow:
@@ -177,16 +181,16 @@ def _measure(case: Case, options: RoiOptions, torch_python: str | None) -> RoiRo
         with _Torchvision(torch_python, case) as peer:
             theirs = {"peer forward": lambda: peer.run("forward"), "peer both": lambda: peer.run("both")}
             rounds = interleave({**ours, **theirs}, options.warmup, options.runs)
-            found = peer.report(rounds, both())
+            peer_result = peer.report(rounds, both())
     else:
-        rounds, found = interleave(ours, options.warmup, options.runs), None
+        rounds, peer_result = interleave(ours, options.warmup, options.runs), None
     memory = _peak_of_fresh_process(case) if options.memory else None
     times = [rounds.timing(name) for name in ours]
-    return RoiRow(type(case.op).__name__, case.rois, case.channels, case.map, *times, memory, found)
+    return RoiRow(type(case.op).__name__, case.rois, case.channels, case.map, *times, memory, peer_result)
 
 
 def _compiled(case: Case) -> tuple[Callable[[], tf.Tensor], Callable[[], tuple[tf.Tensor, tf.Tensor]]]:
-    """Forward; forward and backward, which gives the result and the gradient. Both return when the work is done."""
+    """Two functions: forward; forward and backward (result and gradient). Both return when the work is done."""
     features, boxes = (tf.constant(values) for values in case.inputs())
     image = case.image
     forward = tf.function(lambda features, boxes: case.op(features, boxes, image))
@@ -215,25 +219,25 @@ def _upstream(shape: Sequence[int]) -> np.ndarray:
 
 
 def _peak_of_fresh_process(case: Case) -> float | None:
-    """What `_peak_mib` gives in another process, which says on standard error only what libraries say while loading."""
-    done = fresh_process.run("benchmarks.roi_ops", "main_of_fresh_process", case)
-    if done.returncode:
+    """The result of `_peak_mib` in a new process."""
+    process = fresh_process.run("benchmarks.roi_ops", "main_of_fresh_process", case)
+    if process.returncode:
         raise RuntimeError(
-            f"{case}: the process that was to measure its memory ended with {done.returncode}:"
-            f" {done.stderr.decode().strip()}"
+            f"{case}: the process that measures its memory ended with {process.returncode}:"
+            f" {process.stderr.decode().strip()}"
         )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
 def main_of_fresh_process() -> None:
-    """A pickled Case from standard input, MiB or null as json to standard output."""
+    """Reads a pickled Case from stdin; writes MiB or null as JSON to stdout."""
     sys.stdout.write(json.dumps(_peak_mib(fresh_process.received())))
 
 
 def _peak_mib(case: Case) -> float | None:
-    """Runs forward and backward once, after a small one that loads what TensorFlow loads late.
+    """Peak memory of one forward and backward run, after a small run that loads TensorFlow's libraries.
 
-    None where Linux's /proc is missing.
+    None without Linux's /proc.
     """
     statm = Path("/proc/self/statm")
     if not statm.exists():
@@ -244,11 +248,11 @@ def _peak_mib(case: Case) -> float | None:
     def resident() -> int:
         return int(statm.read_text().split()[1])
 
-    before, peak, done = resident(), 0, threading.Event()
+    before, peak, stopped = resident(), 0, threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not done.is_set():
+        while not stopped.is_set():
             peak = max(peak, resident())
             time.sleep(1e-4)
 
@@ -256,14 +260,14 @@ def _peak_mib(case: Case) -> float | None:
     watcher.start()
     results = both()
     peak = max(peak, resident())
-    done.set()
+    stopped.set()
     watcher.join()
     del results
     return (peak - before) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class _Torchvision:
-    """torchvision.ops.roi_pool on a case, in a process of its own."""
+    """torchvision.ops.roi_pool on a case, in its own process."""
 
     def __init__(self, python: str, case: Case) -> None:
         self._python, self._case = python, case
@@ -286,8 +290,8 @@ class _Torchvision:
         self._version = self._process.stdout.readline().strip()
         if not self._version:
             self._folder.cleanup()
-            said = self._process.communicate()[1].strip().splitlines() or ["ended without a word"]
-            raise ConfigError(f"--torch_python={self._python}: no torchvision there: {said[-1]}")
+            error_lines = self._process.communicate()[1].strip().splitlines() or ["no error message"]
+            raise ConfigError(f"--torch_python={self._python}: cannot use torchvision: {error_lines[-1]}")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -295,13 +299,13 @@ class _Torchvision:
         self._folder.cleanup()
 
     def run(self, what: str) -> None:
-        """Returns when it is done."""
+        """Sends a command (forward, both or save) and waits until it is done."""
         self._process.stdin.write(what + "\n")
         self._process.stdin.flush()
         self._process.stdout.readline()
 
     def report(self, rounds: Rounds, ours: tuple[tf.Tensor, tf.Tensor]) -> Peer:
-        """Compares the times, and the results of both."""
+        """Compares the times and the results of both."""
         self.run("save")
         with np.load(self._files[1]) as theirs:
             equal = np.array_equal(ours[0], theirs["pooled"]) and np.allclose(

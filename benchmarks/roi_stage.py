@@ -1,10 +1,9 @@
-"""Time and memory of whole second stages for any number of proposals, in chunks as detectors work at test time and,
-where that fits, in one piece.
+"""Time and memory of whole second stages for any number of proposals, in chunks and, if it fits, all at once.
 
 A stage takes the map of an image and its proposals: crops and the tail of a network with a head of 20 classes (Fast and
-Faster R-CNN), or the position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a fresh process,
-since memory that was once held stays held: a run on 8 proposals to warm up, then `runs` runs. Memory is the most beyond
-what was held before these, when weights and maps were there already.
+Faster R-CNN), or the position-sensitive crops of R-FCN, whose maps are given. Each row is measured in a new process,
+since a process does not release all of its memory: a warm-up run on 8 proposals, then `runs` runs. Memory is the peak
+of these runs minus the memory before them, which includes weights and maps.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ from detection.tools import fresh_process
 
 CLASSES, STRIDE, BINS, CROP = 20, 16, (3, 3), (18, 18)
 KINDS = ("crop_and_resize", "roi_max_pool", "position_sensitive")
-MOST_WHOLE = 2**31  # bytes of crops that are still tried in one piece
+MOST_WHOLE = 2**31  # bytes of crops up to which a stage is also run without chunks
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One second stage, for one number of proposals."""
+    """One second stage with one number of proposals."""
 
     kind: str  # one of KINDS
-    extractor: str  # the field `type` of a config's feature extractor; its tail is run
+    extractor: str  # type of the feature extractor whose tail is run, as in a config
     proposals: int
     chunk: int  # regions at a time
     map: tuple[int, int] = (38, 63)  # cells
@@ -52,14 +51,15 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class StageRow:
-    """What a stage took."""
+    """Time and memory of a stage."""
 
     stage: Stage
     milliseconds: float  # wall clock, of the fastest run
-    cpu_milliseconds: float  # of all cores together, in that run
-    memory_mib: float | None  # None where Linux's /proc is missing
+    cpu_milliseconds: float  # CPU time of all cores in that run
+    memory_mib: float | None  # None without Linux's /proc
 
     def line(self) -> str:
+        """The row as a line of a table."""
         how = f"{self.stage.chunk} at a time" if self.stage.chunk < self.stage.proposals else "in one piece"
         memory = "-" if self.memory_mib is None else f"{self.memory_mib:.0f}"
         return (
@@ -75,10 +75,17 @@ def benchmark(
     chunks: Sequence[int] = (REGIONS_AT_A_TIME,),
     runs: int = 2,
 ) -> Iterator[StageRow]:
-    """A row for each kind and number of proposals; in one piece too where the crops fit into MOST_WHOLE.
+    """Yields a row for each kind, number of proposals and chunk size; also without chunks up to MOST_WHOLE bytes.
+
+    Args:
+        proposals: numbers of proposals.
+        extractor: type of the feature extractor.
+        kinds: kinds of stages.
+        chunks: regions at a time.
+        runs: measured runs.
 
     Raises:
-        ConfigError: no such extractor, or a number that makes no sense.
+        ConfigError: unknown extractor or kind, or a number is out of range.
     """
     if extractor not in TWO_STAGE_EXTRACTORS:
         raise ConfigError(f"--extractor={extractor}: unknown; one of {', '.join(sorted(TWO_STAGE_EXTRACTORS))}")
@@ -90,8 +97,8 @@ def benchmark(
     for kind in kinds:
         for count in proposals:
             sizes = sorted({min(chunk, count) for chunk in chunks})
-            whole = [count] if count * 14 * 14 * 1024 * 4 <= MOST_WHOLE and count not in sizes else []
-            for chunk in (*sizes, *whole):
+            unchunked = [count] if count * 14 * 14 * 1024 * 4 <= MOST_WHOLE and count not in sizes else []
+            for chunk in (*sizes, *unchunked):
                 yield _of_fresh_process(Stage(kind, extractor, count, chunk, runs=runs))
 
 
@@ -101,22 +108,22 @@ def table_header() -> str:
 
 
 def _of_fresh_process(stage: Stage) -> StageRow:
-    done = fresh_process.run("benchmarks.roi_stage", "main_of_fresh_process", stage)
-    if done.returncode:
+    process = fresh_process.run("benchmarks.roi_stage", "main_of_fresh_process", stage)
+    if process.returncode:
         raise RuntimeError(
-            f"{stage}: the process that was to measure it ended with {done.returncode}:"
-            f" {done.stderr.decode().strip()[-2000:]}"
+            f"{stage}: the process that measures it ended with {process.returncode}:"
+            f" {process.stderr.decode().strip()[-2000:]}"
         )
-    return StageRow(stage, *json.loads(done.stdout))
+    return StageRow(stage, *json.loads(process.stdout))
 
 
 def main_of_fresh_process() -> None:
-    """A pickled Stage from standard input; milliseconds, CPU milliseconds and MiB as json to standard output."""
+    """Reads a pickled Stage from stdin; writes milliseconds, CPU milliseconds and MiB as JSON to stdout."""
     sys.stdout.write(json.dumps(measure(fresh_process.received())))
 
 
 def measure(stage: Stage) -> tuple[float, float, float | None]:
-    """(milliseconds, CPU milliseconds, MiB) of a stage."""
+    """Measures a stage: milliseconds, CPU milliseconds, MiB."""
     run, maps = _runner(stage)
     boxes = _boxes(stage)
     run(*maps, tf.constant(boxes[:, :8]))
@@ -132,9 +139,7 @@ def measure(stage: Stage) -> tuple[float, float, float | None]:
 
 
 def _boxes(stage: Stage) -> np.ndarray:
-    """[1, P, 4]: centres anywhere in the image, sides log-uniform between 3 cells of the map and its height, cut to the
-    image.
-    """
+    """Random boxes [1, P, 4]: centres anywhere in the image, sides log-uniform from 3 cells to its height, clipped."""
     rng = np.random.default_rng(0)
     image = np.array(stage.map) * STRIDE
     sides = np.exp(rng.uniform(np.log(3 * STRIDE), np.log(image[0]), [stage.proposals, 2]))
@@ -145,7 +150,7 @@ def _boxes(stage: Stage) -> np.ndarray:
 
 
 def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tuple[tf.Tensor, ...]]:
-    """The compiled stage, which takes any number of proposals, and the maps that it looks at."""
+    """The compiled stage, which takes any number of proposals, and its feature maps."""
     image = (stage.map[0] * STRIDE, stage.map[1] * STRIDE)
     hyperparams = Hyperparams(initializer=keras.initializers.RandomNormal(stddev=0.01))
     boxes_spec = tf.TensorSpec([1, None, 4])
@@ -159,12 +164,12 @@ def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tu
         )
 
         def regions(of_boxes: tf.Tensor, of_classes: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            def some(part: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            def run_chunk(part: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 return tuple(by_image(values, part) for values in head.regions((of_boxes, of_classes), part, image))
 
-            return in_chunks(some, boxes, head.sides, stage.chunk)
+            return in_chunks(run_chunk, boxes, head.sides, stage.chunk)
 
-        return tf.function(regions, input_signature=[*(tf.TensorSpec(each.shape) for each in maps), boxes_spec]), maps
+        return tf.function(regions, input_signature=[*(tf.TensorSpec(map_.shape) for map_ in maps), boxes_spec]), maps
     extractor = TWO_STAGE_EXTRACTORS[stage.extractor](TwoStageExtractorOptions())
     channels = extractor.body(tf.zeros([1, 64, 64, 3])).shape[-1]
     side = extractor.crop_size or 7
@@ -172,21 +177,24 @@ def _runner(stage: Stage) -> tuple[tf.types.experimental.PolymorphicFunction, tu
         roi.RoiMaxPool(side, STRIDE) if stage.kind == "roi_max_pool" else roi.CropAndResize(2 * side, 2, 2, chunk=2**30)
     )
     stage_of_network = CropRegions(
-        crop=crop, tail=extractor.tail, head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)), chunk=stage.chunk
+        crop=roi.OneMap(crop),
+        tail=extractor.tail,
+        head=RegionHead(CLASSES, RegionHeadOptions(hyperparams)),
+        chunk=stage.chunk,
     )
     maps = (tf.random.stateless_normal([1, *stage.map, channels], [1, 2]),)
-    stage_of_network.run(maps[0], tf.constant(_boxes(stage)[:, :1]), image, False)  # makes the variables
+    stage_of_network.run(maps, tf.constant(_boxes(stage)[:, :1]), image, False)  # makes the variables
     signature = [tf.TensorSpec(maps[0].shape), boxes_spec]
     return (
         tf.function(
-            lambda features, boxes: stage_of_network.run(features, boxes, image, False), input_signature=signature
+            lambda features, boxes: stage_of_network.run((features,), boxes, image, False), input_signature=signature
         ),
         maps,
     )
 
 
 class _PeakMemory:
-    """The most resident memory while it is open, beyond that at the start."""
+    """A context that measures the peak resident memory inside it, minus that at its start."""
 
     mib: float | None = None
 

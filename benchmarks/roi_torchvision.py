@@ -1,9 +1,8 @@
-"""torchvision.ops.roi_pool for `roi_ops`; runs under a Python that has torch and need not have TensorFlow or this
-package.
+"""Runs torchvision.ops.roi_pool for `roi_ops` in a Python that has torch; it needs neither TensorFlow nor this package.
 
     python roi_torchvision.py case.npz results.npz
 
-Says its version, then for every line it reads (forward, both, save) does that and answers with a line.
+Prints its version; then, for every line it reads (forward, both, save), runs that and answers with a line.
 """
 
 from __future__ import annotations
@@ -13,22 +12,23 @@ from importlib import import_module
 
 
 def main(case: str, results: str) -> None:
-    """case: features [1, h, w, c], boxes [P, 4], upstream [P, n, n, c], size, scale; results: pooled and gradient, laid
-    out alike.
+    """Runs the commands.
+
+    Args:
+        case: an .npz file with features [1, h, w, c], boxes [P, 4], upstream [P, n, n, c], size and scale.
+        results: the .npz file to write, with pooled and gradient in the same layout.
     """
     import numpy as np
 
-    torch, torchvision = (
-        import_module("torch"),
-        import_module("torchvision"),
-    )  # By name: they are no dependencies of this package.
+    # Imported by name, since they are not dependencies of this package.
+    torch, torchvision = (import_module("torch"), import_module("torchvision"))
 
-    def say(line: str) -> None:
+    def answer(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
     def tensor(array: np.ndarray) -> object:
-        """Channels first, as torchvision wants them."""
+        """The array with channels first, as torchvision expects."""
         return torch.tensor(np.ascontiguousarray(np.moveaxis(array, -1, 1)))
 
     with np.load(case) as data:
@@ -47,7 +47,7 @@ def main(case: str, results: str) -> None:
         pooled.backward(upstream)
         return pooled
 
-    say(f"torchvision {torchvision.__version__}, torch {torch.__version__}")
+    answer(f"torchvision {torchvision.__version__}, torch {torch.__version__}")
     for line in sys.stdin:
         if line.strip() == "forward":
             with torch.no_grad():
@@ -57,7 +57,7 @@ def main(case: str, results: str) -> None:
             if line.strip() == "save":
                 arrays = (np.moveaxis(values.detach().numpy(), 1, -1) for values in (pooled, features.grad))
                 np.savez(results, **dict(zip(("pooled", "gradient"), arrays, strict=True)))
-        say("done")
+        answer("done")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class RegionPredictions(NamedTuple):
     """Output of a two-stage detector."""
 
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
-    feature_maps: tuple[tf.Tensor, ...]  # the map on which regions are classified, float32 [B, h, w, c]
+    feature_maps: tuple[tf.Tensor, ...]  # on which regions are classified, one or a pyramid's, float32 [B, h, w, c]
     rpn: DensePredictions | tuple[()]  # of the region proposal network, K = 1; empty where proposals are given
     proposals: Proposals  # that were classified
     targets: Targets | tuple[()]  # of the proposals; empty where no groundtruth was given

@@ -293,12 +293,14 @@ def _cases() -> list[Case]:
         Case(meta, type_)
         for meta, (_, registry) in detector_configs.TWO_STAGE.items()
         for type_ in detector_configs.distinct(registry)
+        if meta != "rfcn" or not detector_configs.has_pyramid(type_)
     ]
 
 
 # Every meta-architecture, given and own proposals, networks with batch norm and with fully connected layers.
 _THIN = (
     ("faster_rcnn", "mobilenet_v2"),
+    ("faster_rcnn", "mobilenet_v1_fpn_keras"),
     ("rfcn", "mobilenet_v1"),
     ("fast_rcnn", "mobilenet_v1"),
     ("fast_rcnn", "caffenet"),

@@ -1,1 +1,1 @@
-"""What a detector costs: time, memory, operations."""
+"""Benchmarks of detectors: time, memory, operations."""

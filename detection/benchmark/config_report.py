@@ -1,6 +1,4 @@
-"""Config files, parsed, checked, built and explained, one after the other; what goes wrong in one does not stop the
-next.
-"""
+"""Parses, checks, builds and explains config files one after the other; an error in one does not stop the next."""
 
 from __future__ import annotations
 
@@ -21,18 +19,18 @@ OK, INTERNAL = 0, 1
 def report(
     paths: Sequence[str], settings: Sequence[str], check_paths: bool, quiet: bool, write: Callable[[str], object]
 ) -> int:
-    """Explains every config, or says on one line what is wrong with it.
+    """Explains every config, or reports its errors, each on one line.
 
     Args:
         paths: config files.
-        settings: `path=value` overrides, for each of them.
-        check_paths: the files that they name must be there; otherwise nothing but the configs is opened.
-        quiet: one line a file.
-        write: takes one line.
+        settings: `path=value` overrides, applied to each of them.
+        check_paths: check that the files that they name exist; otherwise only the configs are opened.
+        quiet: one line for each file.
+        write: receives one line.
 
     Returns:
-        0 where all are in order; otherwise the worst code of an error: 1 where this program is at fault, 2 where a
-            config is, 3 where only data (a label map) is.
+        0 if all are valid, otherwise the lowest exit code of the errors: 1 for a bug in this program, 2 for a config, 3
+            for data (a label map).
     """
     codes = set()
     for index, path in enumerate(paths):
@@ -41,7 +39,7 @@ def report(
         except DetectionError as error:
             codes |= {problem.exit_code for problem in (error, *error.others)}
             lines = [f"error: {line}" for line in error.lines()]
-        except Exception as error:  # A fault of this program, which must not hide what is wrong with the next config.
+        except Exception as error:  # A bug in this program, which must not hide the errors of the next config.
             logging.exception("%s", path)
             codes.add(INTERNAL)
             lines = [f"internal error: {path}: {type(error).__name__}: {printable(error)}"]
@@ -53,10 +51,16 @@ def report(
 
 
 def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) -> list[str]:
-    """Lines about one config.
+    """Describes one config in lines of text.
+
+    Args:
+        path: the config file.
+        settings: `path=value` overrides.
+        check_paths: check that the files that it names exist.
+        quiet: return only one line.
 
     Raises:
-        ConfigError, DataError: it cannot be read, checked or built.
+        ConfigError, DataError: the config cannot be read, checked or built.
     """
     config, warnings, places = configs.read_checked(path, settings, check_paths=check_paths)
     try:
@@ -64,17 +68,13 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
             pipeline = pipelines.build(config, read_label_maps=check_paths)
             sizes = describe.anatomy(pipeline)
             rates = describe.rate_rows(pipeline)
-    except (
-        ValueError,
-        OverflowError,
-        MemoryError,
-        tf.errors.OpError,
-    ) as error:  # Sizes that only TensorFlow finds not to go together.
+    # Sizes whose mismatch only TensorFlow finds.
+    except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
         logging.debug("%s", path, exc_info=True)
         reason = first_line(error)
         raise ConfigError(
-            f"{path}: the detector cannot be built: {reason}; is the input too small for so many maps, or a size too"
-            " large?"
+            f"{path}: the detector cannot be built: {reason}; check whether the input is too small for the number of"
+            " feature maps, or a size too large"
         ) from error
     if quiet:
         notes = f", {number_of(len(warnings), 'warning')}" if warnings else ""
@@ -92,6 +92,6 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     width = max(len(subject) for subject, _ in rows)
     return [
         path,
-        *(f"  {subject:{width}}  {said}" for subject, said in rows),
+        *(f"  {subject:{width}}  {sentence}" for subject, sentence in rows),
         *(f"  warning: {warning}" for warning in warnings),
     ]

@@ -1,6 +1,6 @@
-"""What a pipeline amounts to once it is built: sizes, anchors, parameters, operations, learning rates.
+"""Describes a built pipeline: sizes, anchors, parameters, operations, learning rates.
 
-Nothing is computed on data.
+No data is read.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from detection.pipeline import Pipeline
 from detection.train import frozen
 from detection.types import ImageBatch, Proposals
 
-# The image that stands for all where a resizer leaves the size free: height, width.
+# Height and width of the image that is used if the resizer does not fix the size.
 TYPICAL_IMAGE = (480, 640)
 
 
 class Anatomy(NamedTuple):
-    """A detector in numbers, for one image."""
+    """Sizes and counts of a detector, for one image."""
 
     height: int  # of the network's input, pixels
     width: int
     fixed: bool  # every image gets this size
-    maps: tuple[tuple[int, int, int], ...]  # height, width, anchors a cell of each feature map
-    trained: int  # numbers in weights
-    untrained: int  # numbers in weights that training does not move: batch norm statistics, frozen ones
+    maps: tuple[tuple[int, int, int], ...]  # height, width, anchors per cell of each feature map
+    trained: int  # parameters that are trained
+    untrained: int  # parameters that are not trained: batch norm statistics, frozen variables
     flops: int  # forward pass, twice the multiply-adds
 
     @property
     def anchors(self) -> int:
+        """Number of anchors."""
         return sum(height * width * each for height, width, each in self.maps)
 
 
@@ -39,7 +40,7 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     """Builds a detector and traces it for one image.
 
     Raises:
-        ValueError, tf.errors.OpError: from TensorFlow, where sizes do not go together.
+        ValueError, tf.errors.OpError: from TensorFlow, if sizes do not match.
     """
     height, width = pipeline.resizer.static_shape
     fixed = height is not None and width is not None
@@ -50,7 +51,7 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     batch = ImageBatch(images, shapes, _proposals(pipeline))
     traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
-    each = detector.anchors_per_cell
+    anchors_per_cell = detector.anchors_per_cell
     if pipeline.train is not None:
         frozen.check(pipeline.train, [variable.path for variable in detector.trainable_variables])
     trained = [
@@ -58,22 +59,23 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
         for variable in detector.trainable_variables
         if pipeline.train is None or pipeline.train.learns(variable.path)
     ]
-    numbers = sum(math.prod(variable.shape) for variable in trained)
+    num_trained = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(
         height=int(height),
         width=int(width),
         fixed=fixed,
+        # Empty for a detector with given proposals.
         maps=tuple(
-            (int(rows), int(columns), count) for (rows, columns), count in zip(maps, each, strict=False)
-        ),  # none, where proposals are given
-        trained=numbers,
-        untrained=sum(math.prod(variable.shape) for variable in detector.variables) - numbers,
+            (int(rows), int(columns), count) for (rows, columns), count in zip(maps, anchors_per_cell, strict=False)
+        ),
+        trained=num_trained,
+        untrained=sum(math.prod(variable.shape) for variable in detector.variables) - num_trained,
         flops=count_flops(traced),
     )
 
 
 def _proposals(pipeline: Pipeline) -> Proposals | tuple[()]:
-    """As many as the data gives with an image, if it gives any."""
+    """Specs of the proposals of an image, if the data contains proposals."""
     inputs = (pipeline.train_input, *pipeline.eval_inputs)
     count = max((options.max_number_of_proposals for options in inputs if options is not None), default=0)
     if not count:
@@ -82,23 +84,21 @@ def _proposals(pipeline: Pipeline) -> Proposals | tuple[()]:
 
 
 def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
-    """One (subject, sentence) a row."""
+    """Describes the sizes as (subject, sentence) rows."""
     size = f"{sizes.height} x {sizes.width} pixels"
     if not sizes.fixed:
-        size = (
-            f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, which the rest is about"
-        )
+        size = f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, as assumed below"
     maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
     return [
         ("input", size),
         ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else "none; proposals come with the images"),
         ("parameters", f"{sizes.trained + sizes.untrained:,}, of which {sizes.trained:,} are trained"),
-        ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two a multiply-add), one image"),
+        ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two per multiply-add), one image"),
     ]
 
 
 def rate_rows(pipeline: Pipeline) -> list[tuple[str, str]]:
-    """The learning rate at the first step, half way, and at the last; empty where nothing is trained."""
+    """The learning rate at the first step, half way, and at the last step; empty without a train_config."""
     if pipeline.train is None:
         return []
     last = max(pipeline.train.num_steps - 1, 0)

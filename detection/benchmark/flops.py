@@ -1,11 +1,11 @@
-"""Floating-point operations of a graph: two (a multiplication and an addition) for every product that enters a sum.
+"""Counts the floating-point operations of a graph: two (a multiplication and an addition) for every multiply-add.
 
     convolution        2 * outputs * kernel height * kernel width * input channels
     depthwise          2 * outputs * kernel height * kernel width
     matrix product     2 * outputs * inner dimension
 
-Everything else (biases, activations, resizing, suppression) is not counted, as in the numbers that papers give. Shapes
-must be known: an op whose output is of unknown size is an error, not a zero.
+Everything else (biases, activations, resizing, suppression) is not counted, as is usual in papers. Shapes must be
+static: an op whose output has an unknown size is an error, not a zero.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ _LOOPS = ("While", "StatelessWhile")
 
 
 def count_flops(concrete_function: Any) -> int:
-    """Operations of one call, twice the multiply-adds.
+    """Counts the operations of one call, twice the multiply-adds.
 
-    Called functions are counted each time they are called, loops as often as they go round.
+    Functions are counted each time they are called, loop bodies once per iteration.
+
+    Args:
+        concrete_function: the traced function.
 
     Raises:
-        ValueError: a convolution or matrix product has a shape that is not known, for example because height and width
-            were left free; or stands in a loop, and how often that goes round is not known.
+        ValueError: the shape of a convolution or matrix product is unknown, for example because height and width are
+            dynamic; or it is in a loop with an unknown number of iterations.
     """
     return _total(concrete_function.graph)
 
@@ -46,21 +49,21 @@ def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
 
 
 def _loop(op: tf.Operation) -> int:
-    each = _total(called(op, "body"))
-    return each * _trips(op) if each else 0
+    flops = _total(called(op, "body"))
+    return flops * _num_iterations(op) if flops else 0
 
 
-def _trips(op: tf.Operation) -> int:
-    """Of a loop that counts from 0 up to a number which the graph holds."""
+def _num_iterations(op: tf.Operation) -> int:
+    """Number of iterations of a loop that counts from 0 to a constant of the graph."""
     condition = called(op, "cond")
-    for less in (inner for inner in condition.get_operations() if inner.type == "Less"):
-        limit = tf.get_static_value(less.inputs[1])
-        places = [place for place, argument in enumerate(condition.inputs) if argument is less.inputs[1]]
-        if limit is None and places:
-            limit = tf.get_static_value(op.inputs[places[0]])
+    for comparison in (inner for inner in condition.get_operations() if inner.type == "Less"):
+        limit = tf.get_static_value(comparison.inputs[1])
+        positions = [position for position, argument in enumerate(condition.inputs) if argument is comparison.inputs[1]]
+        if limit is None and positions:
+            limit = tf.get_static_value(op.inputs[positions[0]])
         if limit is not None:
             return int(limit)
-    raise ValueError(f"{op.name} ({op.type}): how often it goes round is not known")
+    raise ValueError(f"{op.name} ({op.type}): the number of iterations is unknown")
 
 
 def _flops(op: tf.Operation) -> int:
@@ -70,9 +73,8 @@ def _flops(op: tf.Operation) -> int:
     if op.type == "DepthwiseConv2dNative":
         height, width, _, _ = _shape(op, op.inputs[1])
         return 2 * _size(op, op.outputs[0]) * height * width
-    if (
-        op.type == "Conv2DBackpropInput"
-    ):  # A transposed convolution: every pixel of its input meets the whole kernel once.
+    # A transposed convolution: every pixel of its input is multiplied with the whole kernel once.
+    if op.type == "Conv2DBackpropInput":
         height, width, channels, _ = _shape(op, op.inputs[1])
         return 2 * _size(op, op.inputs[2]) * height * width * channels
     if op.type in ("MatMul", "_FusedMatMul"):
@@ -85,7 +87,7 @@ def _flops(op: tf.Operation) -> int:
 def _shape(op: tf.Operation, tensor: tf.Tensor) -> tuple[int, ...]:
     if not tensor.shape.is_fully_defined():
         raise ValueError(
-            f"{op.name} ({op.type}): the shape {tensor.shape} is not known; trace the function for an image of known"
+            f"{op.name} ({op.type}): the shape {tensor.shape} is not static; trace the function for an image of fixed"
             " size"
         )
     return tuple(tensor.shape)

@@ -1,11 +1,10 @@
-"""Weights for detectors that are timed without a checkpoint: the same each time, since what is suppressed, and so how
-fast, depends on them.
+"""Reproducible random weights for detectors that are timed without a checkpoint.
 
-Initialisers rely on batch normalisation to keep what passes through at one scale. It does so in training alone; with
-its first moving averages, 0 and 1, signals die out from layer to layer, until every score is the same number.
-Suppression then meets nothing but ties, and what it costs is not what it costs any detector that has learnt. So each
-kernel is drawn, and divided by the spread of what its layer gives for noise (layer-sequential unit-variance
-initialisation, Mishkin and Matas 2016): scores differ, boxes stray, all of them finite.
+They must be reproducible, since the time of suppression depends on the scores and boxes. Initialisers rely on batch
+normalisation to keep the scale of activations. That only works in training; with the initial moving averages, 0 and 1,
+signals vanish from layer to layer until all scores are equal. Suppression then has only ties, and its time is not that
+of a trained detector. So each kernel is drawn and divided by the standard deviation of its layer's output for noise
+(layer-sequential unit-variance initialisation, Mishkin and Matas 2016): scores and boxes vary and are finite.
 """
 
 from __future__ import annotations
@@ -22,17 +21,18 @@ from detection.networks.layers import Convolution, Dense, every_layer
 from detection.pipeline import Detector
 from detection.types import ImageBatch, Proposals
 
-_SIZE = 128  # pixels of the noise; kernels depend on it little, and the time that this takes much
-# that a second stage sees meanwhile, however many it will be given: hundreds would take most of an export's time
+_SIZE = 128  # side of the noise, pixels; the kernels depend little on it, but the time does
+# Regions that a second stage processes here, whatever its number of proposals: hundreds would take most of the time of
+# an export.
 _REGIONS = 16
 
 
 def draw(detector: Detector, seed: int = 0) -> None:
-    """Gives a built detector new kernels, in place; biases and moving averages stay as they are."""
+    """Draws new kernels for a built detector, in place; biases and moving averages are not changed."""
     images = tf.random.stateless_uniform([1, _SIZE, _SIZE, 3], (seed, 0), maxval=255.0)
     shapes = tf.constant([[_SIZE, _SIZE]])
     batch = ImageBatch(images, shapes, _regions(seed)) if detector.takes_proposals else ImageBatch(images, shapes)
-    with _drawing(detector, seed):
+    with _drawing_kernels(detector, seed):
         detector.predict(batch, training=False)
 
 
@@ -44,15 +44,15 @@ def _regions(seed: int) -> Proposals:
 
 
 @contextlib.contextmanager
-def _drawing(detector: Detector, seed: int) -> Iterator[None]:
-    """While it lasts, each layer with kernels draws and scales them when it is called."""
+def _drawing_kernels(detector: Detector, seed: int) -> Iterator[None]:
+    """A context in which each layer with kernels draws and scales them when it is called."""
     every = every_layer(detector)
     layers = [layer for layer in every if isinstance(layer, Convolution | Dense)]
     slots = [layer for layer in every if isinstance(layer, CropRegions | PositionSensitiveRegions)]
     for slot in slots:
-        slot.run = functools.partial(_of_a_few, slot.run)
+        slot.run = functools.partial(_on_first_regions, slot.run)
     for number, layer in enumerate(layers):
-        layer.call = functools.partial(_drawn, layer, layer.call, (seed, 2 + number))
+        layer.call = functools.partial(_draw_and_scale, layer, layer.call, (seed, 2 + number))
     try:
         yield
     finally:
@@ -62,19 +62,19 @@ def _drawing(detector: Detector, seed: int) -> Iterator[None]:
             del slot.run
 
 
-def _of_a_few(
+def _on_first_regions(
     run: Callable[..., tuple[tf.Tensor, ...]], features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
 ) -> tuple[tf.Tensor, ...]:
-    """The second stage on the first regions, with zeros for the rest."""
-    found = run(features, boxes[:, :_REGIONS], image_shape, training)
-    missing = [tf.shape(boxes)[1] - tf.shape(values)[1] for values in found]
+    """Runs the second stage on the first `_REGIONS` regions, with zeros for the rest."""
+    results = run(features, boxes[:, :_REGIONS], image_shape, training)
+    missing = [tf.shape(boxes)[1] - tf.shape(values)[1] for values in results]
     return tuple(
-        tf.pad(values, [[0, 0], [0, rest], *[[0, 0]] * (values.shape.rank - 2)])
-        for values, rest in zip(found, missing, strict=True)
+        tf.pad(values, [[0, 0], [0, num_missing], *[[0, 0]] * (values.shape.rank - 2)])
+        for values, num_missing in zip(results, missing, strict=True)
     )
 
 
-def _drawn(
+def _draw_and_scale(
     layer: Convolution | Dense,
     call: Callable[..., tf.Tensor],
     seed: tuple[int, int],
@@ -84,6 +84,6 @@ def _drawn(
     for kernel in layer.kernels:
         kernel.assign(tf.random.stateless_normal(kernel.shape, seed))
     spread = float(tf.math.reduce_std(call(x, training=training)))
-    if spread > 0.0:  # 0 where a layer has not seen anything but constants
+    if spread > 0.0:  # 0 if the layer's output is constant
         layer.kernel.assign(layer.kernel / spread)
     return call(x, training=training)

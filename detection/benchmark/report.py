@@ -1,6 +1,6 @@
-"""Rows of benchmarks for people and for programs: tables, JSON, and a file to which rows are added over time.
+"""Formats and stores benchmark rows: tables, JSON, and a results file to which rows are appended.
 
-Times on different devices do not compare, so neither a table nor a file takes rows of several, unless told to.
+Times on different devices are not comparable, so a table or file has rows of one device only, unless that is allowed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detection.errors import ConfigError, DataError
 from detection.tools.tables import aligned
 
 _PARTS = (PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END)
-_REPORTED = 10  # damaged lines that a message quotes; the others are counted
+_REPORTED = 10  # damaged lines that an error message quotes; the others are counted
 _HEADER = (
     "detector",
     "size",
@@ -39,12 +39,12 @@ _HEADER = (
 
 
 def to_json(rows: Sequence[BenchmarkRow]) -> str:
-    """One row as an object, several as a list."""
+    """JSON of the rows: one row as an object, several as a list."""
     return json.dumps(rows[0] if len(rows) == 1 else list(rows), indent=2) + "\n"
 
 
 def save(text: str, path: str) -> None:
-    """Writes a report. Raises ConfigError, naming the file, where that is not possible."""
+    """Writes a report. Raises ConfigError, naming the file, if that fails."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -52,12 +52,12 @@ def save(text: str, path: str) -> None:
 
 
 def append(path: str, row: BenchmarkRow) -> None:
-    """Adds a line to a results file, whole. Raises ConfigError, naming the file, where that is not possible."""
+    """Appends a complete line to a results file. Raises ConfigError, naming the file, if that fails."""
     try:
         with Path(path).open("a+b") as stream:
             end = stream.seek(0, os.SEEK_END)
             stream.seek(max(end - 1, 0))
-            unfinished = stream.read(1) not in (b"", b"\n")  # An editor has taken the end of the last line away.
+            unfinished = stream.read(1) not in (b"", b"\n")  # An editor may have removed the last line end.
             stream.write(b"\n" * unfinished + json.dumps(row).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -66,10 +66,11 @@ def append(path: str, row: BenchmarkRow) -> None:
 
 
 def read(path: str) -> list[BenchmarkRow]:
-    """The rows of a results file; none where there is no such file yet.
+    """Reads the rows of a results file; empty if the file does not exist yet.
 
     Raises:
-        ConfigError: it cannot be read. DataError: naming every line that is no row, and why; nothing is changed.
+        ConfigError: the file cannot be read.
+        DataError: a line is not a valid row; names every such line and its fault. The file is not changed.
     """
     try:
         lines = Path(path).read_bytes().splitlines()
@@ -79,7 +80,7 @@ def read(path: str) -> list[BenchmarkRow]:
         raise ConfigError(
             f"--results={path}: cannot be read: {error.strerror or error}; give a file that `detection benchmark` wrote"
         ) from error
-    rows, wrong = [], []
+    rows, damaged = [], []
     for number, line in enumerate(lines, start=1):
         try:
             row = json_text.parse(line, allow_nan=True)
@@ -87,39 +88,46 @@ def read(path: str) -> list[BenchmarkRow]:
         except ValueError as error:
             row, faults = None, str(error)
         if faults:
-            wrong.append(f"line {number}: no row of a benchmark ({faults})")
+            damaged.append(f"line {number}: not a benchmark row ({faults})")
         rows.append(row)
-    if wrong:
-        more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
+    if damaged:
+        more = f"; and {len(damaged) - _REPORTED} more lines" if len(damaged) > _REPORTED else ""
         raise DataError(
-            f"--results={path}, {'; '.join(wrong[:_REPORTED])}{more}; remove the line{'s' * (len(wrong) > 1)}: nothing"
-            " was changed"
+            f"--results={path}, {'; '.join(damaged[:_REPORTED])}{more}; remove the line{'s' * (len(damaged) > 1)};"
+            " nothing was changed"
         )
     return rows
 
 
 def check_devices(rows: Sequence[BenchmarkRow], device: str | None, where: str) -> None:
-    """Raises ConfigError, beginning with `where`, if rows, or what is about to be measured on `device`, are of several
-    devices.
+    """Raises ConfigError if rows are of several devices.
+
+    Args:
+        rows: the rows.
+        device: of a measurement that will be added; None if there is none.
+        where: beginning of the error message.
+
+    Raises:
+        ConfigError: there are several devices.
     """
     devices = sorted({*(row["device"] for row in rows), *([device] if device else [])})
     if len(devices) > 1:
         raise ConfigError(
-            f"{where}: times on {' and '.join(devices)} do not compare; keep a file for each, or say"
+            f"{where}: times on {' and '.join(devices)} are not comparable; use a file for each, or pass"
             " --allow_mixed_devices"
         )
 
 
 def name(row: BenchmarkRow) -> str:
-    """What a row is called in a table: the file, and what of it was overridden."""
-    known = Path(row["config"]).stem if row["config"] else row["saved_model"]
+    """The name of a row in a table: its file and its overrides."""
+    file_name = Path(row["config"]).stem if row["config"] else row["saved_model"]
     settings = " ".join(setting.rpartition(".")[2] for setting in row["overrides"])
-    given = f"{row['proposals_given']} proposals given" if row["proposals_given"] else ""
-    return " ".join(filter(None, (known, settings, given)))
+    proposals = f"{row['proposals_given']} proposals given" if row["proposals_given"] else ""
+    return " ".join(filter(None, (file_name, settings, proposals)))
 
 
 def text(rows: Sequence[BenchmarkRow]) -> str:
-    """One row in full, several side by side."""
+    """Formats one row in full, or several as a table."""
     return _details(rows[0]) if len(rows) == 1 else _comparison(rows)
 
 
@@ -136,12 +144,13 @@ def _details(row: BenchmarkRow) -> str:
         f"{'':14}{'median':>9}{'10 %':>9}{'90 %':>9}{'mean':>9}{'std':>9}   ms{' a batch' * (row['batch'] > 1)}",
     ]
     for part in _PARTS:
-        if times[part] is not None and not (part == FIRST and times[SECOND] is None):  # The only stage is the network.
+        # With a single stage, the first stage is the network.
+        if times[part] is not None and not (part == FIRST and times[SECOND] is None):
             numbers = "".join(f"{times[part][key]:9.2f}" for key in ("median", "low", "high", "mean", "std"))
             lines.append(f"{part.replace('_', ' '):14}{numbers}")
     device = "" if row["device_mib"] is None else f", device {row['device_mib']:.0f} MiB"
-    held = "" if row["held_host_mib"] is None else f"; {row['held_host_mib']:.0f} held from then on"
-    given = (
+    held_memory = "" if row["held_host_mib"] is None else f"; {row['held_host_mib']:.0f} held from then on"
+    proposals = (
         f", {row['proposals_given']} proposals an image given, whose making is not timed"
         if row["proposals_given"]
         else ""
@@ -157,12 +166,12 @@ def _details(row: BenchmarkRow) -> str:
             if "postprocess_share" in row
             else []
         ),
-        f"found            {row['detections']:.0f} detections an image{given}",
+        f"found            {row['detections']:.0f} detections an image{proposals}",
         f"parameters       {row['parameters']:,} (batch norm folded)",
-        f"operations       {_gflops(row)} GFLOPs, two a multiply-add; not counted: {row['not_counted']}",
+        f"operations       {_gflops(row)} GFLOPs, two per multiply-add; not counted: {row['not_counted']}",
         (
-            f"memory           {row['host_mib']:.0f} MiB at most while loaded and run once, the model"
-            f" {row['model_host_mib']:.0f} of it{held}{device}"
+            f"memory           peak {row['host_mib']:.0f} MiB while loaded and run once, the model"
+            f" {row['model_host_mib']:.0f} of it{held_memory}{device}"
         ),
         f"files            {row['file_mib']:.1f} MiB",
     ]
@@ -170,16 +179,14 @@ def _details(row: BenchmarkRow) -> str:
 
 
 def _comparison(rows: Sequence[BenchmarkRow]) -> str:
-    """Columns as wide as they must be; below a line about the machine, which says more than one where rows are of
-    several.
-    """
+    """A table of the rows, below one line for each machine that they were measured on."""
     machines = dict.fromkeys(f"{row['device']}, TensorFlow {row['tensorflow']}, {row['precision']}" for row in rows)
     mixed = len({row["device"] for row in rows}) > 1
     cells = [[*_HEADER, *(["device"] if mixed else [])]]
     cells += [[*_cells(row), *([row["device"]] if mixed else [])] for row in rows]
-    explained = (
-        "ms of a batch (median); pre, first, second, post: medians of the parts; outside: share of the whole that the"
-        " network does not explain"
+    explanation = (
+        "ms per batch (median); pre, first, second, post: medians of the parts; outside: share of the total time"
+        " outside the network"
     )
     skipped = "; ".join(dict.fromkeys(row["not_counted"] for row in rows))
     return "\n".join(
@@ -188,7 +195,7 @@ def _comparison(rows: Sequence[BenchmarkRow]) -> str:
             "",
             *aligned(cells),
             "",
-            explained,
+            explanation,
             f"MiB: peak of the process, or of the accelerator; GFLOPs do not count {skipped}",
         ]
     )
@@ -196,15 +203,15 @@ def _comparison(rows: Sequence[BenchmarkRow]) -> str:
 
 def _cells(row: BenchmarkRow) -> list[str]:
     times = row["milliseconds"]
-    whole = times[END_TO_END]
+    end_to_end = times[END_TO_END]
     side = row["size"] if isinstance(row["size"], list) else [row["size"], row["size"]]
     size = f"{row['batch']} x {side[0]} x {side[1]}" if row["batch"] > 1 else f"{side[0]} x {side[1]}"
     return [
         name(row),
         size,
-        f"{whole['median']:.1f}",
-        f"{whole['low']:.1f} to {whole['high']:.1f}",
-        f"{whole['mean']:.1f}, {whole['std']:.1f}",
+        f"{end_to_end['median']:.1f}",
+        f"{end_to_end['low']:.1f} to {end_to_end['high']:.1f}",
+        f"{end_to_end['mean']:.1f}, {end_to_end['std']:.1f}",
         *(f"{times[part]['median']:.1f}" if times[part] else "-" for part in (PREPROCESS, FIRST, SECOND, POSTPROCESS)),
         f"{100 * row['outside_network']:.1f} %",
         f"{row['images_per_second']:.1f}",

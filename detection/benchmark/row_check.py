@@ -1,6 +1,4 @@
-"""What a row in a results file of `detection benchmark` must hold, so that tables can be made of it: files come from
-others, too.
-"""
+"""Checks that a row in a results file of `detection benchmark` has all fields; a file may come from another source."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ _REQUIRED_PARTS = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
 def problems(row: Any) -> Iterator[str]:
     """`field is VALUE; expected ...` for every field that is missing or cannot be used."""
     if not isinstance(row, dict):
-        yield f"{shown(row)} is no object"
+        yield f"{shown(row)} is not an object"
         return
     for field, (check, words) in _FIELDS.items():
         if field not in row and field not in _OPTIONAL:
@@ -54,7 +52,7 @@ def _or_null(check: Callable[[Any], bool], words: str) -> tuple[Callable[[Any], 
     return (lambda value: value is None or check(value)), f"{words} or null"
 
 
-_COUNT, _AMOUNT, _TEXT = (_is_count, "a whole number"), (_is_amount, "a number that is not negative"), (is_text, "text")
+_COUNT, _AMOUNT, _TEXT = (_is_count, "a whole number"), (_is_amount, "a non-negative number"), (is_text, "text")
 _FIELDS = {
     "milliseconds": (_is_times, f"times of {', '.join(_REQUIRED_PARTS)}, each with {', '.join(_SUMMARY)} or null"),
     "saved_model": _TEXT,
@@ -91,4 +89,4 @@ _FIELDS = {
     "precision": _TEXT,
     "detections": _AMOUNT,
 }
-_OPTIONAL = {"postprocess_share"}  # of later versions
+_OPTIONAL = {"postprocess_share"}  # missing in rows of earlier versions

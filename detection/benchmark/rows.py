@@ -1,26 +1,24 @@
-"""What a detector costs, as one row: times of its parts, memory, operations, and on what it was measured.
+"""Benchmarks one detector: times of its parts, memory, operations, and the conditions of the measurement, as one row.
 
-    row = row_of_saved_model("exported", Options(shorter_side=300, runs=500))
-    row = row_of_config("my.config", None, Options(shorter_side=300, max_proposals=50))       random weights; built and
-        served, not trained
+    row = row_of_saved_model("exported", BenchmarkOptions(shorter_side=300, runs=500))
+    row = row_of_config("my.config", None, BenchmarkOptions(shorter_side=300, max_proposals=50))      random weights
 
-A row is a dict as `detection benchmark --json` writes it. Milliseconds are those of a batch, wall clock:
+A row is a dict as `detection benchmark --json` writes it. Times are in milliseconds of wall clock per batch:
 
     preprocess     decoding and resizing
     first_stage    the network; of two stages, the part up to and including the proposals
-    second_stage   from cropping regions on; None where there is one stage
+    second_stage   from cropping regions on; None for a single stage
     network        both stages
-    postprocess    decoding, suppression, and what else the outputs take
-    end_to_end     the call as a client makes it, outputs fetched
+    postprocess    decoding of boxes, suppression, and the rest of the outputs
+    end_to_end     a client's call, with the outputs fetched
     without_postprocess   the same graph up to raw predictions, in one call
 
-Each part is measured by itself, so they need not add up to the whole. Two shares of the whole come from rounds in which
-both sides were measured: `outside_network` is what the network does not explain, `postprocess_share` what would go if
-the graph ended before postprocessing; it is taken to lie between nothing and what postprocessing takes when it is
-called alone. Of a slow detector with two stages the noise of a round exceeds both, while two more copies of its graph
-take longer to prepare than all rounds: there the network is its stages one after the other, and the share is that of
-postprocessing called alone. In the rounds of any slow detector, which are few, preprocessing and postprocessing are
-called several times, and the median of those counts.
+Each part is measured separately, so they need not add up to end_to_end. Two fractions of end_to_end are ratios within
+rounds: `outside_network` is the time not spent in the network, and `postprocess_share` the time saved if the graph
+ended before postprocessing, clipped between 0 and the time of postprocessing called alone. For a slow detector with two
+stages the noise of a round exceeds both, and two more copies of its graph take longer to prepare than all rounds: there
+the time of the network is the sum of its stages, and `postprocess_share` is that of postprocessing called alone. A slow
+detector has few rounds, so preprocessing and postprocessing are called several times in each, and the median counts.
 """
 
 from __future__ import annotations
@@ -57,10 +55,10 @@ PREPROCESS, FIRST, SECOND, NETWORK, POSTPROCESS, END_TO_END = (
     "end_to_end",
 )
 WITHOUT = "without_postprocess"
-# seconds an image; what lies outside the network takes a few milliseconds, which rounds of this length differ by
+# Seconds per image. The time outside the network is a few milliseconds, less than the noise of rounds this long.
 SLOW = 0.25
 NOT_COUNTED = "resizing, crops of regions and pooling, suppression, activations, biases"
-_REPEATS = 5  # in a round of a slow detector, of what takes a hundredth of it
+_REPEATS = 5  # calls of a short part in a round of a slow detector
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 _DEFAULTS = BenchmarkOptions()
 
@@ -70,16 +68,15 @@ BenchmarkRow = dict[str, Any]
 def row_of_config(
     config: str | os.PathLike[str], checkpoint: str | None = None, options: BenchmarkOptions = _DEFAULTS
 ) -> BenchmarkRow:
-    """Builds a detector as a config describes it, exports it to a folder that is gone afterwards, and measures that.
+    """Builds a detector from a config, exports it to a temporary folder, and measures the export.
 
     Args:
         config: pipeline config; the files that it names are not opened.
-        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest); None leaves the weights as they are
-            made, at random.
-        options: what is run, and what of the config is overridden.
+        checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint); None for random weights.
+        options: settings of the benchmark and overrides of the config.
 
     Raises:
-        ConfigError, DataError: naming file and field, or flag.
+        ConfigError, DataError: names the file and the field, or the flag.
     """
     options.check()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +89,7 @@ def row_of_config(
 def of_config(
     row: BenchmarkRow, config: str | os.PathLike[str], checkpoint: str | None, settings: Sequence[str] = ()
 ) -> BenchmarkRow:
-    """The row of an export, as that of the config which it was made of."""
+    """The row of an export, changed to name the config and checkpoint that it was made from."""
     return {
         **row,
         "saved_model": "",
@@ -105,27 +102,31 @@ def of_config(
 def row_of_saved_model(saved_model: str | os.PathLike[str], options: BenchmarkOptions = _DEFAULTS) -> BenchmarkRow:
     """Loads an export and measures it.
 
+    Args:
+        saved_model: folder of the export.
+        options: settings of the benchmark.
+
     Raises:
-        ConfigError: the folder is no export, or a number makes no sense.
-        DataError: naming an image that cannot be used.
+        ConfigError: the folder is not an export, or a number is out of range.
+        DataError: an image cannot be used.
     """
     options.check()
     load = machine.load()
-    # Others come once memory is known: hundreds of photographs are no part of it.
+    # The other images are loaded after memory is measured: hundreds of images should not count.
     first = inputs.images(dataclasses.replace(options, runs=1))
-    machine.forget_peaks()
+    machine.reset_peaks()
     before = machine.peak_host_mib()
     served = ServedGraph(saved_model)
-    given = () if served.proposals_spec is None else _given_proposals(served.proposals_spec, options)
-    fed = [(inputs.to_input(first[0], options.batch, served.input_spec), *given)]
-    _detections(served.serve(*fed[0]))
-    is_slow = _seconds(lambda: _detections(served.serve(*fed[0]))) > SLOW * options.batch
-    # Before the parts are cut out: each brings a copy of the weights.
-    host, device, held = machine.peak_host_mib(), machine.peak_device_mib(), machine.held_host_mib()
+    proposals = () if served.proposals_spec is None else _given_proposals(served.proposals_spec, options)
+    batches = [(inputs.to_input(first[0], options.batch, served.input_spec), *proposals)]
+    _detections(served.serve(*batches[0]))
+    is_slow = _seconds(lambda: _detections(served.serve(*batches[0]))) > SLOW * options.batch
+    # Measured before the parts are made: each has a copy of the weights.
+    host, device, held_memory = machine.peak_host_mib(), machine.peak_device_mib(), machine.held_host_mib()
     images = inputs.images(options)
-    fed = [(inputs.to_input(image, options.batch, served.input_spec), *given) for image in images]
-    parts = _Parts(served, fed, few=is_slow)
-    # All has run once; once more may take longer than was asked for.
+    batches = [(inputs.to_input(image, options.batch, served.input_spec), *proposals) for image in images]
+    parts = _Parts(served, batches, skip_whole_network=is_slow)
+    # All parts have run once; a warm-up could exceed the time limit.
     warmup = 0 if parts.few and options.max_seconds else options.warmup
     repeats = dict.fromkeys((PREPROCESS, POSTPROCESS), _REPEATS) if is_slow else {}
     rounds = _with_network(
@@ -136,15 +137,15 @@ def row_of_saved_model(saved_model: str | os.PathLike[str], options: BenchmarkOp
         "config": None,
         "checkpoint": None,
         "overrides": [],
-        **_what_was_fed(options, images, fed[0][0], rounds),
+        **_input_fields(options, images, batches[0][0], rounds),
         "network_input": list(parts.latest[served.network_input].shape),
-        "proposals_given": options.proposals if given else None,
+        "proposals_given": options.proposals if proposals else None,
         **_times(rounds, options.batch),
         "parameters": served.count_parameters(),
         **parts.count_flops(),
         "host_mib": host,
         "model_host_mib": host - before,
-        "held_host_mib": held,
+        "held_host_mib": held_memory,
         "device_mib": device,
         "file_mib": sum(path.stat().st_size for path in served.folder.rglob("*") if path.is_file()) / 2**20,
         "device": machine.device(),
@@ -160,8 +161,8 @@ def _given_proposals(spec: tf.TensorSpec, options: BenchmarkOptions) -> tuple[tf
     return (inputs.proposals(options.proposals, options.batch, spec),)
 
 
-def _what_was_fed(
-    options: BenchmarkOptions, images: Sequence[np.ndarray], fed: tf.Tensor, rounds: Rounds
+def _input_fields(
+    options: BenchmarkOptions, images: Sequence[np.ndarray], batch: tf.Tensor, rounds: Rounds
 ) -> dict[str, Any]:
     size = images[0].shape[:2] if options.images and not options.shorter_side else options.noise_size
     return {
@@ -171,7 +172,7 @@ def _what_was_fed(
         "distinct_images": len(images),
         "noise": not options.images,
         "warmup": rounds.warmup,
-        "input": f"{fed.dtype.name} {list(fed.shape)}",
+        "input": f"{batch.dtype.name} {list(batch.shape)}",
     }
 
 
@@ -187,48 +188,46 @@ def _times(rounds: Rounds, batch: int) -> dict[str, Any]:
 
 
 class _Parts:
-    """Each part of a served graph as a function without arguments, run on what the part before it made last.
+    """Each part of a served graph as a function without arguments, run on the latest output of the part before it.
 
-    One image after the other goes through all of them, and nothing but the latest values is kept: those of hundreds of
-    images would fill the memory.
+    Only the latest values are kept: those of hundreds of images would fill the memory.
     """
 
-    def __init__(self, served: ServedGraph, fed: list[tuple[tf.Tensor, ...]], few: bool = False) -> None:
-        """Args: few: where there are two stages, do without `network` and `without_postprocess`."""
-        self._served, self._fed = served, fed
+    def __init__(
+        self, served: ServedGraph, batches: list[tuple[tf.Tensor, ...]], skip_whole_network: bool = False
+    ) -> None:
+        """`few` omits `network` and `without_postprocess` for a detector with two stages."""
+        self._served, self._fed = served, batches
         self._turn = dict.fromkeys((END_TO_END, PREPROCESS, WITHOUT), 0)
         self.latest: dict[str, tf.Tensor] = {}
         self.counts: list[float] = []
-        self.few = few = few and bool(served.border)
+        self.few = skip_whole_network = skip_whole_network and bool(served.border)
         self._parts = {PREPROCESS: served.preprocess(), POSTPROCESS: served.postprocess()}
-        self._parts |= {} if few else {NETWORK: served.network()}
+        self._parts |= {} if skip_whole_network else {NETWORK: served.network()}
         self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.border else {}
-        self._without = None if few else served.without_postprocess()
-        for name in (
-            PREPROCESS,
-            NETWORK,
-            FIRST,
-            SECOND,
-            POSTPROCESS,
-        ):  # Whoever runs first finds something there, and has prepared its graph.
+        self._without = None if skip_whole_network else served.without_postprocess()
+        # Run each once, so that its inputs exist and its graph is prepared before it is timed.
+        for name in (PREPROCESS, NETWORK, FIRST, SECOND, POSTPROCESS):
             if name in self._parts:
                 self._run(name)
 
     def functions(self) -> dict[str, Callable[[], None]]:
-        """In the order in which a client's image meets them."""
+        """The functions by name, in the order of the data flow."""
         order = (END_TO_END, PREPROCESS, FIRST, SECOND, POSTPROCESS, NETWORK)
         parts = {name: lambda name=name: self._run(name) for name in order if name in self._parts}
-        return {END_TO_END: self._end_to_end, **parts, **({WITHOUT: self._until_postprocess} if self._without else {})}
+        return {
+            END_TO_END: self._end_to_end,
+            **parts,
+            **({WITHOUT: self._run_without_postprocess} if self._without else {}),
+        }
 
     def count_flops(self) -> dict[str, Any]:
-        """Of the network, for the batch and the sizes that it last saw; None where a loop over regions hides what they
-        are.
-        """
+        """GFLOPs of the network for its latest batch; None if a loop over regions hides the sizes."""
         shapes = {mark: tuple(self.latest[mark].shape) for mark in self._served.network_inputs}
         try:
             return {"gflops": count_flops(self._served.network_at(shapes)) / 1e9, "not_counted": NOT_COUNTED}
         except ValueError as error:
-            return {"gflops": None, "not_counted": f"anything: regions take turns in a loop ({error})"}
+            return {"gflops": None, "not_counted": f"anything: regions are processed in a loop ({error})"}
 
     def _next(self, name: str) -> tuple[tf.Tensor, ...]:
         self._turn[name] += 1
@@ -237,31 +236,31 @@ class _Parts:
     def _end_to_end(self) -> None:
         self.counts.append(float(_detections(self._served.serve(*self._next(END_TO_END)))["num_detections"].mean()))
 
-    def _until_postprocess(self) -> None:
+    def _run_without_postprocess(self) -> None:
         self._without.run(*self._next(WITHOUT))
         machine.wait()
 
     def _run(self, name: str) -> None:
         part: Part = self._parts[name]
         values = self._next(name) if name == PREPROCESS else [self.latest[mark] for mark in part.takes]
-        made = part.run(*values)
+        outputs = part.run(*values)
         machine.wait()
-        self.latest.update(made)
+        self.latest.update(outputs)
 
 
 def _detections(outputs: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
-    """What a client looks at, where it can look at it."""
+    """The outputs that a client uses, as arrays."""
     return {name: outputs[name].numpy() for name in _DETECTIONS if name in outputs}
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     function()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _with_network(rounds: Rounds) -> Rounds:
-    """Rounds in which the network was not called as one: its stages, added up."""
+    """Adds the network's times as the sum of its stages, if it was not measured itself."""
     if NETWORK in rounds.times:
         return rounds
     return Rounds(
@@ -270,7 +269,7 @@ def _with_network(rounds: Rounds) -> Rounds:
 
 
 def _timing(rounds: Rounds, name: str) -> dict[str, float] | None:
-    """The first stage of one is the network."""
+    """The summary of a part. For a detector with one stage, the first stage is the network."""
     if name not in rounds.times:
         return _timing(rounds, NETWORK) if name == FIRST else None  # second_stage, without_postprocess
     timing = rounds.timing(name)._asdict()
@@ -294,16 +293,23 @@ def _proposal_settings(options: BenchmarkOptions) -> list[str]:
 
 
 def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder: Path) -> None:
-    """A SavedModel as the exporter writes it, but nothing beside it, and also without a checkpoint.
+    """Writes a SavedModel like the exporter, but without other files; works without a checkpoint too.
 
-    Arguments and errors as of `row_of_config`.
+    Args:
+        path: the config.
+        checkpoint: as in `row_of_config`.
+        options: as in `row_of_config`.
+        folder: where to write it.
+
+    Raises:
+        ConfigError, DataError: as in `row_of_config`.
     """
     prefix = checkpoint_files.locate(checkpoint) if checkpoint else None
     message = configs.prepare(path, options.overrides, check_paths=False)
     if options.max_proposals is not None and message.model.WhichOneof("model") != "faster_rcnn":
         raise ConfigError(
-            f"--max_proposals={options.max_proposals}: {path} has no first stage that proposes; give it for"
-            " model.faster_rcnn alone"
+            f"--max_proposals={options.max_proposals}: {path} has no first stage with proposals; use it with"
+            " model.faster_rcnn only"
         )
     message = configs.override(message, _proposal_settings(options))
     pipeline = pipelines.build(message, read_label_maps=False, source=path)
@@ -311,7 +317,7 @@ def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder:
     if prefix is None:
         random_weights.draw(detector)
     served = ServingInput()
-    # Of known number, so that operations can be counted also where regions take turns.
+    # With a fixed number of proposals, operations can be counted even if regions are processed in a loop.
     if detector.takes_proposals:
         served = ServingInput(shape=(options.batch, None, None, 3), num_proposals=options.proposals)
     frozen = serving_graph(detector, pipeline.resizer, served)

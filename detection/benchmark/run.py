@@ -1,7 +1,7 @@
-"""Several detectors, one row each: what `detection benchmark` does.
+"""The work of `detection benchmark`: measures several detectors, one row each.
 
-Each of several is measured in a process of its own, so that memory is that of one detector and one that does not fit
-costs no other its row.
+If there are several, each is measured in its own process, so that memory is that of one detector and a failure does not
+affect the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from detection.tools import fresh_process
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What is measured: an export, or a config with the weights of a checkpoint (None: random ones)."""
+    """What to measure: an export, or a config with the weights of a checkpoint (None: random weights)."""
 
     saved_model: str | None = None
     config: str | None = None
@@ -31,7 +31,7 @@ class Target:
 
     @property
     def label(self) -> str:
-        """For progress and errors."""
+        """The name in progress lines and errors."""
         return str(self.saved_model or self.config) + (
             f" with {self.max_proposals} proposals" if self.max_proposals else ""
         )
@@ -39,22 +39,28 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkRequest:
-    """All that the flags say."""
+    """The values of all flags."""
 
     targets: tuple[Target, ...]
     options: BenchmarkOptions
-    json: str | None = None  # file that is written
-    results: str | None = None  # file to which rows are added
+    json: str | None = None  # file to write
+    results: str | None = None  # file to which rows are appended
     allow_mixed_devices: bool = False
 
 
 def targets(
     saved_models: Sequence[str], configs: Sequence[str], checkpoints: Sequence[str], max_proposals: Sequence[str] = ()
 ) -> tuple[Target, ...]:
-    """Every SavedModel, and every config with each number of proposals.
+    """Makes the targets: every SavedModel, and every config with each number of proposals.
+
+    Args:
+        saved_models: folders of exports.
+        configs: config files.
+        checkpoints: one for each config, or none.
+        max_proposals: numbers of proposals of the first stage.
 
     Raises:
-        ConfigError: flags that do not go together.
+        ConfigError: the flags contradict each other.
     """
     if checkpoints and len(checkpoints) != len(configs):
         raise ConfigError(
@@ -70,53 +76,53 @@ def targets(
         numbers = [int(number) for number in max_proposals] or [None]
     except ValueError:
         raise ConfigError(f"--max_proposals={','.join(max_proposals)}: give whole numbers, e.g. 10,50,300") from None
-    paired = list(zip(configs, checkpoints or [None] * len(configs), strict=True))
+    pairs = list(zip(configs, checkpoints or [None] * len(configs), strict=True))
     from_configs = [
         Target(config=config, checkpoint=weights, max_proposals=number)
-        for config, weights in paired
+        for config, weights in pairs
         for number in numbers
     ]
     return (*(Target(saved_model=folder) for folder in saved_models), *from_configs)
 
 
 def run(request: BenchmarkRequest, write: Callable[[str], object]) -> int:
-    """Measures everything, writes what the flags name, and a table; with no target, only the table of the results file.
+    """Measures all targets and writes the requested files and a table; without targets, only the table of the results.
 
     Args:
         request: what to do.
-        write: takes text of several lines.
+        write: receives text of several lines.
 
     Returns:
-        0, or the exit code of the first error where several were to be measured; each is reported on one line and costs
-            only its own row.
+        0, or the exit code of the first error if there are several targets; each error is reported on one line, and the
+            other targets are measured.
 
     Raises:
-        ConfigError, DataError: nothing can be measured, or the one that was to be cannot.
+        ConfigError, DataError: the flags are wrong, or the only target cannot be measured.
     """
     request.options.check()
-    known = report.read(request.results) if request.results else []
+    previous = report.read(request.results) if request.results else []
     where = f"--results={request.results}"
     if not request.allow_mixed_devices:
-        report.check_devices(known, machine.device() if request.targets else None, where)
-    if not request.targets and not known:
-        raise ConfigError(f"{where}: holds no rows yet; give --saved_model or --pipeline_config_path")
+        report.check_devices(previous, machine.device() if request.targets else None, where)
+    if not request.targets and not previous:
+        raise ConfigError(f"{where}: contains no rows yet; give --saved_model or --pipeline_config_path")
     measured, code = _measure(request, write)
     if request.json and measured:
         report.save(report.to_json(measured), request.json)
-    if len(known) + len(measured):
-        write(report.text([*known, *measured]))
+    if len(previous) + len(measured):
+        write(report.text([*previous, *measured]))
     return code
 
 
 def _measure(request: BenchmarkRequest, write: Callable[[str], object]) -> tuple[list[BenchmarkRow], int]:
-    """Rows, and the exit code."""
-    alone, measured, code = len(request.targets) == 1, [], 0
-    with Progress(len(request.targets), "detector", label="benchmark", every=0 if not alone else 30) as progress:
+    """Returns the rows and the exit code."""
+    is_single, measured, code = len(request.targets) == 1, [], 0
+    with Progress(len(request.targets), "detector", label="benchmark", every=0 if not is_single else 30) as progress:
         for target in request.targets:
             try:
-                row = measure(target, request.options) if alone else _in_process(target, request.options)
+                row = measure(target, request.options) if is_single else _in_process(target, request.options)
             except DetectionError as error:
-                if alone:
+                if is_single:
                     raise
                 progress.write(f"error: {error}")
                 code = code or error.exit_code
@@ -129,7 +135,7 @@ def _measure(request: BenchmarkRequest, write: Callable[[str], object]) -> tuple
 
 
 def measure(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
-    """One row, in this process. Raises ConfigError, DataError."""
+    """Measures one target in this process. Raises ConfigError or DataError."""
     options = dataclasses.replace(options, max_proposals=target.max_proposals)
     if target.saved_model:
         return rows.row_of_saved_model(target.saved_model, options)
@@ -137,27 +143,27 @@ def measure(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
 
 
 def _in_process(target: Target, options: BenchmarkOptions) -> BenchmarkRow:
-    """The same in a new process, which says on standard error only what libraries say.
+    """Measures one target in a new process.
 
     Raises:
-        DetectionError: as the process did; ConfigError where it ended without a word, as for want of memory.
+        DetectionError: the error of that process.
+        ConfigError: the process died, for example because memory ran out.
     """
-    done = fresh_process.run("detection.benchmark.run", "main_of_process", (target, options))
-    if done.returncode:
-        raise ConfigError(f"{target.label}: the process that measured it ended: {fresh_process.why_ended(done)}")
-    answer = json.loads(done.stdout)
-    if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])  # by the name that `main_of_process` gave it
-    return answer
+    process = fresh_process.run("detection.benchmark.run", "main_of_process", (target, options))
+    if process.returncode:
+        raise ConfigError(f"{target.label}: the process that measured it ended: {fresh_process.why_ended(process)}")
+    result = json.loads(process.stdout)
+    if "error" in result:
+        raise getattr(errors, result["error"])(result["message"])  # by the name that `main_of_process` gave it
+    return result
 
 
 def main_of_process() -> None:
-    """A pickled (Target, Options) from standard input; a row, or {"error", "message"}, as json to standard output."""
+    """Reads a pickled (Target, BenchmarkOptions) from stdin; writes a row or {"error", "message"} as JSON to stdout."""
     try:
-        answer = measure(*fresh_process.received())
+        result = measure(*fresh_process.received())
     except DetectionError as error:
-        kind = next(
-            kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)
-        )  # Not all are told apart outside their module.
-        answer = {"error": kind, "message": str(error)}
-    sys.stdout.write(json.dumps(answer))
+        # Subclasses that are private to a module are reported as their base class.
+        kind = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
+        result = {"error": kind, "message": str(error)}
+    sys.stdout.write(json.dumps(result))

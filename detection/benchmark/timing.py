@@ -1,8 +1,7 @@
-"""Times of functions that are compared with each other: interleaved, so that a machine that slows down slows all of
-them.
+"""Times functions that are compared with each other in interleaved rounds, so that a slow machine affects all of them.
 
-Round r runs every function once, in an order that rotates; ratios are taken within rounds and then summarised, because
-the clock speed of a shared machine drifts by more than what is to be told apart.
+Round r runs every function once, in rotating order; ratios are computed within rounds and then summarised, because the
+clock speed of a shared machine drifts by more than the differences to be measured.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class Timing(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """Every single time, milliseconds: name -> float64 [rounds]."""
+    """All times in milliseconds: name -> float64 [rounds]."""
 
-    times: dict[str, np.ndarray]  # of the wall clock
-    cpu: dict[str, np.ndarray]  # of all cores together, which what else runs on the machine changes less
-    warmup: int = 0  # rounds before, which are not in them
+    times: dict[str, np.ndarray]  # wall clock
+    cpu: dict[str, np.ndarray]  # CPU time of all cores, which depends less on other load of the machine
+    warmup: int = 0  # number of earlier rounds, which are not included
 
     def timing(self, name: str) -> Timing:
         """The summary of one function."""
@@ -42,7 +41,7 @@ class Rounds(NamedTuple):
 
 
 def summary(times: np.ndarray) -> Timing:
-    """times float [n], milliseconds."""
+    """Summary of times float [n] in milliseconds."""
     low, median, high = np.percentile(times, [10, 50, 90])
     return Timing(float(median), float(low), float(high), len(times), float(np.mean(times)), float(np.std(times)))
 
@@ -56,38 +55,37 @@ def interleave(
     max_seconds: float = 0.0,
     repeats: Mapping[str, int] | None = None,
 ) -> Rounds:
-    """Runs all functions `warmup` times, then `runs` times against the clock.
+    """Runs all functions `warmup` times, then measures `runs` rounds.
 
-    A function must return only when its work is done (TensorFlow on a CPU does; on an accelerator it must be waited
-    for).
+    A function must return only when its work is done (on an accelerator it must wait; TensorFlow on a CPU does so).
 
     Args:
         functions: by name.
-        warmup: rounds that do not count.
-        runs: rounds that do.
-        clock: seconds of the wall.
-        cpu_clock: seconds of all cores.
-        max_seconds: rounds end after so long, warming up after a fifth of that, but neither before one round is done;
-            0: never.
-        repeats: name -> how often it is called in a row in each round that counts, the median of which is its time in
-            that round; others once. For what is short beside the rest of a long round: there are few rounds then, and
-            one interruption would be its whole time.
+        warmup: rounds that are not measured.
+        runs: rounds that are measured.
+        clock: wall clock, seconds.
+        cpu_clock: CPU time of all cores, seconds.
+        max_seconds: time limit of the rounds, and a fifth of it for the warm-up; at least one round of each is done; 0:
+            no limit.
+        repeats: name -> number of consecutive calls in each measured round, whose median is the time in that round;
+            others are called once. Use it for short functions in long rounds: there are few rounds then, and a single
+            interruption would dominate.
     """
     names, repeats = list(functions), repeats or {}
 
-    def is_over(begun: float, share: float) -> bool:
-        return 0 < share * max_seconds <= clock() - begun
+    def is_over(start: float, share: float) -> bool:
+        return 0 < share * max_seconds <= clock() - start
 
-    begun, warmed = clock(), 0
-    while warmed < warmup and not (warmed and is_over(begun, 0.2)):
+    phase_start, num_warmup = clock(), 0
+    while num_warmup < warmup and not (num_warmup and is_over(phase_start, 0.2)):
         for name in names:
             functions[name]()
-        warmed += 1
+        num_warmup += 1
     times, cpu = ({name: np.empty(runs) for name in names} for _ in range(2))
-    begun = clock()
+    phase_start = clock()
     for round_ in range(runs):
-        if round_ and is_over(begun, 1.0):
-            times, cpu = ({name: values[:round_] for name, values in kept.items()} for kept in (times, cpu))
+        if round_ and is_over(phase_start, 1.0):
+            times, cpu = ({name: values[:round_] for name, values in measured.items()} for measured in (times, cpu))
             break
         shift = round_ % len(names)
         for name in names[shift:] + names[:shift]:
@@ -97,4 +95,4 @@ def interleave(
                 functions[name]()
                 runs_now.append((clock() - start, cpu_clock() - start_cpu))
             times[name][round_], cpu[name][round_] = np.median(runs_now, axis=0) * 1e3
-    return Rounds(times, cpu, warmed)
+    return Rounds(times, cpu, num_warmup)

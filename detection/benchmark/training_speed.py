@@ -1,4 +1,4 @@
-"""How fast a config trains here, and how long a step waits for its input; nothing is written."""
+"""Measures the training speed of a config and the time that steps wait for input; writes no files."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from detection.train.step import TrainStep
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSpeed:
-    """Of some steps in a row, after the first ones."""
+    """The speed of consecutive steps, after a warm-up."""
 
     pipeline_config: str
     batch_size: int
-    step: Timing  # milliseconds, waiting included
-    wait_share: float  # of the time, spent waiting for input
+    step: Timing  # milliseconds, including the wait for input
+    wait_share: float  # fraction of the time spent waiting for input
     images_per_second: float
-    traces: int  # 1: nothing was compiled again on the way
+    traces: int  # 1: the step was not compiled again
     peak_host_mib: float
     peak_device_mib: float | None
     device: str
     tensorflow: str
 
     def to_json(self) -> str:
+        """All fields as a JSON object."""
         return json.dumps({**dataclasses.asdict(self), "step": self.step._asdict()}, indent=2) + "\n"
 
     def table(self) -> str:
-        """What a person reads."""
+        """The result as text."""
         device = "" if self.peak_device_mib is None else f", device {self.peak_device_mib:.0f} MiB"
         return "\n".join(
             [
@@ -58,10 +59,16 @@ class TrainingSpeed:
 
 
 def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps: int) -> TrainingSpeed:
-    """Runs `warmup` + `steps` train steps from new weights.
+    """Runs `warmup` + `steps` training steps from new weights.
+
+    Args:
+        pipeline_config: path of the config.
+        overrides: `path=value`.
+        warmup: steps that are not measured; at least 1.
+        steps: steps that are measured.
 
     Raises:
-        ConfigError, DataError: as training does.
+        ConfigError, DataError: as in training.
     """
     pipeline = detection.load_pipeline(pipeline_config, overrides)
     if pipeline.train is None or pipeline.train_input is None:
@@ -85,10 +92,10 @@ def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps
     times = np.empty(steps)
     feed.restart_clock()
     for number in range(steps):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         result = step(feed.next())
         float(result.values[0])
-        times[number] = (time.perf_counter() - begun) * 1e3
+        times[number] = (time.perf_counter() - start) * 1e3
     speed = feed.speed()
     return TrainingSpeed(
         pipeline_config=pipeline_config,

@@ -49,6 +49,7 @@ def _bifpn(message: fpn_pb2.BidirectionalFeaturePyramidNetworks) -> BifpnOptions
 def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool) -> TwoStageExtractor:
     """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN)."""
     override = message.override_base_feature_extractor_hyperparams
+    fpn = message.fpn
     options = TwoStageExtractorOptions(
         stride=message.first_stage_features_stride,
         train_batch_norm=message.batch_norm_trainable,
@@ -56,6 +57,8 @@ def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_m
         depth_multiplier=message.depth_multiplier,
         min_depth=message.min_depth,
         whole_map=whole_map,
+        fpn=FpnOptions(fpn.min_level, fpn.max_level, fpn.additional_layer_depth) if message.HasField("fpn") else None,
+        added_hyperparams=hyperparams.build(message.conv_hyperparams) if message.HasField("conv_hyperparams") else None,
     )
     return _make(TWO_STAGE_EXTRACTORS, registry.two_stage_extractor, message.type, options)
 

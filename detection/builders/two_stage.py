@@ -10,7 +10,7 @@ import tensorflow as tf
 from detection.builders import anchor_generator, feature_extractor, hyperparams, losses, post_processing
 from detection.data.resize import Resizer
 from detection.feature_extractors.two_stage import TwoStageExtractor
-from detection.heads.dense import DensePredictor, PredictorOptions
+from detection.heads.dense import DenseHead, PredictorOptions
 from detection.heads.position_sensitive import PositionSensitiveHead, PositionSensitiveOptions
 from detection.heads.region import RegionHead, RegionHeadOptions
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
@@ -27,13 +27,14 @@ from detection.meta_architectures.two_stage import Proposer, TwoStage
 from detection.networks.layers import Conv
 from detection.ops import boxes as box_ops
 from detection.ops import roi
+from detection.ops.anchors import AnchorGenerator, MultiscaleAnchors
 from detection.ops.box_coders import FasterRcnnBoxCoder
 from detection.ops.matchers import ArgMaxMatcher
 from detection.ops.mining import NoMining
 from detection.ops.nms import MulticlassNms
 from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
-from detection.protos import box_predictor_pb2, faster_rcnn_pb2
+from detection.protos import anchor_generator_pb2, box_predictor_pb2, faster_rcnn_pb2
 
 # Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2;
 # Girshick 2015, section 2.3).
@@ -43,19 +44,20 @@ RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
     """A new Faster R-CNN or R-FCN for images as `resizer` makes them."""
-    return _build(message, _region_proposal_network(message), "model.faster_rcnn")
+    return _build(message, "model.faster_rcnn")
 
 
 def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
     """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not
     matter."""
-    return _build(message, GivenProposals(), "model.fast_rcnn")
+    return _build(message, "model.fast_rcnn", GivenProposals())
 
 
-def _build(message: faster_rcnn_pb2.FasterRcnn, proposer: Proposer, path: str) -> TwoStage:
+def _build(message: faster_rcnn_pb2.FasterRcnn, path: str, given: GivenProposals | None = None) -> TwoStage:
     predictor = message.second_stage_box_predictor
     whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
     extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map)
+    proposer: Proposer = given or _region_proposal_network(message, extractor.keras_form)
     two_stages = proposer.given or message.number_of_stages > 1
     return TwoStage(
         name="fast_rcnn" if proposer.given else "rfcn" if whole_map else "faster_rcnn",
@@ -88,10 +90,20 @@ def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:
     return ArgMaxMatcher(matched, background, negatives_lower_than_unmatched=False)
 
 
-def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn) -> RegionProposalNetwork:
-    """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference."""
-    anchors = anchor_generator.build(message.first_stage_anchor_generator)
+def _anchors(message: anchor_generator_pb2.AnchorGenerator) -> AnchorGenerator:
+    """Those of a pyramid stand in the middle of their cells whatever the size of the image: the reference does not tell
+    its two-stage detectors the size."""
+    anchors = anchor_generator.build(message)
+    return dataclasses.replace(anchors, centred=True) if isinstance(anchors, MultiscaleAnchors) else anchors
+
+
+def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, keras_form: bool) -> RegionProposalNetwork:
+    """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference. In the Keras form
+    its batch norm learns if the extractor's does."""
+    anchors = _anchors(message.first_stage_anchor_generator)
     hyper = hyperparams.build(message.first_stage_box_predictor_conv_hyperparams)
+    if keras_form:
+        hyper = hyper.as_keras() if message.feature_extractor.batch_norm_trainable else hyper.frozen()
     depth, size, rate = (
         message.first_stage_box_predictor_depth,
         message.first_stage_box_predictor_kernel_size,
@@ -100,7 +112,7 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn) -> RegionPropo
     most = message.first_stage_max_proposals
     return RegionProposalNetwork(
         conv=Conv("Conv", depth, size, dataclasses.replace(hyper, activation=tf.nn.relu6), rate=rate),
-        predictor=DensePredictor("FirstStageBoxPredictor", anchors.num_per_location[0], 2, PredictorOptions(hyper)),
+        predictor=DenseHead(anchors.num_per_location, 2, PredictorOptions(hyper), "FirstStageBoxPredictor"),
         settings=RpnSettings(
             anchors=anchors,
             assigner=TargetAssigner(box_ops.iou, RPN_MATCHER, CODER),
@@ -130,16 +142,17 @@ def _regions(
     return CropRegions(
         crop=_crop(message, extractor),
         tail=extractor.tail,
-        head=RegionHead(message.num_classes, _region_head(predictor.mask_rcnn_box_predictor)),
+        head=RegionHead(message.num_classes, _region_head(predictor.mask_rcnn_box_predictor, extractor.keras_form)),
     )
 
 
-def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor) -> RegionHeadOptions:
+def _region_head(message: box_predictor_pb2.MaskRCNNBoxPredictor, keras_form: bool) -> RegionHeadOptions:
     return RegionHeadOptions(
         hyperparams=hyperparams.build(message.fc_hyperparams),
         code_size=message.box_code_size,
         dropout_keep=message.dropout_keep_probability if message.use_dropout else None,
         share_box=message.share_box_across_classes,
+        separate_dropout=keras_form,
         box_initializer=(
             hyperparams.initializer(message.box_initializer) if message.HasField("box_initializer") else None
         ),
@@ -167,11 +180,14 @@ def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int
     )
 
 
-def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.CropAndResize | roi.RoiMaxPool:
+def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.OneMap | roi.MultilevelCrop:
+    """`use_matmul_crop_and_resize` is that crop of the reference whose last samples count as those of the map's last
+    cells, however they are rounded."""
     size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
     if message.roi_max_pool:
-        return roi.RoiMaxPool(size, extractor.stride)
-    return roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
+        return roi.OneMap(roi.RoiMaxPool(size, extractor.stride))
+    op = roi.CropAndResize(message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride)
+    return roi.MultilevelCrop(op) if extractor.pyramid or message.use_matmul_crop_and_resize else roi.OneMap(op)
 
 
 def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | AllProposals:

@@ -139,7 +139,8 @@ def _object_based(prefix: str, start: FineTune, request: Request, model: Configu
     if not source.keys:
         return Inspection(lines, f"{prefix}: {object_load.UNKNOWN}")
     _, report = object_load.match(source.keys, source.shapes, found, start.kind)
-    keys = {name: found.find(object_load.source_key(source.keys[name], start.kind) or "") for name in source.keys}
+    paths = object_load.source_keys(source.keys.values(), start.kind)
+    keys = {name: found.find(paths.get(own, "")) for name, own in source.keys.items()}
     there = {name: found.entries[key].shape for name, key in keys.items() if key is not None}
     lines += _use(report, source.shapes, found.entries, there, start, request)
     fault = object_load.doubts(source.keys, report, found, start.kind)
@@ -167,7 +168,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
     types = ", ".join(sorted({found[name].dtype.name for name in weights}))
     faulty = _not_finite(prefix, found)
     facts = [
-        *_identity(recognise.network(found), recognise.detector(found), any("/fpn/" in name for name in found)),
+        *_identity(recognise.network(found), recognise.detector(found), recognise.pyramid(found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
         ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
         ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
@@ -185,7 +186,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
 
 
 def _identity(
-    network: recognise.Network | None, detector: recognise.Detector | None, pyramid: bool
+    network: recognise.Network | None, detector: recognise.Detector | None, pyramid: str
 ) -> Iterator[tuple[str, str]]:
     """Whose checkpoint it is, and what a config calls its extractor, which may be a feature pyramid."""
     if network is None and detector is None:
@@ -219,7 +220,7 @@ def _identity(
     )
     name = f"{prefix}_{network.name.replace('resnet_v1_', 'resnet').replace('vgg_16', 'vgg16')}" if network else ""
     if pyramid:
-        name += "_v1_fpn" if "resnet" in name else "_fpn"
+        name += f"{'_v1' * ('resnet' in name)}_{pyramid}{'_keras' * ('efficientnet' in name)}"
     if name in registry:
         yield "extractor", f"type: '{name}' in a config"
 

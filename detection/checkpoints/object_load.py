@@ -4,7 +4,8 @@ A detector knows the key of each of its variables (`object_keys`), so neither it
 The kinds are the config's `fine_tune_checkpoint_type`, with what the TF Object Detection API's TF2 code takes for each:
 
     classification  the backbone, from a classifier saved as Checkpoint(feature_extractor=<classifier>)
-    detection       the feature extractor of a detector: backbone, pyramid, layers above it
+    detection       the feature extractor of a detector: backbone, pyramid, layers above it; of a two-stage detector
+                    those of both stages
     full            a whole detector
 
 A head of another shape keeps its initial values, as in name-based checkpoints; the report says so.
@@ -13,7 +14,7 @@ A head of another shape keeps its initial values, as in name-based checkpoints; 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -26,11 +27,16 @@ from detection.errors import ConfigError
 
 # Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest.
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
+_FIRST, _SECOND = (
+    "model/_feature_extractor_for_proposal_features/",
+    "model/_feature_extractor_for_box_classifier_features/",
+)
+_INNER = "layer_with_weights-0/"  # the network below a pyramid that is the first stage of a two-stage detector
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
     "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
-    " checkpoints here: SSDs whose feature_extractor.type ends in _keras"
+    " checkpoints here: SSD, Faster R-CNN and Fast R-CNN whose feature_extractor.type ends in _keras"
 )
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
@@ -123,8 +129,9 @@ def match(
     """
     rows: dict[str, list[str]] = {row: [] for row in RestoreReport._fields}
     taken: dict[str, str] = {}
+    paths = source_keys(keys.values(), kind)
     for name, own in sorted(keys.items()):
-        path = source_key(own, kind)
+        path = paths.get(own)
         key = found.find(path) if path is not None else None
         if path is None:
             rows["left_out"].append(name)
@@ -135,19 +142,31 @@ def match(
         else:
             rows["restored"].append(name)
             taken[name] = key
-    asked = {found.find(path) for own in keys.values() if (path := source_key(own, kind))}
+    asked = {found.find(path) for path in paths.values()}
     rows["unexpected"] = sorted(key for key in found.entries if key not in asked and is_weight(key))
     return taken, RestoreReport(**{row: tuple(listed) for row, listed in rows.items()})
 
 
-def source_key(key: str, kind: str) -> str | None:
-    """Where a checkpoint of this kind has the variable that a detector keeps under `key`; None if it does not provide
-    it."""
+def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
+    """Where a checkpoint of this kind has the variables that a detector keeps under `keys`: {key: path there} of those
+    that it provides."""
+    keys = list(keys)
     if kind == "full":
-        return key
+        return {key: key for key in keys}
     if kind == "detection":
-        return key if key.startswith(_EXTRACTOR) else None
-    return _CLASSIFIER + _inside(key) if key.startswith((_READ, _BACKBONE)) else None
+        return {key: key for key in keys if key.startswith(_EXTRACTOR)}
+    if not any(key.startswith(_FIRST) for key in keys):
+        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE))}
+    if any(key.startswith(f"{_FIRST}{_INNER}layer_with_weights-") for key in keys):
+        network = _FIRST + _INNER
+        return {key: _CLASSIFIER + key.removeprefix(network) for key in keys if key.startswith(network)}
+    # A network cut in two: the classifier's layers are numbered through.
+    first = {key: _CLASSIFIER + key.removeprefix(_FIRST) for key in keys if key.startswith(_FIRST)}
+    count = 1 + max(int(match[1]) for match in map(_LAYER.search, first) if match)
+    second = {key: _LAYER.sub(lambda match: f"layer_with_weights-{int(match[1]) + count}/", key) for key in keys}
+    return first | {
+        key: _CLASSIFIER + moved.removeprefix(_SECOND) for key, moved in second.items() if key.startswith(_SECOND)
+    }
 
 
 def _inside(key: str) -> str:
@@ -167,13 +186,20 @@ def identity(found: Contents) -> str:
     """What a checkpoint is of, in words."""
     if any(key.startswith(_CLASSIFIER) for key in found.entries):
         return "object-based (TensorFlow 2), a classifier"
+    regions = found.find(f"{_MODEL}_mask_rcnn_box_predictor/_class_prediction_head/_class_predictor_layers/1/bias")
+    if regions is not None:
+        logits = found.entries[regions].shape[-1]
+        said = f"{logits} logits a region, one of them for the background"
+        return f"object-based (TensorFlow 2), a two-stage detector, {said}"
     widths = {
         part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
     }
     codes, logits = widths.values()
-    classes = f", {logits * 4 // codes} logits an anchor, one of them for the background" if codes and logits else ""
-    return f"object-based (TensorFlow 2), a detector{classes}"
+    if not (codes and logits):
+        return "object-based (TensorFlow 2), a detector"
+    background = "one of them for the background unless add_background_class is false"
+    return f"object-based (TensorFlow 2), a detector, {logits * 4 // codes} logits an anchor, {background}"
 
 
 def is_weight(key: str) -> bool:
@@ -191,7 +217,8 @@ def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind
         for name in (*report.missing, *report.mismatched)
         if keys[name].startswith(_EXTRACTOR) and name not in spare
     ]
-    own = {key for name in keys if (key := source_key(keys[name], kind)) and keys[name].startswith(_EXTRACTOR)}
+    paths = source_keys(keys.values(), kind)
+    own = {path for key, path in paths.items() if key.startswith(_EXTRACTOR)}
     left = [key for key in report.unexpected if key.startswith((_EXTRACTOR, _CLASSIFIER)) and not _is_top(key, own)]
     if not of_extractor and not left:
         return ""
@@ -199,7 +226,7 @@ def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind
     if of_extractor:
         said.append(
             f"{len(of_extractor)} variables of the extractor are missing there or of another shape, e.g."
-            f" {source_key(keys[of_extractor[0]], kind)} ({of_extractor[0]})"
+            f" {paths[keys[of_extractor[0]]]} ({of_extractor[0]})"
         )
     if left:
         said.append(f"{names.shown(left)} have no place in the model")
@@ -220,12 +247,12 @@ def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Content
             f" {report.mismatched[0]}; is depth_multiplier the same?"
         )
     for other in ("detection", "classification"):
-        if other != kind and any(found.find(source_key(key, other) or "") for key in keys.values()):
+        if other != kind and any(map(found.find, source_keys(keys.values(), other).values())):
             return (
                 f"no variable matches as '{kind}', but they do as '{other}'; set"
                 f" train_config.fine_tune_checkpoint_type: '{other}'"
             )
-    example = next((path for key in keys.values() if (path := source_key(key, kind))), "any variable of the model")
+    example = next(iter(source_keys(keys.values(), kind).values()), "any variable of the model")
     return f"no variable matches as '{kind}'; looked for e.g. {example}, it has {names.shown(sorted(found.entries))}"
 
 

@@ -130,6 +130,11 @@ def _multipliers(full: Shapes, shapes: Shapes) -> Iterator[float]:
             yield multiplier
 
 
+def pyramid(found: Mapping[str, Entry]) -> str:
+    """The feature pyramid that is there, as types call it: fpn or bifpn; "" where there is none."""
+    return next((kind for kind in ("bifpn", "fpn") if any(f"/{kind}/" in name for name in found)), "")
+
+
 def detector(found: Mapping[str, Entry]) -> Detector | None:
     """What the heads at the root tell; None where there are none."""
     roots = {name.partition("/")[0] for name in found}
@@ -137,7 +142,9 @@ def detector(found: Mapping[str, Entry]) -> Detector | None:
         return _two_stage(found, proposes="FirstStageBoxPredictor" in roots)
     if _SHARED in roots:  # one predictor for all maps of a pyramid
         codes, logits = (_width(found, f"{_SHARED}/{part}Predictor") for part in ("Box", "Class"))
-        return Detector("SSD", logits * 4 // codes - 1 if codes and logits else None, None, None)
+        # An EfficientDet's background mostly has no column, and nothing in the file says so.
+        told = codes and logits and pyramid(found) != "bifpn"
+        return Detector("SSD", logits * 4 // codes - 1 if told else None, None, None)
     heads = {root for root in roots if root == "BoxPredictor" or root.startswith("BoxPredictor_")}
     if "FeatureExtractor" not in roots and not heads:
         return None

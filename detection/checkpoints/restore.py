@@ -258,7 +258,7 @@ def nothing_fits(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entr
             f" train_config.fine_tune_checkpoint_type: '{others[0]}'"
         )
     example = min(wanted.values(), default="any extractor variable")
-    close = closest(example, found, most=3, cutoff=0.3) or sorted(found)[:3]
+    close = closest(example, found, limit=3, cutoff=0.3) or sorted(found)[:3]
     return (
         f"no variable matches as '{start.kind}'; looked for e.g. {example}, the checkpoint's closest names are"
         f" {', '.join(close)}"

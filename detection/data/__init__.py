@@ -1,3 +1,1 @@
-"""From records to batches: decoding, augmentation, resizing, and the pipelines that join them; data set conversion and
-validation.
-"""
+"""Input data: reading, decoding, augmentation and resizing of records; conversion and validation of data sets."""

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, by file and box; one report for conversion and for validation.
+"""The report of conversion and validation: contents of a data set and its faults, by file and box.
 
 Object sizes are COCO's, by area in pixels² of the original image: small < 32² <= medium < 96² <= large.
 """
@@ -25,7 +25,7 @@ _SIZE_LIMITS = (32.0**2, 96.0**2)
 class Kind(NamedTuple):
     """A kind of fault.
 
-    Bad ones cost an image or a box, or mean that records must not be trusted; the others are told and done with.
+    A bad fault costs an image or a box, or means that records must not be trusted; the others are only reported.
     """
 
     bad: bool
@@ -36,17 +36,15 @@ KINDS = {
     **{kind: Kind(fault.bad, fault.meaning) for kind, fault in RECORD_FAULTS.items()},
     # Annotations.
     "annotation_unreadable": Kind(True, "annotation files or entries that cannot be read"),
-    "annotation_ambiguous": Kind(True, "images and annotations of which nobody can tell which belongs to which"),
-    "annotation_uncertain": Kind(
-        True, "images without annotation, while there are annotations without image that may be theirs"
-    ),
+    "annotation_ambiguous": Kind(True, "images and annotations that cannot be matched unambiguously"),
+    "annotation_uncertain": Kind(True, "images without annotation, while annotations without image may belong to them"),
     "annotation_repeated": Kind(False, "annotations that repeat another of the same image"),
     "encoding_wrong": Kind(
-        False, "annotation files that are not in the encoding they declare; what is certain was read"
+        False, "annotation files that are not in the encoding they declare; the valid part was read"
     ),
-    "unsafe_path": Kind(True, "file names that lead out of the data set's folder"),
+    "unsafe_path": Kind(True, "file names that lead outside the data set's folder"),
     "duplicate_id": Kind(True, "images that appear more than once"),
-    "listed_twice": Kind(False, "ids that a split lists more than once; taken once"),
+    "listed_twice": Kind(False, "ids that a split lists more than once; used once"),
     "filename_differs": Kind(
         False, "annotations that name another image file than the one they belong to; the name was ignored"
     ),
@@ -55,53 +53,53 @@ KINDS = {
     # Images.
     "image_missing": Kind(True, "images that do not exist"),
     "image_transcoded": Kind(False, "images that are neither JPEG nor PNG; stored as PNG"),
-    "image_extension": Kind(False, "images whose content is not what their extension says; content counts"),
+    "image_extension": Kind(False, "images whose content does not match their extension; the content counts"),
     "image_repeated": Kind(False, "image files that the annotations list more than once"),
     "no_usable_box": Kind(
-        True, "images that have objects, but none with a usable box; they would pass for images without objects"
+        True, "images that have objects, but none with a usable box; they would look like images without objects"
     ),
     # Boxes.
-    "box_fractions": Kind(True, "boxes in fractions of the image where pixels are meant"),
+    "box_fractions": Kind(True, "boxes in fractions of the image where pixels are expected"),
     "box_from_shape": Kind(False, "objects with an outline but no box"),
     "box_below_pixel": Kind(False, "boxes smaller than a pixel; kept"),
     "number_comma": Kind(False, "numbers with a decimal comma"),
     "area_replaced": Kind(
-        False, "objects whose area is no positive number, or more than their box holds; that of the box was used"
+        False, "objects whose area is not positive, or larger than their box; that of the box was used"
     ),
     "box_repeated": Kind(False, "boxes that repeat another of the same class exactly; kept"),
-    "class_alike": Kind(True, "classes that differ from one of the label map by case or blanks only"),
-    "class_names_alike": Kind(False, "classes that differ from each other by case or blanks only; kept apart"),
+    "class_alike": Kind(True, "classes that differ from one of the label map only by case or spaces"),
+    "class_names_alike": Kind(False, "classes that differ from each other only by case or spaces; kept separate"),
     # Records.
     "shard_unreadable": Kind(True, "files that cannot be read as TFRecords to their end"),
-    "shard_differs": Kind(True, "files that are not what their manifest says"),
-    "shard_missing": Kind(True, "sets of numbered files some of which are not there"),
+    "shard_differs": Kind(True, "files that do not match their manifest"),
+    "shard_missing": Kind(True, "sets of numbered files with missing files"),
     "shard_empty": Kind(False, "files without records"),
-    "no_records": Kind(True, "sets of files without any record; training refuses them"),
+    "no_records": Kind(True, "sets of files without any record; an error in training"),
 }
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong."""
+    """One fault of the data."""
 
     kind: str  # a key of KINDS
     file: str  # the annotation, the image or the shard
     item: str = ""  # which object, record, field
-    value: str = ""  # what was found there, and how to mend it where that is not plain
-    action: str = ""  # what was done about it
+    value: str = ""  # the value, and how to fix it if that is not obvious
+    action: str = ""  # how the conversion handled it
 
     @property
     def bad(self) -> bool:
-        """Whether it cost something: repaired faults are told, but do not count."""
+        """Whether the fault is bad: repaired faults are reported, but do not count."""
         return KINDS[self.kind].bad and not self.action.startswith("repaired")
 
     def __str__(self) -> str:
         place = f"{self.file}: {self.item}" if self.item else self.file
-        told = f"{place}: {self.value}" if self.value else place
-        return f"{told} ({self.action})" if self.action else told
+        text = f"{place}: {self.value}" if self.value else place
+        return f"{text} ({self.action})" if self.action else text
 
 
 class DataReport:
-    """Counts, filled image by image, and every fault found."""
+    """Counts, collected image by image, and all faults."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -123,7 +121,7 @@ class DataReport:
         self.boxes_per_size: dict[int, Counter[str]] = {}  # label -> size -> boxes
 
     def declare(self, names: dict[int, str]) -> None:
-        """Names the classes there should be by their labels, so that those without a box show up with 0."""
+        """Adds the names of classes by label, so that classes without boxes are listed with 0."""
         for label, name in names.items():
             self.names.setdefault(label, name)
             self.boxes_per_size.setdefault(label, Counter())
@@ -145,11 +143,11 @@ class DataReport:
 
     @property
     def bad(self) -> list[Fault]:
-        """The faults that cost an image, a box or trust."""
+        """The bad faults."""
         return [fault for fault in self.faults if fault.bad]
 
     def to_dict(self) -> dict[str, object]:
-        """Everything, as plain JSON types."""
+        """The whole report as JSON values."""
         widths, heights = ([size[axis] for size in self.image_sizes] or [0] for axis in (0, 1))
         return {
             "title": self.title,
@@ -190,8 +188,13 @@ class DataReport:
         write_json(path, self.to_dict())
 
     def lines(self, per_kind: int = 5) -> Iterator[str]:
-        """The report for people: counts, a table of classes, then faults with at most `per_kind` places each; printable
-        whatever names hold.
+        """The lines of the report as text: counts, a table of classes, then the faults.
+
+        Args:
+            per_kind: how many faults of a kind are listed; the others are counted.
+
+        Yields:
+            Lines without control characters.
         """
         yield from map(printable, self._lines(per_kind))
 
@@ -201,14 +204,14 @@ class DataReport:
         )
         if self.images:
             sizes = sorted(self.image_sizes)
-            span = (
+            sizes_text = (
                 _pixels(sizes[0])
                 if len(sizes) == 1
                 else f"{len(sizes)} sizes from {_pixels(sizes[0])} to {_pixels(sizes[-1])}"
             )
             formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
             yield (
-                f"  images: {span}; {formats}; {self.images_without_boxes} without boxes; at most"
+                f"  images: {sizes_text}; {formats}; {self.images_without_boxes} without boxes; at most"
                 f" {number_of(self.max_boxes_per_image, 'box', 'boxes')} in one"
             )
         if self.found_images > self.images or self.found_boxes > self.boxes:
@@ -249,9 +252,9 @@ class DataReport:
         totals = (sum(counts[size] for counts in self.boxes_per_size.values()) for size in SIZES)
         rows.append(("", "all", *map(str, (self.images, self.boxes, *totals))))
         yield from (f"  {line}" for line in aligned(rows, left=(1,)))
-        absent = sum(not counts for counts in self.boxes_per_size.values())
+        num_empty = sum(not counts for counts in self.boxes_per_size.values())
         if len(self.names) > _MAX_ROWS:
-            yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {absent} have no box)"
+            yield f"  (the {_MAX_ROWS} most frequent of {len(self.names)} classes; {num_empty} have no box)"
 
 
 def size_of(area: float) -> str:
@@ -260,9 +263,7 @@ def size_of(area: float) -> str:
 
 
 def storable(text: str) -> str:
-    """A text that UTF-8 can hold: halves of surrogate pairs as escapes, but for those that stand for the bytes of a
-    file name.
-    """
+    """Makes a text encodable in UTF-8: escapes lone surrogates, except those that represent bytes of a file name."""
     return _HALF_PAIR.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

@@ -1,6 +1,4 @@
-"""Bytes in the messages with which a graph fails: texts from data need not be UTF-8, and Python cannot read an error
-whose message is not.
-"""
+"""Makes text valid UTF-8 inside a graph: Python cannot read the message of a TensorFlow error that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -8,8 +6,11 @@ import tensorflow as tf
 
 
 def readable(data: tf.Tensor, controls: bool = True) -> tf.Tensor:
-    """The string(s) `data` as UTF-8: what is none becomes U+FFFD, and so do control characters unless they may stay
-    (`controls`).
+    """Replaces invalid UTF-8 in strings by U+FFFD.
+
+    Args:
+        data: string tensor of any shape.
+        controls: keep control characters; otherwise they are replaced too.
     """
     return tf.strings.unicode_transcode(
         data, "UTF-8", "UTF-8", errors="replace", replace_control_characters=not controls

@@ -1,18 +1,20 @@
-"""What the header of an encoded image says, before anything is decoded: a few kilobytes can decode to gigabytes, or
-keep a decoder busy for minutes.
+"""Reads the header of an encoded image before it is decoded.
 
-    JPEG: the first frame header (SOF) among the segments, found as libjpeg finds it     PNG: the IHDR chunk, which must
-        come first
-    GIF: the canvas and every frame (giflib reads them all)     BMP: the DIB header     WebP: the first chunk (VP8,
-        VP8L, VP8X)
+A few kilobytes can decode to gigabytes, or keep a decoder busy for minutes.
 
-Two numbers bound what an image may cost. `pixels` of the largest thing a decoder makes room for is held to the limit of
-the caller (`types.MAX_PIXELS`); `effort`, the pixels that it works through, to EFFORT times that: a progressive JPEG
-may have hundreds of scans of the whole image, each of a few bytes, and a GIF thousands of frames. An image whose header
-does not give them for certain is not decoded at all.
+    JPEG   the first frame header (SOF) among the segments, found as libjpeg finds it
+    PNG    the IHDR chunk, which must come first
+    GIF    the canvas and every frame (giflib reads them all)
+    BMP    the DIB header
+    WebP   the first chunk (VP8, VP8L, VP8X)
 
-`read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test holds them to each
-other. `measure` takes about 65 µs for a JPEG of 640x480, beside 1.7 ms for decoding it (one thread of a busy machine).
+Two numbers limit the cost of an image. `pixels`, the size of the largest buffer of a decoder, must not exceed the
+caller's limit (`types.MAX_PIXELS`); `effort`, the number of pixels that it processes, must not exceed EFFORT times
+that: a progressive JPEG may have hundreds of scans of the whole image, each of a few bytes, and a GIF thousands of
+frames. An image whose header does not determine them is not decoded at all.
+
+`read` is for bytes in Python, `measure` the same for a string inside a TensorFlow graph; a test compares them.
+`measure` takes about 65 µs for a JPEG of 640x480, compared to 1.7 ms for decoding it (one thread of a busy machine).
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ import tensorflow as tf
 
 from detection.types import MAX_PIXELS
 
-EFFORT = (
-    20  # times the limit of pixels: what a decoder may work through. At 1 ns a pixel of a JPEG's scan that is 2 seconds
-)
-GIF_EFFORT = 7  # a pixel of a GIF's frame takes a decoder as long as so many of a JPEG's scan
-DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")  # what TensorFlow decodes, in the order of `_branches`
+# Limit of the pixels that a decoder processes, as a multiple of the limit of pixels. At 1 ns per pixel of a JPEG's scan
+# that is 2 seconds.
+EFFORT = 20
+GIF_EFFORT = 7  # decoding a pixel of a GIF's frame takes as long as this many pixels of a JPEG's scan
+DECODABLE = ("JPEG", "PNG", "GIF", "BMP", "WebP")  # the formats that TensorFlow decodes, in the order of `_branches`
 
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
-_OTHERS = (
+_OTHER_FORMATS = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
@@ -43,50 +45,50 @@ _OTHERS = (
 )
 UNKNOWN = "no known image format"
 _SCAN = b"\xff\xda"
-_LENGTH = 32  # bytes of header that tell PNG, BMP and WebP
+_LENGTH = 32  # bytes of header that are needed for PNG, BMP and WebP
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length
-_SIZED = {
-    0xC0,
-    0xC1,
-    0xC2,
-    0xC9,
-    0xCA,
-}  # SOF markers of what libjpeg decodes: baseline, extended, progressive; with arithmetic coding
+# SOF markers that libjpeg decodes: baseline, extended, progressive; the same with arithmetic coding.
+_FRAME_MARKERS = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 _SKIPPED = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # DHT, DAC, DQT, DNL, DRI, APPn, COM
 
 
 class Header(NamedTuple):
-    """What a header says."""
+    """The content of a header."""
 
     kind: str  # one of DECODABLE
     width: int  # of the image, as decoded
     height: int
-    pixels: float  # of the largest thing that is made room for
-    effort: float  # pixels worked through, in those of a JPEG's scan
+    pixels: float  # of the largest buffer
+    effort: float  # processed pixels, in equivalents of a JPEG's scan
 
 
 def kind_of(data: bytes) -> str:
-    """What the first bytes say the file is."""
-    known = next((name for start, name in zip(_STARTS, DECODABLE, strict=True) if data.startswith(start)), None)
-    if known == "WebP" and data[8:12] != b"WEBP":
-        known = None
+    """The format of a file according to its first bytes."""
+    kind = next((name for start, name in zip(_STARTS, DECODABLE, strict=True) if data.startswith(start)), None)
+    if kind == "WebP" and data[8:12] != b"WEBP":
+        kind = None
     if data[4:8] == b"ftyp":
         return "AVIF, HEIF or video"
-    return known or next((name for start, name in _OTHERS if data.startswith(start)), UNKNOWN)
+    return kind or next((name for start, name in _OTHER_FORMATS if data.startswith(start)), UNKNOWN)
 
 
 def read(data: bytes) -> Header | None:
-    """The header; None where it is of none of DECODABLE, or does not give the size for certain."""
+    """Reads the header; None if the format is not in DECODABLE or the header does not determine the size."""
     readers = (_jpeg, _png, _gif, _bmp, _webp)
     for start, reader in zip(_STARTS, readers, strict=True):
         if data.startswith(start):
-            found = reader(data)
-            return found if found is not None and found.width > 0 and found.height > 0 else None
+            header = reader(data)
+            return header if header is not None and header.width > 0 and header.height > 0 else None
     return None
 
 
 def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
-    """Why an image with this header must not be decoded; None where it may be."""
+    """Why an image with this header must not be decoded; None if it may be decoded.
+
+    Args:
+        header: None if it could not be read.
+        max_pixels: limit of `Header.pixels`.
+    """
     if header is None:
         return "its header does not say how large it is, or is damaged"
     if header.pixels > max_pixels:
@@ -98,35 +100,34 @@ def refusal(header: Header | None, max_pixels: int = MAX_PIXELS) -> str | None:
 
 
 def jpeg_frame(data: bytes) -> int | None:
-    """Where the contents of a JPEG's frame header begin (length, precision, height, width, components); None where
-    there is none.
+    """Offset of a JPEG's frame header (length, precision, height, width, components); None if there is none.
 
-    libjpeg's way: it skips whatever lies between segments, and lengths below 2 skip nothing; anything it stops at gives
-    no frame here.
+    Follows libjpeg, which skips anything between segments and treats lengths below 2 as 2. Markers at which libjpeg
+    stops give None.
     """
-    place = 2
+    position = 2
     while True:
-        place = data.find(b"\xff", place)
-        if place < 0:
+        position = data.find(b"\xff", position)
+        if position < 0:
             return None
-        while place < len(data) and data[place] == 0xFF:
-            place += 1
-        marker = data[place] if place < len(data) else 0xD9
-        place += 1
+        while position < len(data) and data[position] == 0xFF:
+            position += 1
+        marker = data[position] if position < len(data) else 0xD9
+        position += 1
         if marker == 0 or marker in _STANDALONE:
             continue
-        if marker in _SIZED:
-            return place if place + 8 <= len(data) else None
-        if marker not in _SKIPPED or place + 2 > len(data):
+        if marker in _FRAME_MARKERS:
+            return position if position + 8 <= len(data) else None
+        if marker not in _SKIPPED or position + 2 > len(data):
             return None
-        place += max(struct.unpack_from(">H", data, place)[0], 2)
+        position += max(struct.unpack_from(">H", data, position)[0], 2)
 
 
 def _jpeg(data: bytes) -> Header | None:
-    place = jpeg_frame(data)
-    if place is None:
+    position = jpeg_frame(data)
+    if position is None:
         return None
-    length, _, height, width, components = struct.unpack_from(">HBHHB", data, place)
+    length, _, height, width, components = struct.unpack_from(">HBHHB", data, position)
     if length != 8 + 3 * components:
         return None
     return Header("JPEG", width, height, float(width * height), float(width * height * max(data.count(_SCAN), 1)))
@@ -164,61 +165,65 @@ def _webp(data: bytes) -> Header | None:
 
 
 def _gif(data: bytes) -> Header | None:
-    """TensorFlow gives the first frame, as large as the largest; giflib makes room for all of them at once, a byte a
-    pixel; Pillow for the canvas.
+    """The header of a GIF.
+
+    TensorFlow returns the first frame in the size of the largest; giflib allocates all frames at once, one byte per
+    pixel; Pillow allocates the canvas.
     """
     if len(data) < 10:
         return None
     canvas = struct.unpack_from("<HH", data, 6)
-    place = 13 + _palette(data[10]) if len(data) > 10 else 13
+    position = 13 + _palette(data[10]) if len(data) > 10 else 13
     width, height, total = 0, 0, 0
-    while place + 10 <= len(data) and data[place] in b"\x2c\x21":
-        if data[place] == 0x2C:
-            sides = struct.unpack_from("<HH", data, place + 5)
+    while position + 10 <= len(data) and data[position] in b"\x2c\x21":
+        if data[position] == 0x2C:
+            sides = struct.unpack_from("<HH", data, position + 5)
             width, height, total = max(width, sides[0]), max(height, sides[1]), total + sides[0] * sides[1]
-            place += 11 + _palette(data[place + 9])
+            position += 11 + _palette(data[position + 9])
         else:
-            place += 2
-        while place < len(data) and data[place]:
-            place += 1 + data[place]
-        place += 1
+            position += 2
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
     pixels = max(canvas[0] * canvas[1], width * height, total / 3)
     return Header("GIF", width or canvas[0], height or canvas[1], float(pixels), float(GIF_EFFORT * total))
 
 
 def _palette(flags: int) -> int:
-    """Bytes of a colour table."""
+    """Size of a colour table in bytes."""
     return 3 << (flags % 8 + 1) if flags & 0x80 else 0
 
 
 def measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Inside a graph: `pixels` and `effort` (float64 scalars) of the encoded image (string scalar); 0 pixels where
-    `read` gives None.
+    """`pixels` and `effort` (float64 scalars) of an encoded image (string scalar) inside a graph.
 
-    Fails with InvalidArgumentError where the header of a JPEG is damaged.
+    0 pixels where `read` returns None. Fails with InvalidArgumentError if the header of a JPEG is damaged.
     """
     is_jpeg = tf.strings.substr(encoded, 0, len(_STARTS[0])) == _STARTS[0]
-    found = tf.cond(is_jpeg, lambda: _jpeg_in_graph(encoded), lambda: _called_apart(_others_in_graph, encoded))
-    found = tf.ensure_shape(found, [2])
-    return found[0], found[1]
+    numbers = tf.cond(
+        is_jpeg, lambda: _jpeg_in_graph(encoded), lambda: _call_without_inlining(_others_in_graph, encoded)
+    )
+    numbers = tf.ensure_shape(numbers, [2])
+    return numbers[0], numbers[1]
 
 
-def _called_apart(function, encoded: tf.Tensor) -> tf.Tensor:
-    """`function(encoded)`, whose operations stay out of the graph around it: those of a branch written into it cost
-    time where it is not taken.
+def _call_without_inlining(function, encoded: tf.Tensor) -> tf.Tensor:
+    """Calls `function(encoded)` without inlining it into the surrounding graph.
+
+    The operations of an inlined branch take time even if the branch is not taken.
     """
-    if tf.executing_eagerly():  # No graph is around it; and with one thread `If` would wait for itself.
+    if tf.executing_eagerly():  # There is no surrounding graph, and with one thread `If` would deadlock.
         return function(encoded)
     branch = function.get_concrete_function()
     branch.add_to_graph()
-    # A condition that is known beforehand would be optimised away, and the call with it.
+    # A constant condition would be optimised away, and the call with it.
     return tf.raw_ops.If(
         cond=tf.strings.length(encoded) > 0, input=[encoded], Tout=[tf.float64], then_branch=branch, else_branch=branch
     )[0]
 
 
 def _jpeg_in_graph(encoded: tf.Tensor) -> tf.Tensor:
-    """float64 [pixels, effort]: libjpeg's own reading of the header."""
+    """float64 [pixels, effort] of a JPEG, with libjpeg reading the header."""
     shape = tf.cast(tf.image.extract_jpeg_shape(encoded), tf.float64)
     scans = tf.shape(tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=_SCAN).values)[0] - 1
     pixels = shape[0] * shape[1]
@@ -227,27 +232,27 @@ def _jpeg_in_graph(encoded: tf.Tensor) -> tf.Tensor:
 
 @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
 def _others_in_graph(encoded: tf.Tensor) -> tf.Tensor:
-    """float64 [pixels, effort] of what is no JPEG; zeros where it is of no known kind."""
+    """float64 [pixels, effort] of formats other than JPEG; zeros for an unknown format."""
     head = tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=_LENGTH), tf.int32)
     kinds = _branches(encoded, head)
     starts = np.zeros([len(kinds), 8], np.int32)
-    given = np.zeros([len(kinds), 8], bool)
+    is_given = np.zeros([len(kinds), 8], bool)
     for row, start in enumerate(_STARTS[1:]):
-        starts[row, : len(start)], given[row, : len(start)] = list(start), True
-    matches = tf.reduce_all((head[:8] == tf.constant(starts)) | tf.constant(~given), axis=1)
-    which = tf.where(tf.reduce_any(matches), tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32), len(kinds))
-    return tf.switch_case(which, kinds, default=lambda: tf.zeros([2], tf.float64))
+        starts[row, : len(start)], is_given[row, : len(start)] = list(start), True
+    matches = tf.reduce_all((head[:8] == tf.constant(starts)) | tf.constant(~is_given), axis=1)
+    kind = tf.where(tf.reduce_any(matches), tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32), len(kinds))
+    return tf.switch_case(kind, kinds, default=lambda: tf.zeros([2], tf.float64))
 
 
 def _branches(encoded: tf.Tensor, head: tf.Tensor) -> list:
-    """What gives float64 [pixels, effort] of each kind but JPEG."""
+    """Functions that return float64 [pixels, effort], one for each format other than JPEG."""
 
     def area(width: tf.Tensor, height: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         return tf.where(valid & (width > 0) & (height > 0), tf.fill([2], width * height), tf.zeros([2], tf.float64))
 
-    def number(place: int, size: int, order: int = 1) -> tf.Tensor:
+    def number(position: int, size: int, order: int = 1) -> tf.Tensor:
         values = tf.constant([256.0**power for power in range(size)][::order], tf.float64)
-        return tf.reduce_sum(tf.cast(head[place : place + size], tf.float64) * values)
+        return tf.reduce_sum(tf.cast(head[position : position + size], tf.float64) * values)
 
     def png() -> tf.Tensor:
         valid = tf.reduce_all(head[8:16] == tf.constant(list(b"\0\0\0\rIHDR"))) & (tf.strings.length(encoded) >= 24)
@@ -283,23 +288,23 @@ def _branches(encoded: tf.Tensor, head: tf.Tensor) -> list:
 
 
 def _gif_in_graph(encoded: tf.Tensor) -> tf.Tensor:
-    """As `_gif`, a block or a part of its data at a time."""
+    """As `_gif`, with a loop over blocks and their data."""
     length = tf.strings.length(encoded)
     data = tf.concat([tf.io.decode_raw(encoded, tf.uint8), tf.zeros([16], tf.uint8)], axis=0)
 
     def palette(flags: tf.Tensor) -> tf.Tensor:
         return tf.where(flags >= 128, tf.bitwise.left_shift(3, flags % 8 + 1), 0)
 
-    def side(block: tf.Tensor, place: int) -> tf.Tensor:
-        return tf.cast(block[place] + 256 * block[place + 1], tf.float64)
+    def side(block: tf.Tensor, position: int) -> tf.Tensor:
+        return tf.cast(block[position] + 256 * block[position + 1], tf.float64)
 
-    def step(place, inside, going, width, height, total):
-        block = tf.cast(data[place : place + 11], tf.int32)
-        starts = ~inside & (place + 10 <= length)
+    def step(position, inside, continues, width, height, total):
+        block = tf.cast(data[position : position + 11], tf.int32)
+        starts = ~inside & (position + 10 <= length)
         is_frame, is_extension = starts & (block[0] == 0x2C), starts & (block[0] == 0x21)
         sides = tf.where(is_frame, tf.stack([side(block, 5), side(block, 7)]), tf.zeros([2], tf.float64))
         return (
-            place + tf.where(inside, 1 + block[0], tf.where(is_frame, 11 + palette(block[9]), 2)),
+            position + tf.where(inside, 1 + block[0], tf.where(is_frame, 11 + palette(block[9]), 2)),
             tf.where(inside, block[0] > 0, is_frame | is_extension),
             inside | is_frame | is_extension,
             tf.maximum(width, sides[0]),
@@ -310,7 +315,9 @@ def _gif_in_graph(encoded: tf.Tensor) -> tf.Tensor:
     head = tf.cast(data[:13], tf.int32)
     zero = tf.constant(0.0, tf.float64)
     start = (13 + palette(head[10]), tf.constant(False), length >= 10, zero, zero, zero)
-    *_, width, height, total = tf.while_loop(lambda place, inside, going, *_: going & (place < length), step, start)
+    *_, width, height, total = tf.while_loop(
+        lambda position, inside, continues, *_: continues & (position < length), step, start
+    )
     canvas = side(head, 6), side(head, 8)
     pixels = tf.maximum(tf.maximum(width * height, canvas[0] * canvas[1]), total / 3)
     sized = ((width > 0) | (canvas[0] > 0)) & ((height > 0) | (canvas[1] > 0)) & (length >= 10)
@@ -318,8 +325,8 @@ def _gif_in_graph(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def kind_in_graph(encoded: tf.Tensor) -> tf.Tensor:
-    """As `kind_of` for a string scalar in a graph, for messages."""
-    starts = [*zip(_STARTS, DECODABLE, strict=True), *_OTHERS]
+    """As `kind_of`, for a string scalar in a graph; for messages."""
+    starts = [*zip(_STARTS, DECODABLE, strict=True), *_OTHER_FORMATS]
     fits = tf.stack([tf.strings.substr(encoded, 0, len(start)) == start for start, _ in starts])
     names = tf.boolean_mask(tf.constant([name for _, name in starts]), fits)
     return tf.concat([names, tf.constant([UNKNOWN])], axis=0)[0]

@@ -1,8 +1,7 @@
-"""What may be wrong with a record, in one table: what validation says of it and what training does about it.
+"""All faults that a record may have, in one table: how validation reports them and how training handles them.
 
 Reading (`reading.decode`, `reading.corrections`, `proposals.input_sources`) and validation (`validation.record_check`)
-take from here what a fault is called, what to do about it and how far a box may stick out;
-tests/data/test_record_faults.py puts each fault through both.
+use its names, fixes and tolerance; tests/data/test_record_faults.py tests each fault with both.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from typing import NamedTuple
 
 from detection.types import MAX_PIXELS
 
-TOLERANCE = 0.1  # how far outside the image (a fraction of its side) a box may stick out before it must be a mistake
-ABSENT = -1  # stands for a height or width that the record does not hold; some tools write it
+TOLERANCE = 0.1  # how far a box may exceed the image, as a fraction of its side, before it is an error
+ABSENT = -1  # a missing height or width; some tools write it
 
 
 class Training(Enum):
-    """What training and evaluation do about a fault."""
+    """How training and evaluation handle a fault."""
 
     REFUSES = "stops with an error that names the record"
-    CORRECTS = "puts it right, and counts it"
-    ACCEPTS = "takes the record as it is"
+    CORRECTS = "corrects it and counts it"
+    ACCEPTS = "accepts the record"
     DOES_NOT_READ = "does not read the field"
 
 
@@ -30,9 +29,9 @@ class RecordFault(NamedTuple):
 
     meaning: str  # heading in the report of validation
     training: Training
-    fix: str = ""  # what to do, at the end of training's error; {classes}: where the classes come from
-    corrected: str = ""  # what training did, behind a number of boxes, proposals or images
-    bad: bool = True  # for validation: costs an image or a box, or means that the record must not be trusted
+    fix: str = ""  # what to do, at the end of training's error message; {classes}: where the classes come from
+    corrected: str = ""  # what training did, after a number of boxes, proposals or images
+    bad: bool = True  # in validation: it costs an image or a box, or means that the record must not be trusted
 
 
 _REFUSES, _CORRECTS = Training.REFUSES, Training.CORRECTS
@@ -40,12 +39,12 @@ _REFUSES, _CORRECTS = Training.REFUSES, Training.CORRECTS
 RECORD_FAULTS = {
     # The record as a whole.
     "record_unreadable": RecordFault(
-        "records that are no tf.Example, or lack what one needs", _REFUSES, "store the JPEG or PNG file there"
+        "records that are not a tf.Example, or lack required fields", _REFUSES, "store the JPEG or PNG file there"
     ),
     "field_type": RecordFault(
         "fields of the wrong type", _REFUSES, "write the keys with the types of the TF Object Detection API"
     ),
-    "field_length": RecordFault("per-box fields of unequal length", _REFUSES, "write one value a box"),
+    "field_length": RecordFault("per-box fields of unequal length", _REFUSES, "write one value for each box"),
     "source_id_absent": RecordFault(
         "records without image/source_id; evaluation cannot tell them apart", Training.ACCEPTS, bad=False
     ),
@@ -68,7 +67,7 @@ RECORD_FAULTS = {
         "animations or multi-page images; the first frame was used", Training.ACCEPTS, bad=False
     ),
     "image_exif_rotated": RecordFault(
-        "images that EXIF wants rotated; pixels are taken as stored, as COCO does, and so are boxes of that size",
+        "images with EXIF rotation; pixels are used as stored, as in COCO, and so are boxes of that size",
         Training.ACCEPTS,
         bad=False,
     ),
@@ -79,9 +78,9 @@ RECORD_FAULTS = {
     ),
     "size_absent": RecordFault("annotations without image size; the image's own was used", Training.ACCEPTS, bad=False),
     "format_differs": RecordFault(
-        "images whose image/format is not what the bytes are", Training.DOES_NOT_READ, bad=False
+        "images whose image/format does not match their bytes", Training.DOES_NOT_READ, bad=False
     ),
-    "sha256_differs": RecordFault("images whose image/key/sha256 is not that of their bytes", Training.DOES_NOT_READ),
+    "sha256_differs": RecordFault("images whose image/key/sha256 does not match their bytes", Training.DOES_NOT_READ),
     # Boxes.
     "box_unreadable": RecordFault("boxes without usable numbers", _REFUSES, "coordinates must be finite numbers"),
     "box_inverted": RecordFault(
@@ -110,30 +109,30 @@ RECORD_FAULTS = {
     "class_missing": RecordFault(
         "objects without class name",
         _REFUSES,
-        "write one label id (or class/text) a box",
+        "write one label id (or class/text) for each box",
     ),
     "class_unknown": RecordFault(
         "classes that are not in the label map",
         _REFUSES,
-        "not a class of {classes}: add it there or correct the records",
-        corrected="boxes with a label that is not in the label map dropped",  # where the reader is told to
+        "not a class of {classes}: add it there or fix the records",
+        corrected="boxes with a label that is not in the label map dropped",  # only with drop_unknown_labels
     ),
     "class_disagrees": RecordFault(
         "boxes whose class text and label mean different classes",
         _REFUSES,
-        "{classes} gives them two ids: correct the records, or the map",
+        "{classes} gives them two ids: fix the records, or the map",
     ),
     # Proposals, in the record or in files beside it.
     "proposal_missing": RecordFault(
-        "images that the files of proposals do not know",
+        "images that are not in the proposal files",
         _REFUSES,
-        "make proposals for these records, or name those that exist; an image without any needs an entry that is empty",
+        "make proposals for these records, or use the right files; an image without proposals needs an empty entry",
     ),
     "proposal_size": RecordFault(
         "proposals made for images of another size", _REFUSES, "make the proposals again, from these records"
     ),
     "proposal_unreadable": RecordFault(
-        "images with proposals without usable numbers",
+        "images whose proposals have unusable numbers",
         _REFUSES,
         "coordinates and scores must be finite numbers",
     ),

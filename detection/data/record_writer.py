@@ -1,10 +1,9 @@
-"""Records: one tf.Example an image, under the keys of the TF Object Detection API, in shards that appear complete or
-not at all.
+"""Writes records, one tf.Example per image with the keys of the TF Object Detection API, in shards.
 
-Boxes are stored normalised: x / width, y / height, with no offset of half or one pixel, whatever convention the pixels
-came from. Beside the shards lies a manifest: TensorFlow cannot tell a file cut at the end of a record from a shorter
-one, the manifest can. While shards take their names it says so ("state": "publishing"): a conversion that is killed
-between the first and the last of them leaves a set that no reader accepts.
+Shards appear complete or not at all. Boxes are stored as fractions: x / width, y / height, without an offset of half or
+one pixel, whatever the convention of the source. A manifest is written beside the shards: TensorFlow cannot distinguish
+a file that is truncated between two records from a shorter one, the manifest can. While the shards are renamed to their
+final names, the manifest says so ("state": "publishing"): if a conversion is killed in between, readers reject the set.
 """
 
 from __future__ import annotations
@@ -92,26 +91,26 @@ def to_example(image: RecordImage) -> tf.train.Example:
 
 
 def shard_path(prefix: str | os.PathLike[str], index: int, count: int) -> Path:
-    """`<prefix>-00000-of-00010` and so on."""
+    """Path of a shard, such as `<prefix>-00000-of-00010`."""
     return Path(f"{os.fspath(prefix)}-{index:05d}-of-{count:05d}")
 
 
 def manifest_path(prefix: str | os.PathLike[str]) -> Path:
-    """Where the manifest of the shards `<prefix>-?????-of-?????` lies."""
+    """Path of the manifest of the shards `<prefix>-?????-of-?????`."""
     return Path(f"{os.fspath(prefix)}{MANIFEST_SUFFIX}")
 
 
 class ShardedWriter:
     """Writes records round robin into shards; a context manager.
 
-    The shards are written under temporary names and take their own when the block ends well: first the manifest says
-    that the set is being published, then each shard takes its name, then the manifest is written for good. When the
-    block ends with an exception nothing remains. The same records in the same order give the same bytes.
+    The shards are written under temporary names and renamed when the block ends without an exception: first a manifest
+    with the state "publishing" is written, then each shard is renamed, then the final manifest is written. After an
+    exception no files remain. The same records in the same order give the same bytes.
 
     Args:
-        prefix: path of the shards up to `-00000-of-...`; its folder is made when absent.
-        num_shards: how many files; those without records exist, empty.
-        overwrite: replaces shards of the same prefix (of any number); otherwise their presence is an error.
+        prefix: path of the shards up to `-00000-of-...`; its folder is created if missing.
+        num_shards: number of files; those without records are empty files.
+        overwrite: replace existing shards of the same prefix (of any number); otherwise they are an error.
     """
 
     def __init__(self, prefix: str | os.PathLike[str], num_shards: int = 1, overwrite: bool = False) -> None:
@@ -129,16 +128,21 @@ class ShardedWriter:
         self._writers: list[tf.io.TFRecordWriter] = []
 
     def __enter__(self) -> ShardedWriter:
-        with self._explained():
+        with self._explain_errors():
             self.prefix.parent.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(self.prefix)
             self._writers = [tf.io.TFRecordWriter(os.fspath(path)) for path in self._partial]
         return self
 
     def write(self, serialized: bytes, image: RecordImage) -> None:
-        """Appends a record, `image` as `to_example` serialises it, to the shard whose turn it is."""
+        """Appends a record to the next shard.
+
+        Args:
+            serialized: `image` as serialised by `to_example`.
+            image: for the counts in the manifest.
+        """
         shard = sum(self._records) % len(self.paths)
-        with self._explained():
+        with self._explain_errors():
             self._writers[shard].write(serialized)
         self._records[shard] += 1
         self._most_boxes = max(self._most_boxes, len(image.boxes))
@@ -148,11 +152,11 @@ class ShardedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._explained():
+            with self._explain_errors():
                 for writer in self._writers:
                     writer.close()
             if kind is None:
-                with self._explained():
+                with self._explain_errors():
                     self._publish()
         finally:
             for path in self._partial:
@@ -184,19 +188,20 @@ class ShardedWriter:
         write_json(manifest, content)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
             raise PathError(
-                f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and the space left in it"
+                f"{self.prefix}: cannot write records: {files.reason(error)}; check the folder and its free space"
             ) from error
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict | None:
-    """The manifest of the shard at `path`, or None where there is none.
+    """Reads the manifest of the shard at `path`; None if there is none.
 
-    Raises DataError when it is there and unusable.
+    Raises:
+        DataError: the manifest is damaged.
     """
     match = re.fullmatch(r"(.*)-\d{5}-of-\d{5}", os.fspath(path))
     file = manifest_path(match.group(1)) if match else None
@@ -207,7 +212,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
         shards = content.get("shards")
         if not isinstance(shards, list) or not all(_is_shard(shard) for shard in shards):
             raise ValueError(
-                "its shards are no list of objects with the name of a file beside it and the number of its records"
+                "its shards are not a list of objects, each with the name of a file beside it and its number of records"
             )
         return {**content, "shards": {shard["name"]: shard for shard in shards}}
     except (OSError, ValueError) as error:
@@ -217,25 +222,31 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
 
 
 def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
-    """Raises DataError where the shard at `path` belongs to a set that is half written, or to none that its manifest
-    names.
+    """Checks that a shard belongs to a complete set.
+
+    Args:
+        path: of the shard.
+        manifest: of the shard.
+
+    Raises:
+        DataError: its set was not written completely, or the manifest does not list the shard.
     """
     name, file = os.path.basename(os.fspath(path)), manifest_path(os.fspath(path).rsplit("-", 3)[0])
     if manifest.get("state") == PUBLISHING:
         raise DataError(
-            f"{os.fspath(path)}: {file} says that its set is being written; if no `detection convert` runs, one was"
-            " stopped halfway, and old and new shards lie side by side: convert again with --overwrite"
+            f"{os.fspath(path)}: according to {file}, this set is being written; if no `detection convert` is running,"
+            " one was killed halfway and old and new shards are mixed: convert again with --overwrite"
         )
     if name not in manifest["shards"]:
-        others = next(iter(manifest["shards"]), "none")
+        example = next(iter(manifest["shards"]), "none")
         raise DataError(
-            f"{os.fspath(path)}: is not of the set in {file} ({others} and so on), but left over from another;"
-            " delete it"
+            f"{os.fspath(path)}: is not in the set of {file} ({example}, ...), but left over from another set; delete"
+            " it"
         )
 
 
 def _is_shard(entry: object) -> bool:
-    """The name of a file beside the manifest, and the number of its records; bytes and sha256 where they are known."""
+    """Whether an entry has the name of a file beside the manifest and its number of records, and valid other fields."""
     if not isinstance(entry, dict) or not all(json_text.is_text(entry.get(key, "")) for key in ("name", "sha256")):
         return False
     name, counts = entry.get("name", ""), [entry.get("records"), entry.get("bytes", 0)]
@@ -248,12 +259,12 @@ def _is_shard(entry: object) -> bool:
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Writes JSON that appears complete or not at all; PathError where that fails."""
+    """Writes a JSON file that appears complete or not at all. Raises PathError if that fails."""
     try:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise PathError(
-            f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and the space left in it"
+            f"{os.fspath(path)}: cannot be written: {files.reason(error)}; check the folder and its free space"
         ) from error
 
 
@@ -264,20 +275,18 @@ def _shards_of(prefix: Path) -> list[Path]:
 
 
 def _remove_leftovers(prefix: Path) -> None:
-    """Deletes temporary shards, manifests and reports of this prefix whose process is gone (killed, so that it could
-    not).
-    """
-    own = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
-    pattern = re.compile(rf"\.(?:{own}|label_map\.pbtxt)\.tmp-(\d+)")
+    """Deletes temporary shards, manifests and reports of this prefix that a killed process left."""
+    names = re.escape(prefix.name) + r"(?:-\d{5}-of-\d{5}|\.manifest\.json|\.report\.json)"
+    pattern = re.compile(rf"\.(?:{names}|label_map\.pbtxt)\.tmp-(\d+)")
     for path in prefix.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        # In containers a process often has the number of the one that was killed in the last.
+        # In containers, a process often has the same id as the killed one in the previous container.
         if match and (int(match.group(1)) == os.getpid() or not _is_running(int(match.group(1)))):
             path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # Elsewhere signal 0 is not a question but a signal.
+    if os.name != "posix":  # On other systems, signal 0 is a real signal.
         return True
     try:
         os.kill(process, 0)
@@ -289,9 +298,8 @@ def _is_running(process: int) -> bool:
 
 
 def _utf8(text: str) -> bytes:
-    return text.encode(
-        "utf-8", "surrogateescape"
-    )  # File names need not be valid UTF-8; their bytes come back as they were.
+    # File names need not be valid UTF-8; this preserves their bytes.
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
@@ -299,7 +307,7 @@ def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
 
 
 def _ints(values: Iterable[int]) -> tf.train.Feature:
-    # protobuf 7 takes no booleans.
+    # protobuf 7 does not accept booleans.
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
 

@@ -1,9 +1,9 @@
-"""Bringing images to the size a network wants.
+"""Resizes images to the input size of a network.
 
-A resizer takes one image and gives (float32 [H, W, 3], 0 to 255, padded at the bottom and right; true_shape int32 [2],
-the part that is image). `batch` does the same to a stack of equally large images, for exported graphs. Sampling is that
-of TensorFlow 1 (`align_corners=False`, pixel centres at integers): output pixel i is read at input coordinate i *
-(input size / output size). Checkpoints of the TF Object Detection API were trained with it, and half-pixel centres
+A resizer takes one image and returns (float32 [H, W, 3], 0 to 255, padded at the bottom and right; true_shape int32
+[2], the size without padding). `batch` does the same for a stack of images of one size, for exported graphs. Sampling
+is that of TensorFlow 1 (`align_corners=False`, pixel centres at integers): output pixel i is read at input coordinate
+i * (input size / output size). Checkpoints of the TF Object Detection API were trained with it, and half-pixel centres
 would shift every box.
 """
 
@@ -20,7 +20,7 @@ Side = int | tf.Tensor
 
 
 class Method(enum.Enum):
-    """How values between pixels are found."""
+    """The interpolation method."""
 
     BILINEAR = 0
     NEAREST_NEIGHBOR = 1
@@ -34,9 +34,15 @@ def resize(
     method: Method = Method.BILINEAR,
     align_corners: bool = False,
 ) -> tf.Tensor:
-    """float32 [B, H, W, C] from images [B, h, w, C] of any numeric type; `size` is (H, W).
+    """Resizes images [B, h, w, C] of any numeric type to float32 [B, H, W, C].
 
-    The kernels read uint8 and write float32 themselves.
+    The kernels read uint8 directly.
+
+    Args:
+        images: the images.
+        size: (H, W).
+        method: the interpolation method.
+        align_corners: map the centres of corner pixels onto each other.
     """
     size = tf.convert_to_tensor(size, tf.int32)
     if method is Method.BILINEAR:
@@ -55,9 +61,9 @@ def resize(
 
 @dataclass(frozen=True, kw_only=True)
 class Resizer:
-    """What all resizers share.
+    """Base of all resizers.
 
-    A kind says which size an image gets (`_target`), and to which it is padded (`_padded`).
+    A subclass defines the size of the resized image (`_target`) and of the padded image (`_padded`).
     """
 
     method: Method = Method.BILINEAR
@@ -66,16 +72,16 @@ class Resizer:
 
     @property
     def static_shape(self) -> tuple[int | None, int | None]:
-        """(H, W) of the result where it is the same for all images."""
+        """(H, W) of the result; None for a side that depends on the image."""
         return None, None
 
     @property
     def pads(self) -> bool:
-        """Whether results may hold padding."""
+        """Whether results may be padded."""
         return False
 
     def _target(self, height: tf.Tensor, width: tf.Tensor) -> tuple[Side, Side] | None:
-        """Size of the resized image, from the int32 scalars of the given one; None leaves it."""
+        """Size of the resized image for the size of the original one, int32 scalars; None: do not resize."""
         return None
 
     def _padded(self, height: Side, width: Side) -> tuple[Side, Side]:
@@ -83,7 +89,7 @@ class Resizer:
         return height, width
 
     def shape_of(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the result for an image of this size; no pixel is computed."""
+        """(H, W) of the result for an image of this size."""
         target = self._target(tf.constant(height), tf.constant(width))
         if target is None:
             target = (height, width)
@@ -91,12 +97,12 @@ class Resizer:
         return int(sides[0]), int(sides[1])
 
     def __call__(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(float32 [H, W, 3], true_shape int32 [2]) of an image [h, w, 3] of any numeric type."""
+        """Resizes an image [h, w, 3] of any numeric type; returns float32 [H, W, 3] and true_shape int32 [2]."""
         batch = self.batch(image[tf.newaxis])
         return batch.images[0], batch.true_shapes[0]
 
     def batch(self, images: tf.Tensor) -> ImageBatch:
-        """The same for images [B, h, w, 3] of one size."""
+        """Resizes images [B, h, w, 3] of one size."""
         shape = tf.shape(images)
         target = self._target(shape[1], shape[2])
         resized = tf.cast(images, tf.float32) if target is None else resize(images, target, self.method)
@@ -118,13 +124,14 @@ class Resizer:
 
 @dataclass(frozen=True, kw_only=True)
 class FixedShapeResizer(Resizer):
-    """Every image becomes `height` x `width`, whatever its proportions."""
+    """Resizes every image to `height` x `width`, whatever its aspect ratio."""
 
     height: int = 300
     width: int = 300
 
     @property
     def static_shape(self) -> tuple[int | None, int | None]:
+        """(H, W) of the result."""
         return self.height, self.width
 
     def _target(self, height: tf.Tensor, width: tf.Tensor) -> tuple[Side, Side]:
@@ -133,8 +140,7 @@ class FixedShapeResizer(Resizer):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepAspectRatioResizer(Resizer):
-    """The short side becomes `min_dimension`, unless the long side would then exceed `max_dimension`, which it gets
-    instead.
+    """Keeps the aspect ratio: the short side becomes `min_dimension`, or the long side `max_dimension` if that is less.
 
     With `pad_to_max_dimension` the result is padded with `pad_values` to max_dimension x max_dimension, so that its
     shape is static.
@@ -146,14 +152,16 @@ class KeepAspectRatioResizer(Resizer):
 
     @property
     def static_shape(self) -> tuple[int | None, int | None]:
+        """(H, W) of the result with padding; (None, None) without."""
         return (self.max_dimension, self.max_dimension) if self.pads else (None, None)
 
     @property
     def pads(self) -> bool:
+        """Whether results are padded."""
         return self.pad_to_max_dimension
 
     def _target(self, height: tf.Tensor, width: tf.Tensor) -> tuple[Side, Side]:
-        # float32, and halves to the even number, as the original does it: the last pixel depends on both.
+        # float32 and rounding halves to even, as in the original implementation: the last pixel depends on both.
         shape = tf.cast(tf.stack([height, width]), tf.float32)
         by_short = tf.cast(tf.round(shape * (self.min_dimension / tf.reduce_min(shape))), tf.int32)
         by_long = tf.cast(tf.round(shape * (self.max_dimension / tf.reduce_max(shape))), tf.int32)
@@ -167,17 +175,18 @@ class KeepAspectRatioResizer(Resizer):
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityResizer(Resizer):
-    """Images keep their size."""
+    """Does not resize."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PadToMultipleResizer(Resizer):
-    """Images keep their size and are padded until both sides are multiples of `multiple`."""
+    """Does not resize, but pads both sides to multiples of `multiple`."""
 
     multiple: int = 1
 
     @property
     def pads(self) -> bool:
+        """Whether results may be padded."""
         return self.multiple > 1
 
     def _padded(self, height: Side, width: Side) -> tuple[Side, Side]:
@@ -186,9 +195,7 @@ class PadToMultipleResizer(Resizer):
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalShapeResizer(Resizer):
-    """Keeps the aspect ratio: long sides above `threshold` shrink to it, or (`smaller`) short sides below it grow to
-    it.
-    """
+    """Keeps the aspect ratio: shrinks a long side above `threshold`, or (`smaller`) enlarges a short side below it."""
 
     threshold: int = 300
     smaller: bool = False

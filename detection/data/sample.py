@@ -1,11 +1,10 @@
-"""What travels through the input pipeline, one image at a time.
+"""Structures of the input pipeline for one image.
 
-    Record (bytes and where they come from) -> decode -> Sample -> augment -> Sample -> resize, pad, batch ->
-        types.Example
+    Record (bytes and their address) -> decode -> Sample -> augment -> Sample -> resize, pad, batch -> types.Example
 
-Boxes of a sample are normalised to its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations need
-not know its size; they become pixels once, after resizing. n counts the boxes of one image, p its proposals; both vary,
-and padding comes at the end.
+Boxes of a sample are fractions of its image ([ymin, xmin, ymax, xmax], 0 to 1), so that most geometric operations do
+not need its size; they are converted to pixels once, after resizing. n is the number of boxes of an image, p its number
+of proposals; both vary, and padding is added at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 
 class Record(NamedTuple):
-    """One serialized tf.Example and its address, which every error about it names."""
+    """One serialised tf.Example with its address, which is named in errors."""
 
     path: tf.Tensor  # string [], the shard
     index: tf.Tensor  # int64 [], position in the shard, from 0
@@ -25,33 +24,31 @@ class Record(NamedTuple):
 
 
 class SampleProposals(NamedTuple):
-    """Regions of one image that may hold an object, given with the data (see `reading.proposal_source`), by descending
-    score.
-    """
+    """Region proposals of one image, given with the data (see `reading.proposal_source`), by descending score."""
 
     boxes: tf.Tensor  # float32 [p, 4], normalised, inside the image
     scores: tf.Tensor  # float32 [p]
 
-    def rows(self, numbers: tf.Tensor) -> SampleProposals:
-        """Those of these numbers (int64 [q])."""
-        return SampleProposals(*(tf.gather(field, numbers) for field in self))
+    def rows(self, row_numbers: tf.Tensor) -> SampleProposals:
+        """The proposals with the row numbers int64 [q]."""
+        return SampleProposals(*(tf.gather(field, row_numbers) for field in self))
 
 
 class Sample(NamedTuple):
-    """One image with its boxes. Rows of the box-wise fields belong together."""
+    """One image with its boxes. Row i of all per-box fields describes box i."""
 
     image: tf.Tensor  # uint8 or float32 [h, w, 3], RGB, 0 to 255: stays uint8 until an operation needs fractions
     boxes: tf.Tensor  # float32 [n, 4], normalised
     classes: tf.Tensor  # int32 [n], 0-based
-    weights: tf.Tensor  # float32 [n], 0 for boxes that are neither learnt nor punished
+    weights: tf.Tensor  # float32 [n], 0 for boxes that are ignored in the loss
     is_crowd: tf.Tensor  # bool [n]
     difficult: tf.Tensor  # bool [n]
     areas: tf.Tensor  # float32 [n], pixels² of the original image
-    proposals: SampleProposals | tuple[()] = ()  # empty where the input gives none
+    proposals: SampleProposals | tuple[()] = ()  # empty if the input has none
 
 
 class SampleInfo(NamedTuple):
-    """What evaluation wants to know about an image."""
+    """Facts about an image for evaluation."""
 
     source_id: tf.Tensor  # string []
     original_shape: tf.Tensor  # int32 [2], height and width as decoded
@@ -65,23 +62,26 @@ BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
 
 
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:
-    """The sample with only those boxes for which `keep` (bool [n]) holds, in order; proposals stay."""
+    """The sample with only the boxes for which `keep` (bool [n]) is true, in order; proposals are not changed."""
     rows = tf.where(keep)[:, 0]
     return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in BOX_FIELDS})
 
 
-def keep_proposals(sample: Sample, wanted: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
-    """The sample with only those proposals for which `wanted` (float32 [p, 4] -> bool [p]) holds, in order."""
+def keep_proposals(sample: Sample, condition: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
+    """The sample with only the proposals for which a condition holds, in order.
+
+    Args:
+        sample: the sample.
+        condition: maps boxes float32 [p, 4] to bool [p].
+    """
     if not sample.proposals:
         return sample
-    rows = tf.where(wanted(sample.proposals.boxes))[:, 0]
+    rows = tf.where(condition(sample.proposals.boxes))[:, 0]
     return sample._replace(proposals=sample.proposals.rows(rows))
 
 
 def move_boxes(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
-    """The sample with `change` (float32 [any, 4] -> the same) applied to all that has a place in the image: boxes and
-    proposals.
-    """
+    """The sample with `change` (float32 [any, 4] -> the same shape) applied to its boxes and proposals."""
     sample = sample._replace(boxes=change(sample.boxes))
     if not sample.proposals:
         return sample

@@ -1,5 +1,4 @@
-"""A whole data set of drawn scenes: VOC folders, records made from them by the converter, and unseen pictures to try a
-detector on.
+"""Makes a data set of synthetic scenes: VOC folders, records converted from them, and test images.
 
 <folder>/voc/{JPEGImages,Annotations,ImageSets/Main}    train and val
 <folder>/{train,val}.record-?????-of-?????, label_map.pbtxt
@@ -43,26 +42,29 @@ def make(
     """Draws a data set; the same arguments give the same files.
 
     Args:
-        folder: made when absent; files of an earlier run in it are replaced.
-        counts: images of each split.
-        num_test_images: pictures beside the splits.
-        sizes: widths and heights, taken in turn.
-        seed: another one, other scenes.
-        records: also converts the splits.
-        out: told where things lie and what they hold.
-        progress_to: told how far it is.
+        folder: created if missing; files of an earlier run in it are replaced.
+        counts: number of images of each split.
+        num_test_images: number of images that are in no split.
+        sizes: widths and heights, used in turn.
+        seed: determines the scenes.
+        records: convert the splits to records.
+        out: receives a summary of the files.
+        progress_to: receives progress lines.
 
     Returns:
-        The report of each split converted.
+        The conversion report of each split.
+
+    Raises:
+        PathError: a file cannot be written.
     """
     root, total = Path(folder), sum(counts.values()) + num_test_images
     voc_dir, test_dir = root / "voc", root / "test_images"
     plan = [(f"{split}_{number:05d}", split) for split, count in counts.items() for number in range(count)]
     plan += [(f"test_{number:05d}", "") for number in range(num_test_images)]
 
-    ours = re.compile(f"({'|'.join(map(re.escape, counts))}|test)_\\d{{5}}\\.(jpg|xml)")
+    own_files = re.compile(f"({'|'.join(map(re.escape, counts))}|test)_\\d{{5}}\\.(jpg|xml)")
 
-    def one(index: int) -> None:
+    def draw_one(index: int) -> None:
         name, split = plan[index]
         scene = synthetic.draw(sizes[index % len(sizes)], seed, index)
         if split:
@@ -72,29 +74,28 @@ def make(
             scene.image.save(test_dir / f"{name}.jpg", quality=_JPEG_QUALITY)
 
     try:
-        for part in (voc_dir / "JPEGImages", voc_dir / "Annotations", voc_dir / "ImageSets" / "Main", test_dir):
-            part.mkdir(parents=True, exist_ok=True)
-            for old in part.iterdir():
-                if ours.fullmatch(old.name):
-                    old.unlink()
+        for subfolder in (voc_dir / "JPEGImages", voc_dir / "Annotations", voc_dir / "ImageSets" / "Main", test_dir):
+            subfolder.mkdir(parents=True, exist_ok=True)
+            for existing in subfolder.iterdir():
+                if own_files.fullmatch(existing.name):
+                    existing.unlink()
         lists = {voc_dir / "ImageSets" / "Main" / f"{split}.txt": split for split in counts}
         for path in lists:
             path.unlink(missing_ok=True)
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
-            for _ in counted(in_order(pool, one, range(total), 4 * workers), total, f"drawing {root}", progress_to):
+            for _ in counted(
+                in_order(pool, draw_one, range(total), 4 * workers), total, f"drawing {root}", progress_to
+            ):
                 pass
-        for path, split in lists.items():  # Last, so that a set that was stopped half drawn has no list of its images.
-            files.write_text(path, "".join(f"{name}\n" for name, of in plan if of == split))
+        for path, split in lists.items():  # Written last, so that an incomplete set has no lists of images.
+            files.write_text(path, "".join(f"{name}\n" for name, image_split in plan if image_split == split))
     except OSError as error:
         raise PathError(
-            f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the space left"
+            f"{error.filename or root}: cannot write: {files.reason(error)}; check --output_dir and the free space"
         ) from error
     if out is not None:
-        out.write(
-            f"{root}: {number_of(total, 'image')} drawn; VOC folder {voc_dir},"
-            f" pictures to try a detector on {test_dir}\n"
-        )
+        out.write(f"{root}: {number_of(total, 'image')} drawn; VOC folder {voc_dir}, test images {test_dir}\n")
     return (
         dict(_convert(root, voc_dir, [split for split, count in counts.items() if count], out, progress_to))
         if records
@@ -118,15 +119,15 @@ def _convert(
 
 
 def _annotation(filename: str, scene: synthetic.Scene) -> str:
-    """VOC XML. Coordinates keep their half pixels."""
+    """The VOC XML of a scene. Coordinates may have half pixels."""
     width, height = scene.image.size
     objects = "".join(
-        f"  <object>\n    <name>{escape(drawn.name)}</name>\n    <pose>Unspecified</pose>\n"
-        f"    <truncated>{drawn.truncated:d}</truncated>\n    <difficult>0</difficult>\n"
-        f"    <bndbox><xmin>{drawn.xmin:g}</xmin><ymin>{drawn.ymin:g}</ymin>"
-        f"<xmax>{drawn.xmax:g}</xmax><ymax>{drawn.ymax:g}</ymax></bndbox>\n"
+        f"  <object>\n    <name>{escape(obj.name)}</name>\n    <pose>Unspecified</pose>\n"
+        f"    <truncated>{obj.truncated:d}</truncated>\n    <difficult>0</difficult>\n"
+        f"    <bndbox><xmin>{obj.xmin:g}</xmin><ymin>{obj.ymin:g}</ymin>"
+        f"<xmax>{obj.xmax:g}</xmax><ymax>{obj.ymax:g}</ymax></bndbox>\n"
         "  </object>\n"
-        for drawn in scene.objects
+        for obj in scene.objects
     )
     return (
         f"<annotation>\n  <filename>{escape(filename)}</filename>\n"

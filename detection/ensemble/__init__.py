@@ -1,3 +1,1 @@
-"""Several models as one: their detections stored, merged and measured, and which of them to take (section 4.2 of the
-survey).
-"""
+"""Ensembles of models: detections are stored, merged and measured, and members selected (survey, section 4.2)."""

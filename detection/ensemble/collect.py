@@ -1,9 +1,9 @@
-"""What every model finds in every image of an input: read where it is stored, otherwise found and stored, view by view.
+"""The detections of every model in every image of an input, view by view; computed once and stored.
 
-    <folder>/<model>/<input>-<view>.npz      detections in pixels of the whole image; see `evaluate.stored`
+    <folder>/detections/<model>/<input>-<view>.npz      detections in pixels of the whole image; see `evaluate.stored`
 
-A file counts as long as model, input and view are those that it was made with; so a run that was stopped goes on with
-the first model it had not finished, and other ways of merging or choosing cost no inference.
+A file is reused as long as the model, the input and the view have not changed. So a run that was stopped resumes with
+the first model that is not finished, and other ways of merging or selecting need no inference.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from detection.export.predictor import Predictor
 from detection.progress import Progress
 from detection.types import Category
 
-Found = list[ImageDetections]  # one an image, in the order of the input
+InputDetections = list[ImageDetections]  # one for each image, in the order of the input
 
 
 class Collector:
-    """Detections of models, from the folder where they are kept.
+    """Computes and stores the detections of models.
 
     Args:
-        folder: where detections, and exports of checkpoints, are kept.
-        batch_size: images that go through a model together.
-        stream: where progress is shown; None takes standard error.
+        folder: where detections and exports of checkpoints are stored.
+        batch_size: images in a batch.
+        stream: receives progress lines; None takes standard error.
     """
 
     def __init__(self, folder: str | os.PathLike[str], batch_size: int = 8, stream: TextIO | None = None) -> None:
@@ -47,38 +47,60 @@ class Collector:
         self._digests: dict[str, str] = {}
 
     def prepare(self, models: Sequence[Model], allow_unused: bool = False) -> None:
-        """Exports those that are checkpoints, where that is not done yet. Raises what exporting raises."""
+        """Exports the models that are checkpoints and not exported yet.
+
+        Args:
+            models: the models.
+            allow_unused: accept weights in a checkpoint that the config's model does not have.
+
+        Raises:
+            ConfigError, DataError: as exporting does.
+        """
         folder = self._folder / "exported"
         self._paths |= {model.name: saved_model(model, folder, allow_unused) for model in models if model.path}
 
-    def stored(self, model: Model, images: EvaluationInput, which: int) -> Found:
-        """Those of a model of which only files are known; `which` of the two.
+    def stored(self, model: Model, images: EvaluationInput, which: int) -> InputDetections:
+        """The detections of a model that is given as files only.
 
-        Raises DataError where they are not of these images.
-        """
-        found = stored.read(model.stored[which])
-        _check_classes(f"--stored={model.name}={found.path}", found.categories, images)
-        return found.aligned(images.sizes)
-
-    def found(self, model: Model, images: EvaluationInput, views: Sequence[View] = (FULL,)) -> Mapping[View, Found]:
-        """Detections of every view of a prepared model, made now where they are not stored.
+        Args:
+            model: the model.
+            images: the input.
+            which: 0 for its file on the selection input, 1 for the one on the evaluation input.
 
         Raises:
-            ConfigError: the model cannot be loaded, has other classes, or the folder cannot be written. DataError: it
-                does not take an image.
+            DataError: the file is damaged or of other images.
+            ConfigError: its classes differ from those of the input.
+        """
+        file = stored.read(model.stored[which])
+        _check_classes(f"--stored={model.name}={file.path}", file.categories, images)
+        return file.aligned(images.sizes)
+
+    def detections(
+        self, model: Model, images: EvaluationInput, views: Sequence[View] = (FULL,)
+    ) -> Mapping[View, InputDetections]:
+        """The detections of a prepared model in every view; computed now if they are not stored.
+
+        Args:
+            model: the model.
+            images: the input.
+            views: the views of each image.
+
+        Raises:
+            ConfigError: the model cannot be loaded or has other classes, or the folder cannot be written.
+            DataError: the model does not accept an image.
         """
         path = self._paths[model.name]
         keys = {view: self._key(path, images, view) for view in views}
         files = {view: self._folder / "detections" / model.name / f"{images.name}-{view.name}.npz" for view in views}
-        there = {view: found for view in views if (found := self._read(files[view], keys[view], images)) is not None}
-        missing = [view for view in views if view not in there]
-        if missing:
+        results = {view: found for view in views if (found := self._read(files[view], keys[view], images)) is not None}
+        missing_views = [view for view in views if view not in results]
+        if missing_views:
             predictor = Predictor.load(path)
             if predictor.takes_proposals:
                 remedy = "evaluate it with eval_config.export_path=found.npz and give that file by --stored"
-                raise ConfigError(f"--models={model.path}: classifies regions that come with the images; {remedy}")
+                raise ConfigError(f"--models={model.path}: classifies proposals given with the images; {remedy}")
             _check_classes(f"--models={model.path}", predictor.categories, images)
-            for view, found in self._detect(predictor, model.name, images, missing).items():
+            for view, found in self._detect(predictor, model.name, images, missing_views).items():
                 rows = zip(images.sizes, images.sizes.values(), found, strict=True)
                 notes = {"key": keys[view], "model": os.path.abspath(path), "input": images.name, "view": view.name}
                 try:
@@ -88,43 +110,42 @@ class Collector:
                         f"{files[view]}: cannot be written: {error.strerror or error}; check the path and the free"
                         " space"
                     ) from error
-                there[view] = stored.read(files[view]).aligned(
-                    images.sizes
-                )  # As it will be read next time, to the last bit.
-        return there
+                # Read back, so that the next run has the same values bit for bit.
+                results[view] = stored.read(files[view]).aligned(images.sizes)
+        return results
 
     def _detect(
         self, predictor: Predictor, name: str, images: EvaluationInput, views: Sequence[View]
-    ) -> dict[View, Found]:
-        found: dict[View, Found] = {view: [] for view in views}
-        waiting = zip(images.sizes.items(), images.images(), strict=True)
+    ) -> dict[View, InputDetections]:
+        results: dict[View, InputDetections] = {view: [] for view in views}
+        remaining = zip(images.sizes.items(), images.images(), strict=True)
         label = f"{name} on {images.name}, {len(views)} views" if len(views) > 1 else f"{name} on {images.name}"
         with Progress(len(images.sizes), "image", label=label, stream=self._stream) as progress:
-            while chunk := list(itertools.islice(waiting, self._batch_size)):
+            while chunk := list(itertools.islice(remaining, self._batch_size)):
                 names = [id_ for (id_, _), _ in chunk]
                 for view in views:
-                    results = predictor.detect(
-                        [view.of(image) for _, image in chunk], batch_size=self._batch_size, names=names
+                    batch_results = predictor.detect(
+                        [view.crop(image) for _, image in chunk], batch_size=self._batch_size, names=names
                     )
-                    for ((_, (height, width)), _), result in zip(chunk, results, strict=True):
-                        kept = (
+                    for ((_, (height, width)), _), result in zip(chunk, batch_results, strict=True):
+                        is_valid = (
                             np.isfinite(result.boxes).all(axis=1) & np.isfinite(result.scores) & (result.class_ids > 0)
                         )
                         detections = ImageDetections(
-                            result.boxes[kept], result.scores[kept], result.class_ids[kept] - 1
+                            result.boxes[is_valid], result.scores[is_valid], result.class_ids[is_valid] - 1
                         )
-                        found[view].append(view.back(detections, height, width))
+                        results[view].append(view.to_image(detections, height, width))
                 progress.update(len(chunk))
-        return found
+        return results
 
-    def _read(self, path: Path, key: str, images: EvaluationInput) -> Found | None:
+    def _read(self, path: Path, key: str, images: EvaluationInput) -> InputDetections | None:
         if not path.is_file():
             return None
         try:
-            found = stored.read(path)
-            return found.aligned(images.sizes) if found.notes.get("key") == key else None
+            file = stored.read(path)
+            return file.aligned(images.sizes) if file.notes.get("key") == key else None
         except DataError as error:
-            logging.warning("%s; they are made again", error)
+            logging.warning("%s; the detections are computed again", error)
             return None
 
     def _key(self, path: str, images: EvaluationInput, view: View) -> str:
@@ -135,22 +156,23 @@ class Collector:
                 (str(file.name), file.stat().st_size, file.stat().st_mtime_ns)
                 for file in sorted(Path(path).glob("variables/*"))
             ]
-            self._digests[path] = digest + repr(variables)  # Ours have none; those of others keep their weights there.
+            # Our exports have no variables; exports of other tools store their weights there.
+            self._digests[path] = digest + repr(variables)
         text = json.dumps([self._digests[path], images.fingerprint(), view])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_classes(where: str, theirs: Sequence[Category], images: EvaluationInput) -> None:
-    """Raises ConfigError where a label id means two things.
+def _check_classes(where: str, categories: Sequence[Category], images: EvaluationInput) -> None:
+    """Raises ConfigError if a label id names different classes in the model and in the input.
 
-    Ids that only one of them has do no harm, and made-up names tell nothing.
+    Ids that only one of them has are ignored, and so are placeholder names.
     """
-    for category in theirs:
+    for category in categories:
         id_, names = category.id, {category.name, category.shown}
-        ours = images.names.get(id_, names)
-        if not names & ours and f"category_{id_}" not in names | ours:
-            known = " or ".join(map(repr, sorted(ours)))
+        input_names = images.names.get(id_, names)
+        if not names & input_names and f"category_{id_}" not in names | input_names:
+            expected = " or ".join(map(repr, sorted(input_names)))
             raise ConfigError(
-                f"{where}: its class {id_} is {category.shown!r}, that of the evaluation input {known}; give models of"
-                " one label map"
+                f"{where}: its class {id_} is {category.shown!r}, but {expected} in the evaluation input; use models"
+                " with the same label map"
             )

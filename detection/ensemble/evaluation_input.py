@@ -1,4 +1,4 @@
-"""An evaluation input as ensembles need it: the images in their own size, and what is to be found in them."""
+"""An evaluation input for ensembles: the images in their original size and their groundtruth."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def _names(category: Category) -> set[str]:
 
 
 class EvaluationInput:
-    """Records that are read once for their groundtruth, and again whenever their images are wanted.
+    """Records that are read once for their groundtruth, and again each time their images are needed.
 
     Args:
-        name: what messages and files call it.
-        options: which records.
+        name: the name in messages and file names.
+        options: which records to read.
 
     Raises:
-        ConfigError, DataError: as `data.reading.input.eval_dataset`, and for an input without images.
+        ConfigError: as `data.reading.input.eval_dataset`.
+        DataError: as `data.reading.input.eval_dataset`, or the input has no images.
     """
 
     def __init__(self, name: str, options: InputOptions) -> None:
         self.name, self.categories, self.paths, self._options = name, options.categories, options.paths, options
-        self.names: dict[int, set[str]] = {
-            category.id: _names(category) for category in options.categories
-        }  # all that an id is called
+        # All names of each class id.
+        self.names: dict[int, set[str]] = {category.id: _names(category) for category in options.categories}
         for text, id_ in options.text_ids:
             self.names.setdefault(id_, set()).add(text)
         corrections, names = Corrections(), ImageNames()
@@ -48,31 +48,38 @@ class EvaluationInput:
         names.warn()
         if not images:
             raise DataError(f"{options.field}: no images; check the records and the sampling")
-        self.sizes: dict[str, tuple[int, int]] = {
-            id_: image.shape for id_, image in images
-        }  # id -> height and width, in the order of the records
+        # Image id -> height and width, in the order of the records.
+        self.sizes: dict[str, tuple[int, int]] = {id_: image.shape for id_, image in images}
         self.groundtruth: list[ImageGroundtruth] = [image.groundtruth for _, image in images]
 
     def images(self) -> Iterator[np.ndarray]:
-        """uint8 [H, W, 3] each, decoded again at every call."""
+        """Yields the images, uint8 [H, W, 3]; they are decoded again at every call."""
         for example, _ in self._read():
             yield np.asarray(example.batch.images[0]).astype(np.uint8)
 
     def fingerprint(self) -> str:
-        """Hexadecimal, the same for the same files with the same images in the same order."""
+        """A hexadecimal hash, equal for the same files with the same images in the same order."""
         files = [(Path(path).name, tf.io.gfile.stat(path).length) for path in self._options.shards()]
         return hashlib.sha256(repr((files, list(self.sizes.items()))).encode()).hexdigest()
 
     def measure(self, detections: Sequence[ImageDetections], evaluators: Sequence[Evaluator]) -> dict[str, float]:
-        """Tag -> value of detections [images]; the evaluators are cleared first."""
+        """Evaluates detections.
+
+        Args:
+            detections: one for each image.
+            evaluators: are cleared first.
+
+        Returns:
+            Tag -> value.
+        """
         for evaluator in evaluators:
             evaluator.clear()
-        for id_, groundtruth, found in zip(self.sizes, self.groundtruth, detections, strict=True):
+        for id_, groundtruth, image_detections in zip(self.sizes, self.groundtruth, detections, strict=True):
             for evaluator in evaluators:
-                evaluator.add(id_, groundtruth, found)
+                evaluator.add(id_, groundtruth, image_detections)
         return {tag: value for evaluator in evaluators for tag, value in evaluator.result().items()}
 
     def _read(self, corrections: Corrections | None = None) -> Iterator[tuple[Example, EvaluatedImage]]:
-        nothing = Detections(np.zeros([1, 0, 4]), np.zeros([1, 0]), np.zeros([1, 0]), np.zeros(1), None, None)
+        no_detections = Detections(np.zeros([1, 0, 4]), np.zeros([1, 0]), np.zeros([1, 0]), np.zeros(1), None, None)
         for example in iterate(self._dataset, self._options, corrections):
-            yield from ((example, image) for image in images_of(example, nothing))
+            yield from ((example, image) for image in images_of(example, no_detections))

@@ -1,4 +1,4 @@
-"""What came out: the survey's Tables 3 and 4 with these models, as markdown that reads well on a terminal, and as JSON."""
+"""The results of an ensemble experiment: the survey's Tables 3 and 4 for these models, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS = {
 }
 _FACTS = ("meta_architecture", "feature_extractor", "resolution", "output_stride", "loss_ratio", "location_loss")
 _INTERVAL = (2.5, 97.5)  # per cent of the draws
-# What the table is asked: is the first set, with multi-crop or without, better than the second?
+# Comparisons of two rows of the table: is the first set, with multi-crop or without, better than the second?
 _QUESTIONS = (
     ("Does ensembling help", (MOST_ACCURATE, False), (BEST, False)),
     ("Does diversity help", (DIVERSE, False), (MOST_ACCURATE, False)),
@@ -65,15 +65,15 @@ class ModelEntry(NamedTuple):
 
 
 class ModelSet(NamedTuple):
-    """Models that are taken together, best first."""
+    """The models of an ensemble, best first."""
 
     name: str
     members: tuple[int, ...]
-    max_similarity: float | None = None  # the threshold of the rule that took them, where there was one
+    max_similarity: float | None = None  # the threshold with which they were selected, if there was one
 
 
-class Tried(NamedTuple):
-    """A candidate on the selection input."""
+class Candidate(NamedTuple):
+    """A candidate that was measured on the selection input."""
 
     what: str
     precision: float
@@ -86,29 +86,31 @@ class EnsembleRow(NamedTuple):
     members: tuple[int, ...]
     views: int  # of each image by each model
     measured: Measured
-    found: list[ImageDetections]
+    detections: list[ImageDetections]
 
     @property
     def title(self) -> str:
+        """The name in the table."""
         return self.name if self.views == 1 else f"{self.name}, multi-crop"
 
 
 class Comparison(NamedTuple):
-    """Whether one row is better than another, AP in points of 100."""
+    """Whether one row is better than another; differences are of AP between 0 and 1."""
 
     question: str
     better: str
     than: str
     difference: float
-    low: float | None = None  # of the interval in which 95 % of the draws lie
+    low: float | None = None  # lower bound of the interval that contains 95 % of the draws
     high: float | None = None
-    wins: float | None = None  # share of draws in which it is better
+    wins: float | None = None  # fraction of the draws in which it is better
 
     def sentence(self) -> str:
+        """The question and its answer, with the difference in points of AP (of 100)."""
         measured = f"{self.better} against {self.than}: {100 * self.difference:+.2f} points of AP"
         if self.low is None or self.high is None:
             return f"{self.question}? {measured}."
-        verdict = "yes" if self.low > 0 else "no" if self.high < 0 else "these images cannot tell"
+        verdict = "yes" if self.low > 0 else "no" if self.high < 0 else "undecided with these images"
         return (
             f"{self.question}? {verdict}: {measured} (95 % of resamplings {100 * self.low:+.2f} to"
             f" {100 * self.high:+.2f})."
@@ -116,29 +118,29 @@ class Comparison(NamedTuple):
 
 
 def compare(rows: Sequence[EnsembleRow], draws: int, resample: Callable[[EnsembleRow], np.ndarray]) -> list[Comparison]:
-    """Answers to the questions that these rows can answer.
+    """Makes the comparisons for which both rows exist.
 
     Args:
         rows: the table.
-        draws: how often images are drawn anew; 0: no intervals.
-        resample: AP [draws] of a row over images drawn with replacement, the same images for every row.
+        draws: number of bootstrap draws of the images; 0: no intervals.
+        resample: returns AP [draws] of a row over images drawn with replacement, the same images for every row.
     """
     by_key = {(row.name, row.views > 1): row for row in rows}
-    asked = [
-        (what, by_key[first], by_key[second])
-        for what, first, second in _QUESTIONS
+    pairs = [
+        (question, by_key[first], by_key[second])
+        for question, first, second in _QUESTIONS
         if first in by_key and second in by_key
     ]
-    drawn: dict[str, np.ndarray] = {}
+    draws_by_title: dict[str, np.ndarray] = {}
     comparisons = []
-    for question, first, second in asked:
+    for question, first, second in pairs:
         difference = first.measured.metrics[_AP] - second.measured.metrics[_AP]
         comparison = Comparison(question, first.title, second.title, difference)
         if draws:
             for row in (first, second):
-                if row.title not in drawn:
-                    drawn[row.title] = resample(row)
-            spread = drawn[first.title] - drawn[second.title]
+                if row.title not in draws_by_title:
+                    draws_by_title[row.title] = resample(row)
+            spread = draws_by_title[first.title] - draws_by_title[second.title]
             low, high = np.percentile(spread, _INTERVAL).tolist()
             comparison = comparison._replace(low=low, high=high, wins=float(np.mean(spread > 0)))
         comparisons.append(comparison)
@@ -147,31 +149,33 @@ def compare(rows: Sequence[EnsembleRow], draws: int, resample: Callable[[Ensembl
 
 @dataclass(frozen=True)
 class EnsembleReport:
-    """Everything."""
+    """All results of the experiment."""
 
     inputs: Sequence[Input]  # selection, evaluation
     models: Sequence[ModelEntry]
     similarity: np.ndarray  # [models, models]
     sets: Sequence[ModelSet]
     merging: Mapping[str, str]
-    tried: Sequence[Tried]
+    tried: Sequence[Candidate]
     rows: Sequence[EnsembleRow]
     comparisons: Sequence[Comparison]
     multicrop: str
 
     def to_json(self) -> str:
-        """The same numbers, in full, by name."""
+        """All numbers as JSON, with full precision."""
         names = [model.name for model in self.models]
         content = {
-            "inputs": [one._asdict() for one in self.inputs],
+            "inputs": [entry._asdict() for entry in self.inputs],
             "models": [
                 {**model._asdict(), "selection": model.selection._asdict(), "evaluation": model.evaluation._asdict()}
                 for model in self.models
             ],
             "similarity": {"names": names, "matrix": np.round(self.similarity, 6).tolist()},
-            "sets": [{**one._asdict(), "members": [names[member] for member in one.members]} for one in self.sets],
+            "sets": [
+                {**entry._asdict(), "members": [names[member] for member in entry.members]} for entry in self.sets
+            ],
             "merging": {**self.merging, "multicrop": self.multicrop},
-            "tried": [one._asdict() for one in self.tried],
+            "tried": [entry._asdict() for entry in self.tried],
             "rows": [
                 {
                     "name": row.title,
@@ -181,12 +185,12 @@ class EnsembleReport:
                 }
                 for row in self.rows
             ],
-            "comparisons": [one._asdict() for one in self.comparisons],
+            "comparisons": [entry._asdict() for entry in self.comparisons],
         }
         return json.dumps(content, indent=1) + "\n"
 
     def markdown(self) -> str:
-        """Tables and answers."""
+        """The tables and comparisons as Markdown."""
         chosen, measured = self.inputs
         where = (
             f"chosen on {', '.join(chosen.paths)} ({chosen.images} images), measured on {', '.join(measured.paths)}"
@@ -196,7 +200,9 @@ class EnsembleReport:
         if self.multicrop:
             parts.append(f"Multi-crop: {self.multicrop}, merged by {self.merging['crops']}.")
         parts += ["## Effects of ensembling and multi-crop inference (the survey's Table 4)", self._effects()]
-        parts += ["\n".join(f"- {one.sentence()}" for one in self.comparisons)] if self.comparisons else []
+        parts += (
+            ["\n".join(f"- {comparison.sentence()}" for comparison in self.comparisons)] if self.comparisons else []
+        )
         parts += [
             "## The models alone (the survey's Table 3)",
             self._alone(),
@@ -205,7 +211,7 @@ class EnsembleReport:
         ]
         parts += ["## Cosine similarity of AP by category", self._similarity()]
         if self.tried:
-            body = [[one.what, number(one.precision)] for one in self.tried]
+            body = [[candidate.what, number(candidate.precision)] for candidate in self.tried]
             parts += ["## Tried on the selection input", padded_markdown(["what", "AP"], body)]
         return "\n\n".join(parts) + "\n"
 
@@ -223,20 +229,28 @@ class EnsembleReport:
         return padded_markdown(["", "runs an image", *_COLUMNS, "models"], body)
 
     def _alone(self) -> str:
-        """By AP on the selection input; an x marks the sets that a model is in."""
-        sets = [one for one in self.sets if one.name != BEST]
+        """The table of single models, by AP on the selection input; an x marks the sets that a model is in."""
+        sets = [model_set for model_set in self.sets if model_set.name != BEST]
         facts = [fact for fact in _FACTS if any(fact in model.facts for model in self.models)]
-        order = sorted(range(len(self.models)), key=lambda place: -self.models[place].selection.metrics[_AP])
+        order = sorted(range(len(self.models)), key=lambda index: -self.models[index].selection.metrics[_AP])
         body = []
-        for place in order:
-            model = self.models[place]
-            marks = ["x" if place in one.members else "" for one in sets]
-            told = [model.facts.get(fact, "") for fact in facts]
+        for index in order:
+            model = self.models[index]
+            marks = ["x" if index in model_set.members else "" for model_set in sets]
+            fact_cells = [model.facts.get(fact, "") for fact in facts]
             body.append(
-                [model.name, number(model.selection.metrics[_AP]), *_numbers(model.evaluation.metrics), *told, *marks]
+                [
+                    model.name,
+                    number(model.selection.metrics[_AP]),
+                    *_numbers(model.evaluation.metrics),
+                    *fact_cells,
+                    *marks,
+                ]
             )
         titles = [fact.replace("_", " ") for fact in facts]
-        return padded_markdown(["model", "AP, selection", *_COLUMNS, *titles, *(one.name for one in sets)], body)
+        return padded_markdown(
+            ["model", "AP, selection", *_COLUMNS, *titles, *(model_set.name for model_set in sets)], body
+        )
 
     def _categories(self) -> str:
         names = list(self.models[0].selection.by_category)

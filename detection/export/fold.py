@@ -11,14 +11,16 @@ from collections.abc import Iterator
 
 import keras
 
-from detection.networks.layers import Convolution, every_layer
+from detection.networks.layers import Convolution, CropDense, every_layer
 
 
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
     """Within the context, functions traced over `detector` hold no batch norm. Yields the number of those folded."""
     layers = [
-        layer for layer in every_layer(detector) if isinstance(layer, Convolution) and layer.batch_norm is not None
+        layer
+        for layer in every_layer(detector)
+        if isinstance(layer, Convolution | CropDense) and layer.batch_norm is not None
     ]
     before = [layer.fold for layer in layers]
     try:

@@ -24,6 +24,7 @@ from detection.feature_extractors import (
     vgg_cnn_m,
 )
 from detection.feature_extractors.pyramids import bifpn, fpn, mnasfpn, ppn
+from detection.feature_extractors.pyramids import two_stage as fpn_two_stage
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
@@ -91,20 +92,37 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
         for name, levels in LEVELS.items()
     },
 }
+
+
+def two_stage_name(name: str) -> str:
+    """Of a network in two-stage types, where a ResNet's version is left out: `resnet50_v1` -> `resnet50`."""
+    return name.removesuffix("_v1") if name.startswith("resnet") else name
+
+
 TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExtractor]] = {
     "faster_rcnn_caffenet": caffenet.two_stage,
     "faster_rcnn_inception_resnet_v2": inception_resnet_v2.two_stage,
-    "faster_rcnn_inception_resnet_v2_keras": inception_resnet_v2.two_stage,
+    "faster_rcnn_inception_resnet_v2_keras": functools.partial(inception_resnet_v2.two_stage, keras_form=True),
     "faster_rcnn_inception_v2": inception_v2.two_stage,
     "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
     "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
     "faster_rcnn_resnet101": functools.partial(resnet_v1.two_stage, layers=101),
-    "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101),
+    "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101, keras_form=True),
     "faster_rcnn_resnet152": functools.partial(resnet_v1.two_stage, layers=152),
-    "faster_rcnn_resnet152_keras": functools.partial(resnet_v1.two_stage, layers=152),
+    "faster_rcnn_resnet152_keras": functools.partial(resnet_v1.two_stage, layers=152, keras_form=True),
     "faster_rcnn_resnet50": functools.partial(resnet_v1.two_stage, layers=50),
-    "faster_rcnn_resnet50_keras": functools.partial(resnet_v1.two_stage, layers=50),
+    "faster_rcnn_resnet50_keras": functools.partial(resnet_v1.two_stage, layers=50, keras_form=True),
     "faster_rcnn_vgg16": vgg16.two_stage,
     "faster_rcnn_vgg_cnn_m_1024": vgg_cnn_m.two_stage,
+    **{
+        f"faster_rcnn_{two_stage_name(name)}_fpn": functools.partial(fpn_two_stage.two_stage, levels=levels)
+        for name, levels in LEVELS.items()
+    },
+    **{
+        f"faster_rcnn_{two_stage_name(name)}_fpn_keras": functools.partial(
+            fpn_two_stage.two_stage, levels=levels, keras_form=True
+        )
+        for name, levels in LEVELS.items()
+    },
 }

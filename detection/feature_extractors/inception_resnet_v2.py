@@ -45,13 +45,16 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
     )
 
 
-def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
+def two_stage(
+    options: two_stage_parts.TwoStageExtractorOptions, keras_form: bool = False
+) -> two_stage_parts.TwoStageExtractor:
     """Aligned body up to `Repeat_1` (1088 channels) at stride 16 or 8; the tail halves crops of any size from 3 cells
     on, 17 at best (1536 channels).
 
     On the whole map the tail keeps the size and dilates instead. Its repeated block is called `Repeat`, as the
-    reference's checkpoints know it.
+    reference's checkpoints know it. The Keras form is aligned in the tail too, so that it takes crops of any size.
     """
+    options = options.as_keras() if keras_form else options
     two_stage_parts.check_stride(options, "Inception-ResNet v2", (8, 16))
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
@@ -59,8 +62,13 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_pa
         scope=inception_resnet_v2.SCOPE,
         body=inception_resnet_v2.body(hyperparams, depth, output_stride=options.stride),
         tail=inception_resnet_v2.tail(
-            hyperparams, depth, repeat="Repeat", dense_from=options.stride if options.whole_map else None
+            hyperparams,
+            depth,
+            aligned=keras_form,
+            repeat="Repeat",
+            dense_from=options.stride if options.whole_map else None,
         ),
         scale=scaling.to_unit_range,
         options=options,
+        keras_form=keras_form,
     )

@@ -50,11 +50,16 @@ def levels(options: ssd_maps.SsdExtractorOptions, layers: int) -> NetworkLevels:
     )
 
 
-def two_stage(options: two_stage_parts.TwoStageExtractorOptions, layers: int) -> two_stage_parts.TwoStageExtractor:
+def two_stage(
+    options: two_stage_parts.TwoStageExtractorOptions, layers: int, keras_form: bool = False
+) -> two_stage_parts.TwoStageExtractor:
     """Body up to `block3` (1024 channels) at stride 16 or 8, tail `block4` (2048 channels) without dilation.
 
-    Checkpoints of the reference hold a second block4, behind the body, that nothing reads; so do ours.
+    Checkpoints of the reference hold a second block4, behind the body, that nothing reads; so do ours. The Keras form
+    has no such block, stride 16 only, and a tail that halves crops.
     """
+    if keras_form:
+        return _keras_two_stage(options.as_keras(), layers)
     two_stage_parts.check_stride(options, f"ResNet v1 {layers}", (8, 16))
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams, units = options.base_hyperparams(resnet_v1.training_defaults()), resnet_v1.UNITS[layers]
@@ -66,4 +71,21 @@ def two_stage(options: two_stage_parts.TwoStageExtractorOptions, layers: int) ->
         tail=(resnet_v1.last_block(hyperparams, depth, units),),
         scale=scaling.subtract_resnet_means,
         options=options,
+    )
+
+
+def _keras_two_stage(
+    options: two_stage_parts.TwoStageExtractorOptions, layers: int
+) -> two_stage_parts.TwoStageExtractor:
+    two_stage_parts.check_stride(options, f"ResNet v1 {layers} (Keras)")
+    depth, units = depth_rule(options.depth_multiplier, options.min_depth), resnet_v1.UNITS[layers]
+    hyperparams = options.base_hyperparams(resnet_v1.training_defaults(keras_form=True))
+    *body, _ = resnet_v1.keras_blocks(hyperparams, depth, units)
+    return two_stage_parts.make(
+        scope=resnet_v1.scope(layers, keras_form=True),
+        body=tuple(body),
+        tail=(resnet_v1.keras_last_block(hyperparams, depth, units, stride=1 if options.whole_map else 2),),
+        scale=scaling.subtract_resnet_means,
+        options=options,
+        keras_form=True,
     )

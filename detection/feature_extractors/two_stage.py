@@ -14,8 +14,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from detection.feature_extractors.ssd_maps import FpnOptions
 from detection.networks.blocks import Blocks
 from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import numbered
+
+FIRST, SECOND = "FirstStageFeatureExtractor", "SecondStageFeatureExtractor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,12 @@ class TwoStageExtractorOptions:
     whole_map: bool = (
         False  # the tail sees the whole map (R-FCN) and keeps its size where it can, not crops of a fixed size
     )
+    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: their default
+    added_hyperparams: Hyperparams | None = None  # of the layers that a pyramid adds, which need them
+
+    def as_keras(self) -> TwoStageExtractorOptions:
+        """The same for the Keras form of an extractor."""
+        return dataclasses.replace(self, hyperparams=self.hyperparams and self.hyperparams.as_keras())
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
         """Those of the network, given what it was trained with: without penalties, as the reference fine-tunes, unless
@@ -74,6 +84,10 @@ class Stage(keras.layers.Layer):
             self.carried(x)  # only so that its variables exist
         return x
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below this part of a detector in an object-based checkpoint."""
+        return numbered(self.network.blocks)
+
 
 @dataclasses.dataclass(frozen=True)
 class TwoStageExtractor:
@@ -81,11 +95,13 @@ class TwoStageExtractor:
 
     Args:
         body: scaled images float32 [B, H, W, 3] -> map float32 [B, h, w, c], which proposals are made on and regions
-            are cropped from.
+            are cropped from; or a tuple of such maps, from fine to coarse.
         tail: crops float32 [N, ch, cw, c] (or the whole map) -> features float32 [N, h', w', d].
         scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
         stride: of the map, pixels.
         crop_size: side of the crops that the tail takes, where its fully connected layers leave no choice; None: any.
+        keras_form: as the Keras models of the TF Object Detection API have it.
+        pyramid: the body gives the maps of a pyramid.
     """
 
     body: Stage
@@ -93,6 +109,8 @@ class TwoStageExtractor:
     scale: Callable[[tf.Tensor], tf.Tensor]
     stride: int
     crop_size: int | None = None
+    keras_form: bool = False
+    pyramid: bool = False
 
 
 def make(
@@ -103,14 +121,16 @@ def make(
     options: TwoStageExtractorOptions,
     carried: tuple[keras.layers.Layer, ...] = (),
     crop_size: int | None = None,
+    keras_form: bool = False,
 ) -> TwoStageExtractor:
     """The two parts under the names that checkpoints know them by; `carried` stands behind the body."""
     return TwoStageExtractor(
-        body=Stage("FirstStageFeatureExtractor", scope, body, carried),
-        tail=Stage("SecondStageFeatureExtractor", scope, tail),
+        body=Stage(FIRST, scope, body, carried),
+        tail=Stage(SECOND, scope, tail),
         scale=scale,
         stride=options.stride,
         crop_size=None if options.whole_map else crop_size,
+        keras_form=keras_form,
     )
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from detection.networks.blocks import Dropout
 from detection.networks.hyperparams import Hyperparams
+from detection.networks.keras_layers import listed
 from detection.networks.layers import Dense
 
 
@@ -24,6 +25,7 @@ class RegionHeadOptions:
     code_size: int = 4
     dropout_keep: float | None = None
     share_box: bool = False  # one box for all classes
+    separate_dropout: bool = False  # each of the two layers drops values of its own, as in the Keras models
     box_initializer: keras.initializers.Initializer | None = None  # None: that of `hyperparams`
 
 
@@ -37,7 +39,7 @@ class RegionHead(keras.layers.Layer):
     def __init__(self, num_classes: int, options: RegionHeadOptions, name: str = "SecondStageBoxPredictor") -> None:
         super().__init__(name=name, autocast=False)
         self.num_boxes = 1 if options.share_box else num_classes
-        self.code_size = options.code_size
+        self.code_size, self.separate_dropout = options.code_size, options.separate_dropout
         linear = options.hyperparams.linear()
         box_linear = dataclasses.replace(linear, initializer=options.box_initializer or linear.initializer)
         self.dropout = Dropout("Dropout", options.dropout_keep) if options.dropout_keep is not None else None
@@ -48,9 +50,20 @@ class RegionHead(keras.layers.Layer):
     def build(self, shape: tuple[int | None, ...]) -> None:
         """The parts build themselves when first called, inside this layer's scope."""
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the predictor in an object-based checkpoint: flattening, and dropout where
+        there is any, stand in the list before each layer."""
+        lists = {
+            "_box_prediction_head/_box_encoder_layers": self.boxes,
+            "_class_prediction_head/_class_predictor_layers": self.classes,
+        }
+        before = 1 if self.dropout is None else 2
+        return {f"{path}/{key}": v for path, layer in lists.items() for key, v in listed((layer,), before).items()}
+
     def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        flat = tf.reduce_mean(features, axis=[1, 2])
-        if self.dropout is not None:
-            flat = self.dropout(flat, training=training)
+        mean = tf.reduce_mean(features, axis=[1, 2])
+        flat = mean if self.dropout is None else self.dropout(mean, training=training)
         codes = tf.reshape(self.boxes(flat), [-1, self.num_boxes, self.code_size])
+        if self.dropout is not None and self.separate_dropout:
+            flat = self.dropout(mean, training=training)
         return codes, self.classes(flat)

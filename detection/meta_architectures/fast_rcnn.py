@@ -6,6 +6,7 @@ regions:   crop of each proposal -> tail of the network -> two sibling layers, a
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 from detection.types import Groundtruth, ImageBatch, Proposals
@@ -17,7 +18,7 @@ class GivenProposals:
     given = True
     anchors_per_cell: tuple[int, ...] = ()
 
-    def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[tuple[()], Proposals]:
+    def run(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tuple[tuple[()], Proposals]:
         """The proposals of the batch."""
         if not batch.proposals:
             raise ValueError("Fast R-CNN classifies proposals that come with the images; this batch has none")
@@ -27,5 +28,9 @@ class GivenProposals:
         """None."""
         return {}
 
-    def build_weights(self, features: tf.Tensor) -> None:
+    def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
         """There are none."""
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """There are no variables."""
+        return {}

@@ -1,7 +1,7 @@
 """Faster R-CNN (Ren et al. 2015; survey, section 2.2.2).
 
-proposals: a region proposal network, which is a dense head of one class on one map: trained by Equation 1 on a sampled
-    minibatch
+proposals: a region proposal network, which is a dense head of one class on one map, or on every map of a pyramid (Lin
+    et al. 2017, section 4.1): trained by Equation 1 on a sampled minibatch
 regions:   crop of each proposal -> tail of the network -> two sibling layers
 """
 
@@ -13,19 +13,21 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from detection.heads.dense import DensePredictor
+from detection.heads.dense import DenseHead
 from detection.heads.region import RegionHead
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
+from detection.networks.keras_layers import numbered
 from detection.networks.layers import Conv
 from detection.ops import boxes as box_ops
 from detection.ops.nms import MulticlassNms
 from detection.ops.roi_chunks import REGIONS_AT_A_TIME, in_chunks
+from detection.ops.roi_levels import CutOut
 from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.types import DensePredictions, Groundtruth, ImageBatch, Proposals
 
-# (features [B, h, w, c], boxes [B, P, 4] in pixels, (H, W) of the image) -> crops [B * P, s, s, c]
-CropOp = Callable[[tf.Tensor, tf.Tensor, tuple], tf.Tensor]
+# (maps [B, h, w, c] each, (H, W) of the image) -> what cuts boxes [B, P, 4], pixels, out of them: [B * P, s, s, c]
+CropOp = Callable[[tuple[tf.Tensor, ...], tuple], CutOut]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,28 +50,28 @@ class RegionProposalNetwork(keras.layers.Layer):
     Called by `run`, so that its layers stand at the root of a checkpoint (`Conv`, `FirstStageBoxPredictor`).
 
     Args:
-        conv: the convolution.
-        predictor: objectness logits and box codes of every anchor.
+        conv: the convolution, the same for all maps.
+        predictor: objectness logits and box codes of every anchor, of each map by layers of its own.
         settings: anchors, targets, losses, suppression.
     """
 
     given = False
 
-    def __init__(self, *, conv: Conv, predictor: DensePredictor, settings: RpnSettings) -> None:
+    def __init__(self, *, conv: Conv, predictor: DenseHead, settings: RpnSettings) -> None:
         super().__init__(name="RegionProposalNetwork", autocast=False)
         self.conv, self.predictor, self.settings = conv, predictor, settings
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of the one map."""
+        """Anchors a cell of each map."""
         return self.settings.anchors.num_per_location
 
-    def run(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
-        """features float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
-        hidden = self.conv(features, training=training)
-        codes, logits = self.predictor(hidden, training=training)
-        anchors = self._anchors(features, batch, training)
-        dense = DensePredictions(codes, logits, anchors, (hidden,), batch.images)
+    def run(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
+        """maps float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
+        hidden = tuple(self.conv(features, training=training) for features in maps)
+        codes, logits = self.predictor.run(hidden, training=training)
+        anchors = self._anchors(maps, batch, training)
+        dense = DensePredictions(codes, logits, anchors, hidden, batch.images)
         return dense, self._proposals(dense, batch.true_shapes)
 
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
@@ -92,14 +94,22 @@ class RegionProposalNetwork(keras.layers.Layer):
         )
         return {"Loss/RPNLoss/localization_loss": localization, "Loss/RPNLoss/objectness_loss": objectness}
 
-    def build_weights(self, features: tf.Tensor) -> None:
-        """Creates the variables for a map like `features`."""
-        self.predictor(self.conv(features))
+    def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
+        """Creates the variables for maps like `maps`."""
+        self.predictor.run(tuple(map(self.conv, maps)))
 
-    def _anchors(self, features: tf.Tensor, batch: ImageBatch, training: bool) -> tf.Tensor:
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the detector in an object-based checkpoint."""
+        parts = {
+            "_first_stage_box_predictor_first_conv": numbered((self.conv,)),
+            "_first_stage_box_predictor": self.predictor.object_keys(),
+        }
+        return {f"{part}/{key}": variable for part, keys in parts.items() for key, variable in keys.items()}
+
+    def _anchors(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tf.Tensor:
         """float32 [A, 4], clipped to the padded images; in training [B, A, 4], all zero where they cross the border of
         their true image."""
-        anchors = self.settings.anchors([box_ops.image_shape(features)], box_ops.image_shape(batch.images))
+        anchors = self.settings.anchors(list(map(box_ops.image_shape, maps)), box_ops.image_shape(batch.images))
         if training and not self.settings.clip_anchors:
             windows = box_ops.image_windows(batch.true_shapes)[:, tf.newaxis]
             inside = tf.reduce_all(anchors[:, :2] >= windows[..., :2], axis=-1) & tf.reduce_all(
@@ -126,7 +136,7 @@ class CropRegions(keras.layers.Layer):
     `SecondStageBoxPredictor`).
 
     Args:
-        crop: an op of `ops.roi`.
+        crop: `ops.roi.OneMap` or `ops.roi.MultilevelCrop`.
         tail: crops -> features.
         head: features -> codes and logits.
         chunk: regions of an image at a time, where nothing is learnt.
@@ -139,16 +149,24 @@ class CropRegions(keras.layers.Layer):
         self.crop, self.tail, self.head, self.chunk = crop, tail, head, chunk
 
     def run(
-        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+        self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
+        cut = self.crop(maps, image_shape)
 
         def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            crops = self.crop(features, some, image_shape)
-            codes, logits = self.head(self.tail(crops, training=training), training=training)
+            codes, logits = self.head(self.tail(cut(some), training=training), training=training)
             return by_image(codes, some), by_image(logits, some)
 
         return regions(boxes) if training else in_chunks(regions, boxes, self.head.sides, self.chunk)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the detector in an object-based checkpoint."""
+        parts = {
+            "_feature_extractor_for_box_classifier_features": self.tail.object_keys(),
+            "_mask_rcnn_box_predictor": self.head.object_keys(),
+        }
+        return {f"{part}/{key}": variable for part, keys in parts.items() for key, variable in keys.items()}
 
 
 def by_image(values: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:

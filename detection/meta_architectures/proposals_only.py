@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import keras
 import tensorflow as tf
 
 from detection.meta_architectures.proposal_sampler import valid_rows
@@ -31,7 +32,7 @@ class ProposalsOnly:
         return proposals, ()
 
     def run(
-        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+        self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Zeros: codes float32 [B, P, 1, 4], logits float32 [B, P, K + 1]."""
         rows = tf.unstack(tf.shape(boxes)[:2])
@@ -55,5 +56,9 @@ class ProposalsOnly:
         """Nothing is measured: float32 [K], all 0."""
         return tf.zeros([self.num_classes])
 
-    def build_weights(self, features: tf.Tensor) -> None:
+    def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
         """There are none."""
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """There are no variables."""
+        return {}

@@ -35,13 +35,18 @@ class PositionSensitiveRegions(keras.layers.Layer):
         self.tail, self.head, self.chunk = tail, head, chunk
 
     def run(
-        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+        self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K, 4], logits float32 [B, P, K + 1]."""
-        maps = self.head(self.tail(features, training=training), training=training)
+        (features,) = maps
+        scored = self.head(self.tail(features, training=training), training=training)
 
         def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            codes, logits = self.head.regions(maps, some, image_shape)
+            codes, logits = self.head.regions(scored, some, image_shape)
             return by_image(codes, some), by_image(logits, some)
 
         return regions(boxes) if training else in_chunks(regions, boxes, self.head.sides, self.chunk)
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """None: the TF Object Detection API has no R-FCN with object-based checkpoints."""
+        return {}

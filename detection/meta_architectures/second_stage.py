@@ -29,8 +29,11 @@ _TAG = "Loss/BoxClassifierLoss"
 class Regions(Protocol):
     """Slot 2: what is computed for a proposal."""
 
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the detector in an object-based checkpoint."""
+
     def run(
-        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+        self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
 
@@ -85,10 +88,10 @@ class SecondStage(keras.layers.Layer):
         return self.sampler(proposals, targets) if training else (proposals, targets)
 
     def run(
-        self, features: tf.Tensor, boxes: tf.Tensor, image_shape: tuple, training: bool
+        self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Step 4, as `Regions.run`."""
-        return self.regions.run(features, boxes, image_shape, training)
+        return self.regions.run(maps, boxes, image_shape, training)
 
     def loss(self, predictions: RegionPredictions) -> dict[str, tf.Tensor]:
         """Step 6: weighted losses by TensorBoard tag, scalars."""
@@ -132,10 +135,14 @@ class SecondStage(keras.layers.Layer):
 
         return self.normalization.measure(examples, assign)
 
-    def build_weights(self, features: tf.Tensor) -> None:
-        """Creates every variable by running one region of a map like `features`."""
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """Those of the slot's variables."""
+        return self.regions.object_keys()
+
+    def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
+        """Creates every variable by running one region of maps like `maps`."""
         self.normalization.build_weights()
-        self.regions.run(features, tf.constant([[[0.0, 0.0, 64.0, 64.0]]]), (128, 128), False)
+        self.regions.run(maps, tf.constant([[[0.0, 0.0, 64.0, 64.0]]]), (128, 128), False)
 
     def _loss(self, predictions: RegionPredictions) -> tuple[tf.Tensor, tf.Tensor]:
         """(localisation, classification)."""

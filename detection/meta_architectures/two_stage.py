@@ -30,18 +30,21 @@ class Proposer(Protocol):
     """Slot 1: where proposals come from."""
 
     given: bool  # whether they come with the images
-    anchors_per_cell: tuple[int, ...]  # anchors a cell of the one map; empty where there are none
+    anchors_per_cell: tuple[int, ...]  # anchors a cell of each map; empty where there are none
 
     def run(
-        self, features: tf.Tensor, batch: ImageBatch, training: bool
+        self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool
     ) -> tuple[DensePredictions | tuple[()], Proposals]:
         """Proposals without gradient, and what the proposals' own loss needs (nothing where they are given)."""
 
     def loss(self, predictions: DensePredictions | tuple[()], groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
         """Step 5, weighted losses by TensorBoard tag; none where proposals are given."""
 
-    def build_weights(self, features: tf.Tensor) -> None:
-        """Creates the slot's variables for a map like `features`."""
+    def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
+        """Creates the slot's variables for maps like `maps`."""
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The slot's variables by their place below the detector in an object-based checkpoint."""
 
 
 class TwoStage(keras.layers.Layer):
@@ -67,12 +70,12 @@ class TwoStage(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.num_classes = num_classes
-        self.scale, self.body = extractor.scale, extractor.body
+        self.scale, self.body, self.keras_form = extractor.scale, extractor.body, extractor.keras_form
         self.proposer, self.second_stage = proposer, second_stage
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of the one feature map; empty where proposals are given."""
+        """Anchors a cell of each feature map; empty where proposals are given."""
         return self.proposer.anchors_per_cell
 
     @property
@@ -91,13 +94,13 @@ class TwoStage(keras.layers.Layer):
         """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once,
         here."""
         images = self.scale(batch.images)
-        features = self.body(images, training=training)
+        maps = as_maps(self.body(images, training=training))
         # Sizes are read off the scaled images, so that all that follows depends on the image through them alone: served
         # graphs are cut there.
-        rpn, proposals = self.proposer.run(features, batch._replace(images=images), training)
+        rpn, proposals = self.proposer.run(maps, batch._replace(images=images), training)
         proposals, targets = self.second_stage.assign(proposals, groundtruth, training)
-        codes, logits = self.second_stage.run(features, proposals.boxes, box_ops.image_shape(images), training)
-        return RegionPredictions(images, (features,), rpn, proposals, targets, codes, logits)
+        codes, logits = self.second_stage.run(maps, proposals.boxes, box_ops.image_shape(images), training)
+        return RegionPredictions(images, maps, rpn, proposals, targets, codes, logits)
 
     def loss(self, predictions: RegionPredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
         """Steps 5 and 6: weighted losses by TensorBoard tag, scalars; regularisation is apart."""
@@ -113,8 +116,19 @@ class TwoStage(keras.layers.Layer):
         return self.second_stage.measure_targets(examples)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """None: object-based checkpoints of two-stage detectors cannot be read."""
-        return {}
+        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
+        where its TF2 models have no such detector."""
+        if not self.keras_form:
+            return {}
+        keys = {
+            **{
+                f"_feature_extractor_for_proposal_features/{key}": each for key, each in self.body.object_keys().items()
+            },
+            **self.proposer.object_keys(),
+            **self.second_stage.object_keys(),
+        }
+        whole = {id(each) for each in keys.values()} >= {id(each) for each in self.trainable_variables}
+        return {f"model/{key}": variable for key, variable in keys.items()} if whole else {}
 
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
@@ -124,6 +138,11 @@ class TwoStage(keras.layers.Layer):
         """Creates every variable by running one small image with one region, whose sizes no variable depends on."""
         if self.weights:
             return
-        features = self.body(tf.zeros([1, 128, 128, 3]))
-        self.proposer.build_weights(features)
-        self.second_stage.build_weights(features)
+        maps = as_maps(self.body(tf.zeros([1, 128, 128, 3])))
+        self.proposer.build_weights(maps)
+        self.second_stage.build_weights(maps)
+
+
+def as_maps(features: tf.Tensor | tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+    """What a body gives, one map or those of a pyramid, as a tuple."""
+    return features if isinstance(features, tuple) else (features,)

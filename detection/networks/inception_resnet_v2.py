@@ -14,6 +14,7 @@ of its strided layers VALID, so that its maps lose their border; aligned maps (S
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
@@ -24,6 +25,7 @@ from detection.networks.blocks import AvgPool, Branches, Chain, Dropout, MaxPool
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
+from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of, side_by_side
 from detection.networks.layers import Conv, Dense
 
 SCOPE = "InceptionResnetV2"
@@ -131,6 +133,12 @@ class InceptionResidual(keras.layers.Layer):
         joined = tf.concat([branch(x, training=training) for branch in self.branches], axis=3)
         total = x + self.projection(joined, training=training)
         return total if self.activation is None else self.activation(total)
+
+
+@keras_layers.register
+def _(layer: InceptionResidual) -> Iterator[KerasLayer]:
+    yield from side_by_side([branch.parts for branch in layer.branches])
+    yield from layers_of((layer.projection,))
 
 
 class AtrousMaxPool(keras.layers.Layer):

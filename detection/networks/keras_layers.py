@@ -8,12 +8,12 @@ counting the layers that have variables. A convolution and its batch norm are on
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 
-from detection.networks.blocks import Chain
-from detection.networks.layers import BatchNorm, Conv, Dense, DepthwiseConv, SeparableConv
+from detection.networks.blocks import Branches, Chain
+from detection.networks.layers import BatchNorm, Conv, CropDense, Dense, DepthwiseConv, SeparableConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -48,13 +48,36 @@ def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
 
 
 @keras_layers.register
-def _(layer: Dense) -> Iterator[KerasLayer]:
+def _(layer: Chain) -> Iterator[KerasLayer]:
+    return layers_of(layer.parts)
+
+
+@keras_layers.register
+def _(layer: Branches) -> Iterator[KerasLayer]:
+    return side_by_side([branch.parts for branch in layer.branches])
+
+
+@keras_layers.register
+def _(layer: CropDense) -> Iterator[KerasLayer]:
+    if layer.batch_norm is not None:
+        yield norm_variables(layer.batch_norm)
     yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
 @keras_layers.register
-def _(layer: Chain) -> Iterator[KerasLayer]:
-    return layers_of(layer.parts)
+def _(layer: Dense) -> Iterator[KerasLayer]:
+    yield {"kernel": layer.kernel, "bias": layer.bias}
+
+
+def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[KerasLayer]:
+    """Of branches that are joined at their ends. Keras counts layers by their distance from the output: the last
+    convolutions of all branches come last, first their kernels and then their batch norms; layers without variables
+    may only stand in front of a branch's convolutions."""
+    weighted = [[part for part in branch if part.weights] for branch in branches]
+    for distance in range(max(map(len, weighted)), 0, -1):
+        abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
+        yield from map(kernel_variables, abreast)
+        yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv) -> KerasLayer:
@@ -88,10 +111,11 @@ def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, ke
     return variables
 
 
-def numbered(parts: Iterable[keras.layers.Layer]) -> dict[str, keras.Variable]:
-    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other."""
+def numbered(parts: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
+    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other;
+    `first`: layers with variables in front."""
     return {
         f"layer_with_weights-{number}/{attribute}": variable
-        for number, layer in enumerate(layers_of(parts))
+        for number, layer in enumerate(layers_of(parts), first)
         for attribute, variable in layer.items()
     }

@@ -32,7 +32,7 @@ from detection.networks.blocks import Chain, MaxPool, SpatialMean
 from detection.networks.classifier import Classifier, ClassifierSpec
 from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
-from detection.networks.keras_layers import KerasLayer, keras_layers, kernel_variables, layers_of, norm_variables
+from detection.networks.keras_layers import KerasLayer, keras_layers, side_by_side
 from detection.networks.layers import Conv
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # layers of the network -> units of its four blocks
@@ -123,11 +123,7 @@ class Bottleneck(keras.layers.Layer):
 
 @keras_layers.register
 def _(layer: Bottleneck) -> Iterator[KerasLayer]:
-    """Keras counts layers by their distance from the output: what stands beside conv3 goes in front of it."""
-    yield from layers_of((layer.conv1, layer.conv2))
-    ends = tuple(part for part in (layer.shortcut, layer.conv3) if isinstance(part, Conv))
-    yield from map(kernel_variables, ends)
-    yield from (norm_variables(conv.batch_norm) for conv in ends if conv.batch_norm is not None)
+    return side_by_side([(layer.shortcut,), (layer.conv1, layer.conv2, layer.conv3)])
 
 
 def blocks(
@@ -177,6 +173,12 @@ def keras_blocks(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, .
 def last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> Chain:
     """`block4` alone, without dilation, for the map of `block3` or crops of it."""
     return _block(len(units), hyperparams, depth, STRIDES[-1], (1,) * units[-1])
+
+
+def keras_last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...], stride: int = 2) -> Chain:
+    """`block4` of the Keras form alone, which halves crops of the map of `block3`; with `stride` 1 it keeps the size,
+    without dilation."""
+    return _block(len(units), hyperparams, depth, stride, (1,) * units[-1], keras_form=True)
 
 
 def _strides_and_rates(units: tuple[int, ...], output_stride: int | None) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -175,7 +175,7 @@ class MultiscaleAnchors:
     """Anchors of a feature pyramid (Lin et al. 2017, section 4).
 
     Level l has stride 2^l, base 2^l x anchor_scale and octave scales 2^(k / scales_per_octave). The offset is half a
-    stride along a side that the stride divides, otherwise 0.
+    stride along a side that the stride divides, otherwise 0; with `centred` always half a stride.
     """
 
     min_level: int = 3
@@ -183,6 +183,7 @@ class MultiscaleAnchors:
     anchor_scale: float = 4.0
     aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
     scales_per_octave: int = 2
+    centred: bool = False
 
     @property
     def num_per_location(self) -> tuple[int, ...]:
@@ -203,7 +204,10 @@ class MultiscaleAnchors:
         grids = []
         for level, feature_shape in enumerate(feature_shapes, self.min_level):
             stride, base = 2**level, 2**level * self.anchor_scale
-            offset = tuple(tf.where(tf.equal(size % stride, 0), stride / 2.0, 0.0) for size in image_shape)
+            half = stride / 2.0
+            offset = tuple(
+                half if self.centred else tf.where(tf.equal(size % stride, 0), half, 0.0) for size in image_shape
+            )
             grids.append(tile(feature_shape, shapes, (base, base), (stride, stride), offset))
         return tf.concat(grids, axis=0)
 

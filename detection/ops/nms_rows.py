@@ -136,16 +136,16 @@ def _by_comparing_all(kept: Survivors, unclipped: tf.Tensor, boxes: tf.Tensor, s
     rows = tf.shape(scores)[1]
     chunk = max(_PAIRS // max(kept.scores.shape[1], 1), 1)
 
-    def compare(start: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def compare(start: tf.Tensor, first_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         places, matched = _first_match(
             kept, unclipped, boxes[:, start : start + chunk], scores[:, start : start + chunk]
         )
-        return start + chunk, tf.where(matched, tf.minimum(found, start + places), found)
+        return start + chunk, tf.where(matched, tf.minimum(first_rows, start + places), first_rows)
 
-    _, found = tf.while_loop(
+    _, first_rows = tf.while_loop(
         lambda start, _: start < rows, compare, (0, tf.fill(tf.shape(kept.scores), rows)), parallel_iterations=1
     )
-    return tf.where(found < rows, found, 0)
+    return tf.where(first_rows < rows, first_rows, 0)
 
 
 def _first_match(

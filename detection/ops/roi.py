@@ -7,15 +7,24 @@
 | PositionSensitiveCrop | bilinear samples, each part from maps of its own | R-FCN in the TF Object Detection API |
 | PositionSensitiveAveragePool | the mean of whole cells, likewise | R-FCN, section 2 |
 
-All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input, image_shape (H, W)), return
-B * P rows image by image, and pass their gradient to the features only. B, P, h and w may be dynamic; those that are
-static are static in the result too.
+`OneMap` gives the first two the one map of a network, `MultilevelCrop` gives CropAndResize those of a pyramid
+(`ops.roi_levels`). All are called as op(features [B, h, w, c], boxes [B, P, 4] in pixels of the padded input,
+image_shape (H, W)), return B * P rows image by image, and pass their gradient to the features only. B, P, h and w may
+be dynamic; those that are static are static in the result too.
 """
 
 from __future__ import annotations
 
 from detection.ops.roi_crop import CropAndResize
+from detection.ops.roi_levels import MultilevelCrop, OneMap
 from detection.ops.roi_max_pool import RoiMaxPool
 from detection.ops.roi_position_sensitive import PositionSensitiveAveragePool, PositionSensitiveCrop
 
-__all__ = ["CropAndResize", "PositionSensitiveAveragePool", "PositionSensitiveCrop", "RoiMaxPool"]
+__all__ = [
+    "CropAndResize",
+    "MultilevelCrop",
+    "OneMap",
+    "PositionSensitiveAveragePool",
+    "PositionSensitiveCrop",
+    "RoiMaxPool",
+]

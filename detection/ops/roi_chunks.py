@@ -21,33 +21,33 @@ RegionFunction = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 
 def in_chunks(
-    function: RegionFunction, boxes: tf.Tensor, sides: Sequence[Sequence[int]], most: int = REGIONS_AT_A_TIME
+    function: RegionFunction, boxes: tf.Tensor, sides: Sequence[Sequence[int]], limit: int = REGIONS_AT_A_TIME
 ) -> tuple[tf.Tensor, ...]:
-    """function(boxes), computed for at most `most` regions of each image at a time, in chunks of equal size.
+    """function(boxes), computed for at most `limit` regions of each image at a time, in chunks of equal size.
 
     Args:
         function: computes each region independently of the others; its results are float32.
-        boxes: float32 [B, P, 4]; P may be dynamic. If it is static and at most `most`, function(boxes) is called
+        boxes: float32 [B, P, 4]; P may be dynamic. If it is static and at most `limit`, function(boxes) is called
             directly.
         sides: shape of the function's result for one region, one for each result.
-        most: regions of an image at a time.
+        limit: regions of an image at a time.
 
     Returns:
         The function's results, each float32 [B, P, *sides].
     """
     batch, count = boxes.shape[:2]
-    if count is not None and count <= most:
+    if count is not None and count <= limit:
         return function(boxes)
     rows = tf.shape(boxes)[1] if count is None else count
-    chunks = -(-rows // most) if count is not None else tf.maximum(-(-rows // most), 1)
+    chunks = -(-rows // limit) if count is not None else tf.maximum(-(-rows // limit), 1)
     # At least one region: not every op accepts none.
     share = -(-rows // chunks) if count is not None else tf.maximum(-(-rows // chunks), 1)
-    known = None if count is None else share
+    static_share = None if count is None else share
     padded = tf.pad(boxes, [[0, 0], [0, chunks * share - rows], [0, 0]])
-    results = tuple(tf.TensorArray(tf.float32, chunks, element_shape=[batch, known, *last]) for last in sides)
+    results = tuple(tf.TensorArray(tf.float32, chunks, element_shape=[batch, static_share, *last]) for last in sides)
 
     def step(number: tf.Tensor, results: tuple[tf.TensorArray, ...]) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...]]:
-        chunk = tf.ensure_shape(tf.slice(padded, [0, number * share, 0], [-1, share, 4]), [batch, known, 4])
+        chunk = tf.ensure_shape(tf.slice(padded, [0, number * share, 0], [-1, share, 4]), [batch, static_share, 4])
         return number + 1, tuple(
             array.write(number, values) for array, values in zip(results, function(chunk), strict=True)
         )

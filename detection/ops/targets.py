@@ -25,12 +25,12 @@ from detection.types import Groundtruth, Targets
 
 @dataclass(frozen=True)
 class TargetAssigner:
-    """Anchors and groundtruth -> Targets.
+    """Assigns groundtruth to anchors.
 
     background_as_zeros gives background an all-zero class row instead of a one at column 0; without background_column
-    there is no such column, only the K of the classes. With `normalised` boxes are compared as fractions of the image:
-    anchors of a pyramid and boxes at round coordinates meet a threshold to the last bit, and the TF Object Detection
-    API rounds there.
+    there is no such column, only those of the K classes. With `normalised`, boxes are compared as fractions of the
+    image: anchors of a pyramid and boxes at round coordinates can lie exactly on a threshold, and the TF Object
+    Detection API rounds as fractions there.
     """
 
     similarity: Similarity

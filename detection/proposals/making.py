@@ -158,20 +158,22 @@ def _is_made(output: Path, job: str) -> bool:
     try:
         with open(output, "rb") as stream:
             settings = npz_files.read(stream, ["settings"]).arrays.get("settings", np.array("{}"))
-        made = json_text.parse(str(settings))
-        if not isinstance(made, dict):
-            raise ValueError(f"its settings are {json_text.shown(made)}")
+        existing = json_text.parse(str(settings))
+        if not isinstance(existing, dict):
+            raise ValueError(f"its settings are {json_text.shown(existing)}")
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{output}: exists already and cannot be read ({error}); pass --overwrite, or another --output"
         ) from error
     requested = json.loads(job)
-    differing = sorted(key for key in requested.keys() | made.keys() if requested.get(key) != made.get(key))
+    differing = sorted(key for key in requested.keys() | existing.keys() if requested.get(key) != existing.get(key))
     if not differing:
         return True
     key = next((key for key in differing if key != "images"), "images")
-    what = "from other images" if key == "images" else f"with {key} {made.get(key)!r}, not {requested.get(key)!r}"
-    raise ConfigError(f"{output}: exists already and was made {what}; pass --overwrite, or another --output")
+    difference = (
+        "from other images" if key == "images" else f"with {key} {existing.get(key)!r}, not {requested.get(key)!r}"
+    )
+    raise ConfigError(f"{output}: exists already and was made {difference}; pass --overwrite, or another --output")
 
 
 def _lock(output: Path) -> contextlib.AbstractContextManager[None]:

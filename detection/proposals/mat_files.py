@@ -84,7 +84,7 @@ def read(data: bytes, requested: Collection[str]) -> tuple[dict[str, Matrix], tu
     for kind, content, _ in _elements(memoryview(data)[_HEADER:], order):
         if kind == _COMPRESSED:
             start = _zlib_start(content)
-            name = _name(start, order, whole=False)
+            name = _name(start, order, complete=False)
             if name in requested:
                 unpacked = _unpack(content, budget)
                 budget -= len(unpacked)
@@ -163,15 +163,15 @@ def _only_matrix(unpacked: memoryview, order: str) -> memoryview:
     return content
 
 
-def _name(content: memoryview, order: str, whole: bool = True) -> str:
-    """The name of a matrix; `content` may be only its beginning if it is not `whole`."""
+def _name(content: memoryview, order: str, complete: bool = True) -> str:
+    """The name of a matrix; `content` may be only its beginning if it is not `complete`."""
     parts = _elements(content, order)
     try:
         _, _, (kind, text, _) = next(parts), next(parts), next(parts)
     except StopIteration:
         raise ValueError("a variable has no name") from None
     except ValueError:
-        if whole:
+        if complete:
             raise
         raise ValueError("a compressed variable is damaged, or its name is too long") from None
     if kind not in (_INT8, _UINT8, _UTF8):

@@ -103,14 +103,14 @@ def build(settings: ProposalSettings, flag: str = "--method") -> Method:
     return method
 
 
-def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int = 0) -> ScoredBoxes:
+def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], limit: int = 0) -> ScoredBoxes:
     """Clips boxes to the image, drops empty ones, sorts by descending score and removes duplicates.
 
     Args:
         boxes: [n, 4], [ymin, xmin, ymax, xmax] in pixels.
         scores: [n].
         size: height and width of the image.
-        most: how many boxes to keep at most; 0: all.
+        limit: at most this many boxes are kept; 0: all.
     """
     limits = np.array([*size, *size], np.float32)
     boxes = np.clip(boxes.astype(np.float32), 0, limits)
@@ -120,7 +120,7 @@ def tidy(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], most: int
     order = np.lexsort((*boxes.T[::-1], -scores))
     boxes, scores = boxes[order], scores[order]
     _, first = np.unique(boxes, axis=0, return_index=True)
-    rows = np.sort(first)[: most or None]
+    rows = np.sort(first)[: limit or None]
     return ScoredBoxes(boxes[rows], scores[rows])
 
 

@@ -118,20 +118,20 @@ class Computed:
             return list(pool.map(propose, paths, images))
 
 
-def best(boxes: np.ndarray, scores: np.ndarray, most: int) -> np.ndarray:
+def best(boxes: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
     """The best boxes, as training and evaluation select them.
 
     Args:
         boxes: [n, 4].
         scores: [n].
-        most: how many boxes to return at most.
+        limit: at most this many boxes are returned.
 
     Returns:
         float32 [m, 4], by descending score, ties in the given order, without duplicates.
     """
     ordered = boxes[np.argsort(-scores, kind="stable")]
     _, first = np.unique(ordered, axis=0, return_index=True)
-    return np.asarray(ordered[np.sort(first)[:most]], np.float32)
+    return np.asarray(ordered[np.sort(first)[:limit]], np.float32)
 
 
 def _names(path: str) -> Iterator[str]:

@@ -28,17 +28,17 @@ UNUSABLE = (
 )
 
 
-def with_proposals(batch: ImageBatch, given: tf.Tensor) -> ImageBatch:
+def with_proposals(batch: ImageBatch, proposals: tf.Tensor) -> ImageBatch:
     """Adds proposals to a batch; invalid ones fail at run time with `UNEQUAL` or `UNUSABLE` and their values.
 
     Args:
         batch: the resized images.
-        given: float32 [B, P, 4] as sent; if P is 0, one row of padding is added.
+        proposals: float32 [B, P, 4] as sent; if P is 0, one row of padding is added.
     """
-    given = tf.ensure_shape(given, given.shape)  # A signature does not check shapes.
-    with tf.control_dependencies(_checks(given, tf.shape(batch.images)[0])):
-        boxes = tf.clip_by_value(given, 0.0, 1.0)
-    if given.shape[1] is None:  # With a row of padding, no later op has to handle an empty tensor.
+    proposals = tf.ensure_shape(proposals, proposals.shape)  # A signature does not check shapes.
+    with tf.control_dependencies(_checks(proposals, tf.shape(batch.images)[0])):
+        boxes = tf.clip_by_value(proposals, 0.0, 1.0)
+    if proposals.shape[1] is None:  # With a row of padding, no later op has to handle an empty tensor.
         boxes = tf.pad(boxes, [[0, 0], [0, tf.maximum(1 - tf.shape(boxes)[1], 0)], [0, 0]])
     boxes = box_ops.to_pixels(boxes, batch.true_shapes)
     has_area = _has_area(boxes)
@@ -65,14 +65,14 @@ def _has_area(boxes: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
 
 
-def _checks(given: tf.Tensor, images: tf.Tensor) -> list[tf.Operation]:
-    rows = tf.shape(given)[0]
-    usable = (given >= -TOLERANCE) & (given <= 1 + TOLERANCE)  # False for NaN, too
-    usable = tf.reduce_all(usable, axis=-1) & tf.reduce_all(given[..., 2:] >= given[..., :2], axis=-1)
+def _checks(proposals: tf.Tensor, images: tf.Tensor) -> list[tf.Operation]:
+    rows = tf.shape(proposals)[0]
+    usable = (proposals >= -TOLERANCE) & (proposals <= 1 + TOLERANCE)  # False for NaN, too
+    usable = tf.reduce_all(usable, axis=-1) & tf.reduce_all(proposals[..., 2:] >= proposals[..., :2], axis=-1)
     first = tf.where(~usable)[:1]
     return [
         tf.debugging.Assert(tf.equal(rows, images), [UNEQUAL, rows, images]),
-        tf.debugging.Assert(tf.reduce_all(usable), [UNUSABLE, first, tf.gather_nd(given, first)], summarize=4),
+        tf.debugging.Assert(tf.reduce_all(usable), [UNUSABLE, first, tf.gather_nd(proposals, first)], summarize=4),
     ]
 
 

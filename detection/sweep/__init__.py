@@ -1,1 +1,1 @@
-"""The survey's experiment: many configurations trained, evaluated and timed, one row each, and what the rows say."""
+"""The survey's experiment: trains, evaluates and times many configurations, one row each, and reports on the rows."""

@@ -1,6 +1,4 @@
-"""The configuration to start from: the most accurate of those that were measured within limits of time and memory, on
-one machine.
-"""
+"""Chooses a configuration: the most accurate one within limits of time and memory, measured on one machine."""
 
 from __future__ import annotations
 
@@ -27,125 +25,147 @@ from detection.sweep.results import SweepRow
 
 
 class Limits(NamedTuple):
-    """What is asked for; None is no limit."""
+    """The requested limits; None is no limit."""
 
     milliseconds: float | None = None  # median of one image end to end
-    mebibytes: float | None = None  # peak: of the accelerator where there is one, else of the process
-    value: Quantity = MEAN_AP  # what should be as high as it can be
-    model_mebibytes: float | None = None  # of memory, less what a process takes that has only TensorFlow loaded
+    mebibytes: float | None = None  # peak memory of the accelerator, or else of the process
+    value: Quantity = MEAN_AP  # the quantity to maximise
+    model_mebibytes: float | None = None  # peak memory minus that of a process with only TensorFlow loaded
 
     def used(self) -> list[tuple[Quantity, float]]:
+        """The limits that are set, with their quantities."""
         limits = ((TIME, self.milliseconds), (MEMORY, self.mebibytes), (MODEL_MEMORY, self.model_mebibytes))
         return [(quantity, limit) for quantity, limit in limits if limit is not None]
 
     def excess(self, row: SweepRow) -> float:
-        """How far a row is over: the largest of its numbers over their limits; at most 1 fits, infinite where a number
-        is missing.
+        """The largest ratio of a number of the row to its limit.
+
+        The row is within the limits if it is at most 1; it is infinite if a number is missing.
         """
-        used = [(quantity.read(row), limit) for quantity, limit in self.used()]
-        return max((float("inf") if number is None else number / limit for number, limit in used), default=0.0)
+        pairs = [(quantity.read(row), limit) for quantity, limit in self.used()]
+        return max((float("inf") if number is None else number / limit for number, limit in pairs), default=0.0)
 
     def __str__(self) -> str:
         return " and ".join(f"{limit:g} {quantity.unit}" for quantity, limit in self.used()) or "no limit"
 
 
 class Choice(NamedTuple):
-    """What `choose` found."""
+    """The result of `choose`."""
 
     best: SweepRow
-    fitting: int  # rows within the limits
-    judged: int  # rows with a time and the value
+    fitting: int  # number of rows within the limits
+    judged: int  # number of rows with a time and the value
     device: str
-    faster: Point | None  # the neighbours on the frontier: what less time would cost, what more would buy
-    better: Point | None
+    faster: Point | None  # the next faster configuration on the frontier
+    better: Point | None  # the next more accurate configuration on the frontier
 
 
 def limits(
     milliseconds: float | None, mebibytes: float | None, value: str, model_mebibytes: float | None = None
 ) -> Limits:
-    """From flags. Raises ConfigError: a limit that is not positive, a value that is no accuracy."""
+    """Makes the limits from the values of flags.
+
+    Args:
+        milliseconds: --max_ms.
+        mebibytes: --max_mib.
+        value: --by, the name of an accuracy.
+        model_mebibytes: --max_model_mib.
+
+    Raises:
+        ConfigError: a limit is not positive, or the value is not an accuracy.
+    """
     for flag, limit in (("--max_ms", milliseconds), ("--max_mib", mebibytes), ("--max_model_mib", model_mebibytes)):
         if limit is not None and not limit > 0:
-            raise ConfigError(f"{flag}={limit:g}: no configuration takes that little; give a positive number")
+            raise ConfigError(f"{flag}={limit:g}: must be a positive number")
     accuracies = [name for name, quantity in QUANTITIES.items() if not quantity.less_is_better]
     if value not in accuracies:
         raise ConfigError(f"--by={value}: give one of {', '.join(accuracies)}")
     return Limits(milliseconds, mebibytes, QUANTITIES[value], model_mebibytes)
 
 
-def measured_on(rows: Sequence[SweepRow], wanted: str, here: str, where: str) -> list[SweepRow]:
-    """The rows timed on the device that is asked for or, where none is, on this machine.
+def measured_on(rows: Sequence[SweepRow], device: str, this_device: str, results: str) -> list[SweepRow]:
+    """The rows timed on the requested device or, without one, on this machine.
+
+    Rows of other devices are omitted with a warning.
 
     Args:
-        wanted: `--device`, a name or a part of one; empty: this machine.
-        here: name of this machine's device.
-        where: the results, as the user named them.
+        rows: of any devices.
+        device: `--device`, a name or a part of one; empty: this machine.
+        this_device: name of this machine's device.
+        results: the results, as the user named them.
 
     Raises:
-        ConfigError: no row was timed there. Rows of other devices are left out with a warning.
+        ConfigError: no row was timed on that device.
     """
     if not devices(rows):
         raise ConfigError(
-            f"--results={where}: none of its {len(rows)} rows has times; let `detection sweep` finish, or look at the"
+            f"--results={results}: none of its {len(rows)} rows has times; let `detection sweep` finish, or check the"
             " failed rows"
         )
-    if not wanted and here not in devices(rows):
-        there = "; ".join(devices(rows))
+    if not device and this_device not in devices(rows):
+        timed_on = "; ".join(devices(rows))
         raise ConfigError(
-            f"--results={where}: timed on {there}; this machine is {here}, with other times: run `detection sweep`"
-            " here, or give --device=NAME"
+            f"--results={results}: timed on {timed_on}, but this machine is {this_device}: run `detection sweep` on"
+            " this machine, or give --device=NAME"
         )
-    return of_one_device(rows, wanted or here)
+    return of_one_device(rows, device or this_device)
 
 
-def choose(rows: Iterable[SweepRow], within: Limits) -> Choice:
-    """The best row within the limits; of equally good ones the fastest.
+def choose(rows: Iterable[SweepRow], limits: Limits) -> Choice:
+    """Chooses the best row within the limits; the fastest of equally good ones.
 
     Args:
         rows: of one device.
+        limits: the limits.
 
     Raises:
-        ConfigError: nothing has both a time and the value, or nothing fits; then the nearest is named.
+        ConfigError: no row has both a time and the value, or none is within the limits; then names the closest one.
     """
-    judged = points(rows, TIME, within.value)
-    if not judged:
+    candidates = points(rows, TIME, limits.value)
+    if not candidates:
         raise ConfigError(
-            f"no row has both a time and {within.value.label}: only trained and evaluated configurations can be chosen;"
+            f"no row has both a time and {limits.value.label}: only trained and evaluated configurations can be chosen;"
             " see `detection sweep`"
         )
-    fitting = [point for point in judged if within.excess(point.row) <= 1]
+    fitting = [point for point in candidates if limits.excess(point.row) <= 1]
     if not fitting:
-        nearest = min((point.row for point in judged), key=lambda row: (within.excess(row), row.id))
-        numbers = _numbers(nearest, within)
+        nearest = min((point.row for point in candidates), key=lambda row: (limits.excess(row), row.id))
+        numbers = _numbers(nearest, limits)
         raise ConfigError(
-            f"none of {len(judged)} configurations fits {within}; the nearest is {nearest.id} ({numbers}): raise the"
-            " limit"
+            f"none of {len(candidates)} configurations is within {limits}; the closest is {nearest.id} ({numbers});"
+            " raise the limit"
         )
     best = min(fitting, key=lambda point: (-point.value, point.cost, point.row.id))
-    on = frontier(judged)
-    faster = [point for point in on if point.cost < best.cost and point.value < best.value]
-    better = [point for point in on if point.value > best.value]
+    frontier_points = frontier(candidates)
+    faster = [point for point in frontier_points if point.cost < best.cost and point.value < best.value]
+    better = [point for point in frontier_points if point.value > best.value]
     return Choice(
         best.row,
         len(fitting),
-        len(judged),
+        len(candidates),
         best.row.device,
         faster[-1] if faster else None,
         better[0] if better else None,
     )
 
 
-def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
-    """What a person reads: the configuration, its numbers, its config and the command that trains it, and its
-    neighbours on the frontier.
+def report(choice: Choice, limits: Limits, results: Sequence[str]) -> str:
+    """Formats a choice as text.
+
+    It has the configuration, its numbers, its config, the command that trains it, and its neighbours on the frontier.
+
+    Args:
+        choice: the choice.
+        limits: the limits.
+        results: files or folders that the rows were read from.
     """
-    row, value = choice.best, within.value
+    row, accuracy = choice.best, limits.value
     low, high = (number(row.benchmark, "milliseconds", "end_to_end", end) for end in ("low", "high"))
     spread = f" (10 %: {low:.3g}, 90 %: {high:.3g})" if low is not None and high is not None else ""
     lines = [
         (
-            f"{choice.fitting} of {choice.judged} configurations fit within {within}, on {choice.device}. The best by"
-            f" {value.label}:"
+            f"{choice.fitting} of {choice.judged} configurations are within {limits}, on {choice.device}. The best by"
+            f" {accuracy.label}:"
         ),
         "",
     ]
@@ -153,7 +173,7 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     accuracies = [(quantity, quantity.read(row)) for quantity in QUANTITIES.values() if not quantity.less_is_better]
     lines.append(
         f"  {'accuracy':10}"
-        + ", ".join(f"{quantity.label} {found:.3f}" for quantity, found in accuracies if found is not None)
+        + ", ".join(f"{quantity.label} {value:.3f}" for quantity, value in accuracies if value is not None)
     )
     lines.append(f"  {'time':10}{milliseconds(row):.4g} ms an image{spread}")
     costs = [
@@ -164,18 +184,18 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
     lines.append(
         f"  {'costs':10}"
         + ", ".join(
-            f"{quantity.label.lower()} {found:,.4g} {quantity.unit}" for quantity, found in costs if found is not None
+            f"{quantity.label.lower()} {value:,.4g} {quantity.unit}" for quantity, value in costs if value is not None
         )
     )
     config = config_texts.path(row, results)
     if config is not None:
         lines.append(
-            f"  {'config':10}{config}" + ("" if config.is_file() else "  (not there: it lies where the sweep was run)")
+            f"  {'config':10}{config}" + ("" if config.is_file() else "  (not found: it is where the sweep was run)")
         )
     if (row.train or {}).get("weights_of"):
         lines.append(
-            f"  {'weights':10}those of {row.train['weights_of']}: that one is trained, this one only reads fewer or"
-            " more proposals"
+            f"  {'weights':10}those of {row.train['weights_of']}, which is trained; this one only has another number of"
+            " proposals"
         )
     lines.append(
         f"  {'start':10}{row.command or f'detection train --pipeline_config_path={config or row.id} --model_dir=run'}"
@@ -184,14 +204,14 @@ def report(choice: Choice, within: Limits, results: Sequence[str]) -> str:
         if point is not None:
             lines.append(
                 f"  {words:10}{title(point.row)}: {point.cost / milliseconds(row):.2f} times the time,"
-                f" {point.value - value.read(row):+.3f}"
+                f" {point.value - accuracy.read(row):+.3f}"
             )
     return "\n".join(lines)
 
 
-def _numbers(row: SweepRow, within: Limits) -> str:
-    """What there is to choose by, and what is limited."""
-    costs = dict.fromkeys((TIME, MEMORY, *(quantity for quantity, _ in within.used())))
+def _numbers(row: SweepRow, limits: Limits) -> str:
+    """The value, time, memory and limited quantities of a row, as text."""
+    costs = dict.fromkeys((TIME, MEMORY, *(quantity for quantity, _ in limits.used())))
     numbers = [(quantity, quantity.read(row)) for quantity in costs]
-    said = [f"{found:.4g} {quantity.unit}" for quantity, found in numbers if found is not None]
-    return ", ".join([f"{within.value.label} {within.value.read(row):.3f}", *said])
+    texts = [f"{value:.4g} {quantity.unit}" for quantity, value in numbers if value is not None]
+    return ", ".join([f"{limits.value.label} {limits.value.read(row):.3f}", *texts])

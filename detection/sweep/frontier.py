@@ -1,11 +1,9 @@
-"""The optimality frontier of a sweep, where more accuracy costs more time, and its three critical points (Huang et al.
-
-2017, section 4.1).
+"""The optimality frontier of a sweep and its three critical points (Huang et al. 2017, section 4.1).
 
 A configuration is on the frontier if no other is at least as good in both quantities and better in one. The elbow, the
-paper's "sweet spot", is the one that lies farthest above the straight line from the frontier's first point to its last,
-both axes scaled to [0, 1], time by its logarithm: where the slope falls below the average slope (Satopaa et al. 2011,
-"Finding a kneedle in a haystack").
+paper's "sweet spot", is the point farthest above the straight line from the frontier's first point to its last, with
+both axes scaled to [0, 1] and the logarithm of time: where the slope falls below the average slope (Satopaa et al.
+2011, "Finding a kneedle in a haystack").
 """
 
 from __future__ import annotations
@@ -19,22 +17,22 @@ from detection.sweep.results import SweepRow
 
 
 class Point(NamedTuple):
-    """A configuration between what it costs and what it gives."""
+    """A configuration with its cost and value."""
 
-    cost: float  # the less the better; positive where an elbow is looked for
-    value: float  # the more the better
+    cost: float  # less is better; must be positive to find an elbow
+    value: float  # more is better
     row: SweepRow
 
 
 class Critical(NamedTuple):
-    """The three points of a frontier worth a name; one may hold two names, and a frontier without a bend has no elbow."""
+    """The three critical points of a frontier; they may coincide, and a straight frontier has no elbow."""
 
     fastest: Point
     elbow: Point | None
     most_accurate: Point
 
     def named(self) -> list[tuple[str, Point]]:
-        """Each point once, with its names, from the fastest on."""
+        """Each point once, with its names, from the fastest to the most accurate."""
         names: dict[str, tuple[list[str], Point]] = {}
         for name, point in zip(("fastest", "elbow", "most accurate"), self, strict=True):
             if point is not None:
@@ -43,40 +41,49 @@ class Critical(NamedTuple):
 
 
 def points(rows: Iterable[SweepRow], cost: Quantity = TIME, value: Quantity = MEAN_AP) -> list[Point]:
-    """Of the rows that are done and have both numbers."""
+    """The points of the rows that are done and have both numbers.
+
+    Args:
+        rows: the rows.
+        cost: the quantity to minimise.
+        value: the quantity to maximise.
+    """
     pairs = ((cost.read(row), value.read(row), row) for row in rows if row.done)
     return [Point(x, y, row) for x, y, row in pairs if x is not None and y is not None]
 
 
-def frontier(of: Iterable[Point]) -> list[Point]:
-    """The points that none other dominates, by rising cost and value; of equal ones the first by id."""
+def frontier(candidates: Iterable[Point]) -> list[Point]:
+    """The points that no other dominates, by increasing cost and value; of equal points the first by id."""
     best: list[Point] = []
-    for point in sorted(of, key=lambda point: (point.cost, -point.value, point.row.id)):
+    for point in sorted(candidates, key=lambda point: (point.cost, -point.value, point.row.id)):
         if not best or point.value > best[-1].value:
             best.append(point)
     return best
 
 
-def critical(on: list[Point]) -> Critical:
-    """Names the points of a frontier that has at least one.
+def critical(frontier_points: list[Point]) -> Critical:
+    """The critical points of a frontier.
+
+    Args:
+        frontier_points: the points of the frontier, by increasing cost.
 
     Raises:
         ValueError: the frontier is empty.
     """
-    if not on:
+    if not frontier_points:
         raise ValueError("an empty frontier has no critical points")
-    return Critical(on[0], _elbow(on), on[-1])
+    return Critical(frontier_points[0], _elbow(frontier_points), frontier_points[-1])
 
 
-def _elbow(on: list[Point]) -> Point | None:
-    if len(on) < 3 or on[0].cost <= 0:
+def _elbow(frontier_points: list[Point]) -> Point | None:
+    if len(frontier_points) < 3 or frontier_points[0].cost <= 0:
         return None
-    first, last = on[0], on[-1]
+    first, last = frontier_points[0], frontier_points[-1]
     width, height = math.log(last.cost / first.cost), last.value - first.value
 
     def above(point: Point) -> float:
-        """Height over the line from the first point to the last, which is the diagonal of the unit square."""
+        """Height above the line from the first point to the last, which is the diagonal of the unit square."""
         return (point.value - first.value) / height - math.log(point.cost / first.cost) / width
 
-    best = max(on[1:-1], key=above)
-    return best if above(best) > 1e-9 else None  # On a straight line no point is one, whatever rounding says.
+    best = max(frontier_points[1:-1], key=above)
+    return best if above(best) > 1e-9 else None  # With a tolerance for rounding: a straight line has no elbow.

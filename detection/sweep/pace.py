@@ -1,5 +1,6 @@
-"""How long a sweep still takes: trainings at their own mean, rows at what all else took for a row, since one may take a
-hundred times the other.
+"""Estimates the remaining time of a sweep.
+
+Trainings and the other stages of a row have separate means, since one may take a hundred times as long as the other.
 """
 
 from __future__ import annotations
@@ -12,42 +13,49 @@ from detection.sweep.worker import MEASURE, TRAIN
 
 
 class Pace:
-    """Of one run of a sweep."""
+    """Durations of the stages of one run of a sweep."""
 
     def __init__(self, jobs: int) -> None:
-        """Args: jobs: stages that go on at a time, but for what is timed."""
+        """`jobs` is the number of stages that run at a time; measurements always run alone."""
         self._jobs = jobs
-        self._took: dict[str, list[float]] = defaultdict(list)
+        self._durations: dict[str, list[float]] = defaultdict(list)
         self._rows = 0
 
     def add(self, kind: str, seconds: float) -> None:
-        """A stage that is over; `kind` as in its job."""
-        self._took[kind].append(seconds)
+        """Adds the duration of a finished stage; `kind` as in its job."""
+        self._durations[kind].append(seconds)
 
-    def finish(self) -> None:
-        """A row is written, whatever stages it took."""
+    def add_row(self) -> None:
+        """Counts a finished row."""
         self._rows += 1
 
-    def words(self, trainings: int, rows: int) -> str:
-        """An ETA for so many of each, or the part of it that can be known yet; empty where nothing is left or known."""
-        means = {TRAIN: self._of_training(), MEASURE: self._of_row()}
+    def eta(self, trainings: int, rows: int) -> str:
+        """The ETA as text, as far as it can be estimated; empty if nothing is left or nothing is known.
+
+        Args:
+            trainings: number of trainings that are left.
+            rows: number of rows that are left.
+        """
+        means = {TRAIN: self._seconds_per_training(), MEASURE: self._seconds_per_row()}
         parts = {TRAIN: trainings / self._jobs, MEASURE: rows}
-        wanted = [kind for kind, count in parts.items() if count]
-        known = [kind for kind in wanted if means[kind] is not None]
+        needed = [kind for kind, count in parts.items() if count]
+        known = [kind for kind in needed if means[kind] is not None]
         if not known:
             return ""
         seconds = sum(means[kind] * parts[kind] for kind in known)
-        missing = "" if known == wanted else f" for {'the trainings' if known == [TRAIN] else 'what is trained'}"
+        missing = "" if known == needed else f" for {'the trainings' if known == [TRAIN] else 'what is trained'}"
         return f"ETA {duration(seconds)}{missing}"
 
-    def _of_training(self) -> float | None:
-        return statistics.fmean(self._took[TRAIN]) if self._took[TRAIN] else None
+    def _seconds_per_training(self) -> float | None:
+        return statistics.fmean(self._durations[TRAIN]) if self._durations[TRAIN] else None
 
-    def _of_row(self) -> float | None:
-        """Seconds; what may run beside others counts a part."""
+    def _seconds_per_row(self) -> float | None:
+        """Mean seconds per row; stages that can run in parallel are divided by the number of jobs."""
         if not self._rows:
             return None
-        taken = sum(
-            sum(took) / (1 if kind == MEASURE else self._jobs) for kind, took in self._took.items() if kind != TRAIN
+        total = sum(
+            sum(durations) / (1 if kind == MEASURE else self._jobs)
+            for kind, durations in self._durations.items()
+            if kind != TRAIN
         )
-        return taken / self._rows
+        return total / self._rows

@@ -1,5 +1,6 @@
-"""Stages as processes: started in a group of their own, watched, and ended as a group; whatever happens to one, there
-is an outcome.
+"""Runs the stages of a sweep as processes, each in its own process group, with limits of time and memory.
+
+Every process has an outcome, also if it crashes or is killed.
 """
 
 from __future__ import annotations
@@ -19,60 +20,69 @@ from detection.errors import ConfigError, DataError, ModelDirInUseError
 from detection.files import write_text
 from detection.tools import fresh_process
 
-_GRACE = 60.0  # seconds from asking a stage to stop to making it: a training saves first
+_GRACE = 60.0  # seconds between SIGTERM and SIGKILL: a training saves first
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # read by TensorFlow
-_IN_USE_TRIES = 10  # A training whose sweep was just killed takes a moment to end.
+_IN_USE_TRIES = 10  # The training of a sweep that was just killed takes a moment to end.
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What one process is to do."""
+    """The job of one process."""
 
     job: dict[str, Any]  # see detection.sweep.worker
     folder: Path  # for the files of the job
-    log: Path  # what it says is appended here
+    log: Path  # its output is appended here
     time_limit: float = 0.0  # seconds; 0: none
-    alone: bool = False  # nothing else may run beside it, since it is timed
+    alone: bool = False  # no other stage may run at the same time, since it is timed
     label: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of it: the parts of the result that were found, and why it failed, or empty."""
+    """The result of a stage, as far as it got, and the reason of a failure, or empty."""
 
     values: dict[str, Any]
     reason: str = ""
 
 
-def surroundings(stage: Stage, jobs: int) -> dict[str, str]:
-    """Environment of a stage where `jobs` of them go on at a time: each has its part of memory and cores, what runs
-    alone all of them.
+def stage_environment(stage: Stage, jobs: int) -> dict[str, str]:
+    """Environment variables of a stage if `jobs` stages run at a time: each gets its share of memory and cores.
 
-    Left to itself every process would have as many threads as there are cores; two trainings on two cores so did 5.8
-    and 1.9 steps a second, and do 7.4 and 2.2 with a thread each. What should come out bit for bit is not touched,
-    since sums depend on how many threads share them.
+    A stage that runs alone gets all cores. By default every process has as many threads as there are cores: two
+    trainings on two cores then did 5.8 and 1.9 steps per second, and 7.4 and 2.2 with one thread each. Deterministic
+    stages are not changed, since sums depend on the number of threads.
+
+    Args:
+        stage: the stage.
+        jobs: stages at a time.
     """
     if jobs == 1:
         return {}
-    shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    variables = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     if not stage.alone and not stage.job.get("deterministic"):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        shared |= {name: str(max(1, cores // jobs)) for name in _THREADS if name not in os.environ}
-    return shared
+        variables |= {name: str(max(1, cores // jobs)) for name in _THREADS if name not in os.environ}
+    return variables
 
 
 class Running:
-    """One process at work."""
+    """The running process of a stage."""
 
     def __init__(self, stage: Stage, memory_gib: float = 0.0, environment: dict[str, str] | None = None) -> None:
-        """Args: memory_gib: more than that, and it is ended; 0: as much as there is."""
+        """Starts the process.
+
+        Args:
+            stage: the job.
+            memory_gib: limit of its memory; 0: none.
+            environment: additional environment variables.
+        """
         self.stage, self._memory_gib, self._environment = stage, memory_gib, environment or {}
-        self._ended_for, self._kill_at, self._in_use, self.stopping = "", 0.0, 0, False
+        self._kill_reason, self._kill_at, self._in_use, self.stopping = "", 0.0, 0, False
         stage.folder.mkdir(parents=True, exist_ok=True)
         stage.log.parent.mkdir(parents=True, exist_ok=True)
         self._result = Path(stage.job["result"])
-        known = {name: value for name, value in kept(self._result).items() if name != "failed"}
-        write_text(self._result, json.dumps(known) + "\n")
+        previous = {name: value for name, value in read_result(self._result).items() if name != "failed"}
+        write_text(self._result, json.dumps(previous) + "\n")
         job = stage.folder / "job.json"
         write_text(job, json.dumps(stage.job, indent=1) + "\n")
         self._command = [sys.executable, "-m", "detection.sweep.worker", str(job)]
@@ -85,7 +95,7 @@ class Running:
             log.flush()
             self._process = subprocess.Popen(
                 self._command,
-                stdin=subprocess.PIPE,  # Its end tells the worker that the sweep is dead.
+                stdin=subprocess.PIPE,  # It is closed when the sweep dies, which makes the worker exit.
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -94,16 +104,16 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of its group."""
+        """Id of the process and of its group."""
         return self._process.pid
 
     def poll(self) -> Outcome | None:
-        """The outcome once it is over; ends it when it takes too long or too much."""
+        """The outcome, or None while it runs; kills it if it exceeds its time or memory."""
         code = self._process.poll()
         if code is None:
-            self._hold_to_limits()
+            self._check_limits()
             return None
-        self.kill()  # What it may have started.
+        self.kill()  # Kills its child processes, if any.
         self._process.stdin.close()
         if code == ModelDirInUseError.exit_code and not self.stopping and self._in_use < _IN_USE_TRIES:
             self._in_use += 1
@@ -111,56 +121,60 @@ class Running:
             write_text(self._result, "{}\n")
             self._start()
             return None
-        values = kept(self._result)
+        values = read_result(self._result)
         failed = values.pop("failed", "")
-        if self._ended_for:
-            return Outcome(values, self._ended_for)
+        if self._kill_reason:
+            return Outcome(values, self._kill_reason)
         return Outcome(values, "" if code == 0 else failed or self._reason(code))
 
     def stop(self) -> None:
-        """Asks it to save and end; makes it, after a while."""
+        """Asks it to save and exit; kills it after a grace period."""
         self.stopping = True
         if not self._kill_at:
             self._kill_at = time.monotonic() + (_GRACE if self.stage.job["stage"] == "train" else 0.0)
             self._signal(signal.SIGTERM)
 
-    def _hold_to_limits(self) -> None:
+    def _check_limits(self) -> None:
         now, limit = time.monotonic(), self.stage.time_limit
         if self._kill_at and now >= self._kill_at:
             self.kill()
-        elif limit and now - self.started > limit and not self._ended_for:
-            self._end(f"timed out: {self.stage.label} took more than {limit:g} seconds")
-        elif self._memory_gib and not self._ended_for and (used := _resident_gib(self._process.pid)) > self._memory_gib:
-            self._end(
-                f"out of memory: {self.stage.label} held {used:.2f} GiB, more than --memory_gib={self._memory_gib:g}"
+        elif limit and now - self.started > limit and not self._kill_reason:
+            self._kill_because(f"timed out: {self.stage.label} took more than {limit:g} seconds")
+        elif (
+            self._memory_gib and not self._kill_reason and (used := _resident_gib(self._process.pid)) > self._memory_gib
+        ):
+            self._kill_because(
+                f"out of memory: {self.stage.label} used {used:.2f} GiB, more than --memory_gib={self._memory_gib:g}"
             )
 
-    def _end(self, reason: str) -> None:
-        self._ended_for = reason
+    def _kill_because(self, reason: str) -> None:
+        self._kill_reason = reason
         self.kill()
 
     def kill(self) -> None:
-        """At once, with all that it started."""
+        """Kills it and its child processes immediately."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
-            return  # Nobody is left.
+            return  # The group has no process left.
 
     def _reason(self, code: int) -> str:
         if code == -signal.SIGKILL:
-            return f"{self.stage.label} was killed by signal 9; when memory runs out the operating system does that"
-        how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"left with exit code {code}"
-        return f"{self.stage.label} {how}; see {self.stage.log}"
+            return f"{self.stage.label} was killed by signal 9; the operating system does that when memory runs out"
+        description = (
+            f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exited with code {code}"
+        )
+        return f"{self.stage.label} {description}; see {self.stage.log}"
 
 
 def check_memory_limit(memory_gib: float) -> None:
-    """Raises ConfigError where a limit is asked for that cannot be held."""
+    """Raises ConfigError if a memory limit is set that this system cannot enforce."""
     if memory_gib and not Path("/proc/self/statm").exists():
         raise ConfigError(
-            f"--memory_gib={memory_gib:g}: memory is watched through /proc, which this system lacks; leave the flag out"
+            f"--memory_gib={memory_gib:g}: memory is read from /proc, which this system does not have; remove the flag"
         )
 
 
@@ -172,8 +186,8 @@ def _resident_gib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
-def kept(path: Path) -> dict[str, Any]:
-    """What stages have noted in a file; nothing where it is not there. Raises DataError where it is damaged."""
+def read_result(path: Path) -> dict[str, Any]:
+    """Reads the result file of a stage; empty if it does not exist. Raises DataError if it is damaged."""
     if not path.exists():
         return {}
     try:
@@ -182,7 +196,5 @@ def kept(path: Path) -> dict[str, Any]:
             if not isinstance(values[name], dict | None):
                 raise ValueError(f"{name} is {json_text.shown(values[name])}, not an object")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); remove it, and the stages that it is of are done again"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error}); remove it to run its stages again") from error
     return values

@@ -1,6 +1,4 @@
-"""What the rows of a sweep are compared by, with its label, unit and direction; and how a configuration is called in
-figures and tables.
-"""
+"""Quantities by which rows of a sweep are compared (label, unit, direction), and names of configurations in reports."""
 
 from __future__ import annotations
 
@@ -32,11 +30,11 @@ EXTRACTORS = {
 class Quantity(NamedTuple):
     """One number of a row."""
 
-    name: str  # in flags and in the page's address
-    label: str  # in front of an axis
+    name: str  # in flags and in the page's URL
+    label: str  # of an axis
     unit: str  # empty for a ratio
     less_is_better: bool
-    read: Callable[[SweepRow], float | None]  # None where the row does not have it
+    read: Callable[[SweepRow], float | None]  # None if the row does not have it
 
     @property
     def axis(self) -> str:
@@ -45,19 +43,19 @@ class Quantity(NamedTuple):
 
 
 def number(values: Mapping[str, Any] | None, *path: str) -> float | None:
-    """The finite number at the end of a path of keys; None where a key, or a number, is missing."""
-    found: Any = values
+    """The finite number at a path of keys; None if a key is missing or the value is not such a number."""
+    value: Any = values
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
+        value = value.get(key) if isinstance(value, Mapping) else None
     return (
-        float(found)
-        if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         else None
     )
 
 
 def metric(tag: str) -> Callable[[SweepRow], float | None]:
-    """Reads a metric. COCO's -1, for sizes that no object of the data set has, is None."""
+    """A function that reads a metric; COCO's -1, for sizes without objects in the data set, becomes None."""
 
     def read(row: SweepRow) -> float | None:
         value = number(row.metrics, tag)
@@ -67,18 +65,18 @@ def metric(tag: str) -> Callable[[SweepRow], float | None]:
 
 
 def milliseconds(row: SweepRow, part: str = "end_to_end") -> float | None:
-    """Median of a part of an image's way; see `detection benchmark`."""
+    """Median time of a part, milliseconds; see `detection benchmark`."""
     return number(row.benchmark, "milliseconds", part, "median")
 
 
 def memory(row: SweepRow) -> float | None:
-    """Peak MiB: of the accelerator where there is one, else of the host process."""
+    """Peak MiB of the accelerator, or else of the host process."""
     device = number(row.benchmark, "device_mib")
     return number(row.benchmark, "host_mib") if device is None else device
 
 
 def model_memory(row: SweepRow) -> float | None:
-    """Peak MiB of the accelerator where there is one, else what the model adds to a process that has TensorFlow loaded."""
+    """Peak MiB of the accelerator, or else of the host process minus that of a process with only TensorFlow loaded."""
     device = number(row.benchmark, "device_mib")
     return number(row.benchmark, "model_host_mib") if device is None else device
 
@@ -120,17 +118,17 @@ QUANTITIES = {
 
 
 def meta_name(row: SweepRow) -> str:
-    """`Faster R-CNN`."""
+    """Display name of the meta-architecture, such as `Faster R-CNN`."""
     return METAS.get(row.meta_architecture, row.meta_architecture or "unknown")
 
 
 def extractor_name(name: str) -> str:
-    """`ResNet-101`; a name that is not known stays as it is."""
+    """Display name of an extractor, such as `ResNet-101`; an unknown name is returned as it is."""
     return EXTRACTORS.get(name, name or "unknown")
 
 
 def title(row: SweepRow) -> str:
-    """`Faster R-CNN ResNet-101, 600 px, stride 16, 50 proposals`, with the values of other axes behind."""
+    """`Faster R-CNN ResNet-101, 600 px, stride 16, 50 proposals`, followed by the values of other axes."""
     parts = [f"{meta_name(row)} {extractor_name(row.feature_extractor)}"]
     parts += [f"{row.resolution} px"] if row.resolution else []
     parts += [f"stride {row.stride}"] if row.stride and row.meta_architecture != "ssd" else []
@@ -139,59 +137,63 @@ def title(row: SweepRow) -> str:
 
 
 def other_axes(row: SweepRow) -> dict[str, str]:
-    """What the axes say that the row's fields do not: an axis of its own, or a variant, as `extractor:
-    mobilenet_v1_half`.
-    """
+    """The axes that are not covered by the row's fields: custom axes, or variants such as `mobilenet_v1_half`."""
     fields = (row.meta_architecture, row.feature_extractor, row.resolution, row.stride, row.proposals)
-    own = {"base", "extractor", "feature_extractor", "resolution", "stride", "proposals"}
-    said = {str(field) for field in fields}
+    field_axes = {"base", "extractor", "feature_extractor", "resolution", "stride", "proposals"}
+    field_values = {str(field) for field in fields}
     return {
-        str(axis): str(value) for axis, value in sorted(row.axes.items()) if axis not in own or str(value) not in said
+        str(axis): str(value)
+        for axis, value in sorted(row.axes.items())
+        if axis not in field_axes or str(value) not in field_values
     }
 
 
 def devices(rows: Iterable[SweepRow]) -> list[str]:
-    """Names of the machines that rows were timed on, each once."""
+    """Names of the devices on which rows were timed, without duplicates."""
     return sorted({row.device for row in rows if milliseconds(row) is not None})
 
 
-def of_one_device(rows: Iterable[SweepRow], wanted: str = "") -> list[SweepRow]:
-    """Rows whose times can be compared: of one device. Rows without times are kept.
+def of_one_device(rows: Iterable[SweepRow], device: str = "") -> list[SweepRow]:
+    """The rows of one device, whose times can be compared. Rows without times are kept.
+
+    Rows of other devices are omitted and counted in a warning.
 
     Args:
-        wanted: the device's name or a part of it, in any case; empty where the rows are expected to have one.
+        rows: the rows.
+        device: the device's name or a part of it, case-insensitive; empty if the rows should have only one device.
 
     Raises:
-        ConfigError: several devices and none, or several of them, wanted; none of that name. Rows left out are counted
-            in a warning.
+        ConfigError: no device or several devices match.
     """
     rows = list(rows)
     present = devices(rows)
-    named = [name for name in present if wanted and name == wanted] or [
-        name for name in present if wanted.casefold() in name.casefold()
+    matching = [name for name in present if device and name == device] or [
+        name for name in present if device.casefold() in name.casefold()
     ]
-    listed = "; ".join(name or "(no name)" for name in present)
-    if wanted and present and not named:
+    names = "; ".join(name or "(no name)" for name in present)
+    if device and present and not matching:
         raise ConfigError(
-            f"--device={wanted}: no row was timed on it, but on: {listed}; name one of these, or run `detection"
-            " sweep` there"
+            f"--device={device}: no row was timed on it; the devices are: {names}; name one of these, or run"
+            " `detection sweep` on that device"
         )
-    if len(named) > 1:
+    if len(matching) > 1:
         raise ConfigError(
-            f"--device={wanted}: times of different devices do not compare, and the rows have: {listed}; name one of"
+            f"--device={device}: times of different devices are not comparable; the devices are: {names}; name one of"
             " these"
         )
-    left_out = [row for row in rows if milliseconds(row) is not None and row.device not in named]
-    if left_out:
+    omitted = [row for row in rows if milliseconds(row) is not None and row.device not in matching]
+    if omitted:
         logging.warning(
-            "%d rows are left out: timed on %s, not on %s", len(left_out), "; ".join(devices(left_out)), named[0]
+            "%d rows are omitted: timed on %s, not on %s", len(omitted), "; ".join(devices(omitted)), matching[0]
         )
-    kept = [row for row in rows if milliseconds(row) is None or row.device in named]
+    rows_kept = [row for row in rows if milliseconds(row) is None or row.device in matching]
     for name in ("batch", "precision", "tensorflow", "cpus"):
-        values = sorted({str(row.benchmark.get(name)) for row in kept if row.benchmark})
+        values = sorted({str(row.benchmark.get(name)) for row in rows_kept if row.benchmark})
         if len(values) > 1:
-            logging.warning("the rows differ in %s (%s): their times compare only roughly", name, ", ".join(values))
-    return kept
+            logging.warning(
+                "the rows differ in %s (%s): their times are only roughly comparable", name, ", ".join(values)
+            )
+    return rows_kept
 
 
 def _millions(count: float | None) -> float | None:

@@ -1,10 +1,10 @@
-"""Rows of a sweep, one configuration each, in `results.jsonl`: a JSON object a line, appended whole.
+"""Reads and appends the rows of a sweep in `results.jsonl`: one JSON object per line and configuration.
 
     {"id": "faster_rcnn-resnet101-600-stride16-p300", "key": "9f2c...", "status": "done", ..., "metrics": {...},
         "benchmark": {...}}
 
-A configuration that was tried again has two lines; the later one counts. Keys that this version does not know are kept
-in `Row.other`.
+A configuration that was retried has two lines; the later one counts. Keys that this version does not know are kept in
+`SweepRow.other`.
 """
 
 from __future__ import annotations
@@ -25,81 +25,82 @@ from detection.sweep import row_check
 
 FILE = "results.jsonl"
 DONE, FAILED = row_check.STATUSES
-_REPORTED = 10  # damaged lines that a message quotes; the others are counted
-_BEGINNING = b'{"id": "'  # of every line that `append` writes
+_REPORTED = 10  # damaged lines that an error message quotes; the others are counted
+_BEGINNING = b'{"id": "'  # beginning of every line that `append` writes
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepRow:
-    """What became of one configuration.
+    """The result of one configuration.
 
     Milliseconds, sizes and counts are as `detection benchmark --json` writes them.
     """
 
     id: str  # unique in its sweep: meta-architecture, extractor and the value on each axis
-    key: str  # sha256 of what was run: equal keys are equal configurations under equal settings
+    key: str  # sha256 of the configuration and settings that were run
     status: str  # DONE or FAILED
     reason: str = ""  # why it failed, one line
     config: str = ""  # the pipeline config, relative to the folder of the results
-    command: str = ""  # trains it again
+    command: str = ""  # the command that trains it
     meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn
     feature_extractor: str = ""  # resnet101: the type without its prefix
-    resolution: int = 0  # pixels: side of a fixed shape, shorter side where proportions are kept
-    stride: int = 0  # of the map that regions are cut from; 0 for SSD, which has several maps
+    resolution: int = 0  # pixels: side of a fixed shape, or shorter side if the aspect ratio is kept
+    stride: int = 0  # of the map from which regions are cropped; 0 for SSD, which has several maps
     proposals: int | None = None  # at test time; None for SSD
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # axis -> name of the value
-    train: Mapping[str, Any] | None = (
-        None  # steps, seconds, weights_of: id of the row whose training this one shares, or None
-    )
-    metrics: Mapping[str, float | None] = dataclasses.field(
-        default_factory=dict
-    )  # tag -> value, None: no number; empty: not evaluated
-    benchmark: Mapping[str, Any] | None = None  # a row of detection benchmark --json; None where nothing was timed
+    # Keys steps, seconds, and weights_of: id of the row whose training this one shares, or None.
+    train: Mapping[str, Any] | None = None
+    # Tag -> value, None for a value that is not a number; empty if not evaluated.
+    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    benchmark: Mapping[str, Any] | None = None  # a row of detection benchmark --json; None if not timed
     images_evaluated: int = 0
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    folder: str = dataclasses.field(
-        default="", compare=False
-    )  # that it was read from, where its config lies; not in the file
+    # The folder that it was read from, which contains its config; not stored in the file.
+    folder: str = dataclasses.field(default="", compare=False)
 
     @property
     def done(self) -> bool:
+        """Whether all stages succeeded."""
         return self.status == DONE
 
     @property
     def mean_ap(self) -> float | None:
-        """COCO's mAP@[.5:.95]; None where it was not measured."""
+        """COCO's mAP@[.5:.95]; None if it was not measured."""
         return self.metrics.get(MEAN_AP)
 
     @property
     def milliseconds(self) -> float | None:
-        """Median of one image end to end; None where it was not measured."""
+        """Median of one image end to end; None if it was not measured."""
         parts = (self.benchmark or {}).get("milliseconds") or {}
         return (parts.get("end_to_end") or {}).get("median")
 
     @property
     def device(self) -> str:
-        """What it was timed on; empty where it was not."""
+        """The device on which it was timed; empty if it was not timed."""
         return str(self.benchmark.get("device", "")) if self.benchmark else ""
 
     @classmethod
     def from_json(cls, text: str) -> SweepRow:
-        """Raises ValueError with what is wrong: no JSON, no object, or every field that is missing, of the wrong type
-        or out of range.
+        """Parses a line.
+
+        Raises:
+            ValueError: the text is not a JSON object, or fields are missing, of the wrong type or out of range; lists
+                all of them.
         """
         values = json_text.parse(text, allow_nan=True)
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, found {json_text.shown(values)}")
-        wrong = list(row_check.problems(values))
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        problems = list(row_check.problems(values))
+        if problems:
+            raise ValueError("; ".join(problems))
         values = row_check.without_nan(values)
         known = {field.name for field in dataclasses.fields(cls)} - {"other", "folder"}
         other = {name: value for name, value in values.items() if name not in known}
         return cls(**{name: _printable(value) for name, value in values.items() if name in known}, other=other)
 
     def to_json(self) -> str:
-        """One line, without its end."""
+        """The line, without its line end."""
         values = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -109,14 +110,14 @@ class SweepRow:
 
 
 def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[SweepRow]:
-    """Rows of one or more results files, or of the sweep folders that hold them, in the order of the lines.
+    """Reads the rows of one or more results files or sweep folders, in the order of the lines.
 
-    In one file the last line of an id counts. Of several files a key counts once, and one that is done before one that
-    failed. What was timed on two devices counts on both.
+    In one file the last line of an id counts. Of several files there is one row for each key and device; rows that are
+    done take precedence over failed ones. An incomplete last line of a killed process is skipped.
 
     Raises:
-        ConfigError: a file cannot be read. DataError: `file:line: what is wrong` of all lines that are no rows.
-            A last line that a killed process left half written is left out.
+        ConfigError: a file cannot be read.
+        DataError: lines are not valid rows; lists `file:line: fault` for each.
     """
     return distinct(
         row for path in ([paths] if isinstance(paths, str | os.PathLike) else paths) for row in _read_one(Path(path))
@@ -124,32 +125,38 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
 
 
 def distinct(rows: Iterable[SweepRow]) -> list[SweepRow]:
-    """Of rows of one key and device the first that is done, or the first; one that failed, or has no time, only where
-    no other of its key is done.
+    """Removes duplicates: of the rows of one key and device, the first that is done, or else the first, is kept.
+
+    A row that failed or has no time is kept only if no other row of its key is done.
     """
-    chosen: dict[tuple[str, str], SweepRow] = {}
+    by_key_and_device: dict[tuple[str, str], SweepRow] = {}
     for row in rows:
-        place = (row.key, row.device)
-        if place not in chosen or (row.done and not chosen[place].done):
-            chosen[place] = row
-    timed = {row.key for row in chosen.values() if row.done and row.device}
-    done = {row.key for row in chosen.values() if row.done}
-    found: dict[tuple[str, str], SweepRow] = {}
-    for row in chosen.values():
+        pair = (row.key, row.device)
+        if pair not in by_key_and_device or (row.done and not by_key_and_device[pair].done):
+            by_key_and_device[pair] = row
+    timed = {row.key for row in by_key_and_device.values() if row.done and row.device}
+    done = {row.key for row in by_key_and_device.values() if row.done}
+    result: dict[tuple[str, str], SweepRow] = {}
+    for row in by_key_and_device.values():
         if row.done and (row.device or row.key not in timed):
-            found[row.key, row.device] = row
+            result[row.key, row.device] = row
         elif not row.done and row.key not in done:
-            found.setdefault((row.key, ""), row)
-    return list(found.values())
+            result.setdefault((row.key, ""), row)
+    return list(result.values())
 
 
 def append(path: str | os.PathLike[str], row: SweepRow) -> None:
-    """Adds one line, on the disk when this returns. For one writer at a time.
+    """Appends one line and flushes it to disk. Only one process may write at a time.
 
-    Half a row that a killed writer left at the end is removed; a last row that is whole and only lacks its end stays.
+    An incomplete row of a killed writer at the end is removed; a complete last row without a line end is kept.
+
+    Args:
+        path: the results file.
+        row: the row.
 
     Raises:
-        ConfigError: the file cannot be written. DataError: it ends in something else, which is left as it is.
+        ConfigError: the file cannot be written.
+        DataError: the file ends in something else, which is not changed.
     """
     try:
         with open(path, "a+b") as stream:
@@ -157,22 +164,22 @@ def append(path: str | os.PathLike[str], row: SweepRow) -> None:
             if end:
                 stream.seek(0)
                 data = stream.read()
-                kept = data.rfind(b"\n") + 1
-                if _end(Path(path), data[kept:], data.count(b"\n") + 1) is not None:
+                end_of_lines = data.rfind(b"\n") + 1
+                if _last_line(Path(path), data[end_of_lines:], data.count(b"\n") + 1) is not None:
                     stream.write(b"\n")
                 else:
-                    stream.truncate(kept)
+                    stream.truncate(end_of_lines)
             stream.write(row.to_json().encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
         raise ConfigError(
-            f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the path and the space left"
+            f"{os.fspath(path)}: cannot be written: {error.strerror or error}; check the path and the free space"
         ) from None
 
 
 def file_of(path: str | os.PathLike[str]) -> Path:
-    """The results file of a sweep's folder; a file is itself."""
+    """The results file in a sweep's folder; the path of a file is returned as it is."""
     return Path(path) / FILE if Path(path).is_dir() else Path(path)
 
 
@@ -186,28 +193,28 @@ def _read_one(path: Path) -> list[SweepRow]:
             f" or its {FILE}"
         ) from None
     rows: dict[tuple[str, str], SweepRow] = {}
-    wrong: list[str] = []
+    faults: list[str] = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = _end(path, line, number) if number == len(lines) else _row(line) if line.strip() else None
+            row = _last_line(path, line, number) if number == len(lines) else _row(line) if line.strip() else None
         except ValueError as error:
-            wrong.append(f"{number}: no row of a sweep: {error}")
+            faults.append(f"{number}: not a sweep row: {error}")
             continue
         except DataError as error:
-            wrong.append(str(error).removeprefix(f"{path}:"))
+            faults.append(str(error).removeprefix(f"{path}:"))
             continue
         if row is None:
             continue
-        for place in [
-            place for place in rows if place[0] == row.id and (place[1] == row.device or "" in (place[1], row.device))
+        for pair in [
+            pair for pair in rows if pair[0] == row.id and (pair[1] == row.device or "" in (pair[1], row.device))
         ]:
-            del rows[place]
+            del rows[pair]
         rows[row.id, row.device] = dataclasses.replace(row, folder=str(path.parent))
-    if wrong:
-        more = f"; and {len(wrong) - _REPORTED} more lines" if len(wrong) > _REPORTED else ""
-        listed = f"; {path}:".join(wrong[:_REPORTED])
+    if faults:
+        more = f"; and {len(faults) - _REPORTED} more lines" if len(faults) > _REPORTED else ""
+        shown = f"; {path}:".join(faults[:_REPORTED])
         raise DataError(
-            f"{path}:{listed}{more}; give a {FILE} of `detection sweep`, or remove the line{'s' * (len(wrong) > 1)}:"
+            f"{path}:{shown}{more}; give a {FILE} of `detection sweep`, or remove the line{'s' * (len(faults) > 1)};"
             " nothing was changed"
         )
     return list(rows.values())
@@ -220,12 +227,13 @@ def _row(line: bytes) -> SweepRow:
         raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start} of the line)") from None
 
 
-def _end(path: Path, line: bytes, number: int) -> SweepRow | None:
-    """What stands after the last line end: nothing, a row, or the beginning of one whose writer was killed and will
-    write it again (None).
+def _last_line(path: Path, line: bytes, number: int) -> SweepRow | None:
+    """Reads the text after the last line end: a row; or None for nothing or the beginning of a row.
+
+    The beginning of a row is from a writer that was killed and will write the row again.
 
     Raises:
-        DataError: it is something else, such as a line that was not written here, which nobody may remove.
+        DataError: it is something else, such as a line that `append` did not write, which must not be removed.
     """
     if not line.strip():
         return None
@@ -233,17 +241,17 @@ def _end(path: Path, line: bytes, number: int) -> SweepRow | None:
         return _row(line)
     except ValueError as error:
         if line.startswith(_BEGINNING[: len(line)]) and not line.rstrip().endswith(b"}"):
-            logging.warning("%s:%d: half a row, of a sweep that was killed or is running; it is left out", path, number)
+            logging.warning(
+                "%s:%d: incomplete row of a sweep that was killed or is running; it is skipped", path, number
+            )
             return None
-        raise DataError(f"{path}:{number}: no row of a sweep: {error}") from None
+        raise DataError(f"{path}:{number}: not a sweep row: {error}") from None
 
 
 def _printable(value: Any) -> Any:
-    """Text in rows reaches terminals, tables and figures: what acts there instead of being shown is escaped, also in
-    what lies inside a value.
-    """
+    """Escapes control characters in all strings of a value, since rows are shown in terminals, tables and figures."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
-        return {printable(name): _printable(one) for name, one in value.items()}
-    return [_printable(one) for one in value] if isinstance(value, list) else value
+        return {printable(name): _printable(item) for name, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value

@@ -1,8 +1,7 @@
-"""What a row of a sweep may say, field by field: rows are read from files that others wrote, and what they say ends up
-in sums, figures and pages.
+"""Checks the fields of a sweep row: rows may come from files of other people, and are used in sums, figures and pages.
 
-A number that JSON does not know (NaN, Infinity, from older writers) was not measured, where one may be missing; nowhere
-else is it a number.
+NaN and Infinity (which are not JSON, but were written by earlier versions) mean a missing number in fields that may be
+null; elsewhere they are invalid.
 """
 
 from __future__ import annotations
@@ -17,17 +16,15 @@ from detection.json_text import shown
 
 _Check = Callable[[Any], bool]
 _LONGEST_NAME, _LONGEST_TEXT = 300, 100_000  # characters
-_LARGEST, _LARGEST_COUNT = 1e15, 2**31 - 1  # beyond, logarithms and pictures fail before anybody could believe a number
+_LARGEST, _LARGEST_COUNT = 1e15, 2**31 - 1  # beyond these, numbers are implausible and logarithms and figures fail
 _SMALLEST = 1e-12
-_DEEPEST = 50  # levels of lists and objects in one another
+_DEEPEST = 50  # levels of nested lists and objects
 
 STATUSES = ("done", "failed")
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """`field is VALUE; expected ...` for every field of a row that cannot be used; fields that are not known may hold
-    anything.
-    """
+    """Yields `field is VALUE; expected ...` for every invalid field of a row; unknown fields may have any value."""
     for field in ("id", "key", "status"):
         if field not in values:
             yield f"expected a string as {field!r}, which is missing"
@@ -44,12 +41,13 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
                 if name in table and not table[name][0](value)
             )
     if not _is_shallow(values, _DEEPEST):
-        yield f"lists and objects stand in one another more than {_DEEPEST} levels deep"
+        yield f"lists and objects are nested more than {_DEEPEST} levels deep"
 
 
 def is_inside(name: object) -> bool:
-    """Whether a path from data can only mean a file in the folder of the data (links aside): relative, without `..`, of
-    any system's spelling.
+    """Whether a path in data can only refer to a file in the data's folder, apart from links.
+
+    It must be relative and without `..`, in the syntax of any operating system.
     """
     if not isinstance(name, str) or not json_text.is_text(name) or not name.isprintable() or len(name.encode()) > 4096:
         return False
@@ -63,27 +61,27 @@ def is_inside(name: object) -> bool:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value stands for a number that is not there: null, or what JSON does not know."""
+    """Whether a value means a missing number: null, NaN or Infinity."""
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def without_nan(value: Any) -> Any:
-    """The same with null for every number that JSON does not know."""
+    """The value with every NaN and Infinity replaced by None."""
     if isinstance(value, dict):
-        return {name: without_nan(one) for name, one in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [without_nan(one) for one in value]
+        return [without_nan(item) for item in value]
     return None if is_missing(value) else value
 
 
 def _metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
     for tag, value in metrics.items():
-        measured = not is_missing(value)
+        is_present = not is_missing(value)
         if not _is_name(tag):
             yield f"'metrics' has the tag {shown(tag)}; expected a short name"
-        elif measured and not json_text.is_number(value):
+        elif is_present and not json_text.is_number(value):
             yield f"'metrics' has {shown(value)} as {shown(tag)}; expected a number"
-        elif measured and ("Precision/" in tag or "Recall/" in tag) and value > 1:
+        elif is_present and ("Precision/" in tag or "Recall/" in tag) and value > 1:
             yield f"'metrics' has {shown(value)} as {shown(tag)}; expected at most 1"
 
 
@@ -91,7 +89,7 @@ def _is_name(value: Any) -> bool:
     return json_text.is_text(value) and len(value) <= _LONGEST_NAME
 
 
-def _is_some_name(value: Any) -> bool:
+def _is_nonempty_name(value: Any) -> bool:
     return _is_name(value) and bool(value)
 
 
@@ -124,8 +122,8 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_shallow(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner if isinstance(one, dict | list))
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in children if isinstance(item, dict | list))
 
 
 def _or_null(check: _Check, words: str) -> tuple[_Check, str]:
@@ -133,14 +131,14 @@ def _or_null(check: _Check, words: str) -> tuple[_Check, str]:
 
 
 _NAME = (_is_name, f"text of at most {_LONGEST_NAME} characters")
-_COUNT = (_is_count, "a whole number that is not negative")
+_COUNT = (_is_count, "a non-negative whole number")
 _AMOUNT = _or_null(_is_amount, f"a number from {_SMALLEST:g} to {_LARGEST:g}, 0")
 _OBJECT = _or_null(lambda value: isinstance(value, dict), "an object")
 
 _FIELDS: dict[str, tuple[_Check, str]] = {
-    "id": (_is_some_name, f"text of 1 to {_LONGEST_NAME} characters"),
+    "id": (_is_nonempty_name, f"text of 1 to {_LONGEST_NAME} characters"),
     "key": (
-        lambda value: _is_some_name(value) and value.isprintable(),
+        lambda value: _is_nonempty_name(value) and value.isprintable(),
         f"a string of 1 to {_LONGEST_NAME} printable characters",
     ),
     "status": (lambda value: value in STATUSES if isinstance(value, str) else False, " or ".join(map(repr, STATUSES))),

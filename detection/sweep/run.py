@@ -1,13 +1,13 @@
-"""A whole sweep: every configuration through its stages, one row each, from wherever an earlier run was stopped.
+"""Runs a sweep: takes every configuration through its stages, one row each, and resumes where it was stopped.
 
     output/results.jsonl           a row as soon as its configuration is finished
     output/configs/<id>.config     its pipeline config
-    output/models/<id>.<group>/    trainings: the model_dir of the configuration that a group trains
-    output/logs/<id>.log           what its processes said
-    output/.work/                  stages under way, and what finished ones of unfinished rows found
+    output/models/<id>.<group>/    trainings: the model_dir of the configuration that is trained for a group
+    output/logs/<id>.log           output of its processes
+    output/.work/                  running stages, and results of finished stages of unfinished rows
 
-One sweep at a time works in a folder: the operating system lets go of its lock when it dies, however it dies, and its
-stages end with it.
+Only one sweep at a time can use a folder: the operating system releases its lock when it dies, and its stages exit with
+it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from detection.progress import duration
 from detection.sweep import results
 from detection.sweep.grid import RANDOM, TRAINED, Configuration, groups
 from detection.sweep.pace import Pace
-from detection.sweep.process import Outcome, Running, Stage, check_memory_limit, surroundings
+from detection.sweep.process import Outcome, Running, Stage, check_memory_limit, stage_environment
 from detection.sweep.results import DONE, FAILED, SweepRow
 from detection.sweep.stages import Stages
 from detection.sweep.worker import EVALUATE, EXPORT, MEASURE, TRAIN
@@ -45,17 +45,17 @@ _POLL_SECONDS = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
-    """How one run of a sweep goes: nothing here changes a row."""
+    """Settings of one run of a sweep; they do not change the rows."""
 
     jobs: int = 1
-    time_budget: float = 0.0  # seconds after which nothing is started and trainings save and stop; 0: none
-    memory_gib: float = 0.0  # a stage that holds more fails; 0: no limit
+    time_budget: float = 0.0  # seconds after which no stage is started and trainings save and stop; 0: none
+    memory_gib: float = 0.0  # a stage that uses more memory fails; 0: no limit
     retry_failed: bool = False
-    mixed_devices: bool = False  # rows of another device may lie beside this one's
+    mixed_devices: bool = False  # allow rows of another device in the same folder
 
 
 class Stopped(DetectionError):
-    """The sweep was asked to stop, and can go on."""
+    """The sweep was stopped by a signal and can be resumed."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -69,21 +69,31 @@ def run(
     options: SweepOptions,
     stream: TextIO | None = None,
 ) -> list[SweepRow]:
-    """Does what is not done yet, and returns the rows of `configurations` that are.
+    """Runs the configurations that are not done yet.
+
+    Args:
+        sweep: the grid file.
+        configurations: the configurations to run.
+        output: folder of the results.
+        options: settings of this run.
+        stream: receives progress lines; None takes standard error.
+
+    Returns:
+        The rows of the finished configurations.
 
     Raises:
-        ConfigError: the folder cannot be written, is in use, or holds rows of another device.
-        Stopped: by a signal; the same call goes on.
+        ConfigError: the folder cannot be written, is in use, or contains rows of another device.
+        Stopped: a signal stopped the sweep; the same call resumes it.
     """
     check_memory_limit(options.memory_gib)
-    cluster.refuse()  # Each training would; one error is enough.
+    cluster.refuse()  # Checked here too, for one error instead of one for each training.
     folder = Path(output)
-    with _claimed(folder):
+    with _locked(folder):
         return _Sweep(sweep, configurations, folder, options, sys.stderr if stream is None else stream).run()
 
 
-def _claimed(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """The folder, which no other sweep works in. Raises ConfigError where it cannot be written."""
+def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Creates and locks the folder. Raises ConfigError if it cannot be written or is in use."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,7 +101,7 @@ def _claimed(folder: Path) -> contextlib.AbstractContextManager[None]:
     return folder_lock.held(
         folder / ".sweep.lock",
         lambda: ConfigError(
-            f"--output={folder}: another sweep works in it; wait for it, stop it, or choose another folder"
+            f"--output={folder}: another sweep is using it; wait for it, stop it, or choose another folder"
         ),
         f"--output={folder}: a second sweep in it",
         cannot_be_made=lambda error: _not_writable(folder, error),
@@ -117,155 +127,163 @@ class _Sweep:
         self._file = folder / results.FILE
         self._rows = {row.key: row for row in results.read(self._file)} if self._file.exists() else {}
         self._signal = 0
-        self._begun, self._total = time.monotonic(), 0
+        self._start_time, self._total = time.monotonic(), 0
         self._pace = Pace(options.jobs)
-        self._timing = False  # what has been exported
-        self._finished = 0  # rows
-        self._trainings = self._trained = 0  # to do in all, and over
+        self._timing = False  # whether exported models are being timed
+        self._finished = 0  # number of rows
+        self._trainings = self._trained = 0  # number of trainings in all, and of finished ones
 
     def run(self) -> list[SweepRow]:
-        todo = [one for one in self._configurations if not self._is_done(one)]
+        todo = [configuration for configuration in self._configurations if not self._is_done(configuration)]
         self._total = len(todo)
         self._say(self._plan(len(todo)))
-        self._look_for_files(todo)
-        self._stages.tidy(todo)
-        for one in self._configurations:
-            if self._is_done(one):
-                self._stages.clear(one)  # A sweep that is killed just behind its row has not got to that.
-        self._trainings = sum(self._to_train(members) is not None for members in groups(todo))
+        self._check_files(todo)
+        self._stages.remove_stale_exports(todo)
+        for configuration in self._configurations:
+            if self._is_done(configuration):
+                self._stages.clear(
+                    configuration
+                )  # A sweep that was killed after writing the row may not have done this.
+        self._trainings = sum(self._next_training(members) is not None for members in groups(todo))
         with self._signals():
-            self._work_off([self._group(members) for members in groups(todo)])
+            self._run_groups([self._group(members) for members in groups(todo)])
         if self._signal:
             raise Stopped(
-                f"stopped by signal {self._signal} with {self._left()} left; the same command goes on", self._signal
+                f"stopped by signal {self._signal} with {self._num_left()} left; the same command resumes it",
+                self._signal,
             )
-        done = [self._rows[one.key] for one in self._configurations if one.key in self._rows]
+        done = [
+            self._rows[configuration.key] for configuration in self._configurations if configuration.key in self._rows
+        ]
         self._say(self._summary(done))
         return done
 
-    def _is_done(self, one: Configuration) -> bool:
-        row = self._rows.get(one.key)
+    def _is_done(self, configuration: Configuration) -> bool:
+        row = self._rows.get(configuration.key)
         return row is not None and (row.done or not self._options.retry_failed)
 
-    def _look_for_files(self, todo: list[Configuration]) -> None:
-        """What configs and the grid name and is not there should not show after hours.
+    def _check_files(self, todo: list[Configuration]) -> None:
+        """Checks that all files named by the grid and the configs exist, so that errors do not appear after hours.
 
-        Raises ConfigError, and DataError of images.
+        Raises ConfigError, or DataError for images.
         """
         if todo and self._benchmark is not None and self._benchmark.images:
-            from detection.export import (
-                image_files,
-            )  # Brings TensorFlow, which a sweep without photographs does not need.
+            # Imported here because it loads TensorFlow, which is only needed for image files.
+            from detection.export import image_files
 
             image_files.find(self._benchmark.images)
-        for one, *_ in groups(todo):
-            self._stages.write_configs(one)
-            if one.weights != RANDOM and not one.refused:
-                path = self._stages.config_path(one)
+        for configuration, *_ in groups(todo):
+            self._stages.write_configs(configuration)
+            if configuration.weights != RANDOM and not configuration.refused:
+                path = self._stages.config_path(configuration)
                 config_files.read_checked(path, training=False)
 
-    # What one group goes through.
+    # One group.
 
     def _group(self, members: list[Configuration]) -> Generator[Stage, Outcome, None]:
-        """Stages in order, each answered by its outcome."""
-        buildable = []
-        for one in members:
-            self._stages.write_configs(one)
-            if one.refused:
-                self._add(one, Outcome({}, one.refused))
+        """Yields the stages of a group in order and receives their outcomes."""
+        valid = []
+        for configuration in members:
+            self._stages.write_configs(configuration)
+            if configuration.refused:
+                self._add(configuration, Outcome({}, configuration.refused))
             else:
-                buildable.append(one)
-        if self._to_train(buildable) is not None:
-            stage = self._stages.train(buildable[0])
+                valid.append(configuration)
+        if self._next_training(valid) is not None:
+            stage = self._stages.train(valid[0])
             self._say(f"{stage.label}; see {stage.log}")
             outcome = yield stage
             self._trained += 1
             if not outcome.reason:
                 done = f"[{self._trained}/{self._trainings} trainings]"
-                self._say(f"trained {buildable[0].trained_id}  {done}  {self._eta()}".rstrip())
+                self._say(f"trained {valid[0].trained_id}  {done}  {self._eta()}".rstrip())
             else:
-                for one in buildable:
-                    self._add(one, Outcome({}, f"training: {outcome.reason}"))
+                for configuration in valid:
+                    self._add(configuration, Outcome({}, f"training: {outcome.reason}"))
                 return
-        for one in buildable:
+        for configuration in valid:
             outcome = None
             for make in (
                 self._stages.export,
                 functools.partial(self._stages.measure, alone=self._options.jobs > 1),
                 self._stages.evaluate,
             ):
-                if (outcome is None or not outcome.reason) and (stage := make(one)) is not None:
+                if (outcome is None or not outcome.reason) and (stage := make(configuration)) is not None:
                     outcome = yield stage
-            self._add(one, outcome or self._stages.found(one))
+            self._add(configuration, outcome or self._stages.known_outcome(configuration))
 
-    def _to_train(self, members: Sequence[Configuration]) -> Configuration | None:
-        """The one whose training a group waits for, if it does."""
-        first = next((one for one in members if not one.refused), None)
+    def _next_training(self, members: Sequence[Configuration]) -> Configuration | None:
+        """The configuration whose training a group needs and that is not trained yet, or None."""
+        first = next((configuration for configuration in members if not configuration.refused), None)
         return first if first is not None and first.weights == TRAINED and not self._stages.is_trained(first) else None
 
-    def _add(self, one: Configuration, outcome: Outcome) -> None:
-        """The row of what was found."""
-        self._check_device(one, outcome)
-        row = self._stages.row(one, outcome)
+    def _add(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Writes the row of a configuration."""
+        self._check_device(configuration, outcome)
+        row = self._stages.row(configuration, outcome)
         results.append(self._file, row)
-        self._rows[one.key] = row
-        self._stages.clear(one)
+        self._rows[configuration.key] = row
+        self._stages.clear(configuration)
         self._finished += 1
-        self._pace.finish()
+        self._pace.add_row()
         self._say(self._line(row))
 
-    def _check_device(self, one: Configuration, outcome: Outcome) -> None:
+    def _check_device(self, configuration: Configuration, outcome: Outcome) -> None:
         device = (outcome.values.get("benchmark") or {}).get("device", "")
         others = {row.device for row in self._rows.values()} - {"", device}
         if device and others and not self._options.mixed_devices:
-            self._stages.clear(one)  # On the machine of the others it is to be timed again.
+            self._stages.clear(configuration)  # It must be timed again on the other rows' machine.
             raise ConfigError(
-                f"{self._file}: holds times of {sorted(others)[0]}, and this is {device}: they cannot be compared; use"
-                " another --output, or --mixed_devices"
+                f"{self._file}: contains times of {sorted(others)[0]}, but this is {device}: they are not comparable;"
+                " use another --output, or --mixed_devices"
             )
 
-    # All groups, some at a time.
+    # All groups, several at a time.
 
-    def _work_off(self, work: list[Generator[Stage, Outcome, None]]) -> None:
+    def _run_groups(self, generators: list[Generator[Stage, Outcome, None]]) -> None:
         ready: list[tuple[Generator, Stage]] = []
         running: list[tuple[Generator, Running]] = []
-        waiting = iter(work)
+        remaining = iter(generators)
         try:
             while True:
                 if self._is_over():
                     ready.clear()
-                    waiting = iter(())
+                    remaining = iter(())
                     for _, process in running:
                         process.stop()
-                self._fill(ready, waiting, len(running))
-                while (chosen := self._choose(ready, [process.stage for _, process in running])) is not None:
-                    generator, stage = ready.pop(chosen)
+                self._start_groups(ready, remaining, len(running))
+                while (index := self._choose(ready, [process.stage for _, process in running])) is not None:
+                    generator, stage = ready.pop(index)
                     running.append(
-                        (generator, Running(stage, self._options.memory_gib, surroundings(stage, self._options.jobs)))
+                        (
+                            generator,
+                            Running(stage, self._options.memory_gib, stage_environment(stage, self._options.jobs)),
+                        )
                     )
                 if not running:
                     return
                 time.sleep(_POLL_SECONDS)
-                for item in list(running):
-                    outcome = item[1].poll()
+                for pair in list(running):
+                    outcome = pair[1].poll()
                     if outcome is not None:
-                        running.remove(item)
+                        running.remove(pair)
                         if not outcome.reason:
-                            self._pace.add(item[1].stage.job["stage"], time.monotonic() - item[1].started)
-                        if not (item[1].stopping and outcome.reason):
-                            self._advance(item[0], outcome, ready)
+                            self._pace.add(pair[1].stage.job["stage"], time.monotonic() - pair[1].started)
+                        if not (pair[1].stopping and outcome.reason):
+                            self._advance(pair[0], outcome, ready)
         finally:
-            for _, process in running:  # An error of the sweep itself.
+            for _, process in running:  # Only after an error of the sweep itself.
                 process.kill()
 
-    def _fill(self, ready: list, waiting: Iterator[Generator], running: int) -> None:
-        """Opens groups until there is enough to choose from; with several jobs, trainings go before what has to run
-        alone, or wait for that.
+    def _start_groups(self, ready: list, remaining: Iterator[Generator], running: int) -> None:
+        """Starts groups until there are enough stages to choose from.
+
+        With several jobs, trainings run before stages that must run alone, or wait for them.
         """
         while (
             sum(not stage.alone and stage.job["stage"] != EXPORT for _, stage in ready) + running < self._options.jobs
         ):
-            generator = next(waiting, None) if self._options.jobs > 1 or not ready else None
+            generator = next(remaining, None) if self._options.jobs > 1 or not ready else None
             if generator is None:
                 return
             self._advance(generator, None, ready)
@@ -277,71 +295,81 @@ class _Sweep:
     def _choose(self, ready: list, running: list[Stage]) -> int | None:
         """Index of the stage to start now.
 
-        Trainings come first. Exports are made a few at a time, as many as there are jobs, then timed one after the
-        other: on one core each they take longer than being timed does, and all of them at once would fill the disk.
+        Trainings come first. As many models as there are jobs are exported at a time, then timed one after the other:
+        with one core each, exporting takes longer than timing, and exporting all at once would fill the disk.
         """
         if len(running) >= self._options.jobs or any(stage.alone for stage in running):
             return None
-        alone = [index for index, (_, stage) in enumerate(ready) if stage.alone]
-        self._timing = self._timing and bool(alone)
-        room = len(alone) + len(running) < self._options.jobs
-        for kind in (TRAIN,) if self._timing else (TRAIN, MEASURE, EVALUATE, *((EXPORT,) if room else ())):
+        exclusive = [index for index, (_, stage) in enumerate(ready) if stage.alone]
+        self._timing = self._timing and bool(exclusive)
+        may_export = len(exclusive) + len(running) < self._options.jobs
+        for kind in (TRAIN,) if self._timing else (TRAIN, MEASURE, EVALUATE, *((EXPORT,) if may_export else ())):
             for index, (_, stage) in enumerate(ready):
                 if stage.job["stage"] == kind and not stage.alone:
                     return index
-        if alone and not running:
+        if exclusive and not running:
             self._timing = True
-            return alone[0]
+            return exclusive[0]
         return None
 
     def _is_over(self) -> bool:
-        return bool(self._signal) or 0 < self._options.time_budget <= time.monotonic() - self._begun
+        return bool(self._signal) or 0 < self._options.time_budget <= time.monotonic() - self._start_time
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        def note(number: int, frame: object) -> None:
+        def record(number: int, frame: object) -> None:
             self._signal = number
-            signal.signal(number, before[number])  # The second one acts as if this did not exist.
+            signal.signal(number, previous[number])  # A second signal has its usual effect.
 
-        # Python delivers signals to the main thread only; elsewhere they keep their meaning.
+        # Python delivers signals to the main thread only; in other threads nothing changes.
         numbers = STOPS if threading.current_thread() is threading.main_thread() else ()
-        before = {
-            number: signal.signal(number, note) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
+        previous = {
+            number: signal.signal(number, record)
+            for number in numbers
+            if signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    # What is said.
+    # Messages.
 
     def _plan(self, todo: int) -> str:
-        there = len(self._configurations) - todo
-        trained = len({one.group for one in self._configurations if one.weights == TRAINED and not self._is_done(one)})
-        random = any(one.weights == RANDOM for one in self._configurations)
+        already_done = len(self._configurations) - todo
+        trained = len(
+            {
+                configuration.group
+                for configuration in self._configurations
+                if configuration.weights == TRAINED and not self._is_done(configuration)
+            }
+        )
+        random = any(configuration.weights == RANDOM for configuration in self._configurations)
         weights = "random weights" if random else f"{trained} to train" if trained else "given weights"
-        return f"{len(self._configurations)} configurations, {there} of them done before; {todo} to do, {weights}"
+        return (
+            f"{len(self._configurations)} configurations, {already_done} of them already done; {todo} to do, {weights}"
+        )
 
     def _line(self, row: SweepRow) -> str:
-        said = [f"[{self._finished}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
-        said += [f"mAP {row.mean_ap:.3f}"] if row.mean_ap is not None else []
-        said += [f"{row.milliseconds:.1f} ms"] if row.milliseconds is not None else []
-        return "  ".join([*said, self._eta()]).rstrip()
+        parts = [f"[{self._finished}/{self._total}]", row.id, row.status if row.done else f"failed: {row.reason}"]
+        parts += [f"mAP {row.mean_ap:.3f}"] if row.mean_ap is not None else []
+        parts += [f"{row.milliseconds:.1f} ms"] if row.milliseconds is not None else []
+        return "  ".join([*parts, self._eta()]).rstrip()
 
     def _eta(self) -> str:
-        return self._pace.words(self._trainings - self._trained, self._left())
+        return self._pace.eta(self._trainings - self._trained, self._num_left())
 
-    def _left(self) -> int:
+    def _num_left(self) -> int:
         return self._total - self._finished
 
     def _summary(self, rows: Sequence[SweepRow]) -> str:
         counts = Counter(row.status for row in rows)
         left = len(self._configurations) - len(rows)
-        over = f", {left} left: --time_budget is used up, the same command goes on" if left else ""
-        retry = "; --retry_failed tries the failed ones again" if counts[FAILED] else ""
+        rest = f", {left} left: --time_budget is used up, the same command resumes the sweep" if left else ""
+        retry = "; --retry_failed runs the failed ones again" if counts[FAILED] else ""
         return (
-            f"{counts[DONE]} done, {counts[FAILED]} failed{over} in {duration(time.monotonic() - self._begun)}:"
+            f"{counts[DONE]} done, {counts[FAILED]} failed{rest} in {duration(time.monotonic() - self._start_time)}:"
             f" {self._file}{retry}"
         )
 

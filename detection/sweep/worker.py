@@ -1,9 +1,8 @@
-"""One stage of one configuration, in a process of its own: `python -m detection.sweep.worker JOB.json`, started by
-`detection.sweep.process`.
+"""Runs one stage of one configuration in its own process: `python -m detection.sweep.worker JOB.json`.
 
-What it found goes into the job's `result` file, each part as soon as it is known; of an error the reason. Standard
-input is a pipe that nobody writes to: it ends when the sweep dies, however it dies, and then this process ends too, so
-that nothing trains or measures that nobody waits for.
+It is started by `detection.sweep.process`. Results are written to the job's `result` file, each part as soon as it is
+known; for an error, its reason. Standard input is a pipe to which nothing is written: it is closed when the sweep dies,
+and then this process exits too, so that no training or measurement continues without its sweep.
 """
 
 from __future__ import annotations
@@ -30,41 +29,42 @@ if TYPE_CHECKING:
 
 Job = dict[str, Any]
 TRAIN, EXPORT, MEASURE, EVALUATE = "train", "export", "measure", "evaluate"
-SECONDS = "sweep.seconds"  # in a model_dir: how long its training has taken so far
-_TICK = 2.0  # seconds between two notes of that
+SECONDS = "sweep.seconds"  # file in a model_dir: how long its training has taken so far
+_TICK = 2.0  # seconds between two writes of that file
 
 
 class Result:
-    """A JSON object in a file, known to the sweep part by part."""
+    """A JSON object in a file, to which values are added one by one."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         self.values: dict[str, Any] = json_text.read_object(self._path, allow_nan=True) if self._path.exists() else {}
 
     def add(self, **values: Any) -> None:
+        """Adds values and writes the file."""
         self.values |= values
         write_text(self._path, json.dumps(self.values) + "\n")
 
 
 class Clock:
-    """How long a training has taken, over all the processes that worked on it; noted in its model_dir, for the next
-    one.
-    """
+    """Measures how long a training takes over several processes; the time is saved in its model_dir."""
 
     def __init__(self, model_dir: str | os.PathLike[str]) -> None:
         self._path, self._started, self._lock = Path(model_dir) / SECONDS, time.monotonic(), threading.Lock()
-        self._before = _seconds_in(self._path)
+        self._earlier_seconds = _read_seconds(self._path)
 
     def seconds(self) -> float:
-        return round(self._before + time.monotonic() - self._started, 1)
+        """Total seconds, including earlier processes."""
+        return round(self._earlier_seconds + time.monotonic() - self._started, 1)
 
-    def note(self) -> None:
+    def save(self) -> None:
+        """Writes the total to the file."""
         with self._lock:
             write_text(self._path, f"{self.seconds()}\n")
 
 
-def _seconds_in(path: Path) -> float:
-    """What the file says; 0 where it is not there, or says nothing that a training can have taken."""
+def _read_seconds(path: Path) -> float:
+    """Reads the file; 0 if it is missing or not a plausible number."""
     try:
         seconds = float(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -73,30 +73,30 @@ def _seconds_in(path: Path) -> float:
         seconds = -1.0
     if 0.0 <= seconds < 1e9:
         return seconds
-    sys.stderr.write(f"warning: {path}: is no number of seconds; the time of this training is counted from now on\n")
+    sys.stderr.write(f"warning: {path}: not a number of seconds; the time of this training is counted from now on\n")
     return 0.0
 
 
 def main(path: str) -> int:
-    """Exit code of the job in the file at `path`."""
+    """Runs the job in the file at `path` and returns the exit code."""
     job: Job = json.loads(Path(path).read_text(encoding="utf-8"))
     result = Result(job["result"])
     clock = Clock(job["model_dir"]) if job["stage"] == TRAIN else None
-    threading.Thread(target=_live_as_long_as_the_sweep, args=(clock,), daemon=True).start()
+    threading.Thread(target=_exit_with_sweep, args=(clock,), daemon=True).start()
     try:
-        with _out_of_memory_is_an_error():
+        with _report_out_of_memory():
             if clock is not None:
                 _train(job, result, clock)
             else:
                 {EXPORT: _export, MEASURE: _measure, EVALUATE: _evaluate}[job["stage"]](job, result)
     except DetectionError as error:
-        if error.exit_code < 128:  # Otherwise it was asked to stop, and will be asked to go on.
+        if error.exit_code < 128:  # Otherwise a signal stopped it, and it will be resumed.
             result.add(failed=str(error))
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except Exception as error:
         place = files.explain(error)
-        if place is not None:  # A full disk, say, on which the reason may not fit either.
+        if place is not None:  # For example a full disk, where writing the reason may fail too.
             sys.stderr.write(f"error: {place}\n")
             with contextlib.suppress(OSError):
                 result.add(failed=place)
@@ -106,7 +106,7 @@ def main(path: str) -> int:
         return 1
     finally:
         if clock is not None:
-            clock.note()
+            clock.save()
     return 0
 
 
@@ -128,16 +128,16 @@ def _train(job: Job, result: Result, clock: Clock) -> None:
 
 
 def _export(job: Job, result: Result) -> None:
-    """A process of its own, so that the one that measures holds nothing but what it serves."""
+    """Exports the model. This is a separate process, so that the measured one contains only the served model."""
     from detection.benchmark import rows
 
     started, folder = time.monotonic(), Path(job["exported"])
-    for old in folder.parent.glob(f"*{folder.name}*"):  # Of a process that was killed.
+    for old in folder.parent.glob(f"*{folder.name}*"):  # Left by a process that was killed.
         shutil.rmtree(old, ignore_errors=True)
     partial = folder.with_name(f".{folder.name}-{os.getpid()}")
     rows.export(job["config"], job["checkpoint"], _options(job), partial)
     partial.rename(folder)
-    result.add(exporting=_took(started))
+    result.add(exporting=_durations(started))
 
 
 def _measure(job: Job, result: Result) -> None:
@@ -145,7 +145,7 @@ def _measure(job: Job, result: Result) -> None:
 
     started = time.monotonic()
     row = rows.row_of_saved_model(job["exported"], _options(job))
-    result.add(benchmark=rows.of_config(row, job["config"], job["checkpoint"]), measuring=_took(started))
+    result.add(benchmark=rows.of_config(row, job["config"], job["checkpoint"]), measuring=_durations(started))
 
 
 def _evaluate(job: Job, result: Result) -> None:
@@ -155,24 +155,24 @@ def _evaluate(job: Job, result: Result) -> None:
     started = time.monotonic()
     pipeline = pipelines.load(job["config"], check_paths=False)
     metrics = evaluate_checkpoints(pipeline, job["checkpoint"], job["eval_dir"], run_once=True)
-    result.add(**_evaluated(pipeline, metrics), evaluating=_took(started))
+    result.add(**_evaluated(pipeline, metrics), evaluating=_durations(started))
 
 
-def _took(started: float) -> dict[str, float]:
+def _durations(started: float) -> dict[str, float]:
     return {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time(), 1)}
 
 
 def _options(job: Job) -> Any:
     from detection.benchmark import inputs
 
-    asked = job["benchmark"]
+    settings = job["benchmark"]
     return inputs.BenchmarkOptions(
-        images=tuple(asked["images"]),
-        shorter_side=asked["size"] or None,
-        warmup=asked["warmup"],
-        runs=asked["num_images"],
-        max_seconds=asked["max_seconds"],
-        **({"proposals": asked["proposals"]} if asked["proposals"] else {}),
+        images=tuple(settings["images"]),
+        shorter_side=settings["size"] or None,
+        warmup=settings["warmup"],
+        runs=settings["num_images"],
+        max_seconds=settings["max_seconds"],
+        **({"proposals": settings["proposals"]} if settings["proposals"] else {}),
     )
 
 
@@ -185,17 +185,17 @@ def _evaluated(pipeline: Pipeline, metrics: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _live_as_long_as_the_sweep(clock: Clock | None) -> None:
-    """Ends this process, and what it started, when standard input ends."""
+def _exit_with_sweep(clock: Clock | None) -> None:
+    """Kills this process and its child processes when standard input is closed."""
     while not select.select([sys.stdin], [], [], _TICK)[0] or os.read(sys.stdin.fileno(), 4096):
         if clock is not None:
-            clock.note()
+            clock.save()
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def _out_of_memory_is_an_error():
-    """Of TensorFlow and of Python: one line that says so."""
+def _report_out_of_memory():
+    """Turns out-of-memory errors of TensorFlow and Python into a one-line DetectionError."""
     import tensorflow as tf
 
     try:
@@ -206,5 +206,5 @@ def _out_of_memory_is_an_error():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which asks its stages to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the sweep, which stops its stages.
     sys.exit(main(sys.argv[1]))

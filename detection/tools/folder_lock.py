@@ -16,7 +16,7 @@ from detection.errors import DetectionError
 def held(
     path: Path,
     in_use: Callable[[], DetectionError],
-    what: str,
+    conflict: str,
     *,
     cannot_be_made: Callable[[OSError], DetectionError] | None = None,
     remove: bool = False,
@@ -26,7 +26,7 @@ def held(
     Args:
         path: the lock file; created if it does not exist.
         in_use: makes the error to raise if another process holds the lock.
-        what: `place: the second process`, for the warning if the file system does not support locks.
+        conflict: `place: the second process`, for the warning if the file system does not support locks.
         cannot_be_made: makes the error to raise if the file cannot be created; None raises the OSError itself.
         remove: delete the file when the block ends.
 
@@ -41,7 +41,7 @@ def held(
     except OSError as error:
         raise error if cannot_be_made is None else cannot_be_made(error) from error
     except NotImplementedError:
-        logging.warning("%s would not be noticed: this file system does not support locks", what)
+        logging.warning("%s would not be noticed: this file system does not support locks", conflict)
     try:
         yield
     finally:

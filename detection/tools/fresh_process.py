@@ -9,10 +9,10 @@ import sys
 from collections.abc import Mapping
 
 
-def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment with PYTHONPATH set to its import path, updated with `more`."""
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with PYTHONPATH set to its import path, updated with `extra`."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, "PYTHONPATH": path, **(more or {})}
+    return {**os.environ, "PYTHONPATH": path, **(extra or {})}
 
 
 def run(module: str, function: str, task: object) -> subprocess.CompletedProcess[bytes]:
@@ -35,11 +35,11 @@ def received() -> object:
     return pickle.load(sys.stdin.buffer)
 
 
-def why_ended(done: subprocess.CompletedProcess[bytes]) -> str:
+def why_ended(process: subprocess.CompletedProcess[bytes]) -> str:
     """Why a process failed: the signal that killed it, or the last line it wrote to standard error."""
-    if done.returncode < 0:
-        return f"killed by signal {-done.returncode}, possibly because memory ran out"
-    return (done.stderr.decode(errors="replace").strip().splitlines() or ["no error message"])[-1]
+    if process.returncode < 0:
+        return f"killed by signal {-process.returncode}, possibly because memory ran out"
+    return (process.stderr.decode(errors="replace").strip().splitlines() or ["no error message"])[-1]
 
 
 def run_isolated(source: str, text: str) -> subprocess.CompletedProcess[str]:

@@ -8,19 +8,19 @@ from collections.abc import Iterable
 _LONGEST_NAME = 200  # characters; the time of the search grows with the square of the length
 
 
-def closest(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """At most `most` known names similar to `name`, the most similar first; upper and lower case are equal.
+def closest(name: str, known: Iterable[str], limit: int = 1, cutoff: float = 0.6) -> list[str]:
+    """At most `limit` known names similar to `name`, the most similar first; upper and lower case are equal.
 
     Args:
         name: the name that was not found.
         known: the names that exist.
-        most: how many to return at most.
+        limit: at most this many are returned.
         cutoff: least similarity, from 0 to 1, as in `difflib.get_close_matches`.
     """
     if len(name) > _LONGEST_NAME:
         return []
     lowered = {item.lower(): item for item in known}
-    return [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=cutoff)]
+    return [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=cutoff)]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

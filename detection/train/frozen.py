@@ -113,7 +113,7 @@ def _advice(pattern: str, names: Sequence[str]) -> str:
             scope = "/".join(parts[:end])
             for start in range(end):
                 scopes.setdefault("/".join(parts[start:end]).lower(), scope)
-    suggestions = list(dict.fromkeys(scopes[match] for match in closest(literal[:200], scopes, most=3)))
+    suggestions = list(dict.fromkeys(scopes[match] for match in closest(literal[:200], scopes, limit=3)))
     return (
         f"did you mean {' or '.join(suggestions)}?"
         if suggestions

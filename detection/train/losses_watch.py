@@ -60,7 +60,7 @@ class LossesWatch:
         """Number of consecutive non-finite steps up to the last one checked."""
         return len(self._bad)
 
-    def look(self, last_checkpoint: str) -> dict[str, float]:
+    def check(self, last_checkpoint: str) -> dict[str, float]:
         """Checks the results added since the last call.
 
         Args:

@@ -115,7 +115,7 @@ class Run:
                         self._evaluate(stop)
                     while not self._is_over():
                         self._make_step()
-                        self._look_and_log()
+                        self._check_and_log()
                         self.evaluation_due = self._evaluation_is_due()
                         if self.evaluation_due or self._is_due(self.options.checkpoint_every):
                             self._save()
@@ -222,10 +222,10 @@ class Run:
             self.feed.restart_clock()
         self._call(self.callbacks.step, StepDone(self.step_number, lambda: self.step.by_tag(result), self.detector))
 
-    def _look_and_log(self) -> None:
+    def _check_and_log(self) -> None:
         log = self._is_due(self.options.log_every)
         if log or self._is_due(_LOOK_EVERY):
-            self._look()
+            self._check_losses()
         if log:
             values = self.watch.means()
             self.losses = {tag: value for tag, value in values.items() if tag.startswith("Loss/")} or self.losses
@@ -239,9 +239,9 @@ class Run:
                 self.progress.update(0, **{"images/s": values["images/sec"], "input wait": f"{speed.wait_share:.1%}"})
             self.summaries.scalars(self.step_number, values)
 
-    def _look(self) -> None:
+    def _check_losses(self) -> None:
         """Updates the progress line with the newest losses; raises DivergedError after too many non-finite steps."""
-        latest = self.watch.look(self._last_checkpoint())
+        latest = self.watch.check(self._last_checkpoint())
         if latest:
             losses = {
                 tag.removeprefix("Loss/").removesuffix("_loss"): value
@@ -255,7 +255,7 @@ class Run:
 
         If the disk is full, training continues unless `must_succeed`.
         """
-        self._look()
+        self._check_losses()
         if self.saved_step == self.step_number or self.watch.streak:
             return
         if not self.state.is_finite():

@@ -61,7 +61,7 @@ def test_a_layer_gives_unit_spread_and_is_itself_again():
         def _flatten_layers(self):
             return [conv, dense]
 
-    with random_weights._drawing(Holder(), 0):
+    with random_weights._drawing_kernels(Holder(), 0):
         made = conv(tf.random.normal([4, 8, 8, 3]))
         dense(tf.zeros([2, 7]))
     assert float(tf.math.reduce_std(made)) == pytest.approx(1.0, rel=1e-3)

@@ -102,7 +102,7 @@ def test_a_results_file_grows_by_lines(tmp_path):
     assert [row["milliseconds"]["end_to_end"]["median"] for row in report.read(path)] == [20.0, 40.0]
     with open(path, "a", encoding="utf-8") as stream:
         stream.write('{"half": \n')
-    with pytest.raises(DataError, match="line 3: no row"):
+    with pytest.raises(DataError, match="line 3: not a benchmark row"):
         report.read(path)
     with pytest.raises(ConfigError, match="--results="):
         report.append(str(tmp_path / "absent" / "rows.jsonl"), _row())
@@ -115,7 +115,7 @@ def test_devices_are_not_mixed_by_accident():
     report.check_devices([here, here], "Some CPU, 2 cores", "x")
     for rows, device in (([here, there], None), ([there], "Some CPU, 2 cores")):
         with pytest.raises(
-            ConfigError, match="x: times on Some CPU, 2 cores and Some GPU do not compare.*--allow_mixed_devices"
+            ConfigError, match="x: times on Some CPU, 2 cores and Some GPU are not comparable.*--allow_mixed_devices"
         ):
             report.check_devices(rows, device, "x")
     text = report.text([here, there])
@@ -146,7 +146,7 @@ def test_every_field_of_a_results_file_is_checked(tmp_path, field, value):
     before = path.read_bytes()
     with pytest.raises(
         DataError,
-        match=rf"line 2: no row of a benchmark \('{field}' is .*line 3: no row of a benchmark \(lists or objects",
+        match=rf"line 2: not a benchmark row \('{field}' is .*line 3: not a benchmark row \(lists or objects",
     ):
         report.read(str(path))
     assert path.read_bytes() == before

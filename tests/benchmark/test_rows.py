@@ -88,7 +88,7 @@ def test_more_proposals_are_more_work(config_of):
     )
     assert (ten["config"], ten["saved_model"], ten["checkpoint"]) == (config, "", None)
     assert ten["gflops"] < twenty["gflops"] < 2 * ten["gflops"] and ten["overrides"] == [f"{PROPOSALS}=10"]
-    with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn alone"):
+    with pytest.raises(ConfigError, match="--max_proposals=10.*model.faster_rcnn only"):
         rows.row_of_config(config_of("fast_rcnn"), None, BenchmarkOptions(max_proposals=10))
 
 
@@ -98,7 +98,7 @@ def test_regions_that_take_turns_are_served_but_not_counted(config_of, saved_mod
     row = rows.row_of_config(
         config_of("fast_rcnn"), None, BenchmarkOptions(image_size=(60, 80), warmup=1, runs=1, proposals=600)
     )
-    assert row["gflops"] is None and row["not_counted"].startswith("anything: regions take turns")
+    assert row["gflops"] is None and row["not_counted"].startswith("anything: regions are processed")
     # Within 2 %: a loop holds some constants that are no weights.
     assert row["parameters"] == pytest.approx(ServedGraph(saved_model_of("fast_rcnn")).count_parameters(), rel=0.02)
     assert row["proposals_given"] == 600 and row["detections"] > 0
@@ -154,5 +154,5 @@ def test_peaks_begin_anew():
     high = machine.peak_host_mib()
     del held
     gc.collect()
-    machine.forget_peaks()
+    machine.reset_peaks()
     assert machine.peak_host_mib() < high - 200

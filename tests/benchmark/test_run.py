@@ -90,11 +90,11 @@ def test_devices_are_compared_before_anything_is_measured(tmp_path):
     }
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     request = run.BenchmarkRequest((run.Target(saved_model="absent"),), FEW, results=str(path))
-    with pytest.raises(ConfigError, match="do not compare"):
+    with pytest.raises(ConfigError, match="are not comparable"):
         run.run(request, print)
     with pytest.raises(ConfigError, match="--saved_model=absent"):
         run.run(run.BenchmarkRequest(request.targets, FEW, results=str(path), allow_mixed_devices=True), print)
-    with pytest.raises(ConfigError, match="holds no rows"):
+    with pytest.raises(ConfigError, match="contains no rows"):
         run.run(run.BenchmarkRequest((), FEW, results=str(tmp_path / "none.jsonl")), print)
 
 

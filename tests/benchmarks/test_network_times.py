@@ -89,7 +89,7 @@ def test_an_alias_and_a_wrong_name() -> None:
     with pytest.raises(
         ConfigError,
         match=(
-            "--networks=mobilenet_v9: not known; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
+            "--networks=mobilenet_v9: unknown; use any of .*mobilenet_v1.*ssd_mobilenet_v1.*faster_rcnn_mobilenet_v1"
         ),
     ):
         network_times.tasks(network_times.NetworkOptions(names=("mobilenet_v1", "mobilenet_v9")))

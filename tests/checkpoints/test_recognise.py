@@ -82,6 +82,14 @@ def test_shapes_take_no_memory_for_weights():
             },
             Detector("SSD", 20, None, None),
         ),
+        (  # of 20 classes and the background, or of 21 alone
+            {
+                "FeatureExtractor/efficientnet-b0/bifpn/0_up_lvl_6/input_0/biases": (8,),
+                "WeightSharedConvolutionalBoxPredictor/BoxPredictor/biases": (24,),
+                "WeightSharedConvolutionalBoxPredictor/ClassPredictor/biases": (126,),
+            },
+            Detector("SSD", None, None, None),
+        ),
         (
             {
                 "FirstStageFeatureExtractor/x/weights": (1,),

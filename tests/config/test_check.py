@@ -503,7 +503,7 @@ initializer { truncated_normal_initializer { } } } } } } }
         ("context_config={}", "context_config is not supported; remove it: every image is looked at by itself"),
         (
             "feature_extractor.fpn={}",
-            "feature_extractor.fpn is not supported; remove it: regions are proposed on one map of the network",
+            "feature_extractor.fpn is for types with a feature pyramid, such as faster_rcnn_resnet50_fpn_keras, not",
         ),
         (
             "second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks=true",

@@ -71,6 +71,10 @@ def test_resnets_have_whole_convolutions() -> None:
         (f"{ANCHORS}.{MULTISCALE}.max_level=6", f"{MULTISCALE} has levels 3 to 6, and feature_extractor.bifpn has 3"),
         (f"{EXTRACTOR}.bifpn.min_level=7", f"{EXTRACTOR}.bifpn.min_level (7) must be below max_level (7)"),
         (f"{EXTRACTOR}.bifpn.num_iterations=33", f"{EXTRACTOR}.bifpn.num_iterations (33) is more than 32"),
+        (
+            f"{EXTRACTOR}.bifpn.num_filters=4096",
+            f"{EXTRACTOR}.bifpn.num_filters (4096) in num_iterations (32) on levels",
+        ),
         (f"{EXTRACTOR}.bifpn.num_filters=-1", f"{EXTRACTOR}.bifpn.num_filters (-1) must be at least 0"),
         (
             f"{EXTRACTOR}.bifpn.combine_method='mean'",
@@ -81,7 +85,8 @@ def test_resnets_have_whole_convolutions() -> None:
     ],
 )
 def test_faults_of_a_bidirectional_pyramid(setting: str, expected: str) -> None:
-    faults = _check(setting, type_=BIFPN)
+    settings = [setting, f"{EXTRACTOR}.bifpn.num_iterations=32"] if "4096" in setting else [setting]
+    faults = _check(*settings, type_=BIFPN)
     assert any(expected in line for line in faults), faults
 
 

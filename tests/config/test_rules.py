@@ -42,12 +42,14 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
         (
             [f"{GENERATOR}={{multiscale_anchor_generator {{ aspect_ratios: 1 }}}}"],
             f"{GENERATOR}.multiscale_anchor_generator makes anchors for 5 maps, and regions are proposed on one; use"
-            " grid_anchor_generator with height_stride and width_stride 16",
+            " grid_anchor_generator with height_stride and width_stride 16, or a type with a feature pyramid, such as"
+            " faster_rcnn_resnet50_fpn_keras",
         ),
-        ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator"),
+        ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator, multiscale_anchor_generator"),
         (
             [f"{GENERATOR}={{flexible_grid_anchor_generator {{}}}}"],
-            f"{GENERATOR}.flexible_grid_anchor_generator is not supported; use grid_anchor_generator",
+            f"{GENERATOR}.flexible_grid_anchor_generator is not supported; use grid_anchor_generator,"
+            " multiscale_anchor_generator",
         ),
         (
             [f"{EXTRACTOR}.first_stage_features_stride=12", f"{GENERATOR}.grid_anchor_generator.height_stride=12",

@@ -97,7 +97,7 @@ def test_a_set_half_published_is_refused_by_validation_too(tmp_path):
     prefix = tmp_path / "train.record"
     assert publish(prefix, *OLD) and not publish(prefix, *NEW, overwrite=True, die_before=3)
     report = validate_records([f"{prefix}-*"])
-    assert any(fault.kind == "shard_differs" and "one was stopped halfway" in fault.value for fault in report.bad)
+    assert any(fault.kind == "shard_differs" and "one was killed halfway" in fault.value for fault in report.bad)
     assert json.loads(record_writer.manifest_path(prefix).read_text())["state"] == record_writer.PUBLISHING
 
 
@@ -115,7 +115,7 @@ def test_two_sets_under_one_name_are_reported(tmp_path):
             with tf.io.TFRecordWriter(str(record_writer.shard_path(tmp_path / "coco", index, total))) as writer:
                 writer.write(b"x")
     with pytest.raises(
-        DataError, match=r"coco-\*-of-00004 and .*coco-\*-of-00008 are two sets of shards under one name"
+        DataError, match=r"coco-\*-of-00004 and .*coco-\*-of-00008 are two sets of shards with the same name"
     ) as caught:
         list_shards([f"{tmp_path}/coco-*"], "train_input_reader.input_path")
     assert str(caught.value).startswith("train_input_reader.input_path")
@@ -130,7 +130,7 @@ def test_a_shard_of_another_set_than_the_manifests_is_reported(tmp_path):
         writer.write(b"x")
     with pytest.raises(
         DataError,
-        match=r"train.record-00000-of-00001: is not of the set in .*manifest.json .*left over from another; delete it",
+        match=r"train.record-00000-of-00001: is not in the set of .*manifest.json .*left over from another set; delete",
     ):
         list_shards([f"{prefix}-00000-of-00001"], "input_path")
 

@@ -185,8 +185,8 @@ def test_the_same_model_twice_is_itself():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((0.0, 0.0, "max"), "--nms_iou=0: must lie above 0"),
-        ((0.6, 0.5, "max"), "--voting_iou=0.5: lies below --nms_iou=0.6"),
+        ((0.0, 0.0, "max"), "--nms_iou=0: must be above 0"),
+        ((0.6, 0.5, "max"), "--voting_iou=0.5: must be at least --nms_iou=0.6"),
         ((0.6, 0.6, "median"), "--scores=median: is not one of mean, max"),
     ],
 )
@@ -202,5 +202,5 @@ def test_the_grid_leaves_out_what_makes_no_sense():
         (0.5, 0.6, 50),
         (0.7, 0.0, 50),
     ]
-    with pytest.raises(ConfigError, match="lies below"):
+    with pytest.raises(ConfigError, match="must be at least"):
         merge.grid([0.7], [0.6], ["mean"], 50)

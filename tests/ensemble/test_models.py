@@ -50,12 +50,12 @@ def test_names_are_as_long_as_it_takes_to_tell_them_apart(tree):
 @pytest.mark.parametrize(
     ("paths", "stored", "message"),
     [
-        ([], [], "--models: none is named"),
-        (["absent"], [], "--models=absent: holds neither a SavedModel nor a checkpoint"),
+        ([], [], "--models: none is given"),
+        (["absent"], [], "--models=absent: contains neither a SavedModel nor a checkpoint"),
         (["x*"], [], r"--models=x\*: no folder matches"),
-        (["a=*/exported"], [], "2 folders match, and one name is given"),
+        (["a=*/exported"], [], "2 folders match, but only one name is given"),
         (["lone"], [], "--models=lone: no pipeline.config beside the checkpoint"),
-        (["a=run", "a=one/exported"], [], "two are called 'a'; name one as in --models=other="),
+        (["a=run", "a=one/exported"], [], "two have the name 'a'; rename one, as in --models=other="),
         ([], ["x.npz"], "--stored=x.npz: expected NAME=FILE, or NAME=FILE,FILE"),
         ([], ["a=x,y,z"], "--stored=a=x,y,z: expected"),
         ([], ["a="], "--stored=a=: expected"),

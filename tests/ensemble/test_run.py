@@ -140,8 +140,8 @@ def test_stored_detections_of_other_images_are_refused(known, opened):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label_map_path": ""}, "what to measure on is not said"),
-        ({"hand_selected": ["m7"]}, "--hand_selected=m7: no model is called so; there are m0, m1"),
+        ({"label_map_path": ""}, "no evaluation input is given"),
+        ({"hand_selected": ["m7"]}, "--hand_selected=m7: no model has this name; the models are m0, m1"),
         ({"multicrop": "crops"}, "--multicrop=crops"),
         ({"select_input": ["absent"]}, "--select_input 'absent' matches no file"),
     ],
@@ -165,7 +165,7 @@ def test_models_of_another_label_map_are_refused(known, opened, inputs, tmp_path
         choose(name)
     with pytest.raises(
         ConfigError,
-        match="--stored=m2=.*2-val.npz: its class 1 is 'square', that of the evaluation input 'circle' or 'disc'; give",
+        match="--stored=m2=.*2-val.npz: its class 1 is 'square', but 'circle' or 'disc' in the evaluation input; use",
     ):
         choose("square")
 
@@ -194,7 +194,7 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
     images, model = EvaluationInput("val", options), Model("tiny", str(exported / "saved_model"))
     collector = Collector(tmp_path, stream=io.StringIO())
     collector.prepare([model])
-    found = collector.found(model, images)[views.FULL]
+    found = collector.detections(model, images)[views.FULL]
 
     path = str(tmp_path / "evaluated.npz")
     settings = EvalSettings(losses=False, export_path=path)
@@ -215,12 +215,12 @@ def test_detections_of_an_export_are_kept_and_equal_evaluation(exported, trained
     kept = tmp_path / "detections" / "tiny" / "val-full.npz"
     made = kept.stat().st_mtime_ns
     monkeypatch.setattr(Collector, "_detect", None)  # Nothing may be detected any more.
-    for one, other in zip(found, collector.found(model, images)[views.FULL], strict=True):
+    for one, other in zip(found, collector.detections(model, images)[views.FULL], strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
     assert kept.stat().st_mtime_ns == made
     monkeypatch.undo()
     kept.write_bytes(b"damaged")
-    for one, other in zip(found, collector.found(model, images)[views.FULL], strict=True):
+    for one, other in zip(found, collector.detections(model, images)[views.FULL], strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
     assert kept.stat().st_mtime_ns != made
 

@@ -53,9 +53,9 @@ def test_windows_by_hand():
 
 def test_pixels_by_hand():
     image = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
-    np.testing.assert_array_equal(View("", mirrored=True).of(image), image[:, ::-1])
-    np.testing.assert_array_equal(View("", 0.5, (1, 1)).of(image), image[1:, 2:])
-    padded = View("", 2.0).of(image)
+    np.testing.assert_array_equal(View("", mirrored=True).crop(image), image[:, ::-1])
+    np.testing.assert_array_equal(View("", 0.5, (1, 1)).crop(image), image[1:, 2:])
+    padded = View("", 2.0).crop(image)
     np.testing.assert_array_equal(padded[1:3, 2:6], image)
     assert padded.shape == (4, 8, 3) and (padded[0] == 128).all() and (padded[:, 6:] == 128).all()
 
@@ -65,8 +65,8 @@ def test_boxes_by_hand():
     14) of the image."""
     crop = View("", 0.6, (1, 1))
     found = ImageDetections(np.array([[1.0, 2, 5, 6]]), np.array([0.5]), np.array([2]))
-    assert crop.back(found, 10, 20).boxes.tolist() == [[5, 10, 9, 14]]
-    mirrored = crop._replace(mirrored=True).back(found, 10, 20)  # from the right: 12 - 6 = 6 to 12 - 2 = 10
+    assert crop.to_image(found, 10, 20).boxes.tolist() == [[5, 10, 9, 14]]
+    mirrored = crop._replace(mirrored=True).to_image(found, 10, 20)  # from the right: 12 - 6 = 6 to 12 - 2 = 10
     assert mirrored.boxes.tolist() == [[5, 14, 9, 18]]
     assert (mirrored.scores.tolist(), mirrored.classes.tolist()) == ([0.5], [2])
 
@@ -76,7 +76,7 @@ def test_boxes_at_inner_borders_are_parts_of_something():
     stay."""
     crop = View("", 0.6, (1, 1))
     rows = np.array([[0.0, 2, 5, 6], [1, 0.1, 5, 6], [1, 2, 6, 12], [1, 2, 7, 13]])
-    back = crop.back(ImageDetections(rows, np.arange(4) / 4, np.zeros(4, int)), 10, 20)
+    back = crop.to_image(ImageDetections(rows, np.arange(4) / 4, np.zeros(4, int)), 10, 20)
     assert back.scores.tolist() == [0.5, 0.75]
     assert back.boxes.tolist() == [[5, 10, 10, 20], [5, 10, 10, 20]], "cut to the image"
 
@@ -85,7 +85,7 @@ def test_boxes_on_the_canvas_go():
     found = ImageDetections(
         np.array([[0.0, 0, 4, 9], [5, 10, 15, 30], [2, 8, 7, 20]]), np.array([0.9, 0.8, 0.7]), np.zeros(3, int)
     )
-    back = View("", 2.0).back(found, 10, 20)
+    back = View("", 2.0).to_image(found, 10, 20)
     assert back.boxes.tolist() == [[0, 0, 10, 20], [0, 0, 2, 10]]
 
 
@@ -100,8 +100,8 @@ def test_every_view_puts_back_exactly_what_it_saw(size):
         ymax, xmax = random.integers(ymin + 4, ymin + 12), random.integers(xmin + 4, xmin + 12)
         image[ymin:ymax, xmin:xmax] = 255
         for view in views.parse(EVERYTHING):
-            window, back = view.window(*size), view.back(bright(view.of(image)), *size)
-            limits = view.sees(*size)
+            window, back = view.window(*size), view.to_image(bright(view.crop(image)), *size)
+            limits = view.uncut_window(*size)
             inside = ymin >= limits[0] and xmin >= limits[1] and ymax <= limits[2] and xmax <= limits[3]
             assert len(back.boxes) == inside, (view, window)
             if inside:
@@ -112,4 +112,4 @@ def test_every_view_puts_back_exactly_what_it_saw(size):
 
 def test_images_of_one_pixel():
     for view in views.parse(EVERYTHING):
-        assert view.of(np.zeros([1, 1, 3], np.uint8)).shape[0] >= 1
+        assert view.crop(np.zeros([1, 1, 3], np.uint8)).shape[0] >= 1

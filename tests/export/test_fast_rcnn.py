@@ -277,8 +277,8 @@ def test_images_that_a_file_does_not_hold_or_holds_otherwise_are_named_and_the_o
     assert report.images == 1 and {row["file_name"] for row in rows} == {photos[0]}
     assert report.bad == (
         (
-            f"{photos[1]}: --proposals_path: {other} holds 2 images, such as 'a.png', 'c.jpg', but none for this one; "
-            "make proposals for it, or use --proposal_method"
+            f"{photos[1]}: --proposals_path: {other} contains 2 images, such as 'a.png', 'c.jpg', but none for this"
+            " one; make proposals for it, or use --proposal_method"
         ),
     )
     smaller = _write(tmp_path / "smaller.npz", ["a.png", "b.jpg"], boxes, [(60, 80), (45, 25)])
@@ -318,6 +318,6 @@ def test_what_is_missing_is_a_flag_and_told_before_anything_is_written(predictor
 
 def test_other_detectors_want_none(exported, photos, tmp_path):
     with pytest.raises(
-        ConfigError, match="--proposal_method=grid: this detector finds its regions itself; leave the flag out"
+        ConfigError, match="--proposal_method=grid: this detector finds its regions itself; remove the flag"
     ):
         _annotate(Predictor.load(exported), photos, tmp_path, method="grid")

@@ -192,7 +192,7 @@ def test_what_can_be_put_right_is_put_right_and_counted(
         f"1 box without area dropped, in 1 record (e.g. {shard}:0)",
         f"1 box clipped to the image, in 1 record (e.g. {shard}:1)",
         "3 boxes beyond max_number_of_boxes dropped, in 1 record",
-        "set the input reader's max_number_of_boxes to 8 or more to learn from all",
+        "set the input reader's max_number_of_boxes to 8 or more to train on all",
     )
     assert [int(example.groundtruth.counts[0]) for example in examples] == [1, 2, 5]
     assert all(
@@ -221,7 +221,7 @@ def test_more_boxes_reach_outside_than_can_be_chance(command, tmp_path, holds):
         "--max_bad_percent=50",
     )
     assert done.code == 3 and not list((tmp_path / "out").glob("*.record-*"))
-    holds(done.error, "2 of 3 boxes reach outside their image", "--max_bad_percent=50", "b.xml", "(5, 5, 44, 64)")
+    holds(done.error, "2 of 3 boxes are partly outside their image", "--max_bad_percent=50", "b.xml", "(5, 5, 44, 64)")
 
 
 @pytest.mark.parametrize("policy", ["skip", "fail", "fix"])

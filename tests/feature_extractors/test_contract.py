@@ -35,8 +35,11 @@ from detection.checkpoints.names import GLOBAL_STEP, is_optional
 from detection.config.fields import extractors
 from detection.export.fold import folded
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
+from detection.feature_extractors.ssd_maps import FpnOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
+from detection.meta_architectures.two_stage import as_maps
 from detection.networks import mobiledet
+from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
 from detection.types import Groundtruth, ImageBatch, Proposals
@@ -48,6 +51,19 @@ CROPS, CROP_SIZE = 6, 7
 UNPADDED = ("ssd_inception_v3",)  # as the reference has it: the network's maps leave out the border of the image
 PARTS = "parts"  # body and tail of a two-stage extractor, without a detector around them
 WHOLE_MAP = "whole_map"  # the same with a tail for the whole map
+# Of the pyramids and Keras forms for two stages those that stand for all: the others differ in the network alone, which
+# SSD's pyramids are tested on, or in one argument.
+STANDING_FOR_ALL = (
+    "faster_rcnn_mobilenet_v1_fpn_keras",
+    "faster_rcnn_resnet50_fpn",
+    "faster_rcnn_resnet50_keras",
+)
+TWO_STAGE_TYPES = [
+    type_
+    for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
+    if type_ in STANDING_FOR_ALL or not ("_fpn" in type_ or "_keras" in type_)
+]
+ONE_MAP_TYPES = [type_ for type_ in TWO_STAGE_TYPES if not detector_configs.has_pyramid(type_)]
 REGISTRIES = {"ssd": feature_extractor.SSD_EXTRACTORS, "two_stage": feature_extractor.TWO_STAGE_EXTRACTORS}
 
 
@@ -138,7 +154,14 @@ def _detector(meta: str, type_: str, train_batch_norm: bool) -> Subject:
 
 def _extractor(type_: str, train_batch_norm: bool, whole_map: bool = False) -> TwoStageExtractor:
     options = TwoStageExtractorOptions(
-        depth_multiplier=0.125, min_depth=8, train_batch_norm=train_batch_norm, whole_map=whole_map
+        depth_multiplier=0.125,
+        min_depth=8,
+        train_batch_norm=train_batch_norm,
+        whole_map=whole_map,
+        fpn=FpnOptions(2, 6, 32),
+        added_hyperparams=Hyperparams(
+            keras.initializers.GlorotUniform(), activation=tf.nn.relu6, batch_norm=BatchNormSettings(scale=True)
+        ),
     )
     return feature_extractor.TWO_STAGE_EXTRACTORS[type_](options)
 
@@ -149,11 +172,13 @@ def _parts(type_: str, train_batch_norm: bool) -> Subject:
     size = extractor.crop_size or CROP_SIZE
 
     def forward(images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        features = extractor.body(extractor.scale(images), training=training)
-        return {"map": features, "tail": extractor.tail(tf.image.resize(features, [size, size]), training=training)}
+        features, *coarser = as_maps(extractor.body(extractor.scale(images), training=training))
+        tail = extractor.tail(tf.image.resize(features, [size, size]), training=training)
+        return {"map": features, "tail": tail, **{f"map_{n}": each for n, each in enumerate(coarser, start=1)}}
 
     made = Subject((extractor.body, extractor.tail), forward)
-    made.carried = {variable.path for variable in extractor.body.carried.variables} if extractor.body.carried else set()
+    if not extractor.pyramid and extractor.body.carried:
+        made.carried = {variable.path for variable in extractor.body.carried.variables}
     return made
 
 
@@ -230,11 +255,8 @@ CASES = [
     for type_ in detector_configs.distinct(registry)
     if not _more_of_the_same(type_)
 ]
-CASES += [
-    (meta, type_)
-    for meta in (PARTS, WHOLE_MAP)
-    for type_ in detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS)
-]
+CASES += [(PARTS, type_) for type_ in TWO_STAGE_TYPES]
+CASES += [(WHOLE_MAP, type_) for type_ in ONE_MAP_TYPES]
 SLOW = ("ssd_mobilenet_v2_mnasfpn",)  # twenty blocks: seconds a trace
 every = pytest.mark.parametrize(
     ("meta", "type_"),
@@ -309,10 +331,17 @@ def test_an_alias_is_the_same_network(registry: str) -> None:
             assert plain in known and detector_configs.leads_to(known[plain]) == (function, args, without), type_
 
 
+def _message(type_: str) -> faster_rcnn_pb2.FasterRcnnFeatureExtractor:
+    """With stride 16, which is the default, and what pyramids need."""
+    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_)
+    message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
+    return message
+
+
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
 def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None:
     known = extractors.TWO_STAGE[type_]
-    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_)
+    message = _message(type_)
     for stride in (4, 7, 8, 12, 16, 32):
         message.first_stage_features_stride = stride
         if stride in known.strides:
@@ -324,7 +353,7 @@ def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None
 
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
 def test_the_check_knows_the_crops_that_a_network_takes(type_: str) -> None:
-    message = faster_rcnn_pb2.FasterRcnnFeatureExtractor(type=type_, first_stage_features_stride=16)
+    message = _message(type_)
     assert feature_extractor.build_two_stage(message, False).crop_size == extractors.TWO_STAGE[type_].crop_size
 
 
@@ -370,7 +399,7 @@ def test_names(meta: str, type_: str) -> None:
     else:
         network, scopes = None, {"FirstStage", "SecondStage", "Conv/"}
     assert [path for path in paths if not path.startswith(tuple(scopes))] == []
-    assert network is None or network in _published_scopes()
+    assert network is None or network.removesuffix("_keras") in _published_scopes()
 
 
 @functools.cache
@@ -383,7 +412,7 @@ def _published_scopes() -> set[str]:
     return names | {version.scope for version in mobiledet.VERSIONS.values()}
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+@pytest.mark.parametrize("type_", ONE_MAP_TYPES)
 def test_the_smallest_image_has_a_map(type_: str) -> None:
     """Configs are held to 33 pixels, but images that keep their size, or are long and thin, may be smaller."""
     outputs = subject(PARTS, type_).forward(tf.random.stateless_uniform([1, 1, 20, 3], [1, 2], 0, 255), training=False)
@@ -491,13 +520,14 @@ def test_strides(meta: str, type_: str) -> None:
             inner = tuple((side - 1) // 2 for side in size)  # 3x3 windows that lie within the map
             assert next_ == _divided(size, 2) or (type_ in UNPADDED and next_ == inner), sizes
     elif meta == PARTS:
-        assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), 16)
+        stride = 4 if detector_configs.has_pyramid(type_) else 16  # level 2
+        assert tuple(outputs["map"].shape[1:3]) == _divided((HEIGHT, WIDTH), stride)
     elif meta == WHOLE_MAP:  # kept where the network has a way to (R-FCN pools scores from this map), or halved
         size = tuple(made.inputs.shape[1:3])
         assert tuple(outputs["tail"].shape[1:3]) in (size, _divided(size, 2))
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
+@pytest.mark.parametrize("type_", ONE_MAP_TYPES)
 def test_every_stride_that_is_accepted_is_that_of_the_map(type_: str) -> None:
     accepted = []
     for stride in (8, 16, 32):
@@ -529,8 +559,14 @@ def test_compiles_under_xla(meta: str, type_: str) -> None:
     _same(outputs, expected)
 
 
-@pytest.mark.parametrize("type_", detector_configs.distinct(feature_extractor.TWO_STAGE_EXTRACTORS))
-@pytest.mark.parametrize("meta", detector_configs.TWO_STAGE)
+@pytest.mark.parametrize(
+    ("meta", "type_"),
+    [
+        (meta, type_)
+        for meta in detector_configs.TWO_STAGE
+        for type_ in (ONE_MAP_TYPES if meta == "rfcn" else TWO_STAGE_TYPES)
+    ],
+)
 def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
     """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections
     inside the image."""

@@ -97,10 +97,9 @@ model { %(meta)s {
       %(train_batch_norm)s
     override_base_feature_extractor_hyperparams: %(override)s
     conv_hyperparams { %(hyperparams)s batch_norm { decay: %(decay)g epsilon: 0.001 scale: true } }
+    %(fpn)s
   }
-  first_stage_anchor_generator { grid_anchor_generator {
-    height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
-  } }
+  first_stage_anchor_generator { %(anchors)s }
   first_stage_box_predictor_conv_hyperparams { initializer { truncated_normal_initializer { stddev: 0.03 } } }
   first_stage_box_predictor_depth: 64 first_stage_minibatch_size: 64 first_stage_max_proposals: 24
     second_stage_batch_size: 16
@@ -113,6 +112,12 @@ model { %(meta)s {
   }
 } }
 """
+_GRID_ANCHORS = """grid_anchor_generator {
+    height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
+  }"""
+_LEVEL_ANCHORS = """multiscale_anchor_generator {
+    min_level: 3 max_level: 6 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 0.7 aspect_ratios: 1.4
+  }"""
 _INITIALISED = "initializer { truncated_normal_initializer { stddev: 0.03 } }"
 _REGION_HEAD = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {_INITIALISED} }} }}"
 _RFCN_HEAD = f"rfcn_box_predictor {{ conv_hyperparams {{ {_INITIALISED} }} depth: 64 crop_height: 6 crop_width: 6 }}"
@@ -132,6 +137,11 @@ def _words(settings: Settings) -> dict[str, object]:
     }
 
 
+def has_pyramid(type_: str) -> bool:
+    """Whether an extractor's maps are those of a feature pyramid."""
+    return type_.removesuffix("_keras").endswith("_fpn")
+
+
 def ssd(settings: Settings) -> str:
     """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three. A network for images of
     one size gets them."""
@@ -144,7 +154,14 @@ def ssd(settings: Settings) -> str:
 
 
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
-    words = {"meta": meta, "predictor": predictor, "crop_size": 12 if settings.type in _SIX else 14}
+    pyramid = has_pyramid(settings.type)
+    words = {
+        "meta": meta,
+        "predictor": predictor,
+        "crop_size": 12 if settings.type in _SIX else 14,
+        "anchors": _LEVEL_ANCHORS if pyramid else _GRID_ANCHORS,
+        "fpn": "fpn { min_level: 3 max_level: 6 additional_layer_depth: 32 }" if pyramid else "",
+    }
     return _TWO_STAGE % {**_words(settings), **words}
 
 

@@ -3,13 +3,16 @@ data's own README says how)."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +22,7 @@ from detection import config
 from detection.builders import pipeline
 from detection.networks import efficientnet
 from detection.networks.layers import every_layer
-from detection.types import Groundtruth, ImageBatch
+from detection.types import DensePredictions, Groundtruth, ImageBatch, RegionPredictions
 from tests.helpers import near_ties, stored_cases
 from tests.helpers.modules import load
 
@@ -33,6 +36,16 @@ class Step(NamedTuple):
     norms: dict[str, float]
     moved: dict[str, np.ndarray]
     regularization: float
+
+
+# As the manifest says of the stored losses: the samplers of two-stage models keep everything.
+KEEP_ALL = {
+    "faster_rcnn": (
+        "model.faster_rcnn.first_stage_minibatch_size=1000000",
+        "model.faster_rcnn.second_stage_batch_size=300",
+        "model.faster_rcnn.second_stage_balance_fraction=1.0",
+    )
+}
 
 
 class Reference:
@@ -52,6 +65,7 @@ class Reference:
         self.images = load(shared / "parity" / "deterministic.py")
         self.comparison = load(shared / "parity" / "compare.py")
         message = config.load(shared / "odapi_configs" / "tf2" / self.model["config"])
+        message = config.override(message, list(KEEP_ALL.get(self.model["meta_architecture"], ())))
         built = pipeline.build(message, read_label_maps=False)
         self.resizer, self.detector = built.resizer, built.make_detector()
         self.detector.build_weights()
@@ -99,17 +113,49 @@ class Reference:
         grid = [np.rint(np.linspace(0, side - 1, 5)).astype(int) for side in size]
         outputs = {
             "preprocessed_grid": predictions.images.numpy()[:, grid[0]][:, :, grid[1]],
-            "anchors": predictions.anchors.numpy() / np.tile(size, 2),
-            "box_encodings": predictions.box_codes,
-            "class_logits": predictions.class_logits,
             "detection_boxes": detections.boxes,
             "detection_scores": detections.scores,
             "detection_classes": detections.classes,
+            "num_detections": detections.counts,
         }
-        for number, features in enumerate(predictions.feature_maps):
-            name = f"feature_map_{number}_sample"
+        two_stages = self.model["meta_architecture"] == "faster_rcnn"
+        arrays, samples = (self._regions if two_stages else self._maps)(predictions, size)
+        outputs |= arrays
+        for name, features in samples.items():
             outputs[name] = features.numpy()[tuple(slice(None, None, stride) for stride in entry["samples"][name])]
         return self.comparison.compare(np.load(self.folder / entry["file"]), entry, outputs)
+
+    def _maps(self, predictions: DensePredictions, size: np.ndarray) -> tuple[dict, dict]:
+        """(arrays, arrays of which a sample is stored) of a single-stage detector; size: height and width."""
+        arrays = {
+            "anchors": predictions.anchors.numpy() / np.tile(size, 2),
+            "box_encodings": predictions.box_codes,
+            "class_logits": predictions.class_logits,
+        }
+        maps = enumerate(predictions.feature_maps)
+        return arrays, {f"feature_map_{number}_sample": features for number, features in maps}
+
+    def _regions(self, predictions: RegionPredictions, size: np.ndarray) -> tuple[dict, dict]:
+        """The same of a two-stage detector."""
+        proposals, rpn, regions = predictions.proposals, predictions.rpn, self.detector.second_stage.regions
+        arrays = {
+            "anchors": rpn.anchors,
+            "rpn_box_encodings": rpn.box_codes,
+            "rpn_objectness_logits": rpn.class_logits,
+            "proposal_boxes_normalized": proposals.boxes.numpy() / np.tile(size, 2),
+            "proposal_scores": proposals.scores,
+            "num_proposals": proposals.counts,
+            "refined_box_encodings": predictions.box_codes[0],
+            "class_logits": predictions.class_logits[0],
+        }
+        samples = {
+            "rpn_features_to_crop_sample": predictions.feature_maps[0],
+            "rpn_box_predictor_features_sample": rpn.feature_maps[0],
+            "box_classifier_features_sample": regions.tail(
+                regions.crop(predictions.feature_maps, tuple(size))(proposals.boxes)
+            ),
+        }
+        return arrays, samples
 
     def step(self, seeds: list[int], training: bool) -> Step:
         """One step without an update; the weights are as before afterwards."""
@@ -117,7 +163,7 @@ class Reference:
         groundtruth = self.groundtruth(seeds, batch)
         trained = {key: variable for key, variable in self.keys.items() if variable.trainable}
         with near_ties.decided(self.name, self.detector, seeds, training), tf.GradientTape() as tape:
-            losses = self.detector.loss(self.detector.predict(batch, training=training), groundtruth)
+            losses = self.detector.loss(self.detector.predict(batch, groundtruth, training=training), groundtruth)
             regularization = self.detector.regularization_loss()
             total = tf.add_n(list(losses.values())) + regularization
         gradients = tape.gradient(total, [variable.value for variable in trained.values()])
@@ -166,9 +212,23 @@ def steps_as_stored(shared: Path, name: str) -> dict[str, dict[str, Step]]:
 
 def stored_variables(folder: Path, name: str) -> dict[str, np.ndarray]:
     """{object key: value} of a model, by the rule and the module that lie beside the data."""
+    with module_beside(folder) as stored:
+        return stored.variables(name, str(folder))
+
+
+def write_checkpoint(folder: Path, name: str, target: Path) -> str:
+    """Writes the object-based checkpoint of a model, with the object graph of the code that it is of; returns its
+    prefix."""
+    with module_beside(folder) as stored:
+        return stored.write(name, str(target), str(folder))
+
+
+@contextlib.contextmanager
+def module_beside(folder: Path) -> Iterator[ModuleType]:
+    """The module that lies beside the data and knows the weights and the object graph of each model."""
     sys.path.insert(0, str(folder))
     try:
-        return load(folder / "write_checkpoint.py").variables(name, str(folder))
+        yield load(folder / "write_checkpoint.py")
     finally:
         sys.path.remove(str(folder))
 

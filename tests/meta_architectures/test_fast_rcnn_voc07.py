@@ -17,7 +17,7 @@ import tensorflow as tf
 from detection import config
 from detection.builders import pipeline
 from detection.ops.nms import MulticlassNms
-from detection.ops.roi import RoiMaxPool
+from detection.ops.roi import OneMap, RoiMaxPool
 from detection.train.state import TrainState
 from detection.train.step import REGULARIZATION_LOSS, TrainStep
 from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
@@ -84,7 +84,7 @@ def test_sampling_of_2_3(full: pipeline.Pipeline) -> None:
 
 def test_layers_and_tests_of_2_1_and_3(full: pipeline.Pipeline) -> None:
     detector = full.make_detector()
-    assert detector.second_stage.regions.crop == RoiMaxPool(7, 16)
+    assert detector.second_stage.regions.crop == OneMap(RoiMaxPool(7, 16))
     assert (
         detector.second_stage.postprocessing.nms == MulticlassNms(0.0, pytest.approx(0.3), 100, 300)
         and detector.second_stage.postprocessing.score_converter.kind == "softmax"

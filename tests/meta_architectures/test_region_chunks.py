@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from detection.export.freeze import freeze
-from detection.meta_architectures.two_stage import TwoStage
+from detection.meta_architectures.two_stage import TwoStage, as_maps
 from detection.types import ImageBatch, Proposals
 from tests.helpers import two_stage_tiny as tiny
 
@@ -31,8 +31,8 @@ def detector(request: pytest.FixtureRequest) -> TwoStage:
     return made
 
 
-def _features(detector: TwoStage) -> tf.Tensor:
-    return detector.body(detector.scale(tiny.batch().images))
+def _features(detector: TwoStage) -> tuple[tf.Tensor, ...]:
+    return as_maps(detector.body(detector.scale(tiny.batch().images)))
 
 
 def _boxes(count: int) -> tf.Tensor:
@@ -54,7 +54,7 @@ def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
     whole = detector.second_stage.regions.run(
         features, boxes, IMAGE, True
     )  # The tail and the head of these detectors do the same in training.
-    signature = [tf.TensorSpec([None, None, None, features.shape[-1]]), tf.TensorSpec([None, None, 4])]
+    signature = [(tf.TensorSpec([None, None, None, features[0].shape[-1]]),), tf.TensorSpec([None, None, 4])]
     known = tf.function(lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, False))
     unknown = tf.function(
         lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, False),
@@ -70,7 +70,7 @@ def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
 
 def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoStage) -> None:
     """Of 60 and of 6000 proposals, six a chunk, the largest tensor is the same; in one piece it grows."""
-    features = tf.TensorSpec([2, 6, 8, _features(detector).shape[-1]])
+    features = (tf.TensorSpec([2, 6, 8, _features(detector)[0].shape[-1]]),)
 
     def largest(count: int, training: bool = False) -> int:
         function = tf.function(lambda features, boxes: detector.second_stage.run(features, boxes, IMAGE, training))
@@ -90,7 +90,7 @@ def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoS
 
 def test_no_loop_where_there_is_no_need(detector: TwoStage) -> None:
     """In training, and for a small number that is known, the graph is as simple as without chunks."""
-    features = _features(detector)[:1]  # of one image: RoI max pooling takes several in turn
+    features = (_features(detector)[0][:1],)  # of one image: RoI max pooling takes several in turn
     for count, training, loops in ((6, False, False), (7, False, True), (20, True, False)):
         function = tf.function(
             lambda boxes, training=training: detector.second_stage.run(features, boxes, IMAGE, training)

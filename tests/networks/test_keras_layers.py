@@ -6,8 +6,9 @@ import keras
 import pytest
 import tensorflow as tf
 
+from detection.feature_extractors.ssd_maps import L2Norm
 from detection.networks import mobilenet_v1, mobilenet_v2, resnet_v1
-from detection.networks.blocks import Blocks, Branches, Chain
+from detection.networks.blocks import Blocks, Chain
 from detection.networks.depths import divisible_depth_rule, full_depth
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import keras_layers, numbered
@@ -53,7 +54,7 @@ def test_what_keras_would_make_of_a_layer_must_be_known() -> None:
     chain = Chain("chain", (conv,))
     chain(tf.zeros([1, 2, 2, 1]))
     assert [sorted(layer) for layer in keras_layers(chain)] == [["bias", "kernel"]]
-    for unknown in (Branches("branches", (conv,)), keras.layers.Dense(1)):
+    for unknown in (L2Norm("norm"), keras.layers.Dense(1)):
         unknown(tf.zeros([1, 2, 2, 1]))
         with pytest.raises(TypeError, match="not known"):
             list(keras_layers(unknown))

@@ -30,7 +30,7 @@ def _boxes(batch: int, count: int) -> np.ndarray:
 @pytest.mark.parametrize(("count", "portion"), [(0, 0), (1, 1), (5, 5), (6, 3), (10, 5), (11, 4), (23, 5)])
 def test_known_numbers_are_shared_out_evenly(count: int, portion: int) -> None:
     boxes, record = _boxes(2, count), Recorder()
-    sums, doubles = tf.function(lambda boxes: in_chunks(record, boxes, SIDES, most=5))(tf.constant(boxes))
+    sums, doubles = tf.function(lambda boxes: in_chunks(record, boxes, SIDES, limit=5))(tf.constant(boxes))
     np.testing.assert_allclose(sums, boxes.sum(-1), rtol=1e-6)
     np.testing.assert_array_equal(doubles, boxes[..., :3] * 2)
     assert record.portions == [portion]
@@ -45,7 +45,7 @@ def test_any_number_where_it_is_not_known() -> None:
         return tf.reduce_sum(boxes, axis=-1), boxes[..., :3] * 2.0
 
     run = tf.function(
-        lambda boxes: in_chunks(function, boxes, SIDES, most=5), input_signature=[tf.TensorSpec([None, None, 4])]
+        lambda boxes: in_chunks(function, boxes, SIDES, limit=5), input_signature=[tf.TensorSpec([None, None, 4])]
     )
     assert [spec.shape.as_list() for spec in run.get_concrete_function().structured_outputs] == [
         [None, None],
@@ -76,7 +76,7 @@ def test_region_ops_where_only_channels_are_known(name: str) -> None:
         def regions(some: tf.Tensor) -> tuple[tf.Tensor]:
             return (tf.reshape(op(maps, some, (128, 96)), tf.concat([tf.shape(some)[:2], sides], 0)),)
 
-        return in_chunks(regions, boxes, (sides,), most=4)
+        return in_chunks(regions, boxes, (sides,), limit=4)
 
     signature = [tf.TensorSpec([None, None, None, channels]), tf.TensorSpec([None, None, 4])]
     maps, boxes = tf.random.stateless_normal([2, 8, 6, channels], [1, 2]), _boxes(2, 11)

@@ -220,8 +220,8 @@ def test_file_of_other_images_is_an_error(source, tmp_path):
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     assert (
-        "set.record, record 1: train_input_reader.proposals_path holds 2 images, such as '6', 'x', but none for image"
-        " '7' (file 'seven.png'); " in line
+        "set.record, record 1: train_input_reader.proposals_path contains 2 images, such as '6', 'x', but none for"
+        " image '7' (file 'seven.png'); " in line
     )
 
 

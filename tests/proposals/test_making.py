@@ -168,7 +168,7 @@ def test_faults_name_the_record(write, example, tmp_path, number, part):
 
 def test_faults_of_files(write, tmp_path, records):
     path = write(b"no example", name="x.record")
-    with pytest.raises(DataError, match="x.record, record 0: is no tf.Example"):
+    with pytest.raises(DataError, match="x.record, record 0: is not a tf.Example"):
         making.make(Records((path,)), build(GRID), GRID, tmp_path / "p.npz")
     with pytest.raises(ConfigError, match="--input_path 'nowhere' matches no file"):
         making.make(Records(("nowhere",)), build(GRID), GRID, tmp_path / "p.npz")

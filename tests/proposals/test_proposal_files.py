@@ -134,7 +134,7 @@ def test_mat_of_published_selective_search(tmp_path):
     io.savemat(tmp_path / "uneven.mat", {"images": images[:2], "boxes": cells})
     (tmp_path / "text.mat").write_text("hello")
     says = {
-        "other": "holds rois",
+        "other": "contains rois",
         "wide": r"'000005' has float64 boxes of shape \(2, 5\)",
         "uneven": "2 images and 1 cells",
         "text": "not a .mat file",
@@ -244,7 +244,7 @@ def test_mat_of_another_kind_is_named(tmp_path):
         "image 'a' has complex boxes of shape": {"images": images, "boxes": cells([np.ones([1, 4]) * 1j])},
         "image 'a' has logical boxes of shape": {"images": images, "boxes": cells([np.ones([1, 4], bool)])},
         "image 'a' has cell boxes|class cell": {"images": images, "boxes": cells([cells([np.ones([1, 4])])])},
-        "holds images;": {"images": images},
+        "contains images;": {"images": images},
     }
     for part, content in wrong.items():
         io.savemat(path, content)
@@ -456,7 +456,7 @@ def test_damaged_and_foreign_files(tmp_path):
     for name in ("cut", "text", "empty"):
         with pytest.raises(DataError, match=f"{name}.npz: not an .npz file, or damaged"):
             read(tmp_path / f"{name}.npz")
-    with pytest.raises(DataError, match="holds weights, but no boxes, ids, offsets, scores"):
+    with pytest.raises(DataError, match="contains weights, but no boxes, ids, offsets, scores"):
         read(tmp_path / "other.npz")
     with pytest.raises(DataError, match="p.txt: proposals are read from .npz, .json, .mat files"):
         read(tmp_path / "p.txt")

@@ -52,7 +52,7 @@ def test_memory_of_the_model_alone():
     assert choose.choose(rows, choose.limits(None, None, "map", 200)).best.id == "small"
     assert choose.choose(rows, choose.limits(None, None, "map", 250)).best.id == "large"
     with pytest.raises(
-        ConfigError, match="none of 2 configurations fits 100 MiB; the nearest is small .*600 MiB, 150 MiB"
+        ConfigError, match="none of 2 configurations is within 100 MiB; the closest is small .*600 MiB, 150 MiB"
     ):
         choose.choose(rows, choose.limits(None, None, "map", 100))
     with pytest.raises(ConfigError, match="--max_model_mib=-1"):
@@ -73,7 +73,7 @@ def test_no_other_that_fits_is_better(numbers, ms, mib):
         if (ms is None or one.milliseconds <= ms) and (mib is None or one.benchmark["host_mib"] <= mib)
     ]
     if not fitting:
-        with pytest.raises(ConfigError, match="the nearest is "):
+        with pytest.raises(ConfigError, match="the closest is "):
             chosen(rows, ms, mib)
         return
     best = next(one for one in rows if one.id == chosen(rows, ms, mib))
@@ -83,8 +83,8 @@ def test_no_other_that_fits_is_better(numbers, ms, mib):
 
 def test_nothing_fits():
     message = (
-        r"none of 5 configurations fits 8 ms and 70 MiB; the nearest is fast \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\):"
-        r" raise the limit"
+        r"none of 5 configurations is within 8 ms and 70 MiB; the closest is fast"
+        r" \(mAP@\[.5:.95\] 0.200, 10 ms, 100 MiB\); raise the limit"
     )
     with pytest.raises(ConfigError, match=message):
         chosen(ms=8, mib=70)  # fast: 1.25 and 1.43 times over; lean: 7.5 and 1.14
@@ -123,7 +123,7 @@ def test_another_measure():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0, None, "map"), "--max_ms=0: no configuration takes that little"),
+        ((0.0, None, "map"), "--max_ms=0: must be a positive number"),
         ((None, -5.0, "map"), "--max_mib=-5: "),
         ((float("nan"), None, "map"), "--max_ms=nan: "),
         ((None, None, "time"), "--by=time: give one of map, map50, map75, small, medium, large, voc50"),
@@ -140,11 +140,10 @@ def test_rows_of_another_machine_are_refused(caplog):
     with pytest.raises(ConfigError) as error:
         choose.measured_on([there], "", "AMD EPYC, 2 cores", "swept")
     assert str(error.value).startswith(
-        "--results=swept: timed on NVIDIA H200; this machine is AMD EPYC, 2 cores, with other times: run"
-        " `detection sweep` here, or"
+        "--results=swept: timed on NVIDIA H200, but this machine is AMD EPYC, 2 cores: run `detection sweep` here, or"
     )
     assert choose.measured_on([here, there], "", "AMD EPYC, 2 cores", "swept") == [here]
-    assert "1 rows are left out: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
+    assert "1 rows are omitted: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text
     assert choose.measured_on([here, there], "h200", "AMD EPYC, 2 cores", "swept") == [there]
     with pytest.raises(ConfigError, match="none of its 1 rows has times"):
         choose.measured_on([results.SweepRow("a", "a", "failed")], "", "x", "swept")
@@ -172,7 +171,7 @@ def test_choose_script_asks_this_machine(swept):
     done = run("choose.py", f"--results={swept}")
     assert done.code == 2
     assert (
-        done.err.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}; this machine is ")
+        done.err.startswith(f"error: --results={swept}: timed on {plausible.DEVICE}, but this machine is ")
         and done.err.count("\n") == 1
     )
 

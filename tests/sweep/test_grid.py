@@ -177,7 +177,7 @@ def test_shards_are_a_partition_that_keeps_groups_together(tmp_path_factory, axe
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_a_wrong_shard_is_refused(tmp_path, part):
-    with pytest.raises(ConfigError, match="--shard=.*from 1/4 to 4/4"):
+    with pytest.raises(ConfigError, match="--shard=.*for example 1/4 to 4/4"):
         grid.shard(grid.expand(load(tmp_path)), part)
 
 
@@ -240,7 +240,7 @@ def test_only_and_leave_out(tmp_path):
         "ssd-resnet50",
         "faster_rcnn-resnet50-stride8-p10",
     }
-    with pytest.raises(ConfigError, match=r"--only=vgg\*: fits none of 7 ids, such as ssd-mobilenet_v1"):
+    with pytest.raises(ConfigError, match=r"--only=vgg\*: matches none of 7 ids, such as ssd-mobilenet_v1"):
         grid.expand(sweep, only=["vgg*"])
 
 

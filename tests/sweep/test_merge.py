@@ -98,5 +98,5 @@ def test_what_cannot_be_compared_is_not_merged(tmp_path):
     three = part(tmp_path / "3", made("a", key="another key"))
     with pytest.raises(ConfigError, match="a was run with other settings in"):
         merge.merge([one, three], tmp_path / "all")
-    with pytest.raises(ConfigError, match="no parts are named"):
+    with pytest.raises(ConfigError, match="no parts are given"):
         merge.merge([], tmp_path / "all")

@@ -56,14 +56,14 @@ def test_one_device(caplog):
 
     rows = [on("NVIDIA H200", "a"), on("AMD EPYC, 2 cores", "b"), timed_row("untimed", None, 0.5)]
     with pytest.raises(
-        ConfigError, match="times of different devices do not compare.* AMD EPYC, 2 cores; NVIDIA H200; name one"
+        ConfigError, match="times of different devices are not comparable.* AMD EPYC, 2 cores; NVIDIA H200; name one"
     ):
         quantities.of_one_device(rows)
-    with pytest.raises(ConfigError, match="--device=tpu: no row was timed on it, but on: AMD"):
+    with pytest.raises(ConfigError, match="--device=tpu: no row was timed on it; the devices are: AMD"):
         quantities.of_one_device(rows, "tpu")
     assert not caplog.records
     assert [one.id for one in quantities.of_one_device(rows, "h200")] == ["a", "untimed"]
-    assert "1 rows are left out: timed on AMD EPYC, 2 cores, not on NVIDIA H200" in caplog.text
+    assert "1 rows are omitted: timed on AMD EPYC, 2 cores, not on NVIDIA H200" in caplog.text
     assert [one.id for one in quantities.of_one_device(rows[:1])] == ["a"]
     caplog.clear()
     bigger = dataclasses.replace(rows[0], benchmark={**rows[0].benchmark, "batch": 8})

@@ -99,7 +99,7 @@ def test_what_was_timed_on_two_devices_counts_on_both(tmp_path):
 def test_a_wrong_line_is_named(tmp_path, line, reason):
     path = tmp_path / FILE
     path.write_text(f"{row().to_json()}\n{line}\n")
-    with pytest.raises(DataError, match=f"{FILE}:2: no row of a sweep.*{reason}"):
+    with pytest.raises(DataError, match=f"{FILE}:2: not a sweep row.*{reason}"):
         read(path)
 
 
@@ -168,7 +168,7 @@ FAULTS = {
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in FAULTS.items() for value in values])
 def test_every_field_is_checked(tmp_path, field, value):
     (tmp_path / FILE).write_text(json.dumps({**LINE, field: value}) + "\n")
-    with pytest.raises(DataError, match=rf"{FILE}:1: no row of a sweep: ('{field}['.]|lists and objects)") as raised:
+    with pytest.raises(DataError, match=rf"{FILE}:1: not a sweep row: ('{field}['.]|lists and objects)") as raised:
         read(tmp_path)
     assert len(str(raised.value)) < 600 and str(raised.value).isprintable()
 
@@ -230,7 +230,7 @@ def test_what_this_did_not_write_is_never_removed(tmp_path, text):
     before = f"{row().to_json()}\n{text}".encode()
     path.write_bytes(before)
     for act in (lambda: read(path), lambda: append(path, row("b", "k2"))):
-        with pytest.raises(DataError, match=f"{FILE}:2: no row of a sweep"):
+        with pytest.raises(DataError, match=f"{FILE}:2: not a sweep row"):
             act()
     assert path.read_bytes() == before
 
@@ -263,16 +263,16 @@ def test_rows_are_values():
 
 
 def test_what_stages_noted_is_checked(tmp_path):
-    from detection.sweep.process import kept
+    from detection.sweep.process import read_result
 
     path = tmp_path / "result.json"
-    assert kept(path) == {}
+    assert read_result(path) == {}
     path.write_text('{"metrics": {"a": NaN}, "benchmark": null}')
-    assert kept(path)["benchmark"] is None
+    assert read_result(path)["benchmark"] is None
     for text in ("", "[1]", '{"metrics": 5}', '{"train": "x"}', "[" * 100_000, '{"a": 1'):
         path.write_text(text)
         with pytest.raises(DataError, match=r"result.json: cannot be read .*; remove it"):
-            kept(path)
+            read_result(path)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,6 @@ def test_a_sweep_does_not_work_on_a_damaged_file(tmp_path):
     sweep = sweep_file.load(Path(__file__).parents[2] / "configs" / "sweep" / "shapes.pbtxt")
     for text in ("[1]\n", "notes", f"{row().to_json()}\n" + "[" * 200_000, json.dumps({**LINE, "stride": -1})):
         (tmp_path / FILE).write_text(text)
-        with pytest.raises(DataError, match=f"{FILE}:[12]: no row of a sweep"):
+        with pytest.raises(DataError, match=f"{FILE}:[12]: not a sweep row"):
             run.run(sweep, [], tmp_path, run.SweepOptions())
         assert (tmp_path / FILE).read_text() == text

@@ -149,7 +149,7 @@ def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
     third = script(path, broken)
     said = third.communicate(timeout=600)[0]
     assert third.returncode == 0, said
-    assert "2 configurations, 1 of them done before; 1 to do" in said
+    assert "2 configurations, 1 of them already done; 1 to do" in said
     assert comparable(results.read(broken)) == comparable(expected)
     assert not list((broken / ".work").iterdir())
 
@@ -170,7 +170,7 @@ def test_timed_with_random_weights(write, tmp_path):
     assert "random weights" in said and "2 done, 0 failed" in said and "[2/2]" in said
     other = tmp_path / "out" / "results.jsonl"
     other.write_text(other.read_text().replace(rows[0].device, "another machine"), encoding="utf-8")
-    with pytest.raises(ConfigError, match="holds times of another machine, and this is"):
+    with pytest.raises(ConfigError, match="contains times of another machine, but this is"):
         sweep(write(text), tmp_path / "out", ("max_total_detections=7", "max_detections_per_class=7"), timing_only=True)
 
 
@@ -253,14 +253,14 @@ def test_cores_are_shared_by_what_runs_at_a_time(monkeypatch):
         dataclasses.replace(training, **one)
         for one in ({"alone": True}, {"job": {"stage": "train", "deterministic": True}})
     )
-    seen = process.surroundings(training, 2)
-    assert {name: seen[name] for name in threads} == dict.fromkeys(threads, "2") and process.surroundings(training, 8)[
-        threads[0]
-    ] == "1"
-    assert process.surroundings(training, 1) == {}
-    assert not set(threads) & (set(process.surroundings(alone, 2)) | set(process.surroundings(exact, 2)))
+    seen = process.stage_environment(training, 2)
+    assert {name: seen[name] for name in threads} == dict.fromkeys(threads, "2") and process.stage_environment(
+        training, 8
+    )[threads[0]] == "1"
+    assert process.stage_environment(training, 1) == {}
+    assert not set(threads) & (set(process.stage_environment(alone, 2)) | set(process.stage_environment(exact, 2)))
     monkeypatch.setenv(threads[0], "3")
-    assert set(process.surroundings(training, 2)) & set(threads) == {threads[1]}
+    assert set(process.stage_environment(training, 2)) & set(threads) == {threads[1]}
 
 
 def test_each_stage_has_the_limit_of_its_own(write, tmp_path, begun, monkeypatch):
@@ -297,7 +297,7 @@ def test_times_of_another_machine_do_not_stay_in_the_way(write, tmp_path, begun,
     one, *others = grid.expand(description, timing_only=True)
     run.run(description, [one], output, run.SweepOptions(), io.StringIO())
     device[0] = "second"
-    with pytest.raises(ConfigError, match="holds times of first, and this is second"):
+    with pytest.raises(ConfigError, match="contains times of first, but this is second"):
         run.run(description, [one, *others], output, run.SweepOptions(), io.StringIO())
     device[0] = "first"
     assert [row.device for row in run.run(description, [one, *others], output, run.SweepOptions(), io.StringIO())] == [
@@ -352,7 +352,7 @@ def test_what_failed_is_tried_again_when_asked_to(write, tmp_path):
     ("options", "limit", "reason"),
     [
         ({}, 1, "timed out: exporting ssd-d20 took more than 1 seconds"),
-        ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 held .* GiB, more than --memory_gib=0.01"),
+        ({"memory_gib": 0.01}, 0, "out of memory: exporting ssd-d20 used .* GiB, more than --memory_gib=0.01"),
     ],
 )
 def test_limits_are_held(write, tmp_path, options, limit, reason):
@@ -386,7 +386,7 @@ def outcome_of(running: process.Running) -> process.Outcome:
 def test_a_killed_process_is_told_as_such(tmp_path):
     running = process.Running(stage(tmp_path))
     os.kill(running.pid, signal.SIGKILL)
-    assert "was killed by signal 9; when memory runs out" in outcome_of(running).reason
+    assert "was killed by signal 9; the operating system does that when memory" in outcome_of(running).reason
     running = process.Running(stage(tmp_path))
     os.kill(running.pid, signal.SIGABRT)
     assert "measuring it was ended by signal 6" in outcome_of(running).reason and "a.log" in outcome_of(running).reason
@@ -404,7 +404,7 @@ def test_one_sweep_at_a_time(write, tmp_path):
 
     path, output = write(), tmp_path / "out"
     output.mkdir()
-    with filelock.FileLock(output / ".sweep.lock"), pytest.raises(ConfigError, match="another sweep works in it"):
+    with filelock.FileLock(output / ".sweep.lock"), pytest.raises(ConfigError, match="another sweep is using it"):
         sweep(path, output)
 
 

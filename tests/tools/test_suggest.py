@@ -12,5 +12,5 @@ def test_the_closest_name_whatever_its_capitals():
 
 
 def test_several_in_order_and_none_of_an_endless_name():
-    assert closest("conv1", ["conv12", "conv1", "dense"], most=2) == ["conv1", "conv12"]
+    assert closest("conv1", ["conv12", "conv1", "dense"], limit=2) == ["conv1", "conv12"]
     assert closest("a" * 100_000, ["a" * 99_999]) == []

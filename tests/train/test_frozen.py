@@ -54,8 +54,8 @@ def test_patterns_that_match(pattern):
         ("Conv2d_9", "did you mean FeatureExtractor/MobilenetV1/Conv2d_"),
         ("BoxPredictor_0/ClasPredictor/.*", "did you mean BoxPredictor_0/ClassPredictor"),
         ("BatchNorm/moving_mean", "did you mean "),
-        ("resnet_v1_50/block1", "they are called FeatureExtractor/MobilenetV1/Conv2d_0/weights, "),
-        ("x" * 100_000, "they are called "),
+        ("resnet_v1_50/block1", "the variables are FeatureExtractor/MobilenetV1/Conv2d_0/weights, "),
+        ("x" * 100_000, "the variables are "),
     ],
 )
 def test_patterns_that_match_nothing(pattern, advice):

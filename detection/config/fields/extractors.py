@@ -26,6 +26,7 @@ class TwoStageNetwork(NamedTuple):
     """What an extractor cut in two offers."""
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
+    pyramid: bool = False  # its maps are those of a feature pyramid, and `strides` are only what the API accepts
     crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
@@ -97,16 +98,30 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_resnet101": _DENSE,
     "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
     "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
-    "faster_rcnn_inception_resnet_v2_keras": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
+    "faster_rcnn_inception_resnet_v2_keras": _DENSE,
     "faster_rcnn_inception_v2": TwoStageNetwork(),
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
-    "faster_rcnn_resnet101_keras": _DENSE,
+    "faster_rcnn_resnet101_keras": TwoStageNetwork(),
     "faster_rcnn_resnet152": _DENSE,
-    "faster_rcnn_resnet152_keras": _DENSE,
+    "faster_rcnn_resnet152_keras": TwoStageNetwork(),
     "faster_rcnn_resnet50": _DENSE,
-    "faster_rcnn_resnet50_keras": _DENSE,
+    "faster_rcnn_resnet50_keras": TwoStageNetwork(),
     "faster_rcnn_vgg16": TwoStageNetwork(crop_size=7),
     "faster_rcnn_vgg_cnn_m_1024": TwoStageNetwork(crop_size=6),
+}
+
+
+def _two_stage_name(name: str) -> str:
+    """`ssd_resnet50_v1_fpn_keras` -> `faster_rcnn_resnet50_fpn_keras`."""
+    name = name.removeprefix("ssd_")
+    return f"faster_rcnn_{name.replace('_v1_fpn', '_fpn') if name.startswith('resnet') else name}"
+
+
+# Whatever can stand below SSD's pyramid can stand below that of two stages.
+TWO_STAGE |= {
+    _two_stage_name(name): TwoStageNetwork(strides=(8, 16), pyramid=True)
+    for name in SSD
+    if name.removesuffix("_keras").endswith("_fpn")
 }

@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
+LEVELS_WITHOUT_FPN = (2, 6)  # as in the TF Object Detection API, whose schema has other defaults for a message `fpn`
+
 
 def two_stage(message: Message, path: str) -> Iterator[str]:
     """FasterRcnn, as any of the three detectors: its parts fit each other."""
@@ -17,6 +19,7 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
     if not given:
         yield from _proposals(message, path)
     yield from _network(message.feature_extractor, f"{path}.feature_extractor")
+    yield from _pyramid(message, path)
     if message.second_stage_normalize_targets and not given:
         yield (
             f"{path}.second_stage_normalize_targets is for model.fast_rcnn: what a network proposes changes while it"
@@ -44,14 +47,18 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
 
 
 def _proposals(message: Message, path: str) -> Iterator[str]:
-    """Of the region proposal network: one map, with anchors on its cells."""
+    """Of the region proposal network: one map, with anchors on its cells, or those of a pyramid, with anchors of their
+    levels."""
     for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
         if not message.HasField(field):
             yield f"{path}.{field} is not set; regions are proposed with it"
     generator = message.first_stage_anchor_generator
     kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
     place, stride = f"{path}.first_stage_anchor_generator.{kind}", message.feature_extractor.first_stage_features_stride
-    if kind == "grid_anchor_generator":
+    network = extractors.TWO_STAGE.get(message.feature_extractor.type)
+    if network is not None and network.pyramid:
+        yield from _levels(message, path)
+    elif kind == "grid_anchor_generator":
         for field in ("height_stride", "width_stride"):
             own = getattr(generator.grid_anchor_generator, field)
             if own != stride:
@@ -59,10 +66,63 @@ def _proposals(message: Message, path: str) -> Iterator[str]:
                     f"{place}.{field} ({own}) differs from feature_extractor.first_stage_features_stride ({stride});"
                     " anchors would not lie on the cells that they are predicted from"
                 )
-    elif count is not None and count != 1:
+    elif kind == "multiscale_anchor_generator" or count not in (None, 1):
+        pyramid = ", or a type with a feature pyramid, such as faster_rcnn_resnet50_fpn_keras"
         yield (
-            f"{place} makes anchors for {count} maps, and regions are proposed on one; use grid_anchor_generator with"
-            f" height_stride and width_stride {stride}"
+            f"{place} makes anchors for {count} map{'s' * (count != 1)}, and regions are proposed on one; use"
+            f" grid_anchor_generator with height_stride and width_stride {stride}"
+            f"{pyramid if kind == 'multiscale_anchor_generator' else ''}"
+        )
+
+
+def _levels(message: Message, path: str) -> Iterator[str]:
+    """The anchors of a pyramid are those of its levels."""
+    low, high = pyramid_levels(message.feature_extractor)
+    generator = message.first_stage_anchor_generator
+    kind, multiscale = generator.WhichOneof("anchor_generator_oneof"), generator.multiscale_anchor_generator
+    place = f"{path}.first_stage_anchor_generator"
+    if kind is not None and kind != "multiscale_anchor_generator":
+        yield (
+            f"{place}.{kind} is for one map, and {message.feature_extractor.type} has those of levels {low} to {high};"
+            f" use multiscale_anchor_generator with min_level {low} and max_level {high}"
+        )
+    elif kind is not None and (multiscale.min_level, multiscale.max_level) != (low, high):
+        yield (
+            f"{place}.{kind} has levels {multiscale.min_level} to {multiscale.max_level}, and feature_extractor.fpn has"
+            f" {low} to {high}{'' if message.feature_extractor.HasField('fpn') else ' where it is not set'}; give both"
+            " the same levels"
+        )
+
+
+def pyramid_levels(extractor: Message) -> tuple[int, int]:
+    """The lowest and the highest level of a FasterRcnnFeatureExtractor's pyramid."""
+    return (extractor.fpn.min_level, extractor.fpn.max_level) if extractor.HasField("fpn") else LEVELS_WITHOUT_FPN
+
+
+def _pyramid(message: Message, path: str) -> Iterator[str]:
+    """What a type with a pyramid needs, and what does not go with it."""
+    extractor, type_ = message.feature_extractor, message.feature_extractor.type
+    network = extractors.TWO_STAGE.get(type_)
+    if network is None:
+        return
+    if not network.pyramid:
+        if extractor.HasField("fpn"):
+            yield (
+                f"{path}.feature_extractor.fpn is for types with a feature pyramid, such as"
+                f" faster_rcnn_resnet50_fpn_keras, not {type_}; remove it, or use one of them"
+            )
+        return
+    if not extractor.HasField("conv_hyperparams"):
+        yield (
+            f"{path}.feature_extractor.conv_hyperparams is not set; the layers of the pyramid are made by it: add"
+            " conv_hyperparams { initializer { ... } batch_norm { ... } }"
+        )
+    if message.roi_max_pool:
+        yield f"{path}.roi_max_pool is for one map, not for the pyramid of {type_}; remove it"
+    if message.second_stage_box_predictor.HasField("rfcn_box_predictor"):
+        yield (
+            f"{path}.second_stage_box_predictor.rfcn_box_predictor scores one map, not the pyramid of {type_}; use"
+            " mask_rcnn_box_predictor, or a type without a pyramid"
         )
 
 
@@ -129,6 +189,9 @@ def hyperparams_without_effect(message: Message, path: str) -> Iterator[str]:
     """A two-stage extractor's conv_hyperparams are read only with another field: not a fault, but maybe another model
     than is meant."""
     override = "override_base_feature_extractor_hyperparams"
+    network = extractors.TWO_STAGE.get(message.type)
+    if network is not None and network.pyramid:  # whose own layers they make
+        return
     if message.HasField("conv_hyperparams") and not getattr(message, override):
         yield (
             f"{path}.conv_hyperparams has no effect: the network is made as it was trained on ImageNet unless"

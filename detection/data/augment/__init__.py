@@ -1,1 +1,1 @@
-"""Random changes to a sample: one family of operations a file, each `operation(sample, seed, settings...) -> sample`."""
+"""Data augmentation: one family of operations per file, each `operation(sample, seed, settings...) -> sample`."""

@@ -1,6 +1,6 @@
-"""Changes of colour and brightness. Pixels stay in 0 to 255; strengths are fractions of that range; boxes do not move.
+"""Changes of colour and brightness. Pixels stay in 0 to 255; strengths are fractions of that range.
 
-The image becomes float32 here, and results are clipped, not wrapped.
+The image is converted to float32, and results are clipped.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ def to_float(sample: Sample) -> Sample:
 def _recolor(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
     """Applies `change` to the float32 image and clips.
 
-    Hue, saturation and contrast mean the same at any scale, so nothing is brought to 0 to 1.
+    Hue, saturation and contrast do not depend on the scale, so the image is not scaled to 0 to 1.
     """
     return sample._replace(image=tf.clip_by_value(change(tf.cast(sample.image, tf.float32)), 0.0, 255.0))
 
 
 def random_adjust_brightness(sample: Sample, seed: tf.Tensor, max_delta: float = 0.2) -> Sample:
-    """Adds one number from [-max_delta, max_delta) of the range to all pixels."""
+    """Adds a random number from [-max_delta, max_delta) of the range to all pixels."""
     delta = draw.uniform(seed, -max_delta, max_delta)
     return _recolor(sample, lambda image: image + 255.0 * delta)
 
 
 def random_adjust_contrast(sample: Sample, seed: tf.Tensor, min_delta: float = 0.8, max_delta: float = 1.25) -> Sample:
-    """Stretches each channel about its mean by one factor from [min_delta, max_delta)."""
+    """Multiplies each channel's difference from its mean by a random factor from [min_delta, max_delta)."""
     factor = draw.uniform(seed, min_delta, max_delta)
     return _recolor(sample, lambda image: tf.image.adjust_contrast(image, factor))
 
 
 def random_adjust_hue(sample: Sample, seed: tf.Tensor, max_delta: float = 0.02) -> Sample:
-    """Turns the hue by one angle from [-max_delta, max_delta) of the colour circle."""
+    """Shifts the hue by a random angle from [-max_delta, max_delta) of the colour circle."""
     delta = draw.uniform(seed, -max_delta, max_delta)
     return _recolor(sample, lambda image: tf.image.adjust_hue(image, delta))
 
@@ -47,14 +47,18 @@ def random_adjust_hue(sample: Sample, seed: tf.Tensor, max_delta: float = 0.02) 
 def random_adjust_saturation(
     sample: Sample, seed: tf.Tensor, min_delta: float = 0.8, max_delta: float = 1.25
 ) -> Sample:
-    """Multiplies the saturation by one factor from [min_delta, max_delta)."""
+    """Multiplies the saturation by a random factor from [min_delta, max_delta)."""
     factor = draw.uniform(seed, min_delta, max_delta)
     return _recolor(sample, lambda image: tf.image.adjust_saturation(image, factor))
 
 
 def random_distort_color(sample: Sample, seed: tf.Tensor, color_ordering: int = 0) -> Sample:
-    """Brightness, then saturation, hue and contrast (`color_ordering` 0) or contrast, saturation and hue (1), all
-    strong.
+    """Changes brightness, saturation, hue and contrast strongly.
+
+    Args:
+        sample: the sample.
+        seed: of all changes.
+        color_ordering: 0: brightness, saturation, hue, contrast; 1: brightness, contrast, saturation, hue.
     """
     brightness, contrast, saturation, hue = draw.split(seed, 4)
 
@@ -74,20 +78,20 @@ def random_distort_color(sample: Sample, seed: tf.Tensor, color_ordering: int = 
 
 
 def random_pixel_value_scale(sample: Sample, seed: tf.Tensor, minval: float = 0.9, maxval: float = 1.1) -> Sample:
-    """Multiplies every value of every pixel by its own factor from [minval, maxval): noise in proportion to brightness."""
+    """Multiplies every value by its own random factor from [minval, maxval): noise proportional to brightness."""
     factors = minval + (maxval - minval) * tf.random.stateless_uniform(tf.shape(sample.image), seed)
     image = tf.cast(sample.image, tf.float32) * factors
     return sample._replace(image=tf.clip_by_value(image, 0.0, 255.0))
 
 
 def rgb_to_gray(sample: Sample, seed: tf.Tensor | None = None) -> Sample:
-    """Luminance in all three channels: networks here always see three."""
+    """Replaces all three channels by the luminance; the image keeps three channels."""
     gray = tf.image.rgb_to_grayscale(tf.cast(sample.image, tf.float32))
     return sample._replace(image=tf.tile(gray, [1, 1, 3]))
 
 
 def random_rgb_to_gray(sample: Sample, seed: tf.Tensor, probability: float = 0.1) -> Sample:
-    """Gray with the given probability."""
+    """Converts to grey with the given probability."""
     return draw.maybe(seed, probability, rgb_to_gray, to_float(sample))
 
 
@@ -99,9 +103,9 @@ def normalize_image(
     target_minval: float = 0.0,
     target_maxval: float = 1.0,
 ) -> Sample:
-    """Linear map of the original range onto the target range.
+    """Maps the original range linearly onto the target range.
 
-    Networks scale their input themselves, so this is rarely wanted.
+    Networks scale their input themselves, so this is rarely needed.
     """
     scale = (target_maxval - target_minval) / (original_maxval - original_minval)
     image = (tf.cast(sample.image, tf.float32) - original_minval) * scale + target_minval
@@ -111,10 +115,10 @@ def normalize_image(
 def subtract_channel_mean(
     sample: Sample, seed: tf.Tensor | None = None, means: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> Sample:
-    """Subtracts one number from each channel."""
+    """Subtracts a number from each channel."""
     return sample._replace(image=tf.cast(sample.image, tf.float32) - tf.constant(means, tf.float32))
 
 
 def adjust_gamma(sample: Sample, seed: tf.Tensor | None = None, gamma: float = 1.0, gain: float = 1.0) -> Sample:
-    """gain * x ^ gamma on values scaled to 0 to 1."""
+    """Computes gain * x ^ gamma on values scaled to 0 to 1."""
     return _recolor(sample, lambda image: 255.0 * gain * tf.pow(image / 255.0, gamma))

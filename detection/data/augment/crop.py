@@ -1,9 +1,9 @@
-"""Random crops that look at the boxes.
+"""Random crops that depend on the boxes.
 
-`random_crop_image` draws a window until it contains at least `min_object_covered` of some box (100 attempts, then the
-whole image), then drops the boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several
-such settings with equal probability, as the data augmentation of the SSD paper (Liu et al. 2016, section 2.2) does,
-with settings and order of the TF Object Detection API.
+`random_crop_image` draws windows until one contains at least `min_object_covered` of some box (100 attempts, then the
+whole image), and drops the boxes of which less than `overlap_thresh` is left. `ssd_random_crop` chooses one of several
+such settings with equal probability, as in the data augmentation of the SSD paper (Liu et al. 2016, section 2.2), with
+settings and order of the TF Object Detection API.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 100
 
 @dataclass(frozen=True)
 class Crop:
-    """Settings of one random crop. `random_coef` is the probability of leaving the sample as it is."""
+    """Settings of one random crop. `random_coef` is the probability of not changing the sample."""
 
     min_object_covered: float | tf.Tensor = 1.0
     aspect_ratio_range: tuple[float, float] = (0.75, 1.33)
@@ -45,14 +45,14 @@ SSD_CROPS = tuple(
 
 
 def random_crop_image(sample: Sample, seed: tf.Tensor, settings: Crop = Crop()) -> Sample:
-    """A window of the image, drawn with the boxes in view (no boxes: the whole image counts as one)."""
-    decide, place = draw.split(seed, 2)
+    """Crops to a random window that contains enough of a box; without boxes, the whole image counts as one."""
+    decide_seed, window_seed = draw.split(seed, 2)
 
-    def cut(sample: Sample) -> Sample:
+    def crop_to_window(sample: Sample) -> Sample:
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.shape(sample.image),
             tf.clip_by_value(sample.boxes, 0.0, 1.0)[tf.newaxis],
-            seed=place,
+            seed=window_seed,
             min_object_covered=settings.min_object_covered,
             aspect_ratio_range=settings.aspect_ratio_range,
             area_range=settings.area_range,
@@ -61,22 +61,28 @@ def random_crop_image(sample: Sample, seed: tf.Tensor, settings: Crop = Crop()) 
         )
         return window.crop(sample, begin[:2], size[:2], settings.overlap_thresh, settings.clip_boxes)
 
-    return draw.maybe(decide, 1 - settings.random_coef, cut, sample)
+    return draw.maybe(decide_seed, 1 - settings.random_coef, crop_to_window, sample)
 
 
 def one_of(operations: tuple[Callable[[Sample, tf.Tensor], Sample], ...], sample: Sample, seed: tf.Tensor) -> Sample:
     """Applies one of the operations, each with equal probability."""
-    choose, act = draw.split(seed, 2)
+    choice_seed, operation_seed = draw.split(seed, 2)
     if len(operations) == 1:
-        return operations[0](sample, act)
-    chosen = draw.integer(choose, 0, len(operations))
-    return tf.switch_case(chosen, [lambda operation=operation: operation(sample, act) for operation in operations])
+        return operations[0](sample, operation_seed)
+    index = draw.integer(choice_seed, 0, len(operations))
+    return tf.switch_case(
+        index, [lambda operation=operation: operation(sample, operation_seed) for operation in operations]
+    )
 
 
 def chosen(crops: tuple[Crop, ...], number: tf.Tensor) -> Crop | None:
-    """crops[number] with tensors for numbers, or None where they differ in more.
+    """The settings crops[number] with tensors, or None if the crops differ in settings that cannot be tensors.
 
-    Choosing numbers instead of branches keeps the graph, and the time until a run starts, as small as for one crop.
+    Selecting numbers instead of branches keeps the graph, and the time until a run starts, as small as for one crop.
+
+    Args:
+        crops: all settings.
+        number: int32 scalar, which one to choose.
     """
     first = crops[0]
     if any(
@@ -90,24 +96,24 @@ def chosen(crops: tuple[Crop, ...], number: tf.Tensor) -> Crop | None:
 
 
 def ssd_random_crop(sample: Sample, seed: tf.Tensor, crops: tuple[Crop, ...] = SSD_CROPS) -> Sample:
-    """One of several random crops, each with equal probability."""
-    choose, act = draw.split(seed, 2)
-    settings = chosen(crops, draw.integer(choose, 0, len(crops)))
+    """Applies one of several random crops, each with equal probability."""
+    choice_seed, crop_seed = draw.split(seed, 2)
+    settings = chosen(crops, draw.integer(choice_seed, 0, len(crops)))
     if settings is not None:
-        return random_crop_image(sample, act, settings)
+        return random_crop_image(sample, crop_seed, settings)
     return one_of(tuple(partial(random_crop_image, settings=c) for c in crops), sample, seed)
 
 
 def random_crop_to_aspect_ratio(
     sample: Sample, seed: tf.Tensor, aspect_ratio: float = 1.0, overlap_thresh: float = 0.3, clip_boxes: bool = True
 ) -> Sample:
-    """The largest part of the image with the given width / height, at a random place."""
+    """Crops the largest window with the given width / height, at a random position."""
     shape = tf.shape(sample.image)[:2]
     height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
-    wanted = tf.stack(
+    float_size = tf.stack(
         [tf.minimum(height, tf.round(width / aspect_ratio)), tf.minimum(width, tf.round(height * aspect_ratio))]
     )
-    size = tf.clip_by_value(tf.cast(wanted, tf.int32), 1, shape)
+    size = tf.clip_by_value(tf.cast(float_size, tf.int32), 1, shape)
     seeds = draw.split(seed, 2)
     begin = tf.stack([draw.integer(seeds[i], 0, shape[i] - size[i] + 1) for i in range(2)])
     return window.crop(sample, begin, size, overlap_thresh, clip_boxes)
@@ -121,21 +127,28 @@ def random_square_crop_by_scale(
     scale_max: float = 1.3,
     num_scales: int = 8,
 ) -> Sample:
-    """A square of one of `num_scales` sizes (in long sides of the image) about a random point; black where it leaves
-    the image.
+    """Crops a square of one of `num_scales` sizes around a random point, with black outside the image.
 
-    The point keeps a distance from the edges: max_border, halved until it is less than half the side (CenterNet, arXiv
-    1904.07850).
+    The distance of the point from the edges is at least max_border, halved until it is less than half the side
+    (CenterNet, arXiv 1904.07850).
+
+    Args:
+        sample: the sample.
+        seed: of size and position.
+        max_border: pixels.
+        scale_min: smallest side of the square, in long sides of the image.
+        scale_max: largest side, in long sides of the image.
+        num_scales: number of sizes.
     """
     shape = tf.shape(sample.image)[:2]
-    choose, *places = draw.split(seed, 3)
-    scale = tf.linspace(scale_min, scale_max, num_scales)[draw.integer(choose, 0, num_scales)]
+    scale_seed, *position_seeds = draw.split(seed, 3)
+    scale = tf.linspace(scale_min, scale_max, num_scales)[draw.integer(scale_seed, 0, num_scales)]
     side = tf.maximum(tf.cast(scale * tf.cast(tf.reduce_max(shape), tf.float32), tf.int32), 2)
     halvings = tf.maximum(
         tf.math.ceil(tf.math.log(2.0 * max_border / tf.cast(shape, tf.float32)) / tf.math.log(2.0)), 0
     )
     border = tf.cast(max_border / tf.pow(2.0, halvings), tf.int32)
-    centre = tf.stack([draw.integer(places[i], border[i], shape[i] - border[i] + 1) for i in range(2)])
+    centre = tf.stack([draw.integer(position_seeds[i], border[i], shape[i] - border[i] + 1) for i in range(2)])
     corner = centre - side // 2
     begin, end = tf.maximum(corner, 0), tf.minimum(corner + side, shape)
     sample = window.crop(sample, begin, tf.maximum(end - begin, 1), overlap_thresh=0.0, clip_boxes=True)

@@ -9,7 +9,7 @@ from detection.data.sample import Sample, move_boxes
 
 
 def random_horizontal_flip(sample: Sample, seed: tf.Tensor, probability: float = 0.5) -> Sample:
-    """Left becomes right: x -> 1 - x."""
+    """Mirrors left and right: x -> 1 - x."""
 
     def flipped(boxes: tf.Tensor) -> tf.Tensor:
         ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=1)
@@ -22,7 +22,7 @@ def random_horizontal_flip(sample: Sample, seed: tf.Tensor, probability: float =
 
 
 def random_vertical_flip(sample: Sample, seed: tf.Tensor, probability: float = 0.5) -> Sample:
-    """Top becomes bottom: y -> 1 - y."""
+    """Mirrors top and bottom: y -> 1 - y."""
 
     def flipped(boxes: tf.Tensor) -> tf.Tensor:
         ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=1)
@@ -35,7 +35,7 @@ def random_vertical_flip(sample: Sample, seed: tf.Tensor, probability: float = 0
 
 
 def random_rotation90(sample: Sample, seed: tf.Tensor, probability: float = 0.5) -> Sample:
-    """A quarter turn against the clock: the pixel at (y, x) moves to (1 - x, y)."""
+    """Rotates by 90 degrees counterclockwise: the pixel at (y, x) moves to (1 - x, y)."""
 
     def rotated(boxes: tf.Tensor) -> tf.Tensor:
         ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=1)

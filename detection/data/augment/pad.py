@@ -1,6 +1,6 @@
-"""Random margins: objects become smaller.
+"""Random padding, which makes objects smaller.
 
-Together with crops they are the zoom of the SSD paper (Liu et al. 2016, section 3.6).
+Together with crops it is the zoom augmentation of the SSD paper (Liu et al. 2016, section 3.6).
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ def random_pad_image(
     max_image_size: tuple[int, int] | tf.Tensor | None = None,
     pad_color: Color = None,
 ) -> Sample:
-    """The image somewhere on a canvas of random size.
+    """Places the image at a random position on a canvas of random size.
 
     Args:
         sample: the sample.
-        seed: decides size and place.
-        min_image_size: height and width of the smallest canvas, at least those of the image; None for those.
+        seed: of size and position.
+        min_image_size: height and width of the smallest canvas, at least those of the image; None for those of the
+            image.
         max_image_size: of the largest canvas; None for twice the image.
         pad_color: of the canvas.
     """
@@ -59,7 +60,7 @@ def random_pad_image(
     smallest = shape if min_image_size is None else tf.maximum(tf.convert_to_tensor(min_image_size), shape)
     largest = shape * 2 if max_image_size is None else tf.maximum(tf.convert_to_tensor(max_image_size), shape)
     seeds = draw.split(seed, 4)
-    # Sizes are drawn below the largest; where the range is empty, the largest is taken.
+    # Sizes are drawn below the largest; if the range is empty, the largest is used.
     size = tf.stack(
         [
             tf.where(largest[i] > smallest[i], draw.integer(seeds[i], smallest[i], largest[i]), largest[i])
@@ -78,13 +79,13 @@ def random_pad_image(
 def random_absolute_pad_image(
     sample: Sample, seed: tf.Tensor, max_height_padding: int, max_width_padding: int, pad_color: Color = None
 ) -> Sample:
-    """A canvas less than `max_..._padding` pixels larger than the image."""
+    """Places the image on a canvas less than `max_..._padding` pixels larger."""
     largest = tf.shape(sample.image)[:2] + tf.constant([max_height_padding, max_width_padding])
     return random_pad_image(sample, seed, None, largest, pad_color)
 
 
 def random_crop_pad_image(sample: Sample, seed: tf.Tensor, settings: CropPad = CropPad()) -> Sample:
-    """A random crop on a random canvas."""
+    """Crops randomly and places the result on a random canvas."""
     crop_seed, pad_seed = draw.split(seed, 2)
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     smallest = tf.cast(shape * settings.min_padded_size_ratio, tf.int32)
@@ -94,15 +95,15 @@ def random_crop_pad_image(sample: Sample, seed: tf.Tensor, settings: CropPad = C
 
 
 def ssd_random_crop_pad(sample: Sample, seed: tf.Tensor, operations: tuple[CropPad, ...] = SSD_CROP_PADS) -> Sample:
-    """One of several random crops on a random canvas, each with equal probability."""
-    choose, act = draw.split(seed, 2)
-    number = draw.integer(choose, 0, len(operations))
+    """Applies one of several `random_crop_pad_image` settings, each with equal probability."""
+    choice_seed, operation_seed = draw.split(seed, 2)
+    number = draw.integer(choice_seed, 0, len(operations))
     crop = chosen(tuple(operation.crop for operation in operations), number)
     if crop is not None and len({operation.pad_color for operation in operations}) == 1:
         low = tf.gather([operation.min_padded_size_ratio for operation in operations], number)
         high = tf.gather([operation.max_padded_size_ratio for operation in operations], number)
-        return random_crop_pad_image(sample, act, CropPad(crop, low, high, operations[0].pad_color))
-    # The branches of a graph must agree on the type of the image, and a colour is a fraction.
+        return random_crop_pad_image(sample, operation_seed, CropPad(crop, low, high, operations[0].pad_color))
+    # All branches of a graph must return the same type, and padding with a colour gives float32.
     sample = sample._replace(image=tf.cast(sample.image, tf.float32))
     return one_of(tuple(partial(random_crop_pad_image, settings=settings) for settings in operations), sample, seed)
 
@@ -114,16 +115,22 @@ def random_pad_to_aspect_ratio(
     min_padded_size_ratio: Ratios = (1.0, 1.0),
     max_padded_size_ratio: Ratios = (2.0, 2.0),
 ) -> Sample:
-    """The image at the top left of a black canvas of the given width / height, of random size between the ratios as far
-    as the shape allows.
+    """Places the image at the top left of a black canvas with the given width / height.
+
+    Args:
+        sample: the sample.
+        seed: of the size.
+        aspect_ratio: width / height of the canvas.
+        min_padded_size_ratio: smallest height and width of the canvas, in sizes of the image.
+        max_padded_size_ratio: largest height and width, as far as the aspect ratio allows.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     height, width = shape[0], shape[1]
     smallest = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])
     low = tf.reduce_max(tf.maximum(shape * min_padded_size_ratio, smallest) / smallest)
     high = tf.reduce_min(shape * max_padded_size_ratio / smallest)
-    # Where the two ratios and the shape cannot all be had, the largest canvas wins (as in the TF Object Detection API),
-    # but for the image itself.
+    # If the ratios and the aspect ratio contradict each other, the maximum takes precedence (as in the TF Object
+    # Detection API), but the canvas is at least as large as the image.
     low = tf.maximum(tf.minimum(low, high), 1.0)
     scale = draw.uniform(seed, low, tf.maximum(low, high))
     size = tf.maximum(tf.cast(tf.round(scale * smallest), tf.int32), tf.shape(sample.image)[:2])
@@ -133,7 +140,7 @@ def random_pad_to_aspect_ratio(
 def ssd_random_crop_fixed_aspect_ratio(
     sample: Sample, seed: tf.Tensor, crops: tuple[Crop, ...] = SSD_CROPS, aspect_ratio: float = 1.0
 ) -> Sample:
-    """`ssd_random_crop`, then the largest part of the given width / height. The `crops` carry the aspect ratio too."""
+    """Applies `ssd_random_crop`, then crops to the given width / height. The `crops` have the aspect ratio too."""
     first, second = draw.split(seed, 2)
     cropped = ssd_random_crop(sample, first, crops)
     return random_crop_to_aspect_ratio(cropped, second, aspect_ratio, clip_boxes=crops[0].clip_boxes)
@@ -147,7 +154,7 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
     min_padded_size_ratio: Ratios = (1.0, 1.0),
     max_padded_size_ratio: Ratios = (2.0, 2.0),
 ) -> Sample:
-    """`ssd_random_crop`, then a black canvas of the given width / height."""
+    """Applies `ssd_random_crop`, then pads with black to the given width / height."""
     first, second = draw.split(seed, 2)
     cropped = ssd_random_crop(sample, first, crops)
     return random_pad_to_aspect_ratio(cropped, second, aspect_ratio, min_padded_size_ratio, max_padded_size_ratio)

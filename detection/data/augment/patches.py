@@ -1,4 +1,4 @@
-"""Squares of the image that are hidden or made noisy, so that no single part of an object decides."""
+"""Hides squares of the image or adds noise to them, so that detection does not depend on a single part of an object."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ def random_black_patches(
     probability: float = 0.5,
     size_to_image_ratio: float = 0.1,
 ) -> Sample:
-    """Up to `max_black_patches` black squares, each with the given probability; their side is a fraction of the image's
-    short side.
+    """Draws up to `max_black_patches` black squares, each with the given probability.
+
+    Their side is `size_to_image_ratio` times the image's short side.
     """
-    decide, place = draw.split(seed, 2)
+    decide_seed, position_seed = draw.split(seed, 2)
     shape = tf.shape(sample.image)[:2]
     side = tf.cast(tf.cast(tf.reduce_min(shape), tf.float32) * size_to_image_ratio, tf.int32)
-    wanted = tf.random.stateless_uniform([max_black_patches], decide) < probability
-    corners = tf.random.stateless_uniform([max_black_patches, 2], place, 0.0, 1.0 - size_to_image_ratio)
+    is_drawn = tf.random.stateless_uniform([max_black_patches], decide_seed) < probability
+    corners = tf.random.stateless_uniform([max_black_patches, 2], position_seed, 0.0, 1.0 - size_to_image_ratio)
     corners = tf.cast(corners * tf.cast(shape, tf.float32), tf.int32)
     rows, columns = tf.range(shape[0]), tf.range(shape[1])
-    in_rows = (rows >= corners[:, :1]) & (rows < corners[:, :1] + side) & wanted[:, tf.newaxis]  # [patches, h]
+    in_rows = (rows >= corners[:, :1]) & (rows < corners[:, :1] + side) & is_drawn[:, tf.newaxis]  # [patches, h]
     in_columns = (columns >= corners[:, 1:]) & (columns < corners[:, 1:] + side)  # [patches, w]
     hidden = (
         tf.linalg.matmul(tf.cast(in_rows, tf.float32), tf.cast(in_columns, tf.float32), transpose_a=True) > 0
@@ -42,12 +43,19 @@ def random_patch_gaussian(
     min_gaussian_stddev: float = 0.0,
     max_gaussian_stddev: float = 1.0,
 ) -> Sample:
-    """Gaussian noise in one square about a random point; the deviation is a fraction of 255.
+    """Adds Gaussian noise to one square around a random point.
 
-    `random_coef` is the probability of no change.
+    Args:
+        sample: the sample.
+        seed: of all random numbers.
+        random_coef: probability of no change.
+        min_patch_size: smallest side, pixels.
+        max_patch_size: largest side, pixels.
+        min_gaussian_stddev: smallest standard deviation, as a fraction of 255.
+        max_gaussian_stddev: largest standard deviation, as a fraction of 255.
     """
-    decide, amount, y_seed, x_seed, size_seed, noise = draw.split(seed, 6)
-    stddev = 255.0 * draw.uniform(amount, min_gaussian_stddev, max_gaussian_stddev)
+    decide_seed, stddev_seed, y_seed, x_seed, size_seed, noise_seed = draw.split(seed, 6)
+    stddev = 255.0 * draw.uniform(stddev_seed, min_gaussian_stddev, max_gaussian_stddev)
     side = draw.integer(size_seed, min_patch_size, max_patch_size + 1)
 
     def blur(sample: Sample) -> Sample:
@@ -56,7 +64,9 @@ def random_patch_gaussian(
         left = draw.integer(x_seed, 0, shape[1]) - side // 2
         rows, columns = tf.range(shape[0])[:, tf.newaxis], tf.range(shape[1])[tf.newaxis]
         inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
-        noisy = tf.clip_by_value(sample.image + tf.random.stateless_normal(shape, noise, stddev=stddev), 0.0, 255.0)
+        noisy = tf.clip_by_value(
+            sample.image + tf.random.stateless_normal(shape, noise_seed, stddev=stddev), 0.0, 255.0
+        )
         return sample._replace(image=tf.where(inside[..., tf.newaxis], noisy, sample.image))
 
-    return draw.maybe(decide, 1 - random_coef, blur, sample._replace(image=tf.cast(sample.image, tf.float32)))
+    return draw.maybe(decide_seed, 1 - random_coef, blur, sample._replace(image=tf.cast(sample.image, tf.float32)))

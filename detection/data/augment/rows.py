@@ -1,4 +1,4 @@
-"""Changes of the boxes themselves: moved, dropped, renamed, doubled."""
+"""Changes of the boxes: jitter, dropping, relabelling, duplicating."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import tensorflow as tf
 from detection.data.augment import draw
 from detection.data.sample import BOX_FIELDS, Sample, SampleProposals, keep_rows
 
-_OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)  # the sign of a move that makes a box larger, by side
-_LEAST_SIDE = 1e-6  # of the image
+_OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)  # for each side, the sign of a move that enlarges a box
+_LEAST_SIDE = 1e-6  # as a fraction of the image
 
 
 class Jitter(enum.Enum):
-    """How the four sides move; the symmetric ways move opposite sides by the same amount, the XY ones all four by the
-    same fraction.
+    """How the four sides move.
+
+    The symmetric modes move opposite sides by the same amount, the XY modes all four sides by the same fraction.
     """
 
-    DEFAULT = 0  # each side in or out
+    DEFAULT = 0  # each side independently in or out
     EXPAND = 1
     SHRINK = 2
     EXPAND_SYMMETRIC = 4
@@ -29,12 +30,10 @@ class Jitter(enum.Enum):
 
 
 def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mode: Jitter = Jitter.DEFAULT) -> Sample:
-    """Moves each side by up to `ratio` of the box's height or width, inside the image.
+    """Moves each side of a box by up to `ratio` of its height or width, inside the image.
 
-    The picture stays: labels become as rough as people draw.
-
-    The symmetric ways keep the centre of every box: what the edge of the image takes from one side it takes from the
-    opposite one too, and in the XY ways from all four.
+    The image does not change: this simulates inaccurate labels. The symmetric modes keep the centre of every box: if
+    the edge of the image limits one side, it limits the opposite side too, and in the XY modes all four.
     """
     count = tf.shape(sample.boxes)[0]
     numbers = {
@@ -48,29 +47,28 @@ def random_jitter_boxes(sample: Sample, seed: tf.Tensor, ratio: float = 0.05, mo
         moves = tf.tile(tf.abs(moves), [1, 4 // numbers]) * (_OUTWARD if mode.name.startswith("EXPAND") else -_OUTWARD)
     sizes = sample.boxes[:, 2:] - sample.boxes[:, :2]
     if numbers < 4:
-        room = tf.minimum(
-            sample.boxes[:, :2], 1.0 - sample.boxes[:, 2:]
-        )  # to the nearer edge, down and across; negative beyond it
-        most = room / tf.maximum(sizes, _LEAST_SIDE)
-        most = tf.tile(most, [1, 2]) if numbers == 2 else tf.reduce_min(most, axis=1, keepdims=True)
-        moves = tf.minimum(moves * _OUTWARD, most) * _OUTWARD
+        # Distance to the nearer edge, vertical and horizontal; negative outside the image.
+        margin = tf.minimum(sample.boxes[:, :2], 1.0 - sample.boxes[:, 2:])
+        max_move = margin / tf.maximum(sizes, _LEAST_SIDE)
+        max_move = tf.tile(max_move, [1, 2]) if numbers == 2 else tf.reduce_min(max_move, axis=1, keepdims=True)
+        moves = tf.minimum(moves * _OUTWARD, max_move) * _OUTWARD
     return sample._replace(boxes=tf.clip_by_value(sample.boxes + moves * tf.tile(sizes, [1, 2]), 0.0, 1.0))
 
 
 def drop_label_probabilistically(sample: Sample, seed: tf.Tensor, label: int, drop_probability: float = 1.0) -> Sample:
-    """Drops each box of the class with label id `label` with the given probability; its pixels become background."""
-    drawn = tf.random.stateless_uniform([tf.shape(sample.boxes)[0]], seed) < drop_probability
-    return keep_rows(sample, ~(drawn & (sample.classes == label - 1)))
+    """Drops each box with label id `label` with the given probability; its pixels become background."""
+    is_dropped = tf.random.stateless_uniform([tf.shape(sample.boxes)[0]], seed) < drop_probability
+    return keep_rows(sample, ~(is_dropped & (sample.classes == label - 1)))
 
 
 def remap_labels(
     sample: Sample, seed: tf.Tensor | None = None, original_labels: tuple[int, ...] = (), new_label: int = 1
 ) -> Sample:
-    """Gives all boxes whose label id is among `original_labels` the id `new_label`."""
-    found = tf.reduce_any(
+    """Changes the label id of all boxes with an id in `original_labels` to `new_label`."""
+    matches = tf.reduce_any(
         sample.classes[:, tf.newaxis] == tf.constant(original_labels, tf.int32, [1, len(original_labels)]) - 1, axis=1
     )
-    return sample._replace(classes=tf.where(found, new_label - 1, sample.classes))
+    return sample._replace(classes=tf.where(matches, new_label - 1, sample.classes))
 
 
 def random_self_concat_image(
@@ -79,22 +77,22 @@ def random_self_concat_image(
     concat_vertical_probability: float = 0.1,
     concat_horizontal_probability: float = 0.1,
 ) -> Sample:
-    """Two copies below, and two beside one another, each with its probability: objects of half the size."""
+    """Concatenates two copies vertically and horizontally, each with its probability: objects of half the size."""
 
     def doubled(sample: Sample, axis: int) -> Sample:
         halving = tf.constant([[0.5, 1.0, 0.5, 1.0], [1.0, 0.5, 1.0, 0.5]][axis])
         step = tf.constant([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]][axis])
 
-        def both(boxes: tf.Tensor) -> tf.Tensor:
+        def with_copies(boxes: tf.Tensor) -> tf.Tensor:
             """Each box, then its copy: proposals stay sorted by score."""
             return tf.reshape(tf.stack([boxes * halving, boxes * halving + step], axis=1), [-1, 4])
 
-        twice = {field: tf.repeat(getattr(sample, field), 2) for field in BOX_FIELDS[1:]}
-        sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=both(sample.boxes), **twice)
+        repeated = {field: tf.repeat(getattr(sample, field), 2) for field in BOX_FIELDS[1:]}
+        sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=with_copies(sample.boxes), **repeated)
         if not sample.proposals:
             return sample
         return sample._replace(
-            proposals=SampleProposals(both(sample.proposals.boxes), tf.repeat(sample.proposals.scores, 2))
+            proposals=SampleProposals(with_copies(sample.proposals.boxes), tf.repeat(sample.proposals.scores, 2))
         )
 
     vertical, horizontal = draw.split(seed, 2)

@@ -1,6 +1,6 @@
-"""Seeing a sample through a window: what a crop, and a pad (a crop larger than the image), do to boxes.
+"""Crops and pads a sample to a window of its image, with its boxes and proposals.
 
-A window is [ymin, xmin, ymax, xmax], normalised to the old image; it becomes the new image.
+A window is [ymin, xmin, ymax, xmax] as fractions of the old image; it becomes the new image.
 """
 
 from __future__ import annotations
@@ -11,34 +11,40 @@ from detection.data.sample import Sample, keep_proposals, keep_rows, move_boxes
 
 
 def visible_part(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Intersection over the box's own area, float32 [n]; 0 for boxes without area."""
+    """Intersection of box and window over the area of the box, float32 [n]; 0 for boxes without area."""
     sides = tf.maximum(tf.minimum(boxes[:, 2:], window[2:]) - tf.maximum(boxes[:, :2], window[:2]), 0)
     areas = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return tf.math.divide_no_nan(tf.reduce_prod(sides, axis=1), areas)
 
 
 def overlaps(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """bool [n]: shares more than an edge with the window."""
+    """Whether a box shares more than an edge with the window, bool [n]."""
     return tf.reduce_all((boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2]), axis=1)
 
 
 def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Boxes in the coordinates of the window."""
+    """Converts boxes to coordinates of the window."""
     origin, size = window[:2], window[2:] - window[:2]
     return (boxes - tf.tile(origin, [2])) / tf.tile(size, [2])
 
 
 def clip(boxes: tf.Tensor) -> tf.Tensor:
-    """Boxes without what lies outside the image."""
+    """Clips boxes to the image."""
     return tf.clip_by_value(boxes, 0.0, 1.0)
 
 
 def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: float, clip_boxes: bool) -> Sample:
-    """Cuts the image to `size` pixels from `begin` (int32 [2] each, y and x).
+    """Crops the image and its boxes.
 
-    Boxes outside are dropped, and those of which a smaller part than `overlap_thresh` is seen; the others are clipped
-    to the new image if `clip_boxes` holds. Proposals are dropped only where nothing is seen of them, and always
-    clipped: what shows a corner of an object is background.
+    Proposals are dropped only if they are completely outside, and always clipped: a proposal that shows only a corner
+    of an object is background.
+
+    Args:
+        sample: the sample.
+        begin: int32 [2], y and x of the window, pixels.
+        size: int32 [2], height and width of the window, pixels.
+        overlap_thresh: boxes are dropped if a smaller fraction of their area is inside.
+        clip_boxes: clip the other boxes to the new image.
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)
@@ -52,10 +58,13 @@ def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: floa
 
 
 def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | None = None) -> Sample:
-    """Places the image on a canvas of `size` pixels, `before` pixels from its top left corner (int32 [2] each, y and
-    x).
+    """Places the image on a canvas.
 
-    The canvas has one `color` (float32 [3], 0 to 255), black if None.
+    Args:
+        sample: the sample.
+        before: int32 [2], y and x of the image on the canvas, pixels.
+        size: int32 [2], height and width of the canvas, pixels.
+        color: float32 [3] of the canvas, 0 to 255; None: black.
     """
     shape = tf.shape(sample.image)[:2]
     after = size - before - shape

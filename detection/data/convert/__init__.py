@@ -1,6 +1,6 @@
-"""Conversion of annotated images into records: one file a format, everything behind the reading shared.
+"""Conversion of annotated images to records: one file per format; everything after reading is shared.
 
-A new format is one file beside voc.py with a function `read(source) -> Iterator[AnnotatedImage]`, and one line here.
+A new format needs one file beside voc.py with a function `read(source) -> AnnotatedSet`, and one line here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""From the bytes of an annotation file to text: by what is certain first (byte order marks, the pattern of zero
-bytes), then by what it declares.
+"""Decodes the bytes of an annotation file to text.
 
-Many tools declare an encoding that they did not write. What can be read for certain all the same is read: bytes that
-are not UTF-8 become U+FFFD, which no class or file name may hold, so that a wrong accent in a comment costs nothing,
-and one in a name is reported.
+Byte order marks and the pattern of zero bytes are used first, then the declared encoding. Many tools declare another
+encoding than they write. The valid part is read nevertheless: bytes that are not UTF-8 become U+FFFD, which no class or
+file name may contain, so a wrong accent in a comment is ignored, and one in a name is reported.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import codecs
 import re
 from typing import NamedTuple
 
-REPLACED = "\ufffd"  # stands for bytes that could not be decoded
+REPLACED = "\ufffd"  # replaces bytes that could not be decoded
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which is its beginning
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Which of the first four bytes are zero in a file that starts with an ASCII character.
+# Which of the first four bytes are zero in a file that begins with an ASCII character.
 _PATTERNS = {
     (0, 1, 1, 1): "utf-32-le",
     (1, 1, 1, 0): "utf-32-be",
@@ -28,7 +27,7 @@ _PATTERNS = {
     (1, 0, 1, 0): "utf-16-be",
 }
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]{1,60})["']""")
-# Plain character tables only: Python knows codecs beyond these that unpack, escape or take quadratic time.
+# Character tables only: other Python codecs decompress, unescape or take quadratic time.
 _TABLES = re.compile(
     r"utf[-_]8(-sig)?|ascii|iso8859-\d+|cp(125\d|437|850|852|866|932|949|950)|koi8-[ru]|mac-roman"
     r"|gbk|gb2312|gb18030|big5|shift_jis|euc_(jp|kr)"
@@ -36,7 +35,7 @@ _TABLES = re.compile(
 
 
 class WrongEncoding(ValueError):
-    """Bytes that cannot be made text of; says why and what to do."""
+    """The bytes cannot be decoded; the message says why and what to do."""
 
 
 class Text(NamedTuple):
@@ -44,40 +43,37 @@ class Text(NamedTuple):
 
     text: str
     doubt: str = ""  # why parts of it are replaced by U+FFFD
-    other: str = (
-        ""  # another reading of the same bytes, to look file names up by; what it says counts only where it finds one
-    )
+    other: str = ""  # the bytes in another encoding, used only to look up file names
 
 
 def decode_xml(data: bytes) -> Text:
     """Decodes an XML file.
 
     Raises:
-        WrongEncoding: where nothing is certain.
+        WrongEncoding: the encoding cannot be determined.
     """
-    known = _by_bytes(data)
-    if known:
-        return Text(_strictly(data, known).lstrip("\ufeff"))
+    name_by_bytes = _by_bytes(data)
+    if name_by_bytes:
+        return Text(_decode_strictly(data, name_by_bytes).lstrip("\ufeff"))
     match = _DECLARED.match(data[:400])
     declared = match.group(1).decode("ascii", "replace") if match else "utf-8"
     try:
         name = codecs.lookup(declared).name
     except (LookupError, ValueError) as error:
-        raise WrongEncoding(f"declares the encoding {declared!r}, which is not known; save it as UTF-8") from error
-    if name.startswith(
-        ("utf-16", "utf-32")
-    ):  # Declared by tools whose strings are UTF-16, while the bytes show that it is not.
+        raise WrongEncoding(f"declares the unknown encoding {declared!r}; save it as UTF-8") from error
+    # Declared by tools whose strings are UTF-16, but the bytes show that the file is not.
+    if name.startswith(("utf-16", "utf-32")):
         name = "utf-8"
     if not _TABLES.fullmatch(name):
-        raise WrongEncoding(f"declares the encoding {declared!r}, which annotations are not read in; save it as UTF-8")
+        raise WrongEncoding(f"declares the encoding {declared!r}, which is not supported; save it as UTF-8")
     if name not in ("utf-8", "ascii"):
-        text = _strictly(data, name)
+        text = _decode_strictly(data, name)
         return Text(text, other=data.decode("utf-8", "ignore"))
     return decode_utf8(data)
 
 
 def decode_utf8(data: bytes) -> Text:
-    """Decodes UTF-8, with U+FFFD for what is none."""
+    """Decodes UTF-8, with U+FFFD for invalid bytes."""
     try:
         return Text(data.decode("utf-8").lstrip("\ufeff"))
     except UnicodeDecodeError as error:
@@ -87,23 +83,23 @@ def decode_utf8(data: bytes) -> Text:
 
 
 def decode_json(data: bytes) -> Text:
-    """Decodes a JSON file; as `decode_xml`, but nothing is declared."""
-    known = _by_bytes(data)
-    return Text(_strictly(data, known).lstrip("\ufeff")) if known else decode_utf8(data)
+    """Decodes a JSON file; as `decode_xml`, but without a declared encoding."""
+    name_by_bytes = _by_bytes(data)
+    return Text(_decode_strictly(data, name_by_bytes).lstrip("\ufeff")) if name_by_bytes else decode_utf8(data)
 
 
 def _by_bytes(data: bytes) -> str | None:
-    """The encoding, where the bytes themselves leave no doubt."""
+    """The encoding according to the first bytes; None if they do not determine it."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name if name != "utf-8" else None
     return _PATTERNS.get(tuple(int(byte == 0) for byte in data[:4]))
 
 
-def _strictly(data: bytes, name: str) -> str:
+def _decode_strictly(data: bytes, name: str) -> str:
     try:
         return data.decode(name)
     except UnicodeDecodeError as error:
         raise WrongEncoding(
-            f"the encoding is wrong: byte {error.start} is no {name.upper()}; save the file as UTF-8"
+            f"the encoding is wrong: byte {error.start} is not {name.upper()}; save the file as UTF-8"
         ) from error

@@ -1,9 +1,9 @@
-"""From an image file to bytes that a record may hold: JPEG or PNG that TensorFlow decodes.
+"""Checks image files and converts them to JPEG or PNG bytes for a record.
 
-JPEG and PNG are kept byte for byte. The header is read first (`image_header`; of types that TensorFlow lacks by Pillow,
-which opens lazily), so that nothing huge is ever decoded; then TensorFlow decodes the image, because what counts is
-what training will see. Other types are stored as PNG. EXIF rotation is ignored, as TensorFlow and COCO do. No setting
-of Pillow is touched: they are the process's, and others may be using it in other threads.
+JPEG and PNG are kept byte for byte. The header is read first (`image_header`, or Pillow, which opens lazily, for
+formats that TensorFlow does not support), so that no huge image is decoded; then TensorFlow decodes the image, as in
+training. Other formats are stored as PNG. EXIF rotation is ignored, as in TensorFlow and COCO. Pillow's global settings
+are not changed, since other threads may be using it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from detection.errors import first_line
 from detection.files import is_special
 from detection.types import MAX_PIXELS
 
-# Only parsers that can meet an image of a data set: each one more is one more to attack.
+# Only formats that are plausible in a data set: every additional parser is additional attack surface.
 Image.init()
 PILLOW_FORMATS = tuple(
     name
     for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO")
     if name in Image.OPEN
 )
-PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Above this Pillow opens nothing.
+PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # Pillow does not open larger images.
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _EXTENSIONS = {
     "JPEG": _JPEG,
@@ -42,8 +42,8 @@ _EXTENSIONS = {
 }
 _LEFT_OUT = "image left out"
 _EXIF_ORIENTATION = 0x0112
-# Pillow turns TIFF, and TIFF alone, upright while it loads; this turns it back.
-_TIFF_BACK = {
+# Pillow applies the EXIF rotation when it loads a TIFF (only for TIFF); this undoes it.
+_UNDO_ROTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -53,7 +53,7 @@ _TIFF_BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 _PNG_BIT_DEPTH_AT = 24
-_ENOUGH = 0.95  # of a JPEG whose end is missing: the part of its lines that must be there to repair it
+_MIN_PART = 0.95  # fraction of the lines of a truncated JPEG that must be present to repair it
 _SIGNATURES = {
     b"\x1f\x8b": "gzip data",
     b"PK": "a zip archive",
@@ -71,18 +71,18 @@ _SIGNATURES = {
 
 
 class LoadedImage(NamedTuple):
-    """An image fit for a record."""
+    """A checked image for a record."""
 
     encoded: bytes
-    format: str  # "jpeg" or "png"; of a record's image whatever it is, in lower case
+    format: str  # "jpeg" or "png"; for an image in a record any format, in lower case
     width: int
     height: int
     faults: tuple[Fault, ...]
-    orientation: int = 1  # EXIF's: how viewers turn the stored pixels
+    orientation: int = 1  # EXIF orientation, with which viewers rotate the stored pixels
 
 
 class BadImage(Exception):
-    """An image that cannot be used."""
+    """The image cannot be used, because of `fault`."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -90,7 +90,7 @@ class BadImage(Exception):
 
 
 def load(path: Path, max_pixels: int = MAX_PIXELS, repair: bool = False) -> LoadedImage:
-    """Reads and checks an image file; otherwise as `check`."""
+    """Reads and checks an image file; arguments and errors as in `check`."""
     if is_special(path):
         raise BadImage(Fault("image_unreadable", str(path), "", "is a device or pipe, not a file", _LEFT_OUT))
     try:
@@ -112,19 +112,19 @@ def check(
     repair: bool = False,
     in_record: bool = False,
 ) -> LoadedImage:
-    """Checks an encoded image, and stores as PNG what is neither JPEG nor PNG.
+    """Checks an encoded image and converts formats other than JPEG and PNG to PNG.
 
     Args:
         data: the bytes of the file.
-        name: what to call it in faults.
-        extension: of its file name, with the point; "" where it has none to compare with.
-        max_pixels: larger images are refused, before they are decoded.
-        repair: JPEGs whose end is missing are completed (the missing part grey) and stored as PNG.
-        in_record: the bytes lie in a record already, where training must decode them as they are: nothing is stored as
-            PNG.
+        name: the name in faults.
+        extension: of its file name, with the dot; empty to skip the comparison with the format.
+        max_pixels: larger images are rejected before they are decoded.
+        repair: complete truncated JPEGs (the missing part is grey) and store them as PNG.
+        in_record: the bytes are in a record already and training must decode them as they are, so they are not
+            converted.
 
     Raises:
-        BadImage: with the fault.
+        BadImage: the image cannot be used.
     """
 
     def bad(kind: str, value: str) -> BadImage:
@@ -136,68 +136,68 @@ def check(
     header = _header(data, max_pixels, bad) if kind in image_header.DECODABLE else None
     if kind in ("JPEG", "PNG") or (in_record and header is not None):
         encoded, width, height, kind = data, header.width, header.height, kind.lower()
-        notes, orientation = _notes_if_any(name, extension, data)
+        notes, orientation = _safe_notes(name, extension, data)
     elif in_record:
-        found = kind if kind != image_header.UNKNOWN else sniff(data)
-        raise bad("image_unreadable", f"{found}; training decodes {', '.join(image_header.DECODABLE)}")
+        recovered = kind if kind != image_header.UNKNOWN else sniff(data)
+        raise bad("image_unreadable", f"{recovered}; training decodes {', '.join(image_header.DECODABLE)}")
     else:
         encoded, width, height, notes, orientation = _transcoded(data, name, extension, max_pixels, bad)
         kind = "png"
     try:
         shape = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
     except tf.errors.OpError as error:
-        found = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
-        if found is None:
+        recovered = image_decode.recover(encoded, max_pixels) if kind == "jpeg" else None
+        if recovered is None:
             raise bad(
                 "image_unreadable", f"TensorFlow cannot decode this {kind.upper()}: {first_line(error).rstrip('.')}"
             ) from error
-        value, fix = _truncation(found, repair, in_record)
+        value, fix = _truncation(recovered, repair, in_record)
         if fix:
             raise bad("image_truncated", f"{value}; {fix}") from error
-        notes.append(Fault("image_truncated", name, "", value, "repaired: kept what is there, as PNG"))
-        encoded, kind, shape = tf.io.encode_png(found.pixels).numpy(), "png", found.pixels.shape
-    if kind == "gif":  # Its first frame may be smaller than what the others need.
+        notes.append(Fault("image_truncated", name, "", value, "repaired: kept the existing part, as PNG"))
+        encoded, kind, shape = tf.io.encode_png(recovered.pixels).numpy(), "png", recovered.pixels.shape
+    if kind == "gif":  # Its first frame may be smaller than the canvas.
         height, width = shape[:2]
     if tuple(shape) != (height, width, 3):
         raise bad(
             "image_unreadable",
-            f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, while its header says {width}x{height}",
+            f"decodes to {tuple(shape)[1]}x{tuple(shape)[0]} pixels, but its header says {width}x{height}",
         )
     return LoadedImage(encoded, kind, width, height, tuple(notes), orientation)
 
 
 def _header(data: bytes, max_pixels: int, bad: Callable[[str, str], BadImage]) -> image_header.Header:
-    """The header of an image that TensorFlow decodes itself, which is neither damaged nor of too large an image."""
+    """Reads the header of an image in a format of TensorFlow; raises `bad` if it is damaged or the image too large."""
     try:
         return image_decode.check_header(data, max_pixels)
     except UndecodableImage as error:
         if not error.too_large:
             raise bad("image_unreadable", str(error)) from error
-        found = image_header.read(data)
-        plain = found.width * found.height > max_pixels
-        value = f"{found.width}x{found.height} pixels, more than {max_pixels}" if plain else str(error)
+        header = image_header.read(data)
+        is_too_large = header.width * header.height > max_pixels
+        value = f"{header.width}x{header.height} pixels, more than {max_pixels}" if is_too_large else str(error)
         raise bad("image_too_large", f"{value}; shrink it or raise --max_image_pixels") from error
 
 
-def _truncation(found: image_decode.Recovered, repair: bool, in_record: bool) -> tuple[str, str]:
-    """What is missing of a JPEG, and what to do about it; nothing where what is there is to be kept."""
-    value = f"the JPEG breaks off after {int(100 * found.part)} % of its lines"
-    if found.lacks_scans:
-        value = "the JPEG breaks off before its last scan, which leaves it blurred or without colour"
-    elif found.part == 1:
+def _truncation(recovered: image_decode.Recovered, repair: bool, in_record: bool) -> tuple[str, str]:
+    """Describes the missing part of a truncated JPEG, and the fix; the fix is empty if the image is repaired."""
+    value = f"the JPEG is truncated after {int(100 * recovered.part)} % of its lines"
+    if recovered.lacks_scans:
+        value = "the JPEG is truncated before its last scan, so it is blurred or without colour"
+    elif recovered.part == 1:
         value = "the JPEG's end marker is missing, but none of its lines"
-    enough = found.part >= _ENOUGH and not found.lacks_scans
-    if enough and repair:
+    is_repairable = recovered.part >= _MIN_PART and not recovered.lacks_scans
+    if is_repairable and repair:
         return value, ""
     if in_record:
-        return value, "its records must be made again"
-    return value, "--on_bad=fix keeps what is there" if enough else "get it anew"
+        return value, "create the records again"
+    return value, "--on_bad=fix keeps the existing part" if is_repairable else "get the image again"
 
 
 def _transcoded(
     data: bytes, name: str, extension: str, max_pixels: int, bad: Callable[[str, str], BadImage]
 ) -> tuple[bytes, int, int, list[Fault], int]:
-    """What is neither JPEG nor PNG as PNG: its bytes, width and height, what is peculiar about it, and its orientation."""
+    """Converts an image to PNG: its bytes, width, height, notes and orientation."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             width, height = image.size
@@ -219,29 +219,27 @@ def _transcoded(
         raise bad("image_unreadable", f"not an image of a known type, but {sniff(data)}") from error
     except BadImage:
         raise
-    except Exception as error:  # On damaged files Pillow's parsers raise whatever their arithmetic runs into.
+    except Exception as error:  # Pillow's parsers raise various errors on damaged files.
         raise bad("image_unreadable", str(error) or type(error).__name__) from error
 
 
-def _notes_if_any(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
-    """What is peculiar about an image that TensorFlow decodes itself, and its orientation; nothing and 1 where Pillow
-    trips over its metadata.
-    """
+def _safe_notes(name: str, extension: str, data: bytes) -> tuple[list[Fault], int]:
+    """Notes and orientation of an image in a format of TensorFlow; empty and 1 if Pillow cannot read its metadata."""
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return _notes(name, extension, image, data), _orientation(image)
-    except Exception:  # As above; whether the image is usable is for TensorFlow to say, not for Pillow.
+    except Exception:  # As above; whether the image is usable is decided by TensorFlow, not by Pillow.
         return [], 1
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8, as EXIF counts; 1 where it says nothing, or nothing that has a meaning."""
+    """The EXIF orientation, 1 to 8; 1 if it is missing or invalid."""
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
 def sniff(data: bytes) -> str:
-    """What bytes seem to be that Pillow does not know."""
+    """Guesses the content of bytes that Pillow does not recognise."""
     head = data[:60].lstrip()
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
@@ -255,10 +253,10 @@ def sniff(data: bytes) -> str:
 
 
 def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[Fault]:
-    """What is peculiar about an image, yet no reason to refuse it."""
+    """Notes about an image that are not reasons to reject it."""
     notes = []
     if extension and extension not in _EXTENSIONS.get(image.format, (f".{image.format.lower()}", ".pgm")):
-        notes.append(Fault("image_extension", name, "", f"holds {image.format}"))
+        notes.append(Fault("image_extension", name, "", f"contains {image.format}"))
     sixteen_bit = (
         data[_PNG_BIT_DEPTH_AT : _PNG_BIT_DEPTH_AT + 1] == b"\x10"
         if image.format == "PNG"
@@ -270,30 +268,28 @@ def _notes(name: str, extension: str, image: Image.Image, data: bytes) -> list[F
         notes.append(Fault("image_cmyk", name))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         notes.append(Fault("image_alpha", name))
-    if (
-        getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
-    ):  # An MPO's further frames are previews of the first.
+    # Further frames of an MPO are previews of the first.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append(Fault("image_animated", name, "", f"{image.n_frames} frames", "first one used"))
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     if orientation not in (0, 1):
-        notes.append(Fault("image_exif_rotated", name, "", f"orientation {orientation}", "taken as stored"))
+        notes.append(Fault("image_exif_rotated", name, "", f"orientation {orientation}", "used as stored"))
     return notes
 
 
 def _to_png(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
-    """The first frame, RGB or grey, 8 bits a channel, without metadata; and its width and height."""
-    back = _TIFF_BACK.get(image.getexif().get(_EXIF_ORIENTATION)) if image.format == "TIFF" else None
-    if back is not None:
+    """Encodes the first frame as PNG (RGB or grey, 8 bits per channel, no metadata); with its width and height."""
+    transpose = _UNDO_ROTATION.get(image.getexif().get(_EXIF_ORIENTATION)) if image.format == "TIFF" else None
+    if transpose is not None:
         image.load()
-        image = image.transpose(back)
+        image = image.transpose(transpose)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray(
-            (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        )  # As TensorFlow reads PNG of 16 bits.
+        # As TensorFlow reads a PNG of 16 bits.
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError(
-            f"pixels are {'32-bit integers' if image.mode == 'I' else 'floating point'}, whose range nobody knows;"
-            " convert to 8 bits"
+            f"pixels are {'32-bit integers' if image.mode == 'I' else 'floating point'} of unknown range; convert to"
+            " 8 bits"
         )
     elif image.mode != "L":
         image = image.convert("RGB")

@@ -1,9 +1,10 @@
-"""Which file of a folder a name in an annotation means.
+"""Finds the file that a name in an annotation refers to.
 
-Names come from other machines: with another extension, case or folder, as Windows paths or URLs, with accents composed
-otherwise. A name is compared by its last part (equal; equal but for case, composition and %-escapes; equal but for the
-extension) and by the folders before it, of which one side may name more than the other. The file that is at least as
-good as every other in both is meant. Where none is, several may be, and nobody guesses which.
+Names come from other machines: with another extension, case or folder, as Windows paths or URLs, with another Unicode
+normalisation of accents. Names are compared by their last part (equal; equal apart from case, normalisation and
+%-escapes; equal apart from the extension) and by the folders before it, of which one name may have more than the other.
+The file that matches at least as well as every other in both respects is chosen. If there is none, the name is
+ambiguous.
 """
 
 from __future__ import annotations
@@ -19,34 +20,32 @@ _EXACT, _ALIKE, _OTHER_EXTENSION, _STEM_ALIKE = 4, 3, 2, 1
 
 
 class FileFinder:
-    """The files of a folder, to be found by whatever others call them."""
+    """Finds files of a folder by names from annotations."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
         self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def find(self, text: str) -> tuple[str, ...]:
-        """The files that `text`, a name or a path, may mean: none, the one meant, or several among which nothing
-        decides.
-        """
+        """The files that `text`, a name or path, may refer to: none, one, or several if it is ambiguous."""
         parts = tuple(_parts(text))
         if parts not in self._found:
             self._found[parts] = self._search(parts) if parts else ()
         return self._found[parts]
 
     def _search(self, parts: tuple[str, ...]) -> tuple[str, ...]:
-        # A path means files of the same folder or of none; thousands of other folders may hold a 1.jpg each.
+        # A path refers to files in a folder of that name or without a folder; other folders may have the same files.
         parents = (alike(parts[-2]), "") if len(parts) > 1 else (_ANY,)
-        found = (self._index.get((key, parent), ()) for key in _keys(parts[-1]) for parent in parents)
+        matches = (self._index.get((key, parent), ()) for key in _keys(parts[-1]) for parent in parents)
         by_score: dict[tuple[int, float], list[str]] = {}
-        for name in dict.fromkeys(name for names in found for name in names):
-            by_score.setdefault(_likeness(parts, name), []).append(name)
-        best = [score for score in by_score if score[0] and not any(_beats(other, score) for other in by_score)]
+        for name in dict.fromkeys(name for names in matches for name in names):
+            by_score.setdefault(_match_quality(parts, name), []).append(name)
+        best = [score for score in by_score if score[0] and not any(_is_better(other, score) for other in by_score)]
         return tuple(name for score in best for name in by_score[score])
 
     @functools.cached_property
     def _index(self) -> dict[tuple[str, str | None], list[str]]:
-        """Files by what their last part may be called, and by the folder before it."""
+        """Files by the possible keys of their last part, and by the folder before it."""
         index: dict[tuple[str, str | None], list[str]] = {}
         for name in self._names:
             parts = _parts(name)
@@ -57,13 +56,13 @@ class FileFinder:
 
 
 def _keys(last: str) -> tuple[str, str]:
-    """What to look a last part up by: itself, and itself without an extension."""
+    """The lookup keys of a last part: with and without its extension."""
     key = alike(last)
-    return key, _bare(key)
+    return key, _without_extension(key)
 
 
 def alike(name: str) -> str:
-    """A name without what differs between machines: case, composition, %-escapes, kind and number of blanks."""
+    """A name without differences between machines: case, Unicode normalisation, %-escapes, spaces."""
     return " ".join(normal(unquote(name, errors="surrogateescape")).split()).casefold()
 
 
@@ -73,32 +72,32 @@ def _parts(text: str) -> list[str]:
     if separator and scheme.isalnum():
         path = rest.partition("?")[0].partition("#")[0]
     parts = [part for part in normal(path).split("/") if part not in ("", ".")]
-    return [] if ".." in parts else parts  # Nobody knows where that leads from.
+    return [] if ".." in parts else parts  # The base of such a relative path is unknown.
 
 
-def _bare(last: str) -> str:
-    """Without the extension of an image or annotation; other points belong to the name."""
+def _without_extension(last: str) -> str:
+    """The name without the extension of an image or annotation; other dots belong to the name."""
     return stem(last) if last.lower().endswith((*IMAGE_EXTENSIONS, ".xml")) else last
 
 
-def _likeness(parts: Sequence[str], name: str) -> tuple[int, float]:
-    """How well the last part agrees, and how many folders do."""
-    own = _parts(name)
-    if parts[-1] == own[-1]:
-        last = _EXACT
-    elif alike(parts[-1]) == alike(own[-1]):
-        last = _ALIKE
-    elif _bare(parts[-1]) == _bare(own[-1]):
-        last = _OTHER_EXTENSION
+def _match_quality(parts: Sequence[str], name: str) -> tuple[int, float]:
+    """How well the last part matches, and how many folders match."""
+    own_parts = _parts(name)
+    if parts[-1] == own_parts[-1]:
+        quality = _EXACT
+    elif alike(parts[-1]) == alike(own_parts[-1]):
+        quality = _ALIKE
+    elif _without_extension(parts[-1]) == _without_extension(own_parts[-1]):
+        quality = _OTHER_EXTENSION
     else:
-        last = _STEM_ALIKE if _bare(alike(parts[-1])) == _bare(alike(own[-1])) else 0
-    before, own_before = [alike(part) for part in parts[:-1]], [alike(part) for part in own[:-1]]
-    common = min(len(before), len(own_before))
-    if common and before[-common:] != own_before[-common:]:
+        quality = _STEM_ALIKE if _without_extension(alike(parts[-1])) == _without_extension(alike(own_parts[-1])) else 0
+    folders, own_folders = [alike(part) for part in parts[:-1]], [alike(part) for part in own_parts[:-1]]
+    common = min(len(folders), len(own_folders))
+    if common and folders[-common:] != own_folders[-common:]:
         return 0, 0  # a file of the same name in another folder
-    return last, common + (0.5 if len(before) == len(own_before) else 0)  # The whole path agrees.
+    return quality, common + (0.5 if len(folders) == len(own_folders) else 0)  # The whole path agrees.
 
 
-def _beats(one: tuple[int, float], other: tuple[int, float]) -> bool:
-    """Whether a likeness is at least as good in both respects, and better in one."""
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
+def _is_better(first: tuple[int, float], second: tuple[int, float]) -> bool:
+    """Whether a match is at least as good in both respects and better in one."""
+    return first != second and first[0] >= second[0] and first[1] >= second[1]

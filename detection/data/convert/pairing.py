@@ -1,15 +1,14 @@
-"""Which annotation file belongs to which image of a folder: one rule, however the folder is given and whatever part of
-it is asked for.
+"""Pairs the annotation files and images of a folder, with the same rules for whole folders and for splits.
 
-1. The image of the same name (apart from its extension; at need, from case). Renamed files keep old tags, so the name
-comes before <filename>.
-2. Otherwise the image that <filename>, <folder>/<filename> or <path> name (`match`), in the folder of the same name as
-the annotation's if there is one.
-3. Otherwise the image of the same name in another folder.
+1. The image with the same name (apart from the extension and, if needed, case). Renamed files keep their old tags, so
+   the name takes precedence over <filename>.
+2. Otherwise the image named by <filename>, <folder>/<filename> or <path> (`match`), in the folder with the same name as
+   the annotation's folder if there is one.
+3. Otherwise the image with the same name in another folder.
 
-Nothing is guessed: where several images may be meant, or several files that disagree mean one image, all of them are
-left out. And an image without annotation is one without objects only if no annotation may be its own: one that cannot
-be used, or names no image that is there, may belong to any.
+Ambiguous cases are not guessed: if an annotation may belong to several images, or several different annotations belong
+to one image, all of them are skipped. An image without annotation counts as an image without objects only if no
+annotation may belong to it: an annotation that is unusable or names no existing image may belong to any.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from detection.errors import number_of
 
 
 class Pairs:
-    """The images and annotations of one folder, matched.
+    """The paired images and annotations of one folder.
 
     Args:
-        images: all of the folder, also where only some are asked for.
-        annotations: likewise.
-        read: reads an annotation; called again for the same one at will.
+        images: all images of the folder, even if only some are requested.
+        annotations: all annotations.
+        read: reads an annotation; may be called several times for the same one.
     """
 
     def __init__(self, images: FolderIndex, annotations: FolderIndex, read: Callable[[str], VocFile]) -> None:
@@ -46,37 +45,39 @@ class Pairs:
             self._by_stem.setdefault(alike(stem(name)), []).append(name)
         self.annotation_of: dict[str, str] = {}  # by image
         self.image_of: dict[str, str] = {}  # by annotation
-        self.repeats: dict[str, tuple[str, ...]] = {}  # by image: further annotations that say the same
-        self.doubts: dict[str, str] = {}  # by image: why nobody knows its annotation
-        self.torn: dict[str, tuple[str, ...]] = {}  # by annotation: the images that it may mean
-        self.rivals: dict[str, tuple[str, ...]] = {}  # by image: the annotations that disagree about it
-        self.unplaced: list[str] = []  # annotations that name no image that is there
+        self.repeats: dict[str, tuple[str, ...]] = {}  # by image: further annotations with the same content
+        self.doubts: dict[str, str] = {}  # by image: why its annotation is ambiguous
+        self.ambiguous: dict[str, tuple[str, ...]] = {}  # by annotation: the images to which it may belong
+        self.rivals: dict[str, tuple[str, ...]] = {}  # by image: annotations with different content
+        self.unplaced: list[str] = []  # annotations that name no existing image
         self._match()
 
     def why_uncertain(self, image: str) -> str:
-        """Why an image without annotation cannot be taken for one without objects; "" where it can."""
+        """Why an image without annotation may have objects; empty if it counts as an image without objects."""
         folder = alike(_folder(image))
         possible = self._unplaced_for.get("", []) + (self._unplaced_for.get(folder, []) if folder else [])
         if possible:
             first = self._read(possible[0])
             reason = first.problem or (
-                f"names {first.filename!r}, which is not there" if first.names else "names no image"
+                f"names {first.filename!r}, which does not exist" if first.names else "names no image"
             )
             more = f" or {number_of(len(possible) - 1, 'other')}" if len(possible) > 1 else ""
             return f"{possible[0]} ({reason}){more} may be its annotation"
         named = self._named_by_others.get(image)
-        return f"{named} names it, though it belongs to {self.image_of[named]} by its own name" if named else ""
+        return f"{named} names it, but belongs to {self.image_of[named]} by its file name" if named else ""
 
     def copy_of(self, image: str) -> str:
-        """The image that one without annotation may be a mask or a copy of: of the same name, in a folder of annotated
-        images, while none of its own folder is annotated; "" where there is none.
+        """The annotated image of which an image without annotation may be a mask or copy; empty if there is none.
+
+        That image has the same name and is in a folder of annotated images, while no image of its own folder is
+        annotated.
         """
         if alike(_folder(image)) in self._annotated_folders:
             return ""
-        return self._beside_annotated.get(alike(stem(image)).rpartition("/")[2], "")
+        return self._annotated_by_stem.get(alike(stem(image)).rpartition("/")[2], "")
 
     def has_unread_image(self, annotation: str) -> bool:
-        """Whether an annotation names a file that is there, though of no type that is read, such as a.heic."""
+        """Whether an annotation names an existing file of an unsupported type, such as a.heic."""
         name = self._read(annotation).filename
         return bool(name) and is_inside(name) and (self._images.folder / name).is_file()
 
@@ -85,26 +86,26 @@ class Pairs:
         return {alike(_folder(image)) for image in self.image_of.values()}
 
     @functools.cached_property
-    def _beside_annotated(self) -> dict[str, str]:
+    def _annotated_by_stem(self) -> dict[str, str]:
         names = (name for name in self._images.names if alike(_folder(name)) in self._annotated_folders)
         return {alike(stem(name)).rpartition("/")[2]: name for name in names}
 
     def _match(self) -> None:
         claims: dict[str, list[str]] = {}
-        known = set(self._annotations.names)
+        listed = set(self._annotations.names)
         for annotation in self._annotations.names:
-            meant = self._meant(annotation)
-            if len(meant) == 1:
-                claims.setdefault(meant[0], []).append(annotation)
-            elif meant:
-                self.torn[annotation] = meant
+            images_of = self._resolve(annotation)
+            if len(images_of) == 1:
+                claims.setdefault(images_of[0], []).append(annotation)
+            elif images_of:
+                self.ambiguous[annotation] = images_of
             elif not self.has_unread_image(annotation):
                 self.unplaced.append(annotation)
         for image in self._images.names:
-            if image not in claims:  # An annotation that lies there through a link to a folder.
-                linked = [name for name in self._annotations.by_stem(stem(image)) if name not in known]
-                if linked:
-                    claims[image] = linked
+            if image not in claims:  # Its annotation may be reachable through a link to a folder.
+                linked_annotations = [name for name in self._annotations.by_stem(stem(image)) if name not in listed]
+                if linked_annotations:
+                    claims[image] = linked_annotations
         for image, claimants in claims.items():
             claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
             first = self._read(claimants[0]) if len(claimants) > 1 else None
@@ -113,13 +114,13 @@ class Pairs:
                 self.repeats[image] = tuple(claimants[1:])
             else:
                 self.rivals[image] = tuple(claimants)
-                self.doubts[image] = f"{' and '.join(claimants)} are annotations of it and say different things"
+                self.doubts[image] = f"{' and '.join(claimants)} are annotations of it with different content"
             self.image_of.update(dict.fromkeys(claimants, image))
-        seen: set[tuple[str, ...]] = set()
-        for annotation, images in self.torn.items():
-            if images in seen:
+        seen_groups: set[tuple[str, ...]] = set()
+        for annotation, images in self.ambiguous.items():
+            if images in seen_groups:
                 continue
-            seen.add(images)
+            seen_groups.add(images)
             for image in images:
                 others = ", ".join(other for other in images[:3] if other != image)
                 self.doubts.setdefault(image, f"{annotation} may mean it or {others}")
@@ -127,39 +128,40 @@ class Pairs:
         for image, annotation in list(self.annotation_of.items()):
             for twin in self._by_stem[alike(stem(image))]:
                 if twin not in self.annotation_of:
-                    self.doubts.setdefault(twin, f"{annotation} has its name, and belongs to {image}")
+                    self.doubts.setdefault(twin, f"{annotation} has its name, but belongs to {image}")
 
-    def _meant(self, annotation: str) -> tuple[str, ...]:
-        """The image that an annotation belongs to; several where nothing decides, none where there is none."""
+    def _resolve(self, annotation: str) -> tuple[str, ...]:
+        """The image to which an annotation belongs; several if it is ambiguous, none if there is none."""
         same_name = (self._images.listed(name) for name in self._images.by_stem(stem(annotation)))
-        own = tuple(name for name in same_name if name) or tuple(self._by_stem.get(alike(stem(annotation)), ()))
-        if len(own) == 1:
-            return own
+        same_stem = tuple(name for name in same_name if name) or tuple(self._by_stem.get(alike(stem(annotation)), ()))
+        if len(same_stem) == 1:
+            return same_stem
         names = self._read(annotation).names
-        if own:  # a.jpg beside a.png: the tag tells them apart.
-            return self._agreed(names, FileFinder(own)) or own
+        if same_stem:  # For example a.jpg and a.png: the tags decide.
+            return self._common_images(names, FileFinder(same_stem)) or same_stem
         finder, folder = self._finder_for(annotation), _folder(annotation)
-        named = self._agreed((f"{folder}/{names[0]}", *names) if folder and names else names, finder)
+        named = self._common_images((f"{folder}/{names[0]}", *names) if folder and names else names, finder)
         if len(named) == 1:
             return named
         by_name = finder.find(stem(annotation)) or finder.find(stem(annotation).rpartition("/")[2])
-        both = tuple(set(by_name).intersection(named))
-        return (both if len(both) == 1 else named) or by_name
+        common = tuple(set(by_name).intersection(named))
+        return (common if len(common) == 1 else named) or by_name
 
-    def _agreed(self, names: tuple[str, ...], finder: FileFinder) -> tuple[str, ...]:
-        """What several names of one image mean together: what all that mean anything agree on, or else everything that
-        they may mean.
+    def _common_images(self, names: tuple[str, ...], finder: FileFinder) -> tuple[str, ...]:
+        """The images to which several names of one image may refer.
+
+        These are the images common to all names that match any, or else all images that they match.
         """
-        found = [images for name in names if (images := finder.find(name))]
-        if not found:
+        matches = [images for name in names if (images := finder.find(name))]
+        if not matches:
             return ()
-        common = set(found[0]).intersection(*found[1:])
-        return tuple(image for image in found[0] if image in common) or tuple(
-            dict.fromkeys(image for images in found for image in images)
+        common = set(matches[0]).intersection(*matches[1:])
+        return tuple(image for image in matches[0] if image in common) or tuple(
+            dict.fromkeys(image for images in matches for image in images)
         )
 
     def _finder_for(self, annotation: str) -> FileFinder:
-        """Of the images of an annotation's own folder, where images lie in folders of the same names; else of all."""
+        """A finder for the images in folders with the name of the annotation's folder, or else for all images."""
         folder = alike(_folder(annotation))
         if not folder or folder not in self._of_folder:
             return self._finder
@@ -169,7 +171,7 @@ class Pairs:
 
     @functools.cached_property
     def _unplaced_for(self) -> dict[str, list[str]]:
-        """Annotations of no image by the folder whose images they may mean; "" for all."""
+        """Annotations without image by the folder to whose images they may belong; "" for all folders."""
         unplaced: dict[str, list[str]] = {}
         for annotation in self.unplaced:
             folder = alike(_folder(annotation))
@@ -178,13 +180,13 @@ class Pairs:
 
     @functools.cached_property
     def _named_by_others(self) -> dict[str, str]:
-        """For each image that the tag of another image's annotation names: that annotation."""
+        """Image -> an annotation of another image whose tags name it."""
         named: dict[str, str] = {}
         for annotation, image in self.image_of.items():
             names = self._read(annotation).names
-            meant = self._agreed(names, self._finder_for(annotation)) if names else ()
-            if meant and image not in meant:
-                named.update((other, annotation) for other in meant if other not in named)
+            named_images = self._common_images(names, self._finder_for(annotation)) if names else ()
+            if named_images and image not in named_images:
+                named.update((other, annotation) for other in named_images if other not in named)
         return named
 
 

@@ -1,7 +1,7 @@
-"""The box around a COCO segmentation: polygons, or a mask in run lengths (plain, or packed into text).
+"""Computes the box around a COCO segmentation: polygons, or a mask in run lengths (plain or packed as text).
 
-Run lengths count pixels column by column, outside and inside in turn. They are taken apart here, with every number
-checked, because a file may hold anything; the boxes equal those of COCO's own `maskUtils.toBbox`.
+Run lengths count pixels column by column, alternately outside and inside. They are decoded here with every number
+checked, because a file may contain anything; the boxes equal those of COCO's `maskUtils.toBbox`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def corners(segmentation: object, size: tuple[int, int] | None) -> Corners:
     """The box around a segmentation.
 
     Args:
-        segmentation: as it stands in the file.
-        size: declared width and height of the image, which a mask must have.
+        segmentation: the value in the file.
+        size: declared width and height of the image, which a mask must have; None if unknown.
 
     Raises:
-        ValueError: with the reason, where it is none that a box can be had from.
+        ValueError: the segmentation is invalid or empty.
     """
     if isinstance(segmentation, dict):
         return _around_mask(segmentation, size)
@@ -38,7 +38,7 @@ def corners(segmentation: object, size: tuple[int, int] | None) -> Corners:
             )
         points += polygon
     if len(points) < 4:
-        raise ValueError("a segmentation of less than two points")
+        raise ValueError("a segmentation of fewer than two points")
     x, y = points[::2], points[1::2]
     return float(min(x)), float(min(y)), float(max(x)), float(max(y))
 
@@ -53,7 +53,7 @@ def _around_mask(mask: dict, size: tuple[int, int] | None) -> Corners:
         raise ValueError("run lengths without a size [height, width]")
     height, width = lengths
     if size is not None and size != (width, height):
-        raise ValueError(f"run lengths of a mask of {width}x{height}, while the image has {size[0]}x{size[1]}")
+        raise ValueError(f"run lengths of a mask of {width}x{height}, but the image has {size[0]}x{size[1]}")
     if isinstance(counts, str):
         counts = list(_unpacked(counts))
     if not isinstance(counts, list) or not all(
@@ -67,7 +67,7 @@ def _around_mask(mask: dict, size: tuple[int, int] | None) -> Corners:
     for number, count in enumerate(counts):
         if number % 2 and count:
             (first, upper), (last, lower) = divmod(start, height), divmod(start + count - 1, height)
-            if first != last:  # It reaches into the next column, and so over the whole height.
+            if first != last:  # It continues in the next column, so it covers the whole height.
                 upper, lower = 0, height - 1
             left, top, right, bottom = min(left, first), min(top, upper), max(right, last + 1), max(bottom, lower + 1)
         start += count
@@ -77,8 +77,10 @@ def _around_mask(mask: dict, size: tuple[int, int] | None) -> Corners:
 
 
 def _unpacked(text: str) -> Iterable[int]:
-    """The counts of a packed mask: five bits a character, the low ones first; from the fourth on, the difference to
-    the count before the last.
+    """Decodes the counts of a packed mask.
+
+    Each character has five bits, low bits first; from the fourth count on, the value is the difference to the count two
+    before.
     """
     counts: list[int] = []
     value = digits = 0
@@ -95,5 +97,5 @@ def _unpacked(text: str) -> Iterable[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = digits = 0
     if digits:
-        raise ValueError("run lengths whose counts break off")
+        raise ValueError("run lengths whose counts are truncated")
     return counts

@@ -1,8 +1,8 @@
-"""What every format's reader is given, and what it yields.
+"""The input and output of the readers of all formats.
 
-A reader turns annotation files into `AnnotatedImage`s without opening images: it trusts nothing and decides nothing
-about pixels. What it cannot make sense of it reports as faults of the image it belongs to. Everything behind it
-(images, boxes, classes, shards) is the same for all formats.
+A reader converts annotation files to `AnnotatedImage`s without opening images. It does not check pixel values, and
+reports invalid parts as faults of the image to which they belong. Everything after it (images, boxes, classes, shards)
+is the same for all formats.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ IMAGE_EXTENSIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a data set lies; a format uses the fields that it has a meaning for."""
+    """The location of a data set; a format uses only some of the fields."""
 
     roots: tuple[str, ...] = ()  # folders of a known layout, such as VOC2007
     image_dir: str = ""
     annotations: str = ""  # a folder or a file
-    subset: str = ""  # name of a split that the layout knows
-    split_file: str = ""  # a file of ids, one a line
+    subset: str = ""  # name of a split in that layout
+    split_file: str = ""  # a file of ids, one per line
 
 
 class AnnotatedBox(NamedTuple):
-    """One box as annotated: pixels, nothing checked but that these are numbers."""
+    """One box as annotated, in pixels; only checked to consist of numbers."""
 
-    item: str  # which object it is, for messages
+    item: str  # the object, for messages
     name: str  # class
     xmin: float
     ymin: float
@@ -49,7 +49,7 @@ class AnnotatedBox(NamedTuple):
     is_crowd: bool = False
     group_of: bool = False
     view: str = ""
-    area: float | None = None  # pixels²; None for that of the box
+    area: float | None = None  # pixels²; None: use that of the box
 
 
 class AnnotatedImage(NamedTuple):
@@ -59,22 +59,20 @@ class AnnotatedImage(NamedTuple):
     image_path: Path
     filename: str  # relative to the image folder, with /
     source_id: str
-    declared_size: tuple[int, int] | None  # width and height that the boxes were made for
+    declared_size: tuple[int, int] | None  # width and height for which the boxes were annotated
     boxes: tuple[AnnotatedBox, ...]
-    found_boxes: int  # objects in the annotation, readable or not
+    found_boxes: int  # number of objects in the annotation, readable or not
     faults: tuple[Fault, ...] = ()
-    usable: bool = True  # False where the faults leave nothing to convert
-    counts: bool = (
-        True  # False for what is no further image: an id listed again, an annotation whose image is counted by itself
-    )
+    usable: bool = True  # False if the image cannot be converted because of its faults
+    counts: bool = True  # False if it is not another image: an id listed again, an annotation of a counted image
 
 
 class AnnotatedSet(NamedTuple):
-    """What a reader returns."""
+    """The result of a reader."""
 
     images: Iterable[AnnotatedImage]
-    ids: dict[str, int] | None = None  # label of each class, where the data set itself says
-    no_map: str = ""  # why no label map can be made from it, if so
+    ids: dict[str, int] | None = None  # label of each class, if the data set defines it
+    no_map: str = ""  # why no label map can be made from it; empty if one can
 
 
 def is_inside(name: str) -> bool:
@@ -90,9 +88,9 @@ def is_inside(name: str) -> bool:
 
 
 class FolderIndex:
-    """The files of some extensions below a folder, listed once.
+    """The files with some extensions below a folder.
 
-    Names are relative, with /; accents match however they are composed.
+    Names are relative, with /; they match in any Unicode normalisation.
     """
 
     def __init__(self, folder: str | os.PathLike[str], extensions: tuple[str, ...], every_name: bool = False) -> None:
@@ -104,28 +102,28 @@ class FolderIndex:
             self._by_stem.setdefault(normal(stem(name)), []).append(name)
 
     def by_name(self, name: str) -> str | None:
-        """The file called so, or reached so through a link."""
-        found = self._by_name.get(normal(name))
+        """The file with this name, also if it is reached through a link; None if there is none."""
+        listed = self._by_name.get(normal(name))
         return (
             name
-            if found is None
+            if listed is None
             and is_inside(name)
             and (self.folder / name).is_file()
             and name.lower().endswith(self._extensions)
-            else found
+            else listed
         )
 
     def by_stem(self, name: str) -> list[str]:
-        """The files called so apart from their extension; or one reached so through a link."""
-        found = self._by_stem.get(normal(name), [])
-        if not found and is_inside(name):
-            found = [
+        """The files with this name apart from the extension; or one that is reached through a link."""
+        listed = self._by_stem.get(normal(name), [])
+        if not listed and is_inside(name):
+            listed = [
                 name + extension for extension in self._extensions if (self.folder / (name + extension)).is_file()
             ][:1]
-        return found
+        return listed
 
     def listed(self, name: str) -> str | None:
-        """The name in `names` of a file that `by_name` or `by_stem` found, perhaps through a link."""
+        """The name in `names` of a file that `by_name` or `by_stem` returned; None if there is none."""
         return name if name in self._names else self._by_file.get(os.path.realpath(self.folder / name))
 
     @functools.cached_property
@@ -137,7 +135,7 @@ class FolderIndex:
         return {os.path.realpath(self.folder / name): name for name in reversed(self.names)}
 
     def path(self, name: str) -> Path:
-        """Where a file lies."""
+        """The path of a file."""
         return self.folder / name
 
 
@@ -147,5 +145,5 @@ def stem(name: str) -> str:
 
 
 def normal(name: str) -> str:
-    """The form of a name to compare by."""
+    """The normalised form of a name for comparison."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))

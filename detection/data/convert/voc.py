@@ -1,10 +1,10 @@
-"""PASCAL VOC: one XML file an image (`voc_file`), in folders.
+"""Reads PASCAL VOC: one XML file per image (`voc_file`), in folders.
 
-Coordinates are used as written: a box spans [xmin, xmax] / width, as the TF Object Detection API records VOC. (The
-devkit counts pixels from 1 and includes the last, so that its boxes are half a pixel off under this reading; models
-and scores that exist were made with it.)
+Coordinates are used as written: a box spans [xmin, xmax] / width, as in the TF Object Detection API. (The devkit counts
+pixels from 1 and includes the last one, so its boxes are half a pixel off in this convention; published models and
+scores use it.)
 
-Which annotation belongs to which image, `pairing` says, by the same rule for whole folders and for splits.
+`pairing` assigns annotations to images, with the same rules for whole folders and for splits.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from detection.data.findings import Fault
 from detection.errors import ConfigError, DataError, number_of
 from detection.files import read_bytes
 
-_KNOWN_TO_HAVE_ONE = (
-    "annotation_ambiguous",
-    "annotation_uncertain",
-)  # faults of images for which there are annotations, only not certain ones
+# Faults of images that have annotations, but ambiguous ones.
+_AMBIGUOUS = ("annotation_ambiguous", "annotation_uncertain")
 
 
 def read(source: Source) -> AnnotatedSet:
-    """The images of VOC folders, in the order of the split file, or by name where all are taken.
+    """Reads VOC folders: their images in the order of the split file, or all images by name.
 
-    Source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by side);
-    or `image_dir` and `annotations` name the two folders. `subset` is the name of a file in ImageSets/Main,
-    `split_file` any file of ids.
+    Faults of single files are returned with their image.
+
+    Args:
+        source: `roots` are folders with JPEGImages, Annotations and ImageSets/Main (or with images and XML side by
+            side); or `image_dir` and `annotations` are the two folders. `subset` is the name of a file in
+            ImageSets/Main, `split_file` any file of ids.
 
     Raises:
-        ConfigError: for a folder or split that does not exist. DataError: for one that has nothing in it. Faults of
-        single files travel
-            with their image.
+        ConfigError: a folder or split does not exist.
+        DataError: a folder or split is empty.
     """
     return AnnotatedSet(_read(_folders(source)))
 
@@ -57,9 +57,7 @@ def read(source: Source) -> AnnotatedSet:
 def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
     for folder in folders:
         images = list(folder.all() if folder.split is None else folder.listed())
-        if not any(
-            image.where.lower().endswith(".xml") or image.faults[0].kind in _KNOWN_TO_HAVE_ONE for image in images
-        ):
+        if not any(image.where.lower().endswith(".xml") or image.faults[0].kind in _AMBIGUOUS for image in images):
             first = next((f", first: {fault}" for image in images for fault in image.faults if fault.bad), "")
             raise DataError(
                 f"{folder.annotations.folder}: no annotation (.xml) for any of {number_of(len(images), 'image')}"
@@ -76,13 +74,13 @@ def _folders(source: Source) -> list[_Folder]:
         flat = not (root / "JPEGImages").is_dir() and not (root / "Annotations").is_dir()
         images = Path(source.image_dir or (root if flat else root / "JPEGImages"))
         annotations = Path(source.annotations or (source.image_dir or root if flat else root / "Annotations"))
-        for path, what, flag in (
+        for path, description, flag in (
             (root, "data", "--voc_dir (or --data_dir and --year)"),
             (images, "images", "--image_dir"),
             (annotations, "annotations", "--annotation_dir"),
         ):
             if not path.is_dir():
-                raise ConfigError(f"{path}: no such folder of {what}; check {flag}")
+                raise ConfigError(f"{path}: no such folder of {description}; check {flag}")
         label = f"{root.resolve().name}/" if len(source.roots) > 1 else ""
         indices = FolderIndex(images, IMAGE_EXTENSIONS), FolderIndex(annotations, (".xml",), every_name=True)
         folders.append(_Folder(label, *indices, _split(source, root)))
@@ -91,25 +89,26 @@ def _folders(source: Source) -> list[_Folder]:
 
 def _split(source: Source, root: Path) -> Path | None:
     if source.split_file:
-        file, known = Path(source.split_file), ""
+        file, available = Path(source.split_file), ""
     elif source.subset:
         folder = root / "ImageSets" / "Main"
         file = folder / f"{source.subset}.txt"
-        known = "; there are: " + (", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none")
+        available = "; the splits are: " + (", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none")
     else:
         return None
     if not file.is_file():
-        raise ConfigError(f"{file}: no such split{known}; check --set or --split")
+        raise ConfigError(f"{file}: no such split{available}; check --set or --split")
     return file
 
 
 class _Folder:
-    """One VOC folder: where its images, annotations and split lie, and what becomes of each.
+    """The images and annotations of one VOC folder.
 
     Args:
-        label: put before file names where several folders are read, since VOC folders reuse names.
-        images, annotations: the files.
-        split: a file of ids; None for all.
+        label: prefix of file names if several folders are read, since VOC folders reuse names.
+        images: the image files.
+        annotations: the annotation files.
+        split: a file of ids; None for all images.
     """
 
     def __init__(self, label: str, images: FolderIndex, annotations: FolderIndex, split: Path | None) -> None:
@@ -120,44 +119,42 @@ class _Folder:
         self._files: dict[str, voc_file.VocFile] = {}
 
     def all(self) -> Iterator[AnnotatedImage]:
-        """Every image, and every annotation that belongs to none, by name."""
-        found = {(normal(stem(name)), name): self._image(name) for name in self.images.names}
-        # Each annotation without image may be that of an uncertain image: together they are one image.
-        uncertain = sum(fault.kind == "annotation_uncertain" for image in found.values() for fault in image.faults)
+        """Yields every image, and every annotation without image, by name."""
+        images = {(normal(stem(name)), name): self._image(name) for name in self.images.names}
+        # An annotation without image may belong to an uncertain image: they are counted as one image.
+        uncertain = sum(fault.kind == "annotation_uncertain" for image in images.values() for fault in image.faults)
         for name in self.annotations.names:
             if name not in self._pairs.image_of:
-                torn = name in self._pairs.torn
-                found[normal(stem(name)), name] = self._annotation_alone(name)._replace(
-                    counts=not torn and uncertain <= 0
+                is_ambiguous = name in self._pairs.ambiguous
+                images[normal(stem(name)), name] = self._annotation_alone(name)._replace(
+                    counts=not is_ambiguous and uncertain <= 0
                 )
-                uncertain -= not torn
-        if not found:
+                uncertain -= not is_ambiguous
+        if not images:
             raise DataError(
-                f"{self.annotations.folder}: holds no annotations (.xml), and {self.images.folder} no images; "
+                f"{self.annotations.folder}: contains no annotations (.xml), and {self.images.folder} no images; "
                 "check --image_dir and --annotation_dir, or --format"
             )
-        yield from (found[key] for key in sorted(found))
+        yield from (images[key] for key in sorted(images))
 
     def listed(self) -> Iterator[AnnotatedImage]:
-        """What the split lists, in its order."""
-        seen: set[str] = set()
+        """Yields the images of the split, in its order."""
+        seen_names: set[str] = set()
         for line in _lines(self.split):
-            name, kind = self._meant(line)
-            made = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
+            name, kind = self._resolve(line)
+            make = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
                 kind, self._nothing
             )
-            if name in seen:
-                fault = Fault("listed_twice", str(self.split), "", f"id {line!r}", "taken once")
+            if name in seen_names:
+                fault = Fault("listed_twice", str(self.split), "", f"id {line!r}", "used once")
                 yield _left_out(fault.file, line, fault)._replace(counts=False)
             else:
-                yield made(name)
-            seen.add(name)
+                yield make(name)
+            seen_names.add(name)
 
-    def _meant(self, line: str) -> tuple[str, str]:
-        """What a line of a split means: the image, the annotation without one, or the id itself and what is wrong with
-        it.
-        """
-        bare = re.sub(r"\s+(-1|0|1)$", "", line)  # The per-class files say whether the class is there.
+    def _resolve(self, line: str) -> tuple[str, str]:
+        """Resolves a line of a split: a name and its kind ("image", "annotation", "several" or "nothing")."""
+        bare = re.sub(r"\s+(-1|0|1)$", "", line)  # In per-class files, this says whether the class is present.
         readings = list(dict.fromkeys((line, bare, re.sub(r"\.\w{2,5}$", "", bare))))
         if ".." in normal(line).split("/"):
             return bare, "nothing"
@@ -168,18 +165,17 @@ class _Folder:
                 self.annotations.by_stem(reading),
             )
             if images or annotations:
-                return self._one_of(bare, images, () if exact else annotations)
-        pieces = [
-            piece for piece in line.split() if piece.lower().endswith((*IMAGE_EXTENSIONS, ".xml"))
-        ]  # Some lists pair images and annotations.
+                return self._choose(bare, images, () if exact else annotations)
+        # Some lists have pairs of images and annotations.
+        pieces = [piece for piece in line.split() if piece.lower().endswith((*IMAGE_EXTENSIONS, ".xml"))]
         for reading in (*readings, *pieces):
             images, annotations = self._image_finder.find(reading), self._annotation_finder.find(reading)
             if images or annotations:
-                return self._one_of(bare, images, () if len(images) == 1 else annotations)
+                return self._choose(bare, images, () if len(images) == 1 else annotations)
         return bare, "nothing"
 
-    def _one_of(self, identity: str, images: Sequence[str], annotations: Sequence[str]) -> tuple[str, str]:
-        """The one image (or annotation without image) that an id means by its candidates."""
+    def _choose(self, identity: str, images: Sequence[str], annotations: Sequence[str]) -> tuple[str, str]:
+        """The image (or annotation without image) of an id, chosen from its candidates."""
         owned = {self._pairs.image_of[name] for name in annotations if name in self._pairs.image_of}
         if len(owned) == 1:
             return owned.pop(), "image"
@@ -209,32 +205,32 @@ class _Folder:
         return self._files[name]
 
     def _image(self, name: str) -> AnnotatedImage:
-        """One image with its annotation, or with the reason why there is none."""
+        """One image with its annotation, or with the reason why it has none."""
         path, filename = self.images.path(name), self._label + name
-        doubt = self._pairs.doubts.get(name)
+        problem = self._pairs.doubts.get(name)
         annotation = self._pairs.annotation_of.get(name)
-        if doubt:
+        if problem:
             rivals = [self._read(rival).found_boxes for rival in self._pairs.rivals.get(name, ())]
             fault = Fault(
-                "annotation_ambiguous", str(path), "", f"{doubt}; keep one annotation that names it", "image left out"
+                "annotation_ambiguous", str(path), "", f"{problem}; keep one annotation that names it", "image left out"
             )
             return _left_out(str(path), filename, fault, max(rivals, default=0))
         if annotation is None:
-            doubt = self._pairs.why_uncertain(name)
-            if doubt:
+            problem = self._pairs.why_uncertain(name)
+            if problem:
                 fault = Fault(
-                    "annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {doubt}", "image left out"
+                    "annotation_uncertain", str(path), "", f"no {stem(name)}.xml, but {problem}", "image left out"
                 )
                 return _left_out(str(path), filename, fault)
-            unused = self._sidecars.of(name)
-            if unused:
-                value = f"{unused[1]}, which is not read, may annotate {name}; convert it to VOC, or remove it"
-                fault = Fault("annotation_unreadable", str(unused[0]), "", value, "image left out")
+            sidecar = self._sidecars.of(name)
+            if sidecar:
+                value = f"{sidecar[1]} is not supported, but may annotate {name}; convert it to VOC, or remove it"
+                fault = Fault("annotation_unreadable", str(sidecar[0]), "", value, "image left out")
                 return _left_out(str(path), filename, fault)
-            twin = self._pairs.copy_of(name)
-            if twin:
+            original = self._pairs.copy_of(name)
+            if original:
                 value = (
-                    f"{twin}, in a folder of annotated images, has its name, while none of its own folder is"
+                    f"{original}, in a folder of annotated images, has the same name, but no image of its folder is"
                     " annotated: "
                 )
                 value += "it may be a mask or a copy"
@@ -265,33 +261,33 @@ class _Folder:
                     "annotation_repeated",
                     str(self.annotations.path(repeat)),
                     "",
-                    f"says the same of {name} as {annotation}",
+                    f"has the same content for {name} as {annotation}",
                     "used once",
                 )
             )
         return AnnotatedImage(where, path, filename, filename, file.size, file.boxes, file.found_boxes, tuple(faults))
 
     def _annotation_alone(self, name: str) -> AnnotatedImage:
-        """An annotation that belongs to no image, or nobody knows to which."""
+        """An annotation without image, or one whose image is ambiguous."""
         where, file = str(self.annotations.path(name)), self._read(name)
-        torn = self._pairs.torn.get(name)
-        if torn:
+        candidates = self._pairs.ambiguous.get(name)
+        if candidates:
             fault = Fault(
                 "annotation_ambiguous",
                 where,
                 "",
-                f"may mean {', '.join(torn[:5])}; name one in <filename>",
+                f"may mean {', '.join(candidates[:5])}; name one in <filename>",
                 "annotation left out",
             )
             return _left_out(where, name, fault, file.found_boxes)
         if file.problem:
             fault = Fault("annotation_unreadable", where, "", file.problem, "image left out")
         elif file.names and not is_inside(file.filename):
-            value = f"<filename> {file.filename!r} leads out of {self.images.folder}; it should be a name inside it"
+            value = f"<filename> {file.filename!r} leads outside {self.images.folder}; it must be a name inside it"
             fault = Fault("unsafe_path", where, "", value, "image left out")
         elif self._pairs.has_unread_image(name):
             types = ", ".join(extension[1:] for extension in IMAGE_EXTENSIONS)
-            value = f"{file.filename!r} is there, but of no type that is read ({types}); convert it"
+            value = f"{file.filename!r} exists, but its type is not supported (only {types}); convert it"
             fault = Fault("image_missing", where, "", value, "image left out")
         else:
             value = f"no {stem(name)}.jpg (or another type) and no <filename> {file.filename!r} in {self.images.folder}"
@@ -316,7 +312,7 @@ class _Folder:
                 "image left out",
             )
         else:
-            value = f"id {identity!r} leads out of {self.annotations.folder}; ids are names inside it"
+            value = f"id {identity!r} leads outside {self.annotations.folder}; ids must be names inside it"
             fault = Fault("unsafe_path", str(self.split), "", value, "image left out")
         return _left_out(str(self.split), identity, fault)
 
@@ -330,12 +326,12 @@ def _lines(split: Path) -> list[str]:
         text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
     except (OSError, encoding.WrongEncoding) as error:
         raise DataError(
-            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it should be UTF-8 text with"
-            " an id a line"
+            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it must be UTF-8 text with"
+            " one id per line"
         ) from error
     if text.doubt:
         raise DataError(f"{split}: cannot read the split: {text.doubt}")
     lines = [line.strip() for line in text.text.splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{split}: the split is empty; it should have an id a line")
+        raise DataError(f"{split}: the split is empty; it must have one id per line")
     return lines

@@ -1,10 +1,10 @@
-"""One VOC annotation file: what it says of its image, or why it cannot be used.
+"""Reads one VOC annotation file.
 
     <annotation> <filename> <size> <width> <height>   <object> <name> <pose> <truncated> <difficult> <bndbox> <xmin>
     <ymin> <xmax> <ymax>
 
-Tags are read whatever their case, namespace and order. Objects given by a <polygon> (LabelMe) or a <robndbox>
-(roLabelImg) get the box around it.
+Tags may have any case, namespace and order. Objects with a <polygon> (LabelMe) or a <robndbox> (roLabelImg) get the box
+around it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from detection.data.convert.images import sniff
 from detection.data.convert.source import AnnotatedBox
 from detection.data.findings import Fault
 
-_MAX_BYTES, _MAX_TAGS = 2**24, 1_000_000  # tens of thousands of objects; a parsed tag takes a hundred times its text
+# Enough for tens of thousands of objects; a parsed tag takes a hundred times the memory of its text.
+_MAX_BYTES, _MAX_TAGS = 2**24, 1_000_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # Three digits behind it could be thousands.
+_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # With three digits after it, it may separate thousands.
 _NAMED = re.compile(r"<(?:filename|path)>([^<>]{1,1000})</(?:filename|path)>", re.IGNORECASE)
 _OBJECT = re.compile(r"<object[\s>]", re.IGNORECASE)
 _SHAPES = ("polygon", "robndbox")
-# expat's numbers for "no element found" and "unclosed token": all of the text was in order, and it is not all.
-_BREAKS_OFF = (3, 5)
+# expat's codes for "no element found" and "unclosed token": the text is valid, but truncated.
+_TRUNCATED = (3, 5)
 _LEFT_OUT = "box left out"
-# What the root elements of other formats mean to people.
+# Explanations of the root elements of other formats.
 _OTHER_FORMATS = {
     "annotations": "this looks like CVAT's own format: export the task as Pascal VOC",
     "dataset": "this looks like dlib's format: convert it to a VOC annotation for each image",
@@ -46,27 +47,27 @@ _OTHER_FORMATS = {
 
 
 class VocFile(NamedTuple):
-    """What an annotation file holds."""
+    """The content of an annotation file."""
 
-    problem: str  # why nothing of it can be used; "" where it can
-    names: tuple[str, ...]  # what it calls its image: <filename>, with <folder>, <path>
-    size: tuple[int, int] | None = None  # width and height as declared
+    problem: str  # why the file cannot be used; empty if it can
+    names: tuple[str, ...]  # names of its image: <filename>, with <folder>, <path>
+    size: tuple[int, int] | None = None  # declared width and height
     boxes: tuple[AnnotatedBox, ...] = ()
-    found_boxes: int = 0  # objects, readable or not
+    found_boxes: int = 0  # number of objects, readable or not
     faults: tuple[Fault, ...] = ()
 
     @property
     def filename(self) -> str:
-        """The <filename>, or what comes nearest."""
+        """The <filename>, or else the first other name of the image."""
         return next(iter(self.names), "")
 
 
 class _Unreadable(Exception):
-    """Why an annotation file cannot be used."""
+    """The annotation file cannot be used."""
 
 
 def read(path: str) -> VocFile:
-    """Reads an annotation file; whatever it holds, nothing is raised."""
+    """Reads an annotation file; invalid content is returned as `problem` or faults, not raised."""
     text = Text("")
     try:
         text = _decode(path)
@@ -78,9 +79,9 @@ def read(path: str) -> VocFile:
         return VocFile(str(error), tuple(names), found_boxes=sum(1 for _ in _OBJECT.finditer(text.text)))
     faults: list[Fault] = []
     if text.doubt:
-        faults.append(Fault("encoding_wrong", path, "", text.doubt, "read what is certain"))
-    found = list(_objects(root))
-    objects = [element for element in found if element.tag == "object"]
+        faults.append(Fault("encoding_wrong", path, "", text.doubt, "read the valid part"))
+    elements = list(_objects(root))
+    objects = [element for element in elements if element.tag == "object"]
     misplaced = (
         next((tag for tag in ("bndbox", "box", "xmin", *_SHAPES) if root.find(f".//{tag}") is not None), "")
         if not objects
@@ -88,7 +89,7 @@ def read(path: str) -> VocFile:
     )
     if misplaced:
         return VocFile(
-            f"is no VOC annotation: it has no <object>, but <{misplaced}>",
+            f"not a VOC annotation: it has no <object>, but <{misplaced}>",
             _names(root, text),
             found_boxes=len(root.findall(f".//{misplaced}")),
         )
@@ -97,23 +98,23 @@ def read(path: str) -> VocFile:
         for number, element in enumerate(objects, start=1)
         if (box := _box(element, number, path, faults)) is not None
     ]
-    for stray in range(1, len(found) - len(objects) + 1):
-        value = "lies outside of every <object>, so that nothing says what it is"
-        faults.append(Fault("box_unreadable", path, f"<bndbox> {stray} without <object>", value, _LEFT_OUT))
-    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(found), tuple(faults))
+    for index in range(1, len(elements) - len(objects) + 1):
+        value = "is outside of every <object>, so its class is unknown"
+        faults.append(Fault("box_unreadable", path, f"<bndbox> {index} without <object>", value, _LEFT_OUT))
+    return VocFile("", _names(root, text), _size(root, path, faults), tuple(boxes), len(elements), tuple(faults))
 
 
 def _decode(path: str) -> Text:
-    if not os.path.isfile(path):  # Opening a pipe would wait for ever.
-        nowhere = os.path.islink(path) and not os.path.exists(path)
-        raise _Unreadable(f"cannot be read: {'a link that leads nowhere' if nowhere else 'no such file'}")
+    if not os.path.isfile(path):  # Opening a pipe may block forever.
+        is_broken_link = os.path.islink(path) and not os.path.exists(path)
+        raise _Unreadable(f"cannot be read: {'a broken link' if is_broken_link else 'no such file'}")
     try:
         with open(path, "rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _Unreadable(f"cannot be read: {getattr(error, 'strerror', '') or error}") from error
     if len(data) > _MAX_BYTES:
-        raise _Unreadable(f"has more than {_MAX_BYTES} bytes; no annotation of one image has")
+        raise _Unreadable(f"has more than {_MAX_BYTES} bytes, too many for the annotation of one image")
     try:
         text = encoding.decode_xml(data)
     except WrongEncoding as error:
@@ -122,7 +123,7 @@ def _decode(path: str) -> Text:
     if text.text and not text.text.startswith("<"):
         raise _Unreadable(f"not well-formed XML; it seems to be {sniff(data)}")
     if text.text.count("<") > _MAX_TAGS:
-        raise _Unreadable(f"has more than {_MAX_TAGS} tags; no annotation of one image has")
+        raise _Unreadable(f"has more than {_MAX_TAGS} tags, too many for the annotation of one image")
     return text
 
 
@@ -132,12 +133,12 @@ def _parse(text: str) -> Element:
     except ParseError as error:
         line, column = error.position
         empty = "" if text else "empty file; "
-        reason = "the file breaks off" if text and error.code in _BREAKS_OFF else str(error).partition(":")[0]
+        reason = "the file is truncated" if text and error.code in _TRUNCATED else str(error).partition(":")[0]
         reason = "an invalid character, such as & for &amp;" if "invalid token" in reason else reason
         raise _Unreadable(f"{empty}line {line}, column {column}: not well-formed XML ({reason})") from error
     except DefusedXmlException as error:
         raise _Unreadable(
-            f"declares entities, which annotations have no use for and attacks have ({type(error).__name__})"
+            f"declares entities, which annotations do not need and attacks use ({type(error).__name__})"
         ) from error
     except (ValueError, LookupError, RecursionError) as error:
         raise _Unreadable(f"not well-formed XML ({error})") from error
@@ -146,38 +147,39 @@ def _parse(text: str) -> Element:
             element.tag = element.tag.rpartition("}")[2].lower()
     if root.tag != "annotation":
         hint = f"; {_OTHER_FORMATS[root.tag]}" if root.tag in _OTHER_FORMATS else ""
-        raise _Unreadable(f"is no VOC annotation: the root element is <{_short(root.tag)}>, not <annotation>{hint}")
+        raise _Unreadable(f"not a VOC annotation: the root element is <{_short(root.tag)}>, not <annotation>{hint}")
     return root
 
 
 def _objects(root: Element) -> Iterator[Element]:
-    """The objects, also where a tool put them into a list, and boxes outside of all; what lies in an object (its parts)
-    belongs to it.
+    """The objects, also if a tool nested them in a list, and boxes outside of all objects.
+
+    Objects inside an object (its parts) are not returned.
     """
-    waiting = [iter(root)]
-    while waiting:
-        element = next(waiting[-1], None)
+    stack = [iter(root)]
+    while stack:
+        element = next(stack[-1], None)
         if element is None:
-            waiting.pop()
+            stack.pop()
         elif element.tag not in ("object", "bndbox"):
-            waiting.append(iter(element))
-        elif (element.findtext("deleted") or "").strip() != "1":  # LabelMe keeps what was deleted.
+            stack.append(iter(element))
+        elif (element.findtext("deleted") or "").strip() != "1":  # LabelMe keeps deleted objects.
             yield element
 
 
 def _names(root: Element, text: Text) -> tuple[str, ...]:
-    """What the file calls its image; where the encoding is in doubt, in every reading."""
+    """The names of the image in the file; in both encodings if the encoding is in doubt."""
     name, folder, path = ((root.findtext(tag) or "").strip() for tag in ("filename", "folder", "path"))
     names = [name, f"{folder}/{name}" if folder and name else "", path]
-    names += [found.strip() for found in _NAMED.findall(text.other[:1_000_000])]
+    names += [match.strip() for match in _NAMED.findall(text.other[:1_000_000])]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _size(root: Element, where: str, faults: list[Fault]) -> tuple[int, int] | None:
-    """Width and height as declared; None where they are not (tools that do not know write 0)."""
+    """The declared width and height; None if they are missing (some tools write 0)."""
     texts = [
-        (root.findtext(f"size/{tag}") or root.findtext(f"imagesize/{other}") or "").strip()
-        for tag, other in (("width", "ncols"), ("height", "nrows"))
+        (root.findtext(f"size/{tag}") or root.findtext(f"imagesize/{other_tag}") or "").strip()
+        for tag, other_tag in (("width", "ncols"), ("height", "nrows"))
     ]
     width, height = (_number(text) for text in texts)
     if 1 <= width < 1e9 and 1 <= height < 1e9:
@@ -188,7 +190,7 @@ def _size(root: Element, where: str, faults: list[Fault]) -> tuple[int, int] | N
 
 
 def _box(element: Element, number: int, where: str, faults: list[Fault]) -> AnnotatedBox | None:
-    """One <object>; None where it has no usable box, which is then reported in `faults`."""
+    """The box of an <object>; None, with a fault in `faults`, if it is not usable."""
     name = " ".join((element.findtext("name") or "").split())
     item = f"object {number} {_short(name)!r}"
     if not name:
@@ -208,8 +210,8 @@ def _box(element: Element, number: int, where: str, faults: list[Fault]) -> Anno
         if corners:
             numbers = _corners(corners[0], item, where, faults)
         else:
-            numbers = _around(element)
-            faults.append(Fault("box_from_shape", where, item, "has no <bndbox>", "box around its outline taken"))
+            numbers = _box_around(element)
+            faults.append(Fault("box_from_shape", where, item, "has no <bndbox>", "box around its outline used"))
     except _Unreadable as error:
         faults.append(Fault("box_unreadable", where, item, str(error), _LEFT_OUT))
         return None
@@ -220,7 +222,7 @@ def _box(element: Element, number: int, where: str, faults: list[Fault]) -> Anno
 
 
 def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> list[float]:
-    """xmin, ymin, xmax, ymax of a <bndbox>."""
+    """The xmin, ymin, xmax and ymax of a <bndbox>."""
     numbers = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = (element.findtext(tag) or "").strip()
@@ -235,7 +237,7 @@ def _corners(element: Element, item: str, where: str, faults: list[Fault]) -> li
     return numbers
 
 
-def _around(element: Element) -> tuple[float, float, float, float]:
+def _box_around(element: Element) -> tuple[float, float, float, float]:
     """The box around a <polygon> or <robndbox>."""
     rotated = element.find("robndbox")
     if rotated is not None:
@@ -256,8 +258,8 @@ def _around(element: Element) -> tuple[float, float, float, float]:
                 )
     x, y = points
     if len(x) < 2 or len(x) != len(y):
-        others = ", ".join(sorted({f"<{child.tag}>" for child in element if child.tag in (*_SHAPES, "point")}))
-        raise _Unreadable(f"has no <bndbox>{f', but {others} without usable points' if others else ''}")
+        other_tags = ", ".join(sorted({f"<{child.tag}>" for child in element if child.tag in (*_SHAPES, "point")}))
+        raise _Unreadable(f"has no <bndbox>{f', but {other_tags} without usable points' if other_tags else ''}")
     return min(x), min(y), max(x), max(y)
 
 
@@ -269,24 +271,24 @@ def _finite(text: str, what: str) -> float:
 
 
 def _number(text: str) -> float:
-    """The number that a text is; NaN where it is none."""
+    """The number in a text; NaN if it is not one."""
     return float(text) if _NUMBER.fullmatch(text) else math.nan
 
 
 def _flag(element: Element, tag: str) -> bool:
-    """VOC writes 0 and 1; some tools leave the tag away or write words."""
+    """Reads a flag: VOC writes 0 and 1, some tools omit the tag or write words."""
     return (element.findtext(tag) or "").strip().lower() in ("1", "true", "yes")
 
 
 def _short(text: str) -> str:
-    """A text from a file as it may stand in a message, whatever its length."""
+    """A text from a file, shortened for a message."""
     return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
 
 
-def same_labels(one: VocFile, other: VocFile) -> bool:
-    """Whether two files say the same about an image."""
+def same_labels(first: VocFile, second: VocFile) -> bool:
+    """Whether two files have the same labels for an image."""
     return (
-        not one.problem
-        and not other.problem
-        and (one.size, one.boxes, one.found_boxes) == (other.size, other.boxes, other.found_boxes)
+        not first.problem
+        and not second.problem
+        and (first.size, first.boxes, first.found_boxes) == (second.size, second.boxes, second.found_boxes)
     )

@@ -1,1 +1,1 @@
-"""From record files to batches: shards, framing, decoding, labels, and the pipelines that join them."""
+"""Reading of records: shards, framing, decoding, labels, and the input pipelines that produce batches."""

@@ -1,4 +1,4 @@
-"""From samples to batches: resizing, boxes in pixels, padding to a fixed number of boxes, batches of one image size."""
+"""Makes batches from samples: resizing, boxes in pixels, padding to a fixed number of boxes, batches of one size."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size 
 
 
 def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
-    """Resizes, turns boxes into pixels of the resized image, and pads them to as many as there may be.
+    """Resizes the image, converts boxes to pixels of the resized image, and pads them to max_number_of_boxes.
 
-    Everything without the batch dimension.
+    The result has no batch dimension.
+
+    Args:
+        decoded: the sample.
+        resizer: of the images.
+        options: numbers of boxes and proposals.
+        corrections: counts the boxes beyond max_number_of_boxes.
     """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
-    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # slivers that a crop left
+    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # left by crops
     sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
-    found = tf.shape(sample.boxes)[0]
+    num_boxes = tf.shape(sample.boxes)[0]
     corrections.note(
-        decoded.record, {"cut": tf.maximum(found - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(found)}
+        decoded.record, {"cut": tf.maximum(num_boxes - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(num_boxes)}
     )
-    count = tf.minimum(found, max_boxes)
+    count = tf.minimum(num_boxes, max_boxes)
     image, true_shape = resizer(sample.image)
     scale = tf.cast(tf.tile(true_shape, [2]), tf.float32)
 
@@ -51,19 +57,22 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
     )
 
 
-def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, most: int) -> Proposals:
-    """Pixels of the resized image (`true_shape` int32 [2]), the best `most`, zero padded to that many.
+def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, max_proposals: int) -> Proposals:
+    """Converts proposals to pixels and pads them with zeros to a fixed number; without batch dimension.
 
-    Without the batch dimension.
+    Args:
+        proposals: of one image.
+        true_shape: int32 [2], size of the resized image.
+        max_proposals: how many to keep, the best ones.
     """
-    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # slivers that a crop left
+    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # left by crops
     proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
-    count = tf.minimum(tf.shape(proposals.scores)[0], most)
-    boxes = proposals.boxes[:most] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
-    padding = [[0, most - count]]
+    count = tf.minimum(tf.shape(proposals.scores)[0], max_proposals)
+    boxes = proposals.boxes[:max_proposals] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
+    padding = [[0, max_proposals - count]]
     return Proposals(
-        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [most, 4]),
-        scores=tf.ensure_shape(tf.pad(proposals.scores[:most], padding), [most]),
+        boxes=tf.ensure_shape(tf.pad(boxes, [*padding, [0, 0]]), [max_proposals, 4]),
+        scores=tf.ensure_shape(tf.pad(proposals.scores[:max_proposals], padding), [max_proposals]),
         counts=count,
     )
 
@@ -74,8 +83,9 @@ def of_one_size(samples: tf.data.Dataset) -> bool:
 
 
 def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Batches of images of one size, from a few batches of samples at a time: memory stays small however many sizes
-    there are.
+    """Batches of images of one size.
+
+    Only a few batches of samples are grouped at a time, so that memory stays small for any number of sizes.
     """
     structure = samples.element_spec
 
@@ -84,9 +94,9 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         return shape[0] * 2**31 + shape[1]
 
     def grouped(*parts: tf.data.Dataset) -> tf.data.Dataset:
-        together = tf.data.Dataset.zip(parts)
-        return together.group_by_window(
-            without_autograph(size), without_autograph(lambda key, same: same.batch(batch_size)), batch_size
+        window = tf.data.Dataset.zip(parts)
+        return window.group_by_window(
+            without_autograph(size), without_autograph(lambda key, group: group.batch(batch_size)), batch_size
         )
 
     flat = samples.map(without_autograph(lambda *sample: tuple(tf.nest.flatten(sample))))
@@ -95,7 +105,7 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
 
 def dataset_options(deterministic: bool) -> tf.data.Options:
-    """Options of a whole pipeline; a strategy that distributes it shards the data, not the files."""
+    """Options of a whole pipeline; a distribution strategy shards it by data, not by files."""
     options = tf.data.Options()
     options.deterministic = deterministic
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

@@ -1,7 +1,7 @@
-"""What was put right silently while reading, so that it is said once: dropped, clipped and cut boxes, by record.
+"""Counts the corrections made while reading (dropped and clipped boxes) so that each can be logged once.
 
-A pipeline runs many epochs in many threads; a table keyed by record counts every oddity once, however often the record
-is read.
+A pipeline runs many epochs in many threads; a table keyed by record counts every correction once, however often the
+record is read.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from detection.data.record_faults import RECORD_FAULTS
 from detection.data.sample import Record
 from detection.errors import number_of, printable
 
-_CUT = "cut"  # no fault of the record, but of the input reader's max_number_of_boxes
+_CUT = "cut"  # not a fault of the record: it has more boxes than max_number_of_boxes
 _SINGULAR = {"boxes": "box"}
-_SAID = {_CUT: "boxes beyond max_number_of_boxes dropped"} | {
+_PHRASES = {_CUT: "boxes beyond max_number_of_boxes dropped"} | {
     kind: fault.corrected for kind, fault in RECORD_FAULTS.items() if fault.corrected
 }
 
 
 class Corrections:
-    """Counts of oddities. Write inside a pipeline with `note`, read outside with `lines`."""
+    """Counts of corrections. Use `note` inside a pipeline and `lines` outside."""
 
     def __init__(self) -> None:
         with tf.device("/cpu:0"):
@@ -31,58 +31,67 @@ class Corrections:
     def note(
         self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
     ) -> None:
-        """Remembers how many boxes (int scalars) of each kind (of `RECORD_FAULTS`) the record has; zeros cost nothing.
+        """Records the corrections of one record; zeros are not stored.
 
-        `details` says more about a kind (one line, a string scalar, the same whenever the record is read); asked for
-        only where there is something to remember.
+        Args:
+            record: for its address.
+            counts: kind of fault (a key of `RECORD_FAULTS`) -> number of boxes, int scalar.
+            details: kind -> function that returns one line of details (a string scalar, the same whenever the record is
+                read); called only if there is something to store.
         """
         kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
 
         def insert() -> tf.Operation:
-            some = values > 0
+            is_positive = values > 0
             address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
-            more = tf.stack([details[kind]() if details and kind in details else tf.constant("") for kind in kinds])
-            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), more], separator="\n")
-            return self._table.insert(tf.boolean_mask(keys, some), tf.boolean_mask(values, some))
+            detail_texts = tf.stack(
+                [details[kind]() if details and kind in details else tf.constant("") for kind in kinds]
+            )
+            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), detail_texts], separator="\n")
+            return self._table.insert(tf.boolean_mask(keys, is_positive), tf.boolean_mask(values, is_positive))
 
         tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
 
     def totals(self) -> dict[str, tuple[int, int, str]]:
-        """kind -> (boxes, records, address of the first of the records and details)."""
+        """Kind -> (boxes, records, address of the first record with details)."""
         keys, values = self._table.export()
-        noted = []
+        entries = []
         for key, value in zip(keys.numpy(), values.numpy(), strict=True):
             kind, rest = key.decode("utf-8", "replace").split("\n", 1)
-            noted.append((kind, *rest.rsplit("\n", 1), int(value)))
+            entries.append((kind, *rest.rsplit("\n", 1), int(value)))
         totals: dict[str, tuple[int, int, str]] = {}
-        for kind, address, more, value in sorted(noted, key=_place):
-            boxes, records, first = totals.get(kind, (0, 0, f"{address}, {more}" if more and kind != _CUT else address))
+        for kind, address, details, value in sorted(entries, key=_sort_key):
+            boxes, records, first = totals.get(
+                kind, (0, 0, f"{address}, {details}" if details and kind != _CUT else address)
+            )
             totals[kind] = (boxes + value, records + 1, first)
         return totals
 
     def lines(self) -> dict[str, str]:
-        """One line a kind, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
+        """Kind -> one line, e.g. '2 boxes without area dropped, in 2 records (e.g. train.record:17)'."""
         lines = {
-            kind: printable(f"{_counted(boxes, _SAID[kind])}, in {number_of(records, 'record')} (e.g. {first})")
+            kind: printable(f"{_counted(boxes, _PHRASES[kind])}, in {number_of(records, 'record')} (e.g. {first})")
             for kind, (boxes, records, first) in self.totals().items()
         }
         if _CUT in lines:
-            lines[_CUT] += f"; set the input reader's max_number_of_boxes to {self._most()} or more to learn from all"
+            lines[_CUT] += (
+                f"; set the input reader's max_number_of_boxes to {self._max_boxes()} or more to train on all"
+            )
         return lines
 
-    def _most(self) -> int:
-        """Boxes of the record that has most of those that were cut."""
+    def _max_boxes(self) -> int:
+        """Largest number of boxes of a record with more than max_number_of_boxes."""
         keys, _ = self._table.export()
         return max(int(key.rpartition(b"\n")[2]) for key in keys.numpy() if key.startswith(b"cut\n"))
 
 
-def _counted(number: int, said: str) -> str:
-    """A number and what it counts, whose first word is a plural."""
-    plural, _, rest = said.partition(" ")
+def _counted(number: int, phrase: str) -> str:
+    """A number with its noun phrase, whose first word is a plural that becomes singular for 1."""
+    plural, _, rest = phrase.partition(" ")
     return f"{number_of(number, _SINGULAR.get(plural, plural[:-1]), plural)} {rest}"
 
 
-def _place(noted: tuple[str, str, str, int]) -> tuple[str, int]:
-    """Shard and record, to sort by."""
-    path, _, index = noted[1].rpartition(":")
+def _sort_key(entry: tuple[str, str, str, int]) -> tuple[str, int]:
+    """Sort key: shard and record."""
+    path, _, index = entry[1].rpartition(":")
     return path, int(index)

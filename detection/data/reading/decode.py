@@ -1,16 +1,15 @@
-"""From a record to a sample: parse, decode, check.
+"""Parses, decodes and checks a record, and makes a sample of it.
 
-Keys are those of the TF Object Detection API. Whatever cannot be meant is an error that names the record: sizes that
-differ from the image, lists of unequal length, NaN, negative areas or weights, corners the wrong way round, pixels
-where fractions are expected, labels outside the label map, a class/text that the label map gives another id than
-class/label (one of them is wrong, and nobody knows which), images of more pixels than `types.MAX_PIXELS` (seen before
-they are decoded). What can be put right is put right and counted (`corrections.Corrections`): boxes that stick out a
-little are clipped, boxes without area, before that or after, are dropped. Validation
-(`validation.validate.validate_records`) refuses the same, and more.
+Keys are those of the TF Object Detection API. Invalid values are errors that name the record: sizes that differ from
+the image, lists of unequal length, NaN, negative areas or weights, swapped corners, pixels where fractions are
+expected, labels outside the label map, a class/text whose id differs from class/label (one of them is wrong, but it is
+unknown which), images of more pixels than `types.MAX_PIXELS` (checked before decoding). What can be corrected is
+corrected and counted (`corrections.Corrections`): boxes slightly outside the image are clipped, boxes without area
+before or after that are dropped. Validation (`validation.validate.validate_records`) reports the same faults, and more.
 
 Images are read by `tf.io.decode_image`: JPEG (gray and CMYK too), PNG (transparency is dropped, 16 bits become 8), BMP,
-WebP (not animated) and GIF (first frame).
-Rotation noted in EXIF is ignored, as in COCO: boxes are in the coordinates of the stored pixels.
+WebP (not animated) and GIF (first frame). EXIF rotation is ignored, as in COCO: boxes are in the coordinates of the
+stored pixels.
 """
 
 from __future__ import annotations
@@ -54,13 +53,21 @@ _FEATURES = {
 }
 
 
-def parse(serialized: tf.Tensor, more: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
-    """The keys that are used, and `more`: scalars (empty string or -1 where absent) and lists [n] (empty where absent)."""
-    return parse_example(serialized, {**_FEATURES, **(more or {})})
+def parse(serialized: tf.Tensor, extra_features: dict[str, tf.io.RaggedFeature] | None = None) -> dict[str, tf.Tensor]:
+    """Parses the keys that are used.
+
+    Args:
+        serialized: string scalar.
+        extra_features: additional keys with lists.
+
+    Returns:
+        Key -> scalar (empty string or -1 if missing) or list [n] (empty if missing).
+    """
+    return parse_example(serialized, {**_FEATURES, **(extra_features or {})})
 
 
 class Decoded(NamedTuple):
-    """What a record became; the record keeps its address and loses its bytes."""
+    """A decoded record; `record` has its address, but no longer its bytes."""
 
     sample: Sample
     info: SampleInfo
@@ -68,7 +75,7 @@ class Decoded(NamedTuple):
 
 
 class Decoder(NamedTuple):
-    """Turns records into samples, for one data set."""
+    """Makes samples of the records of one data set."""
 
     lookup: LabelLookup
     corrections: Corrections
@@ -77,7 +84,7 @@ class Decoder(NamedTuple):
     proposals: ProposalReader | None = None  # None: samples have none
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
-        """Fails with a marked error (see record_errors) where the record is unusable."""
+        """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
         features = parse(record.serialized, self.proposals.features if self.proposals else None)
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
@@ -130,16 +137,17 @@ class Decoder(NamedTuple):
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
-    """True, or a failed pipeline: every list has one entry a box, or none where it is optional, and there is an image
-    of a sane size.
+    """True if the lists have valid lengths and the image a valid size; otherwise the pipeline fails.
+
+    Each list must have one entry per box; optional lists may be empty.
     """
     sizes = {key: tf.size(features[key]) for key in _LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
-    fits = {
+    has_valid_length = {
         key: size == count if key.startswith(_BOX) else (size == count) | (size == 0) for key, size in sizes.items()
     }
-    labelled = (label_size == count) | (text_size == count if reads_texts else False)
+    has_labels = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
     pixels, effort = image_header.measure(features["image/encoded"])
     has_size = pixels > 0
@@ -151,34 +159,36 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
             image_header.kind_in_graph(features["image/encoded"]),
             tf.strings.as_string(tf.strings.length(features["image/encoded"])),
         )
-        what = tf.strings.join(
+        description = tf.strings.join(
             ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
         )
-        check_record(has_size, record, "image_unreadable", "image/encoded", what)
+        check_record(has_size, record, "image_unreadable", "image/encoded", description)
         size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
         check_record(is_small, record, "image_too_large", "image/encoded", size)
-        many = "has so many scans or frames that decoding it would take minutes"
-        check_record(is_quick, record, "image_too_large", "image/encoded", many, "save the image again")
-        for key, right in fits.items():
+        reason = "has so many scans or frames that decoding it would take minutes"
+        check_record(is_quick, record, "image_too_large", "image/encoded", reason, "save the image again")
+        for key, is_right in has_valid_length.items():
             value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
-            check_record(right, record, "field_length", key, value)
-        fix = None if reads_texts else "write one label id a box, or set label_map_path to use class/text"
-        check_record(labelled, record, "class_missing", f"{_OBJECT}class/label", "is empty", fix)
+            check_record(is_right, record, "field_length", key, value)
+        fix = None if reads_texts else "write one label id for each box, or set label_map_path to use class/text"
+        check_record(has_labels, record, "class_missing", f"{_OBJECT}class/label", "is empty", fix)
         return tf.constant(False)
 
-    fine = tf.reduce_all(tf.stack([*fits.values(), labelled, has_image, has_size, is_small, is_quick]))
-    return tf.cond(fine, lambda: tf.constant(True), fail)
+    is_valid = tf.reduce_all(
+        tf.stack([*has_valid_length.values(), has_labels, has_image, has_size, is_small, is_quick])
+    )
+    return tf.cond(is_valid, lambda: tf.constant(True), fail)
 
 
 def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:
-    """`values` [count], or `default` everywhere when the record holds none."""
+    """`values` [count], or `default` for all if the record has none."""
     return tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.fill([count], tf.constant(default, values.dtype)))
 
 
 def _source_id(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The record's own id, else its file name, else its address in the shard: the same in every run."""
+    """The record's source id, or else its file name, or else its address in the shard: the same in every run."""
     source_id, filename = features["image/source_id"], features["image/filename"]
     shard = tf.strings.regex_replace(record.path, r"^.*[/\\]", "")
     address = tf.strings.join([shard, ":", tf.strings.as_string(record.index)])
-    named = tf.where(tf.strings.length(filename) > 0, filename, address)
-    return tf.where(tf.strings.length(source_id) > 0, source_id, named)
+    fallback = tf.where(tf.strings.length(filename) > 0, filename, address)
+    return tf.where(tf.strings.length(source_id) > 0, source_id, fallback)

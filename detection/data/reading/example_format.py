@@ -1,13 +1,13 @@
-"""Parsing tf.Examples, whatever their bytes are.
+"""Parses tf.Examples safely for any bytes.
 
-`tf.io.parse_example` and its relatives use a fast parser of their own that believes the lengths it reads: of a packed
-list whose length is damaged, it first makes room for that many bytes (up to 2 GiB for a record of 1 KB), and from 2^31
-on it copies beyond the record, which ends the process with a segmentation fault. So no record reaches it before
-protobuf's own parser has read it, which compares every length with the bytes that are there.
+`tf.io.parse_example` and similar functions use a fast parser that trusts the lengths in the data: for a packed list
+with a damaged length it allocates that many bytes (up to 2 GiB for a record of 1 KB), and from 2^31 on it reads beyond
+the record, which crashes the process with a segmentation fault. So every record is first parsed by protobuf's own
+parser, which compares every length with the available bytes.
 
-That parser is reached through an operation for tf.SequenceExamples, whose context has the place and the type of a
-tf.Example's features. It is asked for a key that no record has, so that it parses everything and copies nothing out:
-about 25 µs for a record of 70 KB, beside 1.1 ms for decoding its image (one thread).
+That parser is available through an operation for tf.SequenceExamples, whose context has the same field number and type
+as the features of a tf.Example. It is called with a key that no record has, so that it parses everything and copies
+nothing: about 25 µs for a record of 70 KB, compared to 1.1 ms for decoding its image (one thread).
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ _NO_KEY = "not a key of any record"
 
 
 def parse_example(serialized: tf.Tensor, features: dict[str, object]) -> dict[str, tf.Tensor]:
-    """As `tf.io.parse_single_example`, for a string scalar that may hold anything.
+    """Like `tf.io.parse_single_example`, for a string scalar with any content.
+
+    Args:
+        serialized: the record.
+        features: as in `tf.io.parse_single_example`.
 
     Raises:
-        InvalidArgumentError, UnicodeDecodeError: `serialized` is no tf.Example (TensorFlow quotes its bytes in the
-            message, which Python cannot always read), or a key has another type.
+        InvalidArgumentError, UnicodeDecodeError: `serialized` is not a tf.Example (TensorFlow quotes its bytes in the
+            message, which Python cannot always decode), or a key has another type.
     """
-    # An assertion, since TensorFlow removes an operation without side effects that nothing but a control dependency
-    # asks for.
+    # An assertion, because TensorFlow removes an operation without side effects that only a control dependency uses.
     parsed = tf.raw_ops.Assert(condition=_count(serialized) >= 0, data=[_NO_KEY])
     with tf.control_dependencies([] if parsed is None else [parsed]):
         checked = tf.identity(serialized)
@@ -33,7 +36,7 @@ def parse_example(serialized: tf.Tensor, features: dict[str, object]) -> dict[st
 
 
 def _count(serialized: tf.Tensor) -> tf.Tensor:
-    """How many values `_NO_KEY` has (int64 scalar, 0), after protobuf's parser has read all of the record."""
+    """Number of values of `_NO_KEY` (int64 scalar, 0), computed by parsing the whole record with protobuf's parser."""
     parsed = tf.raw_ops.ParseSingleSequenceExample(
         serialized=serialized,
         context_sparse_keys=[_NO_KEY],

@@ -1,11 +1,10 @@
-"""How TFRecord files frame their records, read without TensorFlow where it cannot say what is wanted: where records
-begin, and where they go on behind damage.
+"""The framing of TFRecord files, read without TensorFlow to find the positions of records and to skip damaged parts.
 
     length of the data, uint64 | masked CRC-32C of the length, uint32 | data | masked CRC-32C of the data, uint32
 
-A length with the right checksum is a record's header but for one case in four thousand million, so that a file can be
-looked at from its end: whole files end where the last record does. That costs one read of the tail, also of a remote
-file, where walking from header to header costs a seek each.
+A length with the right checksum is a record's header, except in one case of four billion, so a file can be checked from
+its end: a complete file ends where its last record ends. That needs one read of the tail, also for a remote file, while
+going from header to header needs a seek for each record.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 
 HEADER, FOOTER = 12, 4
-_TAIL = 1 << 18  # bytes looked at first; most records of images are smaller
-_MOST = 1 << 26  # and at most
+_TAIL = 1 << 18  # bytes that are searched first; most records of images are smaller
+_MOST = 1 << 26  # bytes that are searched at most
 _LONGEST = 1 << 31  # of a record: protobuf's limit
 
 
@@ -37,7 +36,7 @@ _TABLE = _table()
 
 
 def masked_crc(data: bytes) -> int:
-    """The checksum that TFRecords hold of `data`."""
+    """The masked CRC-32C of `data`, as in TFRecords."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
@@ -46,33 +45,41 @@ def masked_crc(data: bytes) -> int:
 
 
 def length_of(header: bytes) -> int | None:
-    """Bytes of data that a header announces; None where it is none."""
+    """Length of the data according to a header; None if it is not a valid header."""
     if len(header) < HEADER:
         return None
     length, crc = struct.unpack("<QI", header[:HEADER])
     return length if length < _LONGEST and crc == masked_crc(header[:8]) else None
 
 
-def safe_records(path: str, offset: int = 0, most: int = 1 << 62) -> int | None:
-    """How many of the next `most` records from byte `offset` on TensorFlow may read; None where it may read them all.
+def safe_records(path: str, offset: int = 0, max_records: int = 1 << 62) -> int | None:
+    """How many of the next records TensorFlow can read safely.
 
-    TensorFlow makes room for as many bytes as a header announces before it looks how long the file is, and the process
-    ends with a segmentation fault where there is no such room. So it is kept from a header that announces more than a
-    record can have and has the right checksum (it refuses all others). To find it, 12 bytes a record are read, in about
-    1 µs each where the file is cached; a file is looked at once, until it changes. Remote files are not looked at,
-    where each record would cost a request.
+    TensorFlow allocates as many bytes as a header says before it checks the length of the file, and crashes with a
+    segmentation fault if that fails. So it must not read a header with the right checksum and an impossible length (it
+    rejects headers with a wrong checksum). To find such a header, 12 bytes per record are read, about 1 µs each if the
+    file is cached; the result is cached until the file changes. Remote files are not checked, since each record would
+    need a request.
+
+    Args:
+        path: the file.
+        offset: of the first record, bytes.
+        max_records: number of records to check.
+
+    Returns:
+        The number of records before an unsafe header; None if all are safe.
     """
     if "://" in path:
         return None
-    found = os.stat(path)
-    return _safe_records(path, offset, most, found.st_size, found.st_mtime_ns)
+    stat = os.stat(path)
+    return _safe_records(path, offset, max_records, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=4096)
-def _safe_records(path: str, offset: int, most: int, size: int, _changed: int) -> int | None:
+def _safe_records(path: str, offset: int, max_records: int, size: int, _changed: int) -> int | None:
     count = 0
     with open(path, "rb", buffering=0) as stream:
-        while offset < size and count < most:
+        while offset < size and count < max_records:
             stream.seek(offset)
             header = stream.read(HEADER)
             end = offset + HEADER + FOOTER + int.from_bytes(header[:8], "little")
@@ -83,7 +90,7 @@ def _safe_records(path: str, offset: int, most: int, size: int, _changed: int) -
 
 
 def _is_impossible(header: bytes) -> bool:
-    """Whether a header, whose checksum is right, announces more than a record can have."""
+    """Whether a header has the right checksum, but a length that a record cannot have."""
     if len(header) < HEADER:
         return False
     length, crc = struct.unpack("<QI", header)
@@ -91,39 +98,43 @@ def _is_impossible(header: bytes) -> bool:
 
 
 def ends_whole(stream: BinaryIO, size: int) -> bool | None:
-    """Whether a file of `size` bytes ends where a record does, by its end alone, of which it reads as much as the last
-    record takes.
+    """Whether a file ends with a complete record; reads only its tail.
 
-    True for an empty file; None where the last record may be longer than what is looked at.
+    Args:
+        stream: the file.
+        size: of the file, bytes.
+
+    Returns:
+        True also for an empty file; None if the last record may be longer than the part that is searched.
     """
-    read = _TAIL
+    num_bytes = _TAIL
     while size:
-        start = max(size - read, 0)
+        start = max(size - num_bytes, 0)
         stream.seek(start)
         data = stream.read(size - start)
         if any(True for _ in _headers(data, start, size)):
             return True
         if start == 0:
             return False
-        if read >= _MOST:
+        if num_bytes >= _MOST:
             return None
-        read *= 16
+        num_bytes *= 16
     return True
 
 
 def _headers(data: bytes, start: int, size: int) -> Iterator[int]:
-    """Places of headers in `data`, which begins at `start`, whose records end with the file."""
+    """Positions of headers in `data`, which begins at `start`, whose records end at the end of the file."""
     if len(data) < HEADER + FOOTER:
         return
     lengths = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))  # one at every byte
-    wanted = size - HEADER - FOOTER - start - np.arange(len(lengths), dtype=np.int64)
-    for place in np.flatnonzero((lengths < _LONGEST) & (lengths.astype(np.int64) == wanted)):
-        if length_of(data[place : place + HEADER]) is not None:
-            yield start + int(place)
+    expected_lengths = size - HEADER - FOOTER - start - np.arange(len(lengths), dtype=np.int64)
+    for position in np.flatnonzero((lengths < _LONGEST) & (lengths.astype(np.int64) == expected_lengths)):
+        if length_of(data[position : position + HEADER]) is not None:
+            yield start + int(position)
 
 
 def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
-    """Where, from `offset` on, the next whole record begins whose checksums are right; None where none does."""
+    """Position of the next complete record with right checksums, from `offset` on; None if there is none."""
     block, overlap = 1 << 20, HEADER - 1
     while offset < size:
         stream.seek(offset)
@@ -132,15 +143,17 @@ def next_record(stream: BinaryIO, offset: int, size: int) -> int | None:
             return None
         lengths = np.ndarray((len(data) - HEADER + 1,), "<u8", data, strides=(1,))
         ends = np.arange(len(lengths), dtype=np.int64) + offset + HEADER + FOOTER
-        for place in np.flatnonzero((lengths > 0) & (lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)):
-            length = length_of(data[place : place + HEADER])
-            if length is not None and _is_whole(stream, offset + int(place), length):
-                return offset + int(place)
+        for position in np.flatnonzero(
+            (lengths > 0) & (lengths < _LONGEST) & (lengths.astype(np.int64) + ends <= size)
+        ):
+            length = length_of(data[position : position + HEADER])
+            if length is not None and _is_whole(stream, offset + int(position), length):
+                return offset + int(position)
         offset += len(lengths)
     return None
 
 
-def _is_whole(stream: BinaryIO, place: int, length: int) -> bool:
-    stream.seek(place + HEADER)
+def _is_whole(stream: BinaryIO, position: int, length: int) -> bool:
+    stream.seek(position + HEADER)
     data = stream.read(length + FOOTER)
     return len(data) == length + FOOTER and struct.unpack("<I", data[length:])[0] == masked_crc(data[:length])

@@ -1,17 +1,17 @@
-"""Input pipelines.
+"""Input pipelines of training and evaluation.
 
     training:    epoch after epoch (shuffle shards -> read several at once -> shuffle records -> 1 of n)
                  -> decode -> augment -> resize -> pad -> batch -> prefetch
     evaluation:  shards in order -> 1 of n -> decode -> resize -> pad -> batch -> prefetch, once
 
 Memory stays small because records are shuffled while they are still compressed. An epoch ends before the next begins,
-so a small data set starts at once, however large the shuffle buffer may be, and every image comes once an epoch. The
-order of the data, and every random change to it, follows from the seed and the position in the stream alone: epoch e is
-shuffled with (seed, e), sample i is augmented with (seed, i). So `start_step` continues a stopped run exactly where it
-was, by counting the records of an epoch (their headers only) and skipping whole epochs without reading them.
+so a small data set starts immediately, however large the shuffle buffer, and every image appears once per epoch. The
+order of the data and all augmentations depend only on the seed and the position in the stream: epoch e is shuffled with
+(seed, e), sample i is augmented with (seed, i). So `start_step` resumes a stopped run exactly where it was, by counting
+the records of an epoch (from their headers) and skipping whole epochs without reading them.
 
-For tf.distribute the pipelines ask for sharding by data, never by file. Workers that each build their own pipeline pass
-`worker` and `workers` and share the work: every one decodes only its part.
+For tf.distribute the pipelines request sharding by data, not by file. Workers that each build their own pipeline pass
+`worker` and `workers`; each then decodes only its part.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ def train_dataset(
     Args:
         options: what to read.
         augmentations: applied in this order, each with its own random numbers.
-        resizer: gives all images of a batch one size; where it does not, the batch is padded with zeros to the largest.
+        resizer: if it does not give all images the same size, batches are padded with zeros to their largest image.
         batch_size: images in a batch of this pipeline.
-        seed: makes order and augmentation repeatable; None for new ones every time.
-        start_step: batches a run with this seed and batch size has already taken.
-        worker: which of the `workers` pipelines that share the records this is.
-        workers: how many pipelines share the records.
-        corrections: collects what was put right in the records.
+        seed: makes order and augmentation reproducible; None for a random seed.
+        start_step: number of batches that a run with this seed and batch size has already used.
+        worker: number of this pipeline among `workers`.
+        workers: number of pipelines that share the records.
+        corrections: counts the corrections made to records.
 
     Raises:
-        ConfigError: no file matches. DataError: files that hold no records or are compressed. Everything else comes
-            while iterating: see `iterate`.
+        ConfigError: no file matches.
+        DataError: files without records, or compressed files. Other errors are raised while iterating: see `iterate`.
     """
     corrections = Corrections() if corrections is None else corrections
-    _warn_of_cut_boxes(options)
+    _warn_of_too_many_boxes(options)
     decode = _decoder(options, corrections)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
@@ -95,15 +95,22 @@ def eval_dataset(
 
     The last batch may be smaller; the batch dimension is static only for `batch_size` 1.
 
-    Images are never padded to each other, since padding changes what a network sees at the border: where the resizer
-    gives several sizes, a batch holds images of one size. For that the images of a few batches are sorted by size, and
-    batches may be smaller; so every image is evaluated as it would be alone, whatever the batch size.
+    Images are never padded to a common size, since padding changes the input of a network at the border: if the resizer
+    gives several sizes, each batch has images of one size. For that, the images of a few batches are grouped by size,
+    and batches may be smaller; the result for an image does not depend on the batch size.
 
-    Raises: as `train_dataset`.
+    Args:
+        options: what to read.
+        resizer: of the images.
+        batch_size: images in a batch.
+        corrections: counts the corrections made to records.
+
+    Raises:
+        ConfigError, DataError: as in `train_dataset`.
     """
     corrections = Corrections() if corrections is None else corrections
     decode = _decoder(options, corrections)
-    options = _with_room(options, options.shards())
+    options = _with_enough_boxes(options, options.shards())
     records = read_in_order(options, options.shards())
     if options.sample_1_of_n_examples > 1:
         records = records.shard(options.sample_1_of_n_examples, 0)
@@ -120,9 +127,13 @@ def eval_dataset(
 
 
 def checker(options: InputOptions, corrections: Corrections | None = None) -> Callable[[str, int, bytes], str | None]:
-    """(shard, number, serialised record) -> why training cannot use it, or None. May be called from several threads.
+    """A function (shard, number, serialised record) -> why training cannot use the record, or None.
 
-    `corrections` collects what was put right in those that it can use.
+    It may be called from several threads.
+
+    Args:
+        options: of the input.
+        corrections: counts the corrections made to usable records.
     """
     decode = _decoder(options, Corrections() if corrections is None else corrections)
 
@@ -132,7 +143,7 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
     def decoded(path: tf.Tensor, number: tf.Tensor, serialized: tf.Tensor) -> list[tf.Tensor]:
         return tf.nest.flatten(decode(Record(path, number, serialized)))
 
-    decoded = decoded.get_concrete_function()  # Threads that call it first together would each trace it.
+    decoded = decoded.get_concrete_function()  # Otherwise several threads might each trace it.
 
     def check(path: str, number: int, serialized: bytes) -> str | None:
         try:
@@ -155,31 +166,29 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
     return without_autograph(decode)
 
 
-def _warn_of_cut_boxes(options: InputOptions) -> None:
-    """Before training, where manifests say it; otherwise it is said of the first record that has too many
-    (`Corrections`).
-    """
+def _warn_of_too_many_boxes(options: InputOptions) -> None:
+    """Warns before training if manifests show that records have too many boxes; otherwise `Corrections` reports it."""
     if options.python is not None:
-        most = options.python.most_boxes or 0
+        max_boxes = options.python.most_boxes or 0
     else:
-        most = max((shard_files.known_most_boxes(path) or 0 for path in options.shards()), default=0)
-    if most > options.max_number_of_boxes:
-        what = f"{options.boxes_field} is {options.max_number_of_boxes}, and a record holds {most} boxes"
-        logging.warning("%s: those beyond are not learnt; set it to %d to learn from all", what, most)
+        max_boxes = max((shard_files.known_most_boxes(path) or 0 for path in options.shards()), default=0)
+    if max_boxes > options.max_number_of_boxes:
+        description = f"{options.boxes_field} is {options.max_number_of_boxes}, but a record has {max_boxes} boxes"
+        logging.warning("%s: the others are not used for training; set it to %d to use all", description, max_boxes)
 
 
-def _with_room(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
-    """For evaluation, which must know all boxes of an image: room for as many as any record holds."""
+def _with_enough_boxes(options: InputOptions, files: tuple[str, ...]) -> InputOptions:
+    """Raises max_number_of_boxes to the largest number of a record, since evaluation needs all boxes of an image."""
     if options.python is not None:
-        most = options.python.most_boxes or 0
+        max_boxes = options.python.most_boxes or 0
     else:
-        most = max((shard_files.most_boxes(path) for path in files), default=0)
-    if most <= options.max_number_of_boxes:
+        max_boxes = max((shard_files.most_boxes(path) for path in files), default=0)
+    if max_boxes <= options.max_number_of_boxes:
         return options
     logging.warning(
-        "%s is %d; a record holds %d boxes, and evaluation takes all of them",
+        "%s is %d, but a record has %d boxes; evaluation uses all of them",
         options.boxes_field,
         options.max_number_of_boxes,
-        most,
+        max_boxes,
     )
-    return dataclasses.replace(options, max_number_of_boxes=most)
+    return dataclasses.replace(options, max_number_of_boxes=max_boxes)

@@ -1,11 +1,11 @@
-"""The border between pipelines and people: errors that come out of an iterator become one line with file and record.
+"""Iterates over a pipeline and turns its errors into one line that names the file and the record.
 
     for example in iterate(dataset, options): ...
 
-Errors found by our own checks carry the record's address. Those of TensorFlow's readers and decoders do not, so the
-shards are read once more, until the record that fails: slow, but only ever done once, and then the run ends. Bad
-records are never skipped here: what is left out is known before a run begins (`bad_records`). `detection validate`
-finds everything that is wrong with a data set.
+Errors of our own checks contain the record's address. Those of TensorFlow's readers and decoders do not, so the shards
+are read again up to the record that fails: slow, but only done once, at the end of the run. Bad records are never
+skipped here: those to skip are known before a run begins (`bad_records`). `detection validate` finds all faults of a
+data set.
 """
 
 from __future__ import annotations
@@ -28,29 +28,35 @@ from detection.data.reading.record_errors import describe, find
 from detection.data.record_faults import RECORD_FAULTS
 from detection.errors import DataError, first_line, printable
 
-# What bad bytes cause; anything else (memory, cancelled, internal) is not the data's fault.
+# Errors that bad data can cause; others (memory, cancelled, internal) are not faults of the data.
 _DATA_FAULTS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
     tf.errors.OutOfRangeError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
-    # TensorFlow quotes a record that it cannot parse byte for byte, and Python cannot read the message.
+    # TensorFlow quotes the bytes of a record that it cannot parse, and Python cannot decode the message.
     UnicodeDecodeError,
 )
-_AT_ONCE = 64  # records held in memory while looking for a bad one
+_AT_ONCE = 64  # records in memory while searching for a bad one
 
 
 def iterate(
     dataset: Iterable, options: InputOptions | None = None, corrections: Corrections | None = None
 ) -> Iterator[Any]:
-    """The elements of a dataset (also a distributed one); bad records raise DataError.
+    """Yields the elements of a dataset (also a distributed one).
 
-    With `corrections`, what was put right in the records is logged once a kind, when it first appears; and summed up,
-    where there is more to say by then, at the end: of the data, by an error, or because the generator is closed.
+    Args:
+        dataset: the dataset.
+        options: the input, to find the record of an error.
+        corrections: corrections made to the records; each kind is logged when it first appears, and its final count
+            when the iteration ends (at the end of the data, by an error, or by closing the generator).
+
+    Raises:
+        DataError: a record cannot be used.
     """
     iterator = iter(dataset)
-    told: dict[str, str] = {}
+    logged: dict[str, str] = {}
     try:
         for number in range(1 << 62):
             try:
@@ -58,39 +64,40 @@ def iterate(
             except StopIteration:
                 break
             except (tf.errors.OpError, UnicodeDecodeError) as error:
-                known = translate(error, options)
-                if known is None:
+                data_error = translate(error, options)
+                if data_error is None:
                     raise
-                raise known from error
+                raise data_error from error
             yield element
             if corrections is not None and number % 200 == 0:
-                _tell(corrections.lines(), told, new_kinds_only=True)
+                _log(corrections.lines(), logged, new_kinds_only=True)
     finally:
-        if (
-            corrections is not None and not sys.is_finalizing()
-        ):  # An interpreter that ends collects generators when TensorFlow is gone already.
-            _tell(corrections.lines(), told, new_kinds_only=False)
+        # At interpreter shutdown, generators are collected after TensorFlow is gone.
+        if corrections is not None and not sys.is_finalizing():
+            _log(corrections.lines(), logged, new_kinds_only=False)
 
 
-def _tell(lines: dict[str, str], told: dict[str, str], new_kinds_only: bool) -> None:
+def _log(lines: dict[str, str], logged: dict[str, str], new_kinds_only: bool) -> None:
     for kind, line in lines.items():
-        if told.get(kind) != line and not (new_kinds_only and kind in told):
+        if logged.get(kind) != line and not (new_kinds_only and kind in logged):
             logging.warning("records: %s", line)
-            told[kind] = line
+            logged[kind] = line
 
 
 def translate(error: BaseException, options: InputOptions | None = None) -> DataError | None:
-    """What an error from an iterator says about the data; None if it says nothing.
+    """Turns an error from an iterator into a DataError; None if it is not caused by the data.
 
-    Without `options` only addressed errors are understood fully.
+    Args:
+        error: the error.
+        options: the input; without it, the record is named only for errors of our own checks.
     """
     if isinstance(error, DataError):
         return error
     if options is not None and options.python is not None and options.python.failure is not None:
         return options.python.failure
-    marked = find(error)
-    if marked is not None:
-        return marked
+    record_error = find(error)
+    if record_error is not None:
+        return record_error
     if not isinstance(error, _DATA_FAULTS):
         return None
     if options is not None:
@@ -98,12 +105,12 @@ def translate(error: BaseException, options: InputOptions | None = None) -> Data
         files = options.shards()
         return shard_files.find_corruption(files) or find_undecodable(files, options)
     if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a record file is corrupted or cut short ({first_line(error)}); {shard_files.REMEDY}")
+        return DataError(f"a record file is corrupted or truncated ({first_line(error)}); {shard_files.REMEDY}")
     return None
 
 
 def find_undecodable(paths: Iterable[str], options: InputOptions) -> DataError | None:
-    """The first record that is no tf.Example, or whose image does not decode."""
+    """Finds the first record that is not a tf.Example or whose image cannot be decoded; None if there is none."""
     reason_of = functools.partial(_reason, options=options)
     with ThreadPoolExecutor() as pool:
         for path in paths:
@@ -116,28 +123,28 @@ def find_undecodable(paths: Iterable[str], options: InputOptions) -> DataError |
 
 
 def why(error: BaseException, serialized: bytes, options: InputOptions) -> str:
-    """What is wrong with a record that failed with `error`, without its address."""
+    """Describes the fault of a record that failed with `error`, without its address."""
     marked = find(error)
     if marked is not None:
         return str(marked).partition(", record ")[2].partition(": ")[2]
-    tensorflow = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
-    field, value, _ = _reason(serialized, options) or ("", f"cannot be decoded ({tensorflow})", "")
+    reason = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+    field, value, _ = _reason(serialized, options) or ("", f"cannot be decoded ({reason})", "")
     return printable(f"{field} {value}").strip()
 
 
 def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | None:
-    """Field, value and remedy of a record that does not decode."""
+    """Field, value and fix for a record that cannot be decoded; None if it can be."""
     try:
-        more = options.proposals.features if options.proposals else None
-        encoded = parse(tf.constant(serialized), more)["image/encoded"]
+        extra_features = options.proposals.features if options.proposals else None
+        encoded = parse(tf.constant(serialized), extra_features)["image/encoded"]
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        why = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
-        return "", f"is not a usable tf.Example ({why})", RECORD_FAULTS["field_type"].fix
+        reason = first_line(error) if isinstance(error, tf.errors.OpError) else "it cannot be parsed"
+        return "", f"is not a usable tf.Example ({reason})", RECORD_FAULTS["field_type"].fix
     data = encoded.numpy()
     try:
         decode(data)
     except UndecodableImage as error:
-        # A larger one has its own message, where training meets it.
+        # An image that is too large is reported by training's own check.
         return (
             None
             if error.too_large

@@ -1,8 +1,8 @@
-"""From what a record says about a class (a text, a number) to a label id.
+"""Maps the class fields of a record (text and number) to label ids.
 
-Where a label map is given, the text is looked up among its names and display names; of two classes called alike the
-larger id wins (TF Object Detection API). The number counts where there is no text. Where both are there and mean two
-classes, they disagree, which is an error.
+With a label map, the text is looked up among its names and display names; if two classes have the same name, the larger
+id is used (as in the TF Object Detection API). The number is used if there is no text. If both are present and mean
+different classes, that is an error.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from detection.data.reading.tables import text_table
 class Labels(NamedTuple):
     """Classes of the boxes of one record."""
 
-    ids: tf.Tensor  # int64 [n], 1-based; -1 where the text is unknown
-    known: tf.Tensor  # bool [n], is a class of this run
-    disagreeing: tf.Tensor  # int32 scalar, boxes whose text is known and means another number
+    ids: tf.Tensor  # int64 [n], 1-based; -1 if the text is unknown
+    known: tf.Tensor  # bool [n], whether it is a class of this run
+    disagreeing: tf.Tensor  # int32 scalar, number of boxes whose text has another id than their number
 
 
 class LabelLookup:
-    """Tables of one label map.
+    """Lookup tables of one label map.
 
-    `text_ids` maps names and display names to ids (empty: numbers only); `ids` are the allowed ids (empty: 1 to
-    `num_classes`, or any from 1 if that is 0).
+    Args:
+        text_ids: names and display names with their ids; empty: only numbers are used.
+        ids: the allowed ids; empty: 1 to `num_classes`, or any from 1 on if that is 0.
+        num_classes: the largest allowed id; 0: no limit.
     """
 
     def __init__(self, text_ids: tuple[tuple[str, int], ...], ids: tuple[int, ...], num_classes: int) -> None:
@@ -35,16 +37,16 @@ class LabelLookup:
             merged[text] = max(label_id, merged.get(text, -1))
         merged.pop("", None)
         self._num_classes = num_classes
-        self.class_texts = tuple(merged)  # names and display names, by which `__call__` finds a class
+        self.class_texts = tuple(merged)  # names and display names, for lookup
         with tf.device("/cpu:0"):
             self._texts = None
             if merged:
                 self._texts = text_table(merged)
-        known = [label_id for label_id in ids if label_id >= 1 and (not num_classes or label_id <= num_classes)]
-        allowed = [False] * (max(known, default=0) + 1)
-        for label_id in known:
+        valid_ids = [label_id for label_id in ids if label_id >= 1 and (not num_classes or label_id <= num_classes)]
+        allowed = [False] * (max(valid_ids, default=0) + 1)
+        for label_id in valid_ids:
             allowed[label_id] = True
-        self._allowed = tuple(allowed) if known else None
+        self._allowed = tuple(allowed) if valid_ids else None
 
     @property
     def reads_texts(self) -> bool:
@@ -52,17 +54,17 @@ class LabelLookup:
         return self._texts is not None
 
     def __call__(self, texts: tf.Tensor, numbers: tf.Tensor) -> Labels:
-        """From the record's class/text (string [n] or [0]) and class/label (int64 [n] or [0])."""
+        """Looks up a record's class/text (string [n] or [0]) and class/label (int64 [n] or [0])."""
         ids, disagreeing = numbers, tf.constant(0)
         if self._texts is not None:
-            found = self._texts.lookup(texts)
+            text_ids = self._texts.lookup(texts)
             has_texts = tf.size(texts) > 0
-            both = has_texts & (tf.size(texts) == tf.size(numbers))
-            found = tf.cond(both, lambda: tf.where(texts == "", numbers, found), lambda: found)
-            ids = tf.cond(has_texts, lambda: found, lambda: numbers)
+            has_both = has_texts & (tf.size(texts) == tf.size(numbers))
+            text_ids = tf.cond(has_both, lambda: tf.where(texts == "", numbers, text_ids), lambda: text_ids)
+            ids = tf.cond(has_texts, lambda: text_ids, lambda: numbers)
             disagreeing = tf.cond(
-                both,
-                lambda: tf.math.count_nonzero((found != numbers) & (found >= 0), dtype=tf.int32),
+                has_both,
+                lambda: tf.math.count_nonzero((text_ids != numbers) & (text_ids >= 0), dtype=tf.int32),
                 lambda: tf.constant(0),
             )
         return Labels(ids, self._is_known(ids), disagreeing)

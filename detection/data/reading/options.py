@@ -1,4 +1,4 @@
-"""Which records a pipeline reads, and how."""
+"""Options of an input pipeline."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ class InputOptions:
     """Which records to read and how. Numbers have the names and defaults of the InputReader message."""
 
     paths: tuple[str, ...]  # globs
-    weights: tuple[
-        float, ...
-    ] = ()  # of the paths in training: how often each is drawn from; empty: all records are one data set
+    # Relative frequency of each path in training; empty: all records are one data set.
+    weights: tuple[float, ...] = ()
     field: str = "tf_record_input_reader.input_path"  # where the paths come from, for messages
     categories: tuple[Category, ...] = ()  # allowed label ids; empty: 1 to num_classes
     text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
-    num_classes: int = 0  # 0: as many as the label map has
+    num_classes: int = 0  # 0: that of the label map
     label_source: str = "label_map_path"  # where the classes come from, for messages
-    drop_unknown_labels: bool = False  # as the TF Object Detection API did; otherwise such a box is an error
+    drop_unknown_labels: bool = False  # as in the TF Object Detection API; otherwise such a box is an error
     max_number_of_boxes: int = 100
-    proposals: ProposalSource | None = None  # where they come from; None: none are read
+    proposals: ProposalSource | None = None  # None: none are read
     max_number_of_proposals: int = 0  # the best of each image
     shuffle: bool = True
     shuffle_buffer_size: int = 2048
     filenames_shuffle_buffer_size: int = 100
-    num_epochs: int = 0  # of training; 0: for ever
+    num_epochs: int = 0  # of training; 0: unlimited
     sample_1_of_n_examples: int = 1
     num_readers: int = 64
     read_block_length: int = 32
     num_prefetch_batches: int = 2
-    bad_records: BadRecords | None = None  # to leave out; None: a bad record is an error
-    # training keeps the decoded images in memory, 3 bytes a pixel: for small data sets and slow disks or decoders
+    bad_records: BadRecords | None = None  # records to skip; None: a bad record is an error
+    # Keep the decoded images in memory during training, 3 bytes per pixel: for small data sets and slow disks or
+    # decoders.
     cache: bool = False
     python: PythonData | None = None  # examples from Python, instead of the files of `paths`
 
     def shards(self) -> tuple[str, ...]:
-        """The files, sorted; none where the data comes from Python. Errors name `field`."""
+        """The files, sorted; empty if the data comes from Python. Errors name `field`."""
         return () if self.python is not None else self.listed(self.paths)
 
     @property

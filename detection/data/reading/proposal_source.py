@@ -1,6 +1,6 @@
-"""What reading knows of proposals (the regions that Fast R-CNN classifies): that something gives them for each record.
+"""Interfaces through which the input pipeline gets region proposals for Fast R-CNN.
 
-Package `proposals` has what gives them: `proposals.input_sources`.
+They are implemented in `proposals.input_sources`.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from detection.data.sample import Record, SampleProposals
 
 
 class ProposalReader(Protocol):
-    """Gives the proposals of each record of a pipeline."""
+    """Returns the proposals of each record of a pipeline."""
 
-    features: dict[str, tf.io.RaggedFeature]  # what is to be parsed from a record, beside what every record has
+    features: dict[str, tf.io.RaggedFeature]  # additional keys to parse from a record
 
     def __call__(
         self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor, corrections: Corrections
     ) -> SampleProposals:
-        """Those of one record, whose image has `shape` (int32 [2], height and width).
+        """The proposals of one record; fails with a marked error (see `record_errors`) if they are unusable.
 
-        Fails with a marked error (see `record_errors`) where they are unusable.
+        Args:
+            record: the record.
+            features: its parsed keys.
+            shape: int32 [2], height and width of its image.
+            corrections: counts the corrections made to proposals.
         """
 
 
 class ProposalSource(Protocol):
-    """Where the proposals of a data set lie."""
+    """The source of the proposals of a data set."""
 
-    paths: tuple[str, ...]  # globs of files beside the records; empty where the records hold them
-    features: dict[str, tf.io.RaggedFeature]  # as of its readers
+    paths: tuple[str, ...]  # globs of files beside the records; empty if the records contain the proposals
+    features: dict[str, tf.io.RaggedFeature]  # as in its readers
 
     def open(self) -> ProposalReader:
-        """Opens the files, once a pipeline. Raises ConfigError or DataError where they cannot be used."""
+        """Opens the files, once per pipeline. Raises ConfigError or DataError if they cannot be used."""

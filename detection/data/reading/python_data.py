@@ -1,15 +1,17 @@
-"""Data of one's own from Python: (image, boxes, classes) from a list, from a function that returns an iterator, or from
-a `tf.data.Dataset`, read as if it came out of record files.
+"""Data from Python instead of record files.
 
-| field | what |
+Examples (image, boxes, classes) come from a list, from a function that returns an iterator, or from a
+`tf.data.Dataset`:
+
+| field | content |
 |---|---|
 | image | uint8 [h, w, 3] RGB array, the path of an image file, or its bytes |
-| boxes | float [n, 4], ymin, xmin, ymax, xmax in pixels of that image, as detectors give them back |
+| boxes | float [n, 4], ymin, xmin, ymax, xmax in pixels of that image, as detectors return them |
 | classes | n label ids (from 1), or n names of the label map |
 
-Each example becomes a record in memory when its turn comes, so that it is checked, augmented and batched as records
-are; pixels travel as an uncompressed BMP file. A list is shuffled as a whole. A function is called once an epoch, and
-its examples, as those of a data set, are shuffled within `shuffle_buffer_size` records.
+Each example is converted to a record in memory when it is read, so that it is checked, augmented and batched like other
+records; pixels are stored as an uncompressed BMP file. A list is shuffled as a whole. A function is called once per
+epoch; its examples, like those of a data set, are shuffled within `shuffle_buffer_size` records.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _RECORD = tf.TensorSpec([], tf.string)
 
 
 class Annotated(NamedTuple):
-    """One example; a plain tuple of the three does as well."""
+    """One example; a plain tuple of the three fields can be used too."""
 
     image: np.ndarray | str | os.PathLike[str] | bytes
     boxes: object  # float [n, 4], pixels
@@ -47,16 +49,16 @@ Source = Sequence[Annotated] | Callable[[], Iterable[Annotated]] | tf.data.Datas
 
 
 class PythonData:
-    """Examples as records.
+    """Examples from Python as records.
 
     Args:
         source: a sequence, a function that returns a new iterator of one epoch, or a data set.
-        name: what messages call it, for example "training data".
-        categories: the label map, whose names may stand for ids.
+        name: the name in messages, for example "training data".
+        categories: the label map, to use names in place of ids.
         shuffle_buffer_size: examples of a function or data set that are shuffled together.
 
     Raises:
-        DataError: it is none of these, or an empty sequence.
+        DataError: the source is none of these, or an empty sequence.
     """
 
     def __init__(
@@ -82,24 +84,24 @@ class PythonData:
             self._list = source
         else:
             raise DataError(
-                f"{name}: {type(source).__name__} is neither a list, nor a function that returns an iterator (one that"
-                " is used up after an epoch cannot be read again), nor a tf.data.Dataset"
+                f"{name}: {type(source).__name__} is neither a list, nor a function that returns an iterator (an"
+                " iterator itself cannot be read again after an epoch), nor a tf.data.Dataset"
             )
 
     @property
     def count(self) -> int | None:
-        """Examples in an epoch; None where only reading tells."""
+        """Number of examples in an epoch; None if it is unknown before reading."""
         return None if self._list is None else len(self._list)
 
     @property
     def most_boxes(self) -> int | None:
-        """Boxes of the example with the most; None where only reading tells."""
+        """Largest number of boxes of an example; None if it is unknown before reading."""
         if self._list is None:
             return None
         return max((len(example[1]) for example in self._list if len(example) == 3), default=0)
 
     def records(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
-        """One epoch of `Record`s, in order, or in the order that follows from the seed."""
+        """One epoch of `Record`s, in order, or shuffled with the seed (int64 scalar)."""
         if self._list is None:
             numbered = tf.data.Dataset.from_generator(self._streamed, output_signature=_RECORD).enumerate()
             records = numbered.map(without_autograph(self._record))
@@ -130,8 +132,8 @@ class PythonData:
         except Exception as error:
             self.failure = DataError(f"{self.name}: reading it failed with {type(error).__name__}: {error}")
             raise self.failure from error
-        if number < 0:  # Epoch after empty epoch would be read for ever.
-            self.failure = DataError(f"{self.name}: an epoch holds no example")
+        if number < 0:  # Otherwise empty epochs would be read forever.
+            self.failure = DataError(f"{self.name}: an epoch has no examples")
             raise self.failure
 
     def _serialized(self, number: int, example: object) -> bytes:
@@ -143,41 +145,41 @@ class PythonData:
 
 
 def serialize(example: object, name: str, source_id: str, ids: dict[str, int]) -> bytes:
-    """A `tf.train.Example` of one example.
+    """Serialises one example as a `tf.train.Example`.
 
     Args:
-        example: see `Annotated`; of a data set also a mapping with its fields.
+        example: see `Annotated`; from a data set also a mapping with its fields.
         name: of the example, for messages.
         source_id: its id in evaluations.
         ids: label ids by name.
 
     Raises:
-        DataError: it cannot be used.
+        DataError: the example cannot be used.
     """
     if isinstance(example, dict):
         example = tuple(example.get(field) for field in Annotated._fields)
     if not isinstance(example, tuple | list) or len(example) != 3 or any(part is None for part in example):
-        raise DataError(f"{name}: is no example; {ACCEPTED}")
+        raise DataError(f"{name}: not an example; {ACCEPTED}")
     image, boxes, classes = example
     encoded, kind, (height, width), path = _image(image, name)
     corners = _boxes(boxes, name)
     labels = [_label(label, name, ids) for label in _listed(classes, name)]
     if len(labels) != len(corners):
-        raise DataError(f"{name}: has {len(corners)} boxes and {len(labels)} classes; give one class a box")
+        raise DataError(f"{name}: has {len(corners)} boxes and {len(labels)} classes; give one class for each box")
     if len(corners) and corners.max() <= 1.0 < min(height, width):
         raise DataError(
-            f"{name}: no box reaches beyond 1; boxes are expected in pixels: multiply by the image's height and width"
+            f"{name}: no coordinate exceeds 1; boxes are expected in pixels: multiply by the image's height and width"
         )
     sides = np.array([height, width, height, width], np.float64)
-    made = tuple(
+    record_boxes = tuple(
         RecordBox(*(row / sides).tolist(), label, "", float((row[2] - row[0]) * (row[3] - row[1])))
         for row, label in zip(corners, labels, strict=True)
     )
-    return to_example(RecordImage(encoded, kind, height, width, path, source_id, made)).SerializeToString()
+    return to_example(RecordImage(encoded, kind, height, width, path, source_id, record_boxes)).SerializeToString()
 
 
 def _image(image: object, name: str) -> tuple[bytes, str, tuple[int, int], str]:
-    """The file, its kind, (height, width) and path."""
+    """The encoded image, its format, (height, width) and path."""
     path = ""
     if isinstance(image, np.ndarray) and image.ndim == 0:  # a string from a data set
         image = image.item()
@@ -203,7 +205,7 @@ def _image(image: object, name: str) -> tuple[bytes, str, tuple[int, int], str]:
 
 
 def bitmap(image: np.ndarray) -> bytes:
-    """A BMP file of a uint8 [h, w, 3] RGB image: rows from the bottom, blue first, each filled up to four bytes."""
+    """Encodes a uint8 [h, w, 3] RGB image as BMP: rows from the bottom, blue first, padded to four bytes."""
     height, width, _ = image.shape
     rows = np.zeros((height, -(-3 * width // 4) * 4), np.uint8)
     rows[:, : 3 * width] = image[::-1, :, ::-1].reshape(height, -1)
@@ -214,20 +216,20 @@ def bitmap(image: np.ndarray) -> bytes:
 
 
 def _boxes(boxes: object, name: str) -> np.ndarray:
-    """float64 [n, 4]."""
+    """The boxes as float64 [n, 4]."""
     try:
         array = np.asarray(boxes, np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: the boxes are no array of numbers ({error}); {ACCEPTED}") from error
+        raise DataError(f"{name}: the boxes are not an array of numbers ({error}); {ACCEPTED}") from error
     if array.size == 0:
         return np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
-        raise DataError(f"{name}: the boxes are {list(array.shape)}; {ACCEPTED}")
+        raise DataError(f"{name}: the boxes have the shape {list(array.shape)}; {ACCEPTED}")
     return array
 
 
 def _listed(classes: object, name: str) -> list:
-    """Ids and names; a list may hold both."""
+    """The classes as a list of ids and names, which may be mixed."""
     if isinstance(classes, list | tuple):
         return list(classes)
     if not hasattr(classes, "__array__"):
@@ -239,9 +241,9 @@ def _label(label: object, name: str, ids: dict[str, int]) -> int:
     label = label.decode("utf-8", "replace") if isinstance(label, bytes) else label
     if isinstance(label, str):
         if label not in ids:
-            known = ", ".join(sorted(ids)[:20])
-            raise DataError(f"{name}: {label!r} is no class of the label map ({known})")
+            known_names = ", ".join(sorted(ids)[:20])
+            raise DataError(f"{name}: {label!r} is not a class of the label map ({known_names})")
         return ids[label]
     if not isinstance(label, int | float | np.number) or isinstance(label, bool) or label != int(label):
-        raise DataError(f"{name}: {label!r} is no label id; {ACCEPTED}")
+        raise DataError(f"{name}: {label!r} is not a label id; {ACCEPTED}")
     return int(label)

@@ -1,7 +1,7 @@
-"""Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to people as one line.
+"""Errors about a record: raised by TensorFlow operations in a pipeline's threads, shown to users as one line.
 
-TensorFlow can only fail with text. `check_record` writes address, field, value and remedy between markers; `find` reads
-them back from the error that comes out of the iterator.
+A TensorFlow error only has a message. `check_record` writes address, field, value and fix between markers; `find`
+extracts them from the error that the iterator raises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from detection.errors import DataError
 _MARKS = ("<record>", "<index>", "<field>", "<value>", "<fix>", "<text>", "<known>")
 _END = "<end>"
 _SEPARATOR = "\x1f"
-_MOST_SHOWN = 10  # classes
+_MOST_SHOWN = 10  # classes in a message
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
@@ -34,17 +34,17 @@ def check_record(
     text: tf.Tensor | str = "",
     known: Sequence[str] = (),
 ) -> None:
-    """Fails the pipeline with one line about `field` of the record unless `condition` (bool scalar) holds.
+    """Fails the pipeline with one line about `field` of the record unless `condition` is true.
 
     Args:
-        condition: what should hold.
+        condition: bool scalar.
         record: for its address.
         kind: of the fault, a key of `RECORD_FAULTS`.
-        field: which key of the record, or which file beside it.
-        value: what stands there.
-        fix: what to do about it; None for what the table says.
-        text: what should be one of `known`, of which the message then says the closest.
-        known: the texts that are possible.
+        field: the key in the record, or the file beside it.
+        value: description of the value.
+        fix: how to fix it; None for the text of `RECORD_FAULTS`.
+        text: an unknown name, for which the message suggests the closest ones of `known`.
+        known: the valid names.
     """
     fix = RECORD_FAULTS[kind].fix if fix is None else fix
     parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
@@ -58,35 +58,35 @@ def check_record(
 
 
 def describe(path: str, index: int | str, field: str, value: str, fix: str) -> str:
-    """The one line."""
+    """The message of an error about a record, one line."""
     line = f"{path}, record {index}: {field} {value}; {fix}" if field else f"{path}, record {index}: {value}; {fix}"
     return re.sub(r"\s+", " ", line).strip()
 
 
 def find(error: BaseException) -> DataError | None:
-    """The error that `check_record` meant, or None if this is something else."""
-    found = _PATTERN.search(str(error))
-    if found is None:
+    """The DataError of `check_record` in a TensorFlow error; None if it is another error."""
+    match = _PATTERN.search(str(error))
+    if match is None:
         return None
-    path, index, field, value, fix, text, known = map(_unescape, found.groups())
-    return DataError(describe(path, index, field, value + _choice(text, known), fix))
+    path, index, field, value, fix, text, known = map(_unescape, match.groups())
+    return DataError(describe(path, index, field, value + _suggestion(text, known), fix))
 
 
-def _choice(text: str, known: str) -> str:
-    """Which of the known texts may be meant, or which there are; "" where there are none."""
+def _suggestion(text: str, known: str) -> str:
+    """A suggestion of similar known names, or else a list of known names; empty if there are none."""
     names = [name for name in known.split(_SEPARATOR) if name]
     if not text or not names:
         return ""
     lower = {name.lower(): name for name in names}
-    close = [lower[name] for name in difflib.get_close_matches(text.lower(), lower, n=3)]
-    if close:
-        return f" (did you mean {' or '.join(map(repr, close))}?)"
+    similar = [lower[name] for name in difflib.get_close_matches(text.lower(), lower, n=3)]
+    if similar:
+        return f" (did you mean {' or '.join(map(repr, similar))}?)"
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return f" (known: {', '.join(map(repr, names[:_MOST_SHOWN]))}{more})"
 
 
 def _unescape(text: str) -> str:
-    """Undoes the C escapes with which TensorFlow writes strings into messages: quotes, and every byte beyond ASCII."""
+    """Undoes the C escapes of strings in TensorFlow's messages: quotes, and all bytes that are not ASCII."""
     raw = re.sub(rb"\\([0-7]{3}|.)", _unescaped_byte, text.encode("utf-8"))
     return raw.decode("utf-8", "replace")
 

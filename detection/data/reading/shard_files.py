@@ -1,9 +1,9 @@
-"""TFRecord files as files: which there are, how many records they hold, and which of them is broken.
+"""Lists TFRecord files, counts their records, and finds damaged ones.
 
-TensorFlow's own reader says neither which field of a config named a missing file, nor which shard is corrupted, nor
-that a file is compressed or ends too early between two records (the manifest that `record_writer` writes knows the
-length) or inside a record's header, which it takes for the end of the file. To count, reading the lengths of the
-records is enough (`framing`).
+TensorFlow's reader does not report which field of a config named a missing file, which shard is corrupted, that a file
+is compressed, that it is truncated between two records (the manifest of `record_writer` contains the length), or that
+it is truncated inside a record's header, which it treats as the end of the file. Records are counted by reading only
+their lengths (`framing`).
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ from detection.data.reading.framing import FOOTER, HEADER, ends_whole, safe_reco
 from detection.data.record_writer import MANIFEST_SUFFIX, check_published, manifest_path, read_manifest
 from detection.errors import ConfigError, DataError, first_line, number_of, printable
 
-REMEDY = "create or copy it again; `detection validate` tells what else is wrong"
+REMEDY = "create or copy it again; `detection validate` lists all faults"
 
-_BESIDE = (MANIFEST_SUFFIX, ".report.json")  # what create_tf_record leaves beside its shards
+_BESIDE = (MANIFEST_SUFFIX, ".report.json")  # files that `detection convert` writes beside its shards
 _NAME = r"(.*)-\d{5}-of-(\d{5})"
 _GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 
 
 def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> tuple[str, ...]:
-    """All files that match the globs, sorted.
+    """Lists all files that match the globs, sorted, and checks them.
+
+    Args:
+        patterns: globs.
+        field: where they come from, for messages.
+        damaged: accept truncated files.
 
     Raises:
-        ConfigError, DataError: naming `field`: no pattern, no match, unreadable, compressed, two sets under one name, a
-            set half written, nothing
-            inside; and unless `damaged` files are wanted too, one that is cut short.
+        ConfigError: there is no pattern, or one matches no file.
+        DataError: a file is unreadable, compressed or truncated, a set is incomplete, two sets have the same name, or
+            there are no records.
     """
     patterns = tuple(patterns)
     if not patterns:
@@ -49,16 +54,14 @@ def list_shards(patterns: Iterable[str], field: str, damaged: bool = False) -> t
         raise DataError(f"{field}: {line}")
     _warn_of_missing(shards)
     if not sum(_check_start(path, field, damaged) for path in shards):
-        do = "does" if len(shards) == 2 else "do"
-        others = f", nor {do} {number_of(len(shards) - 1, 'other')}" if shards[1:] else ""
-        raise DataError(f"{field}: {shards[0]} holds no records{others}; create them again")
+        verb = "does" if len(shards) == 2 else "do"
+        others = f", nor {verb} {number_of(len(shards) - 1, 'other')}" if shards[1:] else ""
+        raise DataError(f"{field}: {shards[0]} contains no records{others}; create them again")
     return tuple(shards)
 
 
 def _check_start(path: str, field: str, damaged: bool) -> bool:
-    """Whether the file holds anything; raises DataError if it is compressed, not as long as its manifest says, cut
-    short, or cannot be read.
-    """
+    """Whether the file is not empty; raises DataError if it is compressed, truncated or unreadable."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             start = file.read(HEADER)
@@ -69,9 +72,7 @@ def _check_start(path: str, field: str, damaged: bool) -> bool:
     if start[:2] == _GZIP or (
         start[:2] in _ZLIB and len(start) == HEADER and struct.unpack("<Q", start[:8])[0] > 1 << 40
     ):
-        raise DataError(
-            f"{field}: {path} is compressed; uncompress it first (gunzip for .gz), records are read as they are"
-        )
+        raise DataError(f"{field}: {path} is compressed; decompress it first (gunzip for .gz)")
     manifest = None if "://" in path else read_manifest(path)
     size = tf.io.gfile.stat(path).length
     if manifest:
@@ -88,69 +89,70 @@ def _check_start(path: str, field: str, damaged: bool) -> bool:
 
 
 def _check_end(path: str, size: int) -> None:
-    """Raises DataError, naming the record, where a file does not end with a whole one."""
+    """Raises DataError, naming the record, if a file does not end with a complete record."""
     with tf.io.gfile.GFile(path, "rb") as file:
-        whole = ends_whole(file, size)
-    if whole is None:
+        is_complete = ends_whole(file, size)
+    if is_complete is None:
         count_records(path)
-    if whole is not False:
+    if is_complete is not False:
         return
     error = find_corruption([path])
     if error is not None:
         raise error
     raise DataError(
-        f"{path}, record {count_records(path, until=True)}: cut short at {size} bytes, inside the record's header;"
-        f" {REMEDY}"
+        f"{path}, record {count_records(path, count_until_damage=True)}: truncated at {size} bytes, inside the record's"
+        f" header; {REMEDY}"
     )
 
 
 def check_sets(paths: Iterable[str]) -> Iterator[str]:
-    """One line for each set of shards that lies beside another of the same name and another number of shards: read
-    together they repeat images.
-    """
+    """Yields one line for each prefix with two sets of shards (of different numbers), which would repeat images."""
     totals: dict[str, set[str]] = {}
     for match in filter(None, (re.fullmatch(_NAME, path) for path in paths)):
         totals.setdefault(match[1], set()).add(match[2])
-    for prefix, found in totals.items():
-        if len(found) > 1:
-            sets = " and ".join(f"{prefix}-*-of-{total}" for total in sorted(found))
+    for prefix, counts in totals.items():
+        if len(counts) > 1:
+            sets = " and ".join(f"{prefix}-*-of-{total}" for total in sorted(counts))
             yield (
-                f"{sets} are two sets of shards under one name, one of them left over; delete it, or name one set alone"
+                f"{sets} are two sets of shards with the same name, one of them left over; delete it, or name only one"
             )
 
 
 def check_complete(paths: Iterable[str]) -> Iterator[str]:
-    """One line for each set of shards some of which, by their numbers, are not there, where no manifest says what
-    should be.
-    """
-    found = (match.groups() for path in paths if "://" not in path and (match := re.fullmatch(_NAME, path)))
-    for prefix, total in dict.fromkeys(found):
+    """Yields one line for each set with missing shards, according to their numbers, if the set has no manifest."""
+    groups = (match.groups() for path in paths if "://" not in path and (match := re.fullmatch(_NAME, path)))
+    for prefix, total in dict.fromkeys(groups):
         names = (f"{prefix}-{number:05d}-of-{total}" for number in range(int(total)))
         missing = [name for name in names if not os.path.exists(name)]
         if missing and not manifest_path(prefix).exists():
-            are, them = ("are", "them") if missing[1:] else ("is", "it")
+            verb, pronoun = ("are", "them") if missing[1:] else ("is", "it")
             others = f" and {number_of(len(missing) - 1, 'other')}" if missing[1:] else ""
             yield (
-                f"{missing[0]}{others} of {number_of(int(total), 'shard')} {are} not there; copy {them} here, or create"
-                " the records again"
+                f"{missing[0]}{others} of {number_of(int(total), 'shard')} {verb} missing; copy {pronoun} here, or"
+                " create the records again"
             )
 
 
 def _warn_of_missing(paths: list[str]) -> None:
-    """Sets of shards are numbered; one that is missing may be meant, and should not go unnoticed."""
-    found = Counter(match.groups() for path in paths if (match := re.fullmatch(_NAME, path)))
-    for (prefix, total), count in found.items():
+    """Warns of missing shards of a numbered set; they may be left out on purpose, so this is not an error."""
+    groups = Counter(match.groups() for path in paths if (match := re.fullmatch(_NAME, path)))
+    for (prefix, total), count in groups.items():
         if count < int(total):
             logging.warning("%s-*: only %d of %d shards are read", printable(prefix), count, int(total))
 
 
-def count_records(path: str, until: bool = False) -> int:
-    """Number of records, from their headers alone.
+def count_records(path: str, count_until_damage: bool = False) -> int:
+    """Number of records, from their headers only.
 
-    Raises DataError if the file ends inside a record, unless those `until` there are wanted.
+    Args:
+        path: the file.
+        count_until_damage: if the file ends inside a record, return the number of complete records before it.
+
+    Raises:
+        DataError: the file ends inside a record.
     """
     count, offset = 0, 0
-    # Unbuffered where possible: 12 bytes a record are wanted, and a buffer would read the whole file.
+    # Unbuffered if possible: only 12 bytes per record are needed, and a buffer would read the whole file.
     with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", buffering=0) as file:
         size = tf.io.gfile.stat(path).length
         while offset < size:
@@ -158,27 +160,25 @@ def count_records(path: str, until: bool = False) -> int:
             header = file.read(HEADER)
             length = struct.unpack("<Q", header[:8])[0] if len(header) == HEADER else size
             end = offset + HEADER + length + FOOTER
-            if end > size and until:
+            if end > size and count_until_damage:
                 return count
             if end > size:
-                raise DataError(f"{path}, record {count}: cut short at {size} bytes, or not a TFRecord file; {REMEDY}")
+                raise DataError(f"{path}, record {count}: truncated at {size} bytes, or not a TFRecord file; {REMEDY}")
             offset, count = end, count + 1
     return count
 
 
 def known_most_boxes(path: str) -> int | None:
-    """Boxes of the record that has most of them, as the manifest says; None where none does."""
-    most = ({} if "://" in path else read_manifest(path) or {}).get("max_boxes")
-    return most if isinstance(most, int) else None
+    """Largest number of boxes of a record according to the manifest; None if there is none."""
+    max_boxes = ({} if "://" in path else read_manifest(path) or {}).get("max_boxes")
+    return max_boxes if isinstance(max_boxes, int) else None
 
 
 def most_boxes(path: str) -> int:
-    """Boxes of the record that has most of them: from the manifest where it says so, otherwise by reading them; 0 where
-    they cannot be read.
-    """
-    known = known_most_boxes(path)
-    if known is not None:
-        return known
+    """Largest number of boxes of a record, from the manifest or else by reading the records; 0 if that fails."""
+    from_manifest = known_most_boxes(path)
+    if from_manifest is not None:
+        return from_manifest
     key = "image/object/bbox/ymin"
 
     def count(serialized: tf.Tensor) -> tf.Tensor:
@@ -188,11 +188,11 @@ def most_boxes(path: str) -> int:
     try:
         return int(counts.reduce(tf.constant(0), tf.maximum))
     except (tf.errors.OpError, UnicodeDecodeError):
-        return 0  # Whoever decodes these records says what is wrong with them, and where.
+        return 0  # The fault is reported when the records are decoded.
 
 
 def find_corruption(paths: Iterable[str]) -> DataError | None:
-    """Reads all files until one fails, checksums included; names file and record."""
+    """Reads all files with their checksums; returns an error that names the first bad file and record, or None."""
     for path in paths:
         count = 0
         try:
@@ -200,12 +200,12 @@ def find_corruption(paths: Iterable[str]) -> DataError | None:
             for _ in tf.data.TFRecordDataset(path, buffer_size=1 << 20).take(-1 if safe is None else safe):
                 count += 1
             if safe is not None:
-                what = "its header announces more bytes than a record can have"
+                what = "its header has a length that a record cannot have"
                 return DataError(
                     f"{path}, record {count}: the file is not a TFRecord file or corrupted ({what}); {REMEDY}"
                 )
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError) as error:
-            kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or cut short"
+            kind = "is not a TFRecord file" if count == 0 and "corrupted" in str(error) else "is corrupted or truncated"
             return DataError(f"{path}, record {count}: the file {kind} ({first_line(error)}); {REMEDY}")
         except tf.errors.OpError as error:
             return DataError(

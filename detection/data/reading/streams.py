@@ -1,10 +1,10 @@
-"""Records as streams: one evaluation in order, or epoch after epoch of training in an order that follows from the seed.
+"""Streams of records: once in order for evaluation, or epoch after epoch, shuffled with a seed, for training.
 
     epoch e:  shuffle the shards with (seed, e) -> read several at once -> shuffle the records -> 1 of n
 
-An epoch ends before the next begins, so a small data set starts at once, however large the shuffle buffer may be, and
-every image comes once an epoch. A stream starts at any position without reading what lies before its epoch: the records
-of an epoch are counted (by their headers), and whole epochs are skipped.
+An epoch ends before the next begins, so a small data set starts immediately, however large the shuffle buffer, and
+every image appears once per epoch. A stream can start at any position without reading the epochs before it: the records
+of an epoch are counted (from their headers), and whole epochs are skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from detection.data.sample import Record
 
 
 def count_records(options: InputOptions) -> int | None:
-    """Records that one epoch (or one evaluation) gives, from the headers of the shards; None where only reading tells."""
+    """Number of records in an epoch or evaluation, from the headers of records; None if unknown before reading."""
     return _epoch_length(options, options.shards())
 
 
@@ -30,9 +30,9 @@ def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int | None:
     if options.python is not None:
         count = options.python.count
         return None if count is None else -(-count // options.sample_1_of_n_examples)
-    known = options.bad_records.counts if options.bad_records else {}
+    counts = options.bad_records.counts if options.bad_records else {}
     return -(
-        -sum(known[path] if path in known else shard_files.count_records(path) for path in files)
+        -sum(counts[path] if path in counts else shard_files.count_records(path) for path in files)
         // options.sample_1_of_n_examples
     )
 
@@ -40,13 +40,18 @@ def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int | None:
 def mixed_stream(
     options: InputOptions, decode: Callable[[Record], Decoded], seed: int, position: int
 ) -> tf.data.Dataset:
-    """Records (with `cache`: decoded ones) of all data sets from `position` on, in proportion to their weights if there
-    are any.
+    """Records (decoded ones with `cache`) of all data sets, in proportion to their weights if there are any.
+
+    Args:
+        options: what to read.
+        decode: used with `cache`.
+        seed: of shuffling and mixing.
+        position: number of the first record.
     """
     if not options.weights:
         return _stream(options, options.shards(), decode, seed, position)
     groups = [options.listed([path]) for path in options.paths]
-    starts = mixing.taken(options.weights, seed, position)
+    starts = mixing.samples_taken(options.weights, seed, position)
     streams = [
         _stream(options, files, decode, seed + number, start)
         for number, (files, start) in enumerate(zip(groups, starts, strict=True))
@@ -59,10 +64,10 @@ def mixed_stream(
 def _stream(
     options: InputOptions, files: tuple[str, ...], decode: Callable[[Record], Decoded], seed: int, position: int
 ) -> tf.data.Dataset:
-    """Records (with `cache`: decoded ones) of these files, epoch after epoch, from `position` on."""
+    """Records (decoded ones with `cache`) of these files, epoch after epoch, from `position` on."""
     length = _epoch_length(options, files) if position else None
     first, skipped = (0, position) if length is None else divmod(position, length)
-    # Neighbouring seeds give unrelated orders; the factor keeps (seed, epoch) pairs of different runs apart.
+    # Adjacent seeds give unrelated orders; the factor makes (seed, epoch) pairs of different runs distinct.
     seeds = tf.data.Dataset.range(first, options.num_epochs or tf.int64.max).map(
         lambda number: seed * 1_000_003 + number
     )
@@ -81,37 +86,39 @@ def _stream(
         if options.sample_1_of_n_examples > 1:
             elements = elements.shard(options.sample_1_of_n_examples, 0)
         source = read_in_order(options, files) if cached is None else cached
-        return elements.concatenate(_nothing_unless_empty(source, elements))
+        return elements.concatenate(_empty_or_fail(source, elements))
 
     stream = seeds.flat_map(without_autograph(epoch))
     return stream.skip(skipped) if skipped else stream
 
 
 def _allow_global_seed_zero() -> None:
-    """For the function that is being traced: TensorFlow asks in Python whether both seeds of a shuffle are zero, which
-    a tensor cannot answer.
+    """Changes a global seed of zero in the traced function.
+
+    TensorFlow checks in Python whether both seeds of a shuffle are zero, which fails for a tensor.
     """
     graph = tf.compat.v1.get_default_graph()
-    if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow's idea of zero
+    if graph.seed is not None and graph.seed % (2**31 - 1) == 0:  # TensorFlow treats these seeds as zero.
         graph.seed = 1
 
 
-def _nothing_unless_empty(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
-    """No elements, of the types of `like`; fails where `source` has none either: epoch after empty epoch would be read
-    for ever.
+def _empty_or_fail(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Dataset:
+    """An empty dataset with the types of `like` that fails if `source` is empty.
+
+    Without it, empty epochs would be read forever.
     """
 
     def check(_: tf.Tensor) -> tf.data.Dataset:
         count = source.take(1).reduce(tf.constant(0, tf.int64), without_autograph(lambda count, *_: count + 1))
-        gone = tf.debugging.Assert(count > 0, ["the record files hold no record"])
-        with tf.control_dependencies([gone]):
+        assertion = tf.debugging.Assert(count > 0, ["the record files contain no records"])
+        with tf.control_dependencies([assertion]):
             return like.take(tf.identity(count) * 0)
 
     return tf.data.Dataset.from_tensors(0).flat_map(without_autograph(check))
 
 
 def read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Dataset:
-    """Every `Record` of the files, or of the data from Python, once and in order."""
+    """All `Record`s of the files, or of the data from Python, once and in order."""
     if options.python is not None:
         return options.python.records()
     return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(
@@ -120,7 +127,7 @@ def read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Data
 
 
 def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
-    """The records of files in random order, several files at once; data from Python shuffles itself."""
+    """The records of the files in random order, several files at a time; data from Python is shuffled by itself."""
     if options.python is not None:
         return options.python.records(seed if options.shuffle else None)
     paths = tf.data.Dataset.from_tensor_slices(list(files))
@@ -140,19 +147,19 @@ def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tenso
 
 
 def _read_shard(options: InputOptions, path: tf.Tensor) -> tf.data.Dataset:
-    """Records of one file with their addresses, without the bad ones that are known."""
-    bad = options.bad_records
-    if bad is not None and bad.damaged:
-        records = damage.read_stretches(path, bad.damaged)
+    """The records of one file with their addresses, without the known bad ones."""
+    bad_records = options.bad_records
+    if bad_records is not None and bad_records.damaged:
+        records = damage.read_stretches(path, bad_records.damaged)
     else:
         records = tf.data.TFRecordDataset(path, buffer_size=1 << 20).enumerate()
         records = records.map(without_autograph(lambda index, serialized: Record(path, index, serialized)))
-    if bad is None or not bad.found:
+    if bad_records is None or not bad_records.found:
         return records
-    addresses = [(name, number) for name, numbers in bad.numbers().items() for number in numbers]
+    addresses = [(name, number) for name, numbers in bad_records.numbers().items() for number in numbers]
     names, numbers = (
         tf.constant([name for name, _ in addresses]),
         tf.constant([number for _, number in addresses], tf.int64),
     )
-    mine = tf.boolean_mask(numbers, names == path)
-    return records.filter(without_autograph(lambda record: ~tf.reduce_any(mine == record.index)))
+    file_numbers = tf.boolean_mask(numbers, names == path)
+    return records.filter(without_autograph(lambda record: ~tf.reduce_any(file_numbers == record.index)))

@@ -9,5 +9,5 @@ import tensorflow as tf
 
 
 def without_autograph(function: Callable) -> Callable:
-    """Keeps autograph away: everything here is plain operations, and tracing is faster without."""
+    """Disables autograph for a function, which makes tracing faster; it must use only TensorFlow operations."""
     return functools.wraps(function)(tf.autograph.experimental.do_not_convert(function))

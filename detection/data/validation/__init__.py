@@ -1,1 +1,1 @@
-"""Validation of record files, whoever wrote them."""
+"""Validation of record files from any source."""

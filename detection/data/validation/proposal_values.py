@@ -1,6 +1,4 @@
-"""What is wrong with the boxes and scores of the proposals of one image: as training finds it, but without stopping at
-the first fault.
-"""
+"""Finds all faults in the boxes and scores of an image's proposals, with the same checks as training."""
 
 from __future__ import annotations
 
@@ -20,8 +18,12 @@ class ProposalFault(NamedTuple):
 
 
 def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[ProposalFault]:
-    """Faults of boxes (float32 [n, 4], normalised) and scores (float32 [n]); `shown` are the boxes as their source has
-    them.
+    """Yields the faults of the proposals of one image.
+
+    Args:
+        boxes: float32 [n, 4], fractions of the image.
+        scores: float32 [n].
+        shown: the boxes as in their source, for messages.
     """
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
@@ -30,13 +32,13 @@ def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[
     empty = (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
     sticks_out = (boxes != clipped).any(axis=1)
     usable = finite & ~inverted & ~outside
-    found = {
+    masks = {
         "proposal_unreadable": ~finite | (finite & inverted),
         "proposal_outside": finite & ~inverted & outside,
         "proposal_empty": usable & empty,
         "proposal_clipped": usable & sticks_out & ~empty,
     }
-    for kind, rows in found.items():
+    for kind, rows in masks.items():
         if rows.any():
             first = int(np.flatnonzero(rows)[0])
             numbers = ", ".join(f"{value:g}" for value in (*shown[first], scores[first]))
@@ -44,5 +46,5 @@ def check(boxes: np.ndarray, scores: np.ndarray, shown: np.ndarray) -> Iterator[
                 kind,
                 f"{rows.sum()} of {len(boxes)}, first: number {first}, (ymin, xmin, ymax, xmax, score) = ({numbers})",
             )
-    if not (usable & ~empty).any() and not (found["proposal_unreadable"] | found["proposal_outside"]).any():
+    if not (usable & ~empty).any() and not (masks["proposal_unreadable"] | masks["proposal_outside"]).any():
         yield ProposalFault("proposal_none", "")

@@ -1,6 +1,4 @@
-"""What is wrong with one record, field by field and box by box; looked at as training would, but without stopping at
-the first fault.
-"""
+"""Finds all faults of one record, field by field and box by box, with the same checks as training."""
 
 from __future__ import annotations
 
@@ -21,10 +19,8 @@ from detection.data.record_writer import RecordBox, RecordImage
 from detection.data.validation import proposal_values
 from detection.data.validation.proposal_values import ProposalFault
 
-_LOWEST, _HIGHEST = (
-    float(np.float32(-TOLERANCE)),
-    float(np.float32(1 + TOLERANCE)),
-)  # Training refuses boxes beyond, and compares in float32.
+# Boxes beyond these are an error in training, which compares in float32.
+_LOWEST, _HIGHEST = float(np.float32(-TOLERANCE)), float(np.float32(1 + TOLERANCE))
 _LABEL, _TEXT = "image/object/class/label", "image/object/class/text"
 _AREA, _WEIGHT = "image/object/area", "image/object/weight"
 _DIFFICULT, _CROWD = "image/object/difficult", "image/object/is_crowd"
@@ -42,7 +38,7 @@ _KIND_OF = {field: kind for kind, fields in _KINDS.items() for field in fields}
 
 
 class Checked(NamedTuple):
-    """What a record holds and what is wrong with it."""
+    """The content of a record and its faults."""
 
     image: RecordImage | None  # None if it cannot be used; otherwise with its usable boxes
     found_boxes: int
@@ -50,14 +46,14 @@ class Checked(NamedTuple):
 
 
 class ProposalCheck(Protocol):
-    """Knows what proposals there are beside the records (`proposals.check`)."""
+    """Checks proposals in files beside the records (implemented by `proposals.check`)."""
 
     def check(self, source_id: str, filename: str, height: int, width: int) -> Iterator[ProposalFault]:
-        """Faults of the proposals for an image of this name and size."""
+        """Yields the faults of the proposals for an image of this name and size."""
 
 
 class Classes:
-    """Which class a box is of, given a label map, or from the record alone."""
+    """Determines the class of a box, with a label map or from the record only."""
 
     def __init__(self, label_map: LabelMap | None, use_display_name: bool = False) -> None:
         self.source = label_map.path if label_map else ""
@@ -66,14 +62,14 @@ class Classes:
         self.ids = label_map.text_ids() if label_map else {}
 
     def of(self, label: int | None, text: str) -> int | None:
-        """The label id; None where training would find none.
+        """The label id; None if it is unknown in training.
 
-        The text decides where there is a label map, otherwise the label.
+        With a label map the text takes precedence, otherwise the label is used.
         """
         if not self.source:
             return label if label is None or label >= 1 else None
-        found = self.ids.get(text) if text else label
-        return found if found in self.names else None
+        class_id = self.ids.get(text) if text else label
+        return class_id if class_id in self.names else None
 
 
 def check_record(
@@ -82,40 +78,41 @@ def check_record(
     """Parses and decodes a record and checks all of it.
 
     Args:
-        shard, number: where it stands, for messages.
+        shard: its file, for messages.
+        number: its number in the shard, for messages.
         data: a serialised tf.Example.
-        classes: to look its classes up in.
+        classes: to look up its classes.
         max_pixels: larger images are not decoded.
-        proposals: that should be there for every record.
+        proposals: checks the proposals that every record should have; None: there are none.
     """
     try:
         features = tf.train.Example.FromString(data).features.feature
     except DecodeError:
-        return Checked(None, 0, [Fault("record_unreadable", shard, f"record {number}", "is no tf.Example")])
+        return Checked(None, 0, [Fault("record_unreadable", shard, f"record {number}", "is not a tf.Example")])
     record = _Record(shard, number, features)
-    found = max(len(record.values[side]) for side in _SIDES)
+    num_boxes = max(len(record.values[side]) for side in _SIDES)
     if not record.first("image/encoded"):
         fields = ", ".join(sorted(features)[:4]) or "nothing"
-        record.fault("record_unreadable", "image/encoded", f"is absent or empty; the record has {fields}")
-        return Checked(None, found, record.faults)
+        record.fault("record_unreadable", "image/encoded", f"is missing or empty; the record has {fields}")
+        return Checked(None, num_boxes, record.faults)
     loaded = record.check_image(max_pixels)
     if loaded is None:
-        return Checked(None, found, record.faults)
+        return Checked(None, num_boxes, record.faults)
     boxes = tuple(record.boxes(loaded.width, loaded.height, classes))
     encoded, filename = record.first("image/encoded"), record.text("image/filename")
     record.check_proposals()
     if proposals is not None:
-        for wrong in proposals.check(record.source_id, filename, loaded.height, loaded.width):
-            record.fault(wrong.kind, "proposals", wrong.value)
+        for proposal_fault in proposals.check(record.source_id, filename, loaded.height, loaded.width):
+            record.fault(proposal_fault.kind, "proposals", proposal_fault.value)
     return Checked(
         RecordImage(encoded, loaded.format, loaded.height, loaded.width, filename, record.source_id, boxes),
-        found,
+        num_boxes,
         record.faults,
     )
 
 
 class _Record:
-    """The fields of a record that training reads, and the faults found in it so far."""
+    """The fields of a record that training reads, and the faults found so far."""
 
     def __init__(self, shard: str, number: int, features) -> None:
         self._shard = shard
@@ -124,10 +121,10 @@ class _Record:
         self.values: dict[str, list] = {}
         mistyped = []
         for field, kind in _KIND_OF.items():
-            found = features[field].WhichOneof("kind") if field in features else None
-            self.values[field] = list(getattr(features[field], kind).value) if found == kind else []
-            if found not in (None, kind):
-                mistyped.append((field, f"is a {found}; should be a {kind}"))
+            actual_kind = features[field].WhichOneof("kind") if field in features else None
+            self.values[field] = list(getattr(features[field], kind).value) if actual_kind == kind else []
+            if actual_kind not in (None, kind):
+                mistyped.append((field, f"is a {actual_kind}; should be a {kind}"))
         self.source_id = self.text("image/source_id")
         name = self.source_id or self.text("image/filename")
         self._where = f"record {number} ({name})" if name else f"record {number}"
@@ -138,13 +135,13 @@ class _Record:
                 self.fault(
                     "field_length",
                     field,
-                    f"{len(self.values[field])} values, of one image; training refuses more than one",
+                    f"{len(self.values[field])} values for one image; more than one is an error in training",
                 )
         if not self.source_id:
             self.fault("source_id_absent", "image/source_id", "")
 
     def fault(self, kind: str, field: str, value: str) -> None:
-        """Notes a fault of a field or a box."""
+        """Adds a fault of a field or a box."""
         self.faults.append(Fault(kind, self._shard, f"{self._where}, {field}", value))
 
     def first(self, field: str):
@@ -152,11 +149,11 @@ class _Record:
         return next(iter(self.values[field]), None)
 
     def text(self, field: str) -> str:
-        """The first value of a bytes field, as text; empty where there is none."""
+        """The first value of a bytes field as text; empty if there is none."""
         return (self.first(field) or b"").decode("utf-8", "replace")
 
     def check_image(self, max_pixels: int) -> images.LoadedImage | None:
-        """Decodes the image and compares the fields about it; None where it cannot be decoded."""
+        """Decodes the image and checks the fields about it; None if it cannot be decoded."""
         encoded = self.first("image/encoded")
         try:
             loaded = images.check(encoded, self._shard, max_pixels=max_pixels, in_record=True)
@@ -168,7 +165,7 @@ class _Record:
         actual = loaded.format if loaded.format in ("jpeg", "png") else f"{loaded.format}, neither JPEG nor PNG"
         stored = self.text("image/format")
         if stored.lower().replace("jpg", "jpeg") != actual and (stored or actual not in ("jpeg", "png")):
-            self.fault("format_differs", "image/format", f"{stored!r}, while the image is {actual}")
+            self.fault("format_differs", "image/format", f"{stored!r}, but the image is {actual}")
         sha256 = self.text("image/key/sha256")
         if sha256 and sha256 != hashlib.sha256(encoded).hexdigest():
             self.fault("sha256_differs", "image/key/sha256", sha256)
@@ -177,7 +174,7 @@ class _Record:
             self.fault(
                 "size_mismatch",
                 "image/width, image/height",
-                f"{width}x{height}, while the image has {loaded.width}x{loaded.height} pixels",
+                f"{width}x{height}, but the image has {loaded.width}x{loaded.height} pixels",
             )
         elif None in (width, height) or ABSENT in (width, height):
             self.fault("size_absent", "image/width, image/height", f"{width}, {height}")
@@ -200,7 +197,7 @@ class _Record:
             self.fault("box_not_normalised", "image/object/bbox/*", f"values up to {highest:g}")
             return
         if count and not self.values[_LABEL] and not self.values[_TEXT]:
-            self.fault("class_missing", f"{_LABEL}, {_TEXT}", f"absent for {count} boxes")
+            self.fault("class_missing", f"{_LABEL}, {_TEXT}", f"missing for {count} boxes")
             return
         for field in (_AREA, _WEIGHT):
             for index, value in enumerate(self.values[field]):
@@ -228,7 +225,7 @@ class _Record:
             )
 
     def check_proposals(self) -> None:
-        """Those that lie in the record itself, if it has their keys."""
+        """Checks the proposals in the record itself, if it has their keys."""
         sides, scores = [self.values[side] for side in _PROPOSAL_SIDES], self.values[_PROPOSAL_SCORE]
         if not self._has_proposals:
             return
@@ -240,11 +237,11 @@ class _Record:
             self.fault("field_length", "image/proposal/*", f"{lengths} values")
             return
         boxes = np.array(sides, np.float32).T.reshape(-1, 4)
-        for wrong in proposal_values.check(boxes, np.array(scores or [0.0] * count, np.float32), boxes):
-            self.fault(wrong.kind, "image/proposal/*", wrong.value)
+        for proposal_fault in proposal_values.check(boxes, np.array(scores or [0.0] * count, np.float32), boxes):
+            self.fault(proposal_fault.kind, "image/proposal/*", proposal_fault.value)
 
     def _check_corners(self, index: int, ymin: float, xmin: float, ymax: float, xmax: float) -> bool:
-        """Whether a box can be learnt from."""
+        """Whether a box can be used in training; adds its fault otherwise."""
         shown = f"(ymin, xmin, ymax, xmax) = ({ymin:g}, {xmin:g}, {ymax:g}, {xmax:g})"
         if not all(map(math.isfinite, (ymin, xmin, ymax, xmax))):
             kind = "box_unreadable"
@@ -254,10 +251,9 @@ class _Record:
             kind = "box_zero_area"
         elif min(ymin, xmin) < _LOWEST:
             kind = "box_outside"
-            shown += f" reaches further out than {TOLERANCE:g} of the image; training refuses it"
-        elif (
-            ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0
-        ):  # Clipped to the image, as training does, nothing is left.
+            shown += f" exceeds the image by more than {TOLERANCE:g} of its side; this is an error in training"
+        # Clipped to the image, as in training, nothing is left.
+        elif ymin >= 1 or xmin >= 1 or ymax <= 0 or xmax <= 0:
             kind = "box_zero_area"
             shown += " lies outside the image"
         else:
@@ -269,19 +265,19 @@ class _Record:
 
     def _class(self, index: int, classes: Classes) -> int | None:
         label, text = self._at(_LABEL, index), self._text_at(index)
-        found = classes.of(label, text)
-        if found is None and (classes.source or label is not None):
-            meant = f"text {text!r}" if text and classes.source else f"label {label}"
+        class_id = classes.of(label, text)
+        if class_id is None and (classes.source or label is not None):
+            description = f"text {text!r}" if text and classes.source else f"label {label}"
             self.fault(
                 "class_unknown",
                 f"box {index}",
-                f"{meant} is not in {classes.source}" if classes.source else f"{meant}; labels start at 1",
+                f"{description} is not in {classes.source}" if classes.source else f"{description}; labels start at 1",
             )
             return None
-        if label is not None and found != label:
-            value = f"text {text!r} is label {found} in {classes.source}, the record says label {label}"
+        if label is not None and class_id != label:
+            value = f"text {text!r} is label {class_id} in {classes.source}, the record says label {label}"
             self.fault("class_disagrees", f"box {index}", value)
-        return found or 0
+        return class_id or 0
 
     def _at(self, field: str, index: int):
         return self.values[field][index] if self.values[field] else None

@@ -1,6 +1,4 @@
-"""Validation of TFRecords that exist, whoever wrote them: every record is parsed and decoded, every fault named by
-shard, record and field.
-"""
+"""Validates existing TFRecords from any source: parses and decodes every record, and reports all faults."""
 
 from __future__ import annotations
 
@@ -29,8 +27,8 @@ from detection.types import MAX_PIXELS
 _GZIP = b"\x1f\x8b"
 
 
-class _Raw(NamedTuple):
-    """A record as it lies in its shard; or a fault of the shard."""
+class _RawRecord(NamedTuple):
+    """The bytes of a record with its address; or a fault of the shard."""
 
     shard: str
     number: int
@@ -47,20 +45,20 @@ def validate_records(
     proposals: ProposalCheck | None = None,
     use_display_name: bool = False,
 ) -> DataReport:
-    """Reads records to their end and reports what they hold and what is wrong.
+    """Reads all records and reports their contents and faults.
 
     Args:
         patterns: files or glob patterns.
-        label_map: when given, classes are looked up in it as training does: the text before the label, as name and as
-            display_name.
+        label_map: to look up classes as in training: the text before the label, as name and as display_name; None: only
+            the labels are used.
         max_image_pixels: larger images are reported, not decoded.
-        workers: threads; 0 for one a core.
-        progress_to: told how far it is.
-        proposals: knows those that every record should have, as `proposals.check.KnownProposals`.
-        use_display_name: the report calls classes by display_name where the label map has one.
+        workers: threads; 0 for one per core.
+        progress_to: receives progress lines.
+        proposals: checks the proposals that every record should have, such as `proposals.check.KnownProposals`.
+        use_display_name: use the display_name of classes in the report.
 
     Raises:
-        PathError: where a pattern matches no file.
+        PathError: a pattern matches no file.
     """
     patterns = list(patterns)
     paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
@@ -72,7 +70,7 @@ def validate_records(
     report.faults += [Fault("shard_missing", line.partition(" ")[0], "", line) for line in check_complete(paths)]
     workers = workers or os.cpu_count() or 1
 
-    def one(raw: _Raw) -> Checked:
+    def check(raw: _RawRecord) -> Checked:
         return (
             Checked(None, 0, [raw.fault])
             if raw.fault
@@ -83,36 +81,36 @@ def validate_records(
     labels: dict[str, int] = {}
     with ThreadPoolExecutor(workers) as pool:
         raws = (raw for path in paths for raw in _records(path))
-        checked = in_order(pool, lambda raw: (raw, one(raw)), raws, 4 * workers)
+        checked = in_order(pool, lambda raw: (raw, check(raw)), raws, 4 * workers)
         for raw, result in counted(checked, _expected_records(paths), "validating", progress_to):
             report.faults += result.faults
             report.found_boxes += result.found_boxes
             report.found_images += raw.fault is None
             if result.image is not None:
-                report.faults += _across(raw, result.image, sources, labels)
+                report.faults += _duplicate_faults(raw, result.image, sources, labels)
                 report.add(result.image)
     if not report.found_images and not report.bad:
-        report.faults.append(Fault("no_records", report.title, "", "hold no records; create them again"))
+        report.faults.append(Fault("no_records", report.title, "", "contain no records; create them again"))
     return report
 
 
 def _matching(pattern: str) -> list[str]:
-    found = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
-    found = [path for path in found if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
-    if not found:
+    matches = [path for path in expand(pattern) if path == pattern or not os.path.isdir(path)]
+    matches = [path for path in matches if not path.endswith((MANIFEST_SUFFIX, ".report.json"))]
+    if not matches:
         raise PathError(f"{pattern}: no such file, or no file matches; check --input_path: {hint(pattern)}")
-    for path in found:
+    for path in matches:
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder; give the files in it, as in {os.path.join(path, 'train.record-*')}")
         if is_special(path):
             raise PathError(
                 f"{path}: is a device or pipe, not a file; records are read more than once: check --input_path"
             )
-    return found
+    return matches
 
 
 def _expected_records(paths: list[str]) -> int:
-    """How many records there should be, as far as manifests tell; 0 where they do not."""
+    """Number of records according to the manifests; 0 if there are none."""
     manifests = [_manifest_of(path) for path in paths]
     return sum(
         (manifest or {}).get("shards", {}).get(Path(path).name, {}).get("records", 0)
@@ -121,7 +119,7 @@ def _expected_records(paths: list[str]) -> int:
 
 
 def _manifest_of(path: str) -> dict | None:
-    """The manifest, or None; one that is broken is told where the shard itself is read."""
+    """The manifest, or None; a damaged manifest is reported when the shard is read."""
     try:
         return read_manifest(path)
     except DataError:
@@ -129,7 +127,7 @@ def _manifest_of(path: str) -> dict | None:
 
 
 def _missing_shards(paths: list[str]) -> Iterator[Fault]:
-    """Shards that a manifest names and that are not there."""
+    """Yields faults for shards that a manifest lists and that do not exist."""
     manifests = {manifest_path(path.rsplit("-", 3)[0]): manifest for path in paths if (manifest := _manifest_of(path))}
     for file, manifest in manifests.items():
         for name in manifest["shards"]:
@@ -137,72 +135,76 @@ def _missing_shards(paths: list[str]) -> Iterator[Fault]:
                 yield Fault("shard_differs", str(file), name, "does not exist; convert again, or copy it here")
 
 
-def _records(path: str) -> Iterator[_Raw]:
-    """The records of a shard, then what is wrong with the shard as a whole."""
+def _records(path: str) -> Iterator[_RawRecord]:
+    """Yields the records of a shard, then the faults of the shard as a whole."""
     with open(path, "rb") as stream:
         head = stream.read(64)
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if head.startswith(_GZIP):
-        yield _Raw(path, 0, b"", Fault("shard_unreadable", path, "", "is gzip data; unpack it with gunzip"))
+        yield _RawRecord(path, 0, b"", Fault("shard_unreadable", path, "", "is gzip data; unpack it with gunzip"))
         return
     number, size = 0, os.path.getsize(path)
     for part in stretches(path):
         if isinstance(part, Damage):
-            yield _Raw(path, part.number, b"", _of_damage(path, part, number, head, size))
+            yield _RawRecord(path, part.number, b"", _describe_damage(path, part, number, head, size))
         elif not isinstance(part, Stretch):
-            yield _Raw(path, *part)
+            yield _RawRecord(path, *part)
             number += 1
     try:
         manifest = read_manifest(path)
         if manifest:
             check_published(path, manifest)
     except DataError as error:
-        yield _Raw(path, number, b"", Fault("shard_differs", path, "", str(error)))
+        yield _RawRecord(path, number, b"", Fault("shard_differs", path, "", str(error)))
         return
     expected = manifest["shards"].get(Path(path).name) if manifest else None
     if not size and not expected:
-        yield _Raw(path, 0, b"", Fault("shard_empty", path, "", "holds no records"))
+        yield _RawRecord(path, 0, b"", Fault("shard_empty", path, "", "contains no records"))
     if expected and (expected["records"], expected.get("sha256", digest)) != (number, digest):
-        value = "its bytes are not those that were written"
+        value = "its bytes have changed since it was written"
         if number != expected["records"]:
             value = f"{number_of(number, 'record')} can be read, its manifest says {expected['records']}"
-        yield _Raw(path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again"))
+        yield _RawRecord(
+            path, number, b"", Fault("shard_differs", path, "", f"{value}; convert again, or copy it again")
+        )
 
 
-def _of_damage(path: str, damage: Damage, read: int, head: bytes, size: int) -> Fault:
-    """What to say of a place that cannot be read, of a file of which `read` records came before."""
+def _describe_damage(path: str, damage: Damage, read: int, head: bytes, size: int) -> Fault:
+    """The fault for a damaged part of a file; `read` is the number of records before it."""
     end = damage.offset + damage.size
     if read == 0 and end == size and length_of(head) is None:
         return Fault(
             "shard_unreadable",
             path,
             "",
-            f"is no TFRecord (seems to be {images.sniff(head)}), or its first record is damaged",
+            f"is not a TFRecord file (seems to be {images.sniff(head)}), or its first record is damaged",
         )
-    how = "cut" if end == size else "damaged"
-    lost = (
+    description = "cut" if end == size else "damaged"
+    loss = (
         "this record is lost"
         if damage.records == 1 and end < size
-        else "what follows is lost"
+        else "the rest is lost"
         if end == size
-        else "what lies between is lost"
+        else "the records in between are lost"
     )
-    then = f" up to byte {end}" if end < size else ""
+    until = f" up to byte {end}" if end < size else ""
     return Fault(
         "shard_unreadable",
         path,
         f"record {damage.number}",
-        f"{how} at byte {damage.offset} of {size}{then}; {lost}; convert again",
+        f"{description} at byte {damage.offset} of {size}{until}; {loss}; convert again",
     )
 
 
-def _across(raw: _Raw, image: RecordImage, sources: dict[str, str], labels: dict[str, int]) -> Iterator[Fault]:
-    """Faults that show only between records; `sources` and `labels` remember those before."""
+def _duplicate_faults(
+    raw: _RawRecord, image: RecordImage, sources: dict[str, str], labels: dict[str, int]
+) -> Iterator[Fault]:
+    """Yields faults between records; `sources` and `labels` are those of the earlier records."""
     where = f"record {raw.number} ({image.source_id})"
     first = sources.setdefault(image.source_id, f"{raw.shard} record {raw.number}") if image.source_id else ""
     if first not in ("", f"{raw.shard} record {raw.number}"):
-        yield Fault("duplicate_id", raw.shard, where, f"image/source_id stands in {first} too")
+        yield Fault("duplicate_id", raw.shard, where, f"image/source_id is also in {first}")
     for box in image.boxes:
         label = labels.setdefault(box.text, box.label)
         if label != box.label:

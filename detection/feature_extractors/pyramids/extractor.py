@@ -33,6 +33,7 @@ class PyramidExtractor(keras.layers.Layer):
         taken: its levels that the pyramid stands on, from fine to coarse.
         pyramid: makes maps of theirs.
         options: where the image is padded, and whether it all is as the Keras models have it.
+        name: of the part of a detector, in checkpoints.
         own_scope: in checkpoints the pyramid stands beside the network's scope, not in it.
     """
 
@@ -42,9 +43,10 @@ class PyramidExtractor(keras.layers.Layer):
         taken: range,
         pyramid: keras.layers.Layer,
         options: SsdExtractorOptions,
+        name: str = "FeatureExtractor",
         own_scope: bool = False,
     ) -> None:
-        super().__init__(name="FeatureExtractor", autocast=False)
+        super().__init__(name=name, autocast=False)
         self.sources = tuple(levels.endpoints[level] for level in taken)
         # Checkpoints hold the whole network, also where the pyramid ends below its last level: run as far as its last
         # map, or, where all of a classifier is kept, only made.
@@ -73,8 +75,11 @@ class PyramidExtractor(keras.layers.Layer):
     def object_keys(self) -> dict[str, keras.Variable]:
         """The variables by their place below the extractor in an object-based checkpoint. Layers are numbered over the
         whole network."""
-        read = numbered(self.network.blocks)
-        whole = numbered((*self.network.blocks, *(self.unread.blocks if self.unread is not None else ())))
+        read, whole = numbered(self.network.blocks), self.whole_keys()
         keys = {f"{self.read_key if key in read else WHOLE}/{key}": variable for key, variable in whole.items()}
         pyramid = self.pyramid.parts[0] if isinstance(self.pyramid, Chain) else self.pyramid
         return keys | pyramid.object_keys()
+
+    def whole_keys(self) -> dict[str, keras.Variable]:
+        """The network's variables, numbered as the layers of the classifier."""
+        return numbered((*self.network.blocks, *(self.unread.blocks if self.unread is not None else ())))

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
-from detection.feature_extractors.pyramids.levels import Levels
+from detection.feature_extractors.pyramids.levels import Levels, NetworkLevels
 from detection.feature_extractors.pyramids.upsampling import upsampled
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.networks.hyperparams import Hyperparams
@@ -79,15 +79,22 @@ class Fpn(keras.layers.Layer):
         return tuple(pyramid)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint. There the finest map comes
-        last, and a layer for explicit padding stands before a 3x3 convolution."""
+        """The variables by their place below the extractor in an object-based checkpoint. A layer for explicit padding
+        stands before a 3x3 convolution."""
+        first = 1 if self.explicit_padding else 0
+        keys = {f"_fpn_features_generator/{key}": variable for key, variable in self.generator_keys().items()}
+        for number, layer in enumerate(self.coarse):
+            keys |= {f"_coarse_feature_layers/{number}/{key}": each for key, each in listed((layer,), first).items()}
+        return keys
+
+    def generator_keys(self) -> dict[str, keras.Variable]:
+        """Those of all but the levels above the network, by their place below the pyramid, the finest map last."""
         first = 1 if self.explicit_padding else 0
         top, finer = self.projections[-1], self.projections[-2::-1]
-        parts = {"_fpn_features_generator/top_layers": listed((top,))}
+        parts = {"top_layers": listed((top,))}
         for path, layers, before in (
-            ("_fpn_features_generator/residual_blocks", finer, 0),
-            ("_fpn_features_generator/conv_layers", self.smoothing[::-1], first),
-            ("_coarse_feature_layers", self.coarse, first),
+            ("residual_blocks", finer, 0),
+            ("conv_layers", self.smoothing[::-1], first),
         ):
             parts |= {f"{path}/{number}": listed((layer,), before) for number, layer in enumerate(layers)}
         return {f"{path}/{key}": variable for path, part in parts.items() for key, variable in part.items()}
@@ -96,7 +103,13 @@ class Fpn(keras.layers.Layer):
 def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> PyramidExtractor:
     """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
     options = options.as_keras() if keras_form else options
-    below, fpn = levels(options), options.fpn or FpnOptions()
+    below = levels(options)
+    return PyramidExtractor(below, *stand_on(below, options), options)
+
+
+def stand_on(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
+    """The levels of a network that a pyramid takes, and the pyramid."""
+    fpn = options.fpn or FpnOptions()
     taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)
     pyramid = Fpn(
         num_maps=len(taken),
@@ -107,4 +120,4 @@ def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) 
         explicit_padding=options.explicit_padding,
         smoothed_down=options.keras_form,
     )
-    return PyramidExtractor(below, taken, pyramid, options)
+    return taken, pyramid

@@ -1,1 +1,1 @@
-"""What a sweep says: figures, relations, the page."""
+"""Reports of a sweep: figures, relations, the HTML page."""

@@ -1,4 +1,4 @@
-"""The survey's figures (Huang et al. 2017, section 4) from the rows of a sweep, as PNG and SVG.
+"""Draws the survey's figures (Huang et al. 2017, section 4) from the rows of a sweep, as PNG and SVG.
 
 | file | paper | shows |
 |---|---|---|
@@ -9,7 +9,7 @@
 | `fig5_top1` | Figure 5 | mAP against the extractor's accuracy on ImageNet, low resolution |
 | `fig6_proposals` | Figure 6 | the number of proposals against mAP and time, high resolution |
 
-A figure whose numbers the rows do not have is left out, with the reason.
+A figure whose numbers are missing in the rows is omitted, with the reason.
 """
 
 from __future__ import annotations
@@ -33,22 +33,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Drawn(NamedTuple):
-    """What `draw` made of a sweep."""
+class DrawnFigures(NamedTuple):
+    """The result of `draw`."""
 
     paths: list[Path]  # in the order of the paper
-    left_out: dict[str, str]  # figure -> why
+    left_out: dict[str, str]  # omitted figure -> reason
 
 
-def draw(rows: Sequence[SweepRow], folder: str | os.PathLike[str]) -> Drawn:
-    """Draws what the rows, all of one device, have the numbers for.
+def draw(rows: Sequence[SweepRow], folder: str | os.PathLike[str]) -> DrawnFigures:
+    """Draws all figures for which the rows have the numbers.
+
+    Args:
+        rows: of one device.
+        folder: where to write the files.
 
     Raises:
         ConfigError: matplotlib is not installed, or the folder cannot be written.
     """
     folder = Path(folder)
     paths: list[Path] = []
-    left_out: dict[str, str] = {}
+    omitted: dict[str, str] = {}
     with plot_style.settings():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,99 +60,104 @@ def draw(rows: Sequence[SweepRow], folder: str | os.PathLike[str]) -> Drawn:
                 try:
                     paths += plot_style.save(make(rows), folder / name)
                 except NotDrawn as reason:
-                    left_out[name] = str(reason)
+                    omitted[name] = str(reason)
         except OSError as error:
             raise ConfigError(
-                f"{folder}: cannot write figures: {error.strerror or error}; check the path and the space left"
+                f"{folder}: cannot write figures: {error.strerror or error}; check the path and the free space"
             ) from error
-    return Drawn(paths, left_out)
+    return DrawnFigures(paths, omitted)
 
 
 def map_time_meta(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 2(a): colour and marker are the meta-architecture's."""
+    """Figure 2(a): mAP against time, with colour and marker of the meta-architecture."""
     return _map_time(rows, colored_by_meta=True)
 
 
 def map_time_extractor(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 2(b): the same points, with the extractor's colour and the meta-architecture's marker."""
+    """Figure 2(b): the same points, with the colour of the extractor and the marker of the meta-architecture."""
     return _map_time(rows, colored_by_meta=False)
 
 
 def memory_time(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 3: does what is slow also demand memory?"""
-    found = points(rows, TIME, MEMORY)
-    if not found:
+    """Figure 3: memory against time."""
+    shown = points(rows, TIME, MEMORY)
+    if not shown:
         raise NotDrawn("no row has both time and memory")
-    made, (axes,) = plot_style.figure(height=5.4)
-    scatter(axes, found, colored_by_meta=False)
-    log_axis(axes.xaxis, [point.cost for point in found])
-    log_axis(axes.yaxis, [point.value for point in found])
+    figure, (axes,) = plot_style.figure(height=5.4)
+    scatter(axes, shown, colored_by_meta=False)
+    log_axis(axes.xaxis, [point.cost for point in shown])
+    log_axis(axes.yaxis, [point.value for point in shown])
     axes.set_xlabel(f"{TIME.axis}, median")
-    where = (
+    owner = (
         "of the accelerator"
-        if any(number(point.row.benchmark, "device_mib") is not None for point in found)
+        if any(number(point.row.benchmark, "device_mib") is not None for point in shown)
         else "of the process"
     )
-    axes.set_ylabel(f"{MEMORY.label} {where} [{MEMORY.unit}]")
-    headline(made, "Memory against time", rows, [point.row for point in found])
-    outer_legend(made, [point.row for point in found], colored_by_meta=False)
-    return made
+    axes.set_ylabel(f"{MEMORY.label} {owner} [{MEMORY.unit}]")
+    headline(figure, "Memory against time", rows, [point.row for point in shown])
+    outer_legend(figure, [point.row for point in shown], colored_by_meta=False)
+    return figure
 
 
 def _map_time(rows: Sequence[SweepRow], *, colored_by_meta: bool) -> Figure:
-    found = points(rows)
-    if not found:
+    shown = points(rows)
+    if not shown:
         raise NotDrawn("no row has both mAP and time")
-    made, (axes,) = plot_style.figure(height=5.4)
-    scatter(axes, found, colored_by_meta=colored_by_meta)
-    on = frontier(found)
-    if len(on) > 1:
+    figure, (axes,) = plot_style.figure(height=5.4)
+    scatter(axes, shown, colored_by_meta=colored_by_meta)
+    frontier_points = frontier(shown)
+    if len(frontier_points) > 1:
         axes.plot(
-            [point.cost for point in on],
-            [point.value for point in on],
+            [point.cost for point in frontier_points],
+            [point.value for point in frontier_points],
             color="#333333",
             linewidth=1.4,
             linestyle="--",
             zorder=1.5,
         )
-    log_axis(axes.xaxis, [point.cost for point in found])
+    log_axis(axes.xaxis, [point.cost for point in shown])
     low, high = axes.get_ylim()
-    axes.set_ylim(max(0.0, low), high + 0.26 * (high - low))  # Room for words above the frontier.
+    axes.set_ylim(max(0.0, low), high + 0.26 * (high - low))  # Space for labels above the frontier.
     axes.set_xlabel(f"{TIME.axis}, median")
     axes.set_ylabel(MEAN_AP.axis)
-    by = "meta-architecture" if colored_by_meta else "feature extractor"
-    headline(made, f"Accuracy against time, by {by}", rows, [point.row for point in found])
-    outer_legend(made, [point.row for point in found], colored_by_meta=colored_by_meta, with_frontier=len(on) > 1)
+    colored_by = "meta-architecture" if colored_by_meta else "feature extractor"
+    headline(figure, f"Accuracy against time, by {colored_by}", rows, [point.row for point in shown])
+    outer_legend(
+        figure, [point.row for point in shown], colored_by_meta=colored_by_meta, with_frontier=len(frontier_points) > 1
+    )
     annotate(
         axes,
-        [(point.cost, point.value, f"{name}:\n{_short(point.row)}") for name, point in critical(on).named()],
-        _obstacles(found, on),
+        [
+            (point.cost, point.value, f"{name}:\n{_short(point.row)}")
+            for name, point in critical(frontier_points).named()
+        ],
+        _obstacles(shown, frontier_points),
     )
-    return made
+    return figure
 
 
 def _short(row: SweepRow) -> str:
-    """Two lines for a label."""
+    """The text of a label, two lines."""
     details = [f"{row.resolution} px"] if row.resolution else []
     details += [f"stride {row.stride}"] if row.stride and row.proposals is not None else []
     details += [f"{row.proposals} proposals"] if row.proposals is not None else []
     return f"{meta_name(row)} {extractor_name(row.feature_extractor)}" + (f"\n{', '.join(details)}" if details else "")
 
 
-def _obstacles(found, on):
-    """What words should not cover: the points, and the frontier between them."""
+def _obstacles(shown, frontier_points):
+    """Points that labels should not cover: all configurations, and samples of the frontier between them."""
     import numpy as np
 
-    places = [(point.cost, point.value) for point in found]
-    for before, after in itertools.pairwise(on):
+    positions = [(point.cost, point.value) for point in shown]
+    for first, second in itertools.pairwise(frontier_points):
         share = np.linspace(0, 1, 12)
         x = (
-            np.exp(np.log(before.cost) + share * np.log(after.cost / before.cost))
-            if before.cost > 0
-            else before.cost + share * (after.cost - before.cost)
+            np.exp(np.log(first.cost) + share * np.log(second.cost / first.cost))
+            if first.cost > 0
+            else first.cost + share * (second.cost - first.cost)
         )
-        places += list(zip(x, before.value + share * (after.value - before.value), strict=True))
-    return np.array(places, dtype=float).reshape(-1, 2)
+        positions += list(zip(x, first.value + share * (second.value - first.value), strict=True))
+    return np.array(positions, dtype=float).reshape(-1, 2)
 
 
 FIGURES: dict[str, Callable[[Sequence[SweepRow]], Figure]] = {

@@ -1,8 +1,7 @@
-"""One self-contained HTML page of a sweep: scatter, limits that name the best configuration within them, table,
-failures. It loads nothing.
+"""Writes one self-contained HTML page of a sweep: scatter plot, best configuration within limits, table, failures.
 
-The rows are embedded as JSON, the looks and the code lie beside in `page_files/`. What the rows say is written as text,
-never as markup.
+It loads no other files. The rows are embedded as JSON; style and script are in `page_files/`. Text of rows is inserted
+as text, never as markup.
 """
 
 from __future__ import annotations
@@ -36,8 +35,9 @@ def write(
 
     Args:
         rows: of any devices; the page shows one at a time.
-        results: files or folders that the rows were read from, where their configs are looked for; a config that is not
-            there is not shown.
+        path: the file to write.
+        results: files or folders that the rows were read from, to find their configs; missing configs are not shown.
+        heading: title of the page.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -48,12 +48,18 @@ def write(
         write_text(path, text)
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be written: {error.strerror or error}; check the path and the space left"
+            f"{path}: cannot be written: {error.strerror or error}; check the path and the free space"
         ) from error
 
 
 def page(rows: Sequence[SweepRow], texts: Mapping[str, str], heading: str) -> str:
-    """The page's text. `texts`: key of a row -> config."""
+    """The HTML text of the page.
+
+    Args:
+        rows: of any devices.
+        texts: key of a row -> its config.
+        heading: title of the page.
+    """
     parts = {
         "title": html.escape(heading),
         "style": (_FILES / "page.css").read_text(encoding="utf-8").strip(),
@@ -61,9 +67,8 @@ def page(rows: Sequence[SweepRow], texts: Mapping[str, str], heading: str) -> st
         "data": _embedded(_data(rows, texts)),
     }
     template = (_FILES / "page.html").read_text(encoding="utf-8")
-    return re.sub(
-        r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template
-    )  # In one pass: what was put in is not looked at again.
+    # In one pass, so that inserted text is not searched again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
 def _data(rows: Sequence[SweepRow], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -74,8 +79,8 @@ def _data(rows: Sequence[SweepRow], texts: Mapping[str, str]) -> dict[str, Any]:
         "about": _about(done, failed),
         "devices": devices(done),
         "quantities": [
-            {"name": one.name, "label": one.label, "unit": one.unit, "less": one.less_is_better}
-            for one in QUANTITIES.values()
+            {"name": quantity.name, "label": quantity.label, "unit": quantity.unit, "less": quantity.less_is_better}
+            for quantity in QUANTITIES.values()
         ],
         "metas": METAS,
         "extractors": EXTRACTORS,
@@ -111,10 +116,10 @@ def _row(row: SweepRow, text: str) -> dict[str, Any]:
 
 
 def _order(row: SweepRow) -> tuple[int, int, str]:
-    """Known meta-architectures and extractors in their usual order: that of the legend."""
+    """Sort key: known meta-architectures and extractors in the order of the legend."""
     metas, extractors = list(METAS), list(EXTRACTORS)
-    place = extractors.index(row.feature_extractor) if row.feature_extractor in extractors else len(extractors)
-    return (metas.index(row.meta_architecture) if row.meta_architecture in metas else len(metas), place, row.id)
+    position = extractors.index(row.feature_extractor) if row.feature_extractor in extractors else len(extractors)
+    return (metas.index(row.meta_architecture) if row.meta_architecture in metas else len(metas), position, row.id)
 
 
 def _about(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
@@ -129,11 +134,11 @@ def _about(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Six digits are more than was measured, and shorter."""
+    """Rounds to six digits, which is more than the precision of the measurement."""
     return None if value is None else float(f"{value:.6g}")
 
 
 def _embedded(data: object) -> str:
-    """JSON that no browser takes for the end of its script element, whatever the strings hold."""
+    """JSON with <, > and & escaped, so that a string cannot end the script element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""What several figures draw: scattered configurations, headlines, logarithmic axes, legends."""
+"""Elements of several figures: scatter plots of configurations, headlines, logarithmic axes, legends."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_CHARACTERS = 118  # of the second line of a headline, in a width of 8 inches
+_CHARACTERS = 118  # per line of a headline's second part, for a width of 8 inches
 
 
 class NotDrawn(Exception):
-    """The rows lack what a figure shows; the message says what."""
+    """The rows do not have the numbers for a figure; the message says which."""
 
 
 def group(rows: Iterable[SweepRow], key) -> dict[tuple, list[SweepRow]]:
@@ -35,19 +35,25 @@ def group(rows: Iterable[SweepRow], key) -> dict[tuple, list[SweepRow]]:
     return groups
 
 
-def scatter(axes: Axes, found: Sequence[Point], *, colored_by_meta: bool) -> None:
-    """One marker a configuration; those in front do not hide the others wholly."""
+def scatter(axes: Axes, points: Sequence[Point], *, colored_by_meta: bool) -> None:
+    """Draws one marker for each configuration; they are slightly transparent.
+
+    Args:
+        axes: where to draw.
+        points: the configurations.
+        colored_by_meta: colour by meta-architecture, otherwise by extractor.
+    """
     for (meta, extractor), rows in group(
-        (point.row for point in found), lambda row: (row.meta_architecture, row.feature_extractor)
+        (point.row for point in points), lambda row: (row.meta_architecture, row.feature_extractor)
     ).items():
         ids = {row.id for row in rows}
-        here = [point for point in found if point.row.id in ids]
+        members = [point for point in points if point.row.id in ids]
         style = plot_style.meta_style(meta) if colored_by_meta else plot_style.scatter_style(meta, extractor)
-        axes.plot([point.cost for point in here], [point.value for point in here], alpha=0.85, zorder=2, **style)
+        axes.plot([point.cost for point in members], [point.value for point in members], alpha=0.85, zorder=2, **style)
 
 
 def headline(
-    made: Figure,
+    figure: Figure,
     text: str,
     rows: Sequence[SweepRow],
     shown: Sequence[SweepRow],
@@ -55,7 +61,16 @@ def headline(
     *,
     timed: bool = True,
 ) -> None:
-    """The title; under it how many are shown, how they were measured (with `timed`, on what), and how many are missing."""
+    """Writes the title and, below it, the number of configurations and how they were measured.
+
+    Args:
+        figure: the figure.
+        text: the title.
+        rows: all rows, of which the failed ones are counted.
+        shown: the rows in the figure.
+        remark: additional text.
+        timed: the figure shows times, so name the device.
+    """
     parts = devices(shown) if timed else []
     for key, words in (("batch", "batch {}"), ("images", "{} images timed")) if timed else ():
         values = {number(row.benchmark, key) for row in shown} - {None}
@@ -70,17 +85,16 @@ def headline(
     widths = sorted({row.axes[WIDTH] for row in shown if WIDTH in row.axes})
     parts += [f"depth multiplier {' or '.join(widths)}"] if widths else []
     lines = textwrap.wrap(" · ".join(parts), _CHARACTERS)
-    height = made.get_figheight()
-    room = 0.4 + 0.17 * len(lines)  # inches
-    made.get_layout_engine().set(
-        rect=(0, 0, 1, 1 - room / height)
-    )  # The layout keeps no room for a second line of its own.
-    made.text(0.012, 1 - 0.1 / height, text, fontsize=13, fontweight="bold", va="top")
-    made.text(0.012, 1 - 0.36 / height, "\n".join(lines), fontsize=9, color="#555555", va="top")
+    height = figure.get_figheight()
+    top_inches = 0.4 + 0.17 * len(lines)  # inches
+    # The layout does not reserve space for text of a figure.
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top_inches / height))
+    figure.text(0.012, 1 - 0.1 / height, text, fontsize=13, fontweight="bold", va="top")
+    figure.text(0.012, 1 - 0.36 / height, "\n".join(lines), fontsize=9, color="#555555", va="top")
 
 
 def log_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A logarithmic axis with plain numbers, enough of them to read values off; linear where a value is not positive."""
+    """Makes an axis logarithmic, with enough plain numbers as ticks; keeps it linear if a value is not positive."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = min(values), max(values)
@@ -98,8 +112,10 @@ def log_axis(axis: Axis, values: Sequence[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def outer_legend(made: Figure, rows: Sequence[SweepRow], *, colored_by_meta: bool, with_frontier: bool = False) -> None:
-    """Below the figure, where it covers nothing."""
+def outer_legend(
+    figure: Figure, rows: Sequence[SweepRow], *, colored_by_meta: bool, with_frontier: bool = False
+) -> None:
+    """Draws the legend below the figure."""
     metas, extractors = {row.meta_architecture for row in rows}, {row.feature_extractor for row in rows}
     handles = plot_style.meta_handles(metas, colored=colored_by_meta)
     handles += [] if colored_by_meta else plot_style.extractor_handles(extractors)
@@ -107,7 +123,7 @@ def outer_legend(made: Figure, rows: Sequence[SweepRow], *, colored_by_meta: boo
         handles.append(
             plot_style.handle("optimality frontier", {"color": "#333333", "linewidth": 1.4, "linestyle": "--"})
         )
-    made.legend(
+    figure.legend(
         handles=handles,
         loc="outside lower center",
         ncols=min(len(handles), 5),

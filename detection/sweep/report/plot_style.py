@@ -1,9 +1,8 @@
-"""How configurations look in every figure: one marker a meta-architecture, one colour and fill an extractor, fonts for
-the width of a README.
+"""Style of all figures: a marker for each meta-architecture, colour and fill for each extractor, fonts for a README.
 
-The colours are Okabe and Ito's, which people with any of the usual colour deficiencies tell apart (Wong 2011, "Points
-of view: Color blindness"). Networks of one family share a colour and differ in fill, so that nothing hangs on colour
-alone.
+The colours are Okabe and Ito's, which can be distinguished with common colour vision deficiencies (Wong 2011, "Points
+of view: Color blindness"). Networks of one family have the same colour and different fills, so that colour is never the
+only difference.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.fontsize": 9.5,
-    "text.parse_math": False,  # Names come from data, where a dollar is a dollar.
+    "text.parse_math": False,  # Names come from data and may contain a dollar sign.
     "svg.fonttype": "path",
-    "svg.hashsalt": "detection",  # Otherwise the names inside an SVG differ from run to run.
+    "svg.hashsalt": "detection",  # Otherwise the ids inside an SVG differ between runs.
 }
 
 
 class Look(NamedTuple):
-    """Colour and fill of an extractor; `marker` where the marker does not stand for the meta-architecture."""
+    """Colour and fill of an extractor; `marker` is used if markers do not stand for meta-architectures."""
 
     color: str
     fill: str  # matplotlib's fillstyle: full, none, left
@@ -67,19 +66,18 @@ _LOOKS = {
 
 
 def look(extractor: str) -> Look:
-    """The look of an extractor, the same in every figure; one that has none of its own is grey."""
+    """The look of an extractor, the same in every figure; unknown extractors are grey."""
     return _LOOKS.get(extractor, Look(GREY, "full", "h"))
 
 
 def ordered(names: set[str], known: dict[str, str]) -> list[str]:
-    """Those of a table in its order, then the others."""
+    """Sorts names: known ones in the order of `known`, then the others."""
     return [name for name in known if name in names] + sorted(names - set(known))
 
 
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
-    """Within it figures are drawn and saved with these fonts; what the caller has set for its own figures stays as it
-    is.
+    """A context with these matplotlib settings; the caller's settings are restored at exit.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -97,43 +95,52 @@ def settings() -> Iterator[None]:
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 8.0, height: float = 5.0, **options: object
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure of inches, 8 of which fill a README (1200 pixels: half that on a screen of usual density), drawn
-    without a display.
+    """An empty figure that is drawn without a display.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: inches; 8 fill the width of a README (1200 pixels).
+        height: inches.
+        **options: of matplotlib's `Figure.subplots`.
+
+    Returns:
+        The figure and its axes, row by row.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(made)
-    axes = list(made.subplots(rows, columns, squeeze=False, **options).flat)
+    figure_ = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure_)
+    axes = list(figure_.subplots(rows, columns, squeeze=False, **options).flat)
     for axis in axes:
         axis.grid(True, color="#DDDDDD", linewidth=0.7)
         axis.set_axisbelow(True)
-    return made, axes
+    return figure_, axes
 
 
-def save(made: Figure, stem: Path) -> list[Path]:
-    """Writes `stem`.png and `stem`.svg, the same bytes for the same rows."""
+def save(figure_: Figure, stem: Path) -> list[Path]:
+    """Writes `stem`.png and `stem`.svg; the same rows give the same bytes."""
     paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
-    made.savefig(paths[0], metadata={"Software": None})
-    made.savefig(paths[1], metadata={"Date": None})
+    figure_.savefig(paths[0], metadata={"Software": None})
+    figure_.savefig(paths[1], metadata={"Date": None})
     return paths
 
 
 def scatter_style(meta: str, extractor: str, *, size: float = 7.0) -> dict[str, object]:
-    """For `Axes.plot`: marker of the meta-architecture, colour and fill of the extractor."""
+    """Options of `Axes.plot`: marker of the meta-architecture, colour and fill of the extractor."""
     color, fill, _ = look(extractor)
     return {"marker": META_MARKERS.get(meta, "h"), "markersize": size, "linestyle": "none", **_faces(color, fill)}
 
 
 def line_style(extractor: str, *, size: float = 7.0) -> dict[str, object]:
-    """For lines of extractors: colour, fill and marker are the extractor's."""
+    """Options of `Axes.plot` for lines: colour, fill and marker of the extractor."""
     color, fill, marker = look(extractor)
     return {"marker": marker, "markersize": size, "color": color, **_faces(color, fill)}
 
 
 def meta_style(meta: str, *, size: float = 7.0) -> dict[str, object]:
-    """Where colour and marker are the meta-architecture's."""
+    """Options of `Axes.plot`: colour and marker of the meta-architecture."""
     return {
         "marker": META_MARKERS.get(meta, "h"),
         "markersize": size,
@@ -150,7 +157,7 @@ def handle(label: str, style: dict[str, object]) -> Line2D:
 
 
 def meta_handles(metas: set[str], *, colored: bool) -> list[Line2D]:
-    """Legend of the markers, in grey where colour stands for something else."""
+    """Legend entries of the meta-architectures' markers; grey if colour stands for something else."""
     names = ordered(metas, METAS)
     grey = {"linestyle": "none", "markersize": 7.0, **_faces("#BBBBBB", "full")}
     return [
@@ -160,14 +167,14 @@ def meta_handles(metas: set[str], *, colored: bool) -> list[Line2D]:
 
 
 def extractor_handles(extractors: set[str], *, lines: bool = False) -> list[Line2D]:
-    """Legend of the colours; `lines` with the markers that lines have."""
+    """Legend entries of the extractors' colours; with `lines`, with the markers of lines."""
     names = ordered(extractors, EXTRACTORS)
     styles = ((line_style(name) if lines else {**scatter_style("", name), "marker": "o"}) for name in names)
     return [handle(extractor_name(name), style) for name, style in zip(names, styles, strict=True)]
 
 
 def _faces(color: str, fill: str) -> dict[str, object]:
-    """A hollow marker has a face all the same: what lies under it would make it look filled."""
+    """Options for the face of a marker; a hollow one has a white face, so that markers under it do not show through."""
     edge = color if fill != "full" else "#333333"
     faces: dict[str, object] = {"markeredgecolor": edge, "markeredgewidth": 1.5 if fill != "full" else 0.6}
     if fill == "none":

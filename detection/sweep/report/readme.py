@@ -1,6 +1,4 @@
-"""The text of a report, `README.md`: the frontier, the figures, the survey's relations beside ours, and how the times
-were taken.
-"""
+"""The text of a report, `README.md`: frontier, figures, the survey's relations with our numbers, timing conditions."""
 
 from __future__ import annotations
 
@@ -39,13 +37,22 @@ CAPTIONS = {
 }
 
 
-def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "", heading: str = "A sweep") -> str:
-    """The report's text."""
+def markdown(
+    rows: Sequence[SweepRow], drawn: figures.DrawnFigures, *, command: str = "", heading: str = "A sweep"
+) -> str:
+    """The Markdown text of the report.
+
+    Args:
+        rows: of one device.
+        drawn: the figures.
+        command: the command that makes this report; may be empty.
+        heading: its title.
+    """
     blocks = [f"# {heading}", _measured(rows)]
     if command:
         blocks += [f"Made by\n\n```bash\n{command}\n```"]
     blocks += [
-        "[index.html](index.html) holds the same to click on: download it, it works offline.",
+        "[index.html](index.html) is an interactive version: download it, it works offline.",
         "## The optimality frontier",
         frontier_table(rows),
     ]
@@ -54,7 +61,7 @@ def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "
         f"![{CAPTIONS[name]}](figures/{path.name})\n\n{CAPTIONS[name]}." for name, path in pictures.items()
     ]
     blocks += (
-        ["\n".join(f"- `{name}` is left out: {reason}" for name, reason in drawn.left_out.items())]
+        ["\n".join(f"- `{name}` is omitted: {reason}" for name, reason in drawn.left_out.items())]
         if drawn.left_out
         else []
     )
@@ -72,13 +79,13 @@ def markdown(rows: Sequence[SweepRow], drawn: figures.Drawn, *, command: str = "
 
 
 def frontier_table(rows: Iterable[SweepRow]) -> str:
-    """The frontier as the survey's Table 3 lists models: what each is, and what it costs and gives."""
-    on = frontier(points(rows))
-    if not on:
+    """The frontier as a table like the survey's Table 3: each configuration with its costs and accuracy."""
+    frontier_points = frontier(points(rows))
+    if not frontier_points:
         return "No row has both mAP and time: nothing was trained and evaluated here."
-    names = {point.row.id: name for name, point in critical(on).named()}
+    names = {point.row.id: name for name, point in critical(frontier_points).named()}
     lines = []
-    for point in on:
+    for point in frontier_points:
         row = point.row
         what = (
             meta_name(row),
@@ -106,16 +113,16 @@ def frontier_table(rows: Iterable[SweepRow]) -> str:
 
 
 def relations_table(rows: Iterable[SweepRow]) -> str:
-    """The paper's number beside ours; ours are means over pairs of rows that differ in nothing else."""
+    """The paper's numbers beside ours; ours are means over pairs of rows that differ in nothing else."""
     return tables.markdown(
         ("relation", "paper", "here", "pairs"),
-        [(one.what, one.paper, one.ours, one.pairs) for one in relations(rows)],
+        [(relation.what, relation.paper, relation.ours, relation.pairs) for relation in relations(rows)],
         right={3},
     )
 
 
 def savings_table(rows: Iterable[SweepRow]) -> str:
-    """From the most to 50 proposals, extractor by extractor."""
+    """Time and mAP with 50 proposals relative to the largest number, for each extractor."""
     rows = list(rows)
     shown = [
         (*line[:3], *("–" if share is None else f"{100 * share:.0f} %" for share in line[3:]))
@@ -126,23 +133,26 @@ def savings_table(rows: Iterable[SweepRow]) -> str:
 
 
 def shares_table(rows: Iterable[SweepRow]) -> str:
-    """The paper's NMS took about 40 ms and capped all detectors at 25 images a second."""
+    """The time of post-processing, by meta-architecture.
+
+    The paper's NMS took about 40 ms and limited all detectors to 25 images per second.
+    """
     lines = [
         (
-            one.meta,
-            one.rows,
-            _shown(one.median_milliseconds),
-            _shown(one.worst_milliseconds),
-            f"{one.median_share:.1%}",
-            f"{one.worst_share:.1%}",
+            share.meta,
+            share.rows,
+            _shown(share.median_milliseconds),
+            _shown(share.worst_milliseconds),
+            f"{share.median_share:.1%}",
+            f"{share.worst_share:.1%}",
         )
-        for one in shares(rows)
+        for share in shares(rows)
     ]
-    said = (
-        "What would go if the served graph ended before decoding and suppression; of two-stage detectors slower than a"
-        " quarter of a second, what both take alone.\n\n"
+    intro = (
+        "The time saved if the served graph ended before decoding and suppression; for two-stage detectors slower than"
+        " a quarter of a second, the time of both called alone.\n\n"
     )
-    return said + tables.markdown(
+    return intro + tables.markdown(
         ("meta-architecture", "rows", "ms, median", "ms, most", "share, median", "share, most"),
         lines,
         right={1, 2, 3, 4, 5},
@@ -150,41 +160,45 @@ def shares_table(rows: Iterable[SweepRow]) -> str:
 
 
 def times_table(rows: Iterable[SweepRow]) -> str:
-    """Milliseconds with the most proposals and, of several strides, the largest: a line an extractor, a column a
-    meta-architecture and resolution.
+    """Milliseconds by extractor (lines) and by meta-architecture and resolution (columns).
+
+    Shows the largest number of proposals and the largest stride.
     """
-    chosen: dict[tuple, SweepRow] = {}
+    selected: dict[tuple, SweepRow] = {}
     for row in rows:
         if row.done and milliseconds(row) is not None:
             key = (row.meta_architecture, row.resolution, row.feature_extractor)
-            before = chosen.get(key)
-            if before is None or (row.proposals or 0, row.stride) > (before.proposals or 0, before.stride):
-                chosen[key] = row
+            previous = selected.get(key)
+            if previous is None or (row.proposals or 0, row.stride) > (previous.proposals or 0, previous.stride):
+                selected[key] = row
     metas, extractors = list(METAS), list(EXTRACTORS)
     columns = sorted(
-        {key[:2] for key in chosen}, key=lambda key: (metas.index(key[0]) if key[0] in metas else len(metas), key)
+        {key[:2] for key in selected}, key=lambda key: (metas.index(key[0]) if key[0] in metas else len(metas), key)
     )
     names = sorted(
-        {key[2] for key in chosen},
+        {key[2] for key in selected},
         key=lambda name: (extractors.index(name) if name in extractors else len(extractors), name),
     )
     head = (TIME.unit, *(f"{METAS.get(meta, meta)} {resolution}" for meta, resolution in columns))
     lines = [
         (
             extractor_name(name),
-            *(_shown(milliseconds(chosen[*column, name])) if (*column, name) in chosen else "" for column in columns),
+            *(
+                _shown(milliseconds(selected[*column, name])) if (*column, name) in selected else ""
+                for column in columns
+            ),
         )
         for name in names
     ]
-    counts = sorted({row.proposals for row in chosen.values() if row.proposals is not None})
-    said = (
-        f"Median of an image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
+    counts = sorted({row.proposals for row in selected.values() if row.proposals is not None})
+    intro = (
+        f"Median per image end to end{f', with {counts[-1]} proposals' if counts else ''}, at the largest stride.\n\n"
     )
-    return said + tables.markdown(head, lines, right=set(range(1, len(head))))
+    return intro + tables.markdown(head, lines, right=set(range(1, len(head))))
 
 
 def _measured(rows: Sequence[SweepRow]) -> str:
-    """How many, of what, on what, under which load."""
+    """A paragraph about the number of configurations and the conditions of the measurements."""
     done = [row for row in rows if row.done]
     kinds = Counter(meta_name(row) for row in done)
     counts = ", ".join(f"{count} {words(name)}" for name, count in kinds.items())
@@ -197,8 +211,8 @@ def _measured(rows: Sequence[SweepRow]) -> str:
     load = loads(done)
     if load:
         sentences.append(
-            f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (more than it has cores: times"
-            " are too long)."
+            f"Load of the machine while timing: {load[0]:.1f} to {load[1]:.1f} processes (above the number of cores,"
+            " times are too long)."
         )
     trainings = {row.train.get("weights_of") or row.id: row.train for row in done if row.train}
     steps = {int(train["steps"]) for train in trainings.values() if train.get("steps") is not None}
@@ -215,14 +229,15 @@ def _measured(rows: Sequence[SweepRow]) -> str:
 def _how(rows: Sequence[SweepRow]) -> str:
     parts = []
     timed = [row.benchmark for row in rows if row.benchmark]
-    images = "{} runs on one image of noise" if timed and all(one.get("noise") for one in timed) else "{} images"
+    images = "{} runs on one image of noise" if timed and all(row_.get("noise") for row_ in timed) else "{} images"
     for key, form in (("batch", "batch {}"), ("images", images), ("tensorflow", "TensorFlow {}"), ("precision", "{}")):
         values = sorted({row.benchmark[key] for row in rows if row.benchmark and row.benchmark.get(key) is not None})
-        many = len(values) > 2 and not isinstance(
-            values[0], str
-        )  # Slow detectors are timed on as many images as the time allows.
+        # Slow detectors are timed on as many images as their time limit allows.
+        is_range = len(values) > 2 and not isinstance(values[0], str)
         parts += (
-            [form.format(f"{values[0]} to {values[-1]}" if many else " or ".join(map(str, values)))] if values else []
+            [form.format(f"{values[0]} to {values[-1]}" if is_range else " or ".join(map(str, values)))]
+            if values
+            else []
         )
     has_weights = any(row.train or row.benchmark.get("checkpoint") for row in rows if row.benchmark)
     return ", ".join(parts if has_weights else [*parts, "random weights"])

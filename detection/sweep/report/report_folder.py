@@ -1,6 +1,4 @@
-"""What a sweep says, as a folder: `README.md` with the frontier and the survey's relations beside ours, figures, and
-the page `index.html`.
-"""
+"""Writes the report of a sweep as a folder: `README.md`, figures, and the page `index.html`."""
 
 from __future__ import annotations
 
@@ -16,11 +14,11 @@ from detection.sweep.report import figures, page, readme
 from detection.sweep.results import SweepRow
 
 
-class Written(NamedTuple):
-    """What `write` made."""
+class WrittenReport(NamedTuple):
+    """The result of `write`."""
 
     paths: list[Path]
-    left_out: dict[str, str]  # figure -> why
+    left_out: dict[str, str]  # omitted figure -> reason
 
 
 def write(
@@ -30,13 +28,15 @@ def write(
     results: Sequence[str] = (),
     command: str = "",
     heading: str = "A sweep",
-) -> Written:
+) -> WrittenReport:
     """Writes the report.
 
     Args:
         rows: of one device.
-        results: where they were read from; configs lie beside.
-        command: what makes this report, for its reader.
+        output: the folder.
+        results: files or folders that they were read from, with the configs beside them.
+        command: the command that makes this report, to be shown in it.
+        heading: its title.
 
     Raises:
         ConfigError: there is no row, matplotlib is not installed, or the folder cannot be written.
@@ -54,6 +54,6 @@ def write(
         write_text(folder / "README.md", text)
     except OSError as error:
         raise ConfigError(
-            f"--output={folder}: cannot be written: {error.strerror or error}; check the path and the space left"
+            f"--output={folder}: cannot be written: {error.strerror or error}; check the path and the free space"
         ) from error
-    return Written([folder / "README.md", folder / "index.html", *drawn.paths], drawn.left_out)
+    return WrittenReport([folder / "README.md", folder / "index.html", *drawn.paths], drawn.left_out)

@@ -1,6 +1,4 @@
-"""Figures 4 and 5 of the survey: accuracy by the size of objects, by resolution, and by the extractor's accuracy on
-ImageNet.
-"""
+"""Figures 4 and 5 of the survey: accuracy by object size, by resolution, and by the extractor's ImageNet accuracy."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Top-1 accuracy on ImageNet in percent. The survey's six: Table 2 of its published version (CVPR 2017). The other
-# ResNets and MobileNet v2: the README of TensorFlow's slim models, whose checkpoints they are. All as published; of
-# thinner networks the headline says how thin.
+# ResNets and MobileNet v2: the README of TensorFlow's slim models, which published their checkpoints. All are of the
+# published width; the headline names the depth multiplier of thinner networks.
 TOP1 = {
     "vgg16": 71.0,
     "mobilenet_v1": 71.1,
@@ -40,36 +38,37 @@ _SIZES = (
 
 
 def by_object_size(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 4(a), as dots in place of bars: a panel a meta-architecture, a line an extractor; of each pair its best
-    row at the lowest resolution.
+    """Figure 4(a), with dots instead of bars: one panel per meta-architecture, one line per extractor.
+
+    Shows the best row of each pair at the lowest resolution.
     """
-    have = [
+    measured = [
         row
         for row in rows
         if row.done and MEAN_AP.read(row) is not None and any(size.read(row) is not None for size, *_ in _SIZES)
     ]
-    have = _lowest_resolution(have)
-    if not have:
+    measured = _lowest_resolution(measured)
+    if not measured:
         raise NotDrawn("no row has mAP by object size")
     best = {
-        pair: max(of, key=MEAN_AP.read)
-        for pair, of in group(have, lambda row: (row.meta_architecture, row.feature_extractor)).items()
+        pair: max(members, key=MEAN_AP.read)
+        for pair, members in group(measured, lambda row: (row.meta_architecture, row.feature_extractor)).items()
     }
     metas = plot_style.ordered({meta for meta, _ in best}, METAS)
     names = plot_style.ordered({extractor for _, extractor in best}, EXTRACTORS)[::-1]
-    made, panels = plot_style.figure(1, len(metas), height=1.9 + 0.42 * len(names), sharex=True, sharey=True)
+    figure, panels = plot_style.figure(1, len(metas), height=1.9 + 0.42 * len(names), sharex=True, sharey=True)
     for meta, axes in zip(metas, panels, strict=True):
-        for place, extractor in enumerate(names):
+        for position, extractor in enumerate(names):
             row = best.get((meta, extractor))
             values = [None if row is None else size.read(row) for size, *_ in _SIZES]
             present = [value for value in values if value is not None]
             if present:
-                axes.plot([min(present), max(present)], [place, place], color="#BBBBBB", linewidth=2, zorder=1)
+                axes.plot([min(present), max(present)], [position, position], color="#BBBBBB", linewidth=2, zorder=1)
             for value, (_, _, color, marker) in zip(values, _SIZES, strict=True):
                 if value is not None:
                     axes.plot(
                         [value],
-                        [place],
+                        [position],
                         marker=marker,
                         color=color,
                         markersize=8,
@@ -89,30 +88,28 @@ def by_object_size(rows: Sequence[SweepRow]) -> Figure:
     for axes in panels[1:]:
         axes.tick_params(axis="y", length=0)
     headline(
-        made,
+        figure,
         "Accuracy by size of objects",
         rows,
         list(best.values()),
-        f"the best at {have[0].resolution} px",
+        f"the best at {measured[0].resolution} px",
         timed=False,
     )
     handles = [
         plot_style.handle(label, {"marker": marker, "color": color, "linestyle": "none", "markersize": 8})
         for _, label, color, marker in _SIZES
     ]
-    made.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return made
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
 
 
 def small_large(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 4(b): a colour and marker for each resolution; SSD's are hollow, for they are the ones that the paper
-    points at.
-    """
-    found = points(rows, SMALL, LARGE)
-    if not found:
-        raise NotDrawn("no row has mAP of both small and large objects: does the data set have such objects?")
-    resolutions = sorted({point.row.resolution for point in found})
-    made, (axes,) = plot_style.figure(height=5.2)
+    """Figure 4(b): mAP of small against large objects, with a colour and marker for each resolution; SSD is hollow."""
+    shown = points(rows, SMALL, LARGE)
+    if not shown:
+        raise NotDrawn("no row has mAP of both small and large objects; check whether the data set has such objects")
+    resolutions = sorted({point.row.resolution for point in shown})
+    figure, (axes,) = plot_style.figure(height=5.2)
     handles = []
     for index, resolution in enumerate(resolutions):
         color = plot_style.RESOLUTION_COLORS[index % len(plot_style.RESOLUTION_COLORS)]
@@ -127,15 +124,15 @@ def small_large(rows: Sequence[SweepRow]) -> Figure:
             },
         )
         for ssd, look, words in ((False, solid, "two stages"), (True, hollow, "SSD")):
-            here = [
+            members = [
                 point
-                for point in found
+                for point in shown
                 if point.row.resolution == resolution and (point.row.meta_architecture == "ssd") == ssd
             ]
-            if here:
+            if members:
                 axes.plot(
-                    [point.cost for point in here],
-                    [point.value for point in here],
+                    [point.cost for point in members],
+                    [point.value for point in members],
                     alpha=0.85,
                     zorder=3,
                     clip_on=False,
@@ -146,32 +143,32 @@ def small_large(rows: Sequence[SweepRow]) -> Figure:
     axes.set_ylabel(LARGE.axis)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    headline(made, "Small against large objects, by resolution", rows, [point.row for point in found], timed=False)
-    made.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), frameon=False)
-    return made
+    headline(figure, "Small against large objects, by resolution", rows, [point.row for point in shown], timed=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), frameon=False)
+    return figure
 
 
 def by_top1(rows: Sequence[SweepRow]) -> Figure:
-    """Figure 5: all rows of the lowest resolution; a line joins the best of each meta-architecture with each extractor."""
-    have = [row for row in rows if row.done and MEAN_AP.read(row) is not None]
-    have = _lowest_resolution([row for row in have if row.feature_extractor in TOP1])
-    if not have:
+    """Figure 5: mAP against top-1 accuracy at the lowest resolution; lines join the best of each meta-architecture."""
+    measured = [row for row in rows if row.done and MEAN_AP.read(row) is not None]
+    measured = _lowest_resolution([row for row in measured if row.feature_extractor in TOP1])
+    if not measured:
         raise NotDrawn("no row has mAP and an extractor whose ImageNet accuracy is known")
-    made, (axes,) = plot_style.figure(height=5.4)
-    metas = plot_style.ordered({row.meta_architecture for row in have}, METAS)
+    figure, (axes,) = plot_style.figure(height=5.4)
+    metas = plot_style.ordered({row.meta_architecture for row in measured}, METAS)
     for meta in metas:
-        mine = group(
-            [row for row in have if row.meta_architecture == meta],
+        by_extractor = group(
+            [row for row in measured if row.meta_architecture == meta],
             lambda row: (TOP1[row.feature_extractor], row.feature_extractor),
         )
         style = plot_style.meta_style(meta)
         axes.plot(
-            [top for (top, _), of in mine.items() for _ in of],
-            [MEAN_AP.read(row) for of in mine.values() for row in of],
+            [top1 for (top1, _), members in by_extractor.items() for _ in members],
+            [MEAN_AP.read(row) for members in by_extractor.values() for row in members],
             alpha=0.35,
             **style,
         )
-        best = sorted((top, max(MEAN_AP.read(row) for row in of)) for (top, _), of in mine.items())
+        best = sorted((top1, max(MEAN_AP.read(row) for row in members)) for (top1, _), members in by_extractor.items())
         line = {
             **style,
             "linestyle": "-",
@@ -184,32 +181,32 @@ def by_top1(rows: Sequence[SweepRow]) -> Figure:
     axes.set_ylabel(MEAN_AP.axis)
     axes.set_ylim(bottom=0)
     headline(
-        made,
+        figure,
         "Accuracy against that of the extractor",
         rows,
-        have,
-        f"at {have[0].resolution} px; lines join the best",
+        measured,
+        f"at {measured[0].resolution} px; lines join the best",
         timed=False,
     )
-    made.legend(
+    figure.legend(
         handles=plot_style.meta_handles(set(metas), colored=True), loc="outside lower center", ncols=4, frameon=False
     )
-    _name_extractors(axes, {row.feature_extractor for row in have})
-    return made
+    _name_extractors(axes, {row.feature_extractor for row in measured})
+    return figure
 
 
 def _name_extractors(axes: Axes, extractors: set[str]) -> None:
-    """Names above the axes, slanted and moved apart, each with a line down to its place."""
+    """Writes the extractors' names above the axes, slanted and moved apart, each with a line to its position."""
     names = sorted(extractors, key=lambda name: (TOP1[name], name))
     low, high = axes.get_xlim()
     axes.set_xlim(low, high)
-    places = spread([TOP1[name] for name in names], 0.05 * (high - low), low, high)
-    for name, place in zip(names, places, strict=True):
+    positions = spread([TOP1[name] for name in names], 0.05 * (high - low), low, high)
+    for name, position in zip(names, positions, strict=True):
         axes.axvline(TOP1[name], color="#CCCCCC", linewidth=0.8, zorder=0.5)
         line = {"color": "#999999", "linewidth": 0.8, "clip_on": False, "transform": axes.get_xaxis_transform()}
-        axes.plot([TOP1[name], place], [1.0, 1.035], **line)
+        axes.plot([TOP1[name], position], [1.0, 1.035], **line)
         axes.text(
-            place,
+            position,
             1.045,
             extractor_name(name),
             transform=line["transform"],
@@ -220,6 +217,6 @@ def _name_extractors(axes: Axes, extractors: set[str]) -> None:
 
 
 def _lowest_resolution(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """The survey shows its low resolution alone where all would crowd the figure."""
+    """The rows of the lowest resolution; as in the survey, since all resolutions would crowd the figure."""
     lowest = min((row.resolution for row in rows), default=0)
     return [row for row in rows if row.resolution == lowest]

@@ -117,7 +117,7 @@ def test_a_root_with_boxes_makes_no_label_map_but_obeys_one(folder):
 @pytest.mark.parametrize(
     ("images", "annotations", "kind", "parts"),
     [
-        ([IMAGE, IMAGE], [], "image_repeated", ["images[1]", "id 7, 'a.jpg': was there before"]),
+        ([IMAGE, IMAGE], [], "image_repeated", ["images[1]", "id 7, 'a.jpg': is listed before"]),
         (
             [IMAGE],
             [BOX, {**BOX, "image_id": 8}],
@@ -248,7 +248,7 @@ def test_an_object_with_neither_says_why_and_names_its_class(folder):
     )
     (fault,) = image.faults
     assert str(fault).endswith(
-        "annotations[0] (id 5) 'toothbrush': no bbox, and run lengths of a mask of 8x8, while the image has 40x60 (box"
+        "annotations[0] (id 5) 'toothbrush': no bbox, and run lengths of a mask of 8x8, but the image has 40x60 (box"
         " left out)"
     )
 
@@ -393,7 +393,7 @@ def test_encodings(folder, encode, encoding, file_name):
         ),
         (
             '{"images": [], "annotations": [1], "annotations": [], "categories": []}',
-            "the key 'annotations' is twice in one object",
+            "the key 'annotations' appears twice in one object",
         ),
         ('{"images": [null], "annotations": [], "categories": []}', r"images\[0\] is None"),
         ('{"version": "5.2.1", "shapes": [], "imagePath": "a.jpg"}', r"it has \['imagePath', 'shapes', 'version'\]"),
@@ -404,7 +404,7 @@ def test_encodings(folder, encode, encoding, file_name):
         ("", "1:1: not JSON: .*the file is empty"),
         ('{"images": [], "annotations": null, "categories": []}', "'annotations' is null, not a list"),
         ('{"shapes": [1], "imagePath": "a.jpg"}', "looks like LabelMe's format"),
-        ('{"a.jpg1": {"filename": "a.jpg", "regions": []}}', "looks like VGG Image Annotator's own format"),
+        ('{"a.jpg1": {"filename": "a.jpg", "regions": []}}', "looks like VGG Image Annotator's format"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "looks like a file of detections"),
         ('[{"image": "a.jpg", "annotations": []}]', "looks like CreateML's format"),
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list"),

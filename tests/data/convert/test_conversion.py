@@ -192,7 +192,7 @@ def test_fail_accepts_what_is_only_noted(voc_folder):
     ("objects", "says"),
     [
         ([("dog", 9, 1, 1, 9), ("dog", 1, 1, 9, 9), ("dog", 9, 2, 1, 9)], "2 of 3 boxes are bad"),
-        ([("dog", 1, 1, 99, 9), ("dog", 1, 1, 9, 99), ("dog", 1, 1, 9, 9)], "2 of 3 boxes reach outside"),
+        ([("dog", 1, 1, 99, 9), ("dog", 1, 1, 9, 99), ("dog", 1, 1, 9, 9)], "2 of 3 boxes are partly outside"),
     ],
 )
 def test_one_mistake_everywhere_is_refused(voc_folder, objects, says):
@@ -217,7 +217,7 @@ def test_boxes_of_images_left_out_count_as_lost(voc_folder, damage):
     with pytest.raises(
         DataError,
         match=(
-            r"6 of 10 boxes are bad \(or of images left out: 6\), more than --max_bad_percent=50, first: .*e\.(xml|jpg)"
+            r"6 of 10 boxes are bad \(or in skipped images: 6\), more than --max_bad_percent=50, first: .*e\.(xml|jpg)"
         ),
     ):
         voc_folder.convert(max_bad_percent=50.0)
@@ -246,7 +246,7 @@ def test_boxes_that_all_reach_a_pixel_outside_are_one_slip_of_counting(voc_folde
     for name in "abc":
         voc_folder.add(name, [("dog", -beyond, 2, 20, 60 + beyond)])
     if refused:
-        with pytest.raises(DataError, match="3 of 3 boxes reach outside"):
+        with pytest.raises(DataError, match="3 of 3 boxes are partly outside"):
             voc_folder.convert(max_bad_percent=50.0)
     else:
         report, told = voc_folder.convert(max_bad_percent=50.0)

@@ -63,7 +63,7 @@ def test_boxes_turn_with_the_image(orientation):
     assert found == where_shown(orientation, MARK)
     assert (
         fault.kind == "size_mismatch"
-        and fault.action == "repaired: boxes turned with the image"
+        and fault.action == "repaired: boxes rotated with the image"
         and f"orientation {orientation}" in fault.value
     )
 
@@ -77,7 +77,7 @@ def test_scaled_boxes_turn_too(orientation):
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_unless_asked_the_image_is_left_out(orientation):
     _, (fault,) = check(SHOWN, MARK, orientation=orientation, repair=False)
-    assert fault.kind == "size_mismatch" and fault.bad and "--on_bad=fix turns the boxes back" in fault.value
+    assert fault.kind == "size_mismatch" and fault.bad and "--on_bad=fix rotates the boxes back" in fault.value
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -91,7 +91,7 @@ def test_boxes_of_the_stored_size_stay(orientation, repair):
 def test_boxes_that_fit_only_the_shown_image_are_of_it(declared):
     low = (10, 60, 30, 98)  # deeper than the stored image is high
     found, (fault,) = check(declared, low, (1, 1, 9, 9))
-    assert found[0] == where_shown(6, low) and "fit it turned as EXIF orientation 6 says" in fault.value
+    assert found[0] == where_shown(6, low) and "fit it when rotated by EXIF orientation 6" in fault.value
     _, (fault,) = check(declared, low, repair=False)
     assert fault.bad and fault.kind == "size_mismatch"
 
@@ -122,4 +122,4 @@ def test_fractions_of_a_turned_image():
         "repaired",
     ]
     found, (fault,) = check(None, part)  # of which way up?
-    assert not found and fault.kind == "box_fractions" and "EXIF turns the image" in fault.value
+    assert not found and fault.kind == "box_fractions" and "EXIF rotates the image" in fault.value

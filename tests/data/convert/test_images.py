@@ -152,7 +152,7 @@ def test_jpeg_with_its_last_bytes_missing_can_be_repaired(encode, missing):
     loaded = images.check(data[:-missing], "a", repair=True)
     assert loaded.format == "png" and not loaded.faults[0].bad
     np.testing.assert_array_equal(pixels(loaded.encoded)[:580], pixels(data)[:580])
-    with pytest.raises(images.BadImage, match=r"breaks off after 4\d % of its lines; get it anew"):
+    with pytest.raises(images.BadImage, match=r"is truncated after 4\d % of its lines; get the image again"):
         images.check(data[: len(data) // 2], "a", repair=True)
 
 

@@ -235,11 +235,11 @@ def test_nothing_usable_gives_the_reason(voc_folder):
     voc_folder.image("a.jpg")
     voc_folder.annotate("annotations").write_text(CVAT)
     with pytest.raises(
-        DataError, match="annotations.xml: is no VOC annotation: the root element is <annotations>.*looks like CVAT"
+        DataError, match="annotations.xml: not a VOC annotation: the root element is <annotations>.*looks like CVAT"
     ):
         voc_folder.convert()
     voc_folder.root.joinpath("map.pbtxt").write_text('item { id: 1 name: "dog" }')
-    with pytest.raises(DataError, match="none of 1 image is usable, first: .*annotations.xml: is no VOC annotation"):
+    with pytest.raises(DataError, match="none of 1 image is usable, first: .*annotations.xml: not a VOC annotation"):
         voc_folder.convert(label_map_path=str(voc_folder.root / "map.pbtxt"))
 
 
@@ -298,7 +298,8 @@ def test_masks_and_copies_are_no_images_without_objects(voc_folder):
     report, told = voc_folder.convert(max_bad_percent=10.0)
     assert (report.found_images, report.images, report.boxes) == (3, 3, 2)
     assert (
-        "masks/a.png: photos/a.jpg, in a folder of annotated images, has its name" in told and "masks/c.png: " in told
+        "masks/a.png: photos/a.jpg, in a folder of annotated images, has the same name" in told
+        and "masks/c.png: " in told
     )
 
 
@@ -320,7 +321,7 @@ def test_an_image_of_a_type_that_is_not_read_is_named(voc_folder):
     voc_folder.image("d.jpg")  # b.xml is not its annotation.
     report, _ = voc_folder.convert()
     assert report.images == 3 and [fault.kind for fault in report.faults] == ["image_missing", "no_annotation"]
-    assert "'b.HEIC' is there, but of no type that is read" in report.faults[0].value
+    assert "'b.HEIC' exists, but its type is not supported" in report.faults[0].value
 
 
 def test_links_are_names_too(voc_folder):

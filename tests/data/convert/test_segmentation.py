@@ -66,7 +66,7 @@ def test_polygons_however_they_are_nested(polygons):
         ([[1, 2, 3, float("nan")]], "neither polygons"),
         ([[1, 2, 3, 10**400]], "neither polygons"),
         ([{}], "neither polygons"),
-        ([1, 2], "less than two points"),
+        ([1, 2], "fewer than two points"),
         ({}, "without a size"),
         ({"size": [4], "counts": []}, "without a size"),
         ({"size": [10**30, 1], "counts": []}, "without a size"),
@@ -77,8 +77,8 @@ def test_polygons_however_they_are_nested(polygons):
         ({"size": [4, 4], "counts": "\x00"}, "damaged"),
         ({"size": [4, 4], "counts": "o" * 50}, "damaged"),
         ({"size": [4, 4], "counts": "\ud800"}, "damaged"),
-        ({"size": [4, 4], "counts": "P"}, "break off"),
-        ({"size": [5, 6], "counts": [1, 29]}, "mask of 6x5, while the image has 4x4"),
+        ({"size": [4, 4], "counts": "P"}, "truncated"),
+        ({"size": [5, 6], "counts": [1, 29]}, "mask of 6x5, but the image has 4x4"),
     ],
 )
 def test_what_is_no_segmentation(value, says):

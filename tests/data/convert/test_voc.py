@@ -207,7 +207,7 @@ def test_missing_split_lists_those_there_are(voc_folder):
     voc_folder.add("a")
     voc_folder.split("train", "a")
     voc_folder.split("empty", "\n")
-    with pytest.raises(ConfigError, match="tran.txt: no such split; there are: empty, train; check --set"):
+    with pytest.raises(ConfigError, match="tran.txt: no such split; the splits are: empty, train; check --set"):
         voc_folder.read("tran")
     with pytest.raises(DataError, match="empty.txt: the split is empty"):
         voc_folder.read("empty")

@@ -122,7 +122,7 @@ def test_objects_without_usable_numbers(read, inside, says):
         ("<annotations/>", "root element is <annotations>, not <annotation>; this looks like CVAT"),
         ("<dataset/>", "this looks like dlib"),
         (f"<{'x' * 5000}/>", "not <annotation>"),
-        (f"<annotation>{BOX}</annotation>", "is no VOC annotation: it has no <object>, but <bndbox>"),
+        (f"<annotation>{BOX}</annotation>", "not a VOC annotation: it has no <object>, but <bndbox>"),
         ("<annotation><item><box/></item></annotation>", "no <object>, but <box>"),
         ("<annotation><object><name>&#xD800;</name></object></annotation>", "not well-formed XML"),
         ("<annotation><filename>b & c.jpg</filename></annotation>", "such as & for &amp;"),
@@ -147,7 +147,7 @@ def test_a_box_outside_of_all_objects_is_reported(read, stray):
 @pytest.mark.parametrize("length", [5, 30, 60])
 def test_a_file_that_breaks_off_says_so(read, length):
     found = read("<annotation><filename>a.jpg</filename><object><name>dog</name>"[:length])
-    assert "the file breaks off" in found.problem
+    assert "the file is truncated" in found.problem
 
 
 def test_a_class_in_another_encoding_is_not_guessed(read):

@@ -144,7 +144,7 @@ def test_a_shard_that_is_cut(shard, options, without, left):
     Path(path).write_bytes(whole[: places[2] + left] if left > 0 else whole[:left])
     settings = without(options(path))
     (bad,) = settings.bad_records.found
-    assert bad.number == 3 and "damaged or cut short" in bad.reason and read(settings) == ["a0", "a1", "a2"]
+    assert bad.number == 3 and "damaged or truncated" in bad.reason and read(settings) == ["a0", "a1", "a2"]
 
 
 def test_a_cut_between_records_is_counted_by_the_manifest(shard, options, without, tmp_path):

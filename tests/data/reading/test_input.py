@@ -66,7 +66,7 @@ def test_more_boxes_than_room_are_cut_and_counted_in_training(write, example, op
     assert (
         corrections.lines()["cut"]
         == f"7 boxes beyond max_number_of_boxes dropped, in 2 records (e.g. {settings.paths[0]}:0); "
-        "set the input reader's max_number_of_boxes to 9 or more to learn from all"
+        "set the input reader's max_number_of_boxes to 9 or more to train on all"
     )
 
 
@@ -84,7 +84,7 @@ def test_evaluation_takes_all_boxes(write, example, options, caplog):
         and not corrections.lines()
     )
     assert (
-        "eval_input_reader[0].max_number_of_boxes is 5; a record holds 8 boxes, and evaluation takes all of them"
+        "eval_input_reader[0].max_number_of_boxes is 5, but a record has 8 boxes; evaluation uses all of them"
         in caplog.text
     )
     assert eval_dataset(options(write(example())), RESIZER, 1).element_spec.groundtruth.boxes.shape[1] == 5
@@ -97,7 +97,7 @@ def test_files_that_lose_their_records_end_training(write, example, options):
     batches = iterate(train_dataset(settings, (), RESIZER, 1, seed=0), settings)
     next(batches)
     open(path, "wb").close()
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="contains no records"):
         for _, _ in zip(batches, range(10_000), strict=False):
             pass
 

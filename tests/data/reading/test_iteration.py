@@ -79,11 +79,11 @@ def test_cut_short(write, options, example):
     text = line(options(str(path)))
     assert (
         "data.record, record 1" in text
-        and "cut short" in text
+        and "corrupted or truncated" in text
         and "truncated record at" in text
         and "detection validate" in text
     )
-    with pytest.raises(DataError, match="data.record, record 1: cut short"):
+    with pytest.raises(DataError, match="data.record, record 1: truncated"):
         count_records(str(path))
 
 

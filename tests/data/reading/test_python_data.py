@@ -120,19 +120,19 @@ def test_a_bitmap_is_the_image(height, width):
 
 IMAGE = np.zeros((10, 20, 3), np.uint8)
 FAULTS = {
-    "is no example; give": (IMAGE, [[0, 0, 4, 4]]),
+    "not an example; give": (IMAGE, [[0, 0, 4, 4]]),
     "the image is float32": (IMAGE.astype("f4"), [], []),
     "none.png: cannot be read": ("none.png", [], []),
     "the image cannot be decoded": (b"GIF8", [], []),
     r"has 1 boxes and 2 classes": (IMAGE, [[0, 0, 4, 4]], [1, 2]),
-    r"the boxes are \[1, 3\]": (IMAGE, [[0, 0, 4]], [1]),
-    "no box reaches beyond 1; boxes are expected in pixels": (IMAGE, [[0.1, 0.1, 0.5, 1.0]], [1]),
-    r"'bird' is no class of the label map \(/m/a, cat, dog\)": (IMAGE, [[0, 0, 4, 4]], ["bird"]),
-    "1.5 is no label id": (IMAGE, [[0, 0, 4, 4]], [1.5]),
+    r"the boxes have the shape \[1, 3\]": (IMAGE, [[0, 0, 4]], [1]),
+    "no coordinate exceeds 1; boxes are expected in pixels": (IMAGE, [[0.1, 0.1, 0.5, 1.0]], [1]),
+    r"'bird' is not a class of the label map \(/m/a, cat, dog\)": (IMAGE, [[0, 0, 4, 4]], ["bird"]),
+    "1.5 is not a label id": (IMAGE, [[0, 0, 4, 4]], [1.5]),
     "image/object/bbox .* the minimum exceeds the maximum": (IMAGE, [[4, 0, 0, 4]], [1]),
     "image/object/bbox .* far outside the image": (IMAGE, [[0, 0, 44, 4]], [1]),
     "the classes are a int": (IMAGE, [[0, 0, 4, 4]], 1),
-    "None is no label id": (IMAGE, [[0, 0, 4, 4]], [None]),
+    "None is not a label id": (IMAGE, [[0, 0, 4, 4]], [None]),
     "label 7 of box 0 is unknown": (IMAGE, [[0, 0, 4, 4]], [7]),
 }
 
@@ -157,7 +157,7 @@ def test_faults_of_the_source_itself():
 
     with pytest.raises(DataError, match="^training data: reading it failed with OSError: the disk is gone"):
         read(broken)
-    with pytest.raises(DataError, match="^training data: an epoch holds no example"):
+    with pytest.raises(DataError, match="^training data: an epoch has no examples"):
         read(lambda: iter(()))
     with pytest.raises(DataError, match="^training data: the list is empty"):
         read([])
@@ -174,7 +174,7 @@ def test_a_pipeline_without_readers_takes_the_classes_of_its_model(tmp_path):
 
 
 def test_serialize_says_what_it_was_given():
-    with pytest.raises(DataError, match=r"^x: is no example; give \(image, boxes, classes\)"):
+    with pytest.raises(DataError, match=r"^x: not an example; give \(image, boxes, classes\)"):
         serialize({"image": IMAGE, "boxes": []}, "x", "0", {})
 
 

@@ -88,7 +88,7 @@ BOX = "image/object/bbox/"
 @pytest.mark.parametrize(
     ("changes", "kind", "parts"),
     [
-        ({"image/encoded": None}, "record_unreadable", ["image/encoded", "absent or empty"]),
+        ({"image/encoded": None}, "record_unreadable", ["image/encoded", "missing or empty"]),
         ({"image/encoded": [b"nonsense"]}, "image_unreadable", ["image/encoded", "text: 'nonsense'"]),
         ({"image/encoded": [png()[:-20]]}, "image_unreadable", ["image/encoded"]),
         ({"image/encoded": [png(80, 60)]}, "image_too_large", ["80x60"]),
@@ -106,7 +106,7 @@ BOX = "image/object/bbox/"
         ({BOX + "ymax": [0.1, 0.6]}, "box_zero_area", ["box 0"]),
         ({BOX + "ymin": [-0.5, 0.2], BOX + "ymax": [-0.1, 0.6]}, "box_outside", ["box 0"]),
         ({BOX + "ymax": [1.05, 0.6]}, "box_clipped", ["box 0", "1.05"]),
-        ({BOX + "ymin": [-0.2, 0.2]}, "box_outside", ["box 0", "-0.2", "training refuses it"]),
+        ({BOX + "ymin": [-0.2, 0.2]}, "box_outside", ["box 0", "-0.2", "is an error in training"]),
         ({BOX + "ymax": [5.0, float("nan")]}, "box_not_normalised", ["values up to 5"]),
         ({"image/object/area": [1.0, float("nan")]}, "number_unusable", ["image/object/area of box 1", "nan"]),
         ({"image/object/weight": [-1.0, 0.0]}, "number_unusable", ["image/object/weight of box 0", "-1"]),
@@ -117,7 +117,7 @@ BOX = "image/object/bbox/"
             "class_unknown",
             ["box 1", "label 4", "map.pbtxt"],
         ),
-        ({"image/object/class/text": None, "image/object/class/label": None}, "class_missing", ["absent for 2 boxes"]),
+        ({"image/object/class/text": None, "image/object/class/label": None}, "class_missing", ["missing for 2 boxes"]),
         ({"image/object/class/label": [3, 2]}, "class_disagrees", ["box 1", "'dog'", "label 2"]),
     ],
 )
@@ -290,7 +290,7 @@ def test_manifest_finds_missing_and_changed_shards(tmp_path):
     assert kinds(report) == ["shard_differs", "shard_differs"]
     assert "train.record-00001-of-00002: does not exist" in str(
         report.faults[0]
-    ) and "not those that were written" in str(report.faults[1])
+    ) and "have changed since it was written" in str(report.faults[1])
 
 
 def test_broken_manifest(tmp_path):
@@ -316,7 +316,7 @@ def test_shards_that_their_numbers_say_there_should_be(tmp_path):
     assert (
         fault.kind == "shard_missing"
         and fault.bad
-        and "a.record-00001-of-00003 and 1 other of 3 shards are not there" in fault.value
+        and "a.record-00001-of-00003 and 1 other of 3 shards are missing" in fault.value
     )
     for number in (1, 2):
         shard(tmp_path, example(number), name=f"a.record-{number:05d}-of-00003")

@@ -23,8 +23,8 @@ def test_cells_end_where_they_should():
     failed = plausible.failed(plausible.rows()[0], "killed | by\nsomebody")
     from detection.sweep.report import figures
 
-    text = readme.markdown([failed], figures.Drawn([], {"fig2a_map_time_meta": "no row"}))
-    assert f"| `{failed.id}` | killed \\| by somebody |" in text and "`fig2a_map_time_meta` is left out: no row" in text
+    text = readme.markdown([failed], figures.DrawnFigures([], {"fig2a_map_time_meta": "no row"}))
+    assert f"| `{failed.id}` | killed \\| by somebody |" in text and "`fig2a_map_time_meta` is omitted: no row" in text
 
 
 def test_slow_detectors_are_timed_on_fewer_images():
@@ -33,5 +33,5 @@ def test_slow_detectors_are_timed_on_fewer_images():
     rows = [benchmark_row(str(images), 10, meta_architecture="ssd") for images in (3, 10, 9)]
     for one, images in zip(rows, (3, 10, 9), strict=True):
         one.benchmark["images"] = images
-    assert ", 3 to 10 images" in readme.markdown(rows, figures.Drawn([], {}))
-    assert ", 3 or 10 images" in readme.markdown(rows[:2], figures.Drawn([], {}))
+    assert ", 3 to 10 images" in readme.markdown(rows, figures.DrawnFigures([], {}))
+    assert ", 3 or 10 images" in readme.markdown(rows[:2], figures.DrawnFigures([], {}))
