@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import keras
+
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import mobilenet_v3, scaling
@@ -72,7 +74,7 @@ def levels(options: ssd_maps.SsdExtractorOptions, version: str) -> NetworkLevels
     )
 
 
-def _network(options: ssd_maps.SsdExtractorOptions, version: str) -> tuple:
+def _network(options: ssd_maps.SsdExtractorOptions, version: str) -> tuple[keras.layers.Layer, ...]:
     """As detectors have it, up to the last map that they read."""
     rule = divisible_depth_rule(options.depth_multiplier, options.min_depth)
     network = mobilenet_v3.blocks(VERSIONS[version], _hyperparams(options), rule, detector=True)
