@@ -23,7 +23,7 @@ from detection.checkpoints import checkpoint_files, loading, rotation
 from detection.config import beside
 from detection.data.reading.input import InputOptions
 from detection.data.reading.python_data import PythonData, Source
-from detection.data.resize import Resizer
+from detection.data.resize import IdentityResizer, Resizer
 from detection.data.sample import Augmentation
 from detection.errors import ConfigError, DetectionError, first_line, in_file
 from detection.settings import EvalSettings, TrainSettings
@@ -128,6 +128,11 @@ class Pipeline:
     def eval_input(self) -> InputOptions | None:
         """The input that is evaluated while training goes on: the first, as in the TF Object Detection API."""
         return self.eval_inputs[0] if self.eval_inputs else None
+
+    @property
+    def eval_resizer(self) -> Resizer:
+        """What evaluation gives images their size with."""
+        return self.resizer if self.evaluate.resize else IdentityResizer()
 
     @property
     def eval_categories(self) -> tuple[Category, ...]:

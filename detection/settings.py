@@ -13,6 +13,8 @@ from detection.checkpoints.restore import FineTune
 from detection.optimizers.rules import OptimizerSettings
 
 DEFAULT_METRICS = "coco_detection_metrics"
+# Those that look at group-of marks and labels of whole images.
+OPEN_IMAGES_METRICS = frozenset({"oid_V2_detection_metrics", "oid_challenge_detection_metrics"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class TrainSettings:
     regularize: bool = True
     fine_tune: FineTune | None = None
     keep_every_hours: float = 10_000.0
+    summarize_gradients: bool = False  # the norm of each variable's clipped gradient is a summary too
 
     def learns(self, name: str) -> bool:
         """Whether the variable called `name` is trained."""
@@ -54,6 +57,7 @@ class EvalSettings:
     metrics: tuple[str, ...] = (DEFAULT_METRICS,)  # names of metrics sets
     batch_size: int = 1
     losses: bool = True  # whether the losses are computed on the evaluation input too
+    resize: bool = True  # False: images of evaluation keep their size
     ignore_groundtruth: bool = False  # only detect (and export): no metrics, no losses
     # Whether averaged weights are evaluated; whoever holds the averages swaps them in.
     use_moving_averages: bool = False
@@ -61,6 +65,9 @@ class EvalSettings:
     per_category_tags: bool = False
     all_per_category_tags: bool = False
     super_categories: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name, names of its categories
+    recall_bounds: tuple[float, float] = (0.0, 1.0)  # what precision_at_recall_detection_metrics looks at
+    # Of Open Images' challenge: an image without labels of its own counts as checked for every class.
+    unlabelled_is_checked: bool = True
     num_visualizations: int = 10  # pictures of the first images of each evaluation
     style: Style = field(default_factory=Style)
     visualization_export_dir: str = ""  # pictures go there as PNG files too; empty: nowhere

@@ -40,6 +40,12 @@ class ImageBatch(NamedTuple):
     proposals: Proposals | tuple[()] = ()  # given with the images (Fast R-CNN); empty where the detector finds its own
 
 
+def is_given(field: tf.Tensor | tuple[()]) -> bool:
+    """Whether an optional field of a structure is there: an empty one is (), or what copying it field by field makes of
+    that, a tensor of no rows."""
+    return not isinstance(field, tuple) and len(field.shape) > 1
+
+
 class Groundtruth(NamedTuple):
     """What is to be found in a batch. Rows with weight 0 are padding, or boxes to be neither learnt nor punished."""
 
@@ -50,6 +56,12 @@ class Groundtruth(NamedTuple):
     is_crowd: tf.Tensor  # bool [B, M]
     difficult: tf.Tensor  # bool [B, M]
     areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
+    # float32 [B, M, K], 1 for each class of a box that may have several; empty where a box has one
+    class_sets: tf.Tensor | tuple[()] = ()
+    # Open Images' marks, empty where no metric asks for them: bool [B, M], a box around several objects that touch;
+    group_of: tf.Tensor | tuple[()] = ()
+    # bool [B, K], classes of which the labels of the whole image say whether they are in it.
+    checked: tf.Tensor | tuple[()] = ()
 
 
 class ImageInfo(NamedTuple):

@@ -28,8 +28,12 @@ _LONGEST = (
     "meta_architectures/test_two_stage_parity.py",
     "train/test_evaluation.py",
     "checkpoints/test_restore.py",
-    "benchmark/test_networks.py",
+    "benchmarks/test_network_times.py",
     "networks/test_resnet_v1.py",
+    "test_end_to_end.py",
+    "test_your_own_parts.py",
+    "export/test_fast_rcnn_life.py",
+    "proposals/test_input_sources.py",
 )
 
 

@@ -308,7 +308,15 @@ _THIN = (
 
 
 @pytest.mark.parametrize(
-    "case", [Case(meta, f"faster_rcnn_{type_}", 0.25) for meta, type_ in _THIN], ids=lambda case: case.name
+    "case",
+    [
+        pytest.param(
+            case := Case(meta, f"faster_rcnn_{type_}", 0.25),
+            marks=pytest.mark.slow if detector_configs.has_pyramid(case.type) else (),
+        )
+        for meta, type_ in _THIN
+    ],
+    ids=lambda case: case.name,
 )
 def test_thin_networks(case: Case, shapes: DataSet, tmp_path: Path) -> None:
     row = _live(case, shapes, tmp_path)

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from detection.tools.tf_internals import called
+from detection.tools.tf_internals import function_graph
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
@@ -43,19 +43,19 @@ def _total(graph: tf.Graph) -> int:
 def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
     for op in graph.get_operations():
         if op.type in _CALLS:
-            yield from _ops(called(op, "f"))
+            yield from _ops(function_graph(op, "f"))
         else:
             yield op
 
 
 def _loop(op: tf.Operation) -> int:
-    flops = _total(called(op, "body"))
+    flops = _total(function_graph(op, "body"))
     return flops * _num_iterations(op) if flops else 0
 
 
 def _num_iterations(op: tf.Operation) -> int:
     """Number of iterations of a loop that counts from 0 to a constant of the graph."""
-    condition = called(op, "cond")
+    condition = function_graph(op, "cond")
     for comparison in (inner for inner in condition.get_operations() if inner.type == "Less"):
         limit = tf.get_static_value(comparison.inputs[1])
         positions = [position for position, argument in enumerate(condition.inputs) if argument is comparison.inputs[1]]

@@ -201,10 +201,12 @@ class _Parts:
         self._turn = dict.fromkeys((END_TO_END, PREPROCESS, WITHOUT), 0)
         self.latest: dict[str, tf.Tensor] = {}
         self.counts: list[float] = []
-        self.few = skip_whole_network = skip_whole_network and bool(served.border)
+        self.few = skip_whole_network = skip_whole_network and bool(served.second_stage_inputs)
         self._parts = {PREPROCESS: served.preprocess(), POSTPROCESS: served.postprocess()}
         self._parts |= {} if skip_whole_network else {NETWORK: served.network()}
-        self._parts |= {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.border else {}
+        self._parts |= (
+            {FIRST: served.first_stage(), SECOND: served.second_stage()} if served.second_stage_inputs else {}
+        )
         self._without = None if skip_whole_network else served.without_postprocess()
         # Run each once, so that its inputs exist and its graph is prepared before it is timed.
         for name in (PREPROCESS, NETWORK, FIRST, SECOND, POSTPROCESS):

@@ -28,7 +28,7 @@ from detection.export.constants import split
 from detection.export.predictor import SIGNATURE, load_graph, saved_model_folder
 from detection.export.serving import MARKS, NETWORK_INPUT, NETWORK_OUTPUT, TRUE_SHAPES
 from detection.proposals.serving_input import KEY as PROPOSALS
-from detection.tools.tf_internals import called
+from detection.tools.tf_internals import function_graph
 
 _FEATURES, _PROPOSAL_BOXES = f"{MARKS}/features/", f"{MARKS}/proposal_boxes"
 _REGION_LOGITS = f"{NETWORK_OUTPUT}/class_logits"
@@ -41,7 +41,7 @@ class Part(NamedTuple):
     run: Callable[..., dict[str, tf.Tensor]]
 
 
-class _Marked(NamedTuple):
+class _MarkedGraph(NamedTuple):
     """The exported graph with its marks."""
 
     graph: graph_pb2.GraphDef
@@ -84,7 +84,7 @@ class ServedGraph:
         return self._specs.get(PROPOSALS)
 
     @functools.cached_property
-    def _marked(self) -> _Marked:
+    def _marked(self) -> _MarkedGraph:
         """The function that contains the marks; a SavedModel wraps the exported function in several calls.
 
         Raises:
@@ -100,7 +100,7 @@ class ServedGraph:
                 raise ConfigError(
                     f"{self.folder}: has no node {NETWORK_INPUT}; give a SavedModel that `detection export` wrote"
                 )
-            graph = called(calls[0], "f")
+            graph = function_graph(calls[0], "f")
             constants = {
                 inner.name: constants[outer.name]
                 for outer, inner in zip(calls[0].inputs, graph.inputs, strict=True)
@@ -116,7 +116,7 @@ class ServedGraph:
         for node in definition.node:
             if f"{node.name}:0" in constants:
                 _replace_by_constant(node, constants[f"{node.name}:0"])
-        return _Marked(
+        return _MarkedGraph(
             definition,
             tuple(tensor.op.name for tensor in inputs),
             tuple(tensor.name for tensor in graph.outputs),
@@ -147,7 +147,7 @@ class ServedGraph:
         return self._needed([NETWORK_INPUT, *self._without_aliases(self._before_network)], self.network_outputs)
 
     @functools.cached_property
-    def border(self) -> tuple[str, ...]:
+    def second_stage_inputs(self) -> tuple[str, ...]:
         """Marks of the first stage's outputs that the second stage uses; empty for a single stage."""
         marks = self._marked.marks
         maps = [mark for mark in sorted(marks) if mark.startswith(_FEATURES)]
@@ -186,17 +186,20 @@ class ServedGraph:
         return self._part(self.network_inputs, self.network_outputs)
 
     def first_stage(self) -> Part:
-        """Maps the network's inputs to `border`, without marks that exist before the network.
+        """Maps the network's inputs to `second_stage_inputs`, without marks that exist before the network.
 
         Only for a detector with two stages.
         """
-        outputs = [mark for mark in self.border if mark not in self._before_network]
+        outputs = [mark for mark in self.second_stage_inputs if mark not in self._before_network]
         return self._part(self._needed(self.network_inputs, outputs), outputs)
 
     def second_stage(self) -> Part:
-        """Maps `border` to codes and logits."""
-        outputs = [mark for mark in self.network_outputs if mark not in self.border]
-        candidates = [*self.border, *(mark for mark in self._before_network if mark not in self.border)]
+        """Maps `second_stage_inputs` to codes and logits."""
+        outputs = [mark for mark in self.network_outputs if mark not in self.second_stage_inputs]
+        candidates = [
+            *self.second_stage_inputs,
+            *(mark for mark in self._before_network if mark not in self.second_stage_inputs),
+        ]
         return self._part(self._needed(self._without_aliases(candidates), outputs), outputs)
 
     def postprocess(self) -> Part:
@@ -244,7 +247,7 @@ class ServedGraph:
 
         Raises ConfigError for an export of an older version, whose network also reads the size of the original image.
         """
-        if set(self._marked.inputs) & self._between(takes, gives):
+        if set(self._marked.inputs) & self._nodes_between(takes, gives):
             raise ConfigError(f"{self.folder}: the network reads values before {NETWORK_INPUT}; export it again")
         return Part(takes, self._cut(takes, {mark: f"{mark}:0" for mark in gives}))
 
@@ -255,15 +258,15 @@ class ServedGraph:
 
     def _depends(self, name: str, source: str) -> bool:
         """Whether node `source` is an ancestor of node `name`."""
-        return source in self._between((), [name])
+        return source in self._nodes_between((), [name])
 
     def _needed(self, feeds: Iterable[str], fetches: Iterable[str]) -> tuple[str, ...]:
         """The marks of `feeds` that are used to compute `fetches`; a fed mark hides the nodes before it."""
         feeds = tuple(dict.fromkeys(feeds))
-        used = self._between(feeds, fetches)
+        used = self._nodes_between(feeds, fetches)
         return tuple(mark for mark in feeds if mark in used)
 
-    def _between(self, feeds: Collection[str], fetches: Iterable[str]) -> set[str]:
+    def _nodes_between(self, feeds: Collection[str], fetches: Iterable[str]) -> set[str]:
         """Names of the nodes that are run to compute `fetches` from `feeds`, with the feeds that are used."""
         names: set[str] = set()
         stack = list(fetches)
@@ -281,7 +284,7 @@ class ServedGraph:
 
     def _subgraph(self, feeds: Collection[str], fetches: Iterable[str]) -> graph_pb2.GraphDef:
         """The subgraph from `feeds` to `fetches`; fed nodes become placeholders."""
-        full_graph, names = self._marked.graph, {*self._between(feeds, fetches), *feeds}
+        full_graph, names = self._marked.graph, {*self._nodes_between(feeds, fetches), *feeds}
         graph = graph_pb2.GraphDef(versions=full_graph.versions, library=full_graph.library)
         for node in full_graph.node:
             if node.name in feeds and node.op != "Placeholder":

@@ -1,13 +1,21 @@
 """Message `AnchorGenerator` -> an anchor generator of ops.anchors.
 
-MultiscaleAnchorGenerator.normalize_coordinates has no effect: anchors are in pixels everywhere here.
+The field normalize_coordinates has no effect: anchors are in pixels everywhere here.
 """
 
 from __future__ import annotations
 
-from detection.ops.anchors import AnchorGenerator, GridAnchors, MultiscaleAnchors, SsdAnchors
+from detection.ops.anchors import (
+    AnchorGenerator,
+    AnchorGrid,
+    FlexibleAnchors,
+    GridAnchors,
+    MultiscaleAnchors,
+    SsdAnchors,
+)
 from detection.protos import (
     anchor_generator_pb2,
+    flexible_grid_anchor_generator_pb2,
     grid_anchor_generator_pb2,
     multiscale_anchor_generator_pb2,
     ssd_anchor_generator_pb2,
@@ -56,8 +64,22 @@ def _multiscale(message: multiscale_anchor_generator_pb2.MultiscaleAnchorGenerat
     )
 
 
+def _flexible(message: flexible_grid_anchor_generator_pb2.FlexibleGridAnchorGenerator) -> FlexibleAnchors:
+    return FlexibleAnchors(
+        tuple(
+            AnchorGrid(
+                shapes=tuple(zip(grid.base_sizes, grid.aspect_ratios, strict=True)),
+                stride=(grid.height_stride, grid.width_stride),
+                offset=(grid.height_offset, grid.width_offset),
+            )
+            for grid in message.anchor_grid
+        )
+    )
+
+
 _BUILDERS = {
     "ssd_anchor_generator": _ssd,
     "grid_anchor_generator": _grid,
     "multiscale_anchor_generator": _multiscale,
+    "flexible_grid_anchor_generator": _flexible,
 }

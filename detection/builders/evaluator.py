@@ -16,6 +16,7 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
         metrics=tuple(dict.fromkeys(message.metrics_set)) or (DEFAULT_METRICS,),
         batch_size=message.batch_size,
         losses=not message.use_dummy_loss_in_eval,
+        resize=not message.force_no_resize,
         ignore_groundtruth=message.ignore_groundtruth,
         use_moving_averages=message.use_moving_averages,
         interval_seconds=message.eval_interval_secs,
@@ -25,6 +26,8 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
             (name, tuple(member.strip() for member in members.split(",") if member.strip()))
             for name, members in sorted(message.super_categories.items())
         ),
+        recall_bounds=(message.recall_lower_bound, message.recall_upper_bound),
+        unlabelled_is_checked=message.image_classes_field_map_empty_to_ones,
         num_visualizations=message.num_visualizations if message.retain_original_images else 0,
         style=Style(
             min_score=message.min_score_threshold,

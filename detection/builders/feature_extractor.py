@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
+
+import keras
 
 from detection import registry
 from detection.builders import hyperparams
@@ -16,6 +19,8 @@ from detection.registry import Registry
 def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdExtractor:
     """A network and the extra layers behind it."""
     conv_hyperparams = hyperparams.build(message.conv_hyperparams)
+    if message.use_hardswish:
+        conv_hyperparams = dataclasses.replace(conv_hyperparams, activation=keras.activations.hard_swish)
     return _make(
         SSD_EXTRACTORS,
         registry.ssd_extractor,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l1_penalty, l2_penalty
+from detection.networks.hyperparams import (
+    BatchNormSettings,
+    GroupNormSettings,
+    Hyperparams,
+    l1_penalty,
+    l2_penalty,
+)
 from detection.protos import hyperparams_pb2
 
 _ACTIVATIONS = {
@@ -28,6 +34,7 @@ def build(message: hyperparams_pb2.Hyperparams) -> Hyperparams:
         regularizer=_regularizer(message.regularizer),
         activation=_ACTIVATIONS[message.activation],
         batch_norm=_batch_norm(message),
+        group_norm=GroupNormSettings() if message.HasField("group_norm") else None,
         regularize_depthwise=message.regularize_depthwise,
         force_bias=message.force_use_bias,
         regularize_biases=message.regularize_biases,
@@ -60,9 +67,15 @@ def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None
 
 
 def _batch_norm(message: hyperparams_pb2.Hyperparams) -> BatchNormSettings | None:
-    if not message.HasField("batch_norm"):
+    kind = message.WhichOneof("normalizer_oneof")
+    if kind not in ("batch_norm", "sync_batch_norm"):
         return None
-    norm = message.batch_norm
+    norm = getattr(message, kind)
     return BatchNormSettings(
-        decay=norm.decay, epsilon=norm.epsilon, center=norm.center, scale=norm.scale, train=norm.train
+        decay=norm.decay,
+        epsilon=norm.epsilon,
+        center=norm.center,
+        scale=norm.scale,
+        train=norm.train,
+        synchronised=kind == "sync_batch_norm",
     )

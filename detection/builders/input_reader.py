@@ -18,6 +18,8 @@ def build(
     num_classes: int = 0,
     *,
     is_training: bool,
+    merge_boxes: bool = False,
+    open_images: bool = False,
     path: str | None = None,
     label_map: label_maps.LabelMap | None = None,
 ) -> InputOptions:
@@ -28,6 +30,8 @@ def build(
         num_classes: of the model; 0 takes as many as the label map has.
         is_training: evaluation reads everything once and in order, whatever the message says about shuffling and
             epochs.
+        merge_boxes: equal boxes of different classes are one box of several.
+        open_images: whether group-of marks and labels of whole images are read.
         path: names the message in errors.
         label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called
             category_1 and so on.
@@ -37,7 +41,9 @@ def build(
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
     weights = tuple(message.sample_from_datasets_weights)
-    categories, text_ids, source = _classes(message, path, num_classes, label_map)
+    if label_map is None and message.label_map_path:
+        label_map = label_maps.load(message.label_map_path)
+    categories, text_ids, source = _classes(path, num_classes, label_map)
     proposals = _proposals(message, path)
     return InputOptions(
         paths=tuple(message.tf_record_input_reader.input_path),
@@ -47,6 +53,10 @@ def build(
         text_ids=text_ids,
         num_classes=num_classes,
         label_source=source,
+        ancestors=tuple(label_map.ancestors.items()) if label_map and message.expand_labels_hierarchy else (),
+        descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
+        merge_boxes=merge_boxes,
+        open_images=open_images,
         max_number_of_boxes=message.max_number_of_boxes,
         proposals=proposals,
         max_number_of_proposals=message.max_number_of_proposals if proposals else 0,
@@ -62,11 +72,9 @@ def build(
 
 
 def _classes(
-    message: input_reader_pb2.InputReader, path: str, num_classes: int, label_map: label_maps.LabelMap | None
+    path: str, num_classes: int, label_map: label_maps.LabelMap | None
 ) -> tuple[tuple[Category, ...], tuple[tuple[str, int], ...], str]:
     """The classes, their texts with their ids, and where they come from, for messages."""
-    if label_map is None and message.label_map_path:
-        label_map = label_maps.load(message.label_map_path)
     if label_map is None:
         source = f"num_classes ({num_classes}), as {path}.label_map_path is not set"
         return label_maps.generated(num_classes), (), source

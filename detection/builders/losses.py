@@ -14,6 +14,7 @@ from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
 from detection.meta_architectures.multibox_loss import EveryAnchor, LossTerms, RandomAnchors
+from detection.ops.expected_sampling import ExpectedSampling, NoExpectation, ReweightedNegatives
 from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
@@ -39,6 +40,7 @@ def build(message: losses_pb2.Loss) -> LossTerms:
         classification_weight=message.classification_weight,
         miner=_miner(message),
         random_sampler=_random_sampler(message),
+        expected=_expected(message),
     )
 
 
@@ -96,6 +98,15 @@ def _miner(message: losses_pb2.Loss) -> HardExampleMiner | NoMining:
         return NoMining()
     weights = (message.classification_weight, message.localization_weight)
     return miner(message.hard_example_miner, *weights)
+
+
+def _expected(message: losses_pb2.Loss) -> ExpectedSampling | ReweightedNegatives | NoExpectation:
+    settings = (message.desired_negative_sampling_ratio, message.min_num_negative_samples)
+    if message.expected_loss_weights == losses_pb2.Loss.EXPECTED_SAMPLING:
+        return ExpectedSampling(*settings)
+    if message.expected_loss_weights == losses_pb2.Loss.REWEIGHTING_UNMATCHED_ANCHORS:
+        return ReweightedNegatives(*settings)
+    return NoExpectation()
 
 
 def _random_sampler(message: losses_pb2.Loss) -> RandomAnchors | EveryAnchor:

@@ -17,6 +17,7 @@ from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
 from detection.protos import pipeline_pb2
+from detection.settings import OPEN_IMAGES_METRICS
 from detection.types import Category
 
 
@@ -78,7 +79,13 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
     resizer = image_resizer.build(settings.image_resizer)
     train_input = _train_input(message, settings.num_classes)
     eval_inputs = tuple(
-        input_reader.build(reader, settings.num_classes, is_training=False, path=f"eval_input_reader[{index}]")
+        input_reader.build(
+            reader,
+            settings.num_classes,
+            is_training=False,
+            open_images=not OPEN_IMAGES_METRICS.isdisjoint(message.eval_config.metrics_set),
+            path=f"eval_input_reader[{index}]",
+        )
         for index, reader in enumerate(message.eval_input_reader)
     )
     return Pipeline(
@@ -126,7 +133,8 @@ def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int
     """None where the config names no training data, as the configs of exported models need not."""
     if message.train_input_reader.WhichOneof("input_reader") is None:
         return None
-    return input_reader.build(message.train_input_reader, num_classes, is_training=True)
+    merge = message.train_config.merge_multiple_label_boxes
+    return input_reader.build(message.train_input_reader, num_classes, is_training=True, merge_boxes=merge)
 
 
 def _categories(inputs: list[InputOptions | None], num_classes: int) -> tuple[Category, ...]:

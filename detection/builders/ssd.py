@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from detection.builders import (
     anchor_generator,
     box_coder,
@@ -14,8 +16,10 @@ from detection.builders import (
 )
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
+from detection.meta_architectures.multibox_loss import LossTerms
 from detection.meta_architectures.ssd import FilledPadding, NoPadding, Ssd
 from detection.ops.anchors import MultiscaleAnchors
+from detection.ops.example_weights import ExplicitClasses
 from detection.ops.targets import TargetAssigner
 from detection.protos import ssd_pb2
 
@@ -40,7 +44,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
             extractor.keras_form,
         ),
         assigner=_assigner(message, normalised=isinstance(anchors, MultiscaleAnchors)),
-        loss_terms=losses.build(message.loss),
+        loss_terms=_loss_terms(message),
         postprocessing=post_processing.build(message.post_processing),
         normalize_by_matches=message.normalize_loss_by_num_matches,
         normalize_by_code_size=message.normalize_loc_loss_by_codesize,
@@ -56,6 +60,13 @@ def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> No
             f"model.ssd.feature_extractor ({message.feature_extractor.type}) makes {num_maps} feature maps, but"
             f" model.ssd.anchor_generator.{kind} has anchors for {num_anchor_maps}; give both the same number"
         )
+
+
+def _loss_terms(message: ssd_pb2.Ssd) -> LossTerms:
+    terms = losses.build(message.loss)
+    if not message.use_confidences_as_targets:
+        return terms
+    return dataclasses.replace(terms, example_weights=ExplicitClasses(message.implicit_example_weight))
 
 
 def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:

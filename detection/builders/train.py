@@ -21,6 +21,7 @@ def build(message: train_pb2.TrainConfig, averages_are_read: bool = False) -> Tr
         regularize=message.add_regularization_loss,
         fine_tune=_fine_tune(message),
         keep_every_hours=message.keep_checkpoint_every_n_hours,
+        summarize_gradients=message.summarize_gradients,
     )
 
 

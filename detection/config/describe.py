@@ -90,9 +90,15 @@ def _two_stage_rows(model: Message, kind: str) -> list[Row]:
 def _suppression(message: Message) -> str:
     suppression = message.batch_non_max_suppression
     converter = message.DESCRIPTOR.fields_by_name["score_converter"]
+    calibrated = "calibrated " if message.calibration_config.WhichOneof("calibrator") else ""
+    overlap = (
+        f"overlaps lower scores (sigma {short(suppression.soft_nms_sigma)})"
+        if suppression.soft_nms_sigma > 0
+        else f"IoU up to {short(suppression.iou_threshold)}"
+    )
     return (
-        f"{converter.enum_type.values_by_number[message.score_converter].name} scores above"
-        f" {short(suppression.score_threshold)}, IoU up to {short(suppression.iou_threshold)}, at most"
+        f"{calibrated}{converter.enum_type.values_by_number[message.score_converter].name} scores above"
+        f" {short(suppression.score_threshold)}, {overlap}, at most"
         f" {suppression.max_detections_per_class} a class and {suppression.max_total_detections} an image"
     )
 

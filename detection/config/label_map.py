@@ -4,8 +4,9 @@
 
 Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is
 accepted only under that name, and is left out of everything returned here. An item without a name is called by its
-display_name. Records mean a class by either text; people read the display_name where there is one (`Category.shown`).
-The text form is tried first, then the binary one.
+display_name. Where several items have one id, the class is called by the first, and records may use the texts of all,
+as in the TF Object Detection API. Records mean a class by either text; people read the display_name where there is one
+(`Category.shown`). The text form is tried first, then the binary one.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class LabelMap(NamedTuple):
     ids_by_name: dict[str, int]
     ids_by_display_name: dict[str, int]  # only items that have one; of several with the same one, the last in the file
     max_id: int  # the smallest num_classes that fits
+    ancestors: dict[int, tuple[int, ...]]  # ids of the classes that objects of a class are of too; only where said
+    descendants: dict[int, tuple[int, ...]]  # the other way round
 
     def text_ids(self) -> dict[str, int]:
         """Id of each class text: looked up as name and as display_name, of two different results the larger."""
@@ -76,14 +79,16 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
         ) from error
     message, lines = _parse(path, data)
     items = [_Item(f"{path}:{line}", item) for item, line in zip(message.item, lines, strict=True)]
-    kept = _check(path, items)
+    kept, aliases = _check(path, items)
     by_id = sorted(kept, key=lambda item: item.id)
     return LabelMap(
         path=path,
         categories=tuple(Category(item.id, item.name, item.display_name) for item in by_id),
-        ids_by_name={item.name: item.id for item in kept},
-        ids_by_display_name={item.display_name: item.id for item in kept if item.display_name},
+        ids_by_name={item.name: item.id for item in [*kept, *aliases]},
+        ids_by_display_name={item.display_name: item.id for item in [*kept, *aliases] if item.display_name},
         max_id=by_id[-1].id,
+        ancestors={item.id: item.ancestors for item in by_id if item.ancestors},
+        descendants={item.id: item.descendants for item in by_id if item.descendants},
     )
 
 
@@ -137,6 +142,7 @@ class _Item:
         self.id = message.id
         self.display_name = message.display_name
         self.name = message.name or message.display_name
+        self.ancestors, self.descendants = tuple(message.ancestor_ids), tuple(message.descendant_ids)
 
     def __str__(self) -> str:
         return printable(f"{self.where}: item {self.name!r} (id {self.id if self.has_id else 'missing'})")
@@ -157,9 +163,11 @@ class _Item:
         return ""
 
 
-def _check(path: str, items: list[_Item]) -> list[_Item]:
-    """Returns the items that are classes, in file order; raises with all that cannot be used."""
+def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+    """Returns the items that are classes, and those that are other names of one of them, in file order; raises with all
+    that cannot be used."""
     faults: list[str] = []
+    aliases: list[_Item] = []
     by_id: dict[int, _Item] = {}
     by_name: dict[str, _Item] = {}
     by_display_name: dict[str, _Item] = {}
@@ -173,16 +181,16 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
         if known is not item:
             if (known.name, known.display_name) == (item.name, item.display_name):
                 _warn(f"{item}: repeats {printable(known.where)}; kept once")
-            else:
-                taken = f"id {item.id} is already taken by {known.name!r} at {known.where}"
-                faults.append(f"{item}: {taken}; give each class its own id")
-            continue
+                continue
+            same = f"id {item.id} is also that of {known.name!r} at {known.where}"
+            _warn(f"{item}: {printable(same)}; the class is called by the first, and records may use both names")
+            aliases.append(item)
         known = by_name.setdefault(item.name, item)
-        if known is not item:
+        if known.id != item.id:
             taken = f"name {item.name!r} already has id {known.id} at {known.where}"
             faults.append(f"{item}: {taken}; give each class its own name")
             continue
-        if item.display_name and (known := by_display_name.setdefault(item.display_name, item)) is not item:
+        if item.display_name and (known := by_display_name.setdefault(item.display_name, item)).id != item.id:
             _warn_of_same_display_name(item, known)
     if faults:
         more = (
@@ -191,7 +199,7 @@ def _check(path: str, items: list[_Item]) -> list[_Item]:
         raise together([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
     if not by_id:
         raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
-    return list(by_id.values())
+    return list(by_id.values()), aliases
 
 
 def _warn_of_same_display_name(item: _Item, known: _Item) -> None:

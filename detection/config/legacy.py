@@ -84,6 +84,12 @@ REMOVED = {
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
     "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
+    "coco_metrics": "coco_detection_metrics",
+    **dict.fromkeys(
+        ("open_images_metrics", "open_images_detection_metrics", "open_images_V2_detection_metrics"),
+        "oid_V2_detection_metrics",
+    ),
+    "oid_challenge_object_detection_metrics": "oid_challenge_detection_metrics",
 }
 
 

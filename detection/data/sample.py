@@ -45,6 +45,8 @@ class Sample(NamedTuple):
     difficult: tf.Tensor  # bool [n]
     areas: tf.Tensor  # float32 [n], pixels² of the original image
     proposals: SampleProposals | tuple[()] = ()  # empty if the input has none
+    group_of: tf.Tensor | tuple[()] = ()  # bool [n], as of types.Groundtruth; empty where it is not read
+    checked: tf.Tensor | tuple[()] = ()  # bool [K], as of types.Groundtruth; empty where it is not read
 
 
 class SampleInfo(NamedTuple):
@@ -61,10 +63,15 @@ Augmentation = Callable[[Sample, tf.Tensor], Sample]
 BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
 
 
+def box_fields(sample: Sample) -> tuple[str, ...]:
+    """The fields that the sample has a row a box of."""
+    return BOX_FIELDS if isinstance(sample.group_of, tuple) else (*BOX_FIELDS, "group_of")
+
+
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:
     """The sample with only the boxes for which `keep` (bool [n]) is true, in order; proposals are not changed."""
     rows = tf.where(keep)[:, 0]
-    return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in BOX_FIELDS})
+    return sample._replace(**{field: tf.gather(getattr(sample, field), rows) for field in box_fields(sample)})
 
 
 def keep_proposals(sample: Sample, condition: Callable[[tf.Tensor], tf.Tensor]) -> Sample:

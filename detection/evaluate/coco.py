@@ -94,7 +94,7 @@ class CocoEvaluator:
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
         # Kept as arrays, a tenth the size of COCO's dicts, until the numbers are asked for.
-        objects = ImageGroundtruth(*(field[np.isin(groundtruth.classes, self._classes)] for field in groundtruth))
+        objects = groundtruth.rows(np.isin(groundtruth.classes, self._classes))
         found = ImageDetections(*(field[np.isin(detections.classes, self._classes)] for field in detections))
         self._images.append((image_id, objects, found))
         self._arrays = None

@@ -31,6 +31,15 @@ class ImageGroundtruth(NamedTuple):
     areas: (
         np.ndarray
     )  # float [m], pixels² of the original image (of the object, not of its box, where the annotation knows it)
+    # bool [m], Open Images' mark: a box around several objects that touch; empty where it is not read
+    group_of: np.ndarray | tuple[()] = ()
+    # int [v], 0-based classes of which it was checked whether they are in the image; None where that is not read
+    checked: np.ndarray | None = None
+
+    def rows(self, kept: np.ndarray) -> ImageGroundtruth:
+        """Only those objects for which `kept` (bool [m]) holds."""
+        rows = {name: getattr(self, name)[kept] for name in self._fields[:5]}
+        return self._replace(**rows, group_of=self.group_of[kept] if len(self.group_of) else ())
 
 
 class ImageDetections(NamedTuple):

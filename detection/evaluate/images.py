@@ -11,7 +11,7 @@ from absl import logging
 from PIL import Image
 
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
-from detection.types import Detections, Example
+from detection.types import Detections, Example, is_given
 
 _PICTURE_SIDE = 1024  # pixels, the longer side of a picture at most
 
@@ -59,7 +59,13 @@ def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -
     areas = groundtruth.areas[row, there].astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
     return ImageGroundtruth(
-        boxes, groundtruth.classes[row, there], crowd, difficult, np.where(areas > 0, areas, sides.prod(axis=1))
+        boxes,
+        groundtruth.classes[row, there],
+        crowd,
+        difficult,
+        np.where(areas > 0, areas, sides.prod(axis=1)),
+        group_of=groundtruth.group_of[row, there] if is_given(groundtruth.group_of) else (),
+        checked=np.flatnonzero(groundtruth.checked[row]) if is_given(groundtruth.checked) else None,
     )
 
 

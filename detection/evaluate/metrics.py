@@ -8,6 +8,8 @@ from detection import registry
 from detection.evaluate.coco import CocoEvaluator
 from detection.evaluate.confusion import ConfusionEvaluator
 from detection.evaluate.evaluator import Evaluator
+from detection.evaluate.open_images import OpenImagesEvaluator
+from detection.evaluate.precision_at_recall import PrecisionAtRecallEvaluator
 from detection.evaluate.voc import PascalVocEvaluator
 from detection.settings import EvalSettings
 from detection.types import Category
@@ -39,6 +41,13 @@ METRICS_SETS: dict[str, Callable[[EvalSettings, Sequence[Category]], Evaluator]]
     "coco_detection_metrics": _coco,
     "pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories),
     "weighted_pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories, weighted=True),
+    "precision_at_recall_detection_metrics": lambda settings, categories: PrecisionAtRecallEvaluator(
+        categories, bounds=settings.recall_bounds
+    ),
+    "oid_V2_detection_metrics": lambda settings, categories: OpenImagesEvaluator(categories),
+    "oid_challenge_detection_metrics": lambda settings, categories: OpenImagesEvaluator(
+        categories, challenge=True, unlabelled_is_checked=settings.unlabelled_is_checked
+    ),
     "confusion_detection_metrics": lambda settings, categories: ConfusionEvaluator(
         categories, score_threshold=settings.style.min_score
     ),

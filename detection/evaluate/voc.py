@@ -17,7 +17,7 @@ of detections matters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class PascalVocEvaluator:
         prefix, at = "WeightedPascalBoxes" if self._weighted else "PascalBoxes", f"@{self._iou_threshold:g}IOU"
         tags = {}
         for suffix, measure in (("", average_precision), (" (11 points)", eleven_point_precision)):
-            by_category = self._by_category(measure)
+            by_category = self.by_category(measure)
             if self._weighted:
                 mean = self._measure(measure, None, sum(self._objects.values()))
             else:
@@ -91,9 +91,10 @@ class PascalVocEvaluator:
         return tags
 
     def per_category(self) -> list[PerCategory]:
-        return [PerCategory(f"VOC AP{100 * self._iou_threshold:g}", self._by_category(average_precision))]
+        return [PerCategory(f"VOC AP{100 * self._iou_threshold:g}", self.by_category(average_precision))]
 
-    def _by_category(self, measure) -> dict[str, float]:
+    def by_category(self, measure: Callable[[np.ndarray, np.ndarray], float]) -> dict[str, float]:
+        """`measure` of precision and recall [d] of each category with objects, by name."""
         return {
             self._names[class_]: self._measure(measure, class_, number)
             for class_, number in self._objects.items()
@@ -146,15 +147,23 @@ def match(
 
 def pairwise_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     """IoU [m, n] of boxes [m, 4] and [n, 4]; 0 where both are empty."""
+    intersection, areas1, areas2 = _areas(boxes1, boxes2)
+    union = areas1 + areas2 - intersection
+    return intersection / np.where(union > 0, union, 1.0)
+
+
+def pairwise_ioa(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
+    """Intersection over the area of the first, [m, n], of boxes [m, 4] and [n, 4]; 0 where that is empty."""
+    intersection, areas1, _ = _areas(boxes1, boxes2)
+    return intersection / np.where(areas1 > 0, areas1, 1.0)
+
+
+def _areas(boxes1: np.ndarray, boxes2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Areas [m, n] of the intersections, [m, 1] of the first boxes and [1, n] of the second."""
     boxes1, boxes2 = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
     sides = np.minimum(boxes1[..., 2:], boxes2[..., 2:]) - np.maximum(boxes1[..., :2], boxes2[..., :2])
-    intersection = np.prod(np.maximum(sides, 0.0), axis=-1)
-    union = (
-        np.prod(boxes1[..., 2:] - boxes1[..., :2], axis=-1)
-        + np.prod(boxes2[..., 2:] - boxes2[..., :2], axis=-1)
-        - intersection
-    )
-    return intersection / np.where(union > 0, union, 1.0)
+    areas1, areas2 = (np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (boxes1, boxes2))
+    return np.prod(np.maximum(sides, 0.0), axis=-1), areas1, areas2
 
 
 def precision_recall(scores: np.ndarray, true: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:

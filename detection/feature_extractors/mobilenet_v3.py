@@ -88,4 +88,4 @@ def _hyperparams(options: ssd_maps.SsdExtractorOptions) -> Hyperparams:
     made = options.base_hyperparams(defaults)
     norm = made.batch_norm or dataclasses.replace(options, override_base=False).base_hyperparams(defaults).batch_norm
     assert norm is not None
-    return dataclasses.replace(made, batch_norm=dataclasses.replace(norm, center=True, scale=True))
+    return dataclasses.replace(made, batch_norm=dataclasses.replace(norm, center=True, scale=True), group_norm=None)

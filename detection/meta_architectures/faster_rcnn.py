@@ -77,7 +77,7 @@ class RegionProposalNetwork(keras.layers.Layer):
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
         """Equation 1 on `minibatch` random anchors of each image, divided by their number, averaged over images."""
         settings = self.settings
-        objects = groundtruth._replace(classes=tf.zeros_like(groundtruth.classes))
+        objects = groundtruth._replace(classes=tf.zeros_like(groundtruth.classes), class_sets=())
         targets = settings.assigner(predictions.anchors, objects, num_classes=1)
         eligible = (targets.class_weights > 0) & (box_ops.area(predictions.anchors) > 0)
         drawn = tf.cast(settings.sampler(eligible, targets.matches >= 0, settings.minibatch), tf.float32)

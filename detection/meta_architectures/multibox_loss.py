@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from detection.ops.example_weights import EveryClass, ExplicitClasses
+from detection.ops.expected_sampling import ExpectedSampling, NoExpectation, ReweightedNegatives
 from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
 from detection.types import Targets
@@ -27,8 +29,12 @@ class RandomAnchors:
 
     def __call__(self, targets: Targets) -> Targets:
         """Weights 0 for anchors that are not drawn."""
-        drawn = tf.cast(self.sampler(targets.class_weights > 0, targets.matches >= 0, None), tf.float32)
-        return targets._replace(box_weights=targets.box_weights * drawn, class_weights=targets.class_weights * drawn)
+        weights = targets.class_weights
+        of_classes = weights.shape.rank == 3
+        eligible = tf.reduce_max(weights, axis=-1) > 0 if of_classes else weights > 0
+        drawn = tf.cast(self.sampler(eligible, targets.matches >= 0, None), tf.float32)
+        class_weights = weights * (drawn[..., tf.newaxis] if of_classes else drawn)
+        return targets._replace(box_weights=targets.box_weights * drawn, class_weights=class_weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +56,9 @@ class LossTerms:
     classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     localization_weight: float = 1.0
     classification_weight: float = 1.0
+    example_weights: ExplicitClasses | EveryClass = EveryClass()
     random_sampler: RandomAnchors | EveryAnchor = EveryAnchor()
+    expected: ExpectedSampling | ReweightedNegatives | NoExpectation = NoExpectation()
     miner: HardExampleMiner | NoMining = NoMining()
 
 
@@ -66,13 +74,27 @@ def multibox_loss(
         targets: of the same anchors.
         decode: codes [B, A, code] -> boxes [B, A, 4], pixels.
     """
-    targets = terms.random_sampler(targets)
+    targets = terms.random_sampler(terms.example_weights(targets))
     if terms.localization.needs_boxes:
         localization = terms.localization(decode(codes), decode(targets.box_codes), targets.box_weights)
     else:
         localization = terms.localization(codes, targets.box_codes, targets.box_weights)
-    classification = terms.classification(logits, targets.classes, targets.class_weights)
-    if classification.shape.rank == 3:  # one loss a class
-        classification = tf.reduce_sum(classification, axis=2)
+    classification = _classification(terms, logits, targets)
     sums = terms.miner(localization, classification, tf.stop_gradient(decode(codes)), targets.matches)
     return terms.localization_weight * sums[0], terms.classification_weight * sums[1]
+
+
+def _classification(terms: LossTerms, logits: tf.Tensor, targets: Targets) -> tf.Tensor:
+    """float32 [B, A], l_cls of each anchor with its weight."""
+    weights = targets.class_weights
+    if weights.shape.rank == 2:
+        losses = terms.classification(logits, targets.classes, weights)
+    else:  # each class has a weight of its own; a loss over all classes takes their mean
+        losses = terms.classification(logits, targets.classes, tf.ones_like(weights[..., 0]))
+        losses *= weights if losses.shape.rank == 3 else tf.reduce_mean(weights, axis=-1)
+    if isinstance(terms.expected, NoExpectation):
+        return tf.reduce_sum(losses, axis=2) if losses.shape.rank == 3 else losses
+    if losses.shape.rank == 2:
+        return losses * terms.expected(tf.cast(targets.matches >= 0, tf.float32))
+    examples = tf.reshape(targets.classes, [tf.shape(losses)[0], -1])
+    return tf.reduce_sum(losses * tf.reshape(terms.expected(examples), tf.shape(losses)), axis=2)

@@ -19,20 +19,31 @@ class BatchNormSettings:
     center: bool = True  # has beta
     scale: bool = False  # has gamma
     train: bool = True  # False: moving averages are used, and left alone, in training too
+    # statistics of a batch are those of all replicas together, and the moving variance takes them as they are
+    synchronised: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupNormSettings:
+    """Group normalisation of one layer (Wu and He 2018); the defaults are tf-slim's, which the schema cannot change."""
+
+    groups: int = 32
+    epsilon: float = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Hyperparams:
     """Initialiser, regulariser, activation and normaliser that all convolutions of a part share.
 
-    `regularizer` maps a kernel to a scalar penalty. Without `batch_norm` a layer has `biases`; with it only if
-    `force_bias`.
+    `regularizer` maps a kernel to a scalar penalty. Without a normaliser, `batch_norm` or `group_norm`, a layer has
+    `biases`; with one only if `force_bias`.
     """
 
     initializer: keras.initializers.Initializer
     regularizer: Callable[[tf.Tensor], tf.Tensor] | None = None
     activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu
     batch_norm: BatchNormSettings | None = None
+    group_norm: GroupNormSettings | None = None  # instead of batch_norm
     regularize_depthwise: bool = False
     force_bias: bool = False
     regularize_biases: bool = False
@@ -40,11 +51,11 @@ class Hyperparams:
 
     @property
     def has_bias(self) -> bool:
-        return self.batch_norm is None or self.force_bias
+        return (self.batch_norm is None and self.group_norm is None) or self.force_bias
 
     def linear(self) -> Hyperparams:
         """The same without normaliser and activation, as prediction layers are."""
-        return dataclasses.replace(self, activation=None, batch_norm=None)
+        return dataclasses.replace(self, activation=None, batch_norm=None, group_norm=None)
 
     def as_keras(self) -> Hyperparams:
         """The same as the Keras models of the TF Object Detection API take it: depthwise kernels are penalised, the

@@ -45,6 +45,8 @@ def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
     yield kernel_variables(layer)
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
+    if layer.group_norm is not None:
+        yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
 
 
 @keras_layers.register

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from detection.networks.atrous import atrous_conv2d
+from detection.networks.group_norm import GroupNorm
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
@@ -59,6 +60,10 @@ class BatchNorm(keras.layers.Layer):
         channels = self.moving_mean.shape
         gamma = tf.ones(channels) if self.gamma is None else self.gamma
         beta = tf.zeros(channels) if self.beta is None else self.beta
+        if learn and self.settings.synchronised:
+            mean, variance = _moments_of_all_replicas(x)
+            self._move_averages(mean, variance)
+            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.settings.epsilon)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=gamma,
@@ -69,10 +74,13 @@ class BatchNorm(keras.layers.Layer):
             is_training=learn,
         )
         if learn:
-            keep = self.settings.decay
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+            self._move_averages(mean, variance)
         return y
+
+    def _move_averages(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        keep = self.settings.decay
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
 
     def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(s, t) of the inference form y = x * s + t, each float32 [c]."""
@@ -81,6 +89,17 @@ class BatchNorm(keras.layers.Layer):
             scale *= self.gamma
         shift = -self.moving_mean * scale
         return scale, shift if self.beta is None else shift + self.beta
+
+
+def _moments_of_all_replicas(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and (biased) variance of each channel over x float32 [B, h, w, c] of every replica, float32 [c]."""
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+    sums = [tf.reduce_sum(x, [0, 1, 2]), tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
+    replicas = tf.distribute.get_replica_context()
+    if replicas is not None and replicas.num_replicas_in_sync > 1:
+        sums = replicas.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    mean = sums[0] / sums[2]
+    return mean, sums[1] / sums[2] - tf.square(mean)
 
 
 class LevelNorms(keras.layers.Layer):
@@ -128,6 +147,7 @@ class Convolution(keras.layers.Layer):
         self.levels = levels
         norm = hyperparams.batch_norm
         self.batch_norm = (LevelNorms(norm, levels) if levels else BatchNorm(norm)) if norm else None
+        self.group_norm = GroupNorm(hyperparams.group_norm) if hyperparams.group_norm else None
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
@@ -179,6 +199,8 @@ class Convolution(keras.layers.Layer):
             if self.batch_norm is not None:
                 which = {"level": level} if self.levels else {}
                 x = self.batch_norm(x, training=training, **which)
+            if self.group_norm is not None:
+                x = self.group_norm(x)
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
 

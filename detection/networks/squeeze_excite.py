@@ -41,8 +41,8 @@ class SqueezeExcite(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.names = names
-        self.reduce = Conv(names[0], inner, 1, dataclasses.replace(hyperparams, batch_norm=None))
-        self.hyperparams = dataclasses.replace(hyperparams, batch_norm=None, activation=gate)
+        self.hyperparams = dataclasses.replace(hyperparams.linear(), activation=gate)
+        self.reduce = Conv(names[0], inner, 1, dataclasses.replace(self.hyperparams, activation=hyperparams.activation))
 
     def build(self, shape: tuple[int, ...]) -> None:
         """`expand` gives a weight to every channel of the input."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -212,4 +212,37 @@ class MultiscaleAnchors:
         return tf.concat(grids, axis=0)
 
 
-AnchorGenerator = SsdAnchors | GridAnchors | MultiscaleAnchors
+class AnchorGrid(NamedTuple):
+    """The anchors of one map, all in pixels."""
+
+    shapes: tuple[BoxShape, ...]  # the scale being the square root of an area
+    stride: tuple[int, int]  # y and x
+    offset: tuple[int, int] = (0, 0)  # y and x of the first centre
+
+
+@dataclass(frozen=True)
+class FlexibleAnchors:
+    """Anchors of several maps, each said by itself: any shapes, strides and offsets."""
+
+    grids: tuple[AnchorGrid, ...]
+
+    @property
+    def num_per_location(self) -> tuple[int, ...]:
+        return tuple(len(grid.shapes) for grid in self.grids)
+
+    def __call__(self, feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
+        """Anchors float32 [A, 4] of maps (h, w); the image shape does not matter."""
+        _check_count(feature_shapes, len(self.grids))
+        return _folded(self._tile_all, feature_shapes, image_shape)
+
+    def _tile_all(self, feature_shapes: list[Shape], image_shape: Shape) -> tf.Tensor:
+        return tf.concat(
+            [
+                tile(shape, grid.shapes, (1, 1), grid.stride, grid.offset)
+                for shape, grid in zip(feature_shapes, self.grids, strict=True)
+            ],
+            axis=0,
+        )
+
+
+AnchorGenerator = SsdAnchors | GridAnchors | MultiscaleAnchors | FlexibleAnchors

@@ -91,8 +91,8 @@ class MulticlassNms:
                 *chosen, self.max_detections_per_class, rows, self.iou_threshold, threshold, clip_boxes=False
             )
             classes = tf.cast(result.nmsed_classes, tf.int32)
-            kept, unclipped = self._finish(
-                result.nmsed_boxes, result.nmsed_scores, classes, result.valid_detections, windows
+            kept, (unclipped,) = clip_and_select(
+                result.nmsed_boxes, result.nmsed_scores, classes, result.valid_detections, windows, max_total
             )
             nothing_left = (threshold <= self.score_threshold) & (result.valid_detections < rows)
             return kept, unclipped, tf.reduce_all((kept.counts == max_total) | nothing_left)
@@ -146,35 +146,45 @@ class MulticlassNms:
         counts = tf.reduce_sum(tf.cast(positions < size, tf.int32), axis=-1)
         positions = tf.minimum(positions, size - 1)
         boxes, best, classes = (tf.gather(values, positions, batch_dims=1) for values in (boxes, best, classes))
-        return self._finish(boxes, best, classes, counts, windows)
+        kept, (unclipped,) = clip_and_select(boxes, best, classes, counts, windows, self.max_total_detections)
+        return kept, unclipped
 
-    def _finish(
-        self, boxes: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, counts: tf.Tensor, windows: tf.Tensor
-    ) -> tuple[Kept, tf.Tensor]:
-        """Step 2 for survivors [B, S, ...] by descending score, of which the first counts [B] are real."""
-        clipped = box_ops.clip(boxes, windows)
-        ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
-        real = (tf.range(tf.shape(scores)[1]) < counts[:, tf.newaxis]) & (ymax > ymin) & (xmax > xmin)
-        max_total = self.max_total_detections
-        num_rows = max_total if (scores.shape[1] or 0) >= max_total else tf.minimum(max_total, tf.shape(scores)[1])
-        rows = tf.math.top_k(tf.where(real, scores, -float("inf")), num_rows).indices
-        counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), self.max_total_detections)
-        valid = tf.range(num_rows) < counts[:, tf.newaxis]
-        clipped, boxes, scores, classes = (
-            self._pick(values, rows, valid) for values in (clipped, boxes, scores, classes)
-        )
-        return Kept(clipped, scores, classes, counts), boxes
 
-    def _pick(self, values: tf.Tensor, rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        """Picks values [B, S, ...] at rows [B, at most D]; zero where not valid and in the padding up to D."""
-        picked = tf.gather(values, rows, batch_dims=1)
-        picked = tf.where(
-            valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype)
-        )
-        if picked.shape[1] == self.max_total_detections:
-            return picked
-        padding = [[0, 0], [0, self.max_total_detections - tf.shape(picked)[1]]] + [[0, 0]] * (picked.shape.rank - 2)
-        return tf.ensure_shape(tf.pad(picked, padding), [picked.shape[0], self.max_total_detections, *picked.shape[2:]])
+def clip_and_select(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    classes: tf.Tensor,
+    counts: tf.Tensor,
+    windows: tf.Tensor,
+    max_total: int,
+    extras: tuple[tf.Tensor, ...] = (),
+) -> tuple[Kept, tuple[tf.Tensor, ...]]:
+    """Step 2 for survivors [B, S, ...], of which the first counts [B] are real.
+
+    Returns:
+        The max_total best of them, and the same rows of `extras`; without extras, of the boxes before clipping.
+    """
+    clipped = box_ops.clip(boxes, windows)
+    ymin, xmin, ymax, xmax = tf.unstack(clipped, axis=-1)
+    real = (tf.range(tf.shape(scores)[1]) < counts[:, tf.newaxis]) & (ymax > ymin) & (xmax > xmin)
+    num_rows = max_total if (scores.shape[1] or 0) >= max_total else tf.minimum(max_total, tf.shape(scores)[1])
+    rows = tf.math.top_k(tf.where(real, scores, -float("inf")), num_rows).indices
+    counts = tf.minimum(tf.reduce_sum(tf.cast(real, tf.int32), axis=-1), max_total)
+    valid = tf.range(num_rows) < counts[:, tf.newaxis]
+    clipped, scores, classes, *picked = (
+        _pick(values, rows, valid, max_total) for values in (clipped, scores, classes, *(extras or (boxes,)))
+    )
+    return Kept(clipped, scores, classes, counts), tuple(picked)
+
+
+def _pick(values: tf.Tensor, rows: tf.Tensor, valid: tf.Tensor, max_total: int) -> tf.Tensor:
+    """Picks values [B, S, ...] at rows [B, at most D]; zero where not valid and in the padding up to D = max_total."""
+    picked = tf.gather(values, rows, batch_dims=1)
+    picked = tf.where(valid[..., tf.newaxis] if picked.shape.rank == 3 else valid, picked, tf.zeros([], picked.dtype))
+    if picked.shape[1] == max_total:
+        return picked
+    padding = [[0, 0], [0, max_total - tf.shape(picked)[1]]] + [[0, 0]] * (picked.shape.rank - 2)
+    return tf.ensure_shape(tf.pad(picked, padding), [picked.shape[0], max_total, *picked.shape[2:]])
 
 
 def _exceeding(boxes: tf.Tensor, scores: tf.Tensor, threshold: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:

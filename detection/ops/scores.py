@@ -9,6 +9,7 @@ from typing import Literal
 import tensorflow as tf
 
 from detection.ops.nms import MulticlassNms
+from detection.ops.soft_nms import SoftNms
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,5 @@ class ScoreConverter:
 class PostProcessing:
     """Score conversion and suppression: nms gets the foreground columns of the scores, scores[..., 1:]."""
 
-    nms: MulticlassNms
+    nms: MulticlassNms | SoftNms
     score_converter: Callable[[tf.Tensor], tf.Tensor]

@@ -20,7 +20,7 @@ from detection.ops.anchors import Shape
 from detection.ops.box_coders import BoxCoder
 from detection.ops.boxes import Similarity
 from detection.ops.matchers import IGNORED, Matcher
-from detection.types import Groundtruth, Targets
+from detection.types import Groundtruth, Targets, is_given
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class TargetAssigner:
         first = int(self.background_column)  # column of class 0
         background = 0 if first and not self.background_as_zeros else -1  # one_hot of -1 is all zeros
         one_hot = tf.one_hot(tf.where(matched, classes + first, background), num_classes + first)
+        if is_given(groundtruth.class_sets):  # a box may have several classes
+            sets = _gather(groundtruth.class_sets, rows)
+            sets = tf.pad(sets, [[0, 0], [0, 0], [first, 0]])
+            one_hot = tf.where(matched[..., tf.newaxis], sets, one_hot)
         return Targets(
             box_codes=tf.stop_gradient(codes),
             box_weights=box_weights,

@@ -16,14 +16,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from detection.data.reading.corrections import Corrections
-from detection.data.reading.record_errors import check_record
+from detection.data.reading.record_errors import Check, check_record
 from detection.data.reading.tables import text_table
+from detection.data.reading.tracing import passes_or, traced_once
 from detection.data.record_faults import TOLERANCE
 from detection.data.sample import Record, SampleProposals
 from detection.proposals import proposal_files
@@ -58,7 +59,7 @@ class RecordProposals:
         with tf.control_dependencies([self._check(record, features)]):
             boxes = tf.stack(sides, axis=1)
         count = tf.shape(boxes)[0]
-        scores = tf.cond(tf.size(scores) > 0, lambda: scores, lambda: rank_scores(count))
+        scores = tf.concat([scores, rank_scores(count)[tf.size(scores) :]], axis=0)  # from the record, or by rank
         advice = tf.constant("normalised coordinates (0 to 1) are expected, not pixels")
         return _cleaned(record, f"{KEY}bbox", boxes, scores, boxes, advice, corrections)
 
@@ -76,10 +77,11 @@ class RecordProposals:
             is_there = tf.strings.length(without_key) < tf.strings.length(record.serialized)
             fix = "write them (empty lists where an image has none), or set proposals_path"
             value = "are absent, but max_number_of_proposals asks for them"
-            check_record(is_there, record, "proposal_missing", f"{KEY}bbox/*", value, fix)
+            checks = [Check(is_there, "proposal_missing", f"{KEY}bbox/*", value, fix)]
             for key, is_right in has_length.items():
                 value = tf.strings.format("has {} values for {} proposals", (sizes[key], count))
-                check_record(is_right, record, "field_length", key, value, "write one value for each proposal")
+                checks.append(Check(is_right, "field_length", key, value, "write one value for each proposal"))
+            check_record(record, checks)
             return tf.constant(True)
 
         return tf.cond(
@@ -163,12 +165,13 @@ class FileReader:
 
         def fail() -> tf.Tensor:
             name = tf.strings.join(["image '", source_id, "' (file '", filename, "')"])
-            value = tf.strings.join([self._known, ", but none for ", name])
-            check_record(is_there, record, "proposal_missing", self._field, value)
-            value = tf.strings.join(
-                [tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape)), name]
+            missing = tf.strings.join([self._known, ", but none for ", name])
+            sizes = tf.strings.format("is of an image of {}, but the image has {}: ", (size, shape))
+            checks = (
+                Check(is_there, "proposal_missing", self._field, missing),
+                Check(same_size, "proposal_size", field, tf.strings.join([sizes, name])),
             )
-            check_record(same_size, record, "proposal_size", field, value)
+            check_record(record, checks)
             return tf.constant(False)
 
         return tf.cond(is_there & same_size, lambda: tf.constant(True), fail)
@@ -241,21 +244,50 @@ def _check_values(
     inverted = tf.reduce_any(boxes[:, 2:] < boxes[:, :2], axis=1)
     outside = tf.reduce_any((boxes > 1 + TOLERANCE) | (boxes < -TOLERANCE), axis=1)
 
-    def fail() -> tf.Tensor:
-        def check(is_wrong: tf.Tensor, kind: str, what: str, fix: tf.Tensor | str | None = None) -> None:
-            row = tf.where(is_wrong)[:1, 0]
-            values = tf.concat([tf.gather(shown, row), tf.gather(scores, row)[:, tf.newaxis]], axis=1)
-            texts = tf.strings.reduce_join(tf.strings.as_string(values), separator=", ")
-            number = tf.strings.reduce_join(tf.strings.as_string(row))
-            text = tf.strings.join(["proposal ", number, " ", what, " (ymin, xmin, ymax, xmax, score = ", texts, ")"])
-            check_record(~tf.reduce_any(is_wrong), record, kind, field, text, fix)
+    state = _State(record.path, record.index, field, shown, scores, broken, inverted, outside, advice)
+    return passes_or(_fail, ~tf.reduce_any(broken | inverted | outside), state)
 
-        check(broken, "proposal_unreadable", "is not finite")
-        check(inverted, "proposal_unreadable", "has its minimum above its maximum", "swap the corners")
-        check(outside, "proposal_outside", "lies far outside the image", advice)
-        return tf.constant(False)
 
-    return tf.cond(tf.reduce_any(broken | inverted | outside), fail, lambda: tf.constant(True))
+class _State(NamedTuple):
+    """The data of the error message about an unusable proposal."""
+
+    path: tf.Tensor
+    index: tf.Tensor
+    field: tf.Tensor
+    shown: tf.Tensor
+    scores: tf.Tensor
+    broken: tf.Tensor
+    inverted: tf.Tensor
+    outside: tf.Tensor
+    advice: tf.Tensor
+
+
+_SPECS = _State(
+    *(tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string)),
+    *(tf.TensorSpec([None, 4]), tf.TensorSpec([None]), *[tf.TensorSpec([None], tf.bool)] * 3),
+    tf.TensorSpec([], tf.string),
+)
+
+
+@traced_once(_SPECS)
+def _fail(state: _State) -> tf.Tensor:
+    """Fails with a message about the first unusable proposal."""
+
+    def check(is_wrong: tf.Tensor, kind: str, what: str, fix: tf.Tensor | str | None = None) -> Check:
+        row = tf.where(is_wrong)[:1, 0]
+        values = tf.concat([tf.gather(state.shown, row), tf.gather(state.scores, row)[:, tf.newaxis]], axis=1)
+        texts = tf.strings.reduce_join(tf.strings.as_string(values), separator=", ")
+        number = tf.strings.reduce_join(tf.strings.as_string(row))
+        text = tf.strings.join(["proposal ", number, " ", what, " (ymin, xmin, ymax, xmax, score = ", texts, ")"])
+        return Check(~tf.reduce_any(is_wrong), kind, state.field, text, fix)
+
+    checks = (
+        check(state.broken, "proposal_unreadable", "is not finite"),
+        check(state.inverted, "proposal_unreadable", "has its minimum above its maximum", "swap the corners"),
+        check(state.outside, "proposal_outside", "lies far outside the image", state.advice),
+    )
+    check_record(Record(state.path, state.index, tf.constant("")), checks)
+    return tf.constant(False)
 
 
 def _names(source_id: tf.Tensor, filename: tf.Tensor) -> tf.Tensor:

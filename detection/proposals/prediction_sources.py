@@ -73,9 +73,9 @@ class FromFiles:
 
     def __call__(self, paths: Sequence[str], images: Sequence[np.ndarray]) -> list[np.ndarray | DataError]:
         """See `Source`."""
-        return [self._of(path, image) for path, image in zip(paths, images, strict=True)]
+        return [self._proposals_of(path, image) for path, image in zip(paths, images, strict=True)]
 
-    def _of(self, path: str, image: np.ndarray) -> np.ndarray | DataError:
+    def _proposals_of(self, path: str, image: np.ndarray) -> np.ndarray | DataError:
         number = next((self._index[name] for name in _names(path) if name in self._index), None)
         if number is None:
             return DataError(

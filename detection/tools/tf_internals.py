@@ -16,7 +16,7 @@ from tensorflow.python.framework import convert_to_constants, op_def_registry
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 from tensorflow.python.saved_model import fingerprinting_utils
 
-__all__ = ["ConcreteFunction", "Inlined", "called", "inlined", "op_definition", "write_fingerprint"]
+__all__ = ["ConcreteFunction", "Inlined", "function_graph", "inlined", "op_definition", "write_fingerprint"]
 
 
 class Inlined(NamedTuple):
@@ -40,7 +40,7 @@ def inlined(function: ConcreteFunction) -> Inlined:
     return Inlined(graph, [tensor for tensor in function.inputs if tensor.name not in captured])
 
 
-def called(op: tf.Operation, attribute: str) -> tf.Graph:
+def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
     """The graph of the function that an attribute of an op names.
 
     In an imported graph only the function's definition exists; its graph is then built with the input shapes of `op`.

@@ -56,7 +56,7 @@ class Evaluation:
             ) from error
         self._corrections, self._logged_corrections = Corrections(), set()
         self._dataset = eval_dataset(
-            pipeline.eval_input, pipeline.resizer, settings.batch_size, corrections=self._corrections
+            pipeline.eval_input, pipeline.eval_resizer, settings.batch_size, corrections=self._corrections
         )
         self._evaluators = evaluators(settings, pipeline.eval_categories)
         regularize = pipeline.train is None or pipeline.train.regularize

@@ -22,7 +22,7 @@ from detection.files import write_text
 from detection.train.step import StepResult
 
 
-class _Bad(NamedTuple):
+class _NonFiniteStep(NamedTuple):
     step: int
     values: dict[str, float]
     source_ids: list[str]
@@ -48,7 +48,7 @@ class LossesWatch:
         self._tags, self._limit, self._folder, self._local_ids = tags, limit, folder, local_ids
         self._pending: list[tuple[int, StepResult, object]] = []
         self._good: list[np.ndarray] = []
-        self._bad: list[_Bad] = []
+        self._bad: list[_NonFiniteStep] = []
         self.total_skipped = 0
 
     def add(self, step: int, result: StepResult, source_ids: object) -> None:
@@ -85,7 +85,7 @@ class LossesWatch:
                 for part in self._local_ids(source_ids)
                 for value in part.numpy().tolist()
             ]
-            self._bad.append(_Bad(step, latest, ids))
+            self._bad.append(_NonFiniteStep(step, latest, ids))
             self.total_skipped += 1
             if len(self._bad) >= self._limit:
                 self._diverge(last_checkpoint)

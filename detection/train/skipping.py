@@ -106,6 +106,7 @@ def _fingerprint(options: InputOptions, paths: tuple[str, ...]) -> str:
     files = [[path, stat.length, stat.mtime_nsec] for path, stat in zip(paths, stats, strict=True)]
     proposals = [options.proposals is not None, options.proposals.paths if options.proposals else ()]
     classes = [options.categories, options.text_ids, options.num_classes, options.drop_unknown_labels]
+    classes += [True] if options.open_images else []
     return hashlib.sha256(json.dumps([1, files, classes, proposals]).encode("utf-8", "surrogateescape")).hexdigest()
 
 

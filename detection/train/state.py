@@ -42,12 +42,16 @@ class TrainState:
             )
         self.trained = [_native(variable) for variable in variables]
         self.trained_names = [variable.path for variable in variables]
-        self.slots = [[_like(variable, slot.initial) for slot in optimizer.rule.slots] for variable in self.trained]
+        self.slots = [
+            [_variable_like(variable, slot.initial) for slot in optimizer.rule.slots] for variable in self.trained
+        ]
         self.scalars = [tf.Variable(slot.initial, trainable=False) for slot in optimizer.rule.scalars]
         self._slot_names = [slot.name for slot in optimizer.rule.slots]
         self._scalar_names = [slot.name for slot in optimizer.rule.scalars]
         self.shadows = (
-            [] if optimizer.moving_average_decay is None else [_like(variable, None) for variable in self.trained]
+            []
+            if optimizer.moving_average_decay is None
+            else [_variable_like(variable, None) for variable in self.trained]
         )
 
     def variables(self) -> dict[str, tf.Variable]:
@@ -156,7 +160,7 @@ def _native(variable) -> tf.Variable:
     return getattr(variable, "value", variable)
 
 
-def _like(variable: tf.Variable, initial: float | None) -> tf.Variable:
+def _variable_like(variable: tf.Variable, initial: float | None) -> tf.Variable:
     """A new variable like `variable`, on the same devices, filled with `initial` or with the current value."""
     value = tf.identity(variable) if initial is None else tf.fill(variable.shape, tf.cast(initial, variable.dtype))
     return tf.Variable(value, trainable=False)

@@ -97,7 +97,11 @@ class TrainStep:
         updated = tf.cond(finite, update, undo)
         tf.raw_ops.AssignAddVariableOp(resource=state.step.handle, value=tf.constant(1, tf.int64))
         self.tags = (*losses, "learning_rate", "gradient_norm")
-        return StepResult(tf.concat([values, [rate, norm]], 0), updated)
+        values = [values, [rate, norm]]
+        if settings.summarize_gradients:
+            self.tags += tuple(f"gradient_norm/{name}" for name in state.trained_names)
+            values.append((1.0 if scale is None else scale) * tf.stack([tf.norm(gradient) for gradient in gradients]))
+        return StepResult(tf.concat(values, 0), updated)
 
     def _gradients(self, example: Example) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """This replica's losses by tag, already divided by the number of replicas, and the gradient of their sum."""

@@ -24,7 +24,7 @@ def image() -> tf.Tensor:
 def _parts(served, *values):
     """What every part makes of what the parts before it made: marks by name, and the outputs, numbered."""
     marks = served.preprocess().run(*values)
-    stages = [served.first_stage(), served.second_stage()] if served.border else [served.network()]
+    stages = [served.first_stage(), served.second_stage()] if served.second_stage_inputs else [served.network()]
     for part in stages:
         marks |= part.run(*[marks[mark] for mark in part.takes])
     postprocess = served.postprocess()
@@ -126,7 +126,7 @@ def test_proposals_belong_to_the_first_stage_and_regions_to_the_second(saved_mod
 
 def test_one_stage_has_no_border(served, saved_model_of):
     """An SSD, and a detector that stops at its proposals."""
-    assert served.border == ()
+    assert served.second_stage_inputs == ()
     only_proposals = ServedGraph(saved_model_of("faster_rcnn", ("model.faster_rcnn.number_of_stages=1",)))
     assert only_proposals.border == ()
     assert "CombinedNonMaxSuppression" in _ops(only_proposals.network())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 
@@ -46,3 +47,20 @@ def test_builds_grid_and_multiscale():
         " scales_per_octave: 3 }"
     )
     assert pyramid == MultiscaleAnchors(2, 4, 2.0, (1.0,), 3)
+
+
+def test_flexible_grids():
+    """Sizes and ratios pair up; a map may have any stride and offset."""
+    built = build("""flexible_grid_anchor_generator {
+        anchor_grid { base_sizes: [4, 16] aspect_ratios: [1, 4] height_stride: 8 width_stride: 10 width_offset: 3 }
+        anchor_grid { base_sizes: 6 aspect_ratios: 1 height_stride: 16 width_stride: 16 height_offset: 8 } }""")
+    assert built.num_per_location == (2, 1)
+    expected = [
+        [-2, 1, 2, 5],
+        [-4, -13, 4, 19],
+        [6, 1, 10, 5],
+        [4, -13, 12, 19],
+        [5, -3, 11, 3],
+        [5, 13, 11, 19],
+    ]
+    np.testing.assert_allclose(built([(2, 1), (1, 2)], (100, 100)), expected)

@@ -35,6 +35,7 @@ def test_everything_is_carried_over():
         num_visualizations: 3 min_score_threshold: 0.25 max_num_boxes_to_visualize: 7 skip_scores: true skip_labels:
           true
         visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "LightGreen"
+        recall_lower_bound: 0.25 recall_upper_bound: 0.75 image_classes_field_map_empty_to_ones: false
         visualization_export_dir: "pictures" keep_image_id_for_visualization_export: true export_path: "found.json"
         """)
     assert settings == EvalSettings(
@@ -46,6 +47,8 @@ def test_everything_is_carried_over():
         per_category_tags=True,
         all_per_category_tags=True,
         super_categories=(("pet", ("cat", "dog")),),
+        recall_bounds=(0.25, 0.75),
+        unlabelled_is_checked=False,
         num_visualizations=3,
         style=Style(min_score=0.25, max_boxes=7, labels=False, scores=False, groundtruth_color="LightGreen"),
         visualization_export_dir="pictures",

@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from detection.builders import hyperparams
-from detection.networks.hyperparams import BatchNormSettings
+from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings
 from detection.protos import hyperparams_pb2
 
 NORMAL = "initializer { truncated_normal_initializer { stddev: 0.03 } } "
@@ -79,3 +79,11 @@ def test_batch_norm_and_bias() -> None:
     assert norm.decay == pytest.approx(0.9) and norm.epsilon == pytest.approx(0.01)
     assert built.has_bias and built.regularize_depthwise
     assert not _build(NORMAL + "batch_norm {}").has_bias
+
+
+def test_normalisers() -> None:
+    sync = _build(NORMAL + "sync_batch_norm { decay: 0.5 scale: true }")
+    assert sync.batch_norm == BatchNormSettings(0.5, np.float32(0.001), scale=True, synchronised=True)
+    grouped = _build(NORMAL + "group_norm {}")
+    assert grouped.batch_norm is None and grouped.group_norm == GroupNormSettings(32, 1e-6) and not grouped.has_bias
+    assert grouped.linear().has_bias and grouped.linear().group_norm is None

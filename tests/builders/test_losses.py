@@ -17,6 +17,7 @@ from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
 from detection.meta_architectures.multibox_loss import RandomAnchors
+from detection.ops.expected_sampling import ExpectedSampling, NoExpectation, ReweightedNegatives
 from detection.ops.mining import HardExampleMiner
 from detection.ops.samplers import BalancedSampler
 from detection.protos import losses_pb2
@@ -81,3 +82,10 @@ def test_weights_miner_and_sampler():
         3000, 0.75, "classification", 3, 1, classification_weight=2.0, localization_weight=0.5
     )
     assert built.random_sampler == RandomAnchors(BalancedSampler(0.25))
+
+
+def test_expected_weights():
+    text = f"{PLAIN} min_num_negative_samples: 2 desired_negative_sampling_ratio: 5 expected_loss_weights: "
+    assert build(text + "EXPECTED_SAMPLING").expected == ExpectedSampling(5, 2)
+    assert build(text + "REWEIGHTING_UNMATCHED_ANCHORS").expected == ReweightedNegatives(5, 2)
+    assert build(text + "NONE").expected == NoExpectation()

@@ -64,6 +64,19 @@ def test_evaluation_calls_classes_as_its_own_label_map_does(tmp_path: Path) -> N
     )  # The model has 4 classes.
 
 
+def test_readers_read_what_metrics_and_training_ask_for(tmp_path: Path) -> None:
+    (tmp_path / "map.pbtxt").write_text('item { name: "cat" id: 1 ancestor_ids: 2 } item { name: "pet" id: 2 }')
+    message = _message(READERS.format(folder=tmp_path))
+    built = pipeline.build(message)
+    assert not built.eval_input.open_images and not built.train_input.merge_boxes and not built.eval_input.ancestors
+    message.eval_config.metrics_set.append("oid_challenge_detection_metrics")
+    message.train_config.merge_multiple_label_boxes = message.eval_input_reader[0].expand_labels_hierarchy = True
+    built = pipeline.build(message)
+    assert built.eval_input.open_images and not built.eval_input.merge_boxes and not built.train_input.open_images
+    assert built.train_input.merge_boxes and built.eval_input.ancestors == ((1, (2,)),)
+    assert not built.train_input.ancestors
+
+
 def test_a_config_of_a_model_alone() -> None:
     built = pipeline.build(_message())
     assert built.train is None and built.train_input is None and built.eval_input is None and built.augmentations == ()

@@ -28,8 +28,9 @@ def test_every_field_arrives():
     settings = _build(
         "num_steps: 5 batch_size: 2 gradient_clipping_by_norm: 10 bias_grad_multiplier: 2 add_regularization_loss:"
         ' false update_trainable_variables: "A" freeze_variables: "B" freeze_variables: ""'
-        " keep_checkpoint_every_n_hours: 1.5"
+        " keep_checkpoint_every_n_hours: 1.5 summarize_gradients: true"
     )
+    assert settings.summarize_gradients
     assert (settings.num_steps, settings.batch_size, settings.clip_norm, settings.bias_multiplier) == (5, 2, 10, 2)
     assert (settings.trained, settings.frozen, settings.regularize, settings.keep_every_hours) == (
         ("A",),

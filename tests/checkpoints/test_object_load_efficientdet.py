@@ -52,6 +52,11 @@ def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
     return done
 
 
+def _only_heads(keys: tuple[str, ...]) -> bool:
+    """What a start from a detector's extractor leaves in the file."""
+    return bool(keys) and all(key.startswith("model/_box_predictor/") for key in keys)
+
+
 def _without_top(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: value for key, value in values.items() if not key.startswith(TOP)}
 
@@ -67,7 +72,7 @@ def test_a_whole_detector(empty, values, tmp_path: Path, caplog) -> None:
         loading.load_into(empty, prefix)
         report = loading.start_from(empty, FineTune(prefix, "detection"))
     assert _filled(empty, values) == set(values)
-    assert not report.missing and not report.mismatched and not report.unexpected and not caplog.records[1:]
+    assert not report.missing and not report.mismatched and _only_heads(report.unexpected) and not caplog.records
 
 
 def test_what_nobody_reads_may_be_missing(empty, values, tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_what_nobody_reads_may_be_missing(empty, values, tmp_path: Path) -> None
     loading.load_into(empty, prefix)
     assert _filled(empty, values) == set(_without_top(values))
     report = loading.start_from(empty, FineTune(prefix, "detection"))
-    assert len(report.missing) == 7 and not report.unexpected
+    assert len(report.missing) == 7 and _only_heads(report.unexpected)
     short = {key: value for key, value in values.items() if not key.startswith(f"{READ}layer_with_weights-3/")}
     with pytest.raises(ConfigError, match="4 of .* variables are not in the checkpoint, e.g. .*weights-3/"):
         loading.load_into(empty, object_checkpoints.write(tmp_path / "short", short))
@@ -108,4 +113,5 @@ def test_the_stored_model_as_the_original_code_saves_it(shared: Path, tmp_path: 
     assert all(np.array_equal(variable, reference.values[key]) for key, variable in reference.keys.items())
     report = loading.start_from(reference.detector, FineTune(prefix, "detection"))
     extractor = [key for key in reference.keys if key.startswith("model/_feature_extractor/")]
-    assert len(report.restored) == len(extractor) and not (report.missing or report.mismatched or report.unexpected)
+    assert len(report.restored) == len(extractor) and not (report.missing or report.mismatched)
+    assert _only_heads(report.unexpected)

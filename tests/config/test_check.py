@@ -8,7 +8,7 @@ from detection import config
 from detection.config import fields, rules
 from detection.config.fields import row
 from detection.config.schema import short
-from detection.errors import ConfigError
+from detection.errors import ConfigError, DetectionError
 
 ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
 PREDICTOR = "model.ssd.box_predictor.convolutional_box_predictor"
@@ -47,10 +47,6 @@ def test_a_model_alone_is_enough(ssd):
             "model.experimental_model is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn",
         ),
         (
-            "graph_rewriter={}",
-            "graph_rewriter is not supported; remove it: weights are neither trained nor exported quantised",
-        ),
-        (
             f"{EXTRACTOR}.type=ssd_vgg19",
             f"{EXTRACTOR}.type ('ssd_vgg19') is not supported; use one of ssd_mobilenet_v1, ",
         ),
@@ -69,10 +65,6 @@ def test_a_model_alone_is_enough(ssd):
             ),
         ),
         (
-            f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm={{}}",
-            f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm is not supported; use batch_norm",
-        ),
-        (
             "model.ssd.mask_head_config={}",
             "model.ssd.mask_head_config is not supported; remove it: only boxes are predicted",
         ),
@@ -81,42 +73,23 @@ def test_a_model_alone_is_enough(ssd):
             "model.ssd.box_coder.keypoint_box_coder is not supported; use faster_rcnn_box_coder: only boxes are learnt",
         ),
         (
-            "model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
-            (
-                "model.ssd.loss.expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with"
-                " hard_example_miner or random_example_sampler"
-            ),
-        ),
-        (
-            "model.ssd.loss.equalization_loss={weight: 1}",
-            "model.ssd.loss.equalization_loss is not supported; remove it: rare classes are learnt like the others",
-        ),
-        (
-            "model.ssd.post_processing.calibration_config={}",
-            (
-                "model.ssd.post_processing.calibration_config is not supported; remove it: scores are exported as the"
-                " score converter gives them"
-            ),
-        ),
-        (
-            "train_config.merge_multiple_label_boxes=true",
-            "train_config.merge_multiple_label_boxes (true) is not supported; remove it: a box has one class",
-        ),
-        (
             "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
             "eval_input_reader[0].input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
         ),
         (
-            "train_input_reader.load_instance_masks=true",
-            "train_input_reader.load_instance_masks (true) is not supported; remove it: only boxes are read",
-        ),
-        (
-            "train_input_reader.keypoint_type_weight=[1,2]",
-            "train_input_reader.keypoint_type_weight (2 values) is not supported; remove it",
-        ),
-        (
             "eval_config.metrics_set=[coco_mask_metrics]",
             "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection",
+        ),
+        (
+            "train_config.use_multiclass_scores=true",
+            "train_config.use_multiclass_scores (true) is not supported; remove it: targets are one-hot",
+        ),
+        (
+            "model.ssd.post_processing.calibration_config={sigmoid_calibration {}}",
+            (
+                "model.ssd.post_processing.calibration_config.sigmoid_calibration is not supported; use"
+                " function_approximation: the TF Object Detection API never computed it"
+            ),
         ),
         (
             "train_config.data_augmentation_options+={autoaugment_image {}}",
@@ -129,6 +102,93 @@ def test_a_model_alone_is_enough(ssd):
 )
 def test_not_supported(ssd, setting, expected):
     assert fault(ssd, setting).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("graph_rewriter={quantization {}}", "training and export are in float; nothing is quantised"),
+        (
+            "model.ssd.loss.equalization_loss={weight: 1}",
+            "the TF Object Detection API takes it in and computes nothing",
+        ),
+        ("train_input_reader.load_instance_masks=true", "only boxes are read, as only boxes are predicted"),
+        ("eval_input_reader.num_keypoints=17", "only boxes are read, as only boxes are predicted"),
+        ("train_input_reader.keypoint_type_weight=[1,2]", "it belongs to keypoints, which are not predicted"),
+        ("eval_config.parameterized_metric={coco_keypoint_metrics {}}", "it belongs to keypoints"),
+        ("eval_config.keypoint_edge={start: 1}", "it belongs to keypoints"),
+    ],
+)
+def test_what_a_model_of_boxes_has_no_use_for_is_said_once(ssd, setting, reason):
+    (warning,) = config.check(config.override(ssd, [setting]), "my.config", check_paths=False)
+    assert warning.startswith("my.config: ") and f"has no effect: {reason}" in warning
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "eval_config.metrics_set=[oid_V2_detection_metrics, oid_challenge_detection_metrics]",
+        "eval_config.metrics_set=[precision_at_recall_detection_metrics]",
+        "eval_config.force_no_resize=true",
+        "eval_config.image_classes_field_map_empty_to_ones=false",
+        "train_config.merge_multiple_label_boxes=true",
+        "train_config.summarize_gradients=true",
+        "model.ssd.use_confidences_as_targets=true",
+        "model.ssd.implicit_example_weight=0.5",
+        f"{EXTRACTOR}.use_hardswish=true",
+        f"{EXTRACTOR}.conv_hyperparams.sync_batch_norm={{}}",
+        f"{EXTRACTOR}.conv_hyperparams.group_norm={{}}",
+        "model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
+        "model.ssd.loss.expected_loss_weights=REWEIGHTING_UNMATCHED_ANCHORS",
+        "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma=0.5",
+        "model.ssd.post_processing.calibration_config={temperature_scaling_calibration {scaler: 2}}",
+        "model.ssd.post_processing.calibration_config={function_approximation {x_y_pairs {x_y_pair {x: 1 y: 1}}}}",
+    ],
+)
+def test_honoured_since(ssd, setting):
+    ssd.model.ssd.loss.ClearField("hard_example_miner")
+    assert config.check(config.override(ssd, [setting]), check_paths=False) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            "eval_config.recall_lower_bound=0.7 eval_config.recall_upper_bound=0.5",
+            "eval_config.recall_lower_bound (0.7) must not exceed recall_upper_bound (0.5)",
+        ),
+        (
+            "train_input_reader.expand_labels_hierarchy=true train_input_reader.label_map_path=",
+            "train_input_reader.expand_labels_hierarchy is true and train_input_reader.label_map_path is not set",
+        ),
+        (
+            "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma=0.5"
+            " model.ssd.post_processing.batch_non_max_suppression.use_hard_nms=true",
+            "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma (0.5) does not go with use_hard_nms",
+        ),
+        (
+            "model.ssd.post_processing.calibration_config={temperature_scaling_calibration{scaler:0}}",
+            "model.ssd.post_processing.calibration_config.temperature_scaling_calibration.scaler (0) must be more",
+        ),
+        (
+            "model.ssd.post_processing.calibration_config={function_approximation{x_y_pairs{x_y_pair{x:1}x_y_pair{x:0.5}}}}",
+            "model.ssd.post_processing.calibration_config.function_approximation.x_y_pairs.x_y_pair[1].x (0.5) must be"
+            " more than the x before it (1)",
+        ),
+        (
+            "model.ssd.post_processing.calibration_config={function_approximation{x_y_pairs{}}}",
+            "model.ssd.post_processing.calibration_config.function_approximation.x_y_pairs.x_y_pair is empty",
+        ),
+        (
+            "model.ssd.loss.hard_example_miner={} model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
+            "model.ssd.loss.hard_example_miner does not go with expected_loss_weights",
+        ),
+    ],
+)
+def test_what_does_not_go_together(ssd, setting, expected):
+    with pytest.raises(DetectionError) as error:
+        config.check(config.override(ssd, setting.split(" ")), "my.config", check_paths=False)
+    assert error.value.lines()[0].startswith(f"my.config: {expected}")
 
 
 def test_what_is_left_at_its_default_is_not_refused(ssd):

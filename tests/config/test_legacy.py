@@ -133,6 +133,20 @@ def test_what_changed_the_meaning_is_refused():
     assert "use class_id_sigmoid_calibrations" in fault(calibration)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("coco_metrics", "coco_detection_metrics"),
+        ("open_images_metrics", "oid_V2_detection_metrics"),
+        ("open_images_V2_detection_metrics", "oid_V2_detection_metrics"),
+        ("oid_challenge_object_detection_metrics", "oid_challenge_detection_metrics"),
+    ],
+)
+def test_metrics_sets_of_open_images_and_coco(warnings, old, new):
+    assert list(parse(f"eval_config {{ metrics_set: {old!r} }}").eval_config.metrics_set) == [new]
+    assert warnings() == [f"old.config: metrics_set {old!r} is called {new!r} now"]
+
+
 def test_metrics_sets(warnings):
     loaded = parse("eval_config { metrics_set: 'pascal_voc_metrics' metrics_set: 'coco_detection_metrics' }")
     assert list(loaded.eval_config.metrics_set) == ["pascal_voc_detection_metrics", "coco_detection_metrics"]

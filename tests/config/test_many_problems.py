@@ -55,7 +55,8 @@ def test_values_in_every_part(tmp_path, config_text):
     assert found[0] == (
         f"my.config:{line_of(text, 'coco_detection_metric')}: eval_config.metrics_set ('coco_detection_metric') is not"
         " supported; use one of coco_detection_metrics, pascal_voc_detection_metrics,"
-        " weighted_pascal_voc_detection_metrics, confusion_detection_metrics; did you mean 'coco_detection_metrics'?"
+        " weighted_pascal_voc_detection_metrics, precision_at_recall_detection_metrics, oid_V2_detection_metrics,"
+        " oid_challenge_detection_metrics, confusion_detection_metrics; did you mean 'coco_detection_metrics'?"
     )
 
 

@@ -29,13 +29,24 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         anchor_generator_pb2.AnchorGenerator,
         "model.ssd.anchor_generator",
         [
-            ("", " is empty; set one of grid_anchor_generator, ssd_anchor_generator, multiscale_anchor_generator"),
             (
-                "flexible_grid_anchor_generator {}",
+                "",
                 (
-                    ".flexible_grid_anchor_generator is not supported; use one of grid_anchor_generator, "
-                    "ssd_anchor_generator, multiscale_anchor_generator"
+                    " is empty; set one of grid_anchor_generator, ssd_anchor_generator, multiscale_anchor_generator, "
+                    "flexible_grid_anchor_generator"
                 ),
+            ),
+            ("flexible_grid_anchor_generator {}", ".flexible_grid_anchor_generator.anchor_grid is empty, which leaves"),
+            (
+                "flexible_grid_anchor_generator { anchor_grid { base_sizes: 1 width_stride: 8 } }",
+                ".flexible_grid_anchor_generator.anchor_grid[0].height_stride is not set",
+            ),
+            (
+                (
+                    "flexible_grid_anchor_generator { anchor_grid { base_sizes: 9 height_stride: 8 width_stride: 8 "
+                    "aspect_ratios: 1 aspect_ratios: 2 } }"
+                ),
+                ".flexible_grid_anchor_generator.anchor_grid[0].base_sizes has 1 values and aspect_ratios 2; list",
             ),
             ("ssd_anchor_generator { num_layers: 0 }", ".ssd_anchor_generator.num_layers (0) must be at least 1"),
             (
@@ -110,7 +121,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         "eval_config",
         [
             ('metrics_set: "coco_detection_metric"', ".metrics_set ('coco_detection_metric') is not supported;"),
-            ('metrics_set: "oid_V2_detection_metrics"', ".metrics_set ('oid_V2_detection_metrics') is not supported;"),
+            ('metrics_set: "coco_panoptic_metrics"', ".metrics_set ('coco_panoptic_metrics') is not supported;"),
             ("min_score_threshold: 1.5", ".min_score_threshold (1.5) must be in [0, 1]"),
             ("min_score_threshold: nan", ".min_score_threshold (nan) must be a finite number"),
             ("max_num_boxes_to_visualize: -1", ".max_num_boxes_to_visualize (-1) must be at least 0"),
@@ -132,14 +143,6 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 "initializer { keras_initializer_by_name: 'nonesuch' }",
                 ".initializer.keras_initializer_by_name ('nonesuch') is not supported;",
-            ),
-            (
-                "initializer { truncated_normal_initializer { stddev: 0.03 } } group_norm {}",
-                ".group_norm is not supported; use batch_norm",
-            ),
-            (
-                "initializer { truncated_normal_initializer { stddev: 0.03 } } sync_batch_norm {}",
-                ".sync_batch_norm is not supported; use batch_norm",
             ),
         ],
     ),
@@ -182,10 +185,6 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } input_type: TF_SEQUENCE_EXAMPLE',
                 ".input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
-            ),
-            (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } load_instance_masks: true',
-                ".load_instance_masks (true) is not supported; remove it: only boxes are read",
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 1',
@@ -281,23 +280,6 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 (
-                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
-                    "}equalization_loss { weight: 1 }"
-                ),
-                ".equalization_loss is not supported; remove it: rare classes are learnt like the others",
-            ),
-            (
-                (
-                    "localization_loss { weighted_smooth_l1 {} } classification_loss { weighted_sigmoid {} "
-                    "}expected_loss_weights: EXPECTED_SAMPLING"
-                ),
-                (
-                    ".expected_loss_weights (EXPECTED_SAMPLING) is not supported; use NONE, with "
-                    "hard_example_miner or random_example_sampler"
-                ),
-            ),
-            (
-                (
                     "localization_loss { weighted_l2 {} } classification_loss { weighted_sigmoid_focal {} } "
                     "hard_example_miner {}"
                 ),
@@ -368,13 +350,6 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         [
             ("logit_scale: 0", ".logit_scale (0) must be more than 0"),
             (
-                "calibration_config {}",
-                (
-                    ".calibration_config is not supported; remove it: scores are exported as the score converter "
-                    "gives them"
-                ),
-            ),
-            (
                 "batch_non_max_suppression { iou_threshold: 1.5 }",
                 ".batch_non_max_suppression.iou_threshold (1.5) must be in [0, 1]",
             ),
@@ -395,11 +370,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "batch_non_max_suppression { soft_nms_sigma: -1 }",
-                ".batch_non_max_suppression.soft_nms_sigma (-1) is not supported; set 0: suppression is hard",
-            ),
-            (
-                "batch_non_max_suppression { soft_nms_sigma: 0.5 }",
-                ".batch_non_max_suppression.soft_nms_sigma (0.5) is not supported; set 0: suppression is hard",
+                ".batch_non_max_suppression.soft_nms_sigma (-1) must be at least 0",
             ),
             (
                 "batch_non_max_suppression { use_class_agnostic_nms: true use_combined_nms: true }",

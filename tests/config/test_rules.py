@@ -8,6 +8,7 @@ from detection import config
 from detection.config.check import examine
 from detection.errors import DetectionError
 
+_GRID = "anchor_grid { base_sizes: 64 aspect_ratios: 1 height_stride: 16 width_stride: 16 }"
 _INITIALIZER = "initializer { truncated_normal_initializer { } }"
 TWO_STAGE = f"""
 model={{faster_rcnn {{ num_classes: 3 image_resizer {{ fixed_shape_resizer {{ height: 64 width: 64 }} }}
@@ -47,9 +48,9 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
         ),
         ([f"{GENERATOR}={{}}"], f"{GENERATOR} is empty; set grid_anchor_generator, multiscale_anchor_generator"),
         (
-            [f"{GENERATOR}={{flexible_grid_anchor_generator {{}}}}"],
-            f"{GENERATOR}.flexible_grid_anchor_generator is not supported; use grid_anchor_generator,"
-            " multiscale_anchor_generator",
+            [f"{GENERATOR}={{flexible_grid_anchor_generator {{ {_GRID} {_GRID} }}}}"],
+            f"{GENERATOR}.flexible_grid_anchor_generator makes anchors for 2 maps, and regions are proposed on one; use"
+            " grid_anchor_generator with height_stride and width_stride 16",
         ),
         (
             [f"{EXTRACTOR}.first_stage_features_stride=12", f"{GENERATOR}.grid_anchor_generator.height_stride=12",

@@ -45,6 +45,18 @@ def test_boxes_become_pixels_of_the_original_image():
     assert len(second.groundtruth.boxes) == len(second.detections.boxes) == 0
 
 
+def test_marks_of_open_images():
+    plain = next(images_of(example(), NONE)).groundtruth
+    assert plain.group_of == () and plain.checked is None
+    batch = example()
+    marks = {"group_of": np.array([[False, True, True]] * 2), "checked": np.array([[False, True, True], [False] * 3])}
+    first, second = images_of(batch._replace(groundtruth=batch.groundtruth._replace(**marks)), NONE)
+    assert first.groundtruth.group_of.tolist() == [False, True] and first.groundtruth.checked.tolist() == [1, 2]
+    assert second.groundtruth.group_of.tolist() == [] and second.groundtruth.checked.tolist() == []
+    kept = first.groundtruth.rows(np.array([False, True]))
+    assert kept.group_of.tolist() == [True] and kept.classes.tolist() == [2] and kept.checked.tolist() == [1, 2]
+
+
 def test_detections_are_cut_to_the_image_and_those_on_padding_only_go():
     boxes = [[0.5, 0.5, 1.5, 1.2], [1.2, 0.1, 1.9, 0.4], [-0.5, -0.5, 0.5, 0.5], [0.2, 0.2, 0.2, 0.9]]
     first, _ = images_of(example(), detections([boxes, boxes], [[0.9, 0.8, 0.7, 0.6]] * 2, [4, 0]))

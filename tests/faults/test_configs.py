@@ -153,7 +153,6 @@ def test_fewer_classes_than_the_label_map_has(error, config):
 @pytest.mark.parametrize(
     ("content", "line", "says"),
     [
-        ('item { name: "a" id: 1 }\nitem { name: "b" id: 1 }', 2, ("id 1 is already taken by 'a'",)),
         ('item { name: "a" id: 1 }\nitem { name: "b" id: 0 }', 2, ("'b'", "id 0 is reserved for 'background'")),
         ('item { name: "a" id: 1 }\nitem { name: "a" id: 2 }', 2, ("'a' already has id 1",)),
         ('item { name: "a" id: 1 }\n\nitem { name: "b" id: -2 }', 3, ("negative id",)),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from detection.feature_extractors import catalogue
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.networks.activations import hard_swish
-from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings, Hyperparams
 from detection.networks.layers import Convolution, every_layer
 
 HYPER = Hyperparams(
@@ -83,7 +83,7 @@ def test_activations_are_those_of_the_network_whatever_the_config_says() -> None
     own = _made("ssd_mobilenet_v3_small", freeze_batch_norm=True)
     norms = {layer.hyperparams.batch_norm for layer in _convolutions(own)} - {None}
     assert norms == {BatchNormSettings(decay=0.9997, scale=True, train=False)}
-    bare = dataclasses.replace(HYPER, batch_norm=None)
+    bare = dataclasses.replace(HYPER, batch_norm=None, group_norm=GroupNormSettings())
     bare = SsdExtractorOptions(bare, override_base=True)
     norms = {
         layer.hyperparams.batch_norm

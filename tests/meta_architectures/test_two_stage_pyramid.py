@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from detection.builders import pipeline
 from detection.meta_architectures.two_stage import TwoStage
 from detection.protos import pipeline_pb2
-from detection.types import Groundtruth, ImageBatch, RegionPredictions
+from detection.types import ImageBatch, RegionPredictions
 from tests.helpers import detector_configs
 
 HEIGHT, WIDTH = 100, 150  # neither is a multiple of 32, to which the network pads
@@ -91,17 +91,20 @@ def test_the_convolution_is_one_and_the_heads_are_each_level_s_own(
 
 
 def test_a_region_is_classified_by_the_map_of_its_level(detector: TwoStage, predictions: RegionPredictions) -> None:
-    regions = detector.second_stage.regions
-    boxes = predictions.proposals.boxes.numpy().reshape(-1, 4)
-    images = np.repeat([0, 1], 24)
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    with np.errstate(divide="ignore"):
-        levels = np.clip(np.floor(np.log2(np.sqrt(area) / 224)) + 2, 0, 3)  # of 224 pixels: the last level but one
-    assert len(set(levels)) > 1
+    regions, image = detector.second_stage.regions, (10 * HEIGHT, 10 * WIDTH)  # as if the image were that large
+    random = np.random.default_rng(3)
+    sizes = random.choice([40.0, 120.0, 300.0, 600.0], [2, 12, 1]) * random.uniform(0.9, 1.1, [2, 12, 2])
+    corners = random.uniform(0, 1, [2, 12, 2]) * (np.array(image) - sizes) * 0.999
+    given = np.concatenate([corners, corners + sizes], axis=2).astype("f4")
+    _, found = regions.run(predictions.feature_maps, tf.constant(given), image, False)
+    boxes, images = given.reshape(-1, 4), np.repeat([0, 1], 12)
+    # Regions of 224 pixels are of the last level but one.
+    levels = np.floor(np.log2(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)) / 224)).astype(int) + 2
+    levels = np.clip(levels, 0, 3)
+    assert set(levels) == {0, 1, 2, 3}
     crops = np.zeros([len(boxes), 14, 14, predictions.feature_maps[0].shape[-1]], "f4")
     for level, features in enumerate(predictions.feature_maps):
-        normalised = boxes / np.tile([HEIGHT, WIDTH], 2).astype("f4")
-        own = tf.image.crop_and_resize(features, normalised, images, [14, 14]).numpy()
+        own = tf.image.crop_and_resize(features, boxes / np.float32([*image, *image]), images, [14, 14]).numpy()
         crops[levels == level] = own[levels == level]
     flat = tf.nn.max_pool2d(crops, 2, 2, "VALID").numpy().reshape(len(boxes), -1)
     first, second = regions.tail.network.blocks
@@ -111,32 +114,4 @@ def test_a_region_is_classified_by_the_map_of_its_level(detector: TwoStage, pred
     hidden = (hidden - norm.moving_mean.numpy()) * scale + norm.beta.numpy()
     hidden = np.maximum(hidden @ second.kernel.numpy() + second.bias.numpy(), 0)
     logits = hidden @ regions.head.classes.kernel.numpy() + regions.head.classes.bias.numpy()
-    # A region that ends at the image's border may lose its last samples here, where rounding puts them beyond it.
-    inside = (boxes[:, 2] < HEIGHT - 0.01) & (boxes[:, 3] < WIDTH - 0.01)
-    found = predictions.class_logits.numpy().reshape(logits.shape)
-    assert inside.sum() > 10
-    np.testing.assert_allclose(found[inside], logits[inside], atol=1e-3 * np.abs(logits).max())
-
-
-def test_shapes_are_static_and_every_weight_learns(detector: TwoStage, batch: ImageBatch) -> None:
-    boxes = tf.constant([[[8.0, 8.0, 60.0, 70.0], [0.0, 10.0, 78.0, 140.0]]] * 2)
-    rows = (tf.constant(row) for row in ([[0, 2]] * 2, [[1.0, 1.0]] * 2, [2] * 2))
-    groundtruth = Groundtruth(boxes, *rows, *[tf.zeros([2, 2], tf.bool)] * 2, boxes[..., 0])
-    weights = [variable.value for variable in detector.trainable_variables]
-
-    @tf.function
-    def step() -> tuple[RegionPredictions, list[tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            predictions = detector.predict(batch, groundtruth, training=True)
-            total = tf.add_n(list(detector.loss(predictions, groundtruth).values()))
-        return predictions, tape.gradient(total, weights)
-
-    before = {variable.path: variable.numpy() for variable in detector.variables}
-    predictions, gradients = step()
-    shapes = step.get_concrete_function().structured_outputs[0]
-    moved = {v.path for v in detector.variables if not np.array_equal(v.numpy(), before[v.path])}
-    for variable in detector.variables:
-        variable.assign(before[variable.path])
-    assert all(gradient is not None and np.all(np.isfinite(gradient)) for gradient in gradients)
-    assert shapes.class_logits.shape == (2, 16, 5) and shapes.box_codes.shape == (2, 16, 4, 4)
-    assert moved == {path for path in before if "/moving_" in path}
+    np.testing.assert_allclose(found.numpy().reshape(logits.shape), logits, atol=1e-3 * np.abs(logits).max())

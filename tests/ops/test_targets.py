@@ -173,3 +173,12 @@ def test_boxes_are_compared_in_pixels_or_as_fractions_of_the_image(normalised):
     targets = made(ANCHORS, groundtruth([[[5, 0, 15, 10]]], [[1]]), num_classes=2, image_shape=(100, 200))
     np.testing.assert_array_equal(targets.matches, [[0 if normalised else -1, -1, -1, -1]])
     np.testing.assert_allclose(targets.box_codes[0, 0], [5.0 if normalised else 0, 0, 0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("background_as_zeros", [False, True])
+def test_a_box_of_several_classes(background_as_zeros):
+    boxes = groundtruth([[[0, 0, 10, 10], [50, 50, 60, 60]]], [[1, 0]])
+    boxes = boxes._replace(class_sets=tf.constant([[[0.0, 1, 1], [1, 0, 0]]]))
+    targets = assigner(background_as_zeros=background_as_zeros)(ANCHORS, boxes, num_classes=3)
+    nothing = [0 if background_as_zeros else 1, 0, 0, 0]
+    np.testing.assert_array_equal(targets.classes, [[[0, 0, 1, 1], nothing, nothing, [0, 1, 0, 0]]])

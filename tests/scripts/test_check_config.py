@@ -108,12 +108,12 @@ def test_every_file_and_every_problem_is_told(tmp_path):
         Path(CONFIG)
         .read_text()
         .replace("num_classes: 4", "num_classes: 0")
-        .replace("num_steps:", "summarize_gradients: true num_steps:")
+        .replace("num_steps:", "use_multiclass_scores: true num_steps:")
     )
     written = values.read_text().splitlines()
     lines_of = [
         next(number for number, line in enumerate(written, start=1) if word in line)
-        for word in ("summarize_gradients: true", "num_classes: 0")
+        for word in ("use_multiclass_scores: true", "num_classes: 0")
     ]
     code, lines = report(CONFIG, text, values, tmp_path, CONFIG)
     assert code == 2
@@ -122,7 +122,8 @@ def test_every_file_and_every_problem_is_told(tmp_path):
         f"error: {text}:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?",
         f"error: {text}:4:18: num_classes in Ssd takes a whole number, not x",
         f"error: {text}:7:15: unknown field 'metrics' in EvalConfig; did you mean 'metrics_set'?",
-        f"error: {values}:{lines_of[0]}: train_config.summarize_gradients (true) is not supported; remove it",
+        f"error: {values}:{lines_of[0]}: train_config.use_multiclass_scores (true) is not supported; remove it:"
+        " targets are one-hot",
         f"error: {values}:{lines_of[1]}: model.ssd.num_classes (0) must be at least 1",
         f"error: {tmp_path}: cannot read the config: Is a directory; did you mean one of {text}, {values}?",
     ]
@@ -130,7 +131,7 @@ def test_every_file_and_every_problem_is_told(tmp_path):
 
 def test_a_label_map_alone_at_fault_is_bad_data(tmp_path):
     (tmp_path / "a.record").write_bytes(b"")
-    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }\n")
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'a' }\nitem { id: 2 name: 'a' }\n")
     settings = [
         f"train_input_path={tmp_path}/a.record",
         f"eval_input_path={tmp_path}/a.record",

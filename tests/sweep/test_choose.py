@@ -140,7 +140,7 @@ def test_rows_of_another_machine_are_refused(caplog):
     with pytest.raises(ConfigError) as error:
         choose.measured_on([there], "", "AMD EPYC, 2 cores", "swept")
     assert str(error.value).startswith(
-        "--results=swept: timed on NVIDIA H200, but this machine is AMD EPYC, 2 cores: run `detection sweep` here, or"
+        "--results=swept: timed on NVIDIA H200, but this machine is AMD EPYC, 2 cores: run `detection sweep` on this"
     )
     assert choose.measured_on([here, there], "", "AMD EPYC, 2 cores", "swept") == [here]
     assert "1 rows are omitted: timed on NVIDIA H200, not on AMD EPYC, 2 cores" in caplog.text

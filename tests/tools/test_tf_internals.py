@@ -31,7 +31,7 @@ def test_called_functions_are_graphs_also_behind_an_import():
     )
     for graph in (function.graph, imported.graph):
         (call,) = (op for op in graph.get_operations() if op.type.endswith("PartitionedCall"))
-        (product,) = (op for op in tf_internals.called(call, "f").get_operations() if op.type == "MatMul")
+        (product,) = (op for op in tf_internals.function_graph(call, "f").get_operations() if op.type == "MatMul")
         assert product.outputs[0].shape == [4, 4]
 
 

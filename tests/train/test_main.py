@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from detection.checkpoints import checkpoint_files, rotation
 from detection.errors import ConfigError
 from detection.train import main
 from detection.train.options import RunOptions
+from tests.helpers import forked
 from tests.helpers.tiny import write_records
 
 _ROOT = Path(__file__).parents[2]
@@ -80,23 +79,24 @@ def _flags(config: str, folder: Path, *more: str) -> list[str]:
     return [f"--pipeline_config_path={config}", f"--model_dir={folder}", *more]
 
 
-def _start(config: str, folder: Path, *flags: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "scripts/model_main.py", *_flags(config, folder, *flags)],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-    )
+@pytest.fixture(scope="module")
+def server() -> Iterator[forked.Server]:
+    with forked.Server() as server:
+        yield server
 
 
-def _finish(process: subprocess.Popen) -> tuple[int, str, str]:
+@pytest.fixture
+def start(server, config) -> Callable[..., forked.Program]:
+    """start(folder, "--flag=...", ...): model_main.py in a process of its own."""
+    return lambda folder, *flags: server.start([_ROOT / "scripts/model_main.py", *_flags(config, folder, *flags)])
+
+
+def _finish(process: forked.Program) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
-def _wait_for(path: Path, process: subprocess.Popen) -> None:
+def _wait_for(path: Path, process: forked.Program) -> None:
     while not path.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
@@ -130,16 +130,16 @@ def test_a_file_is_trained_and_then_evaluated_apart(tmp_path, config):
 
 
 @pytest.mark.slow
-def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(tmp_path, config):
+def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(start, tmp_path, config):
     flags = ("--checkpoint_every_n=1", "--seed=3", "--deterministic", "--eval_every_n=1000")
-    code, _, err = _finish(_start(config, tmp_path / "whole", *flags))
+    code, _, err = _finish(start(tmp_path / "whole", *flags))
     assert code == 0, err
     for step in (4, 12):
-        process = _start(config, tmp_path / "parts", *flags)
+        process = start(tmp_path / "parts", *flags)
         _wait_for(tmp_path / "parts" / f"model.ckpt-{step}.index", process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    code, _, err = _finish(_start(config, tmp_path / "parts", *flags))
+    code, _, err = _finish(start(tmp_path / "parts", *flags))
     assert code == 0 and "resuming from" in err, err
     whole, parts = (checkpoint_files.read(tmp_path / run / "model.ckpt-20") for run in ("whole", "parts"))
     assert whole.keys() == parts.keys() and {"global_step"} < whole.keys()
@@ -149,8 +149,8 @@ def test_killed_anywhere_and_started_again_equals_a_run_that_was_never_killed(tm
 
 
 @pytest.mark.slow
-def test_exit_codes(command, tmp_path, config):
-    process = _start(config, tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5")
+def test_exit_codes(start, command, tmp_path, config):
+    process = start(tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5")
     _wait_for(tmp_path / "run" / "model.ckpt-5.index", process)
     second = command("model_main.py", *_flags(config, tmp_path / "run"))
     assert second[0] == 5 and f"process {process.pid} on" in second[2]
@@ -181,9 +181,9 @@ def test_exit_codes(command, tmp_path, config):
 
 
 @pytest.mark.slow
-def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(tmp_path, config):
+def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(start, tmp_path, config):
     write_records(tmp_path, images=3000)  # So that an evaluation takes seconds.
-    process = _start(config, tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5", "--eval_every_n=5")
+    process = start(tmp_path / "run", "--num_train_steps=100000", "--checkpoint_every_n=5", "--eval_every_n=5")
     _wait_for(tmp_path / "run" / "model.ckpt-5.index", process)
     time.sleep(1.0)
     process.send_signal(signal.SIGTERM)
@@ -201,10 +201,10 @@ def test_sigterm_during_an_evaluation_leaves_at_once_with_the_checkpoint_saved(t
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_save(tmp_path, config):
+def test_killed_in_the_middle_of_a_save(start, tmp_path, config):
     run, flags = tmp_path / "run", ("--checkpoint_every_n=1", "--eval_every_n=100000", "--num_train_steps=100000")
     for _ in range(5):
-        process = _start(config, run, *flags)
+        process = start(run, *flags)
         while not (saving := list(run.glob(f"{checkpoint_files.TEMPORARY}*/*"))):
             assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGKILL)
@@ -216,7 +216,7 @@ def test_killed_in_the_middle_of_a_save(tmp_path, config):
     for step in steps:
         assert checkpoint_files.read(run / f"model.ckpt-{step}")["global_step"] == step
     last = steps[-1] if steps else 0
-    code, _, err = _finish(_start(config, run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
+    code, _, err = _finish(start(run, f"--num_train_steps={last + 2}", "--eval_every_n=100000"))
     assert code == 0 and "removed an unfinished checkpoint" in err, err
     assert rotation.steps_in(run)[-1] == last + 2 and not list(run.glob(f"{checkpoint_files.TEMPORARY}*"))
 
@@ -238,12 +238,11 @@ print(metrics["Loss/total_loss"])
 
 
 @pytest.mark.slow
-def test_two_replicas_train_save_evaluate_and_resume(tmp_path, config):
-    command = [sys.executable, "-c", _TWO_REPLICAS, config, str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "resuming from" in done.stderr, done.stderr[-3000:]
+def test_two_replicas_train_save_evaluate_and_resume(server, tmp_path, config):
+    code, out, err = _finish(server.start(["-c", _TWO_REPLICAS, config, tmp_path / "run"]))
+    assert code == 0 and "resuming from" in err, err[-3000:]
     values = checkpoint_files.read(tmp_path / "run" / "model.ckpt-4")
-    assert values["global_step"] == 4 and np.isfinite(float(done.stdout.split()[-1]))
+    assert values["global_step"] == 4 and np.isfinite(float(out.split()[-1]))
     name = "FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/moving_variance"
     assert np.all(values[name] != checkpoint_files.read(tmp_path / "run" / "model.ckpt-2")[name])
     single = main.run(
@@ -251,4 +250,4 @@ def test_two_replicas_train_save_evaluate_and_resume(tmp_path, config):
         str(tmp_path / "run"),
         eval_only=main.EvalOnly(str(tmp_path / "run"), run_once=True),
     )
-    assert single["Loss/total_loss"] == pytest.approx(float(done.stdout.split()[-1]), rel=1e-4)
+    assert single["Loss/total_loss"] == pytest.approx(float(out.split()[-1]), rel=1e-4)

@@ -77,6 +77,18 @@ def test_clipping_is_by_the_global_norm():
         np.testing.assert_allclose(clipped_move, free_move * 0.5 / unclipped_norm, rtol=1e-4, atol=2e-7)
 
 
+def test_the_norm_of_each_gradient_is_a_summary_where_it_is_asked_for():
+    """After clipping; together they make the global norm, or what it is clipped to."""
+    for clip, clipped in ((0.0, None), (0.5, 0.5)):
+        state, step, data = _start(TrainSettings(0, 4, make_optimizer(), clip_norm=clip, summarize_gradients=True))
+        values = step.by_tag(step(next(data)))
+        each = {tag: value for tag, value in values.items() if tag.startswith("gradient_norm/")}
+        assert list(each) == [f"gradient_norm/{name}" for name in state.trained_names] and len(each) > 3
+        assert np.sqrt(np.sum(np.square(list(each.values())))) == pytest.approx(
+            clipped or values["gradient_norm"], 1e-5
+        )
+
+
 def test_bias_multiplier_scales_biases_only():
     moves = []
     for multiplier in (0.0, 3.0):

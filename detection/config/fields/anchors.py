@@ -11,15 +11,16 @@ from detection.config.fields.row import (
     all_honoured,
     honoured,
     no_effect,
-    refused,
 )
 
+_PIXELS = "anchors are in pixels everywhere"
 _LARGEST = Limit(1_000_000, "anchors would be larger than any image")
 
 MESSAGES: dict[str, Message] = {
     "AnchorGenerator": (
-        *all_honoured("grid_anchor_generator ssd_anchor_generator multiscale_anchor_generator"),
-        refused("flexible_grid_anchor_generator"),
+        *all_honoured(
+            "grid_anchor_generator ssd_anchor_generator multiscale_anchor_generator flexible_grid_anchor_generator"
+        ),
     ),
     "GridAnchorGenerator": (
         honoured("height", ONE_OR_MORE),
@@ -52,6 +53,18 @@ MESSAGES: dict[str, Message] = {
         honoured("anchor_scale", POSITIVE, _LARGEST),
         honoured("aspect_ratios", POSITIVE, _LARGEST),
         honoured("scales_per_octave", ONE_OR_MORE, Limit(1_000, "every cell of a map has an anchor for each")),
-        no_effect("normalize_coordinates", "anchors are in pixels everywhere"),
+        no_effect("normalize_coordinates", _PIXELS),
+    ),
+    "FlexibleGridAnchorGenerator": (
+        honoured("anchor_grid"),
+        no_effect("normalize_coordinates", _PIXELS),
+    ),
+    "AnchorGrid": (
+        honoured("base_sizes", POSITIVE, _LARGEST),
+        honoured("aspect_ratios", POSITIVE, _LARGEST),
+        honoured("height_stride", ONE_OR_MORE, required=True),
+        honoured("width_stride", ONE_OR_MORE, required=True),
+        honoured("height_offset"),
+        honoured("width_offset"),
     ),
 }

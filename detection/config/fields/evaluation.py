@@ -15,7 +15,7 @@ from detection.config.fields.row import (
     refused,
 )
 
-_RECALL = "it belongs to precision_at_recall_detection_metrics"
+_KEYPOINTS = "it belongs to keypoints, which are not predicted"
 
 MESSAGES: dict[str, Message] = {
     "EvalConfig": (
@@ -35,11 +35,14 @@ MESSAGES: dict[str, Message] = {
                 "coco_detection_metrics",
                 "pascal_voc_detection_metrics",
                 "weighted_pascal_voc_detection_metrics",
+                "precision_at_recall_detection_metrics",
+                "oid_V2_detection_metrics",
+                "oid_challenge_detection_metrics",
                 "confusion_detection_metrics",
             ),
             registry=registry.metric,
         ),
-        refused("parameterized_metric"),
+        no_effect("parameterized_metric", _KEYPOINTS),
         honoured("export_path"),
         honoured("ignore_groundtruth"),
         honoured("use_moving_averages"),
@@ -55,13 +58,13 @@ MESSAGES: dict[str, Message] = {
         honoured("include_metrics_per_category"),
         honoured("all_metrics_per_category"),
         honoured("super_categories"),
-        no_effect("recall_lower_bound", _RECALL),
-        no_effect("recall_upper_bound", _RECALL),
+        honoured("recall_lower_bound", FRACTION, below="recall_upper_bound"),
+        honoured("recall_upper_bound", FRACTION),
         no_effect("retain_original_image_additional_channels", "pictures have three channels"),
-        refused("force_no_resize", "use identity_resizer"),
+        honoured("force_no_resize"),
         honoured("use_dummy_loss_in_eval"),
-        refused("keypoint_edge"),
+        no_effect("keypoint_edge", _KEYPOINTS),
         refused("skip_predictions_for_unlabeled_class"),
-        no_effect("image_classes_field_map_empty_to_ones", "labels of whole images are not read"),
+        honoured("image_classes_field_map_empty_to_ones"),
     ),
 }

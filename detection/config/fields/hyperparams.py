@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detection.config.fields.row import FRACTION, NOT_NEGATIVE, POSITIVE, Message, all_honoured, honoured, refused
+from detection.config.fields.row import FRACTION, NOT_NEGATIVE, POSITIVE, Message, all_honoured, honoured
 
 # By name, with what each is by default. What needs arguments (constant) or cannot fill the weights of a convolution
 # (identity, stft) is not among them. The first is the example that messages give.
@@ -20,9 +20,7 @@ MESSAGES: dict[str, Message] = {
         honoured("regularizer"),
         honoured("initializer", required=True),
         honoured("activation"),
-        honoured("batch_norm"),
-        refused("sync_batch_norm", "use batch_norm"),
-        refused("group_norm", "use batch_norm"),
+        *all_honoured("batch_norm sync_batch_norm group_norm"),
         honoured("regularize_depthwise"),
         honoured("force_use_bias"),
         honoured("regularize_biases"),
@@ -32,6 +30,7 @@ MESSAGES: dict[str, Message] = {
         *all_honoured("truncated_normal_initializer variance_scaling_initializer random_normal_initializer"),
         honoured("keras_initializer_by_name", values=KERAS_INITIALIZERS),
     ),
+    "GroupNorm": (),
     "BatchNorm": (
         honoured("decay", FRACTION),
         honoured("center"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection import registry
-from detection.config.fields.row import ONE_OR_MORE, Message, all_honoured, honoured, refused
+from detection.config.fields.row import ONE_OR_MORE, Message, all_honoured, honoured, no_effect, refused
 
 MESSAGES: dict[str, Message] = {
     "TrainEvalPipelineConfig": (
@@ -12,7 +12,9 @@ MESSAGES: dict[str, Message] = {
         honoured("train_input_reader"),
         honoured("eval_config"),
         honoured("eval_input_reader"),
-        refused("graph_rewriter", "remove it: weights are neither trained nor exported quantised"),
+        no_effect(
+            "graph_rewriter", "training and export are in float; nothing is quantised, and nothing trained for it"
+        ),
         honoured("plugins"),
     ),
     "DetectionModel": (

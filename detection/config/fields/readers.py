@@ -15,7 +15,8 @@ from detection.config.fields.row import (
 )
 
 _TUNED = "reading and batching tune themselves"
-_BOXES = "only boxes are read"
+_BOXES = "only boxes are read, as only boxes are predicted"
+_KEYPOINTS = "it belongs to keypoints, which are not predicted"
 
 MESSAGES: dict[str, Message] = {
     "InputReader": (
@@ -38,17 +39,17 @@ MESSAGES: dict[str, Message] = {
         no_effect("num_parallel_map_calls", _TUNED),
         no_effect("drop_remainder", "training repeats its data for ever, evaluation uses all of it"),
         refused("num_additional_channels", "remove it: images have three channels"),
-        refused("num_keypoints", "remove it: only boxes are read"),
-        refused("keypoint_type_weight"),
+        no_effect("num_keypoints", _BOXES),
+        no_effect("keypoint_type_weight", _KEYPOINTS),
         honoured("max_number_of_boxes", ONE_OR_MORE, ROWS),
-        refused("load_multiclass_scores"),
+        no_effect("load_multiclass_scores", "it belongs to train_config.use_multiclass_scores"),
         refused("load_context_features"),
         refused("load_context_image_ids"),
-        refused("load_instance_masks", "remove it: only boxes are read"),
+        no_effect("load_instance_masks", _BOXES),
         no_effect("mask_type", _BOXES),
-        refused("load_dense_pose"),
-        refused("load_track_id"),
-        refused("load_keypoint_depth_features"),
+        no_effect("load_dense_pose", _BOXES),
+        no_effect("load_track_id", _BOXES),
+        no_effect("load_keypoint_depth_features", _KEYPOINTS),
         no_effect(
             "use_display_name",
             "texts are looked up as name and as display_name, and classes are shown by display_name where there is one",
@@ -56,11 +57,11 @@ MESSAGES: dict[str, Message] = {
         no_effect("include_source_id", "source ids are always read"),
         honoured("input_type", values=("TF_EXAMPLE", "INPUT_DEFAULT")),
         no_effect("frame_index", "it belongs to TF_SEQUENCE_EXAMPLE"),
-        refused("use_keypoint_label_map"),
+        no_effect("use_keypoint_label_map", _KEYPOINTS),
         *all_honoured("tf_record_input_reader"),
         refused("external_input_reader", "use tf_record_input_reader"),
         honoured("sample_from_datasets_weights", NOT_NEGATIVE),
-        refused("expand_labels_hierarchy"),
+        honoured("expand_labels_hierarchy"),
         honoured("proposals_path"),
         honoured("max_number_of_proposals", NOT_NEGATIVE, DRAWN),
     ),

@@ -16,7 +16,19 @@ def number_of_maps(generator: Message) -> int | None:
         return generator.ssd_anchor_generator.num_layers
     if kind == "multiscale_anchor_generator":
         return generator.multiscale_anchor_generator.max_level - generator.multiscale_anchor_generator.min_level + 1
+    if kind == "flexible_grid_anchor_generator":
+        return len(generator.flexible_grid_anchor_generator.anchor_grid)
     return None
+
+
+def grid(message: Message, path: str) -> Iterator[str]:
+    """AnchorGrid: sizes and ratios go together, one of each an anchor."""
+    sizes, ratios = len(message.base_sizes), len(message.aspect_ratios)
+    if not sizes or sizes != ratios:
+        yield (
+            f"{path}.base_sizes has {sizes} values and aspect_ratios {ratios}; list one of each for every anchor of a"
+            " cell"
+        )
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
@@ -33,12 +45,12 @@ def ssd(message: Message, path: str) -> Iterator[str]:
         yield f"{path}.aspect_ratios is empty, which leaves no anchors; list some, for example aspect_ratios: 1.0"
 
 
-def not_empty(*fields: str) -> Callable[[Message, str], Iterator[str]]:
+def not_empty(*fields: str, example: str = "1.0") -> Callable[[Message, str], Iterator[str]]:
     """The rule that these lists of an anchor generator hold something."""
 
     def rule(message: Message, path: str) -> Iterator[str]:
         for field in fields:
             if not getattr(message, field):
-                yield f"{path}.{field} is empty, which leaves no anchors; list some, for example {field}: 1.0"
+                yield f"{path}.{field} is empty, which leaves no anchors; list some, for example {field}: {example}"
 
     return rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from google.protobuf.message import Message
@@ -25,6 +26,12 @@ def non_max_suppression(message: Message, path: str) -> Iterator[str]:
     """BatchNonMaxSuppression: its ways of suppressing exclude each other, and its counts fit."""
     if message.use_combined_nms and message.use_class_agnostic_nms:
         yield f"{path}: use_combined_nms does not go with use_class_agnostic_nms; remove the former"
+    for field in ("use_combined_nms", "use_hard_nms"):
+        if message.soft_nms_sigma > 0 and getattr(message, field):
+            yield (
+                f"{path}.soft_nms_sigma ({message.soft_nms_sigma:g}) does not go with {field}, which suppresses"
+                " altogether; remove one of them"
+            )
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
         yield (
             f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as"
@@ -32,8 +39,33 @@ def non_max_suppression(message: Message, path: str) -> Iterator[str]:
         )
 
 
+def curve(message: Message, path: str) -> Iterator[str]:
+    """XYPairs: points of a curve from left to right."""
+    points = [pair.x for pair in message.x_y_pair]
+    if not points:
+        yield f"{path}.x_y_pair is empty; give points of the curve, for example x_y_pair {{ x: 0 y: 0 }}"
+    for index, (left, right) in enumerate(itertools.pairwise(points), start=1):
+        if right <= left:
+            yield (
+                f"{path}.x_y_pair[{index}].x ({right:g}) must be more than the x before it ({left:g}); list the points"
+                " from left to right"
+            )
+
+
+def calibrated_classes(message: Message, path: str) -> Iterator[str]:
+    """ClassIdFunctionApproximations: columns of scores."""
+    for column in sorted(message.class_id_xy_pairs_map):
+        if column < 0:
+            yield f"{path}.class_id_xy_pairs_map has the key {column}; keys are label ids, and 0 of the background"
+
+
 def loss(message: Message, path: str) -> Iterator[str]:
-    """The focal loss and mining both choose what is learnt from."""
+    """The focal loss, mining and expected weights all choose what is learnt from."""
+    if message.HasField("hard_example_miner") and message.expected_loss_weights:
+        yield (
+            f"{path}.hard_example_miner does not go with expected_loss_weights, which weighs every example; remove one"
+            " of the two"
+        )
     if message.HasField("hard_example_miner") and message.classification_loss.HasField("weighted_sigmoid_focal"):
         yield (
             f"{path}.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself;"

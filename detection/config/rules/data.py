@@ -12,6 +12,11 @@ def input_reader(message: Message, path: str) -> Iterator[str]:
     weights, paths = message.sample_from_datasets_weights, len(message.tf_record_input_reader.input_path)
     if message.HasField("tf_record_input_reader") and not paths:
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
+    if message.expand_labels_hierarchy and not message.label_map_path:
+        yield (
+            f"{path}.expand_labels_hierarchy is true and {path}.label_map_path is not set; the hierarchy is in the"
+            " label map, as ancestor_ids and descendant_ids"
+        )
     if weights and len(weights) != paths:
         yield (
             f"{path}.sample_from_datasets_weights has {len(weights)} values for {paths} of"

@@ -177,6 +177,8 @@ def _per_cell(generator: Message) -> list[int]:
         return [3 if level == 0 and ssd.reduce_boxes_in_lowest_layer else each for level in range(layers)]
     if kind == "grid_anchor_generator":
         return [len(generator.grid_anchor_generator.scales) * len(generator.grid_anchor_generator.aspect_ratios)]
+    if kind == "flexible_grid_anchor_generator":
+        return [len(grid.base_sizes) for grid in generator.flexible_grid_anchor_generator.anchor_grid]
     if kind == "multiscale_anchor_generator":
         multi = generator.multiscale_anchor_generator
         levels = min(max(multi.max_level - multi.min_level + 1, 0), _most("MultiscaleAnchorGenerator", "max_level") + 1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
@@ -33,6 +34,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     if type_ in extractors.SSD and extractors.SSD[type_].image:
         yield from _only_size(message, path, extractors.SSD[type_].image)
+    if message.use_confidences_as_targets and not message.add_background_class:
+        yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
@@ -49,6 +52,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     for field in network.refuses if network is not None else ():
         if getattr(extractor, field):
             yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return

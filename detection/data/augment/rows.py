@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from detection.data.augment import draw
-from detection.data.sample import BOX_FIELDS, Sample, SampleProposals, keep_rows
+from detection.data.sample import Sample, SampleProposals, box_fields, keep_rows
 
 _OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)  # for each side, the sign of a move that enlarges a box
 _LEAST_SIDE = 1e-6  # as a fraction of the image
@@ -87,7 +87,7 @@ def random_self_concat_image(
             """Each box, then its copy: proposals stay sorted by score."""
             return tf.reshape(tf.stack([boxes * halving, boxes * halving + step], axis=1), [-1, 4])
 
-        repeated = {field: tf.repeat(getattr(sample, field), 2) for field in BOX_FIELDS[1:]}
+        repeated = {field: tf.repeat(getattr(sample, field), 2) for field in box_fields(sample)[1:]}
         sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=with_copies(sample.boxes), **repeated)
         if not sample.proposals:
             return sample

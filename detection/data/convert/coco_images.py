@@ -22,7 +22,7 @@ from detection.data.convert.coco_values import (
     whole_number,
 )
 from detection.data.convert.encoding import REPLACED
-from detection.data.convert.match import FileFinder, alike
+from detection.data.convert.match import FileFinder, comparable
 from detection.data.convert.source import (
     IMAGE_EXTENSIONS,
     AnnotatedBox,
@@ -215,7 +215,7 @@ class _Reader:
     def _difference(self, entries: list[_Listed]) -> str:
         """Why entries that may refer to one file cannot be one image; empty if their names and sizes agree."""
         sizes = {size for other in entries if (size := self._size(other)) is not None}
-        if len(sizes) <= 1 and len({alike(normal(os.path.normpath(other.name))) for other in entries}) <= 1:
+        if len(sizes) <= 1 and len({comparable(normal(os.path.normpath(other.name))) for other in entries}) <= 1:
             return ""
         listed = ", ".join(f"{other.item} (id {other.id!r}, {shown(other.name)})" for other in entries[:4])
         return f"{listed} may all mean {entries[0].files[0]}, with other names or sizes; list it once"
@@ -343,7 +343,7 @@ class _Reader:
 
 def _conflict(entries: list[_Listed]) -> str:
     """Why entries with the same id cannot be one image; empty if they can."""
-    if len({alike(other.name) for other in entries}) <= 1:
+    if len({comparable(other.name) for other in entries}) <= 1:
         return ""
     files = ", ".join(shown(other.name) for other in entries[:4])
     return f"id {entries[0].id!r} is used for {files}; give each image its own"

@@ -35,7 +35,7 @@ class FileFinder:
 
     def _search(self, parts: tuple[str, ...]) -> tuple[str, ...]:
         # A path refers to files in a folder of that name or without a folder; other folders may have the same files.
-        parents = (alike(parts[-2]), "") if len(parts) > 1 else (_ANY,)
+        parents = (comparable(parts[-2]), "") if len(parts) > 1 else (_ANY,)
         matches = (self._index.get((key, parent), ()) for key in _keys(parts[-1]) for parent in parents)
         by_score: dict[tuple[int, float], list[str]] = {}
         for name in dict.fromkeys(name for names in matches for name in names):
@@ -50,18 +50,18 @@ class FileFinder:
         for name in self._names:
             parts = _parts(name)
             for key in dict.fromkeys(_keys(parts[-1])) if parts else ():
-                for parent in (alike(parts[-2]) if len(parts) > 1 else "", _ANY):
+                for parent in (comparable(parts[-2]) if len(parts) > 1 else "", _ANY):
                     index.setdefault((key, parent), []).append(name)
         return index
 
 
 def _keys(last: str) -> tuple[str, str]:
     """The lookup keys of a last part: with and without its extension."""
-    key = alike(last)
+    key = comparable(last)
     return key, _without_extension(key)
 
 
-def alike(name: str) -> str:
+def comparable(name: str) -> str:
     """A name without differences between machines: case, Unicode normalisation, %-escapes, spaces."""
     return " ".join(normal(unquote(name, errors="surrogateescape")).split()).casefold()
 
@@ -85,13 +85,17 @@ def _match_quality(parts: Sequence[str], name: str) -> tuple[int, float]:
     own_parts = _parts(name)
     if parts[-1] == own_parts[-1]:
         quality = _EXACT
-    elif alike(parts[-1]) == alike(own_parts[-1]):
+    elif comparable(parts[-1]) == comparable(own_parts[-1]):
         quality = _ALIKE
     elif _without_extension(parts[-1]) == _without_extension(own_parts[-1]):
         quality = _OTHER_EXTENSION
     else:
-        quality = _STEM_ALIKE if _without_extension(alike(parts[-1])) == _without_extension(alike(own_parts[-1])) else 0
-    folders, own_folders = [alike(part) for part in parts[:-1]], [alike(part) for part in own_parts[:-1]]
+        quality = (
+            _STEM_ALIKE
+            if _without_extension(comparable(parts[-1])) == _without_extension(comparable(own_parts[-1]))
+            else 0
+        )
+    folders, own_folders = [comparable(part) for part in parts[:-1]], [comparable(part) for part in own_parts[:-1]]
     common = min(len(folders), len(own_folders))
     if common and folders[-common:] != own_folders[-common:]:
         return 0, 0  # a file of the same name in another folder

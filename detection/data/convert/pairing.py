@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from detection.data.convert.match import FileFinder, alike
+from detection.data.convert.match import FileFinder, comparable
 from detection.data.convert.source import FolderIndex, is_inside, stem
 from detection.data.convert.voc_file import VocFile, same_labels
 from detection.errors import number_of
@@ -38,11 +38,11 @@ class Pairs:
         self._finder = FileFinder(images.names)
         self._of_folder: dict[str, list[str]] = {}
         for name in images.names:
-            self._of_folder.setdefault(alike(_folder(name)), []).append(name)
+            self._of_folder.setdefault(comparable(_folder(name)), []).append(name)
         self._finders: dict[str, FileFinder] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name in images.names:
-            self._by_stem.setdefault(alike(stem(name)), []).append(name)
+            self._by_stem.setdefault(comparable(stem(name)), []).append(name)
         self.annotation_of: dict[str, str] = {}  # by image
         self.image_of: dict[str, str] = {}  # by annotation
         self.repeats: dict[str, tuple[str, ...]] = {}  # by image: further annotations with the same content
@@ -54,7 +54,7 @@ class Pairs:
 
     def why_uncertain(self, image: str) -> str:
         """Why an image without annotation may have objects; empty if it counts as an image without objects."""
-        folder = alike(_folder(image))
+        folder = comparable(_folder(image))
         possible = self._unplaced_for.get("", []) + (self._unplaced_for.get(folder, []) if folder else [])
         if possible:
             first = self._read(possible[0])
@@ -72,9 +72,9 @@ class Pairs:
         That image has the same name and is in a folder of annotated images, while no image of its own folder is
         annotated.
         """
-        if alike(_folder(image)) in self._annotated_folders:
+        if comparable(_folder(image)) in self._annotated_folders:
             return ""
-        return self._annotated_by_stem.get(alike(stem(image)).rpartition("/")[2], "")
+        return self._annotated_by_stem.get(comparable(stem(image)).rpartition("/")[2], "")
 
     def has_unread_image(self, annotation: str) -> bool:
         """Whether an annotation names an existing file of an unsupported type, such as a.heic."""
@@ -83,12 +83,12 @@ class Pairs:
 
     @functools.cached_property
     def _annotated_folders(self) -> set[str]:
-        return {alike(_folder(image)) for image in self.image_of.values()}
+        return {comparable(_folder(image)) for image in self.image_of.values()}
 
     @functools.cached_property
     def _annotated_by_stem(self) -> dict[str, str]:
-        names = (name for name in self._images.names if alike(_folder(name)) in self._annotated_folders)
-        return {alike(stem(name)).rpartition("/")[2]: name for name in names}
+        names = (name for name in self._images.names if comparable(_folder(name)) in self._annotated_folders)
+        return {comparable(stem(name)).rpartition("/")[2]: name for name in names}
 
     def _match(self) -> None:
         claims: dict[str, list[str]] = {}
@@ -107,7 +107,7 @@ class Pairs:
                 if linked_annotations:
                     claims[image] = linked_annotations
         for image, claimants in claims.items():
-            claimants.sort(key=lambda name: alike(stem(name)) != alike(stem(image)))
+            claimants.sort(key=lambda name: comparable(stem(name)) != comparable(stem(image)))
             first = self._read(claimants[0]) if len(claimants) > 1 else None
             if first is None or all(same_labels(first, self._read(other)) for other in claimants[1:]):
                 self.annotation_of[image] = claimants[0]
@@ -126,14 +126,16 @@ class Pairs:
                 self.doubts.setdefault(image, f"{annotation} may mean it or {others}")
                 self.annotation_of.pop(image, None)
         for image, annotation in list(self.annotation_of.items()):
-            for twin in self._by_stem[alike(stem(image))]:
+            for twin in self._by_stem[comparable(stem(image))]:
                 if twin not in self.annotation_of:
                     self.doubts.setdefault(twin, f"{annotation} has its name, but belongs to {image}")
 
     def _resolve(self, annotation: str) -> tuple[str, ...]:
         """The image to which an annotation belongs; several if it is ambiguous, none if there is none."""
         same_name = (self._images.listed(name) for name in self._images.by_stem(stem(annotation)))
-        same_stem = tuple(name for name in same_name if name) or tuple(self._by_stem.get(alike(stem(annotation)), ()))
+        same_stem = tuple(name for name in same_name if name) or tuple(
+            self._by_stem.get(comparable(stem(annotation)), ())
+        )
         if len(same_stem) == 1:
             return same_stem
         names = self._read(annotation).names
@@ -162,7 +164,7 @@ class Pairs:
 
     def _finder_for(self, annotation: str) -> FileFinder:
         """A finder for the images in folders with the name of the annotation's folder, or else for all images."""
-        folder = alike(_folder(annotation))
+        folder = comparable(_folder(annotation))
         if not folder or folder not in self._of_folder:
             return self._finder
         if folder not in self._finders:
@@ -174,7 +176,7 @@ class Pairs:
         """Annotations without image by the folder to whose images they may belong; "" for all folders."""
         unplaced: dict[str, list[str]] = {}
         for annotation in self.unplaced:
-            folder = alike(_folder(annotation))
+            folder = comparable(_folder(annotation))
             unplaced.setdefault(folder if folder in self._of_folder else "", []).append(annotation)
         return unplaced
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detection.data.convert import encoding
-from detection.data.convert.match import alike
+from detection.data.convert.match import comparable
 from detection.data.convert.source import IMAGE_EXTENSIONS, stem
 from detection.data.folders import files_below
 
@@ -45,7 +45,7 @@ class Sidecars:
 
 def _key(name: str) -> str:
     """The common name of a.jpg, a.json, a.jpg.json and a.xml.bak in any folder: a."""
-    name_ = _XML_COPY.sub("", alike(name).rpartition("/")[2])
+    name_ = _XML_COPY.sub("", comparable(name).rpartition("/")[2])
     name_ = stem(name_) if name_.endswith((*_EXTENSIONS, ".xml")) else name_
     return stem(name_) if name_.endswith(IMAGE_EXTENSIONS) else name_
 

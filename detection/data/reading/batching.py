@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded
+from detection.data.reading.merging import merge_equal_boxes
 from detection.data.reading.options import InputOptions
 from detection.data.reading.tracing import without_autograph
 from detection.data.resize import Resizer
@@ -13,6 +14,7 @@ from detection.data.sample import SampleProposals, keep_rows
 from detection.types import Example, Groundtruth, ImageBatch, ImageInfo, Proposals
 
 _SORTED_BATCHES = 4  # batches of an evaluation whose images are sorted by size together
+_MAX_PARALLEL = 64  # images prepared in parallel; each occupies memory until its batch is complete
 
 
 def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, corrections: Corrections) -> Example:
@@ -27,11 +29,13 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         corrections: counts the boxes beyond max_number_of_boxes.
     """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
-    empty = tf.reduce_any(sample.boxes[:, 2:] <= sample.boxes[:, :2], axis=1)  # left by crops
-    sample = tf.cond(tf.reduce_any(empty), lambda: keep_rows(sample, ~empty), lambda: sample)
+    sample = keep_rows(sample, ~_is_empty(sample.boxes))
+    class_sets: tf.Tensor | tuple[()] = ()
+    if options.merge_boxes:
+        sample, class_sets = merge_equal_boxes(sample, options.label_count)
     num_boxes = tf.shape(sample.boxes)[0]
     corrections.note(
-        decoded.record, {"cut": tf.maximum(num_boxes - max_boxes, 0)}, {"cut": lambda: tf.strings.as_string(num_boxes)}
+        decoded.record, {"cut": tf.maximum(num_boxes - max_boxes, 0)}, {"cut": tf.strings.as_string(num_boxes)}
     )
     count = tf.minimum(num_boxes, max_boxes)
     image, true_shape = resizer(sample.image)
@@ -50,11 +54,19 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         is_crowd=pad(sample.is_crowd),
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
+        class_sets=pad(class_sets) if options.merge_boxes else (),
+        group_of=() if isinstance(sample.group_of, tuple) else pad(sample.group_of),
+        checked=sample.checked,
     )
     proposals = pad_proposals(sample.proposals, true_shape, options.max_number_of_proposals) if sample.proposals else ()
     return Example(
         ImageBatch(image, true_shape, proposals), groundtruth, ImageInfo(info.source_id, info.original_shape)
     )
+
+
+def _is_empty(boxes: tf.Tensor) -> tf.Tensor:
+    """Whether boxes have no area, as crops leave some; bool [n]."""
+    return tf.reduce_any(boxes[:, 2:] <= boxes[:, :2], axis=1)
 
 
 def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, max_proposals: int) -> Proposals:
@@ -65,8 +77,7 @@ def pad_proposals(proposals: SampleProposals, true_shape: tf.Tensor, max_proposa
         true_shape: int32 [2], size of the resized image.
         max_proposals: how many to keep, the best ones.
     """
-    empty = tf.reduce_any(proposals.boxes[:, 2:] <= proposals.boxes[:, :2], axis=1)  # left by crops
-    proposals = tf.cond(tf.reduce_any(empty), lambda: proposals.rows(tf.where(~empty)[:, 0]), lambda: proposals)
+    proposals = proposals.rows(tf.where(~_is_empty(proposals.boxes))[:, 0])
     count = tf.minimum(tf.shape(proposals.scores)[0], max_proposals)
     boxes = proposals.boxes[:max_proposals] * tf.cast(tf.tile(true_shape, [2]), tf.float32)
     padding = [[0, max_proposals - count]]
@@ -105,8 +116,16 @@ def by_size(samples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
 
 def dataset_options(deterministic: bool) -> tf.data.Options:
-    """Options of a whole pipeline; a distribution strategy shards it by data, not by files."""
+    """Options of a whole pipeline; a distribution strategy shards it by data, not by files.
+
+    Images are prepared in parallel on all cores (at most `_MAX_PARALLEL`), without tf.data's autotuner. Its thread
+    sleeps for up to a minute at a time. Deleting an iterator wakes the thread and waits for it, but if the thread runs
+    before the cancellation is marked as complete, it goes back to sleep. The end of an evaluation, or any place where
+    Python's garbage collector deletes an iterator, was then blocked for as long as a minute.
+    """
     options = tf.data.Options()
+    options.autotune.enabled = False
+    options.autotune.initial_parallelism = _MAX_PARALLEL
     options.deterministic = deterministic
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

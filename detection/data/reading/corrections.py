@@ -6,8 +6,6 @@ record is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from detection.data.record_faults import RECORD_FAULTS
@@ -28,29 +26,21 @@ class Corrections:
         with tf.device("/cpu:0"):
             self._table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=0)
 
-    def note(
-        self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, Callable[[], tf.Tensor]] | None = None
-    ) -> None:
+    def note(self, record: Record, counts: dict[str, tf.Tensor], details: dict[str, tf.Tensor] | None = None) -> None:
         """Records the corrections of one record; zeros are not stored.
 
         Args:
             record: for its address.
             counts: kind of fault (a key of `RECORD_FAULTS`) -> number of boxes, int scalar.
-            details: kind -> function that returns one line of details (a string scalar, the same whenever the record is
-                read); called only if there is something to store.
+            details: kind -> one line of details (a string scalar, the same whenever the record is read).
         """
-        kinds, values = list(counts), tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
-
-        def insert() -> tf.Operation:
-            is_positive = values > 0
-            address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
-            detail_texts = tf.stack(
-                [details[kind]() if details and kind in details else tf.constant("") for kind in kinds]
-            )
-            keys = tf.strings.join([tf.constant(kinds), tf.repeat(address, len(kinds)), detail_texts], separator="\n")
-            return self._table.insert(tf.boolean_mask(keys, is_positive), tf.boolean_mask(values, is_positive))
-
-        tf.cond(tf.reduce_any(values > 0), insert, tf.no_op)
+        values = tf.stack([tf.cast(count, tf.int64) for count in counts.values()])
+        rows = tf.where(values > 0)[:, 0]
+        address = tf.strings.join([record.path, ":", tf.strings.as_string(record.index)])
+        kinds = tf.gather(tf.constant(list(counts)), rows)
+        detail_texts = tf.gather(tf.stack([(details or {}).get(kind, "") for kind in counts]), rows)
+        keys = tf.strings.join([kinds, tf.repeat(address, tf.size(rows)), detail_texts], separator="\n")
+        self._table.insert(keys, tf.gather(values, rows))
 
     def totals(self) -> dict[str, tuple[int, int, str]]:
         """Kind -> (boxes, records, address of the first record with details)."""

@@ -21,11 +21,14 @@ import tensorflow as tf
 from detection.data import image_header
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.example_format import parse_example
+from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
+from detection.data.reading.image_labels import GROUP_OF, Hierarchy, ImageLabelReader
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.proposal_source import ProposalReader
-from detection.data.reading.record_errors import check_record
+from detection.data.reading.record_errors import Check, check_record
+from detection.data.reading.tracing import passes_or, traced_once
 from detection.data.reading.value_checks import check_values
-from detection.data.record_faults import ABSENT
+from detection.data.record_faults import ABSENT, RECORD_FAULTS
 from detection.data.sample import Record, Sample, SampleInfo, keep_rows
 from detection.types import MAX_PIXELS
 
@@ -46,6 +49,7 @@ _LISTS = {
     _AREA: tf.float32,
     _WEIGHT: tf.float32,
 }
+_FIX_WITHOUT_TEXTS = "write one label id for each box, or set label_map_path to use class/text"
 _FEATURES = {
     **{key: tf.io.FixedLenFeature((), tf.string, "") for key in _STRINGS},
     **{key: tf.io.FixedLenFeature((), tf.int64, ABSENT) for key in _NUMBERS},
@@ -82,10 +86,12 @@ class Decoder(NamedTuple):
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
     proposals: ProposalReader | None = None  # None: samples have none
+    image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
+    hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
-        features = parse(record.serialized, self.proposals.features if self.proposals else None)
+        features = parse(record.serialized, self._more_features())
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -106,21 +112,23 @@ class Decoder(NamedTuple):
         )
         with tf.control_dependencies([checked]):
             clipped = tf.clip_by_value(boxes, 0.0, 1.0)
-        is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], count, 0) > 0
-        difficult = _or_default(features[f"{_OBJECT}difficult"], count, 0) > 0
+        zeros, ones = tf.zeros([count], tf.int64), tf.ones([count])
+        is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], zeros) > 0
+        difficult = _or_default(features[f"{_OBJECT}difficult"], zeros) > 0
         ignored = is_crowd | difficult
         sides = clipped[:, 2:] - clipped[:, :2]
         pixels = tf.reduce_prod(sides * tf.cast(shape, tf.float32), axis=1)
-        areas = features[_AREA]
         sample = Sample(
             image=image,
             boxes=clipped,
             classes=tf.cast(labels.ids - 1, tf.int32),
-            weights=tf.where(ignored, 0.0, _or_default(features[_WEIGHT], count, 1.0)),
+            weights=tf.where(ignored, 0.0, _or_default(features[_WEIGHT], ones)),
             is_crowd=is_crowd,
             difficult=difficult,
-            areas=tf.cond(tf.size(areas) > 0, lambda: areas, lambda: pixels),
+            areas=_or_default(features[_AREA], pixels),
             proposals=self.proposals(record, features, shape, self.corrections) if self.proposals else (),
+            group_of=_or_default(features[GROUP_OF], zeros) > 0 if self.image_labels else (),
+            checked=self.image_labels.checked(features) if self.image_labels else (),
         )
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.corrections.note(
@@ -131,9 +139,15 @@ class Decoder(NamedTuple):
                 "class_unknown": tf.math.count_nonzero(~labels.known),
             },
         )
-        drop = empty | ~labels.known
-        sample = tf.cond(tf.reduce_any(drop), lambda: keep_rows(sample, ~drop), lambda: sample)
+        sample = keep_rows(sample, labels.known & ~empty)
+        if self.hierarchy is not None:
+            sample = self.hierarchy.expand(sample)
         return sample, SampleInfo(_source_id(record, features), shape)
+
+    def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
+        """What is parsed beside what every record has."""
+        proposals = self.proposals.features if self.proposals else {}
+        return {**proposals, **(IMAGE_LABELS if self.image_labels else {})}
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:
@@ -141,7 +155,7 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
 
     Each list must have one entry per box; optional lists may be empty.
     """
-    sizes = {key: tf.size(features[key]) for key in _LISTS}
+    sizes = {key: tf.size(features[key]) for key in (*_LISTS, GROUP_OF) if key in features}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
     has_valid_length = {
@@ -150,39 +164,59 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
     has_labels = (label_size == count) | (text_size == count if reads_texts else False)
     has_image = tf.strings.length(features["image/encoded"]) > 0
     pixels, effort = image_header.measure(features["image/encoded"])
-    has_size = pixels > 0
     is_small, is_quick = pixels <= MAX_PIXELS, effort <= image_header.EFFORT * MAX_PIXELS
-
-    def fail() -> tf.Tensor:
-        check_record(has_image, record, "record_unreadable", "image/encoded", "is empty")
-        kind, length = (
-            image_header.kind_in_graph(features["image/encoded"]),
-            tf.strings.as_string(tf.strings.length(features["image/encoded"])),
-        )
-        description = tf.strings.join(
-            ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
-        )
-        check_record(has_size, record, "image_unreadable", "image/encoded", description)
-        size = tf.strings.format("has {} pixels by its header", tf.cast(pixels, tf.int64))
-        check_record(is_small, record, "image_too_large", "image/encoded", size)
-        reason = "has so many scans or frames that decoding it would take minutes"
-        check_record(is_quick, record, "image_too_large", "image/encoded", reason, "save the image again")
-        for key, is_right in has_valid_length.items():
-            value = tf.strings.format("has {} values for {} boxes", (sizes[key], count))
-            check_record(is_right, record, "field_length", key, value)
-        fix = None if reads_texts else "write one label id for each box, or set label_map_path to use class/text"
-        check_record(has_labels, record, "class_missing", f"{_OBJECT}class/label", "is empty", fix)
-        return tf.constant(False)
-
-    is_valid = tf.reduce_all(
-        tf.stack([*has_valid_length.values(), has_labels, has_image, has_size, is_small, is_quick])
+    conditions = tf.stack([has_image, pixels > 0, is_small, is_quick, *has_valid_length.values(), has_labels])
+    state = _ListState(
+        *(record.path, record.index, features["image/encoded"], pixels, tf.stack(list(sizes.values())), conditions),
+        fix=RECORD_FAULTS["class_missing"].fix if reads_texts else _FIX_WITHOUT_TEXTS,
     )
-    return tf.cond(is_valid, lambda: tf.constant(True), fail)
+    return passes_or(_fail, tf.reduce_all(conditions), state)
 
 
-def _or_default(values: tf.Tensor, count: tf.Tensor, default: float) -> tf.Tensor:
-    """`values` [count], or `default` for all if the record has none."""
-    return tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.fill([count], tf.constant(default, values.dtype)))
+class _ListState(NamedTuple):
+    """The data of the error message about an unusable record."""
+
+    path: tf.Tensor
+    index: tf.Tensor
+    encoded: tf.Tensor
+    pixels: tf.Tensor  # float64 []
+    sizes: tf.Tensor  # int32 [lists]
+    conditions: tf.Tensor  # bool [4 + lists + 1], which must be true
+    fix: tf.Tensor  # string [], for missing classes
+
+
+_SPECS = _ListState(
+    *(tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string, tf.float64)),
+    *(tf.TensorSpec([len(_LISTS)], tf.int32), tf.TensorSpec([5 + len(_LISTS)], tf.bool), tf.TensorSpec([], tf.string)),
+)
+
+
+@traced_once(_SPECS)
+def _fail(state: _ListState) -> tf.Tensor:
+    """Fails with a message about the first condition that is false."""
+    encoded, sizes, conditions = state.encoded, tf.unstack(state.sizes), tf.unstack(state.conditions)
+    length, kind = tf.strings.as_string(tf.strings.length(encoded)), image_header.kind_in_graph(encoded)
+    unreadable = ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
+    too_large = tf.strings.format("has {} pixels by its header", tf.cast(state.pixels, tf.int64))
+    too_slow = "has so many scans or frames that decoding it would take minutes"
+    count = sizes[list(_LISTS).index(f"{_BOX}ymin")]
+    values = [tf.strings.format("has {} values for {} boxes", (size, count)) for size in sizes]
+    lists = zip(conditions[4:-1], _LISTS, values, strict=True)
+    checks = (
+        Check(conditions[0], "record_unreadable", "image/encoded", "is empty"),
+        Check(conditions[1], "image_unreadable", "image/encoded", tf.strings.join(unreadable)),
+        Check(conditions[2], "image_too_large", "image/encoded", too_large),
+        Check(conditions[3], "image_too_large", "image/encoded", too_slow, "save the image again"),
+        *(Check(condition, "field_length", key, value) for condition, key, value in lists),
+        Check(conditions[-1], "class_missing", f"{_OBJECT}class/label", "is empty", state.fix),
+    )
+    check_record(Record(state.path, state.index, encoded), checks)
+    return tf.constant(False)
+
+
+def _or_default(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+    """`values`, which has as many entries as `default` [n] or none; `default` if it has none."""
+    return tf.concat([values, default[tf.size(values) :]], axis=0)
 
 
 def _source_id(record: Record, features: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -27,7 +27,8 @@ from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
-from detection.data.reading.iteration import why
+from detection.data.reading.image_labels import ImageLabelReader, hierarchy
+from detection.data.reading.iteration import describe_fault
 from detection.data.reading.labels import LabelLookup
 from detection.data.reading.options import InputOptions
 from detection.data.reading.streams import mixed_stream, read_in_order
@@ -149,16 +150,29 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
         try:
             decoded(tf.constant(path), tf.constant(number, tf.int64), tf.constant(serialized))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            return why(error, serialized, options)
+            return describe_fault(error, serialized, options)
         return None
 
     return check
 
 
 def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
-    lookup = LabelLookup(options.text_ids, tuple(category.id for category in options.categories), options.num_classes)
-    proposals = None if options.proposals is None else options.proposals.open()
-    decoder = Decoder(lookup, corrections, options.label_source, options.drop_unknown_labels, proposals)
+    ids = tuple(category.id for category in options.categories)
+    lookup = LabelLookup(options.text_ids, ids, options.num_classes)
+    classes = (
+        hierarchy(options.ancestors, options.descendants, options.label_ids, options.label_count)
+        if options.ancestors
+        else None
+    )
+    decoder = Decoder(
+        lookup,
+        corrections,
+        options.label_source,
+        options.drop_unknown_labels,
+        proposals=None if options.proposals is None else options.proposals.open(),
+        image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
+        hierarchy=classes,
+    )
 
     def decode(record: Record) -> Decoded:
         return Decoded(*decoder(record), record._replace(serialized=tf.constant("")))
@@ -183,6 +197,7 @@ def _with_enough_boxes(options: InputOptions, files: tuple[str, ...]) -> InputOp
         max_boxes = options.python.most_boxes or 0
     else:
         max_boxes = max((shard_files.most_boxes(path) for path in files), default=0)
+    max_boxes *= 1 + max((len(ancestors) for _, ancestors in options.ancestors), default=0)  # one box for each
     if max_boxes <= options.max_number_of_boxes:
         return options
     logging.warning(

@@ -122,7 +122,7 @@ def find_undecodable(paths: Iterable[str], options: InputOptions) -> DataError |
     return None
 
 
-def why(error: BaseException, serialized: bytes, options: InputOptions) -> str:
+def describe_fault(error: BaseException, serialized: bytes, options: InputOptions) -> str:
     """Describes the fault of a record that failed with `error`, without its address."""
     marked = find(error)
     if marked is not None:

@@ -57,16 +57,13 @@ class LabelLookup:
         """Looks up a record's class/text (string [n] or [0]) and class/label (int64 [n] or [0])."""
         ids, disagreeing = numbers, tf.constant(0)
         if self._texts is not None:
-            text_ids = self._texts.lookup(texts)
-            has_texts = tf.size(texts) > 0
-            has_both = has_texts & (tf.size(texts) == tf.size(numbers))
-            text_ids = tf.cond(has_both, lambda: tf.where(texts == "", numbers, text_ids), lambda: text_ids)
-            ids = tf.cond(has_texts, lambda: text_ids, lambda: numbers)
-            disagreeing = tf.cond(
-                has_both,
-                lambda: tf.math.count_nonzero((text_ids != numbers) & (text_ids >= 0), dtype=tf.int32),
-                lambda: tf.constant(0),
-            )
+            text_ids, count = self._texts.lookup(texts), tf.size(texts)
+            has_both = (count > 0) & (count == tf.size(numbers))
+            padded = tf.concat([numbers, tf.zeros([count], tf.int64)], axis=0)[:count]  # as long as the texts
+            text_ids = tf.where(has_both & (texts == ""), padded, text_ids)
+            ids = tf.concat([text_ids, numbers[: tf.where(count > 0, 0, tf.size(numbers))]], axis=0)
+            differs = has_both & (text_ids != padded) & (text_ids >= 0)
+            disagreeing = tf.math.count_nonzero(differs, dtype=tf.int32)
         return Labels(ids, self._is_known(ids), disagreeing)
 
     def _is_known(self, ids: tf.Tensor) -> tf.Tensor:

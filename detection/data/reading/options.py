@@ -24,6 +24,11 @@ class InputOptions:
     text_ids: tuple[tuple[str, int], ...] = ()  # names and display names with their ids; empty: class/text is not used
     num_classes: int = 0  # 0: that of the label map
     label_source: str = "label_map_path"  # where the classes come from, for messages
+    # label id -> ids of the classes that it is one of too; empty: boxes have the class that the record says
+    ancestors: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    descendants: tuple[tuple[int, tuple[int, ...]], ...] = ()  # the other way round, for what is not in an image
+    merge_boxes: bool = False  # in training: equal boxes of different classes are one box of several
+    open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as in the TF Object Detection API; otherwise such a box is an error
     max_number_of_boxes: int = 100
     proposals: ProposalSource | None = None  # None: none are read
@@ -45,6 +50,17 @@ class InputOptions:
     def shards(self) -> tuple[str, ...]:
         """The files, sorted; empty if the data comes from Python. Errors name `field`."""
         return () if self.python is not None else self.listed(self.paths)
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """Those of the classes that boxes may have, ascending."""
+        known = [category.id for category in self.categories] or range(1, self.num_classes + 1)
+        return tuple(sorted(label for label in known if 1 <= label <= (self.num_classes or label)))
+
+    @property
+    def label_count(self) -> int:
+        """K: of the model's classes, or the largest label id."""
+        return self.num_classes or max(self.label_ids, default=0)
 
     @property
     def boxes_field(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -24,37 +25,45 @@ _MOST_SHOWN = 10  # classes in a message
 _PATTERN = re.compile(" ".join(rf"\[{mark}\] \[(.*?)\]" for mark in _MARKS) + rf" \[{_END}\]", re.DOTALL)
 
 
-def check_record(
-    condition: tf.Tensor,
-    record: Record,
-    kind: str,
-    field: str | tf.Tensor,
-    value: tf.Tensor | str,
-    fix: str | tf.Tensor | None = None,
-    text: tf.Tensor | str = "",
-    known: Sequence[str] = (),
-) -> None:
-    """Fails the pipeline with one line about `field` of the record unless `condition` is true.
+class Check(NamedTuple):
+    """A condition that a record must meet, and the parts of the message if it does not."""
+
+    condition: tf.Tensor  # bool []
+    kind: str  # of the fault, a key of `RECORD_FAULTS`
+    field: str | tf.Tensor  # the key in the record, or the file beside it
+    value: str | tf.Tensor  # description of the value
+    fix: str | tf.Tensor | None = None  # how to fix it; None for the text of `RECORD_FAULTS`
+    text: str | tf.Tensor = ""  # an unknown name, for which the message suggests the closest ones of `known`
+    known: str | tf.Tensor = ""  # the valid names, joined by `join_names`
+
+
+def check_record(record: Record, checks: Sequence[Check]) -> None:
+    """Fails the pipeline with one line about the first check that does not hold for the record.
+
+    All checks share one assertion, because a graph with one assertion each takes several times as long to build.
 
     Args:
-        condition: bool scalar.
         record: for its address.
-        kind: of the fault, a key of `RECORD_FAULTS`.
-        field: the key in the record, or the file beside it.
-        value: description of the value.
-        fix: how to fix it; None for the text of `RECORD_FAULTS`.
-        text: an unknown name, for which the message suggests the closest ones of `known`.
-        known: the valid names.
+        checks: in the order of their priority.
     """
-    fix = RECORD_FAULTS[kind].fix if fix is None else fix
-    parts = (readable(record.path), record.index, field, readable(tf.convert_to_tensor(value)), fix)
-    parts = (*parts, readable(tf.convert_to_tensor(text)), _SEPARATOR.join(known))
-    data = [
-        item
-        for mark, part in zip(_MARKS, parts, strict=True)
-        for item in (tf.constant(mark), tf.convert_to_tensor(part))
-    ]
-    tf.raw_ops.Assert(condition=condition, data=[*data, tf.constant(_END)], summarize=8)
+    conditions = tf.stack([check.condition for check in checks])
+    first = tf.argmin(tf.cast(conditions, tf.int32))  # the first one that is false
+
+    def of_first(parts: Sequence[str | tf.Tensor]) -> tf.Tensor:
+        return tf.gather(tf.stack(parts), first)
+
+    fixes = [RECORD_FAULTS[check.kind].fix if check.fix is None else check.fix for check in checks]
+    values, texts = ([getattr(check, part) for check in checks] for part in ("value", "text"))
+    parts = (readable(record.path), record.index, of_first([check.field for check in checks]))
+    parts = (*parts, readable(of_first(values)), of_first(fixes), readable(of_first(texts)))
+    parts = (*parts, of_first([check.known for check in checks]))
+    data = [item for mark, part in zip(_MARKS, parts, strict=True) for item in (tf.constant(mark), part)]
+    tf.raw_ops.Assert(condition=tf.reduce_all(conditions), data=[*data, tf.constant(_END)], summarize=8)
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Joins names for `Check.known`."""
+    return _SEPARATOR.join(names)
 
 
 def describe(path: str, index: int | str, field: str, value: str, fix: str) -> str:

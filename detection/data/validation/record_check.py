@@ -213,15 +213,15 @@ class _Record:
             if label is None:
                 continue
             ymin, xmin, ymax, xmax = corners
-            area = self._at(_AREA, index) or (ymax - ymin) * (xmax - xmin) * height * width
+            area = self._value_at(_AREA, index) or (ymax - ymin) * (xmax - xmin) * height * width
             text = classes.names.get(label) or self._text_at(index) or f"label {label}"
             yield RecordBox(
                 *corners,
                 label,
                 text,
                 area,
-                difficult=bool(self._at(_DIFFICULT, index)),
-                is_crowd=bool(self._at(_CROWD, index)),
+                difficult=bool(self._value_at(_DIFFICULT, index)),
+                is_crowd=bool(self._value_at(_CROWD, index)),
             )
 
     def check_proposals(self) -> None:
@@ -264,7 +264,7 @@ class _Record:
         return False
 
     def _class(self, index: int, classes: Classes) -> int | None:
-        label, text = self._at(_LABEL, index), self._text_at(index)
+        label, text = self._value_at(_LABEL, index), self._text_at(index)
         class_id = classes.of(label, text)
         if class_id is None and (classes.source or label is not None):
             description = f"text {text!r}" if text and classes.source else f"label {label}"
@@ -279,8 +279,8 @@ class _Record:
             self.fault("class_disagrees", f"box {index}", value)
         return class_id or 0
 
-    def _at(self, field: str, index: int):
+    def _value_at(self, field: str, index: int):
         return self.values[field][index] if self.values[field] else None
 
     def _text_at(self, index: int) -> str:
-        return (self._at(_TEXT, index) or b"").decode("utf-8", "replace")
+        return (self._value_at(_TEXT, index) or b"").decode("utf-8", "replace")

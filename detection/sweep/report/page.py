@@ -76,7 +76,7 @@ def _data(rows: Sequence[SweepRow], texts: Mapping[str, str]) -> dict[str, Any]:
     failed = [{"id": row.id, "title": title(row), "reason": row.reason} for row in rows if not row.done]
     names = {row.feature_extractor for row in done}
     return {
-        "about": _about(done, failed),
+        "about": _description(done, failed),
         "devices": devices(done),
         "quantities": [
             {"name": quantity.name, "label": quantity.label, "unit": quantity.unit, "less": quantity.less_is_better}
@@ -122,7 +122,7 @@ def _order(row: SweepRow) -> tuple[int, int, str]:
     return (metas.index(row.meta_architecture) if row.meta_architecture in metas else len(metas), position, row.id)
 
 
-def _about(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
+def _description(done: Sequence[SweepRow], failed: Sequence[object]) -> str:
     parts = [
         f"{number_of(len(done), 'configuration')}" + (f", {len(failed)} failed" if failed else ""),
         *devices(done),

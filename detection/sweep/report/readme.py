@@ -205,8 +205,8 @@ def _measured(rows: Sequence[SweepRow]) -> str:
     sentences = [f"{number_of(len(done), 'configuration')} ({counts}), {len(rows) - len(done)} failed."]
     if devices(done):
         sentences.append(
-            f"Timed on {words('; '.join(devices(done)))}: {words(_how(done))}; times are medians of one image end to"
-            " end."
+            f"Timed on {words('; '.join(devices(done)))}: {words(_timing_notes(done))}; times are medians of one"
+            " image end to end."
         )
     load = loads(done)
     if load:
@@ -226,7 +226,7 @@ def _measured(rows: Sequence[SweepRow]) -> str:
     return " ".join(sentences)
 
 
-def _how(rows: Sequence[SweepRow]) -> str:
+def _timing_notes(rows: Sequence[SweepRow]) -> str:
     parts = []
     timed = [row.benchmark for row in rows if row.benchmark]
     images = "{} runs on one image of noise" if timed and all(row_.get("noise") for row_ in timed) else "{} images"

@@ -515,7 +515,7 @@ def test_one_path_written_in_two_ways_is_one_file(folder):
 
 def test_many_entries_of_one_file_or_id_take_no_quadratic_time(folder, monkeypatch):
     calls = []
-    monkeypatch.setattr(coco_images, "alike", lambda name: calls.append(name) or name)
+    monkeypatch.setattr(coco_images, "comparable", lambda name: calls.append(name) or name)
     found, _ = read(folder, [{**IMAGE, "id": number, "width": 40 + number} for number in range(300)], [])
     assert (
         len(found) == 300

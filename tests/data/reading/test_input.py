@@ -53,6 +53,11 @@ def test_elements(numbered):
     assert eval_dataset(numbered(4), RESIZER, 1).element_spec.batch.images.shape.as_list() == [1, 16, 16, 3]
 
 
+def test_nothing_tunes_parallelism_in_a_thread_that_ends_late(numbered):
+    for dataset in (train_dataset(numbered(4), (), RESIZER, 2, seed=0), eval_dataset(numbered(4), RESIZER, 1)):
+        assert dataset.options().autotune.enabled is False
+
+
 def many_boxes(count: int) -> list[tuple[float, ...]]:
     return [(0, 0, 0.1 * n, 0.1 * n) for n in range(1, count + 1)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 
 import numpy as np
 import pytest
@@ -22,10 +21,6 @@ from detection.train import loop
 from detection.train.options import RunOptions
 from detection.types import Category
 from tests.helpers.tiny import make_pipeline
-
-pytestmark = pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" in os.environ, reason="test_python_data_alone.py runs these in a process of their own"
-)
 
 CATEGORIES = (Category(1, "/m/a", "cat"), Category(2, "dog"))
 RESIZER = FixedShapeResizer(height=8, width=8)

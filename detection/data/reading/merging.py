@@ -1,0 +1,27 @@
+"""Boxes of several classes: records hold such a box once for each (AVA: a person who stands and talks), and training
+may take them as one.
+
+Two boxes are the same where all four sides fall into the same of 10,000 equal parts of the image, as in the TF Object
+Detection API.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from detection.data.sample import Sample, box_fields
+
+_PARTS = 10_000
+
+
+def merge_equal_boxes(sample: Sample, num_classes: int) -> tuple[Sample, tf.Tensor]:
+    """The sample with each box once, as its first row has it, in the order of the first rows; and the classes of each,
+    float32 [n, K], 1 for every class that the box has a row of."""
+    parts = tf.cast(sample.boxes * (_PARTS - 1), tf.int64)
+    keys = tf.linalg.matvec(parts, tf.constant([_PARTS**side for side in range(4)], tf.int64))
+    unique, places = tf.unique(keys)
+    count = tf.size(unique)
+    first = tf.math.unsorted_segment_min(tf.range(tf.size(keys)), places, count)
+    classes = tf.math.unsorted_segment_max(tf.one_hot(sample.classes, num_classes), places, count)
+    rows = {field: tf.gather(getattr(sample, field), first) for field in box_fields(sample)}
+    return sample._replace(**rows), classes
