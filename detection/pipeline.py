@@ -31,7 +31,8 @@ from detection.types import Category, Detections, Example, Groundtruth, ImageBat
 
 
 class Predictions(Protocol):
-    """What `predict` returns, a structure of tensors: `types.DensePredictions` or `types.RegionPredictions`."""
+    """What `predict` returns, a structure of tensors: `types.DensePredictions`, `types.RegionPredictions` or
+    `types.CenterPredictions`."""
 
     @property
     def images(self) -> tf.Tensor:

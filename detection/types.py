@@ -133,6 +133,26 @@ class RegionPredictions(NamedTuple):
         }
 
 
+class CenterPredictions(NamedTuple):
+    """Output of a detector that finds objects as points. Maps have stride 4; extractors with several outputs give one
+    map of each kind an output, all of them are learnt from and the last ones count."""
+
+    center_logits: tuple[tf.Tensor, ...]  # float32 [B, h, w, K] each
+    sizes: tuple[tf.Tensor, ...]  # float32 [B, h, w, 2] each, height and width of the box, cells
+    offsets: tuple[tf.Tensor, ...]  # float32 [B, h, w, 2] each, y and x of its centre from the cell's corner, cells
+    true_shapes: tf.Tensor  # int32 [B, 2], height and width before padding, pixels
+    feature_maps: tuple[tf.Tensor, ...]  # float32 [B, h, w, c] each
+    images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
+
+    def raw(self) -> dict[str, tf.Tensor]:
+        """What postprocessing takes, by name."""
+        return {"center_logits": self.center_logits[-1], "sizes": self.sizes[-1], "offsets": self.offsets[-1]}
+
+    def stage_border(self) -> dict[str, tf.Tensor]:
+        """There is one stage."""
+        return {}
+
+
 class Detections(NamedTuple):
     """Final boxes, by descending score, zero padded, and the raw ones before suppression."""
 
@@ -141,7 +161,7 @@ class Detections(NamedTuple):
     classes: tf.Tensor  # int32 [B, D], 0-based
     counts: tf.Tensor  # int32 [B], valid rows
     raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
-    raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first
+    raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first; [B, R, K] of detectors without background
     rows: tf.Tensor | None = None  # int32 [B, D], which raw box each detection was; 0 in padding
 
 

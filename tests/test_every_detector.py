@@ -30,7 +30,8 @@ from tests.helpers import detector_configs
 STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
-LARGE = ("resnet", "inception", "bifpn", "mobiledet", "mobilenet_edgetpu", "mobilenet_v3", "mnasfpn")
+LARGE = ("resnet", "inception", "bifpn", "hourglass")
+LARGE += ("mobiledet", "mobilenet_edgetpu", "mobilenet_v3", "mnasfpn")
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
 RATE, WHOLE_RATE = (
     0.002,

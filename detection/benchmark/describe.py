@@ -29,6 +29,7 @@ class Anatomy(NamedTuple):
     trained: int  # parameters that are trained
     untrained: int  # parameters that are not trained: batch norm statistics, frozen variables
     flops: int  # forward pass, twice the multiply-adds
+    given: bool = False  # proposals come with the images
 
     @property
     def anchors(self) -> int:
@@ -64,13 +65,14 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
         height=int(height),
         width=int(width),
         fixed=fixed,
-        # Empty for a detector with given proposals.
+        # Empty for a detector without anchors.
         maps=tuple(
             (int(rows), int(columns), count) for (rows, columns), count in zip(maps, anchors_per_cell, strict=False)
         ),
         trained=num_trained,
         untrained=sum(math.prod(variable.shape) for variable in detector.variables) - num_trained,
         flops=count_flops(traced),
+        given=detector.takes_proposals,
     )
 
 
@@ -89,9 +91,10 @@ def anatomy_rows(sizes: Anatomy) -> list[tuple[str, str]]:
     if not sizes.fixed:
         size = f"of varying size; {size} for an image of {TYPICAL_IMAGE[0]} x {TYPICAL_IMAGE[1]}, as assumed below"
     maps = " + ".join(f"{height}x{width}x{each}" for height, width, each in sizes.maps)
+    none = f"none; {'proposals come with the images' if sizes.given else 'objects are points of a map'}"
     return [
         ("input", size),
-        ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else "none; proposals come with the images"),
+        ("anchors", f"{sizes.anchors} = {maps}" if sizes.maps else none),
         ("parameters", f"{sizes.trained + sizes.untrained:,}, of which {sizes.trained:,} are trained"),
         ("forward pass", f"{sizes.flops / 1e9:.3f} GFLOPs (two per multiply-add), one image"),
     ]

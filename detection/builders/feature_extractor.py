@@ -1,4 +1,4 @@
-"""Messages `SsdFeatureExtractor` and `FasterRcnnFeatureExtractor` -> feature extractors."""
+"""Messages `SsdFeatureExtractor`, `FasterRcnnFeatureExtractor`, `CenterNetFeatureExtractor` -> feature extractors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ import keras
 
 from detection import registry
 from detection.builders import hyperparams
-from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS, SsdExtractor
+from detection.feature_extractors.catalogue import (
+    CENTER_EXTRACTORS,
+    SSD_EXTRACTORS,
+    TWO_STAGE_EXTRACTORS,
+    SsdExtractor,
+)
+from detection.feature_extractors.center_maps import (
+    CenterExtractor,
+    CenterExtractorOptions,
+    HourglassExtractor,
+    PixelScale,
+)
 from detection.feature_extractors.ssd_maps import BifpnOptions, FpnOptions, SsdExtractorOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
-from detection.protos import faster_rcnn_pb2, fpn_pb2, ssd_pb2
+from detection.protos import center_net_pb2, faster_rcnn_pb2, fpn_pb2, ssd_pb2
 from detection.registry import Registry
 
 
@@ -66,6 +77,17 @@ def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_m
         added_hyperparams=hyperparams.build(message.conv_hyperparams) if message.HasField("conv_hyperparams") else None,
     )
     return _make(TWO_STAGE_EXTRACTORS, registry.two_stage_extractor, message.type, options)
+
+
+def build_center_net(message: center_net_pb2.CenterNetFeatureExtractor) -> CenterExtractor | HourglassExtractor:
+    """A network with maps of stride 4."""
+    options = CenterExtractorOptions(
+        pixels=PixelScale(tuple(message.channel_means), tuple(message.channel_stds), message.bgr_ordering),
+        depth_multiplier=message.depth_multiplier,
+        separable=message.use_separable_conv,
+        interpolation=message.upsampling_interpolation,
+    )
+    return CENTER_EXTRACTORS[message.type](options)
 
 
 def _make(ours: Mapping[str, Callable], others: Registry, name: str, options: object) -> object:

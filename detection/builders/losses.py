@@ -5,6 +5,7 @@ from __future__ import annotations
 from detection import registry
 from detection.losses.bootstrapped_sigmoid import BootstrappedSigmoid
 from detection.losses.l1 import L1
+from detection.losses.penalty_reduced_focal import PenaltyReducedFocal
 from detection.losses.weighted_giou import WeightedGiou
 from detection.losses.weighted_iou import WeightedIou
 from detection.losses.weighted_l2 import WeightedL2
@@ -21,7 +22,12 @@ from detection.protos import losses_pb2
 
 LocalizationLoss = WeightedL2 | WeightedSmoothL1 | WeightedIou | WeightedGiou | L1
 ClassificationLoss = (
-    WeightedSigmoid | WeightedSoftmax | WeightedLogitsSoftmax | BootstrappedSigmoid | WeightedSigmoidFocal
+    WeightedSigmoid
+    | WeightedSoftmax
+    | WeightedLogitsSoftmax
+    | BootstrappedSigmoid
+    | WeightedSigmoidFocal
+    | PenaltyReducedFocal
 )
 
 _LOSS_TYPES = {
@@ -70,6 +76,7 @@ _CLASSIFICATION = {
         options.gamma, options.alpha if options.HasField("alpha") else None
     ),
     "bootstrapped_sigmoid": lambda options: BootstrappedSigmoid(options.alpha, options.hard_bootstrap),
+    "penalty_reduced_logistic_focal_loss": lambda options: PenaltyReducedFocal(options.alpha, options.beta),
     "weighted_softmax": lambda options: WeightedSoftmax(options.logit_scale),
     "weighted_logits_softmax": lambda options: WeightedLogitsSoftmax(options.logit_scale),
     "custom": lambda part: registry.classification_loss.make(part.name, parameters=part.parameters, field="custom"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detection import registry
-from detection.builders import ssd, two_stage
+from detection.builders import center_net, ssd, two_stage
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.pipeline import Detector
@@ -23,6 +23,7 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
     "ssd": ssd.build,
     "faster_rcnn": two_stage.build,
     "fast_rcnn": two_stage.build_fast_rcnn,
+    "center_net": center_net.build,
     "custom": _custom,
 }
 

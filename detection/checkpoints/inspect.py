@@ -215,6 +215,8 @@ def _identity(
     )
     words += [_many(number, *what) for number, *what in counts if number]
     yield "looks like", f"{detector.kind} over {', '.join(words)}"
+    if detector.kind == "CenterNet":
+        return
     registry, prefix = (
         (catalogue.SSD_EXTRACTORS, "ssd") if detector.kind == "SSD" else (catalogue.TWO_STAGE_EXTRACTORS, "faster_rcnn")
     )

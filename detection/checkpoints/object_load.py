@@ -25,18 +25,22 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest.
+# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest. A
+# CenterNet has it in the third, an hourglass nowhere.
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
+_BASE = "model/_feature_extractor/_base_model/"
 _FIRST, _SECOND = (
     "model/_feature_extractor_for_proposal_features/",
     "model/_feature_extractor_for_box_classifier_features/",
 )
 _INNER = "layer_with_weights-0/"  # the network below a pyramid that is the first stage of a two-stage detector
 _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature_extractor/"
+_CENTERS = re.compile(r"model/_prediction_head_dict/object_center/0/layer_with_weights-(\d+)/bias$")
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
     "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
-    " checkpoints here: SSD, Faster R-CNN and Fast R-CNN whose feature_extractor.type ends in _keras"
+    " checkpoints here: SSD, Faster R-CNN and Fast R-CNN whose feature_extractor.type ends in _keras, and"
+    " model.center_net"
 )
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
@@ -156,7 +160,7 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
     if kind == "detection":
         return {key: key for key in keys if key.startswith(_EXTRACTOR)}
     if not any(key.startswith(_FIRST) for key in keys):
-        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE))}
+        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE, _BASE))}
     if any(key.startswith(f"{_FIRST}{_INNER}layer_with_weights-") for key in keys):
         network = _FIRST + _INNER
         return {key: _CLASSIFIER + key.removeprefix(network) for key in keys if key.startswith(network)}
@@ -171,7 +175,7 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
 
 def _inside(key: str) -> str:
     """The place within the classifier of one of its variables."""
-    return key.removeprefix(_READ).removeprefix(_BACKBONE)
+    return key.removeprefix(_READ).removeprefix(_BACKBONE).removeprefix(_BASE)
 
 
 def unread(keys: Mapping[str, str]) -> set[str]:
@@ -186,6 +190,9 @@ def identity(found: Contents) -> str:
     """What a checkpoint is of, in words."""
     if any(key.startswith(_CLASSIFIER) for key in found.entries):
         return "object-based (TensorFlow 2), a classifier"
+    if centers := {int(match[1]): key for key in found.entries if (match := _CENTERS.match(key))}:
+        last = found.entries[centers[max(centers)]]  # of the convolutions of the head
+        return f"object-based (TensorFlow 2), a CenterNet, {last.shape[0]} classes"
     regions = found.find(f"{_MODEL}_mask_rcnn_box_predictor/_class_prediction_head/_class_predictor_layers/1/bias")
     if regions is not None:
         logits = found.entries[regions].shape[-1]

@@ -24,6 +24,7 @@ _LOGITS = 7919
 # least depth.
 _ENOUGH = 0.7
 _PUBLISHED = (0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # multipliers
+_CENTERS = "object_center"
 _SHARED = "WeightSharedConvolutionalBoxPredictor"
 _WIDE = 256  # channels from which on no least depth and little rounding is in a width
 
@@ -140,6 +141,8 @@ def detector(found: Mapping[str, Entry]) -> Detector | None:
     roots = {name.partition("/")[0] for name in found}
     if "SecondStageFeatureExtractor" in roots or "FirstStageFeatureExtractor" in roots:
         return _two_stage(found, proposes="FirstStageBoxPredictor" in roots)
+    if _CENTERS in roots:
+        return Detector("CenterNet", _width(found, f"{_CENTERS}/output_0/prediction"), None, None)
     if _SHARED in roots:  # one predictor for all maps of a pyramid
         codes, logits = (_width(found, f"{_SHARED}/{part}Predictor") for part in ("Box", "Class"))
         # An EfficientDet's background mostly has no column, and nothing in the file says so.

@@ -29,8 +29,27 @@ def model_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
     return [
         ("model", f"{kind} of {extractor.type}, depth multiplier {short(extractor.depth_multiplier)}, {classes}"),
         ("resizer", chosen(model.image_resizer)),
-        *(_ssd_rows(model) if kind == "ssd" else _two_stage_rows(model, kind)),
+        *_rows_of(model, kind),
     ]
+
+
+def _rows_of(model: Message, kind: str) -> list[Row]:
+    if kind == "center_net":
+        return _center_net_rows(model)
+    return _ssd_rows(model) if kind == "ssd" else _two_stage_rows(model, kind)
+
+
+def _center_net_rows(model: Message) -> list[Row]:
+    center, box = model.object_center_params, model.object_detection_task
+    losses = [f"{short(center.object_center_loss_weight)} x {chosen(center.classification_loss)}"]
+    for part in ("scale", "offset"):
+        weight = box.task_loss_weight * getattr(box, f"{part}_loss_weight")
+        losses.append(f"{short(weight)} x {chosen(box.localization_loss)} of the {part}")
+    window = center.peak_max_pool_kernel_size
+    found = f"at most {center.max_box_predictions} peaks an image, each the largest of {window} x {window} cells"
+    if model.HasField("post_processing"):
+        found += f"; then {_suppression(model.post_processing)}"
+    return [("loss", " + ".join(losses)), ("detections", found)]
 
 
 def _ssd_rows(model: Message) -> list[Row]:

@@ -40,6 +40,15 @@ def of(model: Message) -> dict[str, str]:
         said["location_loss"] = (detector.loss.localization_loss.WhichOneof("localization_loss") or "").removeprefix(
             "weighted_"
         )
+    elif kind == "center_net":
+        task, center = detector.object_detection_task, detector.object_center_params
+        weights = task.task_loss_weight * task.scale_loss_weight, center.object_center_loss_weight
+        said |= {
+            "output_stride": "4",
+            "location_loss": (task.localization_loss.WhichOneof("localization_loss") or "").removesuffix(
+                "_localization_loss"
+            ),
+        }
     else:
         if kind == "faster_rcnn" and detector.second_stage_box_predictor.HasField("rfcn_box_predictor"):
             said["meta_architecture"] = "rfcn"

@@ -15,7 +15,8 @@ xmax of the image as sent, best first, any P; rows without area are padding (`gi
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D]
 (descending), detection_classes [B, D] (label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of
 the raw boxes), detection_multiclass_scores [B, D, K + 1], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K
-+ 1] (background first). Rows from num_detections on are padding.
++ 1] (background first; K columns where there is no background, as in CenterNet). Rows from num_detections on are
+padding.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from detection.feature_extractors import (
     caffenet,
     efficientnet,
+    hourglass,
     inception_resnet_v2,
     inception_v2,
     inception_v3,
@@ -20,15 +21,18 @@ from detection.feature_extractors import (
     mobilenet_v2,
     mobilenet_v3,
     resnet_v1,
+    resnet_v2,
     vgg16,
     vgg_cnn_m,
 )
+from detection.feature_extractors.center_maps import CenterExtractor, CenterExtractorOptions, HourglassExtractor
 from detection.feature_extractors.pyramids import bifpn, fpn, mnasfpn, ppn
 from detection.feature_extractors.pyramids import two_stage as fpn_two_stage
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
+from detection.networks.hourglass import DESIGNS
 
 SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
@@ -125,4 +129,16 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
         )
         for name, levels in LEVELS.items()
     },
+}
+CENTER_EXTRACTORS: dict[str, Callable[[CenterExtractorOptions], CenterExtractor | HourglassExtractor]] = {
+    **{f"hourglass_{layers}": functools.partial(hourglass.center_net, layers=layers) for layers in DESIGNS},
+    "mobilenet_v2": functools.partial(mobilenet_v2.center_net, pyramid=False),
+    "mobilenet_v2_fpn": functools.partial(mobilenet_v2.center_net, pyramid=True),
+    "mobilenet_v2_fpn_sep_conv": functools.partial(mobilenet_v2.center_net, pyramid=True, separable=True),
+    "resnet_v1_101_fpn": functools.partial(resnet_v1.center_net, layers=101),
+    "resnet_v1_18_fpn": functools.partial(resnet_v2.center_net, layers=18),
+    "resnet_v1_34_fpn": functools.partial(resnet_v2.center_net, layers=34),
+    "resnet_v1_50_fpn": functools.partial(resnet_v1.center_net, layers=50),
+    "resnet_v2_101": functools.partial(resnet_v2.center_net, layers=101),
+    "resnet_v2_50": functools.partial(resnet_v2.center_net, layers=50),
 }

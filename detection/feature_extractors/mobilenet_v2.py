@@ -3,11 +3,13 @@ it."""
 
 from __future__ import annotations
 
-from detection.feature_extractors import ssd_maps
+import dataclasses
+
+from detection.feature_extractors import center_maps, ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
 from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import mobilenet_v2, scaling
-from detection.networks.depths import depth_rule, divisible_depth_rule
+from detection.networks.depths import depth_rule, divisible_depth_rule, full_depth
 
 # Strides 16 and 32. The last map of stride 16 that is wide and has an activation is inside the block that halves it.
 SSD_SOURCES = ("expanded_conv_13/expand", "Conv_1")
@@ -16,6 +18,7 @@ SSD_EXTRA_NAME = "layer_19"  # the reference names the extra layers after its nu
 SSD_DECAY = 0.9997  # of the moving averages, as the reference trains this network for detection
 LAST_OF_BODY = "expanded_conv_12"
 LEVELS = {2: "expanded_conv_2", 3: "expanded_conv_5", 4: "expanded_conv_12", 5: "Conv_1"}
+CENTER_SOURCES = ("expanded_conv_2", "expanded_conv_5", "expanded_conv_9", "Conv_1")  # strides 4 to 32
 LITE_LAST_DEPTH = 256  # of `Conv_1` below a pyramid of depthwise convolutions; the Keras form keeps it whole
 
 
@@ -54,6 +57,26 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
         scale=scaling.to_unit_range,
         coarse_name="bottom_up_Conv2d_",
         coarse_number=20,
+    )
+
+
+def center_net(
+    options: center_maps.CenterExtractorOptions, pyramid: bool, separable: bool = False
+) -> center_maps.CenterExtractor:
+    """The network as the SSDs have it, without penalties; with top-down layers on its maps, or its last map
+    deconvolved. The multiplier thins the network alone."""
+    hyperparams = dataclasses.replace(mobilenet_v2.training_defaults(SSD_DECAY), regularizer=None)
+    if pyramid:
+        separable = separable or options.separable
+        decoder = center_maps.TopDown((64, 64, 32, 24), (32, 24, 24), separable, options.interpolation)
+    else:
+        decoder = center_maps.deconvolved(full_depth, kernel=1)
+    return center_maps.CenterExtractor(
+        scope=mobilenet_v2.SCOPE,
+        network=mobilenet_v2.blocks(hyperparams, divisible_depth_rule(options.depth_multiplier)),
+        sources=CENTER_SOURCES if pyramid else CENTER_SOURCES[-1:],
+        decoder=decoder,
+        scale=options.pixels.then(scaling.to_unit_range),
     )
 
 

@@ -3,7 +3,7 @@ it."""
 
 from __future__ import annotations
 
-from detection.feature_extractors import ssd_maps
+from detection.feature_extractors import center_maps, ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
 from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import resnet_v1, scaling
@@ -47,6 +47,20 @@ def levels(options: ssd_maps.SsdExtractorOptions, layers: int) -> NetworkLevels:
         scale=scaling.subtract_resnet_means,
         coarse_name="bottom_up_block",
         coarse_number=5,
+    )
+
+
+def center_net(options: center_maps.CenterExtractorOptions, layers: int) -> center_maps.CenterExtractor:
+    """Keras's own network of 50 or 101 `layers`, with biases, and top-down layers on all its maps."""
+    depth = depth_rule(options.depth_multiplier, resnet_v1.MIN_DEPTH)
+    return center_maps.CenterExtractor(
+        scope=resnet_v1.scope(layers, keras_form=True),
+        network=resnet_v1.keras_blocks(
+            center_maps.resnet_defaults(biased=True), depth, resnet_v1.UNITS[layers], pool_padding="EXPLICIT"
+        ),
+        sources=tuple(LEVELS.values()),
+        decoder=center_maps.TopDown(tuple(map(depth, (256, 256, 128, 64))), tuple(map(depth, (128, 64, 64)))),
+        scale=options.pixels.then(scaling.subtract_caffe_means),
     )
 
 

@@ -11,15 +11,28 @@ import keras
 import tensorflow as tf
 
 
+def doubled(x: tf.Tensor) -> tf.Tensor:
+    """Every pixel four times: float32 [B, h, w, c] -> [B, 2h, 2w, c], the nearest neighbour's value."""
+    _, height, width, depth = x.shape
+    dynamic = tf.shape(x)
+    height, width = height or dynamic[1], width or dynamic[2]
+    repeated = tf.tile(x[:, :, tf.newaxis, :, tf.newaxis, :], [1, 1, 2, 1, 2, 1])
+    return tf.reshape(repeated, [dynamic[0], 2 * height, 2 * width, depth])
+
+
 class MaxPool(keras.layers.Layer):
-    """Largest value of every window; padding SAME or VALID."""
+    """Largest value of every window; padding SAME, VALID, or EXPLICIT: a border of zeros that depends on the kernel
+    alone, as Keras's ResNets have it."""
 
     def __init__(self, name: str, kernel: int, stride: int, padding: str = "SAME") -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_size, self.stride, self.padding = kernel, stride, padding
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.nn.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+        if self.padding != "EXPLICIT":
+            return tf.nn.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+        border = [(self.kernel_size - 1) // 2, self.kernel_size // 2]
+        return tf.nn.max_pool2d(tf.pad(x, [[0, 0], border, border, [0, 0]]), self.kernel_size, self.stride, "VALID")
 
 
 class AvgPool(keras.layers.Layer):

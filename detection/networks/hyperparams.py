@@ -70,6 +70,17 @@ class Hyperparams:
         )
 
 
+def keras_defaults() -> Hyperparams:
+    """What layers of Keras have if nothing is said: Glorot's uniform kernels, no penalty, a bias also in front of batch
+    norm."""
+    return Hyperparams(
+        initializer=keras.initializers.GlorotUniform(),
+        batch_norm=BatchNormSettings(decay=0.99, epsilon=0.001, center=True, scale=True),
+        force_bias=True,
+        plain_pointwise=True,
+    )
+
+
 def l2_penalty(weight: float) -> Callable[[tf.Tensor], tf.Tensor]:
     """weight * sum(w²) / 2, tf-slim's definition (Keras's has no half)."""
     return lambda kernel: weight * tf.nn.l2_loss(kernel)

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 
 from detection.networks.blocks import Branches, Chain
-from detection.networks.layers import BatchNorm, Conv, CropDense, Dense, DepthwiseConv, SeparableConv
+from detection.networks.layers import (
+    BatchNorm,
+    Conv,
+    CropDense,
+    Dense,
+    DepthwiseConv,
+    SeparableConv,
+    TransposedConv,
+)
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 
@@ -41,12 +49,18 @@ def layers_of(parts: Iterable[keras.layers.Layer]) -> Iterator[KerasLayer]:
 @keras_layers.register(Conv)
 @keras_layers.register(DepthwiseConv)
 @keras_layers.register(SeparableConv)
-def _(layer: Conv | DepthwiseConv | SeparableConv) -> Iterator[KerasLayer]:
+@keras_layers.register(TransposedConv)
+def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[KerasLayer]:
     yield kernel_variables(layer)
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
         yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+
+
+@keras_layers.register
+def _(layer: BatchNorm) -> Iterator[KerasLayer]:
+    yield norm_variables(layer)
 
 
 @keras_layers.register
@@ -82,7 +96,7 @@ def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[K
         yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
 
 
-def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv) -> KerasLayer:
+def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:
     """Kernels and bias of a convolution, without its batch norm."""
     if isinstance(layer, SeparableConv):
         variables = {"depthwise_kernel": layer.depthwise_kernel, "pointwise_kernel": layer.kernel}

@@ -39,6 +39,7 @@ class BatchNorm(keras.layers.Layer):
     def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:
         super().__init__(name=name, autocast=False)
         self.settings = settings
+        self.fold = False  # of one in front of a convolution: whether the next trace is a scale and a shift
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         channels = (shape[-1],)
@@ -56,6 +57,9 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if self.fold:
+            scale, shift = self.scale_and_shift()
+            return x * scale + shift
         learn = training and self.settings.train
         channels = self.moving_mean.shape
         gamma = tf.ones(channels) if self.gamma is None else self.gamma
@@ -235,6 +239,28 @@ class Conv(Convolution):
         if self.rate > 1 and self.stride == 1:
             return atrous_conv2d(x, kernel, self.rate, padding)
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
+
+
+class TransposedConv(Convolution):
+    """Transposed convolution, which multiplies the size by its stride: `weights` [kh, kw, filters, in], then `biases`
+    or `BatchNorm`, then the activation. x float32 [B, h, w, in] -> float32 [B, stride * h, stride * w, filters]."""
+
+    def __init__(self, name: str, filters: int, kernel: int, hyperparams: Hyperparams, stride: int) -> None:
+        super().__init__(name, kernel, stride, 1, "SAME", hyperparams)
+        self.filters = filters
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self._add_kernel("weights", (*self.kernel_size, self.filters, shape[-1]), regularize=True)
+        self._add_bias(self.filters)
+
+    def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor:
+        return self.kernel * scale[:, tf.newaxis]
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+        dynamic = tf.shape(x)
+        batch, height, width = (x.shape[axis] or dynamic[axis] for axis in range(3))
+        size = [batch, height * self.stride, width * self.stride, self.filters]
+        return tf.nn.conv2d_transpose(x, kernel, size, self.stride, padding)
 
 
 class DepthwiseConv(Convolution):

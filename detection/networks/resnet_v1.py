@@ -159,10 +159,15 @@ def blocks(
     return tuple(layers)
 
 
-def keras_blocks(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> tuple[keras.layers.Layer, ...]:
+def keras_blocks(
+    hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...], pool_padding: str = "SAME"
+) -> tuple[keras.layers.Layer, ...]:
     """`conv1`, `pool1`, `block1` ... `block4` of the Keras form: every block strides in its first unit, the first block
-    not at all. Arguments as of `blocks`."""
-    stem = Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"), MaxPool("pool1", 3, 2)
+    not at all. Arguments as of `blocks`; `pool_padding` of pool1: SAME as the SSDs have it, or EXPLICIT as Keras."""
+    stem = (
+        Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"),
+        MaxPool("pool1", 3, 2, pool_padding),
+    )
     bodies = (
         _block(number, hyperparams, depth, 1 if number == 1 else 2, (1,) * count, keras_form=True)
         for number, count in enumerate(units, start=1)

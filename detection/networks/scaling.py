@@ -1,6 +1,6 @@
 """How images are scaled for the networks: each was trained on pixels of its own range, and its checkpoints expect it.
 
-Every function maps float32 [B, H, W, 3], RGB, 0 ... 255, elementwise.
+Every function maps float32 [B, H, W, 3], RGB, 0 ... 255, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -32,3 +32,9 @@ def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
 def standardize_imagenet(images: tf.Tensor) -> tf.Tensor:
     """Centred and divided by the standard deviations of ImageNet, as the EfficientNets want it."""
     return (images / 255.0 - tf.constant(UNIT_MEANS)) / tf.constant(UNIT_DEVIATIONS)
+
+
+def subtract_caffe_means(images: tf.Tensor) -> tf.Tensor:
+    """Blue, green, red, centred, not scaled, as Keras's ResNet v1 wants it. The first channel becomes the last,
+    whatever it was."""
+    return tf.reverse(images, [3]) - tf.constant((103.939, 116.779, 123.68))

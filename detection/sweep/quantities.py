@@ -11,7 +11,13 @@ from absl import logging
 from detection.errors import ConfigError
 from detection.sweep.results import SweepRow
 
-METAS = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "rfcn": "R-FCN", "fast_rcnn": "Fast R-CNN"}
+METAS = {
+    "ssd": "SSD",
+    "faster_rcnn": "Faster R-CNN",
+    "rfcn": "R-FCN",
+    "fast_rcnn": "Fast R-CNN",
+    "center_net": "CenterNet",
+}
 EXTRACTORS = {
     "mobilenet_v1": "MobileNet v1",
     "mobilenet_v2": "MobileNet v2",

@@ -43,7 +43,7 @@ class SweepRow:
     reason: str = ""  # why it failed, one line
     config: str = ""  # the pipeline config, relative to the folder of the results
     command: str = ""  # the command that trains it
-    meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn
+    meta_architecture: str = ""  # ssd, faster_rcnn, rfcn, fast_rcnn, center_net
     feature_extractor: str = ""  # resnet101: the type without its prefix
     resolution: int = 0  # pixels: side of a fixed shape, or shorter side if the aspect ratio is kept
     stride: int = 0  # of the map from which regions are cropped; 0 for SSD, which has several maps

@@ -124,11 +124,11 @@ def test_proposals_belong_to_the_first_stage_and_regions_to_the_second(saved_mod
     assert ("served/proposals" in served.network_inputs) == (meta == "fast_rcnn")
 
 
-def test_one_stage_has_no_border(served, saved_model_of):
+def test_one_stage_has_no_second_stage_inputs(served, saved_model_of):
     """An SSD, and a detector that stops at its proposals."""
     assert served.second_stage_inputs == ()
     only_proposals = ServedGraph(saved_model_of("faster_rcnn", ("model.faster_rcnn.number_of_stages=1",)))
-    assert only_proposals.border == ()
+    assert only_proposals.second_stage_inputs == ()
     assert "CombinedNonMaxSuppression" in _ops(only_proposals.network())
 
 

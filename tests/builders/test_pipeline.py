@@ -99,8 +99,8 @@ def test_every_call_makes_a_new_detector() -> None:
 
 
 def test_other_models_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"model\.center_net is not supported yet; use one of: model\.ssd"):
-        model.kind(model_pb2.DetectionModel(center_net={}))
+    with pytest.raises(ConfigError, match=r"model\.experimental_model is not supported yet; use one of: model\.ssd"):
+        model.kind(model_pb2.DetectionModel(experimental_model={}))
     with pytest.raises(ConfigError, match="model is empty"):
         model.kind(model_pb2.DetectionModel())
 

@@ -39,12 +39,8 @@ def test_a_model_alone_is_enough(ssd):
     ("setting", "expected"),
     [
         (
-            "model={center_net {}}",
-            "model.center_net is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn",
-        ),
-        (
             "model={experimental_model {}}",
-            "model.experimental_model is not supported; use model.ssd, model.faster_rcnn or model.fast_rcnn",
+            "model.experimental_model is not supported; use model.ssd, model.faster_rcnn, model.center_net or",
         ),
         (
             f"{EXTRACTOR}.type=ssd_vgg19",

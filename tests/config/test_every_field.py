@@ -14,6 +14,7 @@ from detection.config import describe, text
 from detection.config.schema import is_map, is_message
 from detection.errors import DetectionError
 from detection.protos import pipeline_pb2
+from tests.helpers import detector_configs
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
 _INITIALIZER = "initializer { truncated_normal_initializer { } }"
@@ -97,10 +98,18 @@ def put(message: Message, field: FieldDescriptor, value: object) -> None:
         setattr(message, field.name, value)
 
 
-@pytest.mark.parametrize("name", ["ssd", *_HEADS])
-def test_the_check_says_yes_or_what_is_wrong(name, config_text):
+def good_config(name: str, config_text: str) -> Config:
+    """One of each meta-architecture that the check has nothing against."""
     rest = config_text[config_text.index("train_config") :]
-    good = text.parse(config_text if name == "ssd" else two_stage(name, rest), Config(), name)
+    if name == "center_net":
+        model = detector_configs.center_net(detector_configs.Settings("mobilenet_v2_fpn", 128, 128))
+        return text.parse(model + rest, Config(), name)
+    return text.parse(config_text if name == "ssd" else two_stage(name, rest), Config(), name)
+
+
+@pytest.mark.parametrize("name", ["ssd", "center_net", *_HEADS])
+def test_the_check_says_yes_or_what_is_wrong(name, config_text):
+    good = good_config(name, config_text)
     assert config.check(good, name, check_paths=False) == []
     fields, refused = set(), 0
     for trail in trails(Config.DESCRIPTOR, (), set()):

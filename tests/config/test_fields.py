@@ -91,6 +91,7 @@ def test_builders_read_what_is_honoured():
     [
         ("SsdFeatureExtractor", "type", feature_extractor.SSD_EXTRACTORS),
         ("FasterRcnnFeatureExtractor", "type", feature_extractor.TWO_STAGE_EXTRACTORS),
+        ("CenterNetFeatureExtractor", "type", feature_extractor.CENTER_EXTRACTORS),
         ("EvalConfig", "metrics_set", METRICS_SETS),
         ("TrainConfig", "fine_tune_checkpoint_type", ("", *restore.KINDS)),
     ],

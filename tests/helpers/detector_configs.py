@@ -112,6 +112,22 @@ model { %(meta)s {
   }
 } }
 """
+_CENTER_NET = """
+model { center_net {
+  num_classes: %(num_classes)d
+  image_resizer { fixed_shape_resizer { height: %(height)d width: %(width)d } }
+  feature_extractor { type: "%(type)s" depth_multiplier: %(depth_multiplier)g }
+  use_depthwise: %(depthwise)s
+  object_detection_task {
+    localization_loss { l1_localization_loss { } }
+    scale_head_params { num_filters: 16 kernel_sizes: 3 } offset_head_params { num_filters: 16 kernel_sizes: 3 }
+  }
+  object_center_params {
+    classification_loss { penalty_reduced_logistic_focal_loss { alpha: 2 beta: 4 } }
+    max_box_predictions: 50 center_head_params { num_filters: 16 kernel_sizes: 3 }
+  }
+} }
+"""
 _GRID_ANCHORS = """grid_anchor_generator {
     height: 64 width: 64 scales: 0.5 scales: 1 aspect_ratios: 0.7 aspect_ratios: 1.4 height_stride: 16 width_stride: 16
   }"""
@@ -153,6 +169,11 @@ def ssd(settings: Settings) -> str:
     return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "pyramid": pyramid}
 
 
+def center_net(settings: Settings) -> str:
+    """CenterNet with narrow heads."""
+    return _CENTER_NET % _words(settings)
+
+
 def _two_stage(settings: Settings, meta: str, predictor: str) -> str:
     pyramid = has_pyramid(settings.type)
     words = {
@@ -189,6 +210,7 @@ TWO_STAGE: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
 # Name of the oneof in DetectionModel -> (its template, the registry of its extractors).
 TEMPLATES: dict[str, tuple[Callable[[Settings], str], dict[str, Callable]]] = {
     "ssd": (ssd, feature_extractor.SSD_EXTRACTORS),
+    "center_net": (center_net, feature_extractor.CENTER_EXTRACTORS),
 }
 
 

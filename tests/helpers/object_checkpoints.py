@@ -18,7 +18,8 @@ def write(folder: Path, values: Mapping[str, np.ndarray], slot: str = "") -> str
     """
     root, variables = tf.train.Checkpoint(), []
     for key, value in values.items():
-        *path, leaf = key.split("/")
+        # TensorFlow writes a slash within a name as ".S".
+        *path, leaf = (name.replace(".S", "/") for name in key.split("/"))
         node = root
         for name in path:
             if not hasattr(node, name):

@@ -22,7 +22,7 @@ from detection import config
 from detection.builders import pipeline
 from detection.networks import efficientnet
 from detection.networks.layers import every_layer
-from detection.types import DensePredictions, Groundtruth, ImageBatch, RegionPredictions
+from detection.types import CenterPredictions, DensePredictions, Groundtruth, ImageBatch, RegionPredictions
 from tests.helpers import near_ties, stored_cases
 from tests.helpers.modules import load
 
@@ -118,8 +118,8 @@ class Reference:
             "detection_classes": detections.classes,
             "num_detections": detections.counts,
         }
-        two_stages = self.model["meta_architecture"] == "faster_rcnn"
-        arrays, samples = (self._regions if two_stages else self._maps)(predictions, size)
+        describe = {"faster_rcnn": self._regions, "center_net": self._points}
+        arrays, samples = describe.get(self.model["meta_architecture"], self._maps)(predictions, size)
         outputs |= arrays
         for name, features in samples.items():
             outputs[name] = features.numpy()[tuple(slice(None, None, stride) for stride in entry["samples"][name])]
@@ -156,6 +156,17 @@ class Reference:
             ),
         }
         return arrays, samples
+
+    def _points(self, predictions: CenterPredictions, size: np.ndarray) -> tuple[dict, dict]:
+        """The same of a CenterNet."""
+        logits = predictions.center_logits[-1]
+        samples = {
+            "head_object_center_sample": logits,
+            "head_box_scale_sample": predictions.sizes[-1],
+            "head_box_offset_sample": predictions.offsets[-1],
+        }
+        samples |= {f"feature_{number}_sample": each for number, each in enumerate(predictions.feature_maps)}
+        return {"head_object_center_max_over_classes": logits.numpy().max(axis=-1)[:, ::2, ::2]}, samples
 
     def step(self, seeds: list[int], training: bool) -> Step:
         """One step without an update; the weights are as before afterwards."""

@@ -45,7 +45,7 @@ def arguments(loss, batch: int = 2):
     return tuple(tf.constant(value, tf.float32) for value in (predictions, targets, weights))
 
 
-def test_all_ten_are_here():
+def test_all_eleven_are_here():
     assert set(BY_NAME) == {
         "WeightedL2",
         "WeightedSmoothL1",
@@ -57,6 +57,7 @@ def test_all_ten_are_here():
         "BootstrappedSigmoid",
         "WeightedSoftmax",
         "WeightedLogitsSoftmax",
+        "PenaltyReducedFocal",
     }
 
 
@@ -158,6 +159,23 @@ def test_class_losses_by_hand():
     assert one(type(BY_NAME["WeightedLogitsSoftmax"])(2.0), logits, [0, 2, 4]) == pytest.approx(
         -(labels * np.log(softmax)).sum(), rel=1e-5
     )
+
+
+def test_the_loss_of_heat_maps_by_hand():
+    """Objects' cells by (1 - p)^α, the others by p^α and by how near an object is; p is cut off at 0.0001."""
+    logits, target = np.array([1.0, -2.0, 0.5, 30.0]), np.array([1.0, 0.0, 0.6, 0.0])
+    p = np.clip(1 / (1 + np.exp(-logits)), 1e-4, 1 - 1e-4)
+    expected = [
+        -((1 - p[0]) ** 2) * np.log(p[0]),
+        -(p[1] ** 2) * np.log(1 - p[1]),
+        -((1 - 0.6) ** 4) * p[2] ** 2 * np.log(1 - p[2]),
+        -((1 - 1e-4) ** 2) * np.log(1e-4),
+    ]
+    loss = type(BY_NAME["PenaltyReducedFocal"])
+    # In float32 1 - p has few digits left at the end of the range.
+    np.testing.assert_allclose(one(loss(2.0, 4.0), logits, target, 3.0), 3 * np.array(expected), rtol=1e-3)
+    other = -((1 - p[0]) ** 1.5) * np.log(p[0]), -((1 - 0.6) ** 3) * p[2] ** 1.5 * np.log(1 - p[2])
+    np.testing.assert_allclose(one(loss(1.5, 3.0), logits, target)[[0, 2]], other, rtol=1e-4)
 
 
 def test_equals_the_reference(shared):

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from detection.config.fields import (
     anchors,
     augmentation,
+    center_net,
     detections,
     evaluation,
     hyperparams,
@@ -28,7 +29,7 @@ from detection.config.fields.row import Field
 from detection.config.schema import message_name
 
 AREAS = (
-    *(pipeline, ssd, two_stage, predictors, hyperparams, anchors, targets, losses, detections, images),
+    *(pipeline, ssd, two_stage, center_net, predictors, hyperparams, anchors, targets, losses, detections, images),
     *(augmentation, train, readers, evaluation),
 )
 # Message -> field -> its row. A message that is not here is only reached through fields that are refused.

@@ -125,3 +125,21 @@ TWO_STAGE |= {
     for name in SSD
     if name.removesuffix("_keras").endswith("_fpn")
 }
+# Of CenterNet.
+CENTER_NET: tuple[str, ...] = (
+    "resnet_v2_101",
+    "hourglass_10",
+    "hourglass_100",
+    "hourglass_104",
+    "hourglass_20",
+    "hourglass_32",
+    "hourglass_52",
+    "mobilenet_v2",
+    "mobilenet_v2_fpn",
+    "mobilenet_v2_fpn_sep_conv",
+    "resnet_v1_101_fpn",
+    "resnet_v1_18_fpn",
+    "resnet_v1_34_fpn",
+    "resnet_v1_50_fpn",
+    "resnet_v2_50",
+)

@@ -18,6 +18,12 @@ from detection.config.fields.row import (
 
 _ANCHORWISE = "no builder of the schema ever read it"
 
+# Of anchors and regions; the one that is left out is of heat maps.
+CLASSIFICATION = (
+    *("weighted_sigmoid", "weighted_softmax", "weighted_logits_softmax", "bootstrapped_sigmoid"),
+    *("weighted_sigmoid_focal", "custom"),
+)
+
 MESSAGES: dict[str, Message] = {
     "HardExampleMiner": (
         honoured("num_hard_examples", NOT_NEGATIVE, Limit(10_000_000, "it is a number of anchors or regions")),
@@ -28,15 +34,15 @@ MESSAGES: dict[str, Message] = {
     ),
     "ClassificationLoss": (
         *all_honoured(
-            "weighted_sigmoid weighted_softmax weighted_logits_softmax bootstrapped_sigmoid weighted_sigmoid_focal"
+            "weighted_sigmoid weighted_softmax weighted_logits_softmax bootstrapped_sigmoid weighted_sigmoid_focal "
+            "penalty_reduced_logistic_focal_loss"
         ),
-        refused("penalty_reduced_logistic_focal_loss"),
         refused("weighted_dice_classification_loss"),
         honoured("custom", registry=registry.classification_loss),
     ),
     "Loss": (
         honoured("localization_loss", required=True),
-        honoured("classification_loss", required=True),
+        honoured("classification_loss", required=True, choose=CLASSIFICATION),
         honoured("hard_example_miner"),
         honoured("classification_weight", NOT_NEGATIVE),
         honoured("localization_weight", NOT_NEGATIVE),

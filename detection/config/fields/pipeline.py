@@ -19,9 +19,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "DetectionModel": (
         *all_honoured("faster_rcnn ssd"),
-        refused("experimental_model", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
-        refused("center_net", "use model.ssd, model.faster_rcnn or model.fast_rcnn"),
-        *all_honoured("fast_rcnn"),
+        refused("experimental_model", "use model.ssd, model.faster_rcnn, model.center_net or model.fast_rcnn"),
+        *all_honoured("center_net fast_rcnn"),
         honoured("custom", registry=registry.meta_architecture),
     ),
     "CustomPart": (honoured("name", required=True), honoured("parameters")),

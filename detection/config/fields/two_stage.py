@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection import registry
-from detection.config.fields import extractors
+from detection.config.fields import extractors, losses
 from detection.config.fields.limits import ANCHORS, CROP, DRAWN, KERNEL, MIN_DEPTH, MULTIPLIER, WIDTH, WITHIN_CROP
 from detection.config.fields.row import (
     BELOW_ONE,
@@ -54,7 +54,7 @@ MESSAGES: dict[str, Message] = {
         honoured("second_stage_classification_loss_weight", NOT_NEGATIVE),
         no_effect("second_stage_mask_prediction_loss_weight", _MASKS),
         honoured("hard_example_miner"),
-        honoured("second_stage_classification_loss"),
+        honoured("second_stage_classification_loss", choose=losses.CLASSIFICATION),
         no_effect("inplace_batchnorm_update", "batch norm statistics are always updated within the step"),
         honoured("use_matmul_crop_and_resize"),
         honoured("clip_anchors_to_image"),

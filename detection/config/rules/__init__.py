@@ -11,6 +11,7 @@ from detection.config.rules import (
     anchors,
     augmentation,
     boxes,
+    center_net,
     data,
     evaluation,
     schedules,
@@ -27,6 +28,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
+    "CenterNet": (center_net.center_net,),
+    "ClassificationLoss": (center_net.heat_map_loss,),
     "RfcnBoxPredictor": (two_stage.rfcn,),
     "Loss": (boxes.loss,),
     "WeightSharedConvolutionalBoxPredictor": (ssd.weight_shared,),
@@ -56,6 +59,7 @@ SIZES: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (sizes.batches,),
     "Ssd": (sizes.ssd,),
     "FasterRcnn": (sizes.two_stage,),
+    "CenterNet": (sizes.center_net,),
     "ImageResizer": (sizes.resizer,),
     "ResizeImage": (sizes.canvas(("new_height", "new_width")),),
     "RandomResizeMethod": (sizes.canvas(("target_height", "target_width")),),
@@ -66,6 +70,8 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 REMARKS: dict[str, tuple[Rule, ...]] = {
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),
+    "CenterNet": (center_net.converter_without_effect,),
+    "CenterNetFeatureExtractor": (center_net.without_effect,),
 }
 TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {"TrainConfig": (schedules.never_reached,)}
 

@@ -12,6 +12,7 @@ from detection.config.fields import extractors
 from detection.config.fields.limits import BATCH, MAX_ANCHORS, MAX_BATCH, MAX_IMAGE, MAX_LAYER, MAX_WEIGHTS
 
 TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
+_CENTER_STRIDE = 4  # of the maps of CenterNet
 _FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
 
 
@@ -121,6 +122,33 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
             f"{path}.num_classes ({message.num_classes}){more} makes a predictor of boxes of about {numbers:,} weights,"
             f" more than {MAX_LAYER:,}; lower {'one of them' if whole else 'it'}"
         )
+
+
+def center_net(message: Message, path: str) -> Iterator[str]:
+    """Heat maps of all classes, and weights of the heads."""
+    classes, pixels = max(message.num_classes, 0), _pixels(message.image_resizer)
+    numbers = (pixels or 0) // _CENTER_STRIDE**2 * classes
+    if pixels is not None and pixels <= MAX_IMAGE and numbers > MAX_WEIGHTS:
+        yield (
+            f"{path}.num_classes ({classes}) makes heat maps of {numbers:,} numbers for images of {pixels:,} pixels,"
+            f" more than {MAX_WEIGHTS:,}; lower it, or image_resizer"
+        )
+    for part, field, channels in (
+        ("object_center_params", "center_head_params", classes),
+        ("object_detection_task", "scale_head_params", 2),
+        ("object_detection_task", "offset_head_params", 2),
+    ):
+        head = getattr(getattr(message, part), field)
+        depths, kernels = list(head.num_filters) or [256], [*(list(head.kernel_sizes) or [3]), 1]
+        weights = [
+            before * after * kernel**2
+            for before, after, kernel in zip([256, *depths], [*depths, channels], kernels, strict=False)
+        ]
+        if max(weights) > MAX_LAYER or sum(weights) > MAX_WEIGHTS:
+            yield (
+                f"{path}.{part}.{field} and num_classes ({classes}) make a head of about {sum(weights):,} weights, more"
+                f" than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} in one layer; lower one of them"
+            )
 
 
 def _region_layers(message: Message, path: str) -> Iterator[str]:

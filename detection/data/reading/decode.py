@@ -155,7 +155,8 @@ def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bo
 
     Each list must have one entry per box; optional lists may be empty.
     """
-    sizes = {key: tf.size(features[key]) for key in (*_LISTS, GROUP_OF) if key in features}
+    nothing = tf.zeros([0])  # for what this input does not read
+    sizes = {key: tf.size(features.get(key, nothing)) for key in _CHECKED_LISTS}
     count = sizes[f"{_BOX}ymin"]
     text_size, label_size = sizes[f"{_OBJECT}class/text"], sizes[f"{_OBJECT}class/label"]
     has_valid_length = {
@@ -185,9 +186,14 @@ class _ListState(NamedTuple):
     fix: tf.Tensor  # string [], for missing classes
 
 
+_CHECKED_LISTS = (*_LISTS, GROUP_OF)
 _SPECS = _ListState(
     *(tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string, tf.float64)),
-    *(tf.TensorSpec([len(_LISTS)], tf.int32), tf.TensorSpec([5 + len(_LISTS)], tf.bool), tf.TensorSpec([], tf.string)),
+    *(
+        tf.TensorSpec([len(_CHECKED_LISTS)], tf.int32),
+        tf.TensorSpec([5 + len(_CHECKED_LISTS)], tf.bool),
+        tf.TensorSpec([], tf.string),
+    ),
 )
 
 
@@ -199,9 +205,9 @@ def _fail(state: _ListState) -> tf.Tensor:
     unreadable = ["cannot be decoded (", length, " bytes, ", kind, "): its header does not say how large it is"]
     too_large = tf.strings.format("has {} pixels by its header", tf.cast(state.pixels, tf.int64))
     too_slow = "has so many scans or frames that decoding it would take minutes"
-    count = sizes[list(_LISTS).index(f"{_BOX}ymin")]
+    count = sizes[_CHECKED_LISTS.index(f"{_BOX}ymin")]
     values = [tf.strings.format("has {} values for {} boxes", (size, count)) for size in sizes]
-    lists = zip(conditions[4:-1], _LISTS, values, strict=True)
+    lists = zip(conditions[4:-1], _CHECKED_LISTS, values, strict=True)
     checks = (
         Check(conditions[0], "record_unreadable", "image/encoded", "is empty"),
         Check(conditions[1], "image_unreadable", "image/encoded", tf.strings.join(unreadable)),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#6B6B6B"
-META_COLORS = {"ssd": ORANGE, "faster_rcnn": BLUE, "rfcn": GREEN, "fast_rcnn": PURPLE}
-META_MARKERS = {"ssd": "o", "faster_rcnn": "s", "rfcn": "^", "fast_rcnn": "D"}
+META_COLORS = {"ssd": ORANGE, "faster_rcnn": BLUE, "rfcn": GREEN, "fast_rcnn": PURPLE, "center_net": VERMILLION}
+META_MARKERS = {"ssd": "o", "faster_rcnn": "s", "rfcn": "^", "fast_rcnn": "D", "center_net": "v"}
 RESOLUTION_COLORS = (SKY, VERMILLION, GREEN, BLACK, PURPLE, YELLOW)
 RESOLUTION_MARKERS = ("o", "s", "^", "D", "v", "P")
 DPI = 150

@@ -310,7 +310,7 @@ def test_a_root_of_the_name_of_a_class_is_no_class_unless_it_is_used(folder):
     categories = [{"id": 0, "name": "dog", "supercategory": "none"}, {"id": 1, "name": "dog", "supercategory": "dog"}]
     assert read(folder, annotations=[{**BOX, "category_id": 1}], categories=categories)[1] == {"dog": 1}
     assert read(folder, annotations=[], categories=categories)[1] == {"dog": 1}
-    with pytest.raises(DataError, match=r"categories\[1\]: id 1 or name 'dog' is there already"):
+    with pytest.raises(DataError, match=r"categories\[1\]: id 1 or name 'dog' exists already"):
         read(folder, annotations=[{**BOX, "category_id": 0}], categories=categories)
 
 

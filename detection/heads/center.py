@@ -1,0 +1,68 @@
+"""The head of a detector of points: from each map of the extractor a few convolutions with ReLU and a linear one of
+kernel 1 (Zhou et al. 2019, section 5), for heat maps, sizes and offsets alike."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from detection.networks.blocks import Chain
+from detection.networks.hyperparams import keras_defaults
+from detection.networks.keras_layers import numbered
+from detection.networks.layers import Conv, SeparableConv
+
+
+@dataclasses.dataclass(frozen=True)
+class CenterHeadOptions:
+    """Of one head."""
+
+    depths: tuple[int, ...] = (256,)  # of the convolutions before the last
+    kernels: tuple[int, ...] = (3,)  # of the same
+    separable: bool = False  # they are depthwise separable
+    bias: float = 0.0  # initial one of the last
+
+
+class CenterHead(keras.layers.Layer):
+    """One prediction: maps float32 [B, h, w, c] -> as many float32 [B, h, w, channels].
+
+    Args:
+        name: in checkpoints.
+        key: the same in object-based checkpoints.
+        channels: of the prediction.
+        num_outputs: maps of the extractor, each of which has convolutions of its own.
+    """
+
+    def __init__(self, name: str, key: str, channels: int, num_outputs: int, options: CenterHeadOptions) -> None:
+        super().__init__(name=name, autocast=False)
+        self.key = key
+        self.outputs = tuple(_convolutions(f"output_{number}", channels, options) for number in range(num_outputs))
+
+    def build(self, shape: object) -> None:
+        """The convolutions build themselves when first called, inside this layer's scope."""
+
+    def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            convolve(features, training=training) for convolve, features in zip(self.outputs, maps, strict=True)
+        )
+
+    def object_keys(self) -> dict[str, keras.Variable]:
+        """The variables by their place below the detector in an object-based checkpoint."""
+        return {
+            f"_prediction_head_dict/{self.key}/{number}/{key}": variable
+            for number, chain in enumerate(self.outputs)
+            for key, variable in numbered(chain.parts).items()
+        }
+
+
+def _convolutions(name: str, channels: int, options: CenterHeadOptions) -> Chain:
+    hyperparams = dataclasses.replace(keras_defaults(), batch_norm=None)
+    layers = [
+        SeparableConv(f"conv_{number}", depth, kernel, 1, hyperparams)
+        if options.separable
+        else Conv(f"conv_{number}", depth, kernel, hyperparams)
+        for number, (depth, kernel) in enumerate(zip(options.depths, options.kernels, strict=True))
+    ]
+    bias = keras.initializers.Constant(options.bias)
+    return Chain(name, (*layers, Conv("prediction", channels, 1, hyperparams.linear(), bias_initializer=bias)))

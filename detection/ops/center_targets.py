@@ -1,0 +1,121 @@
+"""What a detector of points is to predict (Zhou et al. 2019, section 3). All lengths are in cells of the map, boxes of
+h x w cells have their centre c in the cell floor(c):
+
+    heat map of class k:  Y(y, x) = max over boxes of class k of exp(-|(y, x) - floor(c)|² / 2σ²),   σ = (2r + 1) / 6
+    size: (h, w),  offset: c - floor(c),  both at floor(c) alone
+
+r is to be the most that the corners of a box may be off, in cells, for its IoU with the true one to stay at least o
+(Law and Deng 2018, section 3.2): the least of three, for a box that is shifted, one inside the true one and one around
+it. Each solves a quadratic a r² + b r + c = 0:
+
+    shifted: a = 1, b = -(h + w), c = hw (1 - o) / (1 + o)          inside: a = 4, b = -2 (h + w), c = (1 - o) hw
+    around:  a = 4 o, b = 2 o (h + w), c = -(1 - o) hw
+
+Zhou et al.'s code, and the TF Object Detection API after it, take (-b + sqrt(b² - 4 ac)) / 2, which is no root where a
+is not 1, and not the smallest of "shifted". Published CenterNets have learnt from these larger radii, so ours do too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from detection.types import Groundtruth
+
+MapShape = tuple[int | tf.Tensor, int | tf.Tensor]  # height, width
+_ALMOST = 1.0 - 2.0**-20
+
+
+class CenterTargets(NamedTuple):
+    """Of a batch. Of ignored boxes (weight 0, but no padding) the heat maps are so close to 1, everywhere inside, that
+    nothing is punished there, and not 1, so that nothing is learnt."""
+
+    heat_maps: tf.Tensor  # float32 [B, h, w, K], in [0, 1]; 1 where an object's centre is
+    cells: tf.Tensor  # int32 [B, M, 2], y and x of the cell of each box
+    sizes: tf.Tensor  # float32 [B, M, 2], height and width, cells
+    offsets: tf.Tensor  # float32 [B, M, 2], y and x, in [0, 1]
+    weights: tf.Tensor  # float32 [B, M], 0 in padding
+    count: tf.Tensor  # float32, boxes of the batch that count, at least 1
+
+
+def assign(
+    groundtruth: Groundtruth, map_shape: MapShape, stride: int, num_classes: int, overlap: float
+) -> CenterTargets:
+    """Targets of a map of `map_shape` (height, width) and `stride` pixels; `overlap` is o above, in (0, 1)."""
+    boxes = groundtruth.boxes / stride
+    sizes, centers = boxes[..., 2:] - boxes[..., :2], (boxes[..., 2:] + boxes[..., :2]) / 2
+    # The centre of an empty box may lie on the last edge, behind the last cell.
+    last = tf.cast(tf.stack(map_shape), tf.float32) - 1.0
+    cells = tf.clip_by_value(tf.floor(centers), 0.0, last)
+    sigma = (2.0 * tf.maximum(tf.floor(radius(sizes, overlap)), 0.0) + 1.0) / 6.0
+    count = tf.math.count_nonzero(groundtruth.weights, dtype=tf.float32)
+    return CenterTargets(
+        heat_maps=_heat_maps(cells, sigma, groundtruth, boxes, map_shape, num_classes),
+        cells=tf.cast(cells, tf.int32),
+        sizes=sizes,
+        offsets=centers - cells,
+        weights=groundtruth.weights,
+        count=tf.maximum(count, 1.0),
+    )
+
+
+def radius(sizes: tf.Tensor, overlap: float) -> tf.Tensor:
+    """r of boxes of float32 [..., 2] cells: float32 [...]."""
+    height, width = tf.unstack(sizes, axis=-1)
+    both, area = height + width, height * width
+    solutions = (
+        _solution(1.0, -both, area * (1.0 - overlap) / (1.0 + overlap)),
+        _solution(4.0, -2.0 * both, (1.0 - overlap) * area),
+        _solution(4.0 * overlap, 2.0 * overlap * both, -(1.0 - overlap) * area),
+    )
+    return tf.reduce_min(tf.stack(solutions), axis=0)
+
+
+def _solution(a: float, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+    """(-b + sqrt(b² - 4 ac)) / 2, as said above."""
+    return (-b + tf.sqrt(tf.maximum(b * b - 4.0 * a * c, 0.0))) / 2.0
+
+
+def _heat_maps(
+    cells: tf.Tensor,
+    sigma: tf.Tensor,
+    groundtruth: Groundtruth,
+    boxes: tf.Tensor,
+    map_shape: MapShape,
+    num_classes: int,
+) -> tf.Tensor:
+    """Bells of single boxes, [B * M, h * w], then the largest of each image and class: memory grows with boxes plus
+    classes, not with their product."""
+    height, width = map_shape
+    ignored = _ignored(groundtruth)
+    sides = [
+        _side(side, cells[..., axis], sigma, boxes[..., axis], boxes[..., axis + 2], ignored)
+        for axis, side in enumerate(map_shape)
+    ]
+    weights = tf.where(ignored, _ALMOST, groundtruth.weights)
+    bells = sides[0][..., :, tf.newaxis] * sides[1][..., tf.newaxis, :] * weights[..., tf.newaxis, tf.newaxis]
+    images, rows = (groundtruth.classes.shape[axis] or tf.shape(groundtruth.classes)[axis] for axis in range(2))
+    segments = tf.range(images)[:, tf.newaxis] * num_classes + groundtruth.classes
+    largest = tf.math.unsorted_segment_max(
+        tf.reshape(bells, [images * rows, height * width]), tf.reshape(segments, [-1]), images * num_classes
+    )
+    maps = tf.reshape(tf.maximum(largest, 0.0), [images, num_classes, height, width])  # a class without boxes: 0
+    return tf.transpose(maps, [0, 2, 3, 1])
+
+
+def _side(
+    side: int | tf.Tensor, cell: tf.Tensor, sigma: tf.Tensor, low: tf.Tensor, high: tf.Tensor, ignored: tf.Tensor
+) -> tf.Tensor:
+    """The factor of one axis of every bell, float32 [B, M, side]: a map of a box is the product of two. Of ignored
+    boxes 1 inside."""
+    places = tf.cast(tf.range(side), tf.float32)
+    bell = tf.exp(-((places - cell[..., tf.newaxis]) ** 2) / (2.0 * sigma[..., tf.newaxis] ** 2))
+    inside = (places >= tf.floor(low)[..., tf.newaxis]) & (places < high[..., tf.newaxis])
+    return tf.where(ignored[..., tf.newaxis], tf.cast(inside, tf.float32), bell)
+
+
+def _ignored(groundtruth: Groundtruth) -> tf.Tensor:
+    """bool [B, M]: boxes of weight 0 that are not padding."""
+    rows = tf.range(tf.shape(groundtruth.weights)[1])
+    return (groundtruth.weights == 0.0) & (rows < groundtruth.counts[:, tf.newaxis])
