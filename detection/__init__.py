@@ -139,6 +139,7 @@ def run_training(
             evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
                 The last step is always evaluated.
             keep_checkpoints: newest checkpoints that are kept.
+            checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code restores.
             log_every: steps between summaries.
             progress_seconds: between progress lines where the output is no terminal.
             best_metric: tag whose best checkpoint is kept in `model_dir`/best; None: the first mAP that is reported.

@@ -39,7 +39,7 @@ ROWS = (
     ("train",),
     ("export",),
     ("benchmark",),
-    ("ensemble", "sweep"),
+    ("ensemble", "sweep", "odapi"),
     ("commands",),
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
@@ -172,7 +172,7 @@ def test_internals_of_tensorflow_are_used_in_one_place():
 
 def test_protos_stop_at_the_door():
     for path in [*sources(), *scripts()]:
-        if path.relative_to(ROOT).parts[1] not in ("config", "builders"):
+        if path.relative_to(ROOT).parts[1] not in ("config", "builders", "odapi"):  # The last hands them out.
             for line, name in imports(path):
                 assert name.split(".")[0] != "protos", where(path, line)
 

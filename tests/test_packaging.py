@@ -25,12 +25,22 @@ NAME = f"detection-{detection.__version__}"
 # Names that are nobody else's; detect.py, benchmark.py and the like are commands of `detection` only.
 ON_PATH = {
     "check_config.py",
+    "create_coco_tf_record.py",
+    "create_kitti_tf_record.py",
+    "create_oid_tf_record.py",
+    "create_pascal_tf_record.py",
+    "create_pet_tf_record.py",
     "create_tf_record.py",
+    "export_inference_graph.py",
     "export_saved_model.py",
+    "export_tflite_graph_tf2.py",
+    "export_tflite_ssd_graph.py",
+    "exporter_main_v2.py",
     "inspect_checkpoint.py",
     "make_proposals.py",
     "make_synthetic_dataset.py",
     "model_main.py",
+    "model_main_tf2.py",
     "sweep_report.py",
     "validate_records.py",
 }

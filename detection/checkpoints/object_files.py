@@ -21,7 +21,7 @@ from detection.checkpoints.checkpoint_files import Entry
 
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
 SLOT = "/.OPTIMIZER_SLOT/"
-_VARIABLE = "VARIABLE_VALUE"
+VARIABLE = "VARIABLE_VALUE"
 STEP = "step"  # of the training that wrote the checkpoint, beside its model
 
 
@@ -40,10 +40,10 @@ class Contents(NamedTuple):
     def _walk(self, path: str) -> str | None:
         node = self.graph.nodes[0] if self.graph.nodes else None
         for name in path.split("/"):
-            wanted = _unescaped(name)
+            wanted = unescaped(name)
             child = next((child for child in node.children if child.local_name == wanted), None) if node else None
             node = self.graph.nodes[child.node_id] if child is not None else None
-        keys = (value.checkpoint_key for value in node.attributes if value.name == _VARIABLE) if node else ()
+        keys = (value.checkpoint_key for value in node.attributes if value.name == VARIABLE) if node else ()
         key = next(iter(keys), "").removesuffix(END)
         return key if key in self.entries else None
 
@@ -87,6 +87,6 @@ def average(key: str, slots: Mapping[str, Entry]) -> str | None:
     return next((slot for slot in slots if slot.startswith(f"{key}{SLOT}") and slot.endswith("/average")), None)
 
 
-def _unescaped(name: str) -> str:
+def unescaped(name: str) -> str:
     """An attribute's name from its part of a key, where `.S` stands for a slash and `..` for a dot."""
     return re.sub(r"\.(.)", lambda match: "/" if match[1] == "S" else match[1], name)

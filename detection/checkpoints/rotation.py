@@ -101,8 +101,8 @@ class Checkpoints:
         self._interim &= {newest}
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
-        """(step, values) of the newest checkpoint that can be read; None if the folder has none. One warning tells what
-        was skipped.
+        """(step, values) of the newest checkpoint that can be read, of either form; None if the folder has none. One
+        warning tells what was skipped.
 
         Raises:
           ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start
@@ -111,7 +111,7 @@ class Checkpoints:
         bad: list[UnreadableCheckpointError] = []
         for step in reversed(self.steps()):
             try:
-                values = checkpoint_files.read(self.prefix(step))
+                values = checkpoint_files.read(self.prefix(step), checkpoint_files.raw_entries(self.prefix(step)))
             except UnreadableCheckpointError as error:
                 bad.append(error)
                 continue

@@ -21,6 +21,7 @@ class Entry(NamedTuple):
     group: str
     summary: str  # one line of `detection --help`
     script: str = ""  # the file of scripts/ that does the same
+    command: str = ""  # of a script with flags of its own: the command that does the same
 
     def module(self) -> ModuleType:
         """Its module, imported now; see the package's docstring for what is in it."""
@@ -53,7 +54,28 @@ COMMANDS = (
     Entry("ensemble", RESULTS, "merge several detectors and measure whether that helps", "ensemble.py"),
     Entry("completion", SHELL, "print the completion script of bash, zsh or fish"),
 )
-# The trainer of the TF Object Detection API has one command for what is two here.
-MODEL_MAIN = Entry("model_main", TRAINING, "train, or with --checkpoint_dir evaluate", "model_main.py")
-BY_NAME = {entry.name: entry for entry in (*COMMANDS, MODEL_MAIN)}
+
+
+def _original(name: str, group: str, summary: str, command: str) -> Entry:
+    return Entry(name, group, summary, f"{name}.py", command)
+
+
+# Programs of the TF Object Detection API under their names and with their flags. They are scripts, not commands: its
+# trainer, say, is one program for what is two commands here.
+ORIGINALS = (
+    _original("model_main", TRAINING, "train, or with --checkpoint_dir evaluate", "train"),
+    _original("model_main_tf2", TRAINING, "train, or with --checkpoint_dir evaluate", "train"),
+    _original("exporter_main_v2", SERVING, "a SavedModel and checkpoint/ckpt-0, as TF2's exporter", "export"),
+    _original(
+        "export_inference_graph", SERVING, "a SavedModel, model.ckpt and frozen graph, as TF1's exporter", "export"
+    ),
+    _original("export_tflite_graph_tf2", SERVING, "refuses, and says what to do instead", "export"),
+    _original("export_tflite_ssd_graph", SERVING, "refuses, and says what to do instead", "export"),
+    _original("create_pascal_tf_record", DATA, "a PASCAL VOC devkit to one file of records", "convert"),
+    _original("create_coco_tf_record", DATA, "COCO to records of its three splits", "convert"),
+    _original("create_pet_tf_record", DATA, "the Oxford pets to records for training and validation", "convert"),
+    _original("create_kitti_tf_record", DATA, "KITTI to records for training and validation", "convert"),
+    _original("create_oid_tf_record", DATA, "Open Images to records", "convert"),
+)
+BY_NAME = {entry.name: entry for entry in (*COMMANDS, *ORIGINALS)}
 BY_SCRIPT = {entry.script: entry for entry in BY_NAME.values() if entry.script}

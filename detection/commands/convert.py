@@ -1,17 +1,22 @@
-"""Turn annotated images (PASCAL VOC or COCO) into sharded TFRecords, with a report of what was found and what was
-wrong.
+"""Turn annotated images (PASCAL VOC, COCO, KITTI, Open Images, Oxford pets) into sharded TFRecords, with a report of
+what was found and what was wrong.
 
 Examples:
   detection convert --voc_dir=VOCdevkit/VOC2007 --set=trainval --output=data/trainval.record
       --label_map_path=data/label_map.pbtxt
   detection convert --image_dir=images --annotation_dir=xml --split=train_ids.txt --output=data/train.record
   detection convert --format=coco --annotation_file=instances_val2017.json --image_dir=val2017 --output=data/val.record
+  detection convert --format=kitti --data_dir=kitti --classes=car,pedestrian,dontcare --output=data/kitti.record
+  detection convert --format=oid --annotation_file=train-annotations-bbox.csv --image_dir=train --output=data/oid.record
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+
+from absl.flags import FlagValues
 
 from detection import cli
 from detection.commands.flags import Flags, Given
@@ -22,17 +27,28 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_enum("format", "voc", ["voc", "coco"], "What the annotations are.")
+    flags.add_enum("format", "voc", ["voc", "coco", "kitti", "oid", "pet"], "What the annotations are.")
     flags.add_multi_string(
         "voc_dir",
         "Folder with JPEGImages, Annotations, ImageSets/Main, or with images and XML side by side.",
     )
     flags.add_string("image_dir", "", "Folder of images, where they lie elsewhere.")
     flags.add_string("annotation_dir", "", "Folder of VOC annotations (.xml), where they lie elsewhere.")
-    flags.add_string("annotation_file", "", "COCO annotations (.json).")
-    flags.add_string("set", "", "Split of a VOC folder, such as train: ImageSets/Main/<set>.txt. Default: all images.")
+    flags.add_string("annotation_file", "", "COCO annotations (.json), or boxes of Open Images (.csv).")
+    flags.add_string("image_labels_file", "", "Open Images: classes of whole images (.csv).")
+    flags.add_string(
+        "set",
+        "",
+        "Split of a VOC folder, such as train: ImageSets/Main/<set>.txt; of the pets: train or val. Default: all"
+        " images.",
+    )
     flags.add_string("split", "", "File of the image names to take, one a line, instead of --set.")
-    flags.add_string("data_dir", "", "VOCdevkit folder; with --year, another way to say --voc_dir.")
+    flags.add_list("classes", [], "Take objects of these classes only. Default: all.")
+    flags.add_string(
+        "data_dir",
+        "",
+        "Root of a KITTI or pets folder; or a VOCdevkit folder: with --year, another way to say --voc_dir.",
+    )
     flags.add_enum(
         "year", "VOC2007", ["VOC2007", "VOC2012", "merged"], "Folder of --data_dir to convert; merged for both."
     )
@@ -80,6 +96,59 @@ def run(given: Given) -> int:
             f"--output={output}: names a folder; give the beginning of the files' names too, such as"
             f" {output}train.record"
         )
+    _check_annotations(flags)
+    roots: tuple[str, ...] = tuple(flags.voc_dir)
+    if flags.data_dir:
+        roots += voc_roots(flags.data_dir, flags.year) if flags.format == "voc" else (flags.data_dir,)
+    options = {
+        "output": output,
+        "num_shards": flags.num_shards,
+        "label_map_path": flags.label_map_path,
+        "on_bad": flags.on_bad,
+        "ignore_difficult": flags.ignore_difficult_instances,
+        "max_image_pixels": flags.max_image_pixels,
+        "max_bad_percent": flags.max_bad_percent,
+        "overwrite": flags.overwrite,
+        "workers": flags.workers,
+    }
+    source = {
+        "roots": roots,
+        "image_dir": flags.image_dir,
+        "annotations": flags.annotation_dir or flags.annotation_file,
+        "subset": flags.set,
+        "split_file": flags.split,
+        "image_labels": flags.image_labels_file,
+        "classes": tuple(flags.classes),
+    }
+    return convert(flags.format, source, options)
+
+
+def convert(kind: str, source: Mapping[str, object], options: Mapping[str, object]) -> int:
+    """Converts one data set.
+
+    Args:
+        kind: a key of `convert.FORMATS`.
+        source: fields of `convert.source.Source`.
+        options: fields of `convert.conversion.ConversionOptions`.
+    """
+    cli.import_tensorflow()
+    from detection.data.convert import FORMATS, conversion
+    from detection.data.convert.source import Source
+
+    settings = conversion.ConversionOptions(**options)  # type: ignore[arg-type]
+    conversion.convert(FORMATS[kind](Source(**source)), settings, out=sys.stdout, progress_to=sys.stderr)  # type: ignore[arg-type]
+    return 0
+
+
+def voc_roots(data_dir: str, year: str) -> tuple[str, ...]:
+    """The folders of a VOCdevkit; `merged` is both years."""
+    years = ("VOC2007", "VOC2012") if year == "merged" else (year,)
+    return tuple(os.path.join(data_dir, each) for each in years)
+
+
+def _check_annotations(flags: FlagValues) -> None:
+    if flags.image_labels_file and flags.format != "oid":
+        raise ConfigError(f"--image_labels_file={flags.image_labels_file}: only Open Images has it; pass --format=oid")
     if flags.format == "voc" and flags.annotation_file and not os.path.isdir(flags.annotation_file):
         raise ConfigError(
             f"--annotation_file={flags.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco"
@@ -94,23 +163,3 @@ def run(given: Given) -> int:
         raise ConfigError(
             f"--annotation_dir={flags.annotation_dir}: COCO annotations are one .json file; pass --annotation_file"
         )
-    cli.import_tensorflow()
-    from detection.data.convert import FORMATS, conversion
-    from detection.data.convert.source import Source
-
-    years = ["VOC2007", "VOC2012"] if flags.year == "merged" else [flags.year]
-    roots = (*flags.voc_dir, *(os.path.join(flags.data_dir, year) for year in years if flags.data_dir))
-    source = Source(roots, flags.image_dir, flags.annotation_dir or flags.annotation_file, flags.set, flags.split)
-    options = conversion.ConversionOptions(
-        output=output,
-        num_shards=flags.num_shards,
-        label_map_path=flags.label_map_path,
-        on_bad=flags.on_bad,
-        ignore_difficult=flags.ignore_difficult_instances,
-        max_image_pixels=flags.max_image_pixels,
-        max_bad_percent=flags.max_bad_percent,
-        overwrite=flags.overwrite,
-        workers=flags.workers,
-    )
-    conversion.convert(FORMATS[flags.format](source), options, out=sys.stdout, progress_to=sys.stderr)
-    return 0

@@ -66,6 +66,6 @@ def _refuse(word: str) -> str:
     entry = catalogue.BY_SCRIPT.get(word if word.endswith(".py") else f"{word}.py")
     close = closest(word, [entry.name for entry in catalogue.COMMANDS])
     if entry is not None:
-        close = ["train" if entry is catalogue.MODEL_MAIN else entry.name]
+        close = [entry.command or entry.name]
     hint = f"; did you mean {close[0]}?" if close else ";"
     raise ConfigError(f"unknown command {word}{hint} detection --help lists the commands")

@@ -11,6 +11,10 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from absl.flags import FlagValues
+
 from detection import cli
 from detection.commands.flags import Flags, Given, overrides
 from detection.errors import ConfigError
@@ -22,8 +26,8 @@ def define(flags: Flags) -> None:
     flags.add_enum(
         "input_type",
         "image_tensor",
-        ["image_tensor", "float_image_tensor", "encoded_image_string_tensor"],
-        "What clients send: images or encoded files.",
+        ["image_tensor", "float_image_tensor", "encoded_image_string_tensor", "tf_example"],
+        "What clients send: images, encoded files, or records.",
     )
     flags.add_list(
         "input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are."
@@ -53,13 +57,7 @@ def define(flags: Flags) -> None:
         "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.",
         required=True,
     )
-    flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
-    flags.add_overrides(
-        "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
-    )
-    flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too."
-    )
+    define_config(flags)
     flags.require_one_of(["trained_checkpoint_prefix", "trained_checkpoint_dir"])
 
 
@@ -67,20 +65,55 @@ def run(given: Given) -> int:
     flags = given.flags
     if given.arguments:
         raise ConfigError(f"{given.arguments[0]}: not expected; everything is said with flags, --name=value")
+    return export(
+        flags,
+        flags.trained_checkpoint_prefix or flags.trained_checkpoint_dir,
+        input_key=flags.input_key,
+        input_shape=flags.input_shape,
+        num_proposals=flags.num_proposals,
+    )
+
+
+def define_config(flags: Flags) -> None:
+    """Flags that change the config, and what of a checkpoint may be left out."""
+    flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
+    flags.add_overrides(
+        "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
+    )
+    flags.add_bool(
+        "allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too."
+    )
+
+
+def export(
+    flags: FlagValues,
+    checkpoint: str,
+    *,
+    input_key: str = "input_tensor",
+    input_shape: Sequence[str] | None = None,
+    num_proposals: int | None = None,
+    layout: str = "OWN",
+) -> int:
+    """Exports what the flags name.
+
+    Args:
+        flags: those of `define_config`, and input_type, pipeline_config_path, output_directory.
+        checkpoint: a prefix or a folder.
+        layout: name of one of `export.layouts`.
+    """
     cli.import_tensorflow()
-    from detection.export import exporter
+    from detection.export import exporter, layouts
     from detection.export.serving import ServingInput, parse_shape
 
-    checkpoint = flags.trained_checkpoint_prefix or flags.trained_checkpoint_dir
-    serving_input = ServingInput(flags.input_type, flags.input_key, parse_shape(flags.input_shape), flags.num_proposals)
     exported = exporter.export(
         flags.pipeline_config_path,
         checkpoint,
         flags.output_directory,
-        serving_input,
+        ServingInput(flags.input_type, input_key, parse_shape(input_shape), num_proposals),
         overrides(flags),
         flags.config_override,
         allow_unused_checkpoint_variables=flags.allow_unused_checkpoint_variables,
+        layout=getattr(layouts, layout),
     )
     print(exported.summary())
     return 0

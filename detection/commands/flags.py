@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import app as _app
@@ -62,6 +62,18 @@ class _HelpFlag(absl_flags.BooleanFlag):
 def overrides(values: absl_flags.FlagValues) -> list[str]:
     """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
     return [*values.set, *(f"plugins+={name}" for name in values.plugin)]
+
+
+def refuse_given(values: absl_flags.FlagValues, reasons: Mapping[str, str]) -> None:
+    """Raises ConfigError for the first flag that was given another value than its default and cannot be honoured.
+
+    Args:
+        reasons: flag -> why, and what to do instead.
+    """
+    for name, reason in reasons.items():
+        flag = values[name]
+        if flag.present and flag.value != flag.default:
+            raise ConfigError(f"--{name}: {reason}")
 
 
 class Flags:

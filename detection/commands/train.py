@@ -54,6 +54,12 @@ def define_training(flags: Flags) -> None:
     )
     flags.add_integer("checkpoint_every_n", 1000, "Steps between checkpoints.", lower_bound=1)
     flags.add_integer("max_checkpoints", 5, "Newest checkpoints that are kept.", lower_bound=1)
+    flags.add_enum(
+        "checkpoint_format",
+        "name",
+        ["name", "object"],
+        "How checkpoints are written: by name, or object-based as the TF Object Detection API's TF2 trainer does.",
+    )
     flags.add_integer(
         "eval_every_n",
         0,
@@ -143,6 +149,7 @@ def options(flags: FlagValues) -> RunOptions:
         checkpoint_every=flags.checkpoint_every_n,
         evaluate_every=flags.eval_every_n,
         keep_checkpoints=flags.max_checkpoints,
+        checkpoint_format=flags.checkpoint_format,
         log_every=flags.log_every_n,
         best_metric=flags.best_metric,
         stop_after=flags.early_stop_after,

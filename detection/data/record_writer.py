@@ -45,6 +45,16 @@ class RecordBox(NamedTuple):
     truncated: bool = False
     view: str = ""
     weight: float = 1.0
+    occluded: bool = False
+    depiction: bool = False
+
+
+class RecordLabel(NamedTuple):
+    """A class of a whole image."""
+
+    label: int  # label map id, from 1
+    text: str
+    confidence: float  # 1: it is there; 0: it is not
 
 
 class RecordImage(NamedTuple):
@@ -57,6 +67,7 @@ class RecordImage(NamedTuple):
     filename: str
     source_id: str  # unique in the data set
     boxes: tuple[RecordBox, ...]
+    labels: tuple[RecordLabel, ...] = ()
 
 
 def to_example(image: RecordImage) -> tf.train.Example:
@@ -85,9 +96,24 @@ def to_example(image: RecordImage) -> tf.train.Example:
                 "image/object/truncated": _ints(box.truncated for box in boxes),
                 "image/object/view": _bytes(_utf8(box.view) for box in boxes),
                 "image/object/weight": _floats(box.weight for box in boxes),
+                **_rare(image),
             }
         )
     )
+
+
+def _rare(image: RecordImage) -> dict[str, tf.train.Feature]:
+    """What few data sets annotate; left out where there is none of it."""
+    features = {}
+    if any(box.occluded for box in image.boxes):
+        features["image/object/occluded"] = _ints(box.occluded for box in image.boxes)
+    if any(box.depiction for box in image.boxes):
+        features["image/object/depiction"] = _ints(box.depiction for box in image.boxes)
+    if image.labels:
+        features["image/class/label"] = _ints(each.label for each in image.labels)
+        features["image/class/text"] = _bytes(_utf8(each.text) for each in image.labels)
+        features["image/class/confidence"] = _floats(each.confidence for each in image.labels)
+    return features
 
 
 def shard_path(prefix: str | os.PathLike[str], index: int, count: int) -> Path:
@@ -109,20 +135,22 @@ class ShardedWriter:
 
     Args:
         prefix: path of the shards up to `-00000-of-...`; its folder is created if missing.
-        num_shards: number of files; those without records are empty files.
+        num_shards: number of files; those without records are empty files. None: one file called
+            `prefix` itself.
         overwrite: replace existing shards of the same prefix (of any number); otherwise they are an error.
     """
 
-    def __init__(self, prefix: str | os.PathLike[str], num_shards: int = 1, overwrite: bool = False) -> None:
-        if num_shards < 1:
+    def __init__(self, prefix: str | os.PathLike[str], num_shards: int | None = 1, overwrite: bool = False) -> None:
+        if num_shards is not None and num_shards < 1:
             raise DataError(f"{os.fspath(prefix)}: num_shards is {num_shards}; at least 1 is needed")
         self.prefix = Path(prefix)
-        self.paths = [shard_path(prefix, index, num_shards) for index in range(num_shards)]
+        shards = [shard_path(prefix, index, num_shards) for index in range(num_shards or 0)]
+        self.paths = shards or [self.prefix]
         self._partial = [path.with_name(f".{path.name}.tmp-{os.getpid()}") for path in self.paths]
-        self._old = _shards_of(self.prefix)
+        self._old = _shards_of(self.prefix) if shards else [path for path in self.paths if path.exists()]
         if self._old and not overwrite:
             raise DataError(f"{self._old[0]}: exists already; choose another output or pass --overwrite")
-        self._records = [0] * num_shards
+        self._records = [0] * len(self.paths)
         self._boxes: Counter[tuple[int, str]] = Counter()
         self._most_boxes = 0
         self._writers: list[tf.io.TFRecordWriter] = []
@@ -203,9 +231,8 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
     Raises:
         DataError: the manifest is damaged.
     """
-    match = re.fullmatch(r"(.*)-\d{5}-of-\d{5}", os.fspath(path))
-    file = manifest_path(match.group(1)) if match else None
-    if file is None or not file.exists():
+    is_shard, file = _manifest_for(path)
+    if not file.exists():
         return None
     try:
         content = json_text.read_object(file)
@@ -214,11 +241,19 @@ def read_manifest(path: str | os.PathLike[str]) -> dict | None:
             raise ValueError(
                 "its shards are not a list of objects, each with the name of a file beside it and its number of records"
             )
-        return {**content, "shards": {shard["name"]: shard for shard in shards}}
+        by_name = {shard["name"]: shard for shard in shards}
+        # Beside a set of shards may lie a file that is called as they begin, and none of them.
+        return {**content, "shards": by_name} if is_shard or os.path.basename(os.fspath(path)) in by_name else None
     except (OSError, ValueError) as error:
         raise DataError(
             f"{file}: not a manifest of records ({error}); convert again, or delete it to read the shards unchecked"
         ) from error
+
+
+def _manifest_for(path: str | os.PathLike[str]) -> tuple[bool, Path]:
+    """Whether a file of records is called as a shard is, and where its manifest lies if it has one."""
+    match = re.fullmatch(r"(.*)-\d{5}-of-\d{5}", os.fspath(path))
+    return match is not None, manifest_path(match.group(1) if match else path)
 
 
 def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
@@ -231,7 +266,7 @@ def check_published(path: str | os.PathLike[str], manifest: dict) -> None:
     Raises:
         DataError: its set was not written completely, or the manifest does not list the shard.
     """
-    name, file = os.path.basename(os.fspath(path)), manifest_path(os.fspath(path).rsplit("-", 3)[0])
+    name, file = os.path.basename(os.fspath(path)), _manifest_for(path)[1]
     if manifest.get("state") == PUBLISHING:
         raise DataError(
             f"{os.fspath(path)}: according to {file}, this set is being written; if no `detection convert` is running,"

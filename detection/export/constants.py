@@ -69,6 +69,8 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
     result = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     for name, value in zip(wanted, _evaluate(graph, wanted), strict=True):
         source, index = split(name)
+        if isinstance(value, bytes):  # One string: nothing is gained.
+            continue
         if value.nbytes > _GROWTH_LIMIT and value.nbytes > _constant_bytes(source, nodes):
             continue
         replaced[name] = f"{source}/folded_{index}" if index else f"{source}/folded"

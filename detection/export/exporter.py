@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from absl import logging
 
 from detection import config
 from detection.builders import pipeline as pipeline_builder
-from detection.checkpoints import checkpoint_files, loading, rotation
-from detection.checkpoints.names import GLOBAL_STEP
+from detection.checkpoints import checkpoint_files
 from detection.config import label_map
 from detection.errors import ConfigError
+from detection.export import layouts
 from detection.export.freeze import batch_norms, variables
+from detection.export.layouts import Layout
 from detection.export.saved_model import LABEL_MAP, write_atomically, write_saved_model
 from detection.export.serving import ServingInput, serving_graph
 from detection.pipeline import Pipeline
@@ -63,6 +63,7 @@ def export(
     override_text: str = "",
     *,
     allow_unused_checkpoint_variables: bool = False,
+    layout: Layout = layouts.OWN,
 ) -> Exported:
     """Builds the detector, fills it from a checkpoint, folds, freezes and writes it.
 
@@ -75,6 +76,7 @@ def export(
         overrides: `model.ssd.num_classes=3`, as the trainer's --set; of a config that is given by its path.
         override_text: part of a config in text form, merged over the file's; likewise.
         allow_unused_checkpoint_variables: only warn of weights that the config's model has no place for.
+        layout: where the weights go, see `export.layouts`.
 
     Raises:
         ConfigError: naming file and field, variable, or flag. Nothing is written then.
@@ -103,9 +105,9 @@ def export(
 
     def write(folder: Path) -> None:
         write_saved_model(frozen, serving_input.keys(detector), pipeline.categories, folder / "saved_model")
-        (folder / "checkpoint").mkdir()
-        kept = rotation.Checkpoints(folder / "checkpoint")
-        kept.save(step, {**loading.by_name(detector), GLOBAL_STEP: np.int64(step)})
+        layouts.write_checkpoint(layout, folder, detector, step)
+        if layout.frozen_graph:
+            layouts.write_frozen_graph(folder / layout.frozen_graph, frozen, serving_input.kind)
         config.save(as_exported, folder / "pipeline.config")
         (folder / LABEL_MAP).write_text(label_map.to_text(pipeline.categories), encoding="utf-8")
 

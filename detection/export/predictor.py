@@ -176,6 +176,12 @@ class Predictor:
         try:
             outputs = self._signature(**inputs)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+            # TensorFlow quotes what is no tf.Example, a PNG file say, and its text is no UTF-8 then.
+            if isinstance(error, UnicodeDecodeError) or "Could not parse example" in str(error):
+                raise ConfigError(
+                    "this model takes serialized tf.Examples (it was exported with --input_type=tf_example); export it"
+                    " with --input_type=image_tensor"
+                ) from error
             height, width = images.shape[1:3]
             reason = (
                 f"the model takes {self._spec.dtype.name} {self._spec.shape} ({' '.join(str(error).split())[:150]})"

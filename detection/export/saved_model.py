@@ -2,7 +2,7 @@
 
     <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in
                                            assets.extra
-    <output_directory>/checkpoint/         the weights it was made of, by name
+    <output_directory>/checkpoint/         the weights it was made of (`export.layouts`)
     <output_directory>/pipeline.config     the config it was made by
     <output_directory>/label_map.pbtxt     what its class numbers mean
 
@@ -14,6 +14,7 @@ refuse the folder until it is exported again.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,8 +42,8 @@ LARGE = 16 << 20
 
 
 class _Served(tf.Module):
-    """What `tf.saved_model.load` gives back: callable with its inputs in order, as the TF2 exporter's models are with
-    their one."""
+    """What `tf.saved_model.load` gives back: callable with its inputs in order or by their names in the signature, as
+    the TF2 exporter's models are with their one."""
 
     def __init__(self, frozen: FrozenGraph, large: Mapping[str, tf.Tensor], keys: Sequence[str]) -> None:
         """Args: large: tensors that the graph reads and does not hold, by their names in it."""
@@ -61,11 +62,12 @@ class _Served(tf.Module):
             tf.TensorSpec(fed.shape, fed.dtype, name=key) for fed, key in zip(frozen.inputs, keys, strict=True)
         ]
 
-        @tf.function(input_signature=signature, autograph=False)
         def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return pruned(*inputs)
 
-        self.__call__ = serve
+        names = [inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD) for key in keys]
+        serve.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+        self.__call__ = tf.function(serve, input_signature=signature, autograph=False)
 
 
 def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, dict[str, tf.Tensor]]:

@@ -8,6 +8,7 @@
 | image_tensor | uint8 [B, h, w, 3], RGB | any; the images of one batch have one size |
 | float_image_tensor | float32 [B, h, w, 3], RGB, 0 to 255 | the same |
 | encoded_image_string_tensor | string [B], JPEG, PNG, WebP, BMP, GIF (frame 0) | any; of any sizes if resized to one |
+| tf_example | string [B], serialized tf.Examples; of each the file in image/encoded | the same |
 
 A detector whose proposals are given takes a second input, `proposals`, float32 [B, P, 4]: normalised ymin, xmin, ymax,
 xmax of the image as sent, best first, any P; rows without area are padding (`given_proposals`).
@@ -36,7 +37,8 @@ from detection.pipeline import Detector
 from detection.proposals.serving_input import KEY, with_proposals
 from detection.types import Detections, ImageBatch
 
-INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor")
+INPUT_TYPES = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor", "tf_example")
+STRINGS = INPUT_TYPES[2:]
 INPUT_KEYS = ("input_tensor", "inputs")  # TF2's and TF1's exporter
 MARKS = "served"
 NETWORK_INPUT = f"{MARKS}/network_input"
@@ -63,7 +65,7 @@ class ServingInput(NamedTuple):
             raise ConfigError(f"--input_type={self.kind}: unknown; one of {', '.join(INPUT_TYPES)}")
         if self.key not in INPUT_KEYS:
             raise ConfigError(f"--input_key={self.key}: unknown; one of {', '.join(INPUT_KEYS)}")
-        images = self.kind != "encoded_image_string_tensor"
+        images = self.kind not in STRINGS
         free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
         shape = free if self.shape is None else tuple(self.shape)
         fits = (
@@ -124,9 +126,10 @@ def serving_graph(detector: Detector, resizer: Resizer, serving_input: ServingIn
     """
     specs = serving_input.specs(detector)
     prepare = preparation(specs[0], resizer)
+    content = encoded_images if serving_input.kind == "tf_example" else tf.identity
 
     def serve(value: tf.Tensor, *proposals: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        batch = prepare(value)
+        batch = prepare(content(value))
         for given in proposals:  # one, or none
             batch = with_proposals(batch, given)
         predictions = detector.predict(batch, training=False)
@@ -139,6 +142,12 @@ def serving_graph(detector: Detector, resizer: Resizer, serving_input: ServingIn
 
     with folded(detector):
         return freeze(tf.function(serve, autograph=False).get_concrete_function(*specs))
+
+
+def encoded_images(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Examples, string [B] -> the image files in them, string [B]; "" where there is none."""
+    features = {"image/encoded": tf.io.FixedLenFeature([], tf.string, "")}
+    return tf.io.parse_example(examples, features)["image/encoded"]
 
 
 def outputs(detections: Detections) -> dict[str, tf.Tensor]:

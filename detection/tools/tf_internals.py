@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, op_def_pb2
 from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
@@ -16,7 +17,7 @@ from tensorflow.python.framework import convert_to_constants, op_def_registry
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 from tensorflow.python.saved_model import fingerprinting_utils
 
-__all__ = ["ConcreteFunction", "Inlined", "function_graph", "inlined", "op_definition", "write_fingerprint"]
+__all__ = ["ConcreteFunction", "Inlined", "function_graph", "inlined", "op_definition", "rename", "write_fingerprint"]
 
 
 class Inlined(NamedTuple):
@@ -55,6 +56,11 @@ def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
 def op_definition(name: str) -> op_def_pb2.OpDef | None:
     """The definition of the op type `name`, or None if it does not exist."""
     return op_def_registry.get(name)
+
+
+def rename(variable: keras.Variable, name: str) -> None:
+    """Gives a variable of Keras another `name`; its `path`, which checkpoints go by, stays."""
+    variable._name = name
 
 
 def write_fingerprint(folder: Path) -> None:

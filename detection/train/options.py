@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
+from detection.errors import ConfigError
+
+OBJECT = "object"
+FORMATS = ("name", OBJECT)
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -14,6 +19,7 @@ class RunOptions:
     # steps; 0: at checkpoints, no sooner than eval_interval_secs after the last one. The last step is always evaluated
     evaluate_every: int = 0
     keep_checkpoints: int = 5
+    checkpoint_format: str = "name"  # or OBJECT: by the keys of the TF2 API; read either way
     log_every: int = 100  # steps between lines of summaries
     progress_seconds: float = 10.0  # between progress lines if the output is not a terminal
     max_nonfinite_steps: int = 5  # in a row; then the run stops
@@ -26,6 +32,11 @@ class RunOptions:
     seed: int | None = None
     summaries: bool = True
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError for what is no form of checkpoint."""
+        if self.checkpoint_format not in FORMATS:
+            raise ConfigError(f"checkpoint_format ({self.checkpoint_format!r}): one of {', '.join(FORMATS)}")
+
 
 class NamedOptions(TypedDict, total=False):
     """The fields of RunOptions as keyword arguments (`detection.run_training` documents them)."""
@@ -33,6 +44,7 @@ class NamedOptions(TypedDict, total=False):
     checkpoint_every: int
     evaluate_every: int
     keep_checkpoints: int
+    checkpoint_format: str
     log_every: int
     progress_seconds: float
     max_nonfinite_steps: int

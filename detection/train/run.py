@@ -31,7 +31,7 @@ from detection.train.evaluation import Evaluation
 from detection.train.feed import Feed
 from detection.train.interrupt import Interrupted, StopRequest
 from detection.train.losses_watch import LossesWatch
-from detection.train.options import RunOptions
+from detection.train.options import OBJECT, RunOptions
 from detection.train.state import TrainState
 from detection.train.step import TrainStep
 from detection.train.summaries import Summaries
@@ -82,6 +82,8 @@ class Run:
             names = [variable.path for variable in self.detector.trainable_variables]
             frozen.check(self.settings, names)
             self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
+        if options.checkpoint_format == OBJECT:
+            self.state.check_object_based()
         self.step_number = self._restore(resumed)
         if frozen_summary := frozen.summary(self.settings, names):
             self._say(frozen_summary)
@@ -268,7 +270,8 @@ class Run:
         try:
             if self.evaluation_due:
                 run_dir.note_evaluation(self.folder, self.step_number)
-            self.checkpoints.save(self.step_number, self.state.variables(), interim)
+            tensors = self.state.to_save(self.options.checkpoint_format == OBJECT)
+            self.checkpoints.save(self.step_number, tensors, interim)
             self.saved_step = self.step_number
             prefix = self.checkpoints.prefix(self.step_number)
         except OSError as error:

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from detection.checkpoints import checkpoint_files, loading, names
+from detection.checkpoints import checkpoint_files, loading, names, object_load
 from detection.checkpoints.names import AVERAGE, GLOBAL_STEP, is_optional
+from detection.checkpoints.object_names import ObjectNames
 from detection.errors import ConfigError
 from detection.optimizers.rules import OptimizerSettings
 from detection.pipeline import Detector
@@ -68,6 +69,17 @@ class TrainState:
             f"{path}/{AVERAGE}": shadow for path, shadow in zip(self.trained_names, self.shadows, strict=False)
         }
 
+    def to_save(self, object_based: bool) -> Mapping[str, object]:
+        """What a checkpoint of one form or the other holds, for `checkpoint_files.write`."""
+        return self._object_names().encoded(self.variables()) if object_based else self.variables()
+
+    def check_object_based(self) -> None:
+        """Raises ConfigError where the detector has no keys in object-based checkpoints."""
+        self._object_names().check(loading.by_name(self.detector), "--checkpoint_format=object")
+
+    def _object_names(self) -> ObjectNames:
+        return ObjectNames(object_load.source_of(self.detector, loading.by_name(self.detector)).keys)
+
     def start_averages(self) -> None:
         """Sets the moving averages to the current weights; call it once the initial weights are restored."""
         for shadow, variable in zip(self.shadows, self.trained, strict=False):
@@ -88,6 +100,10 @@ class TrainState:
               then.
         """
         variables, extras = self.variables(), self.extras()
+        if checkpoint_files.OBJECT_GRAPH in values:
+            object_names = self._object_names()
+            object_names.check(loading.by_name(self.detector), f"{source}: is object-based")
+            values = object_names.decoded(values, variables)
         entries = {
             name: checkpoint_files.Entry(value.shape, tf.as_dtype(value.dtype)) for name, value in values.items()
         }

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 
-from detection.builders import image_resizer, model
 from detection.checkpoints import inspect, loading
 from detection.checkpoints.restore import FineTune
 from detection.errors import ConfigError
-from detection.protos import pipeline_pb2
-from tests.helpers import detector_configs, object_checkpoints
+from tests.helpers import keras_ssd, object_checkpoints
 from tests.helpers.tf2_parity import Reference
 from tests.helpers.tiny import make_detector
 
@@ -22,11 +19,7 @@ BACKBONE = "model/_feature_extractor/classification_backbone/"
 
 @pytest.fixture(scope="module")
 def detector():
-    settings = detector_configs.Settings("ssd_mobilenet_v1_fpn_keras", 64, 64, depth_multiplier=0.1)
-    message = text_format.Parse(detector_configs.ssd(settings), pipeline_pb2.TrainEvalPipelineConfig()).model
-    made = model.build(message, image_resizer.build(message.ssd.image_resizer))
-    made.build_weights()
-    return made
+    return keras_ssd.detector()
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,10 @@ def test_scripts_and_commands_are_each_others():
 def test_help_of_a_command(name, capfd):
     """Exit code 0, and all a reader needs: usage, what it does, an example, every flag."""
     entry = catalogue.BY_NAME[name]
-    words = name if name != "model_main" else "model_main.py"
+    words = entry.script if entry in catalogue.ORIGINALS else name
     assert call(words, "--help") == 0
     text = capfd.readouterr().out
-    program = f"detection {name}" if name != "model_main" else words
+    program = words if entry in catalogue.ORIGINALS else f"detection {name}"
     assert text.startswith(f"usage: {program}")
     assert re.search(rf"^Examples?:\n  .*{program}", text, re.MULTILINE), "an example that can be copied"
     flags = Flags()

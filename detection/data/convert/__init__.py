@@ -5,9 +5,12 @@ A new format needs one file beside voc.py with a function `read(source) -> Annot
 
 from __future__ import annotations
 
-from detection.data.convert import coco, voc
+from detection.data.convert import coco, kitti, oid, pet, voc
 
 FORMATS = {
     "coco": coco.read,
+    "kitti": kitti.read,
+    "oid": oid.read,
+    "pet": pet.read,
     "voc": voc.read,
 }

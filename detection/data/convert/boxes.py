@@ -50,7 +50,9 @@ def check(
     """
     faults: list[Fault] = []
     converted = False
-    if max(width, height) > 2 and (fractions or look_like_fractions([image])):
+    if image.in_fractions:
+        image, converted = _in_pixels(image, width, height), True
+    elif max(width, height) > 2 and (fractions or look_like_fractions([image])):
         # Whether it is known if they refer to the stored image or to the image with EXIF rotation.
         is_known = orientation < 5 or image.declared_size is not None or width == height
         _report_fractions(image, repair and is_known, is_known, faults)
@@ -98,6 +100,8 @@ def look_like_fractions(images: Iterable[AnnotatedImage]) -> bool:
     """
     num_annotated, is_integer, highest = 0, True, 0.0
     for image in images:
+        if image.in_fractions:
+            return False  # Nothing has to be guessed.
         values = [value for box in image.boxes if all(map(math.isfinite, box[2:6])) for value in box[2:6]]
         if values and (min(values) < _LOWEST_FRACTION or max(values) > _HIGHEST_FRACTION):
             return False
@@ -220,6 +224,8 @@ def _record(
         group_of=box.group_of,
         truncated=box.truncated,
         view=box.view,
+        occluded=box.occluded,
+        depiction=box.depiction,
     )
 
 

@@ -20,7 +20,7 @@ from detection.data.convert.coco_images import Entries, images
 from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole_number
 from detection.data.convert.encoding import REPLACED
 from detection.data.convert.images import sniff
-from detection.data.convert.source import AnnotatedSet, Source
+from detection.data.convert.source import AnnotatedSet, Source, of_classes
 from detection.errors import ConfigError, DataError
 from detection.files import read_bytes
 
@@ -50,6 +50,8 @@ def read(source: Source) -> AnnotatedSet:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of images; check --image_dir")
     content, doubt, other = _load(file)
+    if source.images_only and isinstance(content, dict):
+        content = {"annotations": [], **content}
     lists = _lists(str(file), content)
     used = {whole_number(entry.get("category_id")) for entry in lists["annotations"]}
     names = _categories(str(file), lists["categories"], used)
@@ -61,7 +63,7 @@ def read(source: Source) -> AnnotatedSet:
         else []
     )
     entries = Entries(str(file), lists["images"], lists["annotations"], names, doubt, other_names)
-    return AnnotatedSet(images(entries, folder), ids, no_map)
+    return of_classes(AnnotatedSet(images(entries, folder), ids, no_map), source.classes)
 
 
 def _load(file: Path) -> tuple[object, str, object]:

@@ -19,7 +19,7 @@ from detection.config import label_map
 from detection.data.convert import boxes, images
 from detection.data.convert.source import AnnotatedImage, AnnotatedSet
 from detection.data.findings import DataReport, Fault
-from detection.data.record_writer import RecordImage, ShardedWriter, to_example
+from detection.data.record_writer import RecordImage, RecordLabel, ShardedWriter, to_example
 from detection.errors import DataError, number_of
 from detection.progress import counted
 from detection.tools.parallel import in_order
@@ -38,6 +38,7 @@ class ConversionOptions:
     Attributes:
         output: prefix of the shards, such as data/train.record.
         num_shards: 0 for one shard per 128 MiB of images.
+        one_file: write one file called `output` itself, not shards.
         label_map_path: read if it exists, otherwise created: with the ids of the data set, or with the classes in
             alphabetical order; empty for label_map.pbtxt beside the output.
         on_bad: "skip" skips bad images and boxes, "fix" repairs what it can and skips the rest, "fail" checks
@@ -52,6 +53,7 @@ class ConversionOptions:
 
     output: str
     num_shards: int = 0
+    one_file: bool = False
     label_map_path: str = ""
     on_bad: str = SKIP
     ignore_difficult: bool = False
@@ -106,9 +108,8 @@ def convert(
     def convert_one(image: AnnotatedImage) -> _Result:
         return _convert_image(image, options, ids, map_path, fractions)
 
-    with ShardedWriter(
-        options.output, options.num_shards or _shards_for(images_to_convert), options.overwrite
-    ) as writer:
+    shards = None if options.one_file else options.num_shards or _shards_for(images_to_convert)
+    with ShardedWriter(options.output, shards, options.overwrite) as writer:
         with ThreadPoolExecutor(workers) as pool:
             results = in_order(pool, convert_one, _without_repeats(images_to_convert), 4 * workers)
             for result in counted(results, len(images_to_convert), options.output, progress_to):
@@ -120,7 +121,8 @@ def convert(
         report_path = f"{options.output}.report.json"
         refusal = _refusal(report, options)
         if refusal is None:
-            report.outputs = [f"{options.output}-?????-of-{len(writer.paths):05d}", map_path]
+            written = f"{options.output}-?????-of-{len(writer.paths):05d}" if shards else options.output
+            report.outputs = [written, map_path]
         report.save(report_path)
         if out is not None:
             out.writelines(f"{line}\n" for line in report.lines())
@@ -160,8 +162,11 @@ def _convert_image(
         value = f"none of {number_of(image.found_boxes, 'box', 'boxes')} of {image.filename} is usable"
         faults.append(Fault("no_usable_box", image.where, "", f"{value}, first: {lost_boxes[0].item}", IMAGE_LEFT_OUT))
         return _Result(b"", None, faults, 0)
+    labels = tuple(RecordLabel(ids[each.name], each.name, each.confidence) for each in image.labels if each.name in ids)
     record = RecordImage(
-        loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id, tuple(kept)
+        *(loaded.encoded, loaded.format, loaded.height, loaded.width, image.filename, image.source_id),
+        boxes=tuple(kept),
+        labels=labels,
     )
     return _Result(
         to_example(record).SerializeToString(deterministic=True), record, faults, len(image.boxes) - len(selected.boxes)

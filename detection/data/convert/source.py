@@ -33,6 +33,10 @@ class Source:
     annotations: str = ""  # a folder or a file
     subset: str = ""  # name of a split in that layout
     split_file: str = ""  # a file of ids, one per line
+    image_labels: str = ""  # a file of classes of whole images
+    classes: tuple[str, ...] = ()  # objects of other classes are not taken; empty for all
+    numbers: tuple[int | None, int | None] = (None, None)  # of numbered images the first, and the one behind the last
+    images_only: bool = False  # the file may list images without annotations, as COCO's image_info_test does
 
 
 class AnnotatedBox(NamedTuple):
@@ -50,6 +54,15 @@ class AnnotatedBox(NamedTuple):
     group_of: bool = False
     view: str = ""
     area: float | None = None  # pixels²; None: use that of the box
+    occluded: bool = False
+    depiction: bool = False  # a drawing or a toy, not the thing itself
+
+
+class AnnotatedLabel(NamedTuple):
+    """What a whole image shows, or verifiably does not."""
+
+    name: str  # class
+    confidence: float  # 1: it is there; 0: it is not
 
 
 class AnnotatedImage(NamedTuple):
@@ -64,6 +77,8 @@ class AnnotatedImage(NamedTuple):
     found_boxes: int  # number of objects in the annotation, readable or not
     faults: tuple[Fault, ...] = ()
     usable: bool = True  # False if the image cannot be converted because of its faults
+    in_fractions: bool = False  # boxes are in fractions of the image, because the format says so
+    labels: tuple[AnnotatedLabel, ...] = ()
     counts: bool = True  # False if it is not another image: an id listed again, an annotation of a counted image
 
 
@@ -73,6 +88,20 @@ class AnnotatedSet(NamedTuple):
     images: Iterable[AnnotatedImage]
     ids: dict[str, int] | None = None  # label of each class, if the data set defines it
     no_map: str = ""  # why no label map can be made from it; empty if one can
+
+
+def of_classes(annotated: AnnotatedSet, classes: tuple[str, ...]) -> AnnotatedSet:
+    """The same images with the objects of some classes only; the others count as never annotated. Empty: all."""
+    if not classes:
+        return annotated
+
+    def chosen(image: AnnotatedImage) -> AnnotatedImage:
+        boxes = tuple(box for box in image.boxes if box.name in classes)
+        left = len(image.boxes) - len(boxes)
+        labels = tuple(label for label in image.labels if label.name in classes)
+        return image._replace(boxes=boxes, labels=labels, found_boxes=image.found_boxes - left)
+
+    return annotated._replace(images=map(chosen, annotated.images))
 
 
 def is_inside(name: str) -> bool:

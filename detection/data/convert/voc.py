@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detection.data.convert import encoding, voc_file
+from detection.data.convert import voc_file
 from detection.data.convert.match import FileFinder
 from detection.data.convert.pairing import Pairs
 from detection.data.convert.sidecars import Sidecars
@@ -27,11 +27,12 @@ from detection.data.convert.source import (
     Source,
     is_inside,
     normal,
+    of_classes,
     stem,
 )
+from detection.data.convert.split import split_lines
 from detection.data.findings import Fault
 from detection.errors import ConfigError, DataError, number_of
-from detection.files import read_bytes
 
 # Faults of images that have annotations, but ambiguous ones.
 _AMBIGUOUS = ("annotation_ambiguous", "annotation_uncertain")
@@ -51,7 +52,7 @@ def read(source: Source) -> AnnotatedSet:
         ConfigError: a folder or split does not exist.
         DataError: a folder or split is empty.
     """
-    return AnnotatedSet(_read(_folders(source)))
+    return of_classes(AnnotatedSet(_read(_folders(source))), source.classes)
 
 
 def _read(folders: list[_Folder]) -> Iterator[AnnotatedImage]:
@@ -140,7 +141,7 @@ class _Folder:
     def listed(self) -> Iterator[AnnotatedImage]:
         """Yields the images of the split, in its order."""
         seen_names: set[str] = set()
-        for line in _lines(self.split):
+        for line in split_lines(self.split):
             name, kind = self._resolve(line)
             make = {"image": self._image, "annotation": self._annotation_alone, "several": self._several}.get(
                 kind, self._nothing
@@ -319,19 +320,3 @@ class _Folder:
 
 def _left_out(where: str, identity: str, fault: Fault, found_boxes: int = 0) -> AnnotatedImage:
     return AnnotatedImage(where, Path(), identity, identity, None, (), found_boxes, (fault,), usable=False)
-
-
-def _lines(split: Path) -> list[str]:
-    try:
-        text = encoding.decode_json(read_bytes(split))  # PowerShell writes UTF-16.
-    except (OSError, encoding.WrongEncoding) as error:
-        raise DataError(
-            f"{split}: cannot read the split: {getattr(error, 'strerror', None) or error}; it must be UTF-8 text with"
-            " one id per line"
-        ) from error
-    if text.doubt:
-        raise DataError(f"{split}: cannot read the split: {text.doubt}")
-    lines = [line.strip() for line in text.text.splitlines() if line.strip()]
-    if not lines:
-        raise DataError(f"{split}: the split is empty; it must have one id per line")
-    return lines
