@@ -31,6 +31,7 @@ STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception", "bifpn", "hourglass")
+LARGE += ("mobiledet", "mobilenet_edgetpu", "mobilenet_v3", "mnasfpn")
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
 RATE, WHOLE_RATE = (
     0.002,

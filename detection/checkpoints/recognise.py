@@ -51,9 +51,9 @@ def network(found: Mapping[str, Entry]) -> Network | None:
     shapes = _inner_shapes(found)
     scopes = {name.partition("/")[0] for name in shapes}
     names = [name for name, scope in catalogue.SCOPES.items() if scope in scopes]
-    if len(names) != 1:
+    if len({catalogue.SCOPES[name] for name in names}) != 1:
         return None
-    (name,) = names
+    name = names[0] if len(names) == 1 else max(names, key=lambda name: _shared(name, shapes))
     full = classifier_shapes(name, _LOGITS)
     num_logits = _num_logits(full, shapes)
     for multiplier in _multipliers(full, shapes):
@@ -91,6 +91,13 @@ def _num_logits(full: Shapes, shapes: Shapes) -> int | None:
     """Read off the last layer of the head, whatever it is called."""
     widths = {shapes[name][-1] for name, shape in full.items() if shape[-1] == _LOGITS and shapes.get(name)}
     return widths.pop() if len(widths) == 1 else None
+
+
+def _shared(name: str, shapes: Shapes) -> float:
+    """Of the names below a network's scope that it or the checkpoint has, the share that both have."""
+    found = {each for each in shapes if each.startswith(f"{catalogue.SCOPES[name]}/")}
+    known = classifier_shapes(name, _LOGITS).keys()
+    return len(found & known) / len(found | known)
 
 
 def _agreement(expected: Shapes, shapes: Shapes) -> float:

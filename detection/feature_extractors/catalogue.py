@@ -16,15 +16,17 @@ from detection.feature_extractors import (
     inception_resnet_v2,
     inception_v2,
     inception_v3,
+    mobiledet,
     mobilenet_v1,
     mobilenet_v2,
+    mobilenet_v3,
     resnet_v1,
     resnet_v2,
     vgg16,
     vgg_cnn_m,
 )
 from detection.feature_extractors.center_maps import CenterExtractor, CenterExtractorOptions, HourglassExtractor
-from detection.feature_extractors.pyramids import bifpn, fpn
+from detection.feature_extractors.pyramids import bifpn, fpn, mnasfpn, ppn
 from detection.feature_extractors.pyramids import two_stage as fpn_two_stage
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.levels import Levels
@@ -38,25 +40,49 @@ SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 # Keras form.
 LEVELS: dict[str, Levels] = {
     **{f"efficientnet-b{version}": functools.partial(efficientnet.levels, version=version) for version in range(8)},
+    "inception_resnet_v2": inception_resnet_v2.levels,
+    "inception_v2": inception_v2.levels,
+    "inception_v3": inception_v3.levels,
+    "mobilenet_edgetpu": functools.partial(mobilenet_v3.levels, version="mobilenet_edgetpu"),
     "mobilenet_v1": mobilenet_v1.levels,
     "mobilenet_v2": mobilenet_v2.levels,
+    "mobilenet_v3_large": functools.partial(mobilenet_v3.levels, version="mobilenet_v3_large"),
+    "mobilenet_v3_small": functools.partial(mobilenet_v3.levels, version="mobilenet_v3_small"),
     "resnet101_v1": functools.partial(resnet_v1.levels, layers=101),
     "resnet152_v1": functools.partial(resnet_v1.levels, layers=152),
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
+    "vgg16": vgg16.levels,
 }
+PPN_RESNET_DEPTH = 1024
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
+    "embedded_ssd_mobilenet_v1": functools.partial(mobilenet_v1.ssd, embedded=True),
     "ssd_caffenet": caffenet.ssd,
     "ssd_inception_resnet_v2": inception_resnet_v2.ssd,
     "ssd_inception_v2": inception_v2.ssd,
     "ssd_inception_v3": inception_v3.ssd,
+    "ssd_mobiledet_cpu": functools.partial(mobiledet.ssd, version="mobiledet_cpu"),
+    "ssd_mobiledet_dsp": functools.partial(mobiledet.ssd, version="mobiledet_dsp"),
+    "ssd_mobiledet_edgetpu": functools.partial(mobiledet.ssd, version="mobiledet_edgetpu"),
+    "ssd_mobiledet_gpu": functools.partial(mobiledet.ssd, version="mobiledet_gpu"),
+    "ssd_mobilenet_edgetpu": functools.partial(mobilenet_v3.ssd, version="mobilenet_edgetpu"),
     "ssd_mobilenet_v1": mobilenet_v1.ssd,
     "ssd_mobilenet_v1_keras": functools.partial(mobilenet_v1.ssd, keras_form=True),
+    "ssd_mobilenet_v1_ppn": functools.partial(ppn.ssd, levels=mobilenet_v1.levels),
     "ssd_mobilenet_v2": mobilenet_v2.ssd,
+    "ssd_mobilenet_v2_mnasfpn": functools.partial(mnasfpn.ssd, levels=mobilenet_v2.levels),
     "ssd_mobilenet_v2_keras": functools.partial(mobilenet_v2.ssd, keras_form=True),
+    "ssd_mobilenet_v3_large": functools.partial(mobilenet_v3.ssd, version="mobilenet_v3_large"),
+    "ssd_mobilenet_v3_small": functools.partial(mobilenet_v3.ssd, version="mobilenet_v3_small"),
     "ssd_resnet101": functools.partial(resnet_v1.ssd, layers=101),
     "ssd_resnet152": functools.partial(resnet_v1.ssd, layers=152),
     "ssd_resnet50": functools.partial(resnet_v1.ssd, layers=50),
+    **{
+        f"ssd_resnet{layers}_v1_ppn": functools.partial(
+            ppn.ssd, levels=LEVELS[f"resnet{layers}_v1"], base_depth=PPN_RESNET_DEPTH
+        )
+        for layers in (50, 101, 152)
+    },
     "ssd_vgg16": vgg16.ssd,
     "ssd_vgg_cnn_m_1024": vgg_cnn_m.ssd,
     **{

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import inception_resnet_v2, scaling
 from detection.networks.depths import depth_rule
 
 # The topmost map and one of higher resolution (survey, section 3.1): strides 16 and 32, 1088 and 1536 channels.
 SSD_SOURCES = ("Repeat_1", "Conv2d_7b_1x1")
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+LEVELS = {2: "Conv2d_4a_3x3", 3: "Repeat", 4: "Repeat_1", 5: "Conv2d_7b_1x1"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
@@ -25,6 +27,21 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         depth=depth,
         scale=scaling.to_unit_range,
         options=options,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the last aligned map of every stride."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
+    return NetworkLevels(
+        scope=inception_resnet_v2.SCOPE,
+        network=inception_resnet_v2.blocks(hyperparams, depth, aligned=True),
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        coarse_name="bottom_up_Conv2d_",
+        coarse_number=8,
     )
 
 

@@ -7,12 +7,14 @@ import dataclasses
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import inception_v2, scaling
 from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Mixed_4c", "Mixed_5c")  # strides 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 LAST_OF_BODY = "Mixed_4e"
+LEVELS = {2: "Conv2d_2c_3x3", 3: "Mixed_3c", 4: "Mixed_4e", 5: "Mixed_5c"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
@@ -26,6 +28,20 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         depth=depth,
         scale=scaling.to_unit_range,
         options=options,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the last map of every stride."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    return NetworkLevels(
+        scope=inception_v2.SCOPE,
+        network=inception_v2.blocks(options.base_hyperparams(inception_v2.training_defaults()), depth),
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        coarse_name="bottom_up_Mixed_",
+        coarse_number=6,
     )
 
 

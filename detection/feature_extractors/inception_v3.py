@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import inception_v3, scaling
 from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Mixed_5d", "Mixed_6e", "Mixed_7c")  # strides 8, 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 128)
 LAST_OF_BODY = "Mixed_6e"
+LEVELS = {2: "Conv2d_4a_3x3", 3: "Mixed_5d", 4: "Mixed_6e", 5: "Mixed_7c"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
@@ -24,6 +26,21 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         depth=depth,
         scale=scaling.to_unit_range,
         options=options,
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the last map of every stride, padded SAME: a pyramid adds maps, which must be aligned."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    hyperparams = options.base_hyperparams(inception_v3.training_defaults())
+    return NetworkLevels(
+        scope=inception_v3.SCOPE,
+        network=inception_v3.blocks(hyperparams, depth, padding="SAME"),
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.to_unit_range,
+        coarse_name="bottom_up_Mixed_",
+        coarse_number=8,
     )
 
 

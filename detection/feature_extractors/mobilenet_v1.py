@@ -3,6 +3,8 @@ it."""
 
 from __future__ import annotations
 
+import dataclasses
+
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
 from detection.feature_extractors.pyramids.levels import NetworkLevels
@@ -11,24 +13,32 @@ from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Conv2d_11_pointwise", "Conv2d_13_pointwise")  # strides 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+# For devices that cannot have a kernel larger than the map that it is on, which images of 256 pixels end in.
+EMBEDDED_EXTRA_DEPTHS, EMBEDDED_EXTRA_KERNELS = (512, 256, 256), (3, 3, 2)
 LAST_OF_BODY = "Conv2d_11_pointwise"
 LEVELS = {2: "Conv2d_3_pointwise", 3: "Conv2d_5_pointwise", 4: "Conv2d_11_pointwise", 5: "Conv2d_13_pointwise"}
 LITE_LAST_DEPTHS = (512, 256)  # of the last two pairs below a pyramid of depthwise convolutions
 
 
-def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network, then up to four extra ones."""
+def ssd(
+    options: ssd_maps.SsdExtractorOptions, keras_form: bool = False, embedded: bool = False
+) -> ssd_maps.SsdFeatureExtractor:
+    """Maps of stride 16 and 32 from the network, then up to four extra ones, or three (`embedded`)."""
     options = options.as_keras() if keras_form else options
     depth = depth_rule(options.depth_multiplier, options.min_depth)
-    hyperparams = options.base_hyperparams(mobilenet_v1.training_defaults())
+    defaults = mobilenet_v1.training_defaults()
+    if embedded:
+        defaults = dataclasses.replace(defaults, regularize_depthwise=False)
+    hyperparams = options.base_hyperparams(defaults)
     return ssd_maps.make(
         scope=mobilenet_v1.SCOPE,
         network=mobilenet_v1.blocks(hyperparams, depth, options.padding),
         sources=SSD_SOURCES,
-        extra_depths=SSD_EXTRA_DEPTHS,
+        extra_depths=EMBEDDED_EXTRA_DEPTHS if embedded else SSD_EXTRA_DEPTHS,
         depth=depth,
         scale=scaling.to_unit_range,
         options=options,
+        extra_kernels=EMBEDDED_EXTRA_KERNELS if embedded else (),
     )
 
 

@@ -76,7 +76,12 @@ class SsdExtractorOptions:
 
 
 def extra_blocks(
-    last: str, first_index: int, depths: tuple[int, ...], depth: Callable[[float], int], options: SsdExtractorOptions
+    last: str,
+    first_index: int,
+    depths: tuple[int, ...],
+    depth: Callable[[float], int],
+    options: SsdExtractorOptions,
+    kernels: tuple[int, ...] = (),
 ) -> tuple[tuple[keras.layers.Layer, ...], tuple[str, ...]]:
     """Layers of the extra maps, and the names of those whose outputs are the maps.
 
@@ -86,19 +91,21 @@ def extra_blocks(
         depths: channels of each extra map at depth multiplier 1.
         depth: a table depth -> number of channels.
         options: hyperparameters, padding, and whether the 3x3 convolutions are depthwise separable.
+        kernels: sides of their kernels, if not 3.
     """
     hyper, layers, maps = options.hyperparams, [], []
     for index, table_depth in enumerate(depths, start=first_index):
         half, full = depth(table_depth / 2), depth(table_depth)
         layers.append(Conv(f"{last}_1_Conv2d_{index}_1x1_{half}", half, 1, hyper))
-        name = f"{last}_2_Conv2d_{index}_3x3_s2_{full}"
+        side = kernels[index - first_index] if kernels else 3
+        name = f"{last}_2_Conv2d_{index}_{side}x{side}_s2_{full}"
         if options.depthwise and options.keras_form:
-            layers.append(SeparableConv(name, full, 3, 1, hyper, stride=2, padding=options.padding))
+            layers.append(SeparableConv(name, full, side, 1, hyper, stride=2, padding=options.padding))
         elif options.depthwise:
-            layers.append(DepthwiseConv(f"{name}_depthwise", 3, hyper, stride=2, padding=options.padding))
+            layers.append(DepthwiseConv(f"{name}_depthwise", side, hyper, stride=2, padding=options.padding))
             layers.append(Conv(name, full, 1, hyper))
         else:
-            layers.append(Conv(name, full, 3, hyper, stride=2, padding=options.padding))
+            layers.append(Conv(name, full, side, hyper, stride=2, padding=options.padding))
         maps.append(name)
     return tuple(layers), tuple(maps)
 
@@ -210,12 +217,16 @@ def make(
     options: SsdExtractorOptions,
     normalized: tuple[str, ...] = (),
     extra_name: str | None = None,
+    extra_kernels: tuple[int, ...] = (),
 ) -> SsdFeatureExtractor:
     """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted.
 
-    The extra layers are named after the network's last layer, or `extra_name`.
+    The extra layers are named after the network's last layer, or `extra_name`; their kernels are 3x3, or of the sides
+    `extra_kernels`.
     """
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]
-    extra, extra_maps = extra_blocks(extra_name or network[-1].name, len(sources), depths, depth, options)
+    extra, extra_maps = extra_blocks(
+        extra_name or network[-1].name, len(sources), depths, depth, options, extra_kernels
+    )
     return SsdFeatureExtractor(scope, network, sources, extra, extra_maps, scale, options, normalized)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from detection.feature_extractors import ssd_maps
 from detection.feature_extractors import two_stage as two_stage_parts
+from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import scaling, vgg
 from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("conv4", "fc7")  # strides 8 and 16
 SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
+LEVELS = {2: "conv3", 3: "conv4", 4: "conv5", 5: "pool5"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
@@ -26,6 +28,20 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
         scale=scaling.subtract_vgg_means,
         options=options,
         normalized=SSD_SOURCES[:1],
+    )
+
+
+def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
+    """For pyramids: the last convolution of every stride, and `pool5`. The layers behind it were of a classifier."""
+    depth = depth_rule(options.depth_multiplier, options.min_depth)
+    return NetworkLevels(
+        scope=vgg.SCOPE,
+        network=vgg.blocks(options.base_hyperparams(vgg.training_defaults()), depth, last_pool=True),
+        endpoints=LEVELS,
+        depth=depth,
+        scale=scaling.subtract_vgg_means,
+        coarse_name="bottom_up_conv",
+        coarse_number=6,
     )
 
 

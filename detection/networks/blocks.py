@@ -101,6 +101,16 @@ class Chain(keras.layers.Layer):
         return (x, tapped) if taps else x
 
 
+class Residual(Chain):
+    """A chain whose output is added to its input: float32 [B, h, w, c] -> the same shape."""
+
+    def call(
+        self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()
+    ) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        y, tapped = super().call(x, training=training, taps=taps or (self.parts[-1].name,))
+        return (x + y, tapped) if taps else x + y
+
+
 class Branches(keras.layers.Layer):
     """Layers side by side on one input, their outputs joined along the channels (an Inception module)."""
 

@@ -12,6 +12,11 @@ def depth_rule(multiplier: float, min_depth: int) -> DepthRule:
     return lambda depth: max(int(depth * multiplier), min_depth)
 
 
+def nearest_eights(depth: float) -> int:
+    """The multiple of eight nearest to `depth` (a half goes up), at least eight (MobileDet)."""
+    return max(8, int(depth + 4) // 8 * 8)
+
+
 def divisible(depth: float, minimum: int = 8) -> int:
     """The multiple of eight nearest to `depth` (a half goes up), at least `minimum`; one more eight where that would be
     under 90 % of it."""

@@ -1,6 +1,6 @@
 """Squeeze and excitation (Hu et al. 2018, section 3): every channel weighed by what the whole map shows.
 
-    y = x * sigmoid(expand(f(reduce(mean of x over the map))))        f: the activation of the network
+    y = x * gate(expand(f(reduce(mean of x over the map))))        f: the activation of the network
 
 Both layers are 1x1 convolutions with bias, without batch norm.
 """
@@ -8,7 +8,7 @@ Both layers are 1x1 convolutions with bias, without batch norm.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -17,6 +17,8 @@ from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of
 from detection.networks.layers import Conv
 
+SLIM_NAMES = ("Conv", "Conv_1")  # of the two convolutions where tf-slim numbers them
+
 
 class SqueezeExcite(keras.layers.Layer):
     """float32 [B, h, w, c] -> the same shape.
@@ -24,16 +26,27 @@ class SqueezeExcite(keras.layers.Layer):
     Args:
         inner: channels of the squeezed map.
         hyperparams: of both convolutions, but for batch norm, which they lack.
+        name: of the layer.
+        names: of the two convolutions.
+        gate: makes weights of what `expand` computes.
     """
 
-    def __init__(self, inner: int, hyperparams: Hyperparams) -> None:
-        super().__init__(name="se", autocast=False)
-        self.reduce = Conv("reduce", inner, 1, dataclasses.replace(hyperparams, batch_norm=None))
-        self.hyperparams = dataclasses.replace(hyperparams, batch_norm=None, activation=tf.sigmoid)
+    def __init__(
+        self,
+        inner: int,
+        hyperparams: Hyperparams,
+        name: str = "se",
+        names: tuple[str, str] = ("reduce", "expand"),
+        gate: Callable[[tf.Tensor], tf.Tensor] = tf.sigmoid,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.names = names
+        self.hyperparams = dataclasses.replace(hyperparams.linear(), activation=gate)
+        self.reduce = Conv(names[0], inner, 1, dataclasses.replace(self.hyperparams, activation=hyperparams.activation))
 
     def build(self, shape: tuple[int, ...]) -> None:
         """`expand` gives a weight to every channel of the input."""
-        self.expand = Conv("expand", shape[-1], 1, self.hyperparams)
+        self.expand = Conv(self.names[1], shape[-1], 1, self.hyperparams)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         mean = tf.reduce_mean(x, axis=[1, 2], keepdims=True)

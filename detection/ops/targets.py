@@ -1,4 +1,4 @@
-"""Target assignment: what every anchor should predict, the first half of the survey's Equation 1.
+"""Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
 
     similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights =
         w_m
@@ -6,8 +6,8 @@
                                                            w_negative
                            ignored:                        codes = 0, class = background, both weights 0
 
-Rows of weight 0 that are not padding (crowds, difficult objects) are matched to the anchors on them, which then have
-weight 0 in the loss. Padding rows are never matched.
+Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for
+nothing: neither learnt nor punished. Padding rows can take no anchor.
 """
 
 from __future__ import annotations
@@ -44,14 +44,7 @@ class TargetAssigner:
     def __call__(
         self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int, image_shape: Shape = (1, 1)
     ) -> Targets:
-        """Targets of each anchor; no gradient flows through them.
-
-        Args:
-            anchors: float32 [A, 4] (shared) or [B, A, 4], pixels.
-            groundtruth: objects of the B images.
-            num_classes: K, without background.
-            image_shape: (H, W) of the padded input, pixels; used with `normalised` only.
-        """
+        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels; image_shape (H, W). Nothing here carries a gradient."""
         anchors = tf.stop_gradient(anchors)
         matches = self._match(anchors, groundtruth, image_shape)
         matched = matches >= 0
@@ -91,7 +84,7 @@ class TargetAssigner:
 
 
 def _gather(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Gathers values [B, M, ...] at rows [B, A] -> [B, A, ...]; zeros if M is 0."""
+    """values [B, M, ...] at rows [B, A] -> [B, A, ...], also where M is 0 and every row number is only a stand-in."""
     if not values.shape[1]:
         values = tf.pad(values, [[0, 0], [0, 1]] + [[0, 0]] * (values.shape.rank - 2))
     return tf.gather(values, rows, batch_dims=1)

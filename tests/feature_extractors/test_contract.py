@@ -38,6 +38,7 @@ from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.ssd_maps import FpnOptions
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.meta_architectures.two_stage import as_maps
+from detection.networks import mobiledet
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm
 from detection.protos import faster_rcnn_pb2, pipeline_pb2, ssd_pb2
@@ -234,12 +235,23 @@ def moved(of: Subject, before: dict[str, np.ndarray]) -> set[str]:
     return {variable.path for variable in of.variables if not np.array_equal(variable.numpy(), before[variable.path])}
 
 
+# Types that differ from another one in their tables alone: numbers of layers, depths, kernels.
+SAME_BLOCKS = (
+    *("embedded_ssd_mobilenet_v1", "ssd_mobilenet_edgetpu", "ssd_mobilenet_v3_large"),
+    *("ssd_mobiledet_cpu", "ssd_mobiledet_edgetpu", "ssd_mobiledet_gpu"),
+    *("ssd_resnet50_v1_ppn", "ssd_resnet101_v1_ppn", "ssd_resnet152_v1_ppn"),
+)
+BELOW_FPN = ("mobilenet_v1", "mobilenet_v2", "resnet50_v1")  # tests of the maps of all are in pyramids/test_levels.py
+
+
 def _more_of_the_same(type_: str) -> bool:
     """Pyramids on a network of more layers, on others than those that each is tested on, or in the other form."""
     network, _, pyramid = type_.removesuffix("_keras").removeprefix("ssd_").rpartition("_")
+    if type_ in SAME_BLOCKS:
+        return True
     if pyramid == "bifpn":
         return network != "mobilenet_v1" and type_ != "ssd_efficientnet-b0_bifpn_keras"
-    return pyramid == "fpn" and (network.startswith(("resnet101", "resnet152", "efficientnet")))
+    return pyramid == "fpn" and network not in BELOW_FPN
 
 
 CASES = [
@@ -250,16 +262,26 @@ CASES = [
 ]
 CASES += [(PARTS, type_) for type_ in TWO_STAGE_TYPES]
 CASES += [(WHOLE_MAP, type_) for type_ in ONE_MAP_TYPES]
-every = pytest.mark.parametrize(("meta", "type_"), CASES)
+SLOW = ("ssd_mobilenet_v2_mnasfpn",)  # twenty blocks: seconds a trace
+_PARAMETERS = [
+    pytest.param(meta, type_, id=f"{meta}-{type_}", marks=[pytest.mark.slow] if type_ in SLOW else [])
+    for meta, type_ in CASES
+]
+every = pytest.mark.parametrize(("meta", "type_"), _PARAMETERS)
 # CenterNet has no field that freezes batch norm.
-every_freezable = pytest.mark.parametrize(("meta", "type_"), [case for case in CASES if case[0] != "center_net"])
+every_freezable = pytest.mark.parametrize(
+    ("meta", "type_"), [each for each in _PARAMETERS if each.values[0] != "center_net"]
+)
 QUICK_TO_COMPILE = ("mobilenet", "caffenet", "vgg")
 
 
 def _once_a_factory() -> list:
     """Those of the cases that differ in more than the number of layers; slow, where they have many."""
-    chosen = {type_ for registry in REGISTRIES.values() for type_ in detector_configs.smallest(registry)}
-    marks = {type_: [] if any(word in type_ for word in QUICK_TO_COMPILE) else [pytest.mark.slow] for type_ in chosen}
+    tested = {type_ for _, type_ in CASES}
+    known = [{type_: each[type_] for type_ in each if type_ in tested} for each in REGISTRIES.values()]
+    chosen = {type_ for registry in known for type_ in detector_configs.smallest(registry)}
+    quick = {type_ for type_ in chosen - set(SLOW) if any(word in type_ for word in QUICK_TO_COMPILE)}
+    marks = {type_: [] if type_ in quick else [pytest.mark.slow] for type_ in chosen}
     return [
         pytest.param(meta, type_, marks=marks[type_], id=f"{meta}-{type_}") for meta, type_ in CASES if type_ in chosen
     ]
@@ -355,8 +377,10 @@ def test_the_check_knows_how_many_maps_a_network_makes(type_: str) -> None:
     message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
     made = feature_extractor.build_ssd(message, False)
     network = extractors.SSD[type_]
-    assert bool(network.pyramid) == isinstance(made, PyramidExtractor)
-    assert made.num_maps == (5 if network.pyramid else network.maps)  # of a pyramid the levels 3 to 7
+    pools = type_.endswith("_ppn")  # a pyramid whose maps are counted, as an SSD's are
+    assert isinstance(made, PyramidExtractor) == (bool(network.pyramid) or pools)
+    low, high = network.levels or (3, 7)
+    assert made.num_maps == (high - low + 1 if network.pyramid else network.maps)
 
 
 @every
@@ -371,6 +395,7 @@ def test_names(meta: str, type_: str) -> None:
         scopes = {
             f"FeatureExtractor/{extractor.network.name}/",
             *(f"FeatureExtractor/{norm.name}/" for norm in getattr(extractor, "norms", ())),
+            *(["FeatureExtractor/MnasFPN/"] if type_ == "ssd_mobilenet_v2_mnasfpn" else []),
         }
         # CenterNet's own networks were never published as classifiers with these names.
         network = extractor.network.name.removesuffix("_keras") if meta == "ssd" else None
@@ -388,10 +413,12 @@ def test_names(meta: str, type_: str) -> None:
 
 @functools.cache
 def _published_scopes() -> set[str]:
-    """Names of the networks that can be made as classifiers, which are those of tf-slim's checkpoints."""
+    """Names of the networks that can be made as classifiers, which are those of tf-slim's checkpoints, and of
+    MobileDet, which was published in detectors only."""
     names = [info.name for info in pkgutil.iter_modules(detection.networks.__path__)]
     modules = [importlib.import_module(f"{detection.networks.__name__}.{name}") for name in names]
-    return {spec.make(10).name for module in modules for spec in getattr(module, "CLASSIFIERS", {}).values()}
+    names = {spec.make(10).name for module in modules for spec in getattr(module, "CLASSIFIERS", {}).values()}
+    return names | {version.scope for version in mobiledet.VERSIONS.values()}
 
 
 @pytest.mark.parametrize("type_", ONE_MAP_TYPES)

@@ -69,15 +69,19 @@ model { ssd {
 } }
 """
 _SSD_ANCHORS = """ssd_anchor_generator {
-    num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5
+    num_layers: %(maps)d min_scale: 0.2 max_scale: 0.95 aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5
   }"""
 _SSD_PREDICTOR = """convolutional_box_predictor {
     kernel_size: 3 use_dropout: false use_depthwise: %(depthwise)s class_prediction_bias_init: -2.0
     conv_hyperparams { %(hyperparams)s }
   }"""
-_PYRAMIDS = {"fpn": "fpn { additional_layer_depth: 32 }", "bifpn": "bifpn { num_iterations: 2 num_filters: 32 }"}
+_PYRAMIDS = {
+    "fpn": "fpn { additional_layer_depth: 32 }",
+    "mnasfpn": "fpn { min_level: 3 max_level: 6 }",
+    "bifpn": "bifpn { num_iterations: 2 num_filters: 32 }",
+}
 _PYRAMID_ANCHORS = """multiscale_anchor_generator {
-    min_level: 3 max_level: 7 anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 1.0 aspect_ratios: 2.0
+    min_level: 3 max_level: %(highest)d anchor_scale: 3 scales_per_octave: 1 aspect_ratios: 1.0 aspect_ratios: 2.0
     aspect_ratios: 0.5
   }"""
 _PYRAMID_PREDICTOR = """weight_shared_convolutional_box_predictor {
@@ -155,10 +159,13 @@ def has_pyramid(type_: str) -> bool:
 
 
 def ssd(settings: Settings) -> str:
-    """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three."""
-    words = _words(settings)
+    """SSD with six maps and three or four anchors a cell, with a pyramid five maps and three. A network for images of
+    one size gets them."""
+    embedded = settings.type.startswith("embedded_")
+    words = _words(settings._replace(height=256, width=256) if embedded else settings)
     pyramid = _PYRAMIDS.get(settings.type.removesuffix("_keras").rpartition("_")[2], "")
     anchors, predictor = (_PYRAMID_ANCHORS, _PYRAMID_PREDICTOR) if pyramid else (_SSD_ANCHORS, _SSD_PREDICTOR)
+    anchors = anchors % {"maps": 5 if embedded else 6, "highest": 6 if settings.type.endswith("_mnasfpn") else 7}
     return _SSD % {**words, "anchors": anchors, "predictor": predictor % words, "pyramid": pyramid}
 
 
@@ -222,7 +229,7 @@ def smallest(registry: dict[str, Callable]) -> list[str]:
     chosen: dict[Callable, tuple[bool, list, str]] = {}
     for name in distinct(registry):
         function, *arguments = leads_to(registry[name])
-        row = ("efficientnet" in name, arguments, name)
+        row = ("mobilenet" not in name, arguments, name)
         chosen[function] = min(chosen.get(function, row), row)
     return sorted(name for *_, name in chosen.values())
 

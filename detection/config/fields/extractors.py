@@ -14,8 +14,11 @@ class SsdNetwork(NamedTuple):
 
     maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
-    convolutions: bool = True  # may be depthwise, and may pad explicitly
     smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
+    image: int = 0  # side of the images that it is made for, the only ones that it takes; 0: any
+    refuses: tuple[str, ...] = ()  # fields that may not be true
+    ignores: tuple[str, ...] = ()  # fields that change nothing, as in the TF Object Detection API
+    levels: tuple[int, int] | None = None  # lowest and highest of its pyramid, the only ones that it has; None: any
     pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
 
 
@@ -28,37 +31,64 @@ class TwoStageNetwork(NamedTuple):
     smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
 
 
-# What pyramids stand on, and whether its convolutions may be depthwise, and may pad explicitly.
-_BELOW_PYRAMIDS = {
-    **{f"efficientnet-b{version}": False for version in range(8)},
-    "mobilenet_v1": True,
-    "mobilenet_v2": True,
-    "resnet101_v1": False,
-    "resnet152_v1": False,
-    "resnet50_v1": False,
+_EXPLICIT = ("use_explicit_padding",)
+_PLAIN = ("use_depthwise", "use_explicit_padding")
+# What pyramids stand on, and the fields that may not be true with a feature pyramid on it.
+_BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
+    **{f"efficientnet-b{version}": _PLAIN for version in range(8)},
+    "inception_resnet_v2": _EXPLICIT,
+    "inception_v2": _EXPLICIT,
+    "inception_v3": _EXPLICIT,
+    "mobilenet_edgetpu": _EXPLICIT,
+    "mobilenet_v1": (),
+    "mobilenet_v2": (),
+    "mobilenet_v3_large": _EXPLICIT,
+    "mobilenet_v3_small": _EXPLICIT,
+    "resnet101_v1": _PLAIN,
+    "resnet152_v1": _PLAIN,
+    "resnet50_v1": _PLAIN,
+    "vgg16": _EXPLICIT,
 }
+_MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
+    "embedded_ssd_mobilenet_v1": SsdNetwork(maps=5, image=256),
     "ssd_caffenet": SsdNetwork(),
     "ssd_inception_resnet_v2": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
+    "ssd_mobiledet_cpu": _MOBILEDET,
+    "ssd_mobiledet_dsp": _MOBILEDET,
+    "ssd_mobiledet_edgetpu": _MOBILEDET,
+    "ssd_mobiledet_gpu": _MOBILEDET,
+    "ssd_mobilenet_edgetpu": SsdNetwork(refuses=_EXPLICIT),
     "ssd_mobilenet_v1_keras": SsdNetwork(),
+    "ssd_mobilenet_v1_ppn": SsdNetwork(ignores=("use_depthwise",)),
     "ssd_mobilenet_v2": SsdNetwork(),
+    "ssd_mobilenet_v2_mnasfpn": SsdNetwork(
+        maps=0,
+        refuses=_EXPLICIT,
+        ignores=("use_depthwise", "conv_hyperparams", "override_base_feature_extractor_hyperparams"),
+        levels=(3, 6),
+        pyramid="fpn",
+    ),
     "ssd_mobilenet_v2_keras": SsdNetwork(),
+    "ssd_mobilenet_v3_large": SsdNetwork(refuses=_EXPLICIT),
+    "ssd_mobilenet_v3_small": SsdNetwork(refuses=_EXPLICIT),
     "ssd_resnet101": SsdNetwork(),
     "ssd_resnet152": SsdNetwork(),
     "ssd_resnet50": SsdNetwork(),
+    **{f"ssd_resnet{layers}_v1_ppn": SsdNetwork(ignores=_PLAIN) for layers in (50, 101, 152)},
     "ssd_vgg16": SsdNetwork(),
     "ssd_vgg_cnn_m_1024": SsdNetwork(),
     **{
-        f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, convolutions=convolutions, pyramid="fpn")
-        for name, convolutions in _BELOW_PYRAMIDS.items()
+        f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, refuses=refuses, pyramid="fpn")
+        for name, refuses in _BELOW_PYRAMIDS.items()
         for form in ("", "_keras")
     },
     **{
-        f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, convolutions=False, pyramid="bifpn")
+        f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, refuses=_PLAIN, pyramid="bifpn")
         for name in _BELOW_PYRAMIDS
         for form in ("", "_keras")
     },

@@ -69,6 +69,7 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 # What is no fault, but maybe not what was meant.
 REMARKS: dict[str, tuple[Rule, ...]] = {
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
+    "SsdFeatureExtractor": (ssd.without_effect,),
     "CenterNet": (center_net.converter_without_effect,),
     "CenterNetFeatureExtractor": (center_net.without_effect,),
 }

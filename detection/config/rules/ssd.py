@@ -32,6 +32,8 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     type_ = message.feature_extractor.type
     smallest = extractors.SSD[type_].smallest_image if type_ in extractors.SSD else 0
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
+    if type_ in extractors.SSD and extractors.SSD[type_].image:
+        yield from _only_size(message, path, extractors.SSD[type_].image)
     if message.use_confidences_as_targets and not message.add_background_class:
         yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
@@ -47,12 +49,17 @@ def _maps(message: Message, path: str) -> Iterator[str]:
                 f"{path}.feature_extractor.{field} is for types with a {kind} pyramid, such as"
                 f" ssd_mobilenet_v2_{field}_keras, not {extractor.type}; remove it, or use one of them"
             )
+    for field in network.refuses if network is not None else ():
+        if getattr(extractor, field):
+            yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
     if network is None and registry.ssd_extractor.find(extractor.type) is None:
         return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
     layers = extractor.num_layers
+    if network is not None and not extractor.HasField("num_layers"):
+        layers = min(layers, network.maps)
     if network is not None and network.maps < layers <= MOST_MAPS:
         yield (
             f"{path}.feature_extractor.num_layers ({layers}) is more than the {network.maps} feature maps that"
@@ -75,12 +82,14 @@ def _maps(message: Message, path: str) -> Iterator[str]:
 def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iterator[str]:
     """The maps of a pyramid, and their anchors, are those of its levels."""
     extractor, generator = message.feature_extractor, message.anchor_generator
-    if not network.convolutions:
-        for field in ("use_depthwise", "use_explicit_padding"):
-            if getattr(extractor, field):
-                yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
     pyramid, multiscale = getattr(extractor, network.pyramid), generator.multiscale_anchor_generator
     low, high = pyramid.min_level, pyramid.max_level
+    if network.levels is not None and (low, high) != network.levels:
+        lowest, highest = network.levels
+        yield (
+            f"{path}.feature_extractor.{network.pyramid} has levels {low} to {high}; {extractor.type} has {lowest} to"
+            f" {highest} only: set min_level: {lowest} max_level: {highest}"
+        )
     kind, count = generator.WhichOneof("anchor_generator_oneof"), anchors.number_of_maps(generator)
     same = (multiscale.min_level, multiscale.max_level) == (low, high)
     if kind == "multiscale_anchor_generator" and not same:
@@ -95,6 +104,17 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
         )
 
 
+def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
+    """The network is made for images of one size, with nothing added to them."""
+    extractor, fixed = message.feature_extractor, message.image_resizer.fixed_shape_resizer
+    needed = f"{extractor.type} takes images of {side} x {side} only"
+    if message.image_resizer.HasField("fixed_shape_resizer") and (fixed.height, fixed.width) == (side, side):
+        if extractor.pad_to_multiple != 1:
+            yield f"{path}.feature_extractor.pad_to_multiple ({extractor.pad_to_multiple}) must be 1: {needed}"
+    else:
+        yield f"{path}.image_resizer: {needed}; use fixed_shape_resizer {{ height: {side} width: {side} }}"
+
+
 def _background(message: Message, path: str) -> Iterator[str]:
     """Without a column of its own the background is what has no score, so every class is a question by itself."""
     if message.add_background_class:
@@ -105,6 +125,14 @@ def _background(message: Message, path: str) -> Iterator[str]:
     loss = message.loss.classification_loss.WhichOneof("classification_loss")
     if loss in ("weighted_softmax", "weighted_logits_softmax"):
         yield f"{asked}: {loss} needs a column for the background; use weighted_sigmoid_focal or weighted_sigmoid"
+
+
+def without_effect(message: Message, path: str) -> Iterator[str]:
+    """SsdFeatureExtractor: what is set and changes nothing: not a fault, but maybe another model than is meant."""
+    network = extractors.SSD.get(message.type)
+    for field in network.ignores if network is not None else ():
+        if getattr(message, field):
+            yield f"{path}.{field} has no effect on {message.type}, as in the TF Object Detection API"
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:

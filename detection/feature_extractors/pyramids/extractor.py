@@ -26,7 +26,7 @@ class Pyramid(Protocol):
 
 
 class PyramidExtractor(keras.layers.Layer):
-    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`.
+    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`, or the pyramid its own.
 
     Args:
         levels: the network.
@@ -34,6 +34,7 @@ class PyramidExtractor(keras.layers.Layer):
         pyramid: makes maps of theirs.
         options: where the image is padded, and whether it all is as the Keras models have it.
         name: of the part of a detector, in checkpoints.
+        own_scope: in checkpoints the pyramid stands beside the network's scope, not in it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class PyramidExtractor(keras.layers.Layer):
         pyramid: keras.layers.Layer,
         options: SsdExtractorOptions,
         name: str = "FeatureExtractor",
+        own_scope: bool = False,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.sources = tuple(levels.endpoints[level] for level in taken)
@@ -52,7 +54,8 @@ class PyramidExtractor(keras.layers.Layer):
         names = [block.name for block in levels.network]
         end = names.index(self.last.partition("/")[0]) + 1 if levels.top else len(names)
         unread = (*levels.network[end:], *levels.top)
-        self.network, self.pyramid = Blocks(levels.scope, levels.network[:end]), Chain(levels.scope, (pyramid,))
+        self.network = Blocks(levels.scope, levels.network[:end])
+        self.pyramid = pyramid if own_scope else Chain(levels.scope, (pyramid,))
         self.unread = Blocks(levels.scope, unread) if unread else None
         self.scale, self.pad_to_multiple = levels.scale, options.pad_to_multiple
         self.keras_form, self.read_key = options.keras_form, levels.read_key
@@ -74,7 +77,8 @@ class PyramidExtractor(keras.layers.Layer):
         whole network."""
         read, whole = numbered(self.network.blocks), self.whole_keys()
         keys = {f"{self.read_key if key in read else WHOLE}/{key}": variable for key, variable in whole.items()}
-        return keys | self.pyramid.parts[0].object_keys()
+        pyramid = self.pyramid.parts[0] if isinstance(self.pyramid, Chain) else self.pyramid
+        return keys | pyramid.object_keys()
 
     def whole_keys(self) -> dict[str, keras.Variable]:
         """The network's variables, numbered as the layers of the classifier."""

@@ -1,0 +1,34 @@
+"""MobileDet as a feature extractor: where SSD reads it and what lies behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from detection.feature_extractors import ssd_maps
+from detection.networks import mobiledet, scaling
+from detection.networks.depths import depth_rule
+
+SSD_LEVELS = (4, 5)  # strides 16 and 32
+SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
+SSD_EXTRA_NAME = "C5"  # the reference's name of the last map
+
+
+def ssd(options: ssd_maps.SsdExtractorOptions, version: str) -> ssd_maps.SsdFeatureExtractor:
+    """Maps of stride 16 and 32 from the backbone called `version`, then up to four extra ones. The backbone is always
+    made as the paper has it, whatever the config says of its hyperparameters, and `min_depth` is of the extra maps."""
+    chosen = mobiledet.VERSIONS[version]
+    endpoints = mobiledet.endpoints(chosen)
+    return ssd_maps.make(
+        scope=chosen.scope,
+        network=mobiledet.blocks(
+            chosen,
+            dataclasses.replace(options, override_base=False).base_hyperparams(mobiledet.training_defaults()),
+            mobiledet.depth_rule(options.depth_multiplier),
+        ),
+        sources=tuple(endpoints[level] for level in SSD_LEVELS),
+        extra_depths=SSD_EXTRA_DEPTHS,
+        depth=depth_rule(options.depth_multiplier, options.min_depth),
+        scale=scaling.to_unit_range,
+        options=options,
+        extra_name=SSD_EXTRA_NAME,
+    )
