@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from detection.meta_architectures.faster_rcnn import CropRegions
 from detection.meta_architectures.rfcn import PositionSensitiveRegions
-from detection.networks.layers import Convolution, Dense, every_layer
+from detection.networks.dense import Dense
+from detection.networks.layers import Convolution, every_layer
 from detection.pipeline import Detector
 from detection.types import ImageBatch, Proposals
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import keras
 
-from detection.networks.layers import BatchNorm, Convolution, CropDense, every_layer
+from detection.networks.dense import CropDense
+from detection.networks.layers import BatchNorm, Convolution, every_layer
 
 
 @contextlib.contextmanager

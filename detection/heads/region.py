@@ -12,9 +12,9 @@ import keras
 import tensorflow as tf
 
 from detection.networks.blocks import Dropout
+from detection.networks.dense import Dense
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import listed
-from detection.networks.layers import Dense
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,10 +22,11 @@ import tensorflow as tf
 from detection.networks import scaling
 from detection.networks.blocks import Dropout, GlobalMean
 from detection.networks.classifier import Classifier, ClassifierSpec
+from detection.networks.dense import Dense
 from detection.networks.depths import DepthRule, divisible
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of
-from detection.networks.layers import Conv, Dense, DepthwiseConv
+from detection.networks.layers import Conv, DepthwiseConv
 from detection.networks.squeeze_excite import SqueezeExcite
 
 

@@ -23,10 +23,11 @@ import tensorflow as tf
 from detection.networks import scaling
 from detection.networks.blocks import AvgPool, Branches, Chain, Dropout, MaxPool
 from detection.networks.classifier import Classifier, ClassifierSpec
+from detection.networks.dense import Dense
 from detection.networks.depths import DepthRule, depth_rule
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_penalty
 from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of, side_by_side
-from detection.networks.layers import Conv, Dense
+from detection.networks.layers import Conv
 
 SCOPE = "InceptionResnetV2"
 LAST_OF_BODY = "Repeat_1"

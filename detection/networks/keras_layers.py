@@ -13,15 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 
 from detection.networks.blocks import Branches, Chain
-from detection.networks.layers import (
-    BatchNorm,
-    Conv,
-    CropDense,
-    Dense,
-    DepthwiseConv,
-    SeparableConv,
-    TransposedConv,
-)
+from detection.networks.dense import CropDense, Dense
+from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
 

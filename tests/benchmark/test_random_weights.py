@@ -10,8 +10,9 @@ import tensorflow as tf
 from detection import config as configs
 from detection.benchmark import random_weights
 from detection.builders import pipeline as pipelines
+from detection.networks.dense import Dense
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.layers import Conv, Dense
+from detection.networks.layers import Conv
 from detection.types import ImageBatch, Proposals
 
 METAS = ("ssd", "faster_rcnn", "rfcn", "fast_rcnn")

@@ -14,9 +14,9 @@ from detection.feature_extractors.pyramids.extractor import PyramidExtractor
 from detection.feature_extractors.pyramids.fpn import stand_on
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
+from detection.networks.dense import CropDense
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import numbered
-from detection.networks.layers import CropDense
 
 LEVELS_WITHOUT_FPN = FpnOptions(min_level=2, max_level=6)  # of a config that has no `fpn`, as in the reference
 PAD_TO_MULTIPLE = 32  # pixels, in the reference whatever the config says
