@@ -55,7 +55,7 @@ def read(path: str | os.PathLike[str]) -> text.Loaded:
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
         raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
-    message = _binary(path, data) if _controls(data) else None
+    message = None if _looks_like_text(data) else _binary(path, data)
     if message is not None:
         return text.Loaded(message, Places(path))
     return text.read(_decode(path, data), pipeline_pb2.TrainEvalPipelineConfig, path)
@@ -114,6 +114,18 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
 def _controls(data: bytes) -> int:
     """Bytes that text has no use for. UTF-16, which has many of them, counts as text that `_decode` refuses."""
     return 0 if data.startswith(_UTF16) else len(data) - len(data.translate(None, _CONTROLS))
+
+
+def _looks_like_text(data: bytes) -> bool:
+    """Whether the bytes are text without control characters. A short binary message may have none of those either, but
+    then it is hardly UTF-8."""
+    if _controls(data):
+        return False
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.startswith(_UTF16)
+    return True
 
 
 def _decode(path: str, data: bytes) -> str:

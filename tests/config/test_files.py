@@ -46,6 +46,13 @@ def test_every_part_alone_is_seen_to_be_binary(tmp_path, ssd):
         assert config.load(tmp_path / "part.pb") == part
 
 
+def test_a_binary_config_without_a_control_character(tmp_path):
+    part = pipeline_pb2.TrainEvalPipelineConfig(plugins=["0\U00010000\U00010000"])
+    (tmp_path / "part.pb").write_bytes(part.SerializeToString())
+    assert min(part.SerializeToString()) == ord("\t")  # which text may have
+    assert config.load(tmp_path / "part.pb") == part
+
+
 def test_position_behind_a_byte_order_mark(tmp_path):
     assert fault(tmp_path / "a.config", b"\xef\xbb\xbfmodel { x: 1 }").startswith(
         "FILE:1:9: unknown field 'x' in DetectionModel"
