@@ -65,6 +65,9 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
+# Types whose network the TF Object Detection API always made by conv_hyperparams: before a field said so, in 2018, and
+# since then by refusing a config that does not set it.
+MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 # (message, number) of dropped fields that binary configs hold.
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
 # Fields that are gone and changed what a config means: refused, with the reason in the error.
@@ -150,6 +153,8 @@ def read(written: str | bytes, message: Message, remark: Remark) -> Written:
         for move in moves:
             _apply(move, message)
     _rename_metrics(message, lambda sentence: remark(None, sentence))
+    _override_hyperparams(message, lambda sentence: remark(None, sentence))
+    _rename_fine_tune(message, lambda sentence: remark(None, sentence))
     return Written(entries, [(move.entry, f"{move.path}.{move.name}") for move in moves])
 
 
@@ -235,6 +240,28 @@ def _rename_metrics(config: Message, remark: Callable[[str], None]) -> None:
         if name in METRICS_SETS:
             config.metrics_set[index] = METRICS_SETS[name]
             remark(f"metrics_set {name!r} is called {METRICS_SETS[name]!r} now")
+
+
+def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> None:
+    """Configs from before 2018 lack the field that says by what an Inception network is made."""
+    model = config.model if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) else config
+    if not isinstance(model, model_pb2.DetectionModel) or model.WhichOneof("model") != "ssd":
+        return
+    extractor, field = model.ssd.feature_extractor, "override_base_feature_extractor_hyperparams"
+    if extractor.type in MADE_BY_HYPERPARAMS and extractor.HasField("conv_hyperparams"):
+        if not extractor.HasField(field):
+            setattr(extractor, field, True)
+            remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
+
+
+def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:
+    """CenterNet called it `fine_tune` in 2020 that a checkpoint of another CenterNet gives the network before the
+    heads; the API refuses that name today and says to write `detection`."""
+    if not isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) or config.model.WhichOneof("model") != "center_net":
+        return
+    if config.train_config.fine_tune_checkpoint_type == "fine_tune":
+        config.train_config.fine_tune_checkpoint_type = "detection"
+        remark("train_config.fine_tune_checkpoint_type 'fine_tune' of CenterNet is called 'detection' now")
 
 
 def gone(container: str, number: int) -> str:

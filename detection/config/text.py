@@ -25,6 +25,12 @@ from detection.errors import ConfigError, together
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 _MOST = 50  # faults of a text that are told
+# What other languages and word processors write.
+_FOREIGN = {
+    "//": "comments begin with #",
+    "/*": "comments begin with #",
+    **dict.fromkeys("\u201c\u201d\u201e\u2018\u2019\u00ab", "put strings between straight quotes, \" or '"),
+}
 
 
 class Loaded(NamedTuple):
@@ -129,6 +135,11 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
+    if "codec can't decode" in raw:
+        return offset, "a backslash in this string begins a code such as \\U; write / between folders, or \\\\"
+    for mark, advice in _FOREIGN.items():
+        if text.startswith(mark, offset):
+            return offset, f"{mark} means nothing here; {advice}"
     for entry, fault in _faulty(scanned, message):
         if entry.at <= offset <= (entry.end or len(text)):
             return fault
@@ -170,7 +181,10 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
     if field.containing_oneof is not None:
         first = seen.setdefault((entry.path, f"oneof {field.containing_oneof.name}"), entry)
         if first.name != entry.name:
-            return entry.at, f"{container} holds either {first.name} or {entry.name}, not both; keep one of the two"
+            held = f"{container} holds either {first.name} or {entry.name}, not both"
+            if container == "PreprocessingStep":
+                return entry.at, f"{held}; give each its own data_augmentation_options {{ }}"
+            return entry.at, f"{held}; keep one of the two"
     if is_message(field):
         return (
             (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {cut(entry.values[0].text)}")

@@ -172,3 +172,25 @@ def test_binary(tmp_path, warnings):
     path.write_bytes(b"\x0a\x06\x12\x04\x1a\x02\x30\x01")  # model.ssd.feature_extractor, field 6
     assert config.load(path).model.ssd.HasField("feature_extractor")
     assert "model.ssd.feature_extractor.batch_norm_trainable is ignored" in warnings()[-1]
+
+
+@pytest.mark.parametrize("type_", ["ssd_inception_v2", "ssd_inception_v3"])
+def test_inception_of_before_2018_is_made_by_conv_hyperparams(type_, warnings):
+    field = "override_base_feature_extractor_hyperparams"
+    extractor = "model {{ ssd {{ feature_extractor {{ type: '{}' conv_hyperparams {{ }} {} }} }} }}"
+    assert parse(extractor.format(type_, "")).model.ssd.feature_extractor.override_base_feature_extractor_hyperparams
+    assert warnings() == [
+        f"old.config: model.ssd.feature_extractor.{field} is not set: read as true, as {type_} was built then"
+    ]
+    given = parse(extractor.format(type_, f"{field}: false")).model.ssd.feature_extractor
+    assert given.HasField(field) and not getattr(given, field)  # The check refuses it, as the API does.
+    assert not parse(extractor.format("ssd_mobilenet_v2", "")).model.ssd.feature_extractor.HasField(field)
+
+
+def test_fine_tune_of_center_net_is_called_detection_now(warnings):
+    content = "model {{ {} {{ }} }} train_config {{ fine_tune_checkpoint_type: 'fine_tune' }}"
+    assert parse(content.format("center_net")).train_config.fine_tune_checkpoint_type == "detection"
+    assert warnings() == [
+        "old.config: train_config.fine_tune_checkpoint_type 'fine_tune' of CenterNet is called 'detection' now"
+    ]
+    assert parse(content.format("ssd")).train_config.fine_tune_checkpoint_type == "fine_tune"  # Never known; refused.
