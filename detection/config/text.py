@@ -136,7 +136,7 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
-    if "codec can't decode" in raw:
+    if "truncated" in raw and "escape" in raw:
         return offset, "a backslash in this string begins a code such as \\U; write / between folders, or \\\\"
     for mark, advice in _FOREIGN.items():
         if text.startswith(mark, offset):
