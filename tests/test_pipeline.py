@@ -22,11 +22,13 @@ from tests.helpers import detector_configs, two_stage_tiny
 
 SETTINGS = {
     "ssd": detector_configs.Settings("ssd_mobilenet_v1", 96, 128, num_classes=3, depth_multiplier=0.25),
+    "center_net": detector_configs.Settings("mobilenet_v2", 96, 128, num_classes=3, depth_multiplier=0.25),
     "two_stage": detector_configs.Settings("faster_rcnn_mobilenet_v1", 96, 128, num_classes=3, depth_multiplier=0.25),
 }
 _ONE_STAGE = "number_of_stages: 1 initial_crop_size"
 TEXTS = {
     "ssd": detector_configs.ssd(SETTINGS["ssd"]),
+    "center_net": detector_configs.center_net(SETTINGS["center_net"]),
     "faster_rcnn": detector_configs.faster_rcnn(SETTINGS["two_stage"]),
     "rfcn": detector_configs.rfcn(SETTINGS["two_stage"]),
     "fast_rcnn": detector_configs.fast_rcnn(SETTINGS["two_stage"]),
@@ -63,18 +65,19 @@ def test_it_is_a_detector(made):
     assert detector.num_classes == 3
     assert detector.takes_proposals == (name in ("fast_rcnn", "normalized"))
     assert detector.measures_targets == (name == "normalized")
-    assert bool(detector.anchors_per_cell) != detector.takes_proposals
+    assert bool(detector.anchors_per_cell) == (name not in ("fast_rcnn", "normalized", "center_net"))
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_three_verbs_in_every_mode(made, training):
     """The kinds of structures are the same with and without groundtruth, in training and not."""
-    _, _, detector = made
+    name, _, detector = made
     batch, groundtruth = two_stage_tiny.batch(proposals=detector.takes_proposals), two_stage_tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=training)
     assert type(detector.predict(batch)) is type(predictions)
     assert predictions.images.shape == (2, 96, 128, 3) and predictions.feature_maps[0].shape[0] == 2
-    assert {"box_codes", "class_logits"} <= predictions.raw().keys()
+    raw = {"center_logits", "sizes", "offsets"} if name == "center_net" else {"box_codes", "class_logits"}
+    assert raw <= predictions.raw().keys()
     assert isinstance(predictions.stage_border(), dict)
     losses = detector.loss(predictions, groundtruth)
     assert losses and all(tag.startswith("Loss/") and np.isfinite(float(value)) for tag, value in losses.items())

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.data.image_decode import decode_in_graph
+from detection.data.reading.example_format import parse_example
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
 from detection.export.fold import folded
@@ -147,7 +148,8 @@ def serving_graph(detector: Detector, resizer: Resizer, serving_input: ServingIn
 def encoded_images(examples: tf.Tensor) -> tf.Tensor:
     """Serialized tf.Examples, string [B] -> the image files in them, string [B]; "" where there is none."""
     features = {"image/encoded": tf.io.FixedLenFeature([], tf.string, "")}
-    return tf.io.parse_example(examples, features)["image/encoded"]
+    # One by one and safely: a client's damaged record must not end the server.
+    return tf.map_fn(lambda example: parse_example(example, features)["image/encoded"], examples)
 
 
 def outputs(detections: Detections) -> dict[str, tf.Tensor]:

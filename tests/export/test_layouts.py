@@ -93,6 +93,8 @@ def test_the_folder_of_the_tf2_exporter_and_records_as_input(trained, served, tm
     _same(detect_fn(input_tensor=tf.constant([example.SerializeToString()])), served)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG"):
         detect_fn(input_tensor=tf.constant([b""]))
+    with pytest.raises(tf.errors.InvalidArgumentError):  # TensorFlow's own parser ends the process at such a length
+        detect_fn(input_tensor=tf.constant([b"\n\x10\n\x0e\n\x01a\x12\t\x12\x07\n\xff\xff\xff\xff\x0f"]))
     with pytest.raises(ConfigError, match="takes serialized tf.Examples .*--input_type=image_tensor"):
         detection.load_model(out).detect(IMAGES)
 

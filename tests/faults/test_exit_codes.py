@@ -13,7 +13,7 @@ from PIL import Image
 from detection.checkpoints import checkpoint_files
 
 TINY = Path(__file__).resolve().parents[1] / "helpers" / "tiny.config"
-BAD_MAP = "item { id: 1 name: 'a' } item { id: 1 name: 'b' } item { id: 3 name: 'c' }"
+BAD_MAP = "item { id: 1 name: 'a' } item { id: 0 name: 'b' } item { id: 3 name: 'c' }"
 GOOD_MAP = "item { id: 1 name: 'a' } item { id: 2 name: 'b' } item { id: 3 name: 'c' }"
 
 

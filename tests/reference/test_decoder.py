@@ -186,11 +186,10 @@ def test_an_id_of_0_under_another_name_is_an_error(tmp_path):
         load("item { id: 0 name: 'class that should not be indexed at zero' } " + UNSORTED, tmp_path)
 
 
-def test_two_names_of_one_id_are_an_error(tmp_path):
-    """A deviation: the reference keeps the first name of an id ('child' of child, person and n00007846) and forgets the
-    others without a word."""
-    with pytest.raises(DataError, match=r"'person' \(id 1\)"):
-        load("item { id: 2 name: 'cat' } item { id: 1 name: 'child' } item { id: 1 name: 'person' }", tmp_path)
+def test_the_first_of_two_names_of_one_id_is_shown(tmp_path):
+    """'child' of child, person and n00007846."""
+    loaded = load("item { id: 2 name: 'cat' } item { id: 1 name: 'child' } item { id: 1 name: 'person' }", tmp_path)
+    assert [(category.id, category.shown) for category in loaded.categories] == [(1, "child"), (2, "cat")]
 
 
 def test_categories_without_a_label_map():
