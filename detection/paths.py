@@ -45,6 +45,10 @@ def expand(pattern: str) -> list[str]:
     return sorted(dict.fromkeys(_below(root, [part for part in pattern[len(root) :].split("/") if part])))
 
 
+# What a text config makes of \train, \new, \data\records ... in a path of Windows.
+_ESCAPES = str.maketrans({"\a": "/a", "\b": "/b", "\f": "/f", "\n": "/n", "\r": "/r", "\t": "/t", "\v": "/v"})
+
+
 def hint(pattern: str, field: str = "") -> str:
     """What to do about a local pattern that names nothing; `field` is where it was written."""
     if not pattern.strip():
@@ -57,6 +61,10 @@ def hint(pattern: str, field: str = "") -> str:
             if field
             else "replace PATH_TO_BE_CONFIGURED"
         )
+    escaped = pattern.rstrip().translate(_ESCAPES)
+    if escaped != pattern.rstrip():
+        written = escaped.replace("\\", "/")
+        return f"a backslash in it began a code, such as \\t for a tab; separate folders by /: {written!r}"
     straight, forward, bare = pattern.translate(_CURLY), pattern.replace("\\", "/"), pattern.strip()
     if straight != pattern:
         return f"the path holds curly quotes; write {straight!r}, with straight quotes around it"

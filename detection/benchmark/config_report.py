@@ -66,7 +66,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     try:
         with places.named():
             pipeline = pipelines.build(config, read_label_maps=check_paths)
-            sizes = describe.anatomy(pipeline)
+            sizes = describe.anatomy(pipeline, read_checkpoint=check_paths)
             rates = describe.rate_rows(pipeline)
     # Sizes whose mismatch only TensorFlow finds.
     except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:

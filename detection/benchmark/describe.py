@@ -1,6 +1,6 @@
 """Describes a built pipeline: sizes, anchors, parameters, operations, learning rates.
 
-No data is read.
+No data is read, and of a checkpoint only what it holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
+from detection.checkpoints import loading
+from detection.paths import is_remote
 from detection.pipeline import Pipeline
 from detection.train import frozen
 from detection.types import ImageBatch, Proposals
@@ -37,10 +39,15 @@ class Anatomy(NamedTuple):
         return sum(height * width * each for height, width, each in self.maps)
 
 
-def anatomy(pipeline: Pipeline) -> Anatomy:
+def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
     """Builds a detector and traces it for one image.
 
+    Args:
+        pipeline: its train_config is checked too, if there is one.
+        read_checkpoint: also check whether the checkpoint that training starts from fits the detector; only local ones.
+
     Raises:
+        ConfigError: the checkpoint does not fit, or a pattern of frozen variables matches none.
         ValueError, tf.errors.OpError: from TensorFlow, if sizes do not match.
     """
     height, width = pipeline.resizer.static_shape
@@ -55,6 +62,9 @@ def anatomy(pipeline: Pipeline) -> Anatomy:
     anchors_per_cell = detector.anchors_per_cell
     if pipeline.train is not None:
         frozen.check(pipeline.train, [variable.path for variable in detector.trainable_variables])
+        start = pipeline.train.fine_tune
+        if read_checkpoint and start is not None and not is_remote(start.path):
+            loading.check_start(detector, start)
     trained = [
         variable
         for variable in detector.trainable_variables

@@ -103,6 +103,28 @@ def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool =
     return restore.restore(variables, start, allow_unused=allow_unused)
 
 
+def check_start(detector: HasObjectKeys, start: FineTune) -> None:
+    """Whether a run can start from a checkpoint, found out without reading its values; heads may differ.
+
+    Raises:
+      ConfigError: unreadable, nothing in it fits, or it is of another network, as of `start_from`.
+    """
+    variables = by_name(detector)
+    prefix = checkpoint_files.locate(start.path)
+    if object_files.is_object_based(prefix):
+        source, contents = object_load.source_of(detector, variables), object_files.contents(prefix)
+        if not source.keys:
+            raise ConfigError(f"train_config.fine_tune_checkpoint: {prefix}: {object_load.UNKNOWN}")
+        _, report = object_load.match(source.keys, source.shapes, contents, start.kind)
+        fault = object_load.doubts(source.keys, report, contents, start.kind)
+    else:
+        found = checkpoint_files.entries(prefix)
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        fault = restore.examine(shapes, found, start, restore.match(shapes, found, start)).fault
+    if fault:
+        raise ConfigError(f"train_config.fine_tune_checkpoint: {prefix}: {fault}")
+
+
 def check_fit(
     prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]
 ) -> None:

@@ -92,6 +92,9 @@ def incomplete(message: Message, path: str, place: Field | None = None) -> Itera
             yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
 
 
+_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # where the schema's first member is not
+
+
 def _example(field: FieldDescriptor, row: Field) -> str:
     """How to set a field that must be set."""
     if not is_message(field):
@@ -99,7 +102,8 @@ def _example(field: FieldDescriptor, row: Field) -> str:
     inner = message_name(field.message_type)
     needed = [each.name for each in fields.rows(inner).values() if each.required]
     possible = [name for group in field.message_type.oneofs for name in fields.choices(inner, group.fields, row)]
-    first = (*needed, *possible)[:1]
+    usual = [name for name in possible if name == _USUAL.get(inner)]
+    first = (*needed, *usual, *possible)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"
 
 

@@ -7,6 +7,7 @@ column in a later error is the one of the user's file. Anything not listed here 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from detection.config.scan import Entry, scan
 from detection.config.schema import message_name, takes
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
+_SEPARATOR = re.compile(r"\s*[,;]")
 _REMARKS = 10  # on fields of one name
 _YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
@@ -65,6 +67,9 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
+# Types whose network the TF Object Detection API always made by conv_hyperparams: before a field said so, in 2018, and
+# since then by refusing a config that does not set it.
+MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 # (message, number) of dropped fields that binary configs hold.
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
 # Fields that are gone and changed what a config means: refused, with the reason in the error.
@@ -81,6 +86,9 @@ REMOVED = {
         "label_sigmoid_calibrations",
     ): "it left the schema in 2019; use class_id_sigmoid_calibrations",
 }
+# Messages of a run, not of a model, where the last of two values counts, as in the TF Object Detection API, which
+# merges texts. Two values in a model are refused: which is meant would be a guess about the checkpoint.
+LAST_COUNTS = ("TrainConfig", "EvalConfig", "InputReader", "Optimizer", "LearningRate", "PreprocessingStep")
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
     "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
@@ -150,6 +158,8 @@ def read(written: str | bytes, message: Message, remark: Remark) -> Written:
         for move in moves:
             _apply(move, message)
     _rename_metrics(message, lambda sentence: remark(None, sentence))
+    _override_hyperparams(message, lambda sentence: remark(None, sentence))
+    _rename_fine_tune(message, lambda sentence: remark(None, sentence))
     return Written(entries, [(move.entry, f"{move.path}.{move.name}") for move in moves])
 
 
@@ -174,24 +184,55 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
         elif key in DROPPED:
             reason, harmless = DROPPED[key]
             if harmless is None or value in harmless:
-                edits.replace(entry.at, entry.end, "")
+                edits.remove(entry)
                 edits.remark(entry, f"{entry.name} is ignored: {reason}")
         elif key in MOVED:
             moved = MOVED[key]
             written = text[entry.at + len(entry.name) : entry.end]
             if moved.values is not None:
                 written = f": {moved.values.get(value or '', value)}"
-            edits.replace(entry.at, entry.end, "")
+            edits.remove(entry)
             path = entry.path.rpartition(".")[0] if moved.home == ".." else f"{entry.path}.{moved.home}".lstrip(".")
             if (entry.path, entry.name) not in moves:
                 edits.remark(entry, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
             _, _, _, parts = moves.setdefault((entry.path, entry.name), (entry, path, moved.name, []))
             parts.append(f"{moved.name}{written}")  # A list may be written as several fields.
+    left_out = _keep_the_last(entries, edits)
     return (
         edits.text(),
-        [Move(entry, path, name, " ".join(parts)) for entry, path, name, parts in moves.values()],
+        [
+            Move(entry, path, name, " ".join(parts))
+            for entry, path, name, parts in moves.values()
+            if not any(outer.at <= entry.at < outer.end for outer in left_out)
+        ],
         edits.remarks,
     )
+
+
+def _keep_the_last(entries: list[Entry], edits: _Edits) -> list[Entry]:
+    """Blanks out each value of a run's settings that a later one replaces; returns them."""
+    left_out: list[Entry] = []
+    last: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        field = entry.field
+        if field is None or field.is_repeated or not entry.end or message_name(entry.container) not in LAST_COUNTS:
+            continue
+        group = field.containing_oneof
+        if group is None and entry.blocks:  # Two blocks of one name: their fields may belong together.
+            continue
+        key = (entry.path, f"oneof {group.name}" if group is not None else field.name)
+        before = last.get(key)
+        last[key] = entry
+        if before is None or (before.name == entry.name and entry.blocks):
+            continue
+        edits.remove(before)
+        left_out.append(before)
+        what = f"{entry.name} is given twice" if before.name == entry.name else f"{entry.name} follows {before.name}"
+        advice = "; to have both, give each its own data_augmentation_options { }" * (
+            message_name(entry.container) == "PreprocessingStep"
+        )
+        edits.remark(before, f"{what}, and the last counts, as in the TF Object Detection API{advice}")
+    return left_out
 
 
 def _apply(move: Move, message: Message) -> None:
@@ -235,6 +276,28 @@ def _rename_metrics(config: Message, remark: Callable[[str], None]) -> None:
         if name in METRICS_SETS:
             config.metrics_set[index] = METRICS_SETS[name]
             remark(f"metrics_set {name!r} is called {METRICS_SETS[name]!r} now")
+
+
+def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> None:
+    """Configs from before 2018 lack the field that says by what an Inception network is made."""
+    model = config.model if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) else config
+    if not isinstance(model, model_pb2.DetectionModel) or model.WhichOneof("model") != "ssd":
+        return
+    extractor, field = model.ssd.feature_extractor, "override_base_feature_extractor_hyperparams"
+    old = extractor.type in MADE_BY_HYPERPARAMS and not extractor.HasField(field)
+    if old and extractor.HasField("conv_hyperparams"):
+        setattr(extractor, field, True)
+        remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
+
+
+def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:
+    """CenterNet called it `fine_tune` in 2020 that a checkpoint of another CenterNet gives the network before the
+    heads; the API refuses that name today and says to write `detection`."""
+    if not isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) or config.model.WhichOneof("model") != "center_net":
+        return
+    if config.train_config.fine_tune_checkpoint_type == "fine_tune":
+        config.train_config.fine_tune_checkpoint_type = "detection"
+        remark("train_config.fine_tune_checkpoint_type 'fine_tune' of CenterNet is called 'detection' now")
 
 
 def gone(container: str, number: int) -> str:
@@ -282,6 +345,11 @@ class _Edits:
             *new,
             *("\n" if character == "\n" else " " for character in self._text[start + len(new) : end]),
         ]
+
+    def remove(self, entry: Entry) -> None:
+        """Blanks out a field, with the comma or semicolon behind it."""
+        behind = _SEPARATOR.match(self._text, entry.end)
+        self.replace(entry.at, behind.end() if behind else entry.end, "")
 
     def remark(self, entry: Entry, sentence: str) -> None:
         self._counts[entry.name] += 1

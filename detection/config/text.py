@@ -3,8 +3,9 @@
     my.config:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?
 
 protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
-of a oneof). Where it stops, the fields that cover the place are looked at again, to say the reason in the words of the
-schema; and all other fields, to say what else is wrong. What is right can still be read then.
+of a oneof; `legacy` says where the last counts instead). Where it stops, the fields that cover the place are looked at
+again, to say the reason in the words of the schema; and all other fields, to say what else is wrong. What is right can
+still be read then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from detection.errors import ConfigError, together
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 _MOST = 50  # faults of a text that are told
+# What other languages and word processors write.
+_FOREIGN = {
+    "//": "comments begin with #",
+    "/*": "comments begin with #",
+    **dict.fromkeys("\u201c\u201d\u201e\u2018\u2019\u00ab", "put strings between straight quotes, \" or '"),
+}
 
 
 class Loaded(NamedTuple):
@@ -129,6 +136,11 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
+    if "truncated" in raw and "escape" in raw:
+        return offset, "a backslash in this string begins a code such as \\U; write / between folders, or \\\\"
+    for mark, advice in _FOREIGN.items():
+        if text.startswith(mark, offset):
+            return offset, f"{mark} means nothing here; {advice}"
     for entry, fault in _faulty(scanned, message):
         if entry.at <= offset <= (entry.end or len(text)):
             return fault

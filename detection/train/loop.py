@@ -18,6 +18,7 @@ import sys
 from typing import TextIO
 
 import tensorflow as tf
+from absl import logging
 
 from detection import files
 from detection.errors import ConfigError
@@ -70,13 +71,13 @@ def train(
     options = RunOptions() if options is None else options
     stream = sys.stderr if stream is None else stream
     settings = pipeline.train if num_steps is None else dataclasses.replace(pipeline.train, num_steps=num_steps)
-    if (
-        isinstance(settings.optimizer.schedule, CosineDecay)
-        and settings.optimizer.schedule.total_steps < settings.num_steps
-    ):
-        raise ConfigError(
-            f"num_steps ({settings.num_steps}) is more than the total_steps ({settings.optimizer.schedule.total_steps})"
-            " of cosine_decay_learning_rate: after those the learning rate would be 0; set total_steps to num_steps"
+    schedule = settings.optimizer.schedule
+    if num_steps is not None and isinstance(schedule, CosineDecay) and schedule.total_steps < num_steps:
+        logging.warning(
+            "num_steps (%d) is more than the total_steps (%d) of cosine_decay_learning_rate: after those the learning"
+            " rate is 0 and nothing more is learnt; set total_steps to num_steps",
+            num_steps,
+            schedule.total_steps,
         )
     pipeline = dataclasses.replace(pipeline, train=settings)
     strategy = strategies.choose() if strategy is None else strategy

@@ -89,6 +89,16 @@ def test_a_checkpoint_of_another_kind_says_which(empty, values, tmp_path: Path) 
         loading.start_from(empty, FineTune(prefix, "classification"))
 
 
+def test_a_start_is_checked_before_anything_is_read(empty, values, tmp_path: Path) -> None:
+    prefix = object_checkpoints.write(tmp_path, values)
+    loading.check_start(empty, FineTune(prefix, "detection"))
+    with pytest.raises(ConfigError, match=r"^train_config.fine_tune_checkpoint: .*_type: 'detection'$"):
+        loading.check_start(empty, FineTune(prefix, "classification"))
+    with pytest.raises(ConfigError, match="^train_config.fine_tune_checkpoint: .*this is an object-based"):
+        loading.check_start(make_detector(), FineTune(prefix, "detection"))
+    assert _filled(empty, values) == set()
+
+
 def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Path) -> None:
     more = {**values, f"{BACKBONE}layer_with_weights-99/kernel": np.zeros([1, 1, 8, 8], "f4")}
     prefix = object_checkpoints.write(tmp_path, more)

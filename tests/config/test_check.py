@@ -452,6 +452,17 @@ def test_hyperparameters_that_no_network_is_made_by(ssd):
     assert config.check(config.override(ssd, [TWO_STAGE, hyperparams, override]), check_paths=False) == []
 
 
+@pytest.mark.parametrize(("stride", "effect"), [(32, "reach beyond"), (8, "do not cover")])
+def test_anchors_of_another_stride_than_the_map_are_a_warning(ssd, stride, effect):
+    """The TF Object Detection API runs them."""
+    field = "model.faster_rcnn.first_stage_anchor_generator.grid_anchor_generator.height_stride"
+    (warning,) = config.check(config.override(ssd, [TWO_STAGE, f"{field}={stride}"]), check_paths=False)
+    assert warning == (
+        f"config: {field} ({stride}) differs from feature_extractor.first_stage_features_stride (16): anchors do not"
+        f" lie on the cells that they are predicted from, and {effect} the image; set height_stride to 16"
+    )
+
+
 def test_rules_are_about_messages_of_the_table():
     for table in (rules.RULES, rules.TRAINING, rules.SIZES, rules.REMARKS, rules.TRAINING_REMARKS):
         assert set(table) <= set(fields.TABLE)
@@ -523,13 +534,6 @@ initializer { truncated_normal_initializer { } } } } } } }
         (
             "feature_extractor.type=faster_rcnn_nas",
             "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, ",
-        ),
-        (
-            "feature_extractor.first_stage_features_stride=8",
-            (
-                "first_stage_anchor_generator.grid_anchor_generator.height_stride (16) differs from"
-                " feature_extractor.first_stage_features_stride (8)"
-            ),
         ),
         ("first_stage_anchor_generator=none", "first_stage_anchor_generator is not set; regions are proposed with it"),
         (

@@ -54,7 +54,7 @@ def test_places_stay_those_of_the_file():
 
 def test_batch_norm_trainable_is_ignored(warnings):
     loaded = parse(
-        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false use_depthwise: true"
+        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false; use_depthwise: true"
         " } } }"
     )
     assert loaded == text_format.Parse(
@@ -172,3 +172,55 @@ def test_binary(tmp_path, warnings):
     path.write_bytes(b"\x0a\x06\x12\x04\x1a\x02\x30\x01")  # model.ssd.feature_extractor, field 6
     assert config.load(path).model.ssd.HasField("feature_extractor")
     assert "model.ssd.feature_extractor.batch_norm_trainable is ignored" in warnings()[-1]
+
+
+@pytest.mark.parametrize("type_", ["ssd_inception_v2", "ssd_inception_v3"])
+def test_inception_of_before_2018_is_made_by_conv_hyperparams(type_, warnings):
+    field = "override_base_feature_extractor_hyperparams"
+    extractor = "model {{ ssd {{ feature_extractor {{ type: '{}' conv_hyperparams {{ }} {} }} }} }}"
+    assert parse(extractor.format(type_, "")).model.ssd.feature_extractor.override_base_feature_extractor_hyperparams
+    assert warnings() == [
+        f"old.config: model.ssd.feature_extractor.{field} is not set: read as true, as {type_} was built then"
+    ]
+    given = parse(extractor.format(type_, f"{field}: false")).model.ssd.feature_extractor
+    assert given.HasField(field) and not getattr(given, field)  # The check refuses it, as the API does.
+    assert not parse(extractor.format("ssd_mobilenet_v2", "")).model.ssd.feature_extractor.HasField(field)
+
+
+def test_fine_tune_of_center_net_is_called_detection_now(warnings):
+    content = "model {{ {} {{ }} }} train_config {{ fine_tune_checkpoint_type: 'fine_tune' }}"
+    assert parse(content.format("center_net")).train_config.fine_tune_checkpoint_type == "detection"
+    assert warnings() == [
+        "old.config: train_config.fine_tune_checkpoint_type 'fine_tune' of CenterNet is called 'detection' now"
+    ]
+    assert parse(content.format("ssd")).train_config.fine_tune_checkpoint_type == "fine_tune"  # Never known; refused.
+
+
+def test_in_the_settings_of_a_run_the_last_of_two_values_counts(warnings):
+    """As in the TF Object Detection API, whose parser merges; public configs rely on it."""
+    loaded = parse(
+        "train_config { num_steps: 5,\n num_steps: 7\n"
+        " optimizer { rms_prop_optimizer { decay: 0.5 }\n adam_optimizer { epsilon: 0.25 } }\n"
+        " data_augmentation_options { ssd_random_crop_pad_fixed_aspect_ratio {\n"
+        "   operations { min_padded_size_ratio: [2, 2] } }\n random_rotation90 { } } }"
+    )
+    assert loaded == text_format.Parse(
+        "train_config { num_steps: 7 optimizer { adam_optimizer { epsilon: 0.25 } }"
+        " data_augmentation_options { random_rotation90 { } } }",
+        type(loaded)(),
+    )
+    counts = ", and the last counts, as in the TF Object Detection API"
+    assert warnings()[-3:] == [
+        f"old.config:1:16: num_steps is given twice{counts}",
+        f"old.config:3:14: adam_optimizer follows rms_prop_optimizer{counts}",
+        f"old.config:5:30: random_rotation90 follows ssd_random_crop_pad_fixed_aspect_ratio{counts}; to have both, give"
+        " each its own data_augmentation_options { }",
+    ]
+
+
+def test_two_values_in_a_model_and_two_blocks_of_one_name_are_refused():
+    assert "num_classes is given twice in Ssd" in fault("model { ssd { num_classes: 3 num_classes: 4 } }")
+    assert "not both; keep one" in fault("model { ssd { } faster_rcnn { } }")
+    assert "optimizer is given twice in TrainConfig" in fault("train_config { optimizer { } optimizer { } }")
+    twice = "train_config { optimizer { adam_optimizer { } adam_optimizer { } } }"
+    assert "adam_optimizer is given twice in Optimizer" in fault(twice)

@@ -102,8 +102,10 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
     text = edited(
         config_text,
         ("num_steps: 100", "num_steps: 100\n  freeze_variables: '('"),
-        ("exponential_decay_learning_rate {", "cosine_decay_learning_rate { total_steps: 60 warmup_steps: 5"),
-        ("initial_learning_rate: 0.004 decay_steps: 800 decay_factor:\n        0.95", ""),
+        (
+            "initial_learning_rate: 0.004 decay_steps: 800 decay_factor:\n        0.95",
+            "decay_steps: 1 decay_factor: 0.1",
+        ),
         ("{ force_match", "{ unmatched_threshold: 0.7 force_match"),
         ('"train.record"', '"C:\\\\data\\\\train.record"'),
     )
@@ -112,8 +114,8 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
     assert starts[:3] == [
         f"my.config:{line_of(text, 'unmatched')}: model.ssd.matcher.argmax_matcher.unmatched_threshold",
         f"my.config:{line_of(text, 'freeze')}: train_config.freeze_variables[0]",
-        f"my.config:{line_of(text, 'total_steps')}: train_config.optimizer.rms_prop_optimizer.learning_rate"
-        ".cosine_decay_learning_rate.total_steps",
+        f"my.config:{line_of(text, 'decay_steps')}: train_config.optimizer.rms_prop_optimizer.learning_rate"
+        ".exponential_decay_learning_rate.decay_steps",
     ]
     assert "not by backslashes" in found[3] and found[3].startswith(f"my.config:{line_of(text, 'train.record')}: ")
     assert [line.split(": ")[1].split(" ")[0] for line in found[4:]] == [

@@ -197,11 +197,11 @@ def test_initialisers_that_keras_has(ssd, name):
 
 def test_a_schedule_that_ends_early_does_not_hide_behind_other_faults(ssd):
     rate = "train_config.optimizer.rms_prop_optimizer.learning_rate"
-    schedule = f"{rate}={{cosine_decay_learning_rate {{total_steps: 50 warmup_steps: 5}}}}"
+    schedule = f"{rate}={{exponential_decay_learning_rate {{decay_steps: 1 decay_factor: 0.1}}}}"
     found = faults(ssd, schedule, "model.ssd.num_classes=0")
     assert [line.split(" ")[0] for line in found] == [
         "model.ssd.num_classes",
-        f"{rate}.cosine_decay_learning_rate.total_steps",
+        f"{rate}.exponential_decay_learning_rate.decay_steps",
     ]
 
 

@@ -156,3 +156,21 @@ def test_everything_the_text_form_allows():
 def test_without_positions():
     with pytest.raises(ConfigError, match=r"^--set x: unknown field"):
         text.parse("modl {}", pipeline_pb2.TrainEvalPipelineConfig(), "--set x", positions=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("model { ssd { num_classes: 3 // boats\n } }", "1:30: // means nothing here; comments begin with #"),
+        (
+            "train_input_reader { label_map_path: \u201cmap.pbtxt\u201d }",
+            "1:38: \u201c means nothing here; put strings between straight quotes, \" or '",
+        ),
+        (
+            'train_input_reader { label_map_path: "C:\\Users\\map.pbtxt" }',
+            "1:38: a backslash in this string begins a code such as \\U; write / between folders, or \\\\",
+        ),
+    ],
+)
+def test_what_people_write_by_mistake(content, expected):
+    assert fault(content) == f"my.config:{expected}"

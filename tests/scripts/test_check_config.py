@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detection.benchmark import config_report
+from detection.checkpoints import checkpoint_files
 from detection.config import label_map
 from tests.helpers.commands import run
 
@@ -141,6 +143,29 @@ def test_a_label_map_alone_at_fault_is_bad_data(tmp_path):
     assert code == 3 and len(lines) == 1 and "map.pbtxt" in lines[0], lines
     code, lines = report(CONFIG, settings=[*settings, "num_classes=0"], check_paths=True)
     assert code == 2 and len(lines) == 2, lines
+
+
+def test_a_checkpoint_that_cannot_be_started_from_is_a_fault(tmp_path):
+    """Its kind is the usual mistake: configs of the zoo say 'classification', and its checkpoints are of detectors."""
+    (tmp_path / "a.record").write_bytes(b"")
+    label_map.save(tmp_path / "map.pbtxt", ["a", "b", "c", "d"])
+    kernel = "MobilenetV1/Conv2d_0/weights"
+    checkpoint_files.write(tmp_path / "model.ckpt", {f"FeatureExtractor/{kernel}": np.zeros([3, 3, 3, 16], "f4")})
+    settings = [
+        *(f"{reader}_input_path={tmp_path}/a.record" for reader in ("train", "eval")),
+        f"label_map_path={tmp_path}/map.pbtxt",
+        f"train_config.fine_tune_checkpoint={tmp_path}/model.ckpt",
+    ]
+    kind = "train_config.fine_tune_checkpoint_type="
+    code, lines = report(CONFIG, settings=[*settings, f"{kind}classification"], check_paths=True)
+    assert code == 2 and len(lines) == 1 and lines[0].startswith(f"error: {CONFIG}, --set "), lines
+    assert (
+        "train_config.fine_tune_checkpoint: " in lines[0] and "set train_config.fine_tune_checkpoint_type" in lines[0]
+    )
+    code, lines = report(CONFIG, settings=[*settings, f"{kind}classification"], check_paths=False)
+    assert code == 0, lines
+    code, lines = report(CONFIG, settings=[*settings, f"{kind}detection"], check_paths=True)
+    assert code == 0, lines
 
 
 def test_patterns_of_frozen_variables_are_checked():

@@ -68,6 +68,7 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 }
 # What is no fault, but maybe not what was meant.
 REMARKS: dict[str, tuple[Rule, ...]] = {
+    "FasterRcnn": (two_stage.anchors_off_their_cells,),
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),
     "CenterNet": (center_net.converter_without_effect,),

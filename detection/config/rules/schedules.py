@@ -1,8 +1,8 @@
 """Whether the learning rate fits the number of steps: a schedule that has come to its end leaves steps that teach
 nothing, at full cost.
 
-What is written on purpose (a constant rate of 0) and what merely never happens (a step of the schedule behind the last
-one) is a warning.
+What is written on purpose (a constant rate of 0), what merely never happens (a step of the schedule behind the last
+one) and what runs in the TF Object Detection API (a cosine that ends before training does) is a warning.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ def ends_early(train: Message, path: str) -> Iterator[str]:
     steps = train.num_steps
     if not steps or schedule is None:
         return
-    if kind == "cosine_decay_learning_rate" and schedule.total_steps < steps:
-        yield (
-            f"{path}.total_steps ({schedule.total_steps}) is less than train_config.num_steps ({steps}): from then on"
-            f" the learning rate would be 0; set total_steps to {steps}"
-        )
     if kind == "exponential_decay_learning_rate":
         ends = _vanishes(schedule)
         if ends is not None and ends < steps - 1:
@@ -51,6 +46,12 @@ def never_reached(train: Message, path: str) -> Iterator[str]:
             yield (
                 f"{path}.warmup_steps ({schedule.warmup_steps}) is not less than {before}: training ends before the"
                 " learning rate is warmed up"
+            )
+        if schedule.total_steps < train.num_steps:
+            yield (
+                f"{path}.total_steps ({schedule.total_steps}) is less than train_config.num_steps ({train.num_steps}):"
+                " from then on the learning rate is 0, as in the TF Object Detection API, and nothing more is learnt;"
+                f" set total_steps to {train.num_steps}"
             )
         if steps == math.inf:
             yield (

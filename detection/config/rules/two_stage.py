@@ -58,14 +58,6 @@ def _proposals(message: Message, path: str) -> Iterator[str]:
     network = extractors.TWO_STAGE.get(message.feature_extractor.type)
     if network is not None and network.pyramid:
         yield from _levels(message, path)
-    elif kind == "grid_anchor_generator":
-        for field in ("height_stride", "width_stride"):
-            own = getattr(generator.grid_anchor_generator, field)
-            if own != stride:
-                yield (
-                    f"{place}.{field} ({own}) differs from feature_extractor.first_stage_features_stride ({stride});"
-                    " anchors would not lie on the cells that they are predicted from"
-                )
     elif kind == "multiscale_anchor_generator" or count not in (None, 1):
         pyramid = ", or a type with a feature pyramid, such as faster_rcnn_resnet50_fpn_keras"
         yield (
@@ -197,3 +189,22 @@ def hyperparams_without_effect(message: Message, path: str) -> Iterator[str]:
             f"{path}.conv_hyperparams has no effect: the network is made as it was trained on ImageNet unless"
             f" {override} is true"
         )
+
+
+def anchors_off_their_cells(message: Message, path: str) -> Iterator[str]:
+    """Anchors of another stride than the map's: the TF Object Detection API runs them, and few learn anything."""
+    network = extractors.TWO_STAGE.get(message.feature_extractor.type)
+    if path.endswith("fast_rcnn") or network is None or network.pyramid:
+        return
+    generator, stride = message.first_stage_anchor_generator, message.feature_extractor.first_stage_features_stride
+    if generator.WhichOneof("anchor_generator_oneof") != "grid_anchor_generator":
+        return
+    for field in ("height_stride", "width_stride"):
+        own = getattr(generator.grid_anchor_generator, field)
+        if own != stride:
+            yield (
+                f"{path}.first_stage_anchor_generator.grid_anchor_generator.{field} ({own}) differs from"
+                f" feature_extractor.first_stage_features_stride ({stride}): anchors do not lie on the cells that they"
+                f" are predicted from, and {'reach beyond' if own > stride else 'do not cover'} the image; set {field}"
+                f" to {stride}"
+            )
