@@ -7,7 +7,6 @@ column in a later error is the one of the user's file. Anything not listed here 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,7 +18,6 @@ from detection.config.scan import Entry, scan
 from detection.config.schema import message_name, takes
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
-_SEPARATOR = re.compile(r"\s*[,;]")
 _REMARKS = 10  # on fields of one name
 _YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
@@ -86,9 +84,6 @@ REMOVED = {
         "label_sigmoid_calibrations",
     ): "it left the schema in 2019; use class_id_sigmoid_calibrations",
 }
-# Messages of a run, not of a model, where the last of two values counts, as in the TF Object Detection API, which
-# merges texts. Two values in a model are refused: which is meant would be a guess about the checkpoint.
-LAST_COUNTS = ("TrainConfig", "EvalConfig", "InputReader", "Optimizer", "LearningRate", "PreprocessingStep")
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
     "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
@@ -184,55 +179,24 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
         elif key in DROPPED:
             reason, harmless = DROPPED[key]
             if harmless is None or value in harmless:
-                edits.remove(entry)
+                edits.replace(entry.at, entry.end, "")
                 edits.remark(entry, f"{entry.name} is ignored: {reason}")
         elif key in MOVED:
             moved = MOVED[key]
             written = text[entry.at + len(entry.name) : entry.end]
             if moved.values is not None:
                 written = f": {moved.values.get(value or '', value)}"
-            edits.remove(entry)
+            edits.replace(entry.at, entry.end, "")
             path = entry.path.rpartition(".")[0] if moved.home == ".." else f"{entry.path}.{moved.home}".lstrip(".")
             if (entry.path, entry.name) not in moves:
                 edits.remark(entry, f"{entry.name} of {key[0]} has moved: read as {path}.{moved.name}")
             _, _, _, parts = moves.setdefault((entry.path, entry.name), (entry, path, moved.name, []))
             parts.append(f"{moved.name}{written}")  # A list may be written as several fields.
-    left_out = _keep_the_last(entries, edits)
     return (
         edits.text(),
-        [
-            Move(entry, path, name, " ".join(parts))
-            for entry, path, name, parts in moves.values()
-            if not any(outer.at <= entry.at < outer.end for outer in left_out)
-        ],
+        [Move(entry, path, name, " ".join(parts)) for entry, path, name, parts in moves.values()],
         edits.remarks,
     )
-
-
-def _keep_the_last(entries: list[Entry], edits: _Edits) -> list[Entry]:
-    """Blanks out each value of a run's settings that a later one replaces; returns them."""
-    left_out: list[Entry] = []
-    last: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
-        field = entry.field
-        if field is None or field.is_repeated or not entry.end or message_name(entry.container) not in LAST_COUNTS:
-            continue
-        group = field.containing_oneof
-        if group is None and entry.blocks:  # Two blocks of one name: their fields may belong together.
-            continue
-        key = (entry.path, f"oneof {group.name}" if group is not None else field.name)
-        before = last.get(key)
-        last[key] = entry
-        if before is None or (before.name == entry.name and entry.blocks):
-            continue
-        edits.remove(before)
-        left_out.append(before)
-        what = f"{entry.name} is given twice" if before.name == entry.name else f"{entry.name} follows {before.name}"
-        advice = "; to have both, give each its own data_augmentation_options { }" * (
-            message_name(entry.container) == "PreprocessingStep"
-        )
-        edits.remark(before, f"{what}, and the last counts, as in the TF Object Detection API{advice}")
-    return left_out
 
 
 def _apply(move: Move, message: Message) -> None:
@@ -284,10 +248,10 @@ def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> Non
     if not isinstance(model, model_pb2.DetectionModel) or model.WhichOneof("model") != "ssd":
         return
     extractor, field = model.ssd.feature_extractor, "override_base_feature_extractor_hyperparams"
-    old = extractor.type in MADE_BY_HYPERPARAMS and not extractor.HasField(field)
-    if old and extractor.HasField("conv_hyperparams"):
-        setattr(extractor, field, True)
-        remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
+    if extractor.type in MADE_BY_HYPERPARAMS and extractor.HasField("conv_hyperparams"):
+        if not extractor.HasField(field):
+            setattr(extractor, field, True)
+            remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
 
 
 def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:
@@ -345,11 +309,6 @@ class _Edits:
             *new,
             *("\n" if character == "\n" else " " for character in self._text[start + len(new) : end]),
         ]
-
-    def remove(self, entry: Entry) -> None:
-        """Blanks out a field, with the comma or semicolon behind it."""
-        behind = _SEPARATOR.match(self._text, entry.end)
-        self.replace(entry.at, behind.end() if behind else entry.end, "")
 
     def remark(self, entry: Entry, sentence: str) -> None:
         self._counts[entry.name] += 1

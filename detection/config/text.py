@@ -3,9 +3,8 @@
     my.config:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?
 
 protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
-of a oneof; `legacy` says where the last counts instead). Where it stops, the fields that cover the place are looked at
-again, to say the reason in the words of the schema; and all other fields, to say what else is wrong. What is right can
-still be read then.
+of a oneof). Where it stops, the fields that cover the place are looked at again, to say the reason in the words of the
+schema; and all other fields, to say what else is wrong. What is right can still be read then.
 """
 
 from __future__ import annotations
@@ -182,7 +181,10 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
     if field.containing_oneof is not None:
         first = seen.setdefault((entry.path, f"oneof {field.containing_oneof.name}"), entry)
         if first.name != entry.name:
-            return entry.at, f"{container} holds either {first.name} or {entry.name}, not both; keep one of the two"
+            held = f"{container} holds either {first.name} or {entry.name}, not both"
+            if container == "PreprocessingStep":
+                return entry.at, f"{held}; give each its own data_augmentation_options {{ }}"
+            return entry.at, f"{held}; keep one of the two"
     if is_message(field):
         return (
             (entry.values[0].at, f"{field.name} in {container} takes {takes(field)}, not {cut(entry.values[0].text)}")

@@ -54,7 +54,7 @@ def test_places_stay_those_of_the_file():
 
 def test_batch_norm_trainable_is_ignored(warnings):
     loaded = parse(
-        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false; use_depthwise: true"
+        "model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' batch_norm_trainable: false use_depthwise: true"
         " } } }"
     )
     assert loaded == text_format.Parse(
@@ -194,33 +194,3 @@ def test_fine_tune_of_center_net_is_called_detection_now(warnings):
         "old.config: train_config.fine_tune_checkpoint_type 'fine_tune' of CenterNet is called 'detection' now"
     ]
     assert parse(content.format("ssd")).train_config.fine_tune_checkpoint_type == "fine_tune"  # Never known; refused.
-
-
-def test_in_the_settings_of_a_run_the_last_of_two_values_counts(warnings):
-    """As in the TF Object Detection API, whose parser merges; public configs rely on it."""
-    loaded = parse(
-        "train_config { num_steps: 5,\n num_steps: 7\n"
-        " optimizer { rms_prop_optimizer { decay: 0.5 }\n adam_optimizer { epsilon: 0.25 } }\n"
-        " data_augmentation_options { ssd_random_crop_pad_fixed_aspect_ratio {\n"
-        "   operations { min_padded_size_ratio: [2, 2] } }\n random_rotation90 { } } }"
-    )
-    assert loaded == text_format.Parse(
-        "train_config { num_steps: 7 optimizer { adam_optimizer { epsilon: 0.25 } }"
-        " data_augmentation_options { random_rotation90 { } } }",
-        type(loaded)(),
-    )
-    counts = ", and the last counts, as in the TF Object Detection API"
-    assert warnings()[-3:] == [
-        f"old.config:1:16: num_steps is given twice{counts}",
-        f"old.config:3:14: adam_optimizer follows rms_prop_optimizer{counts}",
-        f"old.config:5:30: random_rotation90 follows ssd_random_crop_pad_fixed_aspect_ratio{counts}; to have both, give"
-        " each its own data_augmentation_options { }",
-    ]
-
-
-def test_two_values_in_a_model_and_two_blocks_of_one_name_are_refused():
-    assert "num_classes is given twice in Ssd" in fault("model { ssd { num_classes: 3 num_classes: 4 } }")
-    assert "not both; keep one" in fault("model { ssd { } faster_rcnn { } }")
-    assert "optimizer is given twice in TrainConfig" in fault("train_config { optimizer { } optimizer { } }")
-    twice = "train_config { optimizer { adam_optimizer { } adam_optimizer { } } }"
-    assert "adam_optimizer is given twice in Optimizer" in fault(twice)

@@ -170,6 +170,13 @@ def test_without_positions():
             'train_input_reader { label_map_path: "C:\\Users\\map.pbtxt" }',
             "1:38: a backslash in this string begins a code such as \\U; write / between folders, or \\\\",
         ),
+        (
+            "train_config { data_augmentation_options {\n random_horizontal_flip { }\n random_rotation90 { } } }",
+            (
+                "3:2: PreprocessingStep holds either random_horizontal_flip or random_rotation90, not both; give each its"
+                " own data_augmentation_options { }"
+            ),
+        ),
     ],
 )
 def test_what_people_write_by_mistake(content, expected):
