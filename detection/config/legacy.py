@@ -248,10 +248,10 @@ def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> Non
     if not isinstance(model, model_pb2.DetectionModel) or model.WhichOneof("model") != "ssd":
         return
     extractor, field = model.ssd.feature_extractor, "override_base_feature_extractor_hyperparams"
-    if extractor.type in MADE_BY_HYPERPARAMS and extractor.HasField("conv_hyperparams"):
-        if not extractor.HasField(field):
-            setattr(extractor, field, True)
-            remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
+    is_old = extractor.type in MADE_BY_HYPERPARAMS and extractor.HasField("conv_hyperparams")
+    if is_old and not extractor.HasField(field):
+        setattr(extractor, field, True)
+        remark(f"model.ssd.feature_extractor.{field} is not set: read as true, as {extractor.type} was built then")
 
 
 def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:

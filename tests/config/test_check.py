@@ -458,8 +458,8 @@ def test_anchors_of_another_stride_than_the_map_are_a_warning(ssd, stride, effec
     field = "model.faster_rcnn.first_stage_anchor_generator.grid_anchor_generator.height_stride"
     (warning,) = config.check(config.override(ssd, [TWO_STAGE, f"{field}={stride}"]), check_paths=False)
     assert warning == (
-        f"config: {field} ({stride}) differs from feature_extractor.first_stage_features_stride (16): anchors do not lie"
-        f" on the cells that they are predicted from, and {effect} the image; set height_stride to 16"
+        f"config: {field} ({stride}) differs from feature_extractor.first_stage_features_stride (16): anchors do not"
+        f" lie on the cells that they are predicted from, and {effect} the image; set height_stride to 16"
     )
 
 

@@ -102,7 +102,10 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
     text = edited(
         config_text,
         ("num_steps: 100", "num_steps: 100\n  freeze_variables: '('"),
-        ("initial_learning_rate: 0.004 decay_steps: 800 decay_factor:\n        0.95", "decay_steps: 1 decay_factor: 0.1"),
+        (
+            "initial_learning_rate: 0.004 decay_steps: 800 decay_factor:\n        0.95",
+            "decay_steps: 1 decay_factor: 0.1",
+        ),
         ("{ force_match", "{ unmatched_threshold: 0.7 force_match"),
         ('"train.record"', '"C:\\\\data\\\\train.record"'),
     )

@@ -173,8 +173,8 @@ def test_without_positions():
         (
             "train_config { data_augmentation_options {\n random_horizontal_flip { }\n random_rotation90 { } } }",
             (
-                "3:2: PreprocessingStep holds either random_horizontal_flip or random_rotation90, not both; give each its"
-                " own data_augmentation_options { }"
+                "3:2: PreprocessingStep holds either random_horizontal_flip or random_rotation90, not both; give each"
+                " its own data_augmentation_options { }"
             ),
         ),
     ],
