@@ -112,7 +112,10 @@ def test_links_in_a_circle_are_followed_once(here):
     [
         ("data\\x.record", "folders are separated by /, not by backslashes; did you mean 'data/x.record'?"),
         ("C:\\data\\y.record", "folders are separated by /, not by backslashes; write 'C:/data/y.record'"),
-        ("C:\\data\train.record", "a backslash in it began a code, such as \\t for a tab; separate folders by /: 'C:/"),
+        (
+            "C:\\data\train.record",
+            "a backslash in it began a code, such as \\t for a tab; separate folders by /: 'C:/d",
+        ),
         ("“data/x.record”", "the path holds curly quotes; write 'data/x.record', with straight quotes around it"),
         ("~/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
         ("$HOME/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
