@@ -5,7 +5,8 @@
     python -m tests.fuzz.accepted --every=50            each fiftieth
 
 A change of the model that the check accepts is traced, losses and detections; one of the rest makes one training step
-on two drawn images. An error after the check, of whatever kind, is a failure: `config/` alone decides what a config may say.
+on two drawn images. An error after the check, of whatever kind, is a failure: `config/` alone decides what a config may
+say.
 """
 
 from __future__ import annotations
@@ -230,10 +231,11 @@ def main(argv: list[str] | None = None) -> int:
         )
         drawing.start()  # Once TensorFlow has run, a process cannot be forked.
         drawing.join()
-        done = workers.run_range(lambda folder: prepare(folder, every, data), 0, len(every), time.monotonic() + given.seconds)
+        deadline = time.monotonic() + given.seconds
+        done = workers.run_range(lambda folder: prepare(folder, every, data), 0, len(every), deadline)
     seen = Counter((failure.detail.strip().splitlines() or [failure.kind])[-1][:200] for failure in done.failures)
     for failure in done.failures:
-        print(f"FAILED {every[failure.number]}: {failure.kind} at {failure.place}\n{failure.detail[-1500:]}", flush=True)
+        print(f"FAILED {every[failure.number]}: {failure.kind} at {failure.place}\n{failure.detail[-1500:]}")
     for reason, count in seen.most_common():
         print(f"{count} x {reason}")
     print(f"{done.inputs} of {len(every)} changes in {done.seconds:.0f} s: {dict(done.outcomes)}")

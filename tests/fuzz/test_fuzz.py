@@ -33,6 +33,14 @@ def test_no_reader_lets_anything_out_but_its_own_errors(tmp_path):
     assert len(rows) == 25 and all(row[1] == "25" and row[2] == "0" for row in rows) and "0 failures" in done.stdout
 
 
+@pytest.mark.slow
+def test_what_the_check_accepts_is_traced():
+    command = [sys.executable, "-m", "tests.fuzz.accepted", "--every=97", "--bases=ssd,faster_rcnn", "--fields=model."]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "'traced'" in done.stdout and "'refused'" in done.stdout
+
+
 def test_equal_seeds_make_equal_inputs():
     material = mutate.Material([b'{"a": [1, 2.5], "b": "c"}', b"[]"], [b"null", b'"a"'], [(b"[", b"]")])
     inputs = [mutate.make(material, f"1:x:{number}") for number in range(300)]
