@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ _FASTER = detector_configs.faster_rcnn(detector_configs.Settings("faster_rcnn_mo
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's files, records, and a config of each kind."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The page's files, records, and a config of each kind. What the tests register is gone afterwards."""
+    before = [(kind, dict(kind._parts)) for kind in registry.ALL]
     folder = tmp_path_factory.mktemp("own")
     for name, text in BLOCKS.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -50,7 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "override_base_feature_extractor_hyperparams: false", "override_base_feature_extractor_hyperparams: true"
     )
     (folder / "faster.config").write_text('plugins: "my_parts"\n' + faster + rest, encoding="utf-8")
-    return folder
+    yield folder
+    for kind, parts in before:
+        kind._parts = parts
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_parts"]:
+        del sys.modules[name]
 
 
 @pytest.fixture
