@@ -136,7 +136,8 @@ def convert(kind: str, source: Mapping[str, object], options: Mapping[str, objec
     from detection.data.convert.source import Source
 
     settings = conversion.ConversionOptions(**options)  # type: ignore[arg-type]
-    conversion.convert(FORMATS[kind](Source(**source)), settings, out=sys.stdout, progress_to=sys.stderr)  # type: ignore[arg-type]
+    reader = FORMATS[kind](Source(**source))  # type: ignore[arg-type]
+    conversion.convert(reader, settings, out=sys.stdout, progress_to=sys.stderr)
     return 0
 
 

@@ -53,24 +53,19 @@ def empty(detector):
     return detector
 
 
-def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
-    """Keys of the variables that have their value; the others are zero still."""
-    done = {key for key, each in detector.object_keys().items() if np.array_equal(each.numpy(), values[key])}
-    assert all(not each.numpy().any() for key, each in detector.object_keys().items() if key not in done)
-    return done
-
-
 def test_every_variable_of_exports_and_of_training_runs(empty, values, prefix: str) -> None:
     assert loading.load_into(empty, prefix) == 0
-    assert _filled(empty, values) == set(values) and len(values) == len(empty.variables)
+    assert object_checkpoints.filled(empty, values) == set(values) and len(values) == len(empty.variables)
 
 
 def test_each_kind_takes_its_part(empty, values, prefix: str) -> None:
     report = loading.start_from(empty, FineTune(prefix, "detection"))
     extractor = {key for key in values if key.startswith(EXTRACTOR)}
-    assert _filled(empty, values) == extractor and len(report.restored) == len(extractor) < len(values)
+    assert object_checkpoints.filled(empty, values) == extractor and len(report.restored) == len(extractor) < len(
+        values
+    )
     loading.start_from(empty, FineTune(prefix, "full"))
-    assert _filled(empty, values) == set(values)
+    assert object_checkpoints.filled(empty, values) == set(values)
 
 
 def test_a_classifier_gives_the_network(empty, values, tmp_path: Path) -> None:
@@ -78,7 +73,7 @@ def test_a_classifier_gives_the_network(empty, values, tmp_path: Path) -> None:
     saved = {f"feature_extractor/{key.removeprefix(BACKBONE)}": value for key, value in network.items()}
     saved["feature_extractor/layer_with_weights-104/kernel"] = np.zeros([8, 10], "f4")  # its last layer
     report = loading.start_from(empty, FineTune(object_checkpoints.write(tmp_path, saved), "classification"))
-    assert _filled(empty, values) == set(network)
+    assert object_checkpoints.filled(empty, values) == set(network)
     assert report.unexpected == ("feature_extractor/layer_with_weights-104/kernel",)
 
 

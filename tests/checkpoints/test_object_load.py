@@ -37,28 +37,21 @@ def empty(detector):
     return detector
 
 
-def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
-    """Keys of the variables that have their value; the others are zero still."""
-    done = {key for key, each in detector.object_keys().items() if np.array_equal(each.numpy(), values[key])}
-    assert all(not each.numpy().any() for key, each in detector.object_keys().items() if key not in done)
-    return done
-
-
 @pytest.mark.parametrize(("slot", "step"), [("", 0), ("momentum", 7)])
 def test_every_variable_of_exports_and_of_training_runs(empty, values, tmp_path: Path, slot: str, step: int) -> None:
     prefix = object_checkpoints.write(tmp_path, values, slot)
     assert loading.load_into(empty, prefix) == step
-    assert _filled(empty, values) == set(values)
+    assert object_checkpoints.filled(empty, values) == set(values)
 
 
 def test_each_kind_takes_its_part(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values)
     report = loading.start_from(empty, FineTune(prefix, "detection"))
     extractor = {key for key in values if key.startswith("model/_feature_extractor/")}
-    assert _filled(empty, values) == extractor
+    assert object_checkpoints.filled(empty, values) == extractor
     assert len(report.restored) == len(extractor) and len(report.left_out) == len(values) - len(extractor)
     report = loading.start_from(empty, FineTune(prefix, "full"))
-    assert _filled(empty, values) == set(values) and len(report.restored) == len(values)
+    assert object_checkpoints.filled(empty, values) == set(values) and len(report.restored) == len(values)
 
 
 def test_a_classifier_gives_the_backbone_and_keeps_its_top(empty, values, tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_a_classifier_gives_the_backbone_and_keeps_its_top(empty, values, tmp_pa
     saved["feature_extractor/layer_with_weights-54/kernel"] = np.zeros([8, 10], "f4")
     prefix = object_checkpoints.write(tmp_path, saved)
     report = loading.start_from(empty, FineTune(prefix, "classification"))
-    assert _filled(empty, values) == set(backbone)
+    assert object_checkpoints.filled(empty, values) == set(backbone)
     assert report.unexpected == ("feature_extractor/layer_with_weights-54/kernel",)
 
 
@@ -77,10 +70,10 @@ def test_heads_of_another_shape_are_left_out_and_reported(empty, values, tmp_pat
     prefix = object_checkpoints.write(tmp_path, values | others)
     with pytest.raises(ConfigError, match="2 of .* variables are of another shape there, e.g. .*_class_predictor"):
         loading.load_into(empty, prefix)
-    assert _filled(empty, values) == set()
+    assert object_checkpoints.filled(empty, values) == set()
     report = loading.start_from(empty, FineTune(prefix, "full"))
     assert [name.rpartition("/")[2] for name in report.mismatched] == ["biases", "weights"] and not report.missing
-    assert _filled(empty, values) == set(values) - set(others)
+    assert object_checkpoints.filled(empty, values) == set(values) - set(others)
 
 
 def test_a_checkpoint_of_another_kind_says_which(empty, values, tmp_path: Path) -> None:
@@ -96,7 +89,7 @@ def test_a_start_is_checked_before_anything_is_read(empty, values, tmp_path: Pat
         loading.check_start(empty, FineTune(prefix, "classification"))
     with pytest.raises(ConfigError, match="^train_config.fine_tune_checkpoint: .*this is an object-based"):
         loading.check_start(make_detector(), FineTune(prefix, "detection"))
-    assert _filled(empty, values) == set()
+    assert object_checkpoints.filled(empty, values) == set()
 
 
 def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Path) -> None:
@@ -107,9 +100,9 @@ def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Pat
             loading.start_from(empty, FineTune(prefix, kind))
     with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place"):
         loading.load_into(empty, prefix)
-    assert _filled(empty, values) == set()
+    assert object_checkpoints.filled(empty, values) == set()
     loading.load_into(empty, prefix, allow_unused=True)
-    assert _filled(empty, values) == set(values)
+    assert object_checkpoints.filled(empty, values) == set(values)
 
 
 def test_averages_are_those_that_the_optimizer_keeps(empty, values, tmp_path: Path) -> None:
@@ -118,7 +111,7 @@ def test_averages_are_those_that_the_optimizer_keeps(empty, values, tmp_path: Pa
         loading.load_into(empty, prefix, moving_averages=True)
     prefix = object_checkpoints.write(tmp_path / "averaged", values, slot="average")
     loading.load_into(empty, prefix, moving_averages=True)
-    assert _filled(empty, {key: 2 * value for key, value in values.items()}) == set(values)
+    assert object_checkpoints.filled(empty, {key: 2 * value for key, value in values.items()}) == set(values)
 
 
 def test_a_detector_without_keys_is_told_so(values, tmp_path: Path) -> None:
@@ -140,10 +133,10 @@ def test_the_published_kind_of_checkpoint(shared: Path) -> None:
 
     clear()
     assert loading.load_into(detector, folder) == 0
-    assert _filled(detector, reference.values) == set(reference.values)
+    assert object_checkpoints.filled(detector, reference.values) == set(reference.values)
     clear()
     report = loading.start_from(detector, FineTune(str(folder), "detection"))
-    assert len(report.restored) == 290 and len(_filled(detector, reference.values)) == 290
+    assert len(report.restored) == 290 and len(object_checkpoints.filled(detector, reference.values)) == 290
 
 
 def test_the_inspector_says_what_a_config_would_take(detector, values, tmp_path: Path) -> None:

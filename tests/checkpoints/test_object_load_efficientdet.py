@@ -45,13 +45,6 @@ def empty(detector):
     return detector
 
 
-def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
-    """Keys of the variables that have their value; the others are zero still."""
-    done = {key for key, each in detector.object_keys().items() if np.array_equal(each.numpy(), values[key])}
-    assert all(not each.numpy().any() for key, each in detector.object_keys().items() if key not in done)
-    return done
-
-
 def _only_heads(keys: tuple[str, ...]) -> bool:
     """What a start from a detector's extractor leaves in the file."""
     return bool(keys) and all(key.startswith("model/_box_predictor/") for key in keys)
@@ -71,14 +64,14 @@ def test_a_whole_detector(empty, values, tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         loading.load_into(empty, prefix)
         report = loading.start_from(empty, FineTune(prefix, "detection"))
-    assert _filled(empty, values) == set(values)
+    assert object_checkpoints.filled(empty, values) == set(values)
     assert not report.missing and not report.mismatched and _only_heads(report.unexpected) and not caplog.records
 
 
 def test_what_nobody_reads_may_be_missing(empty, values, tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, _without_top(values))
     loading.load_into(empty, prefix)
-    assert _filled(empty, values) == set(_without_top(values))
+    assert object_checkpoints.filled(empty, values) == set(_without_top(values))
     report = loading.start_from(empty, FineTune(prefix, "detection"))
     assert len(report.missing) == 7 and _only_heads(report.unexpected)
     short = {key: value for key, value in values.items() if not key.startswith(f"{READ}layer_with_weights-3/")}
@@ -91,7 +84,7 @@ def test_a_classifier_gives_all_of_the_network(empty, values, tmp_path: Path, wh
     network = {key: value for key, value in values.items() if key.startswith((READ, TOP) if whole else READ)}
     saved = {f"feature_extractor/{key.removeprefix(READ).removeprefix(TOP)}": value for key, value in network.items()}
     report = loading.start_from(empty, FineTune(object_checkpoints.write(tmp_path, saved), "classification"))
-    assert _filled(empty, values) == set(network)
+    assert object_checkpoints.filled(empty, values) == set(network)
     assert not report.unexpected and len(report.missing) == (0 if whole else 7)
 
 

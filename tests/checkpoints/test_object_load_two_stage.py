@@ -55,23 +55,16 @@ def empty(detector):
     return detector
 
 
-def _filled(detector, values: dict[str, np.ndarray]) -> set[str]:
-    """Keys of the variables that have their value; the others are zero still."""
-    done = {key for key, each in detector.object_keys().items() if np.array_equal(each.numpy(), values[key])}
-    assert all(not each.numpy().any() for key, each in detector.object_keys().items() if key not in done)
-    return done
-
-
 def test_every_variable_of_exports_and_of_training_runs(empty, values, tmp_path: Path) -> None:
     assert len(values) == len(empty.variables)
     assert loading.load_into(empty, object_checkpoints.write(tmp_path, values, "momentum")) == 7
-    assert _filled(empty, values) == set(values)
+    assert object_checkpoints.filled(empty, values) == set(values)
 
 
 def test_detection_gives_the_extractors_of_both_stages(empty, values, tmp_path: Path) -> None:
     report = loading.start_from(empty, FineTune(object_checkpoints.write(tmp_path, values), "detection"))
     extractors = {key for key in values if key.startswith((FIRST, SECOND))}
-    assert _filled(empty, values) == extractors and len(report.restored) == len(extractors)
+    assert object_checkpoints.filled(empty, values) == extractors and len(report.restored) == len(extractors)
     assert all("Predictor" in name or name.startswith("Conv/") for name in report.left_out)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from detection.pipeline import Detector
+
 
 def write(folder: Path, values: Mapping[str, np.ndarray], slot: str = "") -> str:
     """Saves `values` by key ("model/_box_predictor/.../bias") under folder/ckpt-1; returns the prefix.
@@ -33,3 +35,11 @@ def write(folder: Path, values: Mapping[str, np.ndarray], slot: str = "") -> str
         for variable in variables:
             root.optimizer._get_or_make_slot(variable, 2 * variable, slot, slot)
     return root.save(str(folder / "ckpt"))
+
+
+def filled(detector: Detector, values: Mapping[str, np.ndarray]) -> set[str]:
+    """Keys of the variables that have their value of `values`; asserts that the others are zero."""
+    variables = {key: variable.numpy() for key, variable in detector.object_keys().items()}
+    done = {key for key, value in variables.items() if np.array_equal(value, values[key])}
+    assert all(not value.any() for key, value in variables.items() if key not in done)
+    return done
