@@ -148,6 +148,11 @@ def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
             " agree",
         ),
         (
+            ["eval_input_reader[0].difficult_objects=TRAIN_ON_DIFFICULT"],
+            "eval_input_reader[0].difficult_objects belongs to train_input_reader; remove it: metrics decide (PASCAL"
+            " VOC's leave difficult objects out, COCO's count them)",
+        ),
+        (
             ["eval_input_reader[0]={}"],
             'eval_input_reader[0] names no data; add tf_record_input_reader { input_path: "..." }',
         ),
