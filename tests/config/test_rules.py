@@ -104,9 +104,9 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
     asked = f"{FASTER}.second_stage_batch_size=999"
     assert told() == []
     assert told(asked) == [
-        f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): at most 300 regions are learnt"
-        " from, as in the TF Object Detection API, of which second_stage_balance_fraction of 999 may be objects; set it"
-        " to 300 unless that is meant"
+        f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): at most 300 regions are"
+        " learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of 999 may be"
+        " objects; set it to 300 unless that is meant"
     ]
     assert told(asked, training=False) == []
     assert told(asked, f"{FASTER}.hard_example_miner={{}}") == []
