@@ -161,7 +161,7 @@ def blocks(
     Args:
         design: which network.
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels.
+        depth: channels at depth multiplier 1 -> number of channels.
         aligned: the form for detection, else the classifier's.
         last_pool: `pool5` too.
     """

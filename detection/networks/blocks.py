@@ -88,7 +88,7 @@ class Chain(keras.layers.Layer):
         self.parts = tuple(layers)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(
         self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class Classifier(keras.layers.Layer):
         self.auxiliary_source = auxiliary[0] if auxiliary else None
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Scaled images float32 [B, H, W, 3] -> logits float32 [B, classes], and those of the auxiliary classifier, if

@@ -134,7 +134,7 @@ class InvertedResidual(keras.layers.Layer):
         self.drop_rate, self.generator = drop_rate, generator
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         y = x

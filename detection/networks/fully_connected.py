@@ -42,7 +42,7 @@ def tail(
         kernel: side of fc6's kernel, which is that of the crops (or of the classifier's last map).
         depths: of fc6 and fc7 at depth multiplier 1.
         hyperparams: of both.
-        depth: a table depth -> number of channels.
+        depth: channels at depth multiplier 1 -> number of channels.
         whole_map: fc6 slides over the map with a border of zeros, and the map keeps its size (R-FCN); else a crop of
             `kernel` cells becomes one.
     """

@@ -85,14 +85,14 @@ class Residual(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         y = self.conv2(self.conv1(x, training=training), training=training)
         return self.activation(y + (x if self.skip is None else self.skip(x, training=training)))
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the residual in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the residual in an object-based checkpoint."""
         skip = {} if self.skip is None else _below("skip", _conv_keys(self.skip))
         return {**_below("conv_block", _conv_keys(self.conv1)), **_conv_keys(self.conv2), **skip}
 
@@ -113,14 +113,14 @@ class Stage(keras.layers.Layer):
         self.up = _residuals("up", depth, counts[0], hyperparams, before=lower)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         lower = self.inner(self.down(x, training=training), training=training)
         return self.around(x, training=training) + doubled(self.up(lower, training=training))
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the stage in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the stage in an object-based checkpoint."""
         inner = _below("0", self.inner.object_keys()) if isinstance(self.inner, Stage) else _listed(self.inner)
         parts = {"encoder_block1": _listed(self.around), "encoder_block2": _listed(self.down), "inner_block": inner}
         parts["decoder_block"] = _listed(self.up)
@@ -134,7 +134,7 @@ class Hourglass(keras.layers.Layer):
         name: of the scope.
         design: one of `DESIGNS`.
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels.
+        depth: channels at depth multiplier 1 -> number of channels.
     """
 
     def __init__(self, name: str, design: Design, hyperparams: Hyperparams, depth: DepthRule) -> None:
@@ -152,7 +152,7 @@ class Hourglass(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
         x = self.stem_residual(self.stem(x, training=training), training=training)
@@ -167,7 +167,7 @@ class Hourglass(keras.layers.Layer):
         return tuple(outputs)
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the network in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the network in an object-based checkpoint."""
         parts = {"downsample_input/conv_block": _conv_keys(self.stem)}
         parts["downsample_input/residual_block"] = self.stem_residual.object_keys()
         parts |= {f"hourglass_network/{n}": stage.object_keys() for n, stage in enumerate(self.stages)}

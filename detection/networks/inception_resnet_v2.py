@@ -171,7 +171,7 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = False) ->
 
     Args:
         hyperparams: of every convolution; residual projections have biases instead of their batch norm and activation.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         aligned: pad SAME everywhere; otherwise as the published classifier.
     """
     return (*body(hyperparams, depth, aligned), *tail(hyperparams, depth, aligned))

@@ -56,7 +56,7 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, plain_stem: bool = False)
 
     Args:
         hyperparams: of every convolution; initialisers that tf-slim fixes per layer stay.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         plain_stem: the separable stem has biases, and neither batch norm nor penalty, as in the ImageNet checkpoint
             (tf-slim's own scope does not reach separable convolutions); otherwise it is made like all others, as the
             reference's detectors have it.

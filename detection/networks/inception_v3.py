@@ -55,7 +55,7 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "VALID") -
 
     Args:
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         padding: of the stem and the strided layers: VALID as on ImageNet, or SAME for maps that are aligned with the
             image.
     """
@@ -167,7 +167,7 @@ class _Forked(keras.layers.Layer):
         self.trunk, self.tines = tuple(trunk), tuple(tines)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         for layer in self.trunk:

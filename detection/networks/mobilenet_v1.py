@@ -51,7 +51,7 @@ def blocks(
 
     Args:
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         padding: SAME or EXPLICIT, of the 3x3 convolutions.
         output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
         last_depths: table depths of the last two pairs.

@@ -87,7 +87,7 @@ class InvertedResidual(keras.layers.Layer):
         self.adds = stride == 1 and inputs == filters
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(
         self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ def blocks(
 
     Args:
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`divisible_depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`divisible_depth_rule`).
         padding: SAME or EXPLICIT, of the 3x3 convolutions.
         output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
         last_depth: table depth of `Conv_1`.

@@ -159,7 +159,7 @@ def blocks(
     Args:
         version: which network.
         hyperparams: of every convolution; its activations are the table's.
-        depth: a table depth -> number of channels (`divisible_depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`divisible_depth_rule`).
         detector: halve the channels of the last stride.
     """
     relu = dataclasses.replace(hyperparams, activation=tf.nn.relu)

@@ -111,7 +111,7 @@ class Bottleneck(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         residual = self.conv1(x, training=training)
@@ -137,7 +137,7 @@ def blocks(
 
     Args:
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         units: of each block (`UNITS`).
         output_stride: of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
         dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer

@@ -59,7 +59,7 @@ class Bottleneck(keras.layers.Layer):
         self.conv3 = Conv("conv3", depth, 1, linear)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         z = self.activation(self.preact(x, training=training))
@@ -87,7 +87,7 @@ class SmallUnit(keras.layers.Layer):
         self.conv2 = Conv("conv2", depth, 3, hyperparams, stride=stride, padding="EXPLICIT")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         z = self.activation(self.preact(x, training=training))
@@ -109,7 +109,7 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, layers: int) -> tuple[ker
 
     Args:
         hyperparams: of every convolution, with batch norm.
-        depth: a table depth -> number of channels (`depth_rule`).
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         layers: 18, 34, 50 or 101.
     """
     small = layers in SMALL_UNITS

@@ -48,7 +48,7 @@ def blocks(
 
     Args:
         hyperparams: of every convolution.
-        depth: a table depth -> number of channels.
+        depth: channels at depth multiplier 1 -> number of channels.
         last_pool: `pool5` too.
         pool_padding: SAME keeps the odd last row and column of a map, VALID leaves them out.
     """
