@@ -25,7 +25,7 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text, npz_files
-from detection.data.image_ids import coco_image_id
+from detection.data.image_ids import coco_image_id, voc_image_name
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -99,13 +99,13 @@ class StoredDetections(NamedTuple):
         return found
 
     def _rows(self, images: Mapping[str, object]) -> dict[str, int]:
-        """Id of an image -> its number here. A COCO results file may name images by number, or without .jpg."""
+        """Id of an image -> its number here. A file of COCO or VOC results may name images by number, or
+        without .jpg."""
         known = {id_: id_ for id_ in images}
         if self.sizes is None:
             for bare in (lambda id_: id_, lambda id_: re.sub(r"\.\w{3,4}$", "", id_)):
-                spelt = [str(coco_image_id(bare(id_))) for id_ in images]
-                times = Counter(spelt)
-                known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if times[other] == 1} | known
+                known = _unambiguous([str(coco_image_id(bare(id_))) for id_ in images], images) | known
+            known = _unambiguous([voc_image_name(id_) for id_ in images], images) | known
         rows = {known[id_]: number for number, id_ in enumerate(self.ids) if id_ in known}
         if len(rows) < len(self.ids):
             alien = next(id_ for id_ in self.ids if id_ not in known)
@@ -115,6 +115,12 @@ class StoredDetections(NamedTuple):
                 " name the input they are of"
             )
         return rows
+
+
+def _unambiguous(names: Sequence[str], images: Iterable[str]) -> dict[str, str]:
+    """Name -> id of the images that alone have the name."""
+    times = Counter(names)
+    return {name: id_ for name, id_ in zip(names, images, strict=True) if times[name] == 1}
 
 
 def collect(

@@ -6,31 +6,24 @@ import dataclasses
 
 import tensorflow as tf
 
-from detection.errors import ConfigError
 from detection.ops.samplers import BalancedSampler
 from detection.types import Proposals, Targets
 
 
 @dataclasses.dataclass(frozen=True)
 class ProposalSampler:
-    """Samples `size` proposals per image, at most `positive_fraction` of them matched (Girshick 2015, section 2.3)."""
+    """Samples `size` proposals per image, at most `positive_fraction` of them matched (Girshick 2015, section 2.3).
+
+    Where fewer proposals are made than that, from all of them.
+    """
 
     size: int
     positive_fraction: float
-    field: str = "second_stage_batch_size"  # the config field that the size comes from, for messages
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """Returns the sampled proposals and their targets in their original order, P = size, padded if there are fewer.
-
-        Raises:
-            ConfigError: the first stage makes fewer proposals than are to be sampled. Only training samples, so a
-                trained detector may be run with fewer.
-        """
-        most = proposals.scores.shape[1]
-        if most is not None and self.size > most:
-            raise ConfigError(
-                f"{self.field} ({self.size}) exceeds first_stage_max_proposals ({most}): there are no more to draw from"
-            )
+        """Returns the sampled proposals and their targets in their original order, P = size, or the P that was given if
+        that is less; padded where fewer are sampled. The bound on positives is that share of `size` all the same, as in
+        the reference."""
         valid = valid_rows(proposals)
         drawn = BalancedSampler(self.positive_fraction)(
             valid & (targets.class_weights > 0), targets.matches >= 0, self.size
