@@ -202,11 +202,13 @@ def export_saved_model(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
-    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch
-    size. `pipeline` may also be the path of its config, and then `overrides` change it.
+    """Writes `<output_directory>/saved_model` and the files beside it, for any batch size.
 
-    A checkpoint of another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for
-    is only warned of.
+    Batch norm is folded and variables are frozen into constants. `pipeline` may also be the path of a config, which
+    `overrides` change.
+
+    A checkpoint with variables that the model does not have is refused; with `allow_unused_checkpoint_variables` they
+    only give a warning.
     """
     from detection.export import exporter
 
