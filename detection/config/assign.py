@@ -33,14 +33,14 @@ _DEEPEST = 60  # parts of a path; the schema is far flatter
 
 
 class Part(NamedTuple):
-    """One step of a path."""
+    """One component of a path."""
 
     name: str
     key: str | None  # index or key of a map, between the brackets
 
 
 def split_path(path: str) -> list[Part]:
-    """Raises ValueError with what is wrong."""
+    """Splits a path into components; raises ValueError with a message if the path is malformed."""
     parts, start = [], 0
     while True:
         dot, bracket = path.find(".", start), path.find("[", start)
@@ -63,7 +63,7 @@ def assign(root: Message, path: str, value: str, append: bool, source: str) -> N
     """Sets (or appends to) the field at `path` below `root`.
 
     Raises:
-        ConfigError: `source: what is wrong; what to write instead`.
+        ConfigError: `source: problem; fix`.
     """
     try:
         parts = split_path(path)
@@ -83,7 +83,7 @@ def _field(message: Message, name: str, root: Message) -> FieldDescriptor:
 
 
 def _enter(message: Message, part: Part, root: Message) -> Message:
-    """The message at one step further down; it is created where it is not set yet."""
+    """The message one component further down, which is created if it is not set."""
     field = _field(message, part.name, root)
     if not is_message(field) or is_map(field):
         raise ValueError(f"{part.name} holds no fields: it takes {takes(field)}")
@@ -176,7 +176,7 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
 
 
 def _items(value: str) -> list[str]:
-    """The elements of `[a, "b, c"]`; anything not in brackets is one element."""
+    """The elements of `[a, "b, c"]`; text without brackets is one element."""
     value = value.strip()
     if not (value.startswith("[") and value.endswith("]")):
         return [value]
@@ -196,7 +196,7 @@ def _items(value: str) -> list[str]:
 
 
 def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | float | bool:
-    """Strings may stand without quotes: a shell has eaten them, and on one line nothing else can follow."""
+    """Parses a scalar; strings need no quotes, since shells remove them."""
     value = value.strip()
     if not is_string(field):
         reason = bad_value(field, value)
@@ -211,8 +211,7 @@ def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | floa
 
 
 def _fragment(field: FieldDescriptor, value: str, source: str) -> Any:
-    """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the
-    config."""
+    """Parses `name: value` in a message of its own, so that an error leaves the config unchanged."""
     fragment = message_factory.GetMessageClass(field.containing_type)()
     text.parse(f"{field.name}: {value}", fragment, source, positions=False)
     if [found.name for found, _ in fragment.ListFields()] not in ([field.name], []):

@@ -1,9 +1,8 @@
-"""Whether a checkpoint's own config, where it lies beside it, makes another model of its weights than the config that
-it is used with.
+"""Compares a config with the one saved next to the checkpoint that it is used with.
 
-Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding:
-with another value of these every weight finds its place, and the detections are wrong. Training writes its config
-beside its checkpoints, and so do exporters.
+Names and shapes of variables do not depend on the activation, batch norm's epsilon, padding, strides, anchors or box
+coding. With a different value of these all weights can be loaded, but the detections are wrong. Training and exporters
+save the config next to the checkpoint.
 """
 
 from __future__ import annotations
@@ -42,12 +41,11 @@ _TRAINING = re.compile(
 
 
 def differences(prefix: str | os.PathLike[str], config: str) -> str:
-    """What the config beside a checkpoint says otherwise, as one sentence; "" if nothing, or if none is there that can
-    be read.
+    """A sentence on the differences that change what is computed; "" if there are none or no config can be read.
 
     Args:
-        prefix: of the checkpoint.
-        config: the text of the config that it is used with.
+        prefix: prefix of the checkpoint.
+        config: text of the config that the checkpoint is used with.
     """
     folder = Path(prefix).parent
     path = next((place / name for place in (folder, folder.parent) for name in NAMES if (place / name).is_file()), None)
@@ -71,8 +69,7 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
 
 
 def _differing(one: Message, other: Message, path: str, fields: set[str] | None = None) -> Iterator[str]:
-    """`path (A there, B here)` of every field whose values differ, whether they are written or left at their
-    defaults."""
+    """Yields `path (A there, B here)` for every field whose value differs, whether it is set or has its default."""
     for field in one.DESCRIPTOR.fields:
         here = join(path, field.name)
         if (fields is not None and field.name not in fields) or _TRAINING.search(here):

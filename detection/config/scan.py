@@ -1,6 +1,6 @@
-"""Where every field of a text proto stands: protobuf's own parser builds the message but keeps no places.
+"""Finds the place of every field in a text proto, which protobuf's parser does not keep.
 
-The scan is lenient. What it cannot follow it leaves out, and protobuf's parser, which has the last word, refuses it.
+The scan is lenient: it skips what it cannot follow, and protobuf's parser decides whether the text is valid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a fie
 
 
 class Token(NamedTuple):
-    """A word, string or mark of the text."""
+    """A word, string or punctuation mark of the text."""
 
     text: str
     at: int  # offset of its first character
@@ -32,7 +32,7 @@ class Token(NamedTuple):
 
 @dataclass
 class Entry:
-    """One field as it is written: `name: value`, `name { ... }` or `name: [...]`."""
+    """One field as written: `name: value`, `name { ... }` or `name: [...]`."""
 
     container: Descriptor | None  # None inside a field that does not exist
     path: str  # of the container, with indices: "train_config.data_augmentation_options[1]"; "" at the top
@@ -46,7 +46,7 @@ class Entry:
 
 
 class Scan(NamedTuple):
-    """What was found in a text."""
+    """Result of a scan."""
 
     entries: list[Entry]  # in the order of the text, a block before what it holds
     open_blocks: list[tuple[str, int]]  # name and offset of the blocks that nothing closes before the text ends
@@ -54,7 +54,7 @@ class Scan(NamedTuple):
 
 
 def scan(text: str, descriptor: Descriptor) -> Scan:
-    """Reads `text` as a message of type `descriptor`, as far as it can be followed."""
+    """Scans `text` as a message of type `descriptor`, as far as possible."""
     scanner = _Scanner(text)
     try:
         scanner.block(descriptor, "", closing="")
@@ -66,7 +66,7 @@ def scan(text: str, descriptor: Descriptor) -> Scan:
 
 
 class _Unclear(Exception):
-    """The text cannot be followed from here on."""
+    """The scan cannot continue."""
 
 
 class _Scanner:

@@ -1,7 +1,8 @@
-"""The feature extractors that a config may name, and what their networks are able to do.
+"""The feature extractors that a config may name, and what their networks support.
 
-The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
-never had. The code of each is found by `detection.builders.feature_extractor`; a test compares the two.
+The names are those of the TF Object Detection API with their `_keras` aliases; extractors that the API does not have
+are named in the same style. `detection.builders.feature_extractor` finds the code of each; a test compares the two
+lists.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 
 class SsdNetwork(NamedTuple):
-    """What an SSD extractor offers."""
+    """Capabilities of an SSD feature extractor."""
 
     maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
     made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
@@ -23,7 +24,7 @@ class SsdNetwork(NamedTuple):
 
 
 class TwoStageNetwork(NamedTuple):
-    """What an extractor cut in two offers."""
+    """Capabilities of a two-stage feature extractor."""
 
     strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
     pyramid: bool = False  # its maps are those of a feature pyramid, and `strides` are only what the API accepts
@@ -53,8 +54,10 @@ _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extra
 
 
 def _forms(name: str) -> tuple[str, ...]:
-    """Endings of the pyramids' types on a network. The order of Inception v3's forked branches in object-based
-    checkpoints is not known, so it has no Keras form."""
+    """Suffixes of the pyramid types of a network.
+
+    Inception v3 has no Keras form, since the order of its forked branches in object-based checkpoints is not known.
+    """
     return ("",) if name == "inception_v3" else ("", "_keras")
 
 

@@ -1,7 +1,7 @@
-"""How large things may get, and why: far above what detectors are built with.
+"""Upper limits of sizes, far above those of usual detectors, each with its reason.
 
-What is beyond is refused before anything of that size exists, naming the field; a typing error of three zeros would
-otherwise fill the memory first and say something about a tensor then.
+A config beyond a limit is rejected with the name of the field before anything is allocated. Otherwise a typing error of
+three zeros would first exhaust the memory and then give an error about a tensor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses, and which examples they look at."""
+"""Losses and the choice of training examples."""
 
 from __future__ import annotations
 

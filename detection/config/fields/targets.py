@@ -1,4 +1,4 @@
-"""How anchors and boxes are matched and coded."""
+"""Matchers, similarities and box coders."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _HEADS = (
 
 
 def center_net(message: Message, path: str) -> Iterator[str]:
-    """CenterNet: its losses are of heat maps and of boxes at points, and its heads have a kernel a layer."""
+    """CenterNet: losses must fit heat maps and boxes at points, and heads need a kernel size per layer."""
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     for part, field in (
         ("object_detection_task", "localization_loss"),
@@ -47,7 +47,7 @@ _MESSAGES = {"object_detection_task": "ObjectDetection", "object_center_params":
 
 
 def without_effect(message: Message, path: str) -> Iterator[str]:
-    """CenterNetFeatureExtractor: what only some networks look at, as in the TF Object Detection API."""
+    """CenterNetFeatureExtractor: warns of fields that only some networks use, as in the TF Object Detection API."""
     if message.type in PYRAMIDS:
         return
     for field in ("use_separable_conv", "upsampling_interpolation"):
@@ -58,7 +58,7 @@ def without_effect(message: Message, path: str) -> Iterator[str]:
 
 
 def converter_without_effect(message: Message, path: str) -> Iterator[str]:
-    """CenterNet: scores are sigmoids already."""
+    """CenterNet: warns of a score converter, since scores are sigmoids already."""
     post = message.post_processing
     field = post.DESCRIPTOR.fields_by_name["score_converter"]
     if post.score_converter != field.default_value:
@@ -67,7 +67,7 @@ def converter_without_effect(message: Message, path: str) -> Iterator[str]:
 
 
 def heat_map_loss(message: Message, path: str) -> Iterator[str]:
-    """ClassificationLoss of anchors or regions: not that of heat maps."""
+    """ClassificationLoss of anchors or regions: rejects the loss for heat maps."""
     if not path.startswith("model.center_net") and message.HasField("penalty_reduced_logistic_focal_loss"):
         yield (
             f"{path}.penalty_reduced_logistic_focal_loss is for the heat maps of model.center_net; use"

@@ -11,7 +11,7 @@ from detection.config.schema import cut
 
 
 def patterns(message: Message, path: str) -> Iterator[str]:
-    """Regular expressions."""
+    """TrainConfig: variable patterns must be valid regular expressions."""
     for field in ("freeze_variables", "update_trainable_variables"):
         for index, pattern in enumerate(getattr(message, field)):
             try:
@@ -21,7 +21,7 @@ def patterns(message: Message, path: str) -> Iterator[str]:
 
 
 def moving_averages(message: Message, path: str) -> Iterator[str]:
-    """Evaluation reads averages only where training keeps them."""
+    """Evaluation can use moving averages only if training keeps them."""
     kept = message.train_config.optimizer.use_moving_average
     if message.HasField("train_config") and message.eval_config.use_moving_averages and not kept:
         yield (
