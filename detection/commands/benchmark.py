@@ -1,5 +1,7 @@
-"""Measure detectors end to end and part by part, exported ones or as configs describe them; or how long a training step
-waits for its input.
+"""Measure the speed and memory of detectors, end to end and part by part.
+
+The detectors are exported models or built from configs. With --train_steps, measure instead how long training steps
+wait for their input.
 
 Examples:
   detection benchmark --saved_model=exported --images=photos --batch=4 --json=times.json
@@ -7,7 +9,7 @@ Examples:
       --set model.faster_rcnn.first_stage_max_proposals=50
   detection benchmark --pipeline_config_path=a.config --pipeline_config_path=b.config --shorter_side=300
       --images=photos --runs=500 --results=rows.jsonl
-  detection benchmark --results=rows.jsonl                               the rows that are there, as a table
+  detection benchmark --results=rows.jsonl                               show the existing rows as a table
   detection benchmark --pipeline_config_path=my.config --train_steps=100     training
 """
 
@@ -21,6 +23,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_multi_string("saved_model", "Folder that `detection export` wrote; again for another row.")
     flags.add_multi_string(
         "pipeline_config_path", "Config that is built, served and measured without training; again for another row."
@@ -65,6 +68,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not (flags.saved_model or flags.pipeline_config_path or flags.results):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Which commands there are, by what people do with them."""
+"""The list of commands, grouped by purpose."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     command: str = ""  # of a script with flags of its own: the command that does the same
 
     def module(self) -> ModuleType:
-        """Its module, imported now; see the package's docstring for what is in it."""
+        """Imports the command's module; the package's docstring describes its content."""
         return importlib.import_module(f"detection.commands.{self.name}")
 
 
@@ -69,8 +69,8 @@ ORIGINALS = (
     _original(
         "export_inference_graph", SERVING, "a SavedModel, model.ckpt and frozen graph, as TF1's exporter", "export"
     ),
-    _original("export_tflite_graph_tf2", SERVING, "refuses, and says what to do instead", "export"),
-    _original("export_tflite_ssd_graph", SERVING, "refuses, and says what to do instead", "export"),
+    _original("export_tflite_graph_tf2", SERVING, "not supported; suggests an alternative", "export"),
+    _original("export_tflite_ssd_graph", SERVING, "not supported; suggests an alternative", "export"),
     _original("create_pascal_tf_record", DATA, "a PASCAL VOC devkit to one file of records", "convert"),
     _original("create_coco_tf_record", DATA, "COCO to records of its three splits", "convert"),
     _original("create_pet_tf_record", DATA, "the Oxford pets to records for training and validation", "convert"),

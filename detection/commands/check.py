@@ -19,6 +19,7 @@ ARGUMENTS = "CONFIG..."
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_bool(
         "no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints."
     )
@@ -27,6 +28,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if not given.arguments:
         raise ConfigError(

@@ -15,6 +15,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
     flags.add_float("max_ms", None, "Most milliseconds an image may take end to end, as the median.")
     flags.add_float(
@@ -34,6 +35,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not flags.results:
         raise ConfigError(

@@ -1,10 +1,9 @@
-"""Classify images with a published ImageNet checkpoint, to see that it was read correctly: the most likely classes,
-top-1 and top-5 accuracy.
+"""Classify images with a published ImageNet checkpoint, to check that it is read correctly.
 
-Network, depth multiplier and number of classes are read off the checkpoint, which must hold all variables of its
-network. Each image is cut to its central square, 87.5 % of the shorter side, and resized to the network's size
-(bilinear). Class numbers start at 0 and leave the background class out. Files that are not images are reported and left
-out; the exit code is then 3.
+Shows the most likely classes, and top-1 and top-5 accuracy. Network, depth multiplier and number of classes are derived
+from the checkpoint, which must have all variables of its network. Each image is cropped to its central square (87.5 %
+of the shorter side) and resized to the network's size (bilinear). Class numbers start at 0 and exclude the background
+class. Files that are not images are reported and skipped; the exit code is then 3.
 
 Examples:
   detection classify --checkpoint=mobilenet_v1_1.0_224.ckpt --images=cat.jpg,photos/
@@ -26,6 +25,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("checkpoint", None, "A checkpoint's prefix, one of its files, or a folder.", required=True)
     flags.add_list("images", None, "Image files, folders or patterns.", required=True)
     flags.add_string(
@@ -56,6 +56,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments(f"images are a flag, --images={','.join(given.arguments)}")
     cli.import_tensorflow()

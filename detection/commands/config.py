@@ -1,6 +1,6 @@
 """List, show or copy the configs, sweep grids and label maps that come with the package.
 
-Where a command takes a config or a grid, `builtin:NAME` is the one of that name here.
+Commands that take a config or a grid accept `builtin:NAME` for these files.
 
 Examples:
   detection config list
@@ -24,10 +24,12 @@ _USAGE = {"list": "list", "show": "show NAME", "copy": "copy NAME [FILE]"}
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_bool("overwrite", False, "With copy: replace a file that exists.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     actions: dict[str, Callable[[Given, list[str]], None]] = {"list": _list, "show": _show, "copy": _copy}
     verb, *rest = given.arguments or ["list"]
     if verb not in actions:

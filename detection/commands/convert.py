@@ -1,5 +1,6 @@
-"""Turn annotated images (PASCAL VOC, COCO, KITTI, Open Images, Oxford pets) into sharded TFRecords, with a report of
-what was found and what was wrong.
+"""Convert annotated images to sharded TFRecords and report invalid images and boxes.
+
+Formats are PASCAL VOC, COCO, KITTI, Open Images and Oxford-IIIT pets.
 
 Examples:
   detection convert --voc_dir=VOCdevkit/VOC2007 --set=trainval --output=data/trainval.record
@@ -27,6 +28,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_enum("format", "voc", ["voc", "coco", "kitti", "oid", "pet"], "What the annotations are.")
     flags.add_multi_string(
         "voc_dir",
@@ -86,6 +88,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("everything is given by flags")
     output = flags.output or flags.output_path
@@ -142,7 +145,7 @@ def convert(kind: str, source: Mapping[str, object], options: Mapping[str, objec
 
 
 def voc_roots(data_dir: str, year: str) -> tuple[str, ...]:
-    """The folders of a VOCdevkit; `merged` is both years."""
+    """The folders of a VOCdevkit; `merged` stands for both years."""
     years = ("VOC2007", "VOC2012") if year == "merged" else (year,)
     return tuple(os.path.join(data_dir, each) for each in years)
 

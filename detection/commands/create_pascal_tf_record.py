@@ -1,7 +1,7 @@
-"""Turn a PASCAL VOC devkit into one file of records, with the flags of the TF Object Detection API's
-create_pascal_tf_record.py. `detection convert` reads more layouts, and writes shards.
+"""Convert PASCAL VOC to a record file, with the flags of the TF Object Detection API's create_pascal_tf_record.py.
 
-Bad images and boxes are left out and reported; records that exist are replaced.
+`detection convert` reads more layouts and writes shards. Invalid images and boxes are reported and skipped; existing
+records are replaced.
 
 Examples:
   create_pascal_tf_record.py --data_dir=VOCdevkit --year=VOC2012 --set=train --output_path=pascal_train.record
@@ -21,6 +21,7 @@ LABEL_MAP = "Read if it exists, otherwise made, classes by alphabet."
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("data_dir", None, "VOCdevkit folder, which holds VOC2007 and VOC2012.", required=True)
     flags.add_enum("set", "train", ["train", "val", "trainval", "test"], "Split: ImageSets/Main/<set>.txt.")
     flags.add_string("annotations_dir", "Annotations", "Folder of annotations, in that of the year.")
@@ -31,6 +32,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("everything is given by flags, --name=value")
     roots = convert.voc_roots(flags.data_dir, flags.year)

@@ -1,11 +1,11 @@
-"""Find objects in images with an exported detector: pictures with labelled boxes, and one COCO-style json.
+"""Detect objects in images with an exported detector; write pictures with labelled boxes and a COCO-style JSON file.
 
-Files that are not images are reported and left out; the exit code is then 3.
+Files that are not images are reported and skipped; the exit code is then 3.
 
 Examples:
   detection detect --saved_model=exported street.jpg park.png
   detection detect --saved_model=exported --output_dir=found --min_score=0.3 --contact_sheet photos/ 'more/*.jpg'
-Fast R-CNN classifies regions that it is given; make them on the way, or name files of `detection propose`:
+Fast R-CNN classifies given regions; compute them with --proposal_method, or name files of `detection propose`:
   detection detect --saved_model=exported --proposal_method=selective_search_fast photos/
   detection detect --saved_model=exported --proposals_path=photos.proposals.npz photos/
 """
@@ -21,6 +21,7 @@ ARGUMENTS = "IMAGE..."
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("saved_model", None, "Folder that `detection export` wrote.", required=True)
     flags.add_string("output_dir", "detections", "Where the pictures and detections.json go.")
     flags.add_float("min_score", 0.5, "Detections below are left out.", lower_bound=0.0, upper_bound=1.0)
@@ -45,6 +46,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     cli.import_tensorflow()
     from detection.export import annotate

@@ -1,8 +1,7 @@
-"""Merge several detectors and measure whether that helps: models are chosen on one input and measured on another.
+"""Merge several detectors and measure the gain: models are chosen on one input and measured on another.
 
-A model is an exported SavedModel, a training run or a checkpoint; or its detections are given, as `evaluate` or
-`detect` wrote them. Detections are kept in the output folder: running again with other ways of
-choosing and merging runs no model twice.
+A model is an exported SavedModel, a training run, a checkpoint, or stored detections written by `evaluate` or `detect`.
+Detections are stored in the output folder, so that no model runs again if only the way of choosing or merging changes.
 
 Examples:
   detection ensemble --models='exports/*' --label_map_path=map.pbtxt --select_input=val.record --input=test.record
@@ -27,6 +26,7 @@ _OPTIONS = (
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_list(
         "models", [], "SavedModels, training runs, checkpoints, or globs of them; NAME=PATH gives one a name."
     )
@@ -80,6 +80,7 @@ def _numbers(name: str, texts: Sequence[str]) -> list[float]:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("models are given as --models=A,B, and globs in quotes")
     cli.import_tensorflow()

@@ -2,7 +2,7 @@
 
 Examples:
   detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run
-  detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run --watch     beside a training
+  detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run --watch     during a training
   detection evaluate --pipeline_config_path=my.config --checkpoint_dir=run/best --model_dir=results
 """
 
@@ -18,6 +18,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("pipeline_config_path", None, "Config of the model and the data.", required=True)
     flags.add_string(
         "checkpoint_dir", None, "Folder whose newest checkpoint is evaluated, or one checkpoint.", required=True
@@ -31,7 +32,7 @@ def define(flags: Flags) -> None:
 
 
 def define_evaluation(flags: Flags, condition: str = "") -> None:
-    """Flags that only evaluation by itself reads; `condition` is put in front of their help."""
+    """Adds the flags that only evaluation uses; `condition` is prefixed to their help."""
     flags.add_integer(
         "eval_timeout",
         3600,
@@ -56,6 +57,7 @@ def define_evaluation(flags: Flags, condition: str = "") -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     given.refuse_arguments("everything is given by flags, --name=value")
     flags = given.flags
     folder = flags.checkpoint_dir if os.path.isdir(flags.checkpoint_dir) else os.path.dirname(flags.checkpoint_dir)
@@ -63,7 +65,7 @@ def run(given: Given) -> int:
 
 
 def evaluate(given: Given, model_dir: str, *, run_once: bool) -> int:
-    """Evaluates what the flags name; results go to `model_dir`."""
+    """Runs the evaluation that the flags describe; results go to `model_dir`."""
     cli.import_tensorflow()
     import detection
     from detection.train import cluster

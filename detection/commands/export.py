@@ -1,6 +1,6 @@
-"""Turn a trained checkpoint into a SavedModel for serving.
+"""Export a trained checkpoint as a SavedModel for serving.
 
-The flags are those of the TF Object Detection API's exporters. A Fast R-CNN takes a second input, proposals: float32
+The flags are those of the TF Object Detection API's exporters. A Fast R-CNN has a second input, proposals: float32
 [batch, any number, 4], normalised ymin, xmin, ymax, xmax of each image.
 
 Examples:
@@ -23,6 +23,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_enum(
         "input_type",
         "image_tensor",
@@ -62,6 +63,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments:
         raise ConfigError(f"{given.arguments[0]}: not expected; everything is said with flags, --name=value")
@@ -75,7 +77,7 @@ def run(given: Given) -> int:
 
 
 def define_config(flags: Flags) -> None:
-    """Flags that change the config, and what of a checkpoint may be left out."""
+    """Adds the flags that change the config, and the one that accepts unused weights in a checkpoint."""
     flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
     flags.add_overrides(
         "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
@@ -94,12 +96,15 @@ def export(
     num_proposals: int | None = None,
     layout: str = "OWN",
 ) -> int:
-    """Exports what the flags name.
+    """Runs the export that the flags describe.
 
     Args:
         flags: those of `define_config`, and input_type, pipeline_config_path, output_directory.
         checkpoint: a prefix or a folder.
         layout: name of one of `export.layouts`.
+        input_shape: shape of the input, -1 for free sides, as text; None for all free.
+        input_key: name of the input in the signature.
+        num_proposals: number of proposals per image; None for any number.
     """
     cli.import_tensorflow()
     from detection.export import exporter, layouts

@@ -1,7 +1,7 @@
-"""List what a checkpoint holds: its network, arrays by scope, step, averages; with a config, what of it training would
-start from.
+"""List the content of a checkpoint: its network, arrays by scope, step and moving averages.
 
-Exit code 2 if there is no such checkpoint, it is damaged, or nothing in it fits the config.
+With a config, also show which variables training would load from it. Exit code 2 if there is no such checkpoint, it is
+damaged, or nothing in it fits the config.
 
 Examples:
   detection inspect --checkpoint=mobilenet_v1_1.0_224.ckpt
@@ -19,6 +19,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string(
         "checkpoint",
         "",
@@ -34,6 +35,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments(f"the checkpoint is a flag, --checkpoint={' '.join(given.arguments[:1])}")
     cli.import_tensorflow()

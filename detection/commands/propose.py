@@ -20,6 +20,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_list("input_path", [], "Record files or patterns of them, as in a config's input_path.")
     flags.add_string("image_dir", "", "Or a folder of images.")
     flags.add_string("output", None, "The .npz to write; a report goes beside it.", required=True)
@@ -59,6 +60,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
     if bool(flags.input_path) == bool(flags.image_dir):

@@ -1,5 +1,6 @@
-"""Draw what a sweep found: the survey's figures, its relations beside ours, the optimality frontier, and a page to
-choose from, index.html.
+"""Write figures, tables and an interactive page (index.html) of the results of a sweep.
+
+The figures are those of the survey, with its relations next to those measured, and the optimality frontier.
 
 Example:
   detection report --results=swept --output=report
@@ -16,6 +17,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
     flags.add_string("output", None, "Folder for README.md, index.html and figures/.")
     flags.add_string("device", "", "Of rows timed on several devices, those of this one, by its name or a part of it.")
@@ -23,6 +25,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not flags.results or not flags.output:
         raise ConfigError(f"usage: {given.program} --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")

@@ -22,6 +22,7 @@ ARGUMENTS = "[merge PART...]"
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string(
         "grid",
         None,
@@ -62,6 +63,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments[:1] == ["merge"]:
         from detection.sweep import merge

@@ -1,5 +1,6 @@
-"""Draw a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map, and pictures without
-annotations to try a detector on.
+"""Draw a data set of circles, squares, stars and triangles, to try a detector on.
+
+Writes VOC folders, TFRecords, a label map, and pictures without annotations.
 
 Example:
   detection synthetic --output_dir=shapes --num_images=500
@@ -18,6 +19,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("output_dir", None, "Where everything goes.", required=True)
     flags.add_integer("num_images", 500, "Images to train on.", lower_bound=1)
     flags.add_integer("num_val_images", 100, "Images to evaluate on.", lower_bound=0)
@@ -28,6 +30,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("everything is given by flags")
     sizes = tuple(_parse_size(text) for text in flags.size)

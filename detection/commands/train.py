@@ -1,4 +1,4 @@
-"""Train a detector and evaluate it as it goes. The same command again resumes the run in its model_dir.
+"""Train a detector with periodic evaluation. The same command again resumes the run in its model_dir.
 
 Examples:
   detection train --pipeline_config_path=my.config --model_dir=run
@@ -22,6 +22,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("pipeline_config_path", None, "Config of the model, the data and the training.", required=True)
     flags.add_string(
         "model_dir", None, "Where checkpoints, events and metrics go; a run that is there is resumed.", required=True
@@ -34,7 +35,7 @@ def define(flags: Flags) -> None:
 
 
 def define_overrides(flags: Flags) -> None:
-    """Flags that change the config."""
+    """Adds the flags that change the config."""
     flags.add_overrides("Overrides one field of the config, e.g. --set train_config.batch_size=8.")
     flags.add_string(
         "hparams_overrides", "", "Several overrides in one, separated by commas: batch_size=8,learning_rate=0.01."
@@ -47,7 +48,7 @@ def define_overrides(flags: Flags) -> None:
 
 
 def define_training(flags: Flags) -> None:
-    """Flags that only training reads."""
+    """Adds the flags that only training uses."""
     flags.add_integer("num_train_steps", None, "Steps in all; by default train_config.num_steps.", lower_bound=1)
     flags.add_bool(
         "allow_config_change", False, "Resume although the config differs from the one this model_dir was started with."
@@ -82,7 +83,7 @@ def define_training(flags: Flags) -> None:
 
 
 def define_bad_records(flags: Flags) -> None:
-    """Flags about records that cannot be used."""
+    """Adds the flags on invalid records."""
     flags.add_enum(
         "on_bad_record",
         "fail",
@@ -98,7 +99,7 @@ def define_bad_records(flags: Flags) -> None:
 
 
 def define_run(flags: Flags) -> None:
-    """Flags about seeds and devices."""
+    """Adds the flags on seeds and devices."""
     flags.add_integer(
         "seed", None, "Makes data order, augmentation and initial weights repeatable, across a resume too."
     )
@@ -109,6 +110,7 @@ def define_run(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     given.refuse_arguments("everything is given by flags, --name=value")
     cli.import_tensorflow()
     import detection
@@ -128,7 +130,7 @@ def run(given: Given) -> int:
 
 
 def settings(flags: FlagValues) -> list[str]:
-    """Every override that the flags ask for, `path=value`."""
+    """The config overrides given by flags, as `path=value`."""
     from detection.train import main as trainer
 
     found = [*trainer.split_settings(flags.hparams_overrides), *overrides(flags)]
@@ -142,7 +144,7 @@ def settings(flags: FlagValues) -> list[str]:
 
 
 def options(flags: FlagValues) -> RunOptions:
-    """How to run what the config describes."""
+    """The options of the run given by flags."""
     from detection.train.options import RunOptions
 
     return RunOptions(

@@ -1,6 +1,6 @@
-"""Check TFRecords image by image and box by box: a summary, and every fault by shard, record and field.
+"""Check TFRecords image by image and box by box; print a summary and every fault with shard, record and field.
 
-Exit code 3 if anything is wrong.
+Exit code 3 if there is any fault.
 
 Example:
   detection validate --input_path='data/train.record-*' --label_map_path=data/label_map.pbtxt
@@ -19,6 +19,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_list("input_path", None, "Record files or patterns of them, as in a config's input_path.", required=True)
     flags.add_string("label_map_path", "", "Label map that the classes must be in.")
     flags.add_list(
@@ -33,6 +34,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
     cli.import_tensorflow()

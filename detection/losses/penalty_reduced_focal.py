@@ -1,10 +1,11 @@
-"""Penalty-reduced focal loss of heat maps (Zhou et al. 2019, Equation 1; Law and Deng 2018, Equation 1): with the
-probability p of a cell and its target t,
+"""Penalty-reduced focal loss of heat maps (Zhou et al. 2019, Equation 1; Law and Deng 2018, Equation 1).
+
+With the probability p of a cell and its target t,
 
     t = 1:  -(1 - p)^α log p          otherwise:  -(1 - t)^β p^α log(1 - p)
 
-so that cells near an object are punished less. p is kept in [0.0001, 0.9999], where the gradient ends too, as the TF
-Object Detection API has it.
+so that cells near an object have a smaller penalty. p is clipped to [0.0001, 0.9999], outside of which the gradient is
+0, as in the TF Object Detection API.
 """
 
 from __future__ import annotations

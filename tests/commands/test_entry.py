@@ -49,7 +49,7 @@ def test_version(program):
         ("create_tf_record", "unknown command create_tf_record; did you mean convert?"),
         ("model_main", "unknown command model_main; did you mean train?"),
         ("xyzzy", "unknown command xyzzy; detection --help lists the commands"),
-        ("--model_dir=run", "--model_dir=run: flags stand behind the command"),
+        ("--model_dir=run", "--model_dir=run: flags come after the command"),
     ],
 )
 def test_what_is_no_command(program, word, says):
