@@ -154,6 +154,10 @@ class Registry:
 ssd_extractor = Registry("SSD feature extractor", "options")
 # (options: TwoStageExtractorOptions) -> feature_extractors.two_stage.TwoStageExtractor
 two_stage_extractor = Registry("two-stage feature extractor", "options", members=("scale", "body", "tail"))
+# (options: CenterExtractorOptions) -> feature_extractors.center_maps.CenterExtractor, or alike: maps of stride 4
+center_net_extractor = Registry(
+    "CenterNet feature extractor", "options", members=("__call__", "scale", "multiple", "num_outputs", "object_keys")
+)
 # () -> (predicted, target, weights [B, A]) -> losses [B, A]; `needs_boxes`: compares boxes [B, A, 4], not codes
 localization_loss = Registry("localization loss", members=("__call__", "needs_boxes"))
 # () -> (logits [B, A, K + 1], target classes, weights [B, A]) -> losses [B, A] or [B, A, K + 1]
@@ -174,8 +178,8 @@ meta_architecture = Registry(
 )
 
 ALL = (
-    *(ssd_extractor, two_stage_extractor, localization_loss, classification_loss, augmentation, metric),
-    meta_architecture,
+    *(ssd_extractor, two_stage_extractor, center_net_extractor),
+    *(localization_loss, classification_loss, augmentation, metric, meta_architecture),
 )
 _importing: list[str] = []  # plugins that are being imported, innermost last
 _imported: set[str] = set()  # entry points that have been imported
@@ -239,10 +243,12 @@ def import_entry_points() -> None:
             with _registering(point.module):
                 try:
                     point.load()
-                except (ImportError, AttributeError) as error:
+                except Exception as error:  # Whatever a package of somebody else does while it is imported.
+                    _imported.discard(point.value)
+                    what = "" if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: "
                     raise ConfigError(
                         f"the entry point {point.name} = {point.value} of {ENTRY_POINTS!r} cannot be imported"
-                        f" ({error}); fix or uninstall its package"
+                        f" ({what}{first_line(error)}); fix or uninstall its package"
                     ) from error
 
 

@@ -1,11 +1,11 @@
 """Penalty-reduced focal loss of heat maps (Zhou et al. 2019, Equation 1; Law and Deng 2018, Equation 1).
 
-With the probability p of a cell and its target t,
+For a cell with probability p and target t, the loss is
 
     t = 1:  -(1 - p)^α log p          otherwise:  -(1 - t)^β p^α log(1 - p)
 
-so that cells near an object have a smaller penalty. p is clipped to [0.0001, 0.9999], outside of which the gradient is
-0, as in the TF Object Detection API.
+so that the penalty is smaller for cells near an object. As in the TF Object Detection API, p is clipped to [0.0001,
+0.9999], and there is no gradient outside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True)
 class PenaltyReducedFocal:
-    """Classification loss of cells."""
+    """Classification loss of heat map cells."""
 
     alpha: float = 2.0
     beta: float = 4.0

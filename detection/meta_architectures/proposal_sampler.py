@@ -21,9 +21,11 @@ class ProposalSampler:
     positive_fraction: float
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """Returns the sampled proposals and their targets in their original order, P = size, or the P that was given if
-        that is less; padded where fewer are sampled. The bound on positives is that share of `size` all the same, as in
-        the reference."""
+        """Returns the sampled proposals and their targets, in their original order.
+
+        There are P = min(`size`, given proposals) rows, with padding if fewer are sampled. As in the reference, the
+        limit on positives is always `positive_fraction` of `size`.
+        """
         valid = valid_rows(proposals)
         drawn = BalancedSampler(self.positive_fraction)(
             valid & (targets.class_weights > 0), targets.matches >= 0, self.size

@@ -7,8 +7,8 @@ The paper is "MnasFPN: Learning Latency-aware Pyramid Architecture for Object De
             down: max pool 3x3, then Conv1x1
     cell    five blocks; the last four are the maps of levels 3 to 6, plus the cell's input where shapes agree
 
-C_6 is C_5 after a max pool and a 1x1 convolution. All convolutions have batch norm, only those of the network
-activations.
+C_6 is C_5 after a max pool and a 1x1 convolution. All convolutions have batch norm; only those of the network have an
+activation.
 Names: `MnasFPN/C6_Conv1x1`, `MnasFPN/cell_<n>/block_<n>/input_<n>/Conv1x1`, `MnasFPN/cell_<n>/block_<n>/SepConv`.
 """
 
