@@ -50,7 +50,7 @@ def split_path(path: str) -> list[Part]:
         piece = path[start:dot] if dot >= 0 else path[start:]
         match = _PART.fullmatch(piece)
         if match is None:
-            raise ValueError(f"{cut(piece)!r} is no field name; a path is written like model.ssd.num_classes")
+            raise ValueError(f"{cut(piece)!r} is not a field name; a path is written like model.ssd.num_classes")
         parts.append(Part(match[1], match[2]))
         if len(parts) > _DEEPEST:
             raise ValueError(f"the path has more than {_DEEPEST} parts; a path is written like model.ssd.num_classes")
@@ -111,7 +111,7 @@ def _index(part: Part, count: int) -> int:
             raise ValueError(f"{part.name} has {count} elements; say which, as in {part.name}[0]")
         return 0
     if not re.fullmatch(r"-?\d+", part.key):
-        raise ValueError(f"[{cut(part.key)}] of {part.name} is no index; write a whole number")
+        raise ValueError(f"[{cut(part.key)}] of {part.name} is not an index; write a whole number")
     index = int(part.key) if len(part.key) < 10 else count
     if not -count <= index < count:
         raise ValueError(
@@ -138,7 +138,7 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
             del target[:]
         target.extend(new)
     elif part.key is not None:
-        raise ValueError(f"{part.name} is no list; write it without [{cut(part.key)}]")
+        raise ValueError(f"{part.name} is not a list; write it without [{cut(part.key)}]")
     else:
         setattr(message, part.name, _scalar(field, value, source))
 
@@ -215,5 +215,5 @@ def _fragment(field: FieldDescriptor, value: str, source: str) -> Any:
     fragment = message_factory.GetMessageClass(field.containing_type)()
     text.parse(f"{field.name}: {value}", fragment, source, positions=False)
     if [found.name for found, _ in fragment.ListFields()] not in ([field.name], []):
-        raise ValueError(f"{field.name} takes {takes(field)}, and more follows it; use one setting a field")
+        raise ValueError(f"{field.name} takes {takes(field)}, but more text follows; use one setting per field")
     return getattr(fragment, field.name)

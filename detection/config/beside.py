@@ -63,9 +63,7 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
     if not found:
         return ""
     more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-    return (
-        f"{path} beside the checkpoint has other values of what decides about its weights: {', '.join(found[:3])}{more}"
-    )
+    return f"{path} next to the checkpoint differs in fields that its weights depend on: {', '.join(found[:3])}{more}"
 
 
 def _differing(one: Message, other: Message, path: str, fields: set[str] | None = None) -> Iterator[str]:

@@ -121,7 +121,7 @@ def _agree_with_model(
             "",
             (
                 f"{place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above"
-                " it are never learnt"
+                " it are never trained"
             ),
         )
     return "", ""

@@ -188,7 +188,7 @@ def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
                 _warn(f"{item}: repeats {printable(known.where)}; kept once")
                 continue
             same = f"id {item.id} is also that of {known.name!r} at {known.where}"
-            _warn(f"{item}: {printable(same)}; the class is called by the first, and records may use both names")
+            _warn(f"{item}: {printable(same)}; the class is named after the first, and records may use both names")
             aliases.append(item)
         known = by_name.setdefault(item.name, item)
         if known.id != item.id:
@@ -201,7 +201,7 @@ def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
         more = [f"{path}: {len(faults) - _MAX_FAULTS} more faults are not listed"] if len(faults) > _MAX_FAULTS else []
         raise combined([DataError(fault) for fault in faults[:_MAX_FAULTS] + more])
     if not by_id:
-        raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
+        raise DataError(f'{path}: has no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values()), aliases
 
 
@@ -225,7 +225,7 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
         return message, [str(line) for line in _item_lines(text)]
     except UnicodeDecodeError as error:
         text_errors = [
-            f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8"
+            f"{path}: byte {error.start} is not UTF-8, and the file is not a binary label map either; save it as UTF-8"
             " text"
         ]
     except text_format.ParseError as error:
@@ -296,7 +296,7 @@ def _explain(path: str, text: str, error: text_format.ParseError) -> str:
     elif "parse integer" in reason:
         hint = "an id is a whole number without quotes, as in id: 1"
     elif "multiple" in reason:
-        hint = "one value a field; is a closing brace missing between two items?"
+        hint = "a field has one value; is a closing brace missing between two items?"
     elif text.lstrip().startswith(("[", '{"')):
         hint = 'this looks like JSON; a label map reads: item { name: "dog" id: 1 }'
     else:

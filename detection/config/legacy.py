@@ -37,14 +37,14 @@ NOW_INTEGER = {
 # (message, old field) -> (reason, the values for which dropping it changes nothing; None for all)
 DROPPED = {
     ("SsdFeatureExtractor", "batch_norm_trainable"): (
-        "it left the schema in 2018; conv_hyperparams.batch_norm.train says it now",
+        "it was removed from the schema in 2018; use conv_hyperparams.batch_norm.train",
         None,
     ),
     ("InputReader", "prefetch_buffer_size"): (
-        "it left the schema in 2018; batches are prefetched by num_prefetch_batches",
+        "it was removed from the schema in 2018; batches are prefetched by num_prefetch_batches",
         None,
     ),
-    ("Ssd", "weight_regression_loss_by_score"): ("it left the schema in 2018", _NO),
+    ("Ssd", "weight_regression_loss_by_score"): ("it was removed from the schema in 2018", _NO),
 }
 
 
@@ -72,17 +72,20 @@ MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
 # Fields that are gone and changed what a config means: refused, with the reason in the error.
 REMOVED = {
-    ("Ssd", "weight_regression_loss_by_score"): "it left the schema in 2018 and has no successor; remove it",
-    ("ConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
-    ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
+    (
+        "Ssd",
+        "weight_regression_loss_by_score",
+    ): "it was removed from the schema in 2018 and has no successor; remove it",
+    ("ConvolutionalBoxPredictor", "mask_head"): "it was removed from the schema in 2018; remove it",
+    ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it was removed from the schema in 2018; remove it",
     (
         "CalibrationConfig",
         "label_function_approximations",
-    ): "it left the schema in 2019; use class_id_function_approximations",
+    ): "it was removed from the schema in 2019; use class_id_function_approximations",
     (
         "CalibrationConfig",
         "label_sigmoid_calibrations",
-    ): "it left the schema in 2019; use class_id_sigmoid_calibrations",
+    ): "it was removed from the schema in 2019; use class_id_sigmoid_calibrations",
 }
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
@@ -223,7 +226,7 @@ def _apply(move: Move, message: Message) -> None:
     elif getattr(home, move.name) != getattr(fragment, move.name):
         raise Fault(
             move.entry.at,
-            f"{move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only the latter",
+            f"{move.entry.name} contradicts {move.path}.{move.name}, its current name; keep only the latter",
         )
 
 

@@ -70,7 +70,7 @@ def _full_path(config: Config, path: str, source: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write which")
+        raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write the full path")
     known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
     hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))]) if len(names) == 1 else ""
     reason = (

@@ -86,7 +86,7 @@ def _optimizer(config: Config, source: str) -> tuple[str, Message]:
     kind = config.train_config.optimizer.WhichOneof("optimizer")
     if kind is None:
         raise ConfigError(
-            f"{source}: train_config.optimizer names no optimizer; set for example"
+            f"{source}: train_config.optimizer has no optimizer; set for example"
             " train_config.optimizer.adam_optimizer={...}"
         )
     return f"train_config.optimizer.{kind}", getattr(config.train_config.optimizer, kind)
@@ -98,7 +98,7 @@ def _learning_rate(config: Config, value: str, source: str) -> None:
     kind = optimizer.learning_rate.WhichOneof("learning_rate")
     if kind is None:
         raise ConfigError(
-            f"{source}: {path}.learning_rate names no schedule; set for example"
+            f"{source}: {path}.learning_rate has no schedule; set for example"
             f" {path}.learning_rate.constant_learning_rate={{}}"
         )
     schedule = getattr(optimizer.learning_rate, kind)

@@ -279,13 +279,13 @@ class _Reader:
     def _condition(self, message: sweep_pb2.SweepCondition, path: str) -> Condition:
         if message.axis not in self._known:
             hint = did_you_mean(message.axis, self._known) or f"; before it come {', '.join(self._known)}"
-            raise self._fail(path, "axis", f"('{message.axis}') is no axis that comes before{hint}")
+            raise self._fail(path, "axis", f"('{message.axis}') is not an earlier axis{hint}")
         for field in ("any_of", "none_of"):
             for index, value in enumerate(getattr(message, field)):
                 known = self._known[message.axis]
                 if value not in known:
                     hint = did_you_mean(value, known) or f"; it has {', '.join(known)}"
-                    raise self._fail(path, field, f"('{value}') is no value of '{message.axis}'{hint}", index)
+                    raise self._fail(path, field, f"('{value}') is not a value of '{message.axis}'{hint}", index)
         if not message.any_of and not message.none_of:
             raise self._fail(path, "any_of", "and none_of are both missing; list values of the axis in one of them")
         return Condition(message.axis, tuple(message.any_of), tuple(message.none_of))

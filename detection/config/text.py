@@ -138,10 +138,13 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
     if "truncated" in raw and "escape" in raw:
-        return offset, "a backslash in this string begins a code such as \\U; write / between folders, or \\\\"
+        return (
+            offset,
+            "a backslash in this string starts an escape sequence such as \\U; write / between folders, or \\\\",
+        )
     for mark, advice in _FOREIGN.items():
         if text.startswith(mark, offset):
-            return offset, f"{mark} means nothing here; {advice}"
+            return offset, f"{mark} is not valid here; {advice}"
     for entry, fault in _faulty(scanned, message):
         if entry.at <= offset <= (entry.end or len(text)):
             return fault
@@ -203,7 +206,7 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
     if not entry.values and not field.is_repeated:
         return entry.at, f"{field.name} in {container} takes {takes(field)}, and has no value"
     if not entry.colon:
-        return entry.at, f"':' is missing behind {field.name} in {container}"
+        return entry.at, f"':' is missing after {field.name} in {container}"
     if len(entry.values) > 1 and not field.is_repeated and not is_string(field):
         return entry.at, f"{field.name} in {container} takes one value, not a list"
     for token in entry.values:

@@ -66,7 +66,7 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         ),
         (
             f"{EXTRACTOR}.channel_means=[1, 2]",
-            f"{EXTRACTOR}.channel_means has 2 values; give 3, one a channel, or none",
+            f"{EXTRACTOR}.channel_means has 2 values; give 3, one per channel, or none",
         ),
         (f"{EXTRACTOR}.channel_stds=[1, 0, 1]", f"{EXTRACTOR}.channel_stds[1] (0) must be more than 0"),
         (f"{EXTRACTOR}.upsampling_interpolation=cubic", "('cubic') is not supported; use nearest, bilinear"),
@@ -85,7 +85,7 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         (f"{BOXES}.localization_loss=none", f"{BOXES}.localization_loss is not set"),
         (
             f"{BOXES}.scale_head_params={{num_filters: [8, 8] kernel_sizes: 3}}",
-            f"{BOXES}.scale_head_params.num_filters has 2 values and kernel_sizes 1; give both as many",
+            f"{BOXES}.scale_head_params.num_filters has 2 values and kernel_sizes 1; give both the same number",
         ),
         (f"{MODEL}.num_classes=900000", f"{MODEL}.num_classes (900000) makes heat maps of 921,600,000 numbers"),
         (f"{CENTERS}.center_head_params={{num_filters: [4096, 4096] kernel_sizes: [31, 31]}}", "make a head of about"),

@@ -66,7 +66,8 @@ def test_a_model_alone_is_enough(ssd):
         ),
         (
             "model.ssd.box_coder={keypoint_box_coder {}}",
-            "model.ssd.box_coder.keypoint_box_coder is not supported; use faster_rcnn_box_coder: only boxes are learnt",
+            "model.ssd.box_coder.keypoint_box_coder is not supported; use faster_rcnn_box_coder: keypoints are"
+            " not supported",
         ),
         (
             "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
@@ -160,7 +161,8 @@ def test_honoured_since(ssd, setting):
         (
             "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma=0.5"
             " model.ssd.post_processing.batch_non_max_suppression.use_hard_nms=true",
-            "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma (0.5) does not go with use_hard_nms",
+            "model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma (0.5) cannot be combined with"
+            " use_hard_nms",
         ),
         (
             "model.ssd.post_processing.calibration_config={temperature_scaling_calibration{scaler:0}}",
@@ -177,7 +179,7 @@ def test_honoured_since(ssd, setting):
         ),
         (
             "model.ssd.loss.hard_example_miner={} model.ssd.loss.expected_loss_weights=EXPECTED_SAMPLING",
-            "model.ssd.loss.hard_example_miner does not go with expected_loss_weights",
+            "model.ssd.loss.hard_example_miner cannot be combined with expected_loss_weights",
         ),
     ],
 )
@@ -279,7 +281,10 @@ def test_nothing_is_said_of_what_every_published_config_sets(ssd):
         ),
         ("train_config.batch_size=0", "train_config.batch_size (0) must be at least 1"),
         ("train_config.gradient_clipping_by_norm=-1", "train_config.gradient_clipping_by_norm (-1) must be at least 0"),
-        ("train_config.freeze_variables=[a, (]", "train_config.freeze_variables[1] ('(') is no regular expression: "),
+        (
+            "train_config.freeze_variables=[a, (]",
+            "train_config.freeze_variables[1] ('(') is not a valid regular expression: ",
+        ),
         (f"{EXTRACTOR}.depth_multiplier=0", f"{EXTRACTOR}.depth_multiplier (0) must be more than 0"),
         (
             f"{EXTRACTOR}.conv_hyperparams.batch_norm.decay=1.2",
@@ -310,7 +315,7 @@ def test_nothing_is_said_of_what_every_published_config_sets(ssd):
             "model.ssd.box_coder.faster_rcnn_box_coder.x_scale=0",
             "model.ssd.box_coder.faster_rcnn_box_coder.x_scale (0) must be more than 0",
         ),
-        (f"{ANCHORS}.scales=[0.1, 0.2]", f"{ANCHORS}.scales has 2 values for num_layers 6; list one a layer"),
+        (f"{ANCHORS}.scales=[0.1, 0.2]", f"{ANCHORS}.scales has 2 values for num_layers 6; list one per layer"),
         (f"{ANCHORS}.min_scale=0.96", f"{ANCHORS}.min_scale (0.96) must not exceed max_scale (0.95)"),
         (
             f"{ANCHORS}.height_stride=[1, 1, 1, 1, 1, 1]",
@@ -341,7 +346,8 @@ def test_nothing_is_said_of_what_every_published_config_sets(ssd):
         (
             "model.ssd.loss.classification_loss={weighted_sigmoid_focal {}}",
             (
-                "model.ssd.loss.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples"
+                "model.ssd.loss.hard_example_miner cannot be combined with weighted_sigmoid_focal, which weighs"
+                " hard examples"
                 " itself; remove one of the two"
             ),
         ),

@@ -136,7 +136,7 @@ def test_num_classes_and_label_map(here, ssd):
     assert (
         warnings[0]
         == "my.config: model.ssd.num_classes (5) is more than the largest id, 3, of train_input_reader.label_map_path"
-        " (label_map.pbtxt); the classes above it are never learnt"
+        " (label_map.pbtxt); the classes above it are never trained"
     )
 
 

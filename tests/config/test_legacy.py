@@ -123,10 +123,11 @@ def test_moved_from_operation_to_crop():
 def test_what_changed_the_meaning_is_refused():
     assert (
         fault("model { ssd { weight_regression_loss_by_score: true } }")
-        == "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it left the schema in 2018 and has"
+        == "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it was removed from the schema in"
+        " 2018 and has"
         " no successor; remove it"
     )
-    assert "it left the schema in 2018; remove it" in fault(
+    assert "it was removed from the schema in 2018; remove it" in fault(
         "model { ssd { box_predictor { convolutional_box_predictor { mask_head { a: 1 } } } } }"
     )
     calibration = "model { ssd { post_processing { calibration_config { label_sigmoid_calibrations { } } } } }"

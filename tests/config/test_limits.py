@@ -99,7 +99,7 @@ def test_every_limit_is_kept(name, field):
         ),
         (
             ["model.ssd.num_classes=100000"],
-            "model.ssd.num_classes (100000) with 23 anchors a cell and box_predictor's kernel_size (1) makes ",
+            "model.ssd.num_classes (100000) with 23 anchors per cell and box_predictor's kernel_size (1) makes ",
         ),
         (
             [

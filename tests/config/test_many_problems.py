@@ -93,7 +93,8 @@ def test_what_is_missing_stands_where_it_belongs(tmp_path, config_text):
         f"my.config:{line_of(text, 'eval_input_reader')}: eval_input_reader[0] names no data",
         f"my.config:{line_of(text, 'ssd {')}: model.ssd.matcher is not set",
         f"my.config:{line_of(text, 'localization_loss')}: model.ssd.loss.localization_loss is empty",
-        f"my.config:{line_of(text, 'purpel')}: eval_config.groundtruth_box_visualization_color ('purpel') is no colour",
+        f"my.config:{line_of(text, 'purpel')}: eval_config.groundtruth_box_visualization_color ('purpel') is"
+        f" not a colour",
     ]
 
 

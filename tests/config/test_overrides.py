@@ -130,13 +130,13 @@ def test_creates_what_is_not_there():
         ),
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
         ("=3", "expected path=value, as in model.ssd.num_classes=3"),
-        ("model..num_classes=3", "'' is no field name; a path is written like model.ssd.num_classes"),
+        ("model..num_classes=3", "'' is not a field name; a path is written like model.ssd.num_classes"),
         ("model.ssd.num_classes+=3", "+= appends to a list, and num_classes is none; use ="),
         ("model.ssd.num_classes.x=3", "num_classes holds no fields: it takes a whole number"),
-        ("model.ssd.num_classes[0]=3", "num_classes is no list; write it without [0]"),
+        ("model.ssd.num_classes[0]=3", "num_classes is not a list; write it without [0]"),
         ("model.ssd[0].num_classes=3", "ssd is a single message; write it without [0]"),
         ("eval_input_reader[1].shuffle=true", "eval_input_reader has 1 element, so there is no [1]; += appends one"),
-        ("eval_input_reader[a].shuffle=true", "[a] of eval_input_reader is no index; write a whole number"),
+        ("eval_input_reader[a].shuffle=true", "[a] of eval_input_reader is not an index; write a whole number"),
         (
             "train_config.data_augmentation_options.random_horizontal_flip.probability=1",
             "data_augmentation_options has 2 elements; say which, as in data_augmentation_options[0]",
@@ -158,14 +158,18 @@ def test_creates_what_is_not_there():
         ),
         (
             "model.ssd.matcher={} num_classes: 3",
-            "matcher takes a block, matcher { ... } (message Matcher), and more follows it; use one setting a field",
+            "matcher takes a block, matcher { ... } (message Matcher), but more text follows; use one setting"
+            " per field",
         ),
         (
             "eval_config.super_categories=cat",
             "super_categories is a map; set one entry, as in super_categories[key]=value",
         ),
         ("batch_sise=3", "unknown setting 'batch_sise'; did you mean 'batch_size'?"),
-        ("shuffle=true", "shuffle may mean train_input_reader.shuffle, eval_input_reader[0].shuffle; write which"),
+        (
+            "shuffle=true",
+            "shuffle may mean train_input_reader.shuffle, eval_input_reader[0].shuffle; write the full path",
+        ),
         ("momentum=1", "unknown setting 'momentum'; did you mean 'momentum_optimizer'?"),
     ],
 )

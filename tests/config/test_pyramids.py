@@ -48,7 +48,7 @@ def test_types(name: str, pyramid: str, form: str) -> None:
         (f"{PREDICTOR}.depth=0", f"{PREDICTOR}.depth is not set; the convolutions before the predictor need it"),
         (f"{PREDICTOR}.box_code_size=3", f"{PREDICTOR}.box_code_size (3) must be 4"),
         (f"{PREDICTOR}.box_encodings_clip_range={{min: 1 max: -1}}", f"{PREDICTOR}.box_encodings_clip_range.min (1)"),
-        ("model.ssd.num_classes=100000", "model.ssd.num_classes (100000) with 3 anchors a cell and box_predictor's"),
+        ("model.ssd.num_classes=100000", "model.ssd.num_classes (100000) with 3 anchors per cell and box_predictor's"),
         (f"{ANCHORS}={{grid_anchor_generator {{}}}}", f"{ANCHORS}.grid_anchor_generator has anchors for 1 map, and"),
     ],
 )

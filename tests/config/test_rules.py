@@ -146,7 +146,7 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
         ),
         (
             ["eval_config.groundtruth_box_visualization_color=blakc"],
-            "eval_config.groundtruth_box_visualization_color ('blakc') is no colour; use a name such as 'black' or a"
+            "eval_config.groundtruth_box_visualization_color ('blakc') is not a colour; use a name such as 'black' or a"
             " value such as '#00ff80'; did you mean 'black'?",
         ),
         (

@@ -115,7 +115,7 @@ def test_given_twice(content, expected):
         ("model {\n  ssd {\n    num_classes: 3\n", "2:3: ssd { is never closed; add the missing '}'"),
         ("model { } }", "1:11: expected a field name, found '}'"),
         ("model < ssd { } }", "1:17: expected a field name, found '}'"),
-        ("model { ssd { num_classes 3 } }", "1:15: ':' is missing behind num_classes in Ssd"),
+        ("model { ssd { num_classes 3 } }", "1:15: ':' is missing after num_classes in Ssd"),
         (
             "train_config { fine_tune_checkpoint: 'a\n}",
             "1:38: a string is not closed on its line; add the missing quote",
@@ -161,14 +161,14 @@ def test_without_positions():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("model { ssd { num_classes: 3 // boats\n } }", "1:30: // means nothing here; comments begin with #"),
+        ("model { ssd { num_classes: 3 // boats\n } }", "1:30: // is not valid here; comments begin with #"),
         (
             "train_input_reader { label_map_path: \u201cmap.pbtxt\u201d }",
-            "1:38: \u201c means nothing here; put strings between straight quotes, \" or '",
+            "1:38: \u201c is not valid here; put strings between straight quotes, \" or '",
         ),
         (
             'train_input_reader { label_map_path: "C:\\Users\\map.pbtxt" }',
-            "1:38: a backslash in this string begins a code such as \\U; write / between folders, or \\\\",
+            "1:38: a backslash in this string starts an escape sequence such as \\U; write / between folders, or \\\\",
         ),
         (
             "train_config { data_augmentation_options {\n random_horizontal_flip { }\n random_rotation90 { } } }",

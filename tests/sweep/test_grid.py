@@ -290,11 +290,11 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
         ),
         (
             BASES + 'axes { name: "a" when { axis: "bases" any_of: "ssd" } values { name: "x" } }',
-            r"my.pbtxt:4:31: .*\('bases'\) is no axis that comes before; did you mean 'base'\?",
+            r"my.pbtxt:4:31: .*\('bases'\) is not an earlier axis; did you mean 'base'\?",
         ),
         (
             BASES + 'axes { name: "a" when { axis: "base" any_of: "ssd" any_of: "sdd" } values { name: "x" } }',
-            r"my.pbtxt:4:60: .*any_of \('sdd'\) is no value of 'base'; did you mean 'ssd'\?",
+            r"my.pbtxt:4:60: .*any_of \('sdd'\) is not a value of 'base'; did you mean 'ssd'\?",
         ),
         (
             BASES + 'axes { name: "a" when { axis: "base" } values { name: "x" } }',

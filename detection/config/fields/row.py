@@ -110,7 +110,7 @@ class Counts(NamedTuple):
     advice: str
 
 
-ONE_A_CHANNEL = Counts((0, 3), "give 3, one a channel, or none")
+ONE_A_CHANNEL = Counts((0, 3), "give 3, one per channel, or none")
 
 Message = tuple[Field, ...]  # the rows of one message, in the order of the schema
 

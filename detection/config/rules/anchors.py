@@ -36,7 +36,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     for field in ("scales", "height_stride", "width_stride", "height_offset", "width_offset"):
         count = len(getattr(message, field))
         if count not in (0, message.num_layers):
-            yield f"{path}.{field} has {count} values for num_layers {message.num_layers}; list one a layer"
+            yield f"{path}.{field} has {count} values for num_layers {message.num_layers}; list one per layer"
     for height, width in (("height_stride", "width_stride"), ("height_offset", "width_offset")):
         if bool(getattr(message, height)) != bool(getattr(message, width)):
             yield f"{path}: {height} and {width} go together; list both"

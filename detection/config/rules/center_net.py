@@ -30,8 +30,9 @@ def center_net(message: Message, path: str) -> Iterator[str]:
         depths, kernels = len(head.num_filters) or 1, len(head.kernel_sizes) or 1
         if depths != kernels:
             yield (
-                f"{path}.{part}.{field}.num_filters has {depths} values and kernel_sizes {kernels}; give both as many,"
-                " one a convolution"
+                f"{path}.{part}.{field}.num_filters has {depths} values and kernel_sizes {kernels}; give both"
+                f" the same number,"
+                " one per convolution"
             )
 
 
@@ -54,7 +55,7 @@ def without_effect(message: Message, path: str) -> Iterator[str]:
         value = getattr(message, field)
         if value != message.DESCRIPTOR.fields_by_name[field].default_value:
             shown = str(value).lower() if isinstance(value, bool) else repr(value)
-            yield f"{path}.{field} ({shown}) has no effect: it is of the top-down layers of {PYRAMIDS[0]}"
+            yield f"{path}.{field} ({shown}) has no effect: it applies to the top-down layers of {PYRAMIDS[0]}"
 
 
 def converter_without_effect(message: Message, path: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ def input_reader(message: Message, path: str) -> Iterator[str]:
             " tf_record_input_reader.input_path; give one a path"
         )
     if weights and not any(weights):
-        yield f"{path}.sample_from_datasets_weights holds only zeros; give a path that is to be read a weight above 0"
+        yield f"{path}.sample_from_datasets_weights has only zeros; give at least one path a weight above 0"
 
 
 def evaluation_data(message: Message, path: str) -> Iterator[str]:

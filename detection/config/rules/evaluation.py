@@ -19,6 +19,6 @@ def pictures(message: Message, path: str) -> Iterator[str]:
     except ValueError:
         hint = did_you_mean(color, ImageColor.colormap)
         yield (
-            f"{path}.{field} ({cut(repr(color))}) is no colour; use a name such as 'black' or a value such as"
+            f"{path}.{field} ({cut(repr(color))}) is not a colour; use a name such as 'black' or a value such as"
             f" '#00ff80'{hint}"
         )

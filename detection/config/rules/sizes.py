@@ -43,7 +43,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
     if numbers > MAX_WEIGHTS or max(maps, default=0) * numbers > MAX_LAYER * sum(maps):
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's"
+            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors per cell and box_predictor's"
             f" kernel_size ({predictor.kernel_size}) makes predictors of about {numbers:,} weights, more than"
             f" {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
         )
@@ -82,7 +82,7 @@ def _weight_shared(message: Message, path: str) -> Iterator[str]:
     towers = 2 * predictor.num_layers_before_predictor * kernel * depth**2
     if last > MAX_LAYER or last + towers > MAX_WEIGHTS:
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {anchors} anchors a cell and box_predictor's depth"
+            f"{path}.num_classes ({message.num_classes}) with {anchors} anchors per cell and box_predictor's depth"
             f" ({depth}), kernel_size ({predictor.kernel_size}) and num_layers_before_predictor"
             f" ({predictor.num_layers_before_predictor}) makes a predictor of about {last + towers:,} weights, more"
             f" than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} in its last layers; lower one of them"

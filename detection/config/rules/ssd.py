@@ -35,7 +35,10 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     if type_ in extractors.SSD and extractors.SSD[type_].image:
         yield from _only_size(message, path, extractors.SSD[type_].image)
     if message.use_confidences_as_targets and not message.add_background_class:
-        yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
+        yield (
+            f"{path}.use_confidences_as_targets cannot be combined with add_background_class: false; remove one"
+            f" of the two"
+        )
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
@@ -121,7 +124,7 @@ def _background(message: Message, path: str) -> Iterator[str]:
         return
     asked = f"{path}.add_background_class is false"
     if not message.encode_background_as_zeros:
-        yield f"{asked}: the background has no column to be 1 in; set encode_background_as_zeros: true"
+        yield f"{asked}: the background has no column; set encode_background_as_zeros: true"
     loss = message.loss.classification_loss.WhichOneof("classification_loss")
     if loss in ("weighted_softmax", "weighted_logits_softmax"):
         yield f"{asked}: {loss} needs a column for the background; use weighted_sigmoid_focal or weighted_sigmoid"

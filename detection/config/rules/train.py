@@ -17,7 +17,7 @@ def patterns(message: Message, path: str) -> Iterator[str]:
             try:
                 re.compile(pattern)
             except (re.error, RecursionError, OverflowError) as error:
-                yield f"{path}.{field}[{index}] ({cut(repr(pattern))}) is no regular expression: {error}"
+                yield f"{path}.{field}[{index}] ({cut(repr(pattern))}) is not a valid regular expression: {error}"
 
 
 def moving_averages(message: Message, path: str) -> Iterator[str]:
