@@ -48,7 +48,7 @@ def build_schedule(message: optimizer_pb2.LearningRate) -> schedules.Schedule:
         )
     if which == "manual_step_learning_rate":
         rows = [(row.step, row.learning_rate) for row in inner.schedule]
-        # A row of step 0 gives the rate from the start; the initial rate is then never used, as in the reference.
+        # A row with step 0 replaces the initial rate, as in the reference.
         initial = rows.pop(0)[1] if rows and rows[0][0] == 0 else inner.initial_learning_rate
         return schedules.ManualStep(
             boundaries=tuple(step for step, _ in rows),

@@ -65,7 +65,7 @@ def _random_pad_image(message: preprocessor_pb2.RandomPadImage) -> Augmentation:
 def _random_absolute_pad_image(message: preprocessor_pb2.RandomAbsolutePadImage) -> Augmentation:
     return partial(
         pad.random_absolute_pad_image,
-        max_height_padding=message.max_height_padding or 1,  # 0 stands for 1, which pads nothing, as in the reference
+        max_height_padding=message.max_height_padding or 1,  # 0 means 1, which adds no padding, as in the reference
         max_width_padding=message.max_width_padding or 1,
         pad_color=tuple(message.pad_color) or None,
     )

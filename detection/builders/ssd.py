@@ -29,9 +29,8 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     anchors = anchor_generator.build(message.anchor_generator)
     extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
     _check_maps(message, extractor.num_maps, len(anchors.num_per_location))
-    fixed = (
-        all(resizer.static_shape) and not resizer.pads
-    )  # otherwise images are padded, by the resizer or to the largest of their batch
+    # Otherwise images are padded, by the resizer or to the largest image of their batch.
+    fixed = all(resizer.static_shape) and not resizer.pads
     return Ssd(
         num_classes=message.num_classes,
         extractor=extractor,

@@ -38,8 +38,8 @@ from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.protos import anchor_generator_pb2, box_predictor_pb2, faster_rcnn_pb2
 
-# Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2;
-# Girshick 2015, section 2.3).
+# Box coder of both stages and matcher of the first (Ren et al. 2015, section 3.1.2; Girshick 2015, section 2.3). No
+# config field changes them.
 CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
 RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 

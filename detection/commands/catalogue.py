@@ -20,8 +20,8 @@ class Entry(NamedTuple):
     name: str
     group: str
     summary: str  # one line of `detection --help`
-    script: str = ""  # the file of scripts/ that does the same
-    command: str = ""  # of a script with flags of its own: the command that does the same
+    script: str = ""  # the equivalent file in scripts/
+    command: str = ""  # for a script with its own flags: the equivalent command
 
     def module(self) -> ModuleType:
         """Imports the command's module; the package's docstring describes its content."""
@@ -60,8 +60,8 @@ def _original(name: str, group: str, summary: str, command: str) -> Entry:
     return Entry(name, group, summary, f"{name}.py", command)
 
 
-# Programs of the TF Object Detection API under their names and with their flags. They are scripts, not commands: its
-# trainer, say, is one program for what is two commands here.
+# Programs of the TF Object Detection API with their names and flags. They are scripts, not commands, since their scope
+# differs: its trainer, for example, is one program for what are two commands here.
 ORIGINALS = (
     _original("model_main", TRAINING, "train, or with --checkpoint_dir evaluate", "train"),
     _original("model_main_tf2", TRAINING, "train, or with --checkpoint_dir evaluate", "train"),

@@ -31,7 +31,7 @@ def define(flags: Flags) -> None:
         required=True,
     )
     flags.add_integer("num_shards", 100, "Number of record files.", lower_bound=1, upper_bound=99999)
-    # Its name before image labels were read.
+    # Name of the flag before image labels were supported.
     flags.add_alias("input_annotations_csv", "input_box_annotations_csv")
 
 

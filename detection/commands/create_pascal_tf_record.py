@@ -28,7 +28,7 @@ def define(flags: Flags) -> None:
     flags.add_enum("year", "VOC2007", ["VOC2007", "VOC2012", "merged"], "Folder to convert; merged for both.")
     flags.add_string("output_path", None, "The file of records.", required=True)
     flags.add_string("label_map_path", "data/pascal_label_map.pbtxt", LABEL_MAP)
-    flags.add_bool("ignore_difficult_instances", False, "Leave out objects marked difficult.")
+    flags.add_bool("ignore_difficult_instances", False, "Skip objects marked as difficult.")
 
 
 def run(given: Given) -> int:

@@ -23,12 +23,12 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "checkpoint_dir", None, "Folder whose newest checkpoint is evaluated, or one checkpoint.", required=True
     )
-    flags.add_string("model_dir", None, "Where results go, into eval/; by default beside the checkpoint.")
+    flags.add_string("model_dir", None, "Folder for results, in eval/; by default the checkpoint's folder.")
     train.define_overrides(flags)
     train.define_bad_records(flags)
     flags.add_bool("watch", False, "Wait for new checkpoints and evaluate each, instead of only the newest.")
     define_evaluation(flags)
-    flags.add_bool("deterministic", False, "The same numbers in every run, bit for bit; slower.")
+    flags.add_bool("deterministic", False, "Make runs bit-for-bit reproducible; slower.")
 
 
 def define_evaluation(flags: Flags, condition: str = "") -> None:
@@ -36,13 +36,13 @@ def define_evaluation(flags: Flags, condition: str = "") -> None:
     flags.add_integer(
         "eval_timeout",
         3600,
-        f"{condition}When waiting: seconds without a new checkpoint before leaving.",
+        f"{condition}When waiting: exit after this many seconds without a new checkpoint.",
         lower_bound=0,
     )
     flags.add_integer(
         "max_eval_retries",
         0,
-        f"{condition}When waiting: unreadable checkpoints in a row that are an error; 0: any number is tolerated.",
+        f"{condition}When waiting: fail after this many consecutive unreadable checkpoints; 0: never.",
         lower_bound=0,
     )
     flags.add_bool("eval_training_data", False, f"{condition}Evaluate on the training data.")

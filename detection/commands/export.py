@@ -31,7 +31,7 @@ def define(flags: Flags) -> None:
         "What clients send: images, encoded files, or records.",
     )
     flags.add_list(
-        "input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are."
+        "input_shape", None, "Shape of the input, e.g. 1,480,640,3, with -1 for any size; by default all are -1."
     )
     flags.add_enum(
         "input_key",
@@ -42,7 +42,7 @@ def define(flags: Flags) -> None:
     flags.add_integer(
         "num_proposals",
         None,
-        "For Fast R-CNN: how many proposals come with every image; by default any number.",
+        "For Fast R-CNN: number of proposals per image; by default any number.",
         lower_bound=1,
     )
     flags.add_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
@@ -50,12 +50,12 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "trained_checkpoint_dir",
         None,
-        "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.",
+        "Folder whose newest checkpoint is exported; instead of --trained_checkpoint_prefix.",
     )
     flags.add_string(
         "output_directory",
         None,
-        "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.",
+        "Folder for saved_model/, checkpoint/, pipeline.config and label_map.pbtxt.",
         required=True,
     )
     define_config(flags)
@@ -78,12 +78,12 @@ def run(given: Given) -> int:
 
 def define_config(flags: Flags) -> None:
     """Adds the flags that change the config, and the one that accepts unused weights in a checkpoint."""
-    flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
+    flags.add_string("config_override", "", "Part of a config in text form, merged into the file's config.")
     flags.add_overrides(
         "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
     )
     flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too."
+        "allow_unused_checkpoint_variables", False, "Also export a checkpoint of another network than the config's."
     )
 
 

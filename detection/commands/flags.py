@@ -13,8 +13,8 @@ from absl import logging as _logging
 from detection.errors import ConfigError
 from detection.tools.suggest import closest
 
-# absl's flags about logging, debugging and profiling. Their Flag objects act on the process (the level of its logger,
-# say), so that a command shares them instead of having its own.
+# absl's flags on logging, debugging and profiling. Their Flag objects change the process (such as the level of its
+# logger), so commands share them instead of having their own.
 _PROCESS_MODULES = (_logging.__name__, _app.__name__)
 _HELP_FLAGS = {"help": "?", "helpshort": "h", "helpfull": None, "helpxml": None}
 
@@ -32,10 +32,10 @@ def _shown(name: str) -> bool:
 class Given(NamedTuple):
     """The arguments of a call of a command."""
 
-    program: str  # as the user wrote it: "detection check", or "check_config.py"
-    words: tuple[str, ...]  # everything behind the program, as it was written
+    program: str  # as called: "detection check", or "check_config.py"
+    words: tuple[str, ...]  # all arguments of the program, as given
     flags: absl_flags.FlagValues
-    arguments: list[str]  # what is not a flag
+    arguments: list[str]  # arguments that are not flags
 
     def refuse_arguments(self, fix: str) -> None:
         """Raises ConfigError if there are arguments that are not flags; `fix` says what to write instead."""
@@ -145,7 +145,7 @@ class Flags:
     def add_overrides(self, text: str) -> None:
         """Adds `--set` and `--plugin`, see `overrides`."""
         self.add_multi_string("set", text)
-        self.add_multi_string("plugin", "Imports a package that registers parts of its own, e.g. --plugin=my_parts.")
+        self.add_multi_string("plugin", "Imports a package that registers custom parts, e.g. --plugin=my_parts.")
 
     def add_alias(self, name: str, original: str) -> None:
         """Adds another name of a flag, which `--help` does not show."""

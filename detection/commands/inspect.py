@@ -25,12 +25,12 @@ def define(flags: Flags) -> None:
         "",
         "A checkpoint's prefix, one of its files, or a folder. By default the config's fine_tune_checkpoint.",
     )
-    flags.add_string("pipeline_config_path", "", "The config whose detector would start from it.")
+    flags.add_string("pipeline_config_path", "", "Config whose detector would be initialised from the checkpoint.")
     flags.add_enum(
-        "kind", None, ["classification", "detection", "full"], "Instead of the config's fine_tune_checkpoint_type."
+        "kind", None, ["classification", "detection", "full"], "Overrides the config's fine_tune_checkpoint_type."
     )
-    flags.add_integer("levels", 2, "Levels of scopes that are shown.", lower_bound=1)
-    flags.add_bool("all", False, "Every array on a line of its own.")
+    flags.add_integer("levels", 2, "Number of scope levels to show.", lower_bound=1)
+    flags.add_bool("all", False, "List every array on a line of its own.")
     flags.add_overrides("Overrides one field of the config, e.g. --set model.ssd.num_classes=3.")
 
 

@@ -22,9 +22,12 @@ _EVALUATION_ONLY = ("run_once", "eval_training_data", "max_eval_retries")
 
 def define(flags: Flags) -> None:
     """Adds the command's flags."""
-    flags.add_string("pipeline_config_path", None, "Config of the model, the data and the training.", required=True)
+    flags.add_string("pipeline_config_path", None, "Config of model, data and training.", required=True)
     flags.add_string(
-        "model_dir", None, "Where checkpoints, events and metrics go; a run that is there is resumed.", required=True
+        "model_dir",
+        None,
+        "Folder for checkpoints, events and metrics; an existing run in it is resumed.",
+        required=True,
     )
     train.define_overrides(flags)
     train.define_training(flags)

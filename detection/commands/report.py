@@ -18,9 +18,9 @@ ARGUMENTS = ""
 
 def define(flags: Flags) -> None:
     """Adds the command's flags."""
-    flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
+    flags.add_multi_string("results", "Folder written by `detection sweep`, or its results.jsonl.")
     flags.add_string("output", None, "Folder for README.md, index.html and figures/.")
-    flags.add_string("device", "", "Of rows timed on several devices, those of this one, by its name or a part of it.")
+    flags.add_string("device", "", "Only use times of this device, given by its name or a part of it.")
     flags.add_string("title", "Speed, memory and accuracy", "Heading of report and page.")
 
 

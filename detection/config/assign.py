@@ -29,7 +29,7 @@ from detection.errors import ConfigError, number_of
 
 _PART = re.compile(r"(\w+)(?:\[(.*)\])?")
 _QUOTED = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*(,|$)""")
-_DEEPEST = 60  # parts of a path; the schema is far flatter
+_DEEPEST = 60  # components of a path; the schema is far flatter
 
 
 class Part(NamedTuple):
@@ -204,7 +204,7 @@ def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | floa
             raise ValueError(reason)
         return convert(field, value)
     if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
-        value.encode("utf-8")  # A ValueError on what no proto string can hold.
+        value.encode("utf-8")  # Raises ValueError for text that a proto string cannot hold.
         return value
     parsed = _fragment(field, value, source)
     return parsed[0] if field.is_repeated else parsed

@@ -22,17 +22,15 @@ from detection.config.walk import join
 from detection.errors import DetectionError
 from detection.protos import pipeline_pb2
 
-NAMES = (
-    ".as_run.config",
-    "pipeline.config",
-)  # as a run was started, which is not changed afterwards; as training and exporters write it
-# Fields of an Ssd or FasterRcnn message that decide what is computed with the weights.
+# The config that a run was started with, which is never changed; the config that training and exporters write.
+NAMES = (".as_run.config", "pipeline.config")
+# Fields of an Ssd or FasterRcnn message that determine what is computed with the weights.
 _DECIDING = {
     *("feature_extractor", "anchor_generator", "box_coder", "box_predictor", "encode_background_as_zeros"),
     *("first_stage_anchor_generator", "first_stage_atrous_rate", "first_stage_box_predictor_conv_hyperparams"),
     *("initial_crop_size", "maxpool_kernel_size", "maxpool_stride", "second_stage_box_predictor"),
 }
-# Of those, what only training reads.
+# Fields below these that only training uses.
 _TRAINING = re.compile(
     r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init"
     r"|batch_norm_trainable|regularize_depthwise"
@@ -53,7 +51,7 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
         return ""
     try:
         beside = load(path)
-    except DetectionError:  # Of another version, or no config at all: nothing is known then.
+    except DetectionError:  # The file is of another version or no config, so nothing can be compared.
         return ""
     given = text.parse(config, pipeline_pb2.TrainEvalPipelineConfig(), "config")
     kind = given.model.WhichOneof("model")

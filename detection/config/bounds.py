@@ -15,7 +15,7 @@ from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
 from detection.tools.suggest import did_you_mean
 
-# Oneofs that may be left empty; in every other one a message that is present must choose.
+# Oneofs that may be empty; in all others a message that is present must set a member.
 OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
@@ -91,7 +91,7 @@ def incomplete(message: Message, path: str, place: Field | None = None) -> Itera
             yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
 
 
-_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # where the schema's first member is not
+_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # messages whose usual member is not the first in the schema
 
 
 def _example(field: FieldDescriptor, row: Field) -> str:

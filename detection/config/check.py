@@ -20,7 +20,7 @@ from detection.config.walk import join, messages
 from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
-_MOST = 100  # problems of one config that are listed
+_MOST = 100  # listed problems per config
 
 
 def check(
@@ -61,11 +61,11 @@ def problems(
     try:
         plugins.load(config)
         failed = []
-    except ConfigError as error:  # Then nobody can tell which names are known.
+    except ConfigError as error:  # Then it is unknown which names are registered.
         failed = [str(error)]
     found, remarks = examine(config, training=training, uncertain=places.uncertain, names_known=not failed)
     found = failed + found
-    if places.uncertain:  # A default may be what could not be read.
+    if places.uncertain:  # The value may be in the part that could not be read.
         found = [text for text in found if places.is_written(text)]
     faults: list[DetectionError] = [ConfigError(f"{places.of(text)}: {text}") for text in found]
     warnings = [f"{places.of(text)}: {text}" for text in remarks]

@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str]) -> text.Loaded:
     except OSError as error:
         near = _one_of(_configs_in(os.path.dirname(path)))
         raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{near}") from None
-    except ValueError as error:  # A null character in the name.
+    except ValueError as error:  # The name has a null character.
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
         raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
@@ -74,9 +74,8 @@ def _read(path: str) -> bytes:
         raise ConfigError(f"{path}: cannot read the config: Is a directory{_one_of(_configs_in(path))}")
     if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
         raise ConfigError(f"{path}: is a device or socket, not a config file")
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )  # Windows has the other
+    # O_NONBLOCK exists on Unix only, O_BINARY on Windows only.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     parts: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
         while sum(map(len, parts)) <= _MAX_BYTES:

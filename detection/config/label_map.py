@@ -46,7 +46,9 @@ class LabelMap(NamedTuple):
     path: str
     categories: tuple[Category, ...]  # by ascending id, without background
     ids_by_name: dict[str, int]
-    ids_by_display_name: dict[str, int]  # only items that have one; of several with the same one, the last in the file
+    ids_by_display_name: dict[
+        str, int
+    ]  # items without one are left out; of several with the same one, the last in the file counts
     max_id: int  # the smallest num_classes that fits
     ancestors: dict[int, tuple[int, ...]]  # ids of a class's superclasses, for items that list them
     descendants: dict[int, tuple[int, ...]]  # the inverse of `ancestors`

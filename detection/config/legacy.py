@@ -18,14 +18,14 @@ from detection.config.scan import Entry, scan
 from detection.config.schema import message_name, takes
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
-_REMARKS = 10  # on fields of one name
+_REMARKS = 10  # maximum per field name
 _YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
 # (message, old field) -> (new field of the same message, {old value: new value})
 RENAMED = {
     ("FasterRcnn", "first_stage_only"): ("number_of_stages", dict.fromkeys(_YES, "1") | dict.fromkeys(_NO, "2")),
 }
-# Fields that were floats and are whole numbers now: `600.0` is read as `600`.
+# Fields that were floats and are integers now: `600.0` is read as `600`.
 NOW_INTEGER = {
     ("RandomPadImage", "min_image_height"),
     ("RandomPadImage", "min_image_width"),
@@ -34,7 +34,7 @@ NOW_INTEGER = {
     ("RandomResizeMethod", "target_height"),
     ("RandomResizeMethod", "target_width"),
 }
-# (message, old field) -> (reason, the values for which dropping it changes nothing; None for all)
+# (message, old field) -> (reason, values without effect on the model; None: all)
 DROPPED = {
     ("SsdFeatureExtractor", "batch_norm_trainable"): (
         "it was removed from the schema in 2018; use conv_hyperparams.batch_norm.train",
@@ -53,7 +53,7 @@ class Moved(NamedTuple):
 
     home: str
     name: str
-    values: dict[str, str] | None = None  # old value -> new value, where they differ
+    values: dict[str, str] | None = None  # old value -> new value, for values that differ
 
 
 MOVED = {
@@ -65,12 +65,12 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
-# Types whose network the TF Object Detection API always made by conv_hyperparams: before a field said so, in 2018, and
-# since then by refusing a config that does not set it.
+# Types for which the TF Object Detection API always applies conv_hyperparams to the network: before 2018 it had no field
+# for it, and since then it rejects configs that do not set the field.
 MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 # (message, number) of dropped fields that binary configs hold.
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
-# Fields that are gone and changed what a config means: refused, with the reason in the error.
+# Removed fields that changed the meaning of a config: an error with the reason.
 REMOVED = {
     (
         "Ssd",
@@ -103,9 +103,9 @@ class Move(NamedTuple):
     """A field that was blanked out and is set at its new place after the rest is parsed."""
 
     entry: Entry
-    path: str  # of the message it now belongs to, from the root
+    path: str  # of the message that contains it now, from the root
     name: str
-    text: str  # `name: value`, as the schema has it now
+    text: str  # `name: value` in the current schema
 
 
 class Fault(Exception):
@@ -116,14 +116,14 @@ class Fault(Exception):
         self.at, self.reason = at, reason
 
 
-Remark = Callable[[int | None, str], None]  # takes the place in the text (None: no text, or all of it) and a sentence
+Remark = Callable[[int | None, str], None]  # takes the offset in the text (None: no text, or all of it) and a sentence
 
 
 class Written(NamedTuple):
     """The fields of a text, with the offsets at which they are written."""
 
-    entries: list[Entry]  # fields, those that were renamed under their names of today
-    moved: list[tuple[Entry, str]]  # of each field that has moved, how it is written and its path today
+    entries: list[Entry]  # all fields; renamed fields have their current names
+    moved: list[tuple[Entry, str]]  # each moved field as written, and its current path
 
 
 def read(written: str | bytes, message: Message, remark: Remark) -> Written:
@@ -172,7 +172,7 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
     moves: dict[tuple[str, str], tuple[Entry, str, str, list[str]]] = {}
     edits = _Edits(text)
     for entry in entries:
-        if not entry.end:  # The scan stopped inside.
+        if not entry.end:  # The scan stopped inside this field.
             continue
         key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
         value = entry.values[0].text if len(entry.values) == 1 else None

@@ -45,7 +45,7 @@ def override(config: Config, settings: Iterable[str], flag: str = "--set", place
 
 def _set(changed: Config, setting: str, flag: str) -> str:
     """Applies one setting; returns its name for messages."""
-    source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # An error is one line.
+    source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # Errors are one line.
     before, equals, value = setting.partition("=")
     append = before.endswith("+")
     path = before[: len(before) - append].strip()

@@ -27,9 +27,9 @@ class Places:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._lines: dict[str, int] = {}  # path -> line, from 1
+        self._lines: dict[str, int] = {}  # path -> line number, from 1
         self._flags: dict[str, str] = {}  # path -> the flag that set it, as written
-        self.uncertain: set[str] = set()  # paths of messages of which not all could be read
+        self.uncertain: set[str] = set()  # paths of messages that could be read only in part
 
     def write(self, text: str, written: Written) -> None:
         """Records where each field of a text begins."""

@@ -24,7 +24,7 @@ class Checked(NamedTuple):
 
     message: Config
     warnings: list[str]  # one line each, with file and field
-    places: Places  # where its fields are written, for what is found out when it is built
+    places: Places  # the lines of its fields, for errors when it is built
 
 
 def prepare(

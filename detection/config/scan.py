@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSING = {"{": "}", "<": ">"}
-_MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a field that does not exist.
+_MAX_DEPTH = 60  # The schema is far flatter; deeper blocks are inside a field that does not exist.
 
 
 class Token(NamedTuple):
@@ -27,7 +27,7 @@ class Token(NamedTuple):
 
     text: str
     at: int  # offset of its first character
-    kind: str  # string, word or mark; open: a string that its line does not close
+    kind: str  # string, word or mark; open: a string without closing quote on its line
 
 
 @dataclass
@@ -40,17 +40,17 @@ class Entry:
     at: int  # offset of the name
     field: FieldDescriptor | None
     colon: bool = False
-    values: list[Token] = dataclasses.field(default_factory=list)  # scalars, as written; a string may be several
+    values: list[Token] = dataclasses.field(default_factory=list)  # scalars as written; a string may have several parts
     blocks: list[Token] = dataclasses.field(default_factory=list)  # the opening brackets of messages
-    end: int = 0  # offset behind the value; 0 where the scan stopped inside
+    end: int = 0  # offset after the value; 0 if the scan stopped inside
 
 
 class Scan(NamedTuple):
     """Result of a scan."""
 
-    entries: list[Entry]  # in the order of the text, a block before what it holds
-    open_blocks: list[tuple[str, int]]  # name and offset of the blocks that nothing closes before the text ends
-    complete: bool  # whether the scan came to the end
+    entries: list[Entry]  # in the order of the text, blocks before their content
+    open_blocks: list[tuple[str, int]]  # name and offset of the blocks that are not closed
+    complete: bool  # whether the scan reached the end
 
 
 def scan(text: str, descriptor: Descriptor) -> Scan:
@@ -59,7 +59,7 @@ def scan(text: str, descriptor: Descriptor) -> Scan:
     try:
         scanner.block(descriptor, "", closing="")
     except _Unclear:
-        # What was found so far is the result; the caller's parser says what is wrong behind it.
+        # The result is what was found so far; the caller's parser reports the error after it.
         scanner.open_blocks.clear()
         return Scan(scanner.entries, [], complete=False)
     return Scan(scanner.entries, scanner.open_blocks, complete=not scanner.open_blocks)
@@ -128,7 +128,7 @@ class _Scanner:
             if token.kind not in ("word", "string"):
                 raise _Unclear
             entry.values.append(token)
-            while token.kind == "string" and self.tokens[self.next].kind == "string":  # Adjacent strings are one.
+            while token.kind == "string" and self.tokens[self.next].kind == "string":  # Adjacent strings are one value.
                 entry.values.append(self.take())
             return
         entry.blocks.append(opening)

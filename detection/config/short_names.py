@@ -11,8 +11,8 @@ from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
-Setter = Callable[[Config, str, str], None]  # (config to change, value, what errors begin with)
-# Where each schedule starts.
+Setter = Callable[[Config, str, str], None]  # (config to change, value, prefix of errors)
+# The field with the initial rate of each schedule.
 _START = {
     "constant_learning_rate": "learning_rate",
     "exponential_decay_learning_rate": "initial_learning_rate",

@@ -32,7 +32,7 @@ AREAS = (
     *(pipeline, ssd, two_stage, center_net, predictors, hyperparams, anchors, targets, losses, detections, images),
     *(augmentation, train, readers, evaluation),
 )
-# Message -> field -> its row. A message that is not here is only reached through fields that are refused.
+# Message -> field -> row. A message that is missing here can only be in fields that are refused.
 TABLE: dict[str, dict[str, Field]] = {
     message: {row.name: row for row in rows} for area in AREAS for message, rows in area.MESSAGES.items()
 }

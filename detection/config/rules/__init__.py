@@ -26,7 +26,7 @@ from detection.config.rules import (
 
 Rule = Callable[[Message, str], Iterator[str]]
 
-# Message -> what must hold for anything to be built of it.
+# Message -> rules that must hold to build anything from it.
 RULES: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
     "Ssd": (ssd.ssd,),

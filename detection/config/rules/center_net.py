@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from detection.config import fields
 from detection.config.rules import images
 
-PYRAMIDS = ("mobilenet_v2_fpn", "mobilenet_v2_fpn_sep_conv")  # whose top-down layers can be changed
+PYRAMIDS = ("mobilenet_v2_fpn", "mobilenet_v2_fpn_sep_conv")  # types with configurable top-down layers
 _HEADS = (
     ("object_center_params", "center_head_params"),
     ("object_detection_task", "scale_head_params"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-_SMALLEST = 1e-38  # the smallest normal float32; below, a rate is 0 or as good as that
+_SMALLEST = 1e-38  # the smallest normal float32; a smaller rate is practically 0
 
 
 def ends_early(train: Message, path: str) -> Iterator[str]:

@@ -13,9 +13,9 @@ from detection.config import fields
 from detection.config.fields import extractors
 from detection.config.fields.limits import BATCH, MAX_ANCHORS, MAX_BATCH, MAX_IMAGE, MAX_LAYER, MAX_WEIGHTS
 
-TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
-_CENTER_STRIDE = 4  # of the maps of CenterNet
-_FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
+TYPICAL_DEPTH = 1024  # channels of the feature maps below heads
+_CENTER_STRIDE = 4  # stride of CenterNet's maps
+_FIRST_STRIDE = 8  # stride in pixels of the finest map of any extractor
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
@@ -224,8 +224,7 @@ def _pixels(resizer: Message) -> int | None:
     if resizer.HasField("fixed_shape_resizer"):
         return max(fixed.height, 0) * max(fixed.width, 0)
     if resizer.HasField("keep_aspect_ratio_resizer"):
-        # A short side of min_dimension with a long one of max_dimension; people write 100,000 for no bound on the
-        # latter.
+        # The short side is min_dimension and the long side max_dimension, for which 100,000 is usual as "no bound".
         return max(kept.max_dimension, 0) * max(
             kept.max_dimension if kept.pad_to_max_dimension else kept.min_dimension, 0
         )

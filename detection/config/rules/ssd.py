@@ -10,7 +10,7 @@ from detection import registry
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
-MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layers by itself
+MOST_MAPS = 20  # larger values of feature_extractor.num_layers are rejected by the table
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _maps(message: Message, path: str) -> Iterator[str]:
         if getattr(extractor, field):
             yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
     if network is None and registry.ssd_extractor.find(extractor.type) is None:
-        return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
+        return  # An unknown type is reported by another check; its number of maps is unknown.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
