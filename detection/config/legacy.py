@@ -65,8 +65,8 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
-# Types for which the TF Object Detection API always applies conv_hyperparams to the network: before 2018 it had no field
-# for it, and since then it rejects configs that do not set the field.
+# Types for which the TF Object Detection API always applies conv_hyperparams to the network. Before 2018 no field said
+# so; since then the API rejects configs that do not set the field.
 MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 # (message, number) of dropped fields that binary configs hold.
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
