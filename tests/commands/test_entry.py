@@ -1,4 +1,4 @@
-"""The program `detection`: which command is meant, and what it says where none is."""
+"""The program `detection`: choice of the command, and errors for unknown ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_version(program):
         ("--model_dir=run", "--model_dir=run: flags come after the command"),
     ],
 )
-def test_what_is_no_command(program, word, says):
+def test_unknown_commands(program, word, says):
     code, out, err = program(word)
     assert (code, out) == (2, "") and err.startswith(f"error: {says}") and err.count("\n") == 1
 

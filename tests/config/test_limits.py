@@ -1,4 +1,4 @@
-"""Sizes: what is far beyond anything that is built is refused before it is built, by the name of its field."""
+"""Values far beyond usual sizes are refused before anything is built, with the name of the field."""
 
 from __future__ import annotations
 
@@ -230,9 +230,11 @@ def test_sizes_of_two_stage_detectors(ssd, setting, expected):
     assert any(line.startswith(f"model.faster_rcnn.{expected}") for line in found), found
 
 
-def test_what_is_used_is_far_from_the_limits(ssd):
-    """Aerial images, LVIS's 1203 classes, YOLO9000's 9418, "no bound" on the long side, all records in the shuffle
-    buffer."""
+def test_usual_sizes_are_far_below_the_limits(ssd):
+    """Aerial images, LVIS, YOLO9000, "no bound" on the long side, a large buffer.
+
+    LVIS has 1203 classes and YOLO9000 9418; the shuffle buffer holds all records.
+    """
     assert (
         faults(
             ssd,

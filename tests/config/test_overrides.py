@@ -1,4 +1,4 @@
-"""`--set path=value`: each form, and errors as good as those of files."""
+"""`--set path=value`: each form and its errors."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_messages(ssd):
     assert len(two.train_config.data_augmentation_options) == 2
 
 
-def test_creates_what_is_not_there():
+def test_missing_messages_are_created():
     changed = config.override(
         pipeline_pb2.TrainEvalPipelineConfig(),
         ["model.ssd.num_classes=2", "eval_input_reader.tf_record_input_reader.input_path+=a"],
@@ -177,12 +177,12 @@ def test_faults(ssd, setting, expected):
     assert fault(ssd, setting) == f"--set {setting}: {expected}"
 
 
-def test_faults_call_the_flag_by_its_name(ssd):
+def test_errors_name_the_flag(ssd):
     with pytest.raises(ConfigError, match="^--config_override x=1: "):
         config.override(ssd, ["x=1"], flag="--config_override")
 
 
-def test_a_path_may_begin_in_the_middle(ssd):
+def test_the_beginning_of_a_path_can_be_omitted(ssd):
     changed = config.override(ssd, ["num_steps=5", "rms_prop_optimizer.epsilon=0.5"])
     assert changed.train_config.num_steps == 5 and changed.train_config.optimizer.rms_prop_optimizer.epsilon == 0.5
     assert "may mean model.ssd.post_processing.batch_non_max_suppression.iou_threshold, model.ssd.loss" in fault(

@@ -1,4 +1,4 @@
-"""What configs of detectors with a feature pyramid may say."""
+"""The check of SSD configs with a feature pyramid."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_faults_name_the_field(setting: str, expected: str) -> None:
     assert any(expected in line for line in faults), faults
 
 
-def test_resnets_have_whole_convolutions() -> None:
+def test_use_depthwise_is_refused_for_resnets() -> None:
     faults = _check(f"{EXTRACTOR}.use_depthwise=true", type_="ssd_resnet50_v1_fpn_keras")
     assert any(f"{EXTRACTOR}.use_depthwise is not for ssd_resnet50_v1_fpn_keras" in line for line in faults)
 

@@ -1,4 +1,4 @@
-"""What builders would have to refuse if the check did not: parts of configs, each with what is wrong with it."""
+"""Invalid parts of configs, each with its message from the check, so that builders need not check them."""
 
 from __future__ import annotations
 

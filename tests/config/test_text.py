@@ -1,4 +1,4 @@
-"""Every kind of fault in a text config: where it is, what is wrong, what to write instead, on one line."""
+"""Every kind of error in a text config, with place, problem and fix on one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_field_of_another_message():
     )
 
 
-def test_field_like_nothing():
+def test_field_without_a_similar_name():
     message = fault("model { ssd { box_coder { xyz {} } } }")
     assert (
         message == "my.config:1:27: unknown field 'xyz' in BoxCoder; "
@@ -131,7 +131,7 @@ def test_syntax(content, expected):
     assert fault(content) == f"my.config:{expected}"
 
 
-def test_strings_that_are_no_text():
+def test_strings_that_are_not_utf8():
     assert fault(r"train_config { fine_tune_checkpoint: '\xff' }").startswith("my.config:1:45: couldn't parse string")
     assert fault(r"train_config { fine_tune_checkpoint: '\ud800' }").startswith("my.config:1:38: ")
 
@@ -179,5 +179,5 @@ def test_without_positions():
         ),
     ],
 )
-def test_what_people_write_by_mistake(content, expected):
+def test_common_mistakes(content, expected):
     assert fault(content) == f"my.config:{expected}"
