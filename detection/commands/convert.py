@@ -93,14 +93,13 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags")
+    given.refuse_arguments("all arguments are flags, --name=value")
     output = flags.output or flags.output_path
     if not output:
         raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
     if output.endswith(("/", os.sep)):
         raise ConfigError(
-            f"--output={output}: names a folder; give the beginning of the files' names too, such as"
-            f" {output}train.record"
+            f"--output={output}: names a folder; add the beginning of the file names, such as {output}train.record"
         )
     _check_annotations(flags)
     roots: tuple[str, ...] = tuple(flags.voc_dir)
@@ -155,7 +154,9 @@ def voc_roots(data_dir: str, year: str) -> tuple[str, ...]:
 
 def _check_annotations(flags: FlagValues) -> None:
     if flags.image_labels_file and flags.format != "oid":
-        raise ConfigError(f"--image_labels_file={flags.image_labels_file}: only Open Images has it; pass --format=oid")
+        raise ConfigError(
+            f"--image_labels_file={flags.image_labels_file}: applies only to Open Images; pass --format=oid"
+        )
     if flags.format == "voc" and flags.annotation_file and not os.path.isdir(flags.annotation_file):
         raise ConfigError(
             f"--annotation_file={flags.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco"

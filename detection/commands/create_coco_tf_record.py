@@ -48,7 +48,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, _REFUSED)
     splits = [split for split in _SHARDS if _is_given(flags, split)]
     if not splits:
@@ -74,5 +74,5 @@ def _is_given(flags: FlagValues, split: str) -> bool:
     given = [bool(flags[name].value) for name in names]
     if any(given) and not all(given):
         there, missing = names if given[0] else names[::-1]
-        raise ConfigError(f"--{missing} is missing; it belongs to --{there}")
+        raise ConfigError(f"--{missing} is missing; it is needed with --{there}")
     return all(given)

@@ -33,7 +33,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     for split, numbers in (
         ("train", (flags.validation_set_size, None)),
         ("val", (None, flags.validation_set_size)),

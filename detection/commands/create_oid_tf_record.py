@@ -38,7 +38,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     cli.import_tensorflow()
     from detection.config import label_map
 

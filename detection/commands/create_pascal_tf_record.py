@@ -34,7 +34,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     roots = convert.voc_roots(flags.data_dir, flags.year)
     source = {"roots": roots, "subset": flags.set}
     if flags.annotations_dir != "Annotations":

@@ -58,7 +58,7 @@ def define_evaluation(flags: Flags, condition: str = "") -> None:
 
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     flags = given.flags
     folder = flags.checkpoint_dir if os.path.isdir(flags.checkpoint_dir) else os.path.dirname(flags.checkpoint_dir)
     return evaluate(given, flags.model_dir or folder or ".", run_once=not flags.watch)

@@ -66,7 +66,7 @@ def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments:
-        raise ConfigError(f"{given.arguments[0]}: not expected; everything is said with flags, --name=value")
+        raise ConfigError(f"{given.arguments[0]}: not expected; all arguments are flags, --name=value")
     return export(
         flags,
         flags.trained_checkpoint_prefix or flags.trained_checkpoint_dir,

@@ -46,7 +46,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, _REFUSED)
     shape = [size.strip().replace("None", "-1") for size in flags.input_shape] if flags.input_shape else None
     return export.export(flags, flags.trained_checkpoint_prefix, input_key="inputs", input_shape=shape, layout="TF1")

@@ -46,7 +46,7 @@ def define_side_inputs(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, SIDE_INPUTS)
     if flags.input_type == _BOXES:
         raise ConfigError(

@@ -47,14 +47,14 @@ def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments:
-        raise ConfigError(f"{given.arguments[0]}: not expected; everything is given by flags, --name=value")
+        raise ConfigError(f"{given.arguments[0]}: not expected; all arguments are flags, --name=value")
     _refuse_unsupported(flags)
     if flags.checkpoint_dir:
         return evaluate.evaluate(given, flags.model_dir, run_once=flags.run_once)
     for name in _EVALUATION_ONLY:
         if flags[name].value:
             raise ConfigError(
-                f"--{name} is about evaluating alone; add --checkpoint_dir=FOLDER, or leave it out to train"
+                f"--{name} applies only to evaluation; add --checkpoint_dir=FOLDER, or leave it out to train"
             )
     return train.run(given)
 

@@ -32,7 +32,7 @@ def define(flags: Flags) -> None:
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags")
+    given.refuse_arguments("all arguments are flags, --name=value")
     sizes = tuple(_parse_size(text) for text in flags.size)
     cli.import_tensorflow()
     from detection.data import synthetic_set

@@ -116,7 +116,7 @@ def define_run(flags: Flags) -> None:
 
 def run(given: Given) -> int:
     """Runs the command; returns the exit code."""
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     cli.import_tensorflow()
     import detection
     from detection.train import cluster

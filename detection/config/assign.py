@@ -123,7 +123,7 @@ def _index(part: Part, count: int) -> int:
 def _set(message: Message, part: Part, value: str, append: bool, source: str, root: Message) -> None:
     field = _field(message, part.name, root)
     if append and not (field.is_repeated and part.key is None and not is_map(field)):
-        raise ValueError(f"+= appends to a list, and {part.name} is none; use =")
+        raise ValueError(f"+= appends to a list, and {part.name} is not a list; use =")
     if is_map(field):
         _set_entry(message, field, part, value, source)
     elif is_message(field):

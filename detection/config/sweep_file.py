@@ -130,10 +130,10 @@ class SweepFile:
         time_limit: int | None = None,
         timing_only: bool = False,
     ) -> SweepFile:
-        """With what the command line says instead.
+        """A copy with the settings of the command line.
 
         Raises:
-            ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
+            ConfigError: a timing option is given, or only timing is requested, but the grid has no benchmark.
         """
         timed: dict[str, Any] = {
             name: value
@@ -142,7 +142,7 @@ class SweepFile:
         }
         if self.benchmark is None and (timing_only or timed):
             flag = "--timing_only" if timing_only else "--" + "=".join(map(str, next(iter(timed.items()))))
-            raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
+            raise ConfigError(f"{flag}: {self.path} has no benchmark to run; add benchmark {{}} to it")
         limit: dict[str, Any] = {} if time_limit is None else {"time_limit": time_limit}
         return replace(
             self,
@@ -207,7 +207,7 @@ class _Reader:
         )
 
     def place(self, path: str, field: str, index: int = 0) -> str:
-        """`file:line:column` of the index-th value of a field, or of the block that lacks it."""
+        """`file:line:column` of a value of a field, or of the block that lacks the field."""
         block, found = path, []
         for entry in self._entries:
             if (entry.path, entry.name) == (path, field):
@@ -243,7 +243,7 @@ class _Reader:
     def _axis(self, message: sweep_pb2.SweepAxis, path: str) -> Axis:
         name = self._name(message, path)
         if name in self._known:
-            raise self._fail(path, "name", f"('{name}') is that of an axis before it; give it another")
+            raise self._fail(path, "name", f"('{name}') is the name of an earlier axis; choose another")
         if message.prefix and not _NAME.fullmatch(message.prefix):
             raise self._fail(
                 path, "prefix", f"('{message.prefix}') becomes part of ids; use letters, digits, '_' and '.' only"
@@ -306,9 +306,7 @@ class _Reader:
     def _distinct(self, names: list[str], path: str) -> list[str]:
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise self._fail(
-                    f"{path}[{index}]", "name", f"('{name}') is given twice; names tell configurations apart"
-                )
+                raise self._fail(f"{path}[{index}]", "name", f"('{name}') is given twice; names must be unique")
         return names
 
     def _training(self, message: sweep_pb2.SweepTraining) -> Training:

@@ -131,7 +131,7 @@ def test_missing_messages_are_created():
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
         ("=3", "expected path=value, as in model.ssd.num_classes=3"),
         ("model..num_classes=3", "'' is not a field name; a path is written like model.ssd.num_classes"),
-        ("model.ssd.num_classes+=3", "+= appends to a list, and num_classes is none; use ="),
+        ("model.ssd.num_classes+=3", "+= appends to a list, and num_classes is not a list; use ="),
         ("model.ssd.num_classes.x=3", "num_classes holds no fields: it takes a whole number"),
         ("model.ssd.num_classes[0]=3", "num_classes is not a list; write it without [0]"),
         ("model.ssd[0].num_classes=3", "ssd is a single message; write it without [0]"),
