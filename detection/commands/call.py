@@ -19,12 +19,12 @@ from detection.commands.flags import Flags, Given, HelpRequested, process_flags
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
-def call(name: str, *words: object) -> int:
+def call(name: str, *arguments: object) -> int:
     """Runs a command in this process, as `detection NAME ARGUMENT...` would in a new one.
 
     Args:
         name: a command, such as "train", or a script, such as "model_main.py", whose name is then used in messages.
-        *words: flags and arguments.
+        *arguments: flags and other arguments.
 
     Returns:
         The exit code. Output goes to sys.stdout and sys.stderr.
@@ -37,13 +37,13 @@ def call(name: str, *words: object) -> int:
     program = name if name == entry.script else f"detection {name}"
     with restored():
         try:
-            run(entry, program, [str(word) for word in words])
+            run(entry, program, [str(argument) for argument in arguments])
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
     return 0
 
 
-def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
+def run(entry: catalogue.Entry, program: str, arguments: Sequence[str]) -> None:
     """Runs a command and exits the process."""
     module = entry.module()
     flags = Flags()
@@ -73,7 +73,7 @@ def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
             print(help.of_command(program, module, flags, full=asked[0] == "helpfull"), end="")
         return 0
 
-    cli.run(main, [program, *words], parse)
+    cli.run(main, [program, *arguments], parse)
 
 
 @contextlib.contextmanager

@@ -50,17 +50,17 @@ def _list(given: Given, _: list[str]) -> None:
         print(f"{name:{width}}  {textwrap.shorten(builtin.summary(path), 80, placeholder='...')}")
 
 
-def _show(given: Given, words: list[str]) -> None:
+def _show(given: Given, arguments: list[str]) -> None:
     from detection.config import builtin
 
-    print(builtin.find(words[0].removeprefix(builtin.PREFIX)).read_text(encoding="utf-8"), end="")
+    print(builtin.find(arguments[0].removeprefix(builtin.PREFIX)).read_text(encoding="utf-8"), end="")
 
 
-def _copy(given: Given, words: list[str]) -> None:
+def _copy(given: Given, arguments: list[str]) -> None:
     from detection.config import builtin
 
-    source = builtin.find(words[0].removeprefix(builtin.PREFIX))
-    target = words[1] if len(words) == 2 else source.name
+    source = builtin.find(arguments[0].removeprefix(builtin.PREFIX))
+    target = arguments[1] if len(arguments) == 2 else source.name
     if os.path.isdir(target):
         target = os.path.join(target, source.name)
     if os.path.exists(target) and not given.flags.overwrite:

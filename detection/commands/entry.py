@@ -21,17 +21,17 @@ from detection.tools.suggest import closest
 
 def main() -> None:
     """The program `detection`; its first argument is the command."""
-    words = sys.argv[1:] or ["--help"]
-    if words[0] in ("--help", "-h", "help"):
-        if len(words) == 1:
+    arguments = sys.argv[1:] or ["--help"]
+    if arguments[0] in ("--help", "-h", "help"):
+        if len(arguments) == 1:
             _leave(lambda: help.overview(_version()))
-        words = [words[1], "--help"]
-    if words[0] == "--version":
+        arguments = [arguments[1], "--help"]
+    if arguments[0] == "--version":
         _leave(lambda: f"detection {_version()}\n")
     commands = {entry.name: entry for entry in catalogue.COMMANDS}
-    if words[0] not in commands:
-        _leave(lambda: _refuse(words[0]))
-    call.run(commands[words[0]], f"detection {words[0]}", words[1:])
+    if arguments[0] not in commands:
+        _leave(lambda: _refuse(arguments[0]))
+    call.run(commands[arguments[0]], f"detection {arguments[0]}", arguments[1:])
 
 
 def script(name: str) -> None:
@@ -59,13 +59,13 @@ def _version() -> str:
     return detection.__version__
 
 
-def _refuse(word: str) -> str:
+def _refuse(name: str) -> str:
     """Raises ConfigError for an unknown command."""
-    if word.startswith("-"):
-        raise ConfigError(f"{word}: flags come after the command, as in detection train {word}")
-    entry = catalogue.BY_SCRIPT.get(word if word.endswith(".py") else f"{word}.py")
-    close = closest(word, [entry.name for entry in catalogue.COMMANDS])
+    if name.startswith("-"):
+        raise ConfigError(f"{name}: flags come after the command, as in detection train {name}")
+    entry = catalogue.BY_SCRIPT.get(name if name.endswith(".py") else f"{name}.py")
+    close = closest(name, [entry.name for entry in catalogue.COMMANDS])
     if entry is not None:
         close = [entry.command or entry.name]
     hint = f"; did you mean {close[0]}?" if close else ";"
-    raise ConfigError(f"unknown command {word}{hint} detection --help lists the commands")
+    raise ConfigError(f"unknown command {name}{hint} detection --help lists the commands")

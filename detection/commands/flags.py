@@ -33,7 +33,7 @@ class Given(NamedTuple):
     """The arguments of a call of a command."""
 
     program: str  # as called: "detection check", or "check_config.py"
-    words: tuple[str, ...]  # all arguments of the program, as given
+    argv: tuple[str, ...]  # all arguments of the program, as given
     flags: absl_flags.FlagValues
     arguments: list[str]  # arguments that are not flags
 
@@ -155,7 +155,7 @@ class Flags:
         """Requires that exactly one of these flags is given."""
         self._one_of.append(tuple(names))
 
-    def parse(self, program: str, words: Sequence[str]) -> Given:
+    def parse(self, program: str, argv: Sequence[str]) -> Given:
         """Parses command-line arguments; flags and other arguments may be mixed.
 
         Raises:
@@ -167,14 +167,14 @@ class Flags:
         for name, flag in process_flags().items():
             self.values[name] = flag
         try:
-            rest = self.values([program, *words])
+            rest = self.values([program, *argv])
         except absl_flags.UnrecognizedFlagError as error:
             raise ConfigError(self._unknown(error.flagname)) from None
         except (absl_flags.Error, ValueError) as error:
             text = re.sub(r"\('Non-boolean argument.*'\)", "give true or false", " ".join(str(error).split()))
             raise ConfigError(f"{text}; --help lists the flags") from None
         self._check_presence()
-        return Given(program, tuple(words), self.values, rest[1:])
+        return Given(program, tuple(argv), self.values, rest[1:])
 
     def _check_presence(self) -> None:
         missing = [f"--{name}" for name in self.required if self.values[name].value is None]

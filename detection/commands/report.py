@@ -33,7 +33,7 @@ def run(given: Given) -> int:
     from detection.sweep.report import report_folder
 
     rows = quantities.of_one_device(results.read(flags.results), flags.device)
-    command = shlex.join([*given.program.split(), *given.words])
+    command = shlex.join([*given.program.split(), *given.argv])
     written = report_folder.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")

@@ -49,7 +49,7 @@ def test_ways_to_write_a_flag(flags, words, name, value):
 def test_arguments_may_be_anywhere_and_are_no_flags_after_two_dashes(flags):
     given = flags.parse("program", ["a", "--path=x", "b", "--", "--quiet"])
     assert given.arguments == ["a", "b", "--quiet"] and not given.flags.quiet
-    assert given.words == ("a", "--path=x", "b", "--", "--quiet")
+    assert given.argv == ("a", "--path=x", "b", "--", "--quiet")
 
 
 def test_flags_from_a_file(flags, tmp_path):
