@@ -3,14 +3,14 @@
     import detection
 
     pipeline = detection.load_pipeline("configs/....config", ["train_config.num_steps=500"])
-    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # goes on where a stopped run was
-    metrics = detection.run_evaluation(pipeline, "model_dir")         # its newest checkpoint
+    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # resumes if the run exists
+    metrics = detection.run_evaluation(pipeline, "model_dir")         # evaluates its newest checkpoint
     detection.export_saved_model(pipeline, "model_dir", "exported")
     results = detection.load_model("exported").detect(["image.jpg"], min_score=0.5)
 
-Data from Python instead of record files: `pipeline.with_data(training=[(image, boxes, classes), ...])`. Parts of one's
-own: docs/your_own_parts.md. TensorFlow is imported at the first call, not here. (The functions are not called train or
-evaluate because the packages are.)
+For data from Python instead of record files see `pipeline.with_data(training=[(image, boxes, classes), ...])`, for
+custom parts docs/your_own_parts.md. TensorFlow is imported at the first call, not here. (The functions are not named
+train and evaluate because these are packages.)
 """
 
 from __future__ import annotations
@@ -92,20 +92,26 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """A type of the face: imported when it is first asked for, since most of them import TensorFlow."""
+    """Imports a type of the public interface on first use, since most of them import TensorFlow."""
     if name not in _TYPES:
         raise AttributeError(f"module 'detection' has no attribute {name!r}")
     return getattr(importlib.import_module(f"detection.{_TYPES[name]}"), name)
 
 
 def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), check_paths: bool = True) -> Pipeline:
-    """Loads, overrides (`"train_config.batch_size=8"`), checks and builds a pipeline config, text or binary.
+    """Loads, overrides, checks and builds a pipeline config.
 
-    Without `check_paths` the records and checkpoints it names need not exist: to evaluate, say, where the training data
-    is not.
+    Args:
+        path: a text or binary config.
+        overrides: fields to change, such as `"train_config.batch_size=8"`.
+        check_paths: if False, the records and checkpoints that the config names need not exist, for example to evaluate
+            on a machine without the training data.
+
+    Returns:
+        The pipeline.
 
     Raises:
-        ConfigError, DataError: in one line, with file, field, value and what to write instead.
+        ConfigError, DataError: one line with file, field, value and fix.
     """
     from detection.builders import pipeline
 
@@ -123,39 +129,40 @@ def run_training(
     stream: TextIO | None = None,
     **named: Unpack[NamedOptions],
 ) -> dict[str, float]:
-    """Trains and evaluates; a run that is in `model_dir` already goes on from its newest checkpoint.
+    """Trains and evaluates; resumes from the newest checkpoint if there is a run in `model_dir`.
 
     Args:
         pipeline: as `load_pipeline` returns it.
-        model_dir: where checkpoints, events and metrics go.
-        num_steps: train until this step, counted from the start of `model_dir`; None takes the config's.
-        options: how the run goes, all in one; then nothing of it may be given by name.
-        callbacks: code of one's own, called after steps, checkpoints and evaluations.
-        strategy: None takes all accelerators of this machine, or the CPU.
-        stream: where progress is shown; None takes standard error.
-        **named: how the run goes, option by option:
-            seed: makes data order, augmentation and initial weights repeatable, across a resume too.
+        model_dir: folder for checkpoints, events and metrics.
+        num_steps: train until this step, counted from the start of `model_dir`; None uses the config's number.
+        options: all options of the run in one object; then none may be given by name.
+        callbacks: called after steps, checkpoints and evaluations.
+        strategy: None uses all accelerators of this machine, or the CPU.
+        stream: output for progress; None uses standard error.
+        **named: options of the run by name:
+            seed: makes data order, augmentation and initial weights reproducible, also across a resume.
             checkpoint_every: steps between checkpoints.
-            evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
-                The last step is always evaluated.
-            keep_checkpoints: newest checkpoints that are kept.
-            checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code restores.
+            evaluate_every: steps between evaluations; 0: at checkpoints, but not before eval_config.eval_interval_secs
+                have passed. The last step is always evaluated.
+            keep_checkpoints: number of newest checkpoints to keep.
+            checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code can restore.
             log_every: steps between summaries.
-            progress_seconds: between progress lines where the output is no terminal.
-            best_metric: tag whose best checkpoint is kept in `model_dir`/best; None: the first mAP that is reported.
-            stop_after: stop after this many evaluations in a row without a better metric; 0: never.
-            max_nonfinite_steps: steps in a row whose loss or gradient may be not finite.
-            skip_bad_records: leave out records that cannot be used, instead of stopping at the first.
-            max_bad_records: of one input that may be left out.
-            allow_config_change: resume although the config differs from the one `model_dir` was started with.
-            allow_unused_checkpoint_variables: fine-tune from a checkpoint of another network too.
+            progress_seconds: seconds between progress lines if the output is not a terminal.
+            best_metric: tag of the metric whose best checkpoint is kept in `model_dir`/best; None: the first mAP.
+            stop_after: stop after this many consecutive evaluations without a better metric; 0: never.
+            max_nonfinite_steps: allowed number of consecutive steps with a non-finite loss or gradient.
+            skip_bad_records: skip invalid records instead of stopping at the first.
+            max_bad_records: maximum number of invalid records that are skipped per input.
+            allow_config_change: resume although the config differs from the one that `model_dir` was started with.
+            allow_unused_checkpoint_variables: also fine-tune from a checkpoint of another network.
             summaries: write events for TensorBoard.
 
     Returns:
-        Tag -> value of the last evaluation; of the last losses where there is nothing to evaluate on.
+        Metrics of the last evaluation by tag; the last losses if there is no evaluation input.
 
     Raises:
-        ConfigError, DataError, DivergedError, ModelDirInUseError: in one line.
+        ConfigError, DataError, DivergedError, ModelDirInUseError: the message is one line.
+        TypeError: options are given both by `options` and by name.
     """
     from detection.train import loop
     from detection.train.options import RunOptions
@@ -180,11 +187,20 @@ def run_evaluation(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> dict[str, float]:
-    """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
+    """Evaluates a checkpoint, or the newest one of a folder, on the config's evaluation input.
 
-    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of
-    another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned
-    of.
+    Args:
+        pipeline: as `load_pipeline` returns it.
+        checkpoint: a checkpoint or a folder of checkpoints.
+        model_dir: results are also written to `<model_dir>/eval`; None uses the folder of the checkpoint.
+        allow_unused_checkpoint_variables: only log a warning if the checkpoint has weights that the model does not use,
+            instead of raising an error.
+
+    Returns:
+        Metrics by tag.
+
+    Raises:
+        ConfigError, DataError: the message is one line.
     """
     from detection.train import evaluation
 
@@ -202,13 +218,20 @@ def export_saved_model(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
-    """Writes `<output_directory>/saved_model` and the files beside it, for any batch size.
+    """Writes `<output_directory>/saved_model` and the files of an export.
 
-    Batch norm is folded and variables are frozen into constants. `pipeline` may also be the path of a config, which
-    `overrides` change.
+    Batch norm is folded, variables become constants, and the model takes any batch size.
 
-    A checkpoint with variables that the model does not have is refused; with `allow_unused_checkpoint_variables` they
-    only give a warning.
+    Args:
+        pipeline: a pipeline, or the path of its config.
+        checkpoint: a checkpoint or a folder of checkpoints.
+        output_directory: created if needed.
+        overrides: changes of the config; only if `pipeline` is a path.
+        allow_unused_checkpoint_variables: only log a warning if the checkpoint has weights that the model does not use,
+            instead of raising an error.
+
+    Raises:
+        ConfigError: the message is one line.
     """
     from detection.export import exporter
 
@@ -222,7 +245,7 @@ def export_saved_model(
 
 
 def load_model(saved_model: str | os.PathLike[str]) -> Predictor:
-    """An exported detector; see `detection.export.predictor.Predictor.detect`."""
+    """Loads an exported detector; see `detection.export.predictor.Predictor.detect`."""
     from detection.export.predictor import Predictor
 
     return Predictor.load(saved_model)
