@@ -119,8 +119,8 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
 
     In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry
     changes places with the one before it, in one step where the file system can do that. While not all have, a marker
-    lies there, which readers refuse (`files.unpublished`): killed then, the folder may hold parts of two exports. Other
-    files in `output_directory` stay. What killed exports left is removed.
+    lies there, which readers refuse (`files.interrupted_export`): killed then, the folder may hold parts of two
+    exports. Other files in `output_directory` stay. What killed exports left is removed.
 
     Raises:
         ConfigError: naming the folder, when it cannot be written; the export before it is in place.
@@ -134,7 +134,7 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
         partial.mkdir(parents=True)
         write(partial)
         _flush(partial)
-        with files.undivided():
+        with files.deferred_signals():
             _publish(partial, output_directory)
     except DetectionError:
         raise

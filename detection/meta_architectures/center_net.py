@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
+from detection.errors import ConfigError
 from detection.feature_extractors.center_maps import STRIDE, CenterExtractor, HourglassExtractor
 from detection.feature_extractors.ssd_maps import pad_to_multiple
 from detection.heads.center import CenterHead
@@ -163,9 +164,21 @@ class CenterNet(keras.layers.Layer):
         """Creates every variable by running one small image; no variable's shape depends on the image size.
 
         Runs eagerly, because tracing takes four times as long.
+
+        Raises:
+            ConfigError: the extractor, one of another package, has maps of another stride than 4.
         """
-        if not self.weights:
-            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+        if self.weights:
+            return
+        predictions = self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+        sides = sorted({tuple(features.shape[1:3]) for features in predictions.feature_maps})
+        height, width = predictions.images.shape[1:3]
+        if sides != [(height // STRIDE, width // STRIDE)]:
+            cells = ", ".join(f"{y} x {x}" for y, x in sides)
+            raise ConfigError(
+                f"feature_extractor.type: the extractor makes {cells} cells of {height} x {width} pixels; CenterNet"
+                f" takes maps of stride {STRIDE}"
+            )
 
 
 def _inside(map_shape: tuple, shapes: tf.Tensor) -> tf.Tensor:

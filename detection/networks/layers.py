@@ -227,6 +227,12 @@ class Convolution(keras.layers.Layer):
         return x if activation is None else activation(x)
 
 
+# In TensorFlow 2.21 the gradient of a strided 1x1 kernel with fewer channels than this writes beyond its memory, on
+# processors with AVX-512 (oneDNN's jit_1x1 backward_weights, for example 8 to 8 channels on 48 x 64): the process is
+# aborted, now or later. The stride is taken first there, which gives the same numbers.
+_BROKEN_BELOW = 16
+
+
 class Conv(Convolution):
     """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
 
@@ -257,6 +263,8 @@ class Conv(Convolution):
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
         if self.rate > 1 and self.stride == 1:
             return atrous_conv2d(x, kernel, self.rate, padding)
+        if self.stride > 1 and self.kernel_size == (1, 1) and min(kernel.shape[2:]) < _BROKEN_BELOW:
+            return tf.nn.conv2d(x[:, :: self.stride, :: self.stride], kernel, 1, padding)
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
 
 

@@ -161,7 +161,7 @@ def step(message: Any) -> str:
     if settings is None or pipeline.train_input is None:
         return "no training"
     detector = pipeline.detector()
-    state = TrainState(detector, settings.optimizer, settings.learns)
+    state = TrainState(detector, settings.optimizer, settings.is_trained)
     dataset = train_dataset(pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, 1)
     if detector.measures_targets:
         detector.measure_targets(dataset.take(1))
