@@ -238,8 +238,8 @@ def test_starting_from_a_classifier(settings, fault, remark):
         }
     )
     start = FineTune("x", "classification")
-    doubts = restore.examine(shapes, found, start, restore.match(shapes, found, start))
-    assert (doubts.fault != "") == (fault != "") and fault in doubts.fault and (doubts.remark != "") == (remark != "")
+    compatible = restore.compatibility(shapes, found, start, restore.match(shapes, found, start))
+    assert (compatible.fault != "") == (fault != "") and fault in compatible.fault and (compatible.warning != "") == (remark != "")
 
 
 def test_starting_from_more_than_the_model_has_is_remarked(tmp_path, caplog):
@@ -262,7 +262,7 @@ def test_a_first_stage_alone_leaves_the_rest_of_a_classifier():
     whole = _shapes(_two_stage("faster_rcnn")).items()
     found = _entries({name.partition("/")[2]: shape for name, shape in whole if "FeatureExtractor" in name})
     start = FineTune("x", "classification")
-    assert restore.examine(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
+    assert restore.compatibility(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
 
 
 def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
@@ -283,7 +283,7 @@ def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
     )
     assert f"{stem}/biases" in recognise.classifier_shapes("inception_v2", 9)
     found |= _entries({f"{stem}/biases": (8,), "InceptionV2/Logits/Conv2d_1c_1x1/biases": (9,)})
-    assert restore.examine(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
+    assert restore.compatibility(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
 def test_causes_that_names_alone_tell(left, missing, said):
     wanted = ["FeatureExtractor/MobilenetV1/Conv2d_0/weights", "BoxPredictor_0/ClassPredictor/weights", *missing]
     found = [name for name in wanted if name not in missing] + left
-    cause = names.cause(wanted, found, left)
+    cause = names.likely_cause(wanted, found, left)
     assert said in cause and bool(said) == bool(cause)
 
 
@@ -345,5 +345,5 @@ def test_causes_that_names_alone_tell(left, missing, said):
     ],
 )
 def test_causes_that_shapes_tell(differ, said):
-    found = names.shape_cause(differ)
+    found = names.likely_shape_cause(differ)
     assert said in found and bool(said) == bool(found)
