@@ -159,7 +159,7 @@ def test_a_module_that_is_imported_by_a_test_leaves_signals_alone():
     before = signal.getsignal(signal.SIGINT)
     from detection import cli
 
-    assert signal.getsignal(signal.SIGINT) is before and cli._stops is None
+    assert signal.getsignal(signal.SIGINT) is before and cli._signals is None
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_a_test_that_imports_the_entry_point_leaves_signals_alone():
     before = signal.getsignal(signal.SIGINT)
     from detection.commands import call, entry
 
-    assert signal.getsignal(signal.SIGINT) is before and call.cli._stops is None and entry.cli is call.cli
+    assert signal.getsignal(signal.SIGINT) is before and call.cli._signals is None and entry.cli is call.cli

@@ -56,10 +56,10 @@ def test_pipes_are_read_whole_and_devices_are_refused(tmp_path, monkeypatch):
     os.close(read)
     with pytest.raises(OSError, match="is a device or socket, not a file"):
         files.read_bytes("/dev/zero")
-    monkeypatch.setattr(files, "_SILENCE", 0.05)
+    monkeypatch.setattr(files, "_PIPE_SECONDS", 0.05)
     os.mkfifo(tmp_path / "pipe")
     keep = os.open(tmp_path / "pipe", os.O_RDWR)
-    with pytest.raises(OSError, match="is a pipe into which nothing was written for 0.05 seconds; name a file"):
+    with pytest.raises(OSError, match="is a pipe to which nothing was written for 0.05 seconds; name a file"):
         files.read_bytes(tmp_path / "pipe")
     os.close(keep)
     assert files.is_special("/dev/null") and files.is_special(tmp_path / "pipe")

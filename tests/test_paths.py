@@ -110,16 +110,16 @@ def test_links_in_a_circle_are_followed_once(here):
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("data\\x.record", "folders are separated by /, not by backslashes; did you mean 'data/x.record'?"),
-        ("C:\\data\\y.record", "folders are separated by /, not by backslashes; write 'C:/data/y.record'"),
+        ("data\\x.record", "separate folders with /, not with backslashes; did you mean 'data/x.record'?"),
+        ("C:\\data\\y.record", "separate folders with /, not with backslashes; write 'C:/data/y.record'"),
         (
             "C:\\data\train.record",
-            "a backslash in it began a code, such as \\t for a tab; separate folders by /: 'C:/d",
+            "a backslash in the path was read as an escape sequence, such as \\t for a tab; write 'C:/d",
         ),
-        ("“data/x.record”", "the path holds curly quotes; write 'data/x.record', with straight quotes around it"),
-        ("~/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
-        ("$HOME/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
-        ("data/x.record ", "the path begins or ends with blanks; write 'data/x.record'"),
+        ("“data/x.record”", "the path contains curly quotes; write 'data/x.record', with straight quotes around it"),
+        ("~/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
+        ("$HOME/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
+        ("data/x.record ", "the path begins or ends with whitespace; write 'data/x.record'"),
         ("PATH_TO_BE_CONFIGURED/x.record", "replace PATH_TO_BE_CONFIGURED in the file, or use --set field=..."),
         ("", "the path is empty; name the file"),
         ("data/z.record", "is the name right, from "),

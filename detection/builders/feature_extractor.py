@@ -87,7 +87,7 @@ def build_center_net(message: center_net_pb2.CenterNetFeatureExtractor) -> Cente
         separable=message.use_separable_conv,
         interpolation=message.upsampling_interpolation,
     )
-    return CENTER_EXTRACTORS[message.type](options)
+    return _make(CENTER_EXTRACTORS, registry.center_net_extractor, message.type, options)
 
 
 def _make(ours: Mapping[str, Callable], others: Registry, name: str, options: object) -> object:

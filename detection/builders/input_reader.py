@@ -7,7 +7,7 @@ queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effec
 from __future__ import annotations
 
 from detection.config import label_map as label_maps
-from detection.data.reading.options import InputOptions
+from detection.data.reading.options import DifficultObjects, InputOptions
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
 from detection.types import Category
@@ -57,6 +57,7 @@ def build(
         descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
         merge_boxes=merge_boxes,
         open_images=open_images,
+        difficult=_DIFFICULT[message.difficult_objects] if is_training else DifficultObjects.IGNORE,
         max_number_of_boxes=message.max_number_of_boxes,
         proposals=proposals,
         max_number_of_proposals=message.max_number_of_proposals if proposals else 0,
@@ -69,6 +70,13 @@ def build(
         read_block_length=message.read_block_length,
         num_prefetch_batches=message.num_prefetch_batches,
     )
+
+
+_DIFFICULT = {
+    input_reader_pb2.IGNORE_DIFFICULT: DifficultObjects.IGNORE,
+    input_reader_pb2.TRAIN_ON_DIFFICULT: DifficultObjects.TRAIN,
+    input_reader_pb2.LEAVE_OUT_DIFFICULT: DifficultObjects.LEAVE_OUT,
+}
 
 
 def _classes(

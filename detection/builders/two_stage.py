@@ -44,16 +44,16 @@ RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
     """A new Faster R-CNN or R-FCN for images as `resizer` makes them."""
-    return _build(message, "model.faster_rcnn")
+    return _build(message)
 
 
 def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
     """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not
     matter."""
-    return _build(message, "model.fast_rcnn", GivenProposals())
+    return _build(message, GivenProposals())
 
 
-def _build(message: faster_rcnn_pb2.FasterRcnn, path: str, given: GivenProposals | None = None) -> TwoStage:
+def _build(message: faster_rcnn_pb2.FasterRcnn, given: GivenProposals | None = None) -> TwoStage:
     predictor = message.second_stage_box_predictor
     whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
     extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map)
@@ -64,17 +64,17 @@ def _build(message: faster_rcnn_pb2.FasterRcnn, path: str, given: GivenProposals
         num_classes=message.num_classes,
         extractor=extractor,
         proposer=proposer,
-        second_stage=_second_stage(message, extractor, path) if two_stages else ProposalsOnly(message.num_classes),
+        second_stage=_second_stage(message, extractor) if two_stages else ProposalsOnly(message.num_classes),
     )
 
 
-def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> SecondStage:
+def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> SecondStage:
     normalize = TargetNormalization if message.second_stage_normalize_targets else Identity
     return SecondStage(
         num_classes=message.num_classes,
         regions=_regions(message, extractor),
         assigner=TargetAssigner(box_ops.iou, _region_matcher(message), CODER),
-        sampler=_sampler(message, path),
+        sampler=_sampler(message),
         loss_terms=_region_losses(message),
         postprocessing=post_processing.build(message.second_stage_post_processing),
         normalization=normalize(message.num_classes),
@@ -190,13 +190,11 @@ def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> 
     return roi.MultilevelCrop(op) if extractor.pyramid or message.use_matmul_crop_and_resize else roi.OneMap(op)
 
 
-def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | AllProposals:
+def _sampler(message: faster_rcnn_pb2.FasterRcnn) -> ProposalSampler | AllProposals:
     """A miner looks at all proposals."""
     if message.HasField("hard_example_miner"):
         return AllProposals()
-    return ProposalSampler(
-        message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size"
-    )
+    return ProposalSampler(message.second_stage_batch_size, message.second_stage_balance_fraction)
 
 
 def _region_losses(message: faster_rcnn_pb2.FasterRcnn) -> LossTerms:

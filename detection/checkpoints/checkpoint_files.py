@@ -115,7 +115,7 @@ def locate(path: str | os.PathLike) -> str:
         os.path.dirname(path),
         os.path.dirname(os.path.dirname(path)),
     ):  # An export holds its checkpoint in a folder of its own.
-        if (unusable := files.unpublished(folder)) is not None:
+        if (unusable := files.interrupted_export(folder)) is not None:
             raise UnreadableCheckpointError(unusable)
     if os.path.isdir(path):
         latest = _named_by_state_file(path) or _newest_in(path)

@@ -31,7 +31,9 @@ def define(flags: Flags) -> None:
         "models", [], "SavedModels, training runs, checkpoints, or globs of them; NAME=PATH gives one a name."
     )
     flags.add_multi_string(
-        "stored", "NAME=FILE,FILE: detections (.npz, or COCO's .json) on the selection and on the evaluation input."
+        "stored",
+        "NAME=FILE,FILE: detections (.npz, COCO's .json, VOC's comp4_det_test_*.txt) on the selection and on the"
+        " evaluation input.",
     )
     flags.add_string(
         "pipeline_config_path", "", "Config whose eval_input_reader says what to measure on; of two the first selects."

@@ -17,7 +17,7 @@ from detection.config.fields.row import Field
 from detection.config.places import Places
 from detection.config.schema import message_name
 from detection.config.walk import join, messages
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
 _MOST = 100  # problems of one config that are listed
@@ -48,7 +48,7 @@ def check(
     """
     faults, warnings = problems(config, source, check_paths, training)
     if faults:
-        raise together(shortened(faults, source))
+        raise combined(shortened(faults, source))
     return warnings
 
 

@@ -14,14 +14,14 @@ from google.protobuf.message import DecodeError, Message
 from detection.config import builtin, legacy, text
 from detection.config.places import Places
 from detection.config.schema import is_message, message_name
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 from detection.files import write_text
 from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
 _CONTROLS = bytes(set(range(32)) - {9, 10, 13})
 _MAX_BYTES = 1 << 20  # A config that lists ten thousand shards has half of this.
-_PATIENCE = 10  # seconds to wait for a writer of a pipe
+_PIPE_SECONDS = 10  # seconds to wait for a writer of a pipe
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
     """
     loaded = read(path)
     if loaded.faults:
-        raise together(loaded.faults)
+        raise combined(loaded.faults)
     return loaded.message
 
 
@@ -77,9 +77,9 @@ def _read(path: str) -> bytes:
     parts: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
         while sum(map(len, parts)) <= _MAX_BYTES:
-            if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PATIENCE)[0]:
+            if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PIPE_SECONDS)[0]:
                 raise ConfigError(
-                    f"{path}: is a pipe into which nothing was written for {_PATIENCE} seconds; name a file"
+                    f"{path}: is a pipe to which nothing was written for {_PIPE_SECONDS} seconds; name a file"
                 )
             part = stream.read(_MAX_BYTES + 1)
             if not part:

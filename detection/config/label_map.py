@@ -21,7 +21,7 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from detection.errors import DataError, PathError, printable, together
+from detection.errors import DataError, PathError, combined, printable
 from detection.files import read_bytes, write_text
 from detection.protos import string_int_label_map_pb2
 from detection.tools.suggest import closest
@@ -196,7 +196,7 @@ def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
         more = (
             [f"{path}: {len(faults) - _MOST_FAULTS} more faults are not listed"] if len(faults) > _MOST_FAULTS else []
         )
-        raise together([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
+        raise combined([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
     if not by_id:
         raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values()), aliases
@@ -230,10 +230,10 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
     try:
         message = string_int_label_map_pb2.StringIntLabelMap.FromString(data)
     except protobuf_message.DecodeError:
-        raise together([DataError(line) for line in text_errors]) from None
+        raise combined([DataError(line) for line in text_errors]) from None
     message.DiscardUnknownFields()
     if message.ByteSize() != len(data):  # Something else that happens to have the shape of a protocol buffer.
-        raise together([DataError(line) for line in text_errors])
+        raise combined([DataError(line) for line in text_errors])
     return message, [f"item {number}" for number in range(1, len(message.item) + 1)]
 
 

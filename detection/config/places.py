@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from detection.config.legacy import Written
 from detection.config.schema import is_message
 from detection.config.walk import join
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\[\d+\])?(\.\w+(\[\d+\])?)*")
 
@@ -59,7 +59,7 @@ class Places:
             yield
         except ConfigError as error:
             lines = error.lines()
-            raise together([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
+            raise combined([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
 
     def is_written(self, sentence: str) -> bool:
         """Whether the field that a sentence is about is written, in the file or by a flag."""

@@ -13,7 +13,7 @@ from detection.config.check import problems, shortened
 from detection.config.files import read
 from detection.config.overrides import override
 from detection.config.places import Places
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
@@ -70,7 +70,7 @@ def read_checked(
     message, places = loaded.message, loaded.places
     faults: list[DetectionError] = list(loaded.faults)
     if loaded.faults and not places.uncertain:  # Of what cannot be read at all, nothing more can be said.
-        raise together(faults)
+        raise combined(faults)
     if override_text:
         before = Config.FromString(message.SerializeToString())
         message.MergeFrom(text.parse(override_text, Config(), "--config_override"))
@@ -84,5 +84,5 @@ def read_checked(
     found, warnings = problems(message, places, check_paths, training)
     faults += found
     if faults:
-        raise together(shortened(faults, places))
+        raise combined(shortened(faults, places))
     return Checked(message, warnings, places)

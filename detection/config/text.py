@@ -21,7 +21,7 @@ from detection.config import legacy
 from detection.config.places import Places
 from detection.config.scan import Entry, Scan, scan
 from detection.config.schema import bad_value, cut, is_message, is_string, message_name, takes, unknown_field
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 _MOST = 50  # faults of a text that are told
@@ -55,7 +55,7 @@ def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -
     """
     loaded = read(text, type(message), source, positions)
     if loaded.faults:
-        raise together(loaded.faults)
+        raise combined(loaded.faults)
     message.CopyFrom(loaded.message)
     return message
 

@@ -16,7 +16,7 @@ from typing import TextIO
 import tensorflow as tf
 
 from detection.errors import DataError, number_of
-from detection.evaluate import results, stored, table
+from detection.evaluate import results, stored, table, voc_results
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
 from detection.evaluate.images import EvaluatedImage, ImageNames, images_of
@@ -198,7 +198,8 @@ class _Pass:
         path, step = self._settings.export_path, self._step
         if path:
             with results.warn_on_write_error(path, step, unwritten):
-                stored.write(path, stored.collect(self._exported, self._categories, {"step": step}))
+                write = voc_results.write if voc_results.is_result_path(path) else stored.write
+                write(path, stored.collect(self._exported, self._categories, {"step": step}))
         if model_dir is not None:
             with results.warn_on_write_error(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
                 results.write_metrics(model_dir, step, metrics)

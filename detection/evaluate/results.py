@@ -22,6 +22,7 @@ from absl import logging
 
 from detection import files, json_text
 from detection.data.image_ids import coco_image_id
+from detection.errors import DataError
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
 
@@ -149,7 +150,7 @@ def warn_on_write_error(what: object, step: int, unwritten: list[str] | None = N
     """
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, tf.errors.OpError, DataError) as error:
         message = f"step {step}: {what} cannot be written ({files.reason(error)})"
         logging.warning("%s; continuing without it", message)
         if unwritten is not None:

@@ -24,7 +24,7 @@ import numpy as np
 from absl import logging
 
 from detection import files, json_text, npz_files
-from detection.data.image_ids import coco_image_id
+from detection.data.image_ids import coco_image_id, voc_image_name
 from detection.errors import DataError
 from detection.evaluate import results
 from detection.evaluate.evaluator import ImageDetections
@@ -100,13 +100,12 @@ class StoredDetections(NamedTuple):
         return found
 
     def _rows(self, images: Mapping[str, object]) -> dict[str, int]:
-        """Returns image id -> number; a COCO results file may identify images by number, or without the suffix .jpg."""
+        """Returns image id -> number; files of COCO or VOC results may use numbers, or names without suffix."""
         known = {id_: id_ for id_ in images}
         if self.sizes is None:
             for bare in (lambda id_: id_, lambda id_: re.sub(r"\.\w{3,4}$", "", id_)):
-                spelt = [str(coco_image_id(bare(id_))) for id_ in images]
-                times = Counter(spelt)
-                known = {other: id_ for other, id_ in zip(spelt, images, strict=True) if times[other] == 1} | known
+                known = _unambiguous([str(coco_image_id(bare(id_))) for id_ in images], images) | known
+            known = _unambiguous([voc_image_name(id_) for id_ in images], images) | known
         rows = {known[id_]: number for number, id_ in enumerate(self.ids) if id_ in known}
         if len(rows) < len(self.ids):
             unknown = next(id_ for id_ in self.ids if id_ not in known)
@@ -116,6 +115,12 @@ class StoredDetections(NamedTuple):
                 " use the input that the detections were made for"
             )
         return rows
+
+
+def _unambiguous(names: Sequence[str], images: Iterable[str]) -> dict[str, str]:
+    """Returns name -> id, for names that only one image has."""
+    times = Counter(names)
+    return {name: id_ for name, id_ in zip(names, images, strict=True) if times[name] == 1}
 
 
 def collect(

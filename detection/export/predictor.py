@@ -231,10 +231,10 @@ def saved_model_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
-            if (unusable := files.unpublished(candidate.absolute().parent)) is not None:
+            if (unusable := files.interrupted_export(candidate.absolute().parent)) is not None:
                 raise ConfigError(unusable)
             return candidate
-    if (unusable := files.unpublished(folder)) is not None:
+    if (unusable := files.interrupted_export(folder)) is not None:
         raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
     raise ConfigError(f"--saved_model={path}: {reason}; name the saved_model folder that `detection export` wrote")

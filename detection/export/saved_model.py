@@ -131,8 +131,8 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
 
     The hidden folder is inside `output_directory`, which may be a mounted volume, because files cannot be renamed
     across file systems. Each entry is exchanged with the existing one, atomically if the file system supports it. Until
-    all are exchanged, a marker file makes readers refuse the folder (`files.unpublished`), since it may contain parts
-    of two exports. Other files in `output_directory` are kept; leftovers of killed exports are removed.
+    all are exchanged, a marker file makes readers refuse the folder (`files.interrupted_export`), since it may contain
+    parts of two exports. Other files in `output_directory` are kept; leftovers of killed exports are removed.
 
     Args:
         output_directory: created if it does not exist.
@@ -150,7 +150,7 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
         partial.mkdir(parents=True)
         write(partial)
         _flush(partial)
-        with files.undivided():
+        with files.deferred_signals():
             _publish(partial, output_directory)
     except DetectionError:
         raise

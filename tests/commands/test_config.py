@@ -23,6 +23,13 @@ def test_list_names_every_file(capfd):
     assert call("config") == 0 and capfd.readouterr().out.splitlines() == lines
 
 
+def test_every_kind_of_detector_and_pyramid_has_a_config_to_start_from():
+    started = [files.load(path).model for path in (ROOT / "configs").glob("*.config")]
+    assert {model.WhichOneof("model") for model in started} == {"ssd", "faster_rcnn", "fast_rcnn", "center_net"}
+    types = " ".join(getattr(model, model.WhichOneof("model")).feature_extractor.type for model in started)
+    assert "_fpn" in types and "_bifpn" in types
+
+
 @pytest.mark.parametrize("name", [NAME, f"{NAME}.config", f"builtin:{NAME}"])
 def test_show(name, capfd):
     assert call("config", "show", name) == 0

@@ -245,12 +245,12 @@ def test_a_pipe_is_read_as_a_file_is(tmp_path, config_text):
 
 
 def test_a_pipe_into_which_nobody_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+    monkeypatch.setattr(files, "_PIPE_SECONDS", 0.1)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     keep = os.open(pipe, os.O_RDWR)
     try:
-        with pytest.raises(ConfigError, match="is a pipe into which nothing was written for 0.1 seconds; name a file"):
+        with pytest.raises(ConfigError, match="is a pipe to which nothing was written for 0.1 seconds; name a file"):
             config.load(pipe)
     finally:
         os.close(keep)

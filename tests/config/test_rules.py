@@ -31,11 +31,6 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
     ("settings", "expected"),
     [
         (
-            [f"{FASTER}.second_stage_batch_size=999"],
-            f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): there are no more to draw"
-            " from; set second_stage_batch_size to 300 or less",
-        ),
-        (
             [f"{GENERATOR}={{ssd_anchor_generator {{ aspect_ratios: 1 }}}}"],
             f"{GENERATOR}.ssd_anchor_generator makes anchors for 6 maps, and regions are proposed on one; use"
             " grid_anchor_generator with height_stride and width_stride 16",
@@ -98,12 +93,24 @@ def test_images_that_leave_no_map_of_inception_v3(ssd):
     assert faults(ssd, *settings, "model.ssd.image_resizer.fixed_shape_resizer.height=75") == []
 
 
-def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
-    settings = [TWO_STAGE, f"{FASTER}.first_stage_max_proposals=10"]
-    assert len(faults(ssd, *settings)) == 1
-    assert faults(ssd, *settings, training=False) == []
-    assert faults(ssd, *settings, f"{FASTER}.hard_example_miner={{}}") == []
-    assert faults(ssd, *settings, f"{FASTER}.number_of_stages=1") == []
+def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
+    """The API runs it; who only runs a detector, mines, or has one stage does not draw."""
+
+    def told(*more: str, training: bool = True) -> list[str]:
+        found, warnings = examine(config.override(ssd, [TWO_STAGE, *more]), training=training)
+        assert not found
+        return [line for line in warnings if "second_stage_batch_size" in line]
+
+    asked = f"{FASTER}.second_stage_batch_size=999"
+    assert told() == []
+    assert told(asked) == [
+        f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): at most 300 regions are"
+        " learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of 999 may be"
+        " objects; set it to 300 unless that is meant"
+    ]
+    assert told(asked, training=False) == []
+    assert told(asked, f"{FASTER}.hard_example_miner={{}}") == []
+    assert told(asked, f"{FASTER}.number_of_stages=1") == []
 
 
 @pytest.mark.parametrize(
@@ -146,6 +153,11 @@ def test_who_only_runs_a_detector_may_have_fewer_proposals(ssd):
             ["eval_config.use_moving_averages=true", "train_config.optimizer.use_moving_average=false"],
             "train_config.optimizer.use_moving_average is false but eval_config.use_moving_averages is true; make them"
             " agree",
+        ),
+        (
+            ["eval_input_reader[0].difficult_objects=TRAIN_ON_DIFFICULT"],
+            "eval_input_reader[0].difficult_objects belongs to train_input_reader; remove it: metrics decide (PASCAL"
+            " VOC's leave difficult objects out, COCO's count them)",
         ),
         (
             ["eval_input_reader[0]={}"],
@@ -207,12 +219,8 @@ def test_a_schedule_that_ends_early_does_not_hide_behind_other_faults(ssd):
 
 def test_a_check_raises_all_of_them(ssd):
     with pytest.raises(DetectionError) as error:
-        config.check(
-            config.override(ssd, [TWO_STAGE, f"{FASTER}.second_stage_batch_size=999", "eval_input_reader={}"]), "c"
-        )
-    assert (
-        len([line for line in error.value.lines() if "second_stage_batch_size" in line or "names no data" in line]) == 2
-    )
+        config.check(config.override(ssd, [TWO_STAGE, f"{FASTER}.number_of_stages=3", "eval_input_reader={}"]), "c")
+    assert len([line for line in error.value.lines() if "number_of_stages" in line or "names no data" in line]) == 2
 
 
 def test_a_plugin_that_is_not_there_hides_nothing_else(ssd):

@@ -113,7 +113,7 @@ def test_results_that_were_cut_by_score_are_told(tmp_path, caplog):
         (
             "a.json",
             b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]',
-            "NaN is no JSON number",
+            "NaN is not a JSON number",
         ),
         ("a.csv", b"", "stored detections are .npz or .json files"),
     ],

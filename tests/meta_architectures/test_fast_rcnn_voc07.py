@@ -123,13 +123,13 @@ def test_fine_tuning_of_4_5(full: pipeline.Pipeline) -> None:
         for kind in ("weights", "biases")
     ]
     behind = ["SecondStageFeatureExtractor/vgg_16/fc6/weights", "SecondStageBoxPredictor/ClassPredictor/biases"]
-    assert [full.train.learns(name) for name in first] == [False] * 4 + [True] * 6 and all(
-        map(full.train.learns, behind)
+    assert [full.train.is_trained(name) for name in first] == [False] * 4 + [True] * 6 and all(
+        map(full.train.is_trained, behind)
     )
     override = 'train_config.freeze_variables=["FirstStageFeatureExtractor/"]'
     assert override in CONFIG.read_text()
     fc6 = pipeline.build(config.override(config.load(CONFIG), [override]), read_label_maps=False).train
-    assert not any(map(fc6.learns, first)) and all(map(fc6.learns, behind))
+    assert not any(map(fc6.is_trained, first)) and all(map(fc6.is_trained, behind))
 
 
 def _small() -> pipeline.Pipeline:
@@ -209,7 +209,7 @@ def test_one_step_by_hand() -> None:
     decay = 0.0005 / 2 * sum(float((value.astype("f8") ** 2).sum()) for value in weights.values())
     assert float(detector.regularization_loss()) == pytest.approx(decay, rel=1e-4)
 
-    state = TrainState(detector, built.train.optimizer, built.train.learns)
+    state = TrainState(detector, built.train.optimizer, built.train.is_trained)
     step = TrainStep(
         state, built.train, tf.distribute.get_strategy(), tf.nest.map_structure(tf.TensorSpec.from_tensor, example)
     )

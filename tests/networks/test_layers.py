@@ -57,3 +57,21 @@ def test_synchronised_batch_norm_is_plain_but_for_the_moving_variance():
     np.testing.assert_allclose(
         together(X), (X - together.moving_mean) / np.sqrt(together.moving_variance + 0.01), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(8, 8), (3, 16), (16, 16)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_strided_1x1_convolution_and_its_gradient(channels, filters, padding):
+    """Of few channels too: TensorFlow's own gradient of these damages memory on processors with AVX-512."""
+    layer = Conv("conv", filters, 1, hyperparams(activation=None), stride=2, padding=padding)
+    x = tf.random.stateless_normal([4, 48, 63, channels], [1, 2])
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            y = layer(x)
+            loss = tf.reduce_sum(y**2)
+        gradient = tape.gradient(loss, layer.kernel.value)
+    thinned = x.numpy().astype(np.float64)[:, ::2, ::2]
+    expected = thinned @ layer.kernel.numpy()[0, 0]
+    # float32 sums of 3 to 16 products, and of 4 x 24 x 32 for the gradient
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradient[0, 0], 2 * np.einsum("bhwi,bhwo->io", thinned, expected), rtol=1e-4, atol=1e-3)

@@ -256,12 +256,12 @@ def test_checkpoints_may_name_values(tmp_path):
 
 def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
     strides = 'set: "grid_anchor_generator.height_stride=8" set: "grid_anchor_generator.width_stride=8"'
-    wrong = AXES.replace(strides, strides + ' set: "second_stage_batch_size=999"')
+    wrong = AXES.replace(strides, strides + ' set: "maxpool_kernel_size=99"')
     assert wrong != AXES
     found = by_id(load(tmp_path, BASES + wrong + REST))
     refused = {name for name, one in found.items() if one.refused}
     assert refused == {"faster_rcnn-resnet50-stride8-p100", "faster_rcnn-resnet50-stride8-p10"}
-    assert "second_stage_batch_size (999) exceeds" in found["faster_rcnn-resnet50-stride8-p10"].refused
+    assert "maxpool_kernel_size (99) must not exceed" in found["faster_rcnn-resnet50-stride8-p10"].refused
     assert "2 refused" in listing.summary(
         list(found.values())
     ) and "refused: faster_rcnn-resnet50-stride8-p10" in listing.table(list(found.values()))

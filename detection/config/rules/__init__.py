@@ -51,7 +51,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 # What matters only to those who train: a trained detector is evaluated and exported all the same.
 TRAINING: dict[str, tuple[Rule, ...]] = {
-    "FasterRcnn": (two_stage.sampled,),
     "TrainConfig": (schedules.ends_early,),
 }
 # What several fields make together, where none of them is too large by itself.
@@ -74,7 +73,10 @@ REMARKS: dict[str, tuple[Rule, ...]] = {
     "CenterNet": (center_net.converter_without_effect,),
     "CenterNetFeatureExtractor": (center_net.without_effect,),
 }
-TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {"TrainConfig": (schedules.never_reached,)}
+TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {
+    "FasterRcnn": (two_stage.sampled,),
+    "TrainConfig": (schedules.never_reached,),
+}
 
 
 def of(rules: dict[str, tuple[Rule, ...]], name: str, message: Message, path: str) -> Iterator[str]:

@@ -31,6 +31,11 @@ def evaluation_data(message: Message, path: str) -> Iterator[str]:
     for index, reader in enumerate(message.eval_input_reader):
         if reader.WhichOneof("input_reader") is None:
             yield f'eval_input_reader[{index}] names no data; add tf_record_input_reader {{ input_path: "..." }}'
+        if reader.difficult_objects:
+            yield (
+                f"eval_input_reader[{index}].difficult_objects belongs to train_input_reader; remove it: metrics decide"
+                " (PASCAL VOC's leave difficult objects out, COCO's count them)"
+            )
 
 
 def proposals(message: Message, path: str) -> Iterator[str]:

@@ -166,14 +166,16 @@ def rfcn(message: Message, path: str) -> Iterator[str]:
 
 
 def sampled(message: Message, path: str) -> Iterator[str]:
-    """Only training draws regions from the proposals; a trained detector may be run with fewer."""
+    """More regions are asked for than are proposed: no fault, as the TF Object Detection API learns from those there
+    are, but maybe not what was meant. Only training draws."""
     size, most = message.second_stage_batch_size, message.first_stage_max_proposals
     given = path.endswith("fast_rcnn")
     if given or message.number_of_stages == 1 or message.HasField("hard_example_miner") or size <= most:
         return
     yield (
-        f"{path}.second_stage_batch_size ({size}) exceeds first_stage_max_proposals ({most}): there are no more to draw"
-        f" from; set second_stage_batch_size to {most} or less"
+        f"{path}.second_stage_batch_size ({size}) exceeds first_stage_max_proposals ({most}): at most {most} regions"
+        f" are learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of {size} may be"
+        f" objects; set it to {most} unless that is meant"
     )
 
 
