@@ -24,6 +24,7 @@ ARGUMENTS = "measure|merge|nearest FILE..."
 
 
 def define(flags: Flags) -> None:
+    """Adds the flags."""
     flags.add_list("input_path", [], "Record files or patterns of them: the objects that proposals should cover.")
     flags.add_list("best", [], "For merge: how many of an image each file gives at most; 0: all.")
     flags.add_string("output", "", "For merge and nearest: the .npz to write.")
@@ -31,6 +32,7 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     action, *paths = given.arguments or [""]
     _check(action, paths, flags)
