@@ -38,6 +38,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 STAGES = ("train", "evaluate", "export", "detect", "restore")
 STEPS = 3
+MARKER = "<!-- the tables: python -m tests.odapi.life_of_configs -->\n"
 _SIDES = ("height", "width", "min_dimension", "max_dimension")
 _REGIONS = 16  # that a second stage looks at: its cost does not depend on the size of images
 _EXTRACTORS = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
@@ -374,6 +375,13 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(page: Path, text: str) -> None:
+    """Puts the table behind the marker of a page that has one, else writes it alone."""
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    kept = before.partition(MARKER)[0] + MARKER if MARKER in before else ""
+    page.write_text(kept + text, encoding="utf-8")
+
+
 def _name(row: dict[str, Any]) -> str:
     from detection import markdown
 
@@ -420,7 +428,7 @@ def main(argv: list[str] | None = None) -> int:
     run(configs, setting, rows, given.again)
     wanted = {Path(config).name for config in configs}
     found = read(rows)
-    given.output.write_text(table(found), encoding="utf-8")
+    write(given.output, table(found))
     failed = [row for row in found if "failed" in row and row["config"] in wanted]
     return 1 if failed else 0
 
