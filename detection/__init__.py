@@ -3,14 +3,14 @@
     import detection
 
     pipeline = detection.load_pipeline("configs/....config", ["train_config.num_steps=500"])
-    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # resumes if the run exists
+    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # resumes a run that was stopped
     metrics = detection.run_evaluation(pipeline, "model_dir")         # evaluates its newest checkpoint
     detection.export_saved_model(pipeline, "model_dir", "exported")
     results = detection.load_model("exported").detect(["image.jpg"], min_score=0.5)
 
-For data from Python instead of record files see `pipeline.with_data(training=[(image, boxes, classes), ...])`, for
-custom parts docs/your_own_parts.md. TensorFlow is imported at the first call, not here. (The functions are not named
-train and evaluate because these are packages.)
+`pipeline.with_data(training=[(image, boxes, classes), ...])` trains on data from Python instead of record files. Custom
+components: docs/your_own_parts.md. TensorFlow is imported at the first call, not by `import detection`. (The functions
+are not named train and evaluate because packages have these names.)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from detection.types import Category, Detections, Groundtruth, ImageBatch
 
 __version__ = "0.1.0"
-# The types of what is handed in and back, each with the module that is imported when it is asked for.
+# Types of arguments and results, and the modules from which they are imported on first use.
 _TYPES = {
     "Annotated": "data.reading.python_data",
     "Callbacks": "train.callbacks",
@@ -92,26 +92,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Imports a type of the public interface on first use, since most of them import TensorFlow."""
+    """Imports a public type on first use, since most of their modules import TensorFlow."""
     if name not in _TYPES:
         raise AttributeError(f"module 'detection' has no attribute {name!r}")
     return getattr(importlib.import_module(f"detection.{_TYPES[name]}"), name)
 
 
 def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), check_paths: bool = True) -> Pipeline:
-    """Loads, overrides, checks and builds a pipeline config.
+    """Loads, checks and builds a pipeline config.
 
     Args:
-        path: a text or binary config.
-        overrides: fields to change, such as `"train_config.batch_size=8"`.
-        check_paths: if False, the records and checkpoints that the config names need not exist, for example to evaluate
-            on a machine without the training data.
-
-    Returns:
-        The pipeline.
+        path: config file, text or binary.
+        overrides: changes to fields, such as `"train_config.batch_size=8"`.
+        check_paths: whether the records and checkpoints named in the config must exist. False allows, for example, to
+            evaluate on a machine without the training data.
 
     Raises:
-        ConfigError, DataError: one line with file, field, value and fix.
+        ConfigError, DataError: a message with file, field, value and how to fix it.
     """
     from detection.builders import pipeline
 
@@ -129,46 +126,47 @@ def run_training(
     stream: TextIO | None = None,
     **named: Unpack[NamedOptions],
 ) -> dict[str, float]:
-    """Trains and evaluates; resumes from the newest checkpoint if there is a run in `model_dir`.
+    """Trains and evaluates; resumes from the newest checkpoint in `model_dir` if there is one.
 
     Args:
         pipeline: as `load_pipeline` returns it.
         model_dir: folder for checkpoints, events and metrics.
-        num_steps: train until this step, counted from the start of `model_dir`; None uses the config's number.
-        options: all options of the run in one object; then none may be given by name.
-        callbacks: called after steps, checkpoints and evaluations.
+        num_steps: train until this step, counted from the first step of `model_dir`; None uses that of the config.
+        options: all options of the run in one object, instead of single options by name.
+        callbacks: functions to call after steps, checkpoints and evaluations.
         strategy: None uses all accelerators of this machine, or the CPU.
-        stream: output for progress; None uses standard error.
-        **named: options of the run by name:
-            seed: makes data order, augmentation and initial weights reproducible, also across a resume.
+        stream: for progress messages; None uses standard error.
+        **named: single options of the run:
+            seed: makes data order, augmentation and initial weights reproducible, also after resuming.
             checkpoint_every: steps between checkpoints.
-            evaluate_every: steps between evaluations; 0: at checkpoints, but not before eval_config.eval_interval_secs
-                have passed. The last step is always evaluated.
+            evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
+                The last step is always evaluated.
             keep_checkpoints: number of newest checkpoints to keep.
-            checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code can restore.
+            checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code restores.
             log_every: steps between summaries.
             progress_seconds: seconds between progress lines if the output is not a terminal.
-            best_metric: tag of the metric whose best checkpoint is kept in `model_dir`/best; None: the first mAP.
+            best_metric: tag of the metric whose best checkpoint is kept in `model_dir`/best; None uses the first mAP.
             stop_after: stop after this many consecutive evaluations without a better metric; 0: never.
-            max_nonfinite_steps: allowed number of consecutive steps with a non-finite loss or gradient.
-            skip_bad_records: skip invalid records instead of stopping at the first.
-            max_bad_records: maximum number of invalid records that are skipped per input.
-            allow_config_change: resume although the config differs from the one that `model_dir` was started with.
-            allow_unused_checkpoint_variables: also fine-tune from a checkpoint of another network.
+            max_nonfinite_steps: number of consecutive steps whose loss or gradient may be non-finite.
+            skip_bad_records: skip records that cannot be used, instead of stopping at the first.
+            max_bad_records: maximum number of skipped records per input.
+            allow_config_change: resume even if the config differs from the one that `model_dir` was started with.
+            allow_unused_checkpoint_variables: allow fine-tuning from a checkpoint of a different network.
             summaries: write events for TensorBoard.
 
     Returns:
-        Metrics of the last evaluation by tag; the last losses if there is no evaluation input.
+        Tag -> value of the last evaluation, or of the last losses if there is no evaluation input.
 
     Raises:
-        ConfigError, DataError, DivergedError, ModelDirInUseError: the message is one line.
-        TypeError: options are given both by `options` and by name.
+        ConfigError, DataError: the config or the data cannot be used.
+        DivergedError: the loss or the gradient was non-finite in too many consecutive steps.
+        ModelDirInUseError: another process trains in `model_dir`.
     """
     from detection.train import loop
     from detection.train.options import RunOptions
 
     if options is not None and named:
-        raise TypeError("run_training: give options, or what it holds by name, not both")
+        raise TypeError("run_training: pass either options or single options by name, not both")
     return loop.train(
         pipeline,
         model_dir,
@@ -187,20 +185,19 @@ def run_evaluation(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> dict[str, float]:
-    """Evaluates a checkpoint, or the newest one of a folder, on the config's evaluation input.
+    """Evaluates a checkpoint on the evaluation input of the config.
 
     Args:
         pipeline: as `load_pipeline` returns it.
-        checkpoint: a checkpoint or a folder of checkpoints.
-        model_dir: results are also written to `<model_dir>/eval`; None uses the folder of the checkpoint.
-        allow_unused_checkpoint_variables: only log a warning if the checkpoint has weights that the model does not use,
-            instead of raising an error.
+        checkpoint: a prefix, or a folder (its newest checkpoint).
+        model_dir: results are also written to its folder `eval`; None uses the folder of the checkpoint.
+        allow_unused_checkpoint_variables: only warn about weights in the checkpoint that the model does not have.
 
     Returns:
         Metrics by tag.
 
     Raises:
-        ConfigError, DataError: the message is one line.
+        ConfigError, DataError: the checkpoint, which may be from a different network, or the data cannot be used.
     """
     from detection.train import evaluation
 
@@ -218,20 +215,17 @@ def export_saved_model(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
-    """Writes `<output_directory>/saved_model` and the files of an export.
-
-    Batch norm is folded, variables become constants, and the model takes any batch size.
+    """Exports a SavedModel with folded batch norm, frozen variables and any batch size.
 
     Args:
-        pipeline: a pipeline, or the path of its config.
-        checkpoint: a checkpoint or a folder of checkpoints.
-        output_directory: created if needed.
-        overrides: changes of the config; only if `pipeline` is a path.
-        allow_unused_checkpoint_variables: only log a warning if the checkpoint has weights that the model does not use,
-            instead of raising an error.
+        pipeline: as `load_pipeline` returns it, or the path of a config.
+        checkpoint: a prefix, or a folder (its newest checkpoint).
+        output_directory: the SavedModel is written to its folder `saved_model`, with other files beside it.
+        overrides: changes to fields of a config that is given by path.
+        allow_unused_checkpoint_variables: only warn about weights in the checkpoint that the model does not have.
 
     Raises:
-        ConfigError: the message is one line.
+        ConfigError: the config or the checkpoint, which may be from a different network, cannot be used.
     """
     from detection.export import exporter
 

@@ -33,6 +33,7 @@ COMMANDS = (
     Entry("validate", DATA, "find every fault of TFRecords, image by image and box by box", "validate_records.py"),
     Entry("synthetic", DATA, "draw a data set of simple shapes to try things on", "make_synthetic_dataset.py"),
     Entry("propose", DATA, "make region proposals for Fast R-CNN", "make_proposals.py"),
+    Entry("proposals", DATA, "measure files of region proposals, merge them, or move their boxes to a grid's"),
     Entry("config", CONFIGS, "list, show or copy the configs and label maps that come with the package"),
     Entry(
         "check", CONFIGS, "explain pipeline configs, or report everything that is wrong with them", "check_config.py"

@@ -1,10 +1,10 @@
-"""Result files as the PASCAL VOC evaluation server and development kit take them, one per class.
+"""Result files in the format of the PASCAL VOC evaluation server and development kit, one per class.
 
     comp4_det_test_<class>.txt      <image> <score> <left> <top> <right> <bottom>
 
-One detection a line, in pixels of the original image as annotations have them; the image is named by its file name
-without extension, as in VOC's ImageSets. comp4 is the server's name for detectors trained on data besides VOC's own,
-here ImageNet (Girshick 2015, section 4.2). A path names all files of a result with an asterisk for the class:
+Each line is a detection, in pixels of the original image as in annotations; images are identified by file name without
+extension, as in VOC's ImageSets. comp4 is the server's name for detectors trained on data other than VOC's, here
+ImageNet (Girshick 2015, section 4.2). A path names all files of a result with an asterisk for the class:
 
     eval_config { export_path: "results/VOC2012/Main/comp4_det_test_*.txt" }
 """
@@ -25,26 +25,26 @@ from detection.errors import DataError, number_of
 from detection.evaluate.evaluator import ImageDetections
 from detection.evaluate.stored import StoredDetections, collect
 
-_REPORTED = 5  # faults of the files that a message quotes; the others are counted
+_REPORTED = 5  # number of faults that the message lists; the others are only counted
 _FORM = "expected: image score left top right bottom"
 
 
 def is_result_path(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names VOC result files: `..._*.txt`, with one asterisk, for the class, in the file's name."""
+    """Returns whether a path names VOC result files: `..._*.txt`, with one asterisk, for the class, in the name."""
     name = Path(path).name
     return name.count("*") == 1 and name.lower().endswith(".txt")
 
 
 def write(path: str | os.PathLike[str], detections: StoredDetections) -> None:
-    """Writes one file per class, also for classes of which nothing was found, with the folders.
+    """Writes one file per class, also for classes without detections. Folders are created.
 
     Args:
         path: see `is_result_path`.
-        detections: with `categories`, whose ids are the classes plus one.
+        detections: has `categories`, whose ids are the classes plus one.
 
     Raises:
-        DataError: a class cannot be part of a file name, or two images have the same name without folder and extension;
-            nothing is written.
+        DataError: a class name cannot be part of a file name, or two images have the same name without folder and
+            extension. Nothing is written then.
         OSError: a file cannot be written.
     """
     names = {category.id - 1: category.shown for category in detections.categories}
@@ -52,15 +52,15 @@ def write(path: str | os.PathLike[str], detections: StoredDetections) -> None:
     images = [voc_image_name(id_) for id_ in detections.ids]
     doubled = sorted({name for name in images if images.count(name) > 1}) if len(set(images)) < len(images) else []
     blank = [name for name in images if re.search(r"\s", name) or not name]
-    for wrong, what, fix in (
+    for faulty, what, fix in (
         (impossible, "class", "cannot be part of a file name; rename it in the label map"),
-        (doubled, "image", "is the name of several images; VOC's files tell images apart by their bare names"),
+        (doubled, "image", "is the name of several images; VOC's files identify images by file name without extension"),
         (blank, "image", "has spaces in its name, which separate the columns of VOC's files; rename the file"),
     ):
-        if wrong:
-            others = f" ({len(wrong) - 1} more like it)" if len(wrong) > 1 else ""
+        if faulty:
+            others = f" ({len(faulty) - 1} more like it)" if len(faulty) > 1 else ""
             raise DataError(
-                f"{path}: {what} {wrong[0]!r}{others} {fix}, or set eval_config.export_path to a .npz or .json"
+                f"{path}: {what} {faulty[0]!r}{others} {fix}, or set eval_config.export_path to a .npz or .json"
             )
     lines: dict[int, list[str]] = {class_: [] for class_ in names}
     for number, image in enumerate(images):
@@ -81,14 +81,14 @@ def read(path: str | os.PathLike[str], classes: Mapping[str, int]) -> StoredDete
 
     Args:
         path: see `is_result_path`.
-        classes: name -> 0-based class; several names may mean one class, of which one file must be there.
+        classes: name -> 0-based class. If a class has several names, one of its files must exist.
 
     Returns:
-        The detections, images by name; sizes are not known, and images without detections are missing.
+        The detections, with images by name, without image sizes, and without images that have no detections.
 
     Raises:
-        DataError: the file of a class is missing or unreadable, or lines are no detections; the faults of all files
-            together.
+        DataError: the file of a class is missing or unreadable, or lines are not detections. The message has the faults
+            of all files.
     """
     target = Path(path)
     found: dict[int, Path] = {}
@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str], classes: Mapping[str, int]) -> StoredDete
     if missing:
         raise DataError(
             f"{path}: no file of class {missing[0]!r} ({number_of(len(missing), 'name')} without one of"
-            f" {len(classes)}); write an empty file for a class of which nothing was found"
+            f" {len(classes)}); write an empty file for a class without detections"
         )
     faults: list[str] = []
     images: dict[str, list[tuple[int, list[float]]]] = {}
@@ -126,14 +126,14 @@ def _text(file: Path) -> str:
 
 
 def _row(line: str) -> tuple[str, list[float]] | str | None:
-    """The image of a line and its five numbers; None where it is empty, and otherwise what is wrong with it."""
+    """Returns the image and five numbers of a line, None for an empty line, or a message that says what is wrong."""
     if not line.strip():
         return None
     image, *texts = line.split()
     try:
         numbers = [float(text) for text in texts]
     except ValueError:
-        return f"{line.strip()[:80]!r} holds something else than numbers"
+        return f"{line.strip()[:80]!r} has values that are not numbers"
     if len(numbers) != 5 or not all(map(math.isfinite, numbers)):
         return f"{line.strip()[:80]!r} has {number_of(len(numbers), 'number')}, not 5 finite ones"
     return image, numbers

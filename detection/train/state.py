@@ -123,7 +123,10 @@ class TrainState:
             )
         if unused := names.unused(variables, entries):
             logging.warning(
-                "%s: %s of it left out: %s", source, names.shown(unused), names.cause(variables, entries, unused)
+                "%s: %s of it left out: %s",
+                source,
+                names.abbreviated(unused),
+                names.likely_cause(variables, entries, unused),
             )
         for name in variables.keys() - absent:
             variables[name].assign(values[name])
