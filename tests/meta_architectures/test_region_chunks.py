@@ -36,7 +36,7 @@ def _features(detector: TwoStage) -> tuple[tf.Tensor, ...]:
 
 
 def _boxes(count: int) -> tf.Tensor:
-    return tiny.some_proposals(np.array([IMAGE, IMAGE]), count).boxes
+    return tiny.random_proposals(np.array([IMAGE, IMAGE]), count).boxes
 
 
 def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
