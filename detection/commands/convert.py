@@ -45,6 +45,10 @@ def define(flags: Flags) -> None:
         " images.",
     )
     flags.add_string("split", "", "File with the names of the images to convert, one per line; instead of --set.")
+    flags.add_string("exclude", "", "COCO: file with the images to leave out, one per line, by id or file name.")
+    flags.add_bool(
+        "images_only", False, "COCO: also take a file that has no annotations, as those of the test sets do not."
+    )
     flags.add_list("classes", [], "Convert only objects of these classes. Default: all.")
     flags.add_string(
         "data_dir",
@@ -122,6 +126,8 @@ def run(given: Given) -> int:
         "annotations": flags.annotation_dir or flags.annotation_file,
         "subset": flags.set,
         "split_file": flags.split,
+        "exclude_file": flags.exclude,
+        "images_only": flags.images_only,
         "image_labels": flags.image_labels_file,
         "classes": tuple(flags.classes),
     }
@@ -157,6 +163,9 @@ def _check_annotations(flags: FlagValues) -> None:
         raise ConfigError(
             f"--image_labels_file={flags.image_labels_file}: applies only to Open Images; pass --format=oid"
         )
+    for name in ("exclude", "images_only"):
+        if flags[name].value and flags.format != "coco":
+            raise ConfigError(f"--{name}: applies only to COCO files; pass --format=coco, or remove it")
     if flags.format == "voc" and flags.annotation_file and not os.path.isdir(flags.annotation_file):
         raise ConfigError(
             f"--annotation_file={flags.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco"
