@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import sys
 
+from absl.flags import FlagValues
+
 from detection import cli
 from detection.commands.flags import Flags, Given
 from detection.errors import ConfigError, PathError
@@ -66,7 +68,7 @@ def run(given: Given) -> int:
     return 0
 
 
-def _check(action: str, paths: list[str], flags) -> None:
+def _check(action: str, paths: list[str], flags: FlagValues) -> None:
     """Raises ConfigError for what cannot be meant, before TensorFlow is imported."""
     from pathlib import Path
 
