@@ -189,14 +189,14 @@ def run(main: Main, argv: Sequence[str] | None = None, parse: Parse | None = Non
     # the whole process, since warning filters are not thread-safe.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    def checked(words: list[str]) -> list[str]:
+    def checked(arguments: list[str]) -> list[str]:
         try:
-            return (parse or _parse_process_flags)(words)
+            return (parse or _parse_process_flags)(arguments)
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(ConfigError.exit_code)
 
-    app.run(lambda words: _exit_code(main, words), None if argv is None else list(argv), flags_parser=checked)
+    app.run(lambda arguments: _exit_code(main, arguments), None if argv is None else list(argv), flags_parser=checked)
 
 
 def _parse_process_flags(argv: list[str]) -> list[str]:
@@ -210,7 +210,7 @@ def _parse_process_flags(argv: list[str]) -> list[str]:
         raise ConfigError(f"{' '.join(str(error).split())}; --help lists the flags") from None
 
 
-def _exit_code(main: Main, words: list[str]) -> int:
+def _exit_code(main: Main, arguments: list[str]) -> int:
     """Calls `main` and returns its exit code, or that of its error, which is printed. Internal errors are raised."""
     from absl import logging as absl_logging
 
@@ -221,7 +221,7 @@ def _exit_code(main: Main, words: list[str]) -> int:
     if _signals is not None:
         _signals.work()
     try:
-        code = main(words) or 0
+        code = main(arguments) or 0
         code = _flush_output() or code
     except DetectionError as error:
         code = _print_error("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)

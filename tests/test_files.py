@@ -1,4 +1,4 @@
-"""Text files that appear complete or not at all."""
+"""Atomic writing of text files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_two_processes_do_not_share_a_temporary_file(tmp_path):
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "ours"
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path):
+def test_a_failed_write_leaves_no_file(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"old")
     for path in (tmp_path / "folder", tmp_path / "absent" / "a.txt", tmp_path / "file" / "a.txt"):

@@ -32,7 +32,7 @@ class ExpectedSampling:
     """EXPECTED_SAMPLING (see the module docstring)."""
 
     ratio: float  # negatives for each positive
-    least: float = 0.0  # negatives of an image without positives
+    least: float = 0.0  # negatives in an image without positives
 
     def __call__(self, positive: tf.Tensor) -> tf.Tensor:
         """Returns the weights of the examples from `positive`, float32 [B, N], 1 for positives and 0 for negatives."""
@@ -50,7 +50,7 @@ class ReweightedNegatives:
     """REWEIGHTING_UNMATCHED_ANCHORS (see the module docstring)."""
 
     ratio: float  # negatives for each positive
-    least: float = 0.0  # negatives of an image
+    least: float = 0.0  # minimum number of negatives in an image
 
     def __call__(self, positive: tf.Tensor) -> tf.Tensor:
         """Returns the weights of the examples from `positive`, float32 [B, N], 1 for positives and 0 for negatives."""

@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_message():
     assert made.shuffle_buffer_size == 2048 and made.max_number_of_boxes == 100 and made.num_epochs == 0
 
 
-def test_difficult_objects_are_a_matter_of_training():
+def test_difficult_objects_affect_only_training():
     assert build(f"{DATA} difficult_objects: TRAIN_ON_DIFFICULT").difficult is DifficultObjects.TRAIN
     assert build(f"{DATA} difficult_objects: LEAVE_OUT_DIFFICULT").difficult is DifficultObjects.LEAVE_OUT
     evaluation = build(f"{DATA} difficult_objects: TRAIN_ON_DIFFICULT", is_training=False)

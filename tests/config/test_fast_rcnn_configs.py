@@ -1,4 +1,4 @@
-"""The configs of Girshick's other models and data sets differ from that of VGG16 on VOC 2007 in what the paper says."""
+"""Configs of Girshick's other models and data sets differ from VGG16 on VOC 2007 as the paper describes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VARIANTS = {
 
 
 def leaves(message: Message, path: str = "") -> dict[str, str]:
-    """Field path -> value; the values of a list together."""
+    """Field path -> value; lists are one value."""
     found: dict[str, str] = {}
     for field, value in message.ListFields():
         name = f"{path}{field.name}"

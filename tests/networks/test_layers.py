@@ -36,12 +36,12 @@ def test_group_norm():
     assert [sorted(part) for part in keras_layers(layer)] == [["kernel"], ["beta", "gamma"]]
 
 
-def test_group_norm_needs_whole_groups():
+def test_group_norm_refuses_channels_that_do_not_divide_into_groups():
     with pytest.raises(ValueError, match="group_norm has 32 groups, and a layer has 40 channels"):
         Conv("c", 40, 1, hyperparams(group_norm=GroupNormSettings()))(X)
 
 
-def test_synchronised_batch_norm_is_plain_but_for_the_moving_variance():
+def test_synchronised_batch_norm_differs_in_the_moving_variance_only():
     """Which takes the variance of the batch as it is."""
     settings = {"decay": 0.9, "epsilon": 0.01, "scale": True}
     plain, together = (BatchNorm(BatchNormSettings(**settings, synchronised=sync)) for sync in (False, True))

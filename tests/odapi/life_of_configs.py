@@ -30,7 +30,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +37,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 STAGES = ("train", "evaluate", "export", "detect", "restore")
-_BEFORE = {"train": "adapt"}  # What goes wrong there stands in the column of the first stage.
 STEPS = 3
+MARKER = "<!-- the tables: python -m tests.odapi.life_of_configs -->\n"
+_SIDES = ("height", "width", "min_dimension", "max_dimension")
 _REGIONS = 16  # that a second stage looks at: its cost does not depend on the size of images
 _EXTRACTORS = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
 _OBJECT_EXTRACTORS = "model/_feature_extractor"
@@ -62,7 +62,6 @@ def adapt(message: Any, setting: Setting) -> None:
     chosen = getattr(message.model, message.model.WhichOneof("model"))
     labels = setting.records / "label_map.pbtxt"
     chosen.num_classes = label_map.load(labels).max_id
-    _shrink(chosen.image_resizer, setting.side)
     if hasattr(chosen, "first_stage_max_proposals"):
         chosen.first_stage_max_proposals = min(chosen.first_stage_max_proposals, _REGIONS)
         chosen.second_stage_batch_size = min(chosen.second_stage_batch_size, _REGIONS)
@@ -77,21 +76,27 @@ def adapt(message: Any, setting: Setting) -> None:
     for each, split in ((message.train_input_reader, "train"), (reader, "val")):
         each.label_map_path = str(labels)
         each.tf_record_input_reader.input_path[:] = [str(setting.records / f"{split}.record*-of-*")]
+    shrink(message, setting.side)
 
 
-def _shrink(resizer: Any, side: int) -> None:
-    """Makes the shorter side `side` pixels and keeps the proportion."""
+def shrink(message: Any, side: int) -> None:
+    """Makes the shorter side of images `side` pixels and keeps the proportion, unless the model takes one size only."""
+    from detection import config as configs
+    from detection.errors import DetectionError
+
+    resizer = getattr(message.model, message.model.WhichOneof("model")).image_resizer
     kind = resizer.WhichOneof("image_resizer_oneof")
-    names = {
-        "fixed_shape_resizer": ("height", "width"),
-        "keep_aspect_ratio_resizer": ("min_dimension", "max_dimension"),
-    }
-    if kind not in names:
-        return
     sizes = getattr(resizer, kind)
-    values = [getattr(sizes, name) for name in names[kind]]
-    for name, value in zip(names[kind], values, strict=True):
-        setattr(sizes, name, round(value * min(1.0, side / min(values))))
+    values = {name: getattr(sizes, name) for name in _SIDES if name in sizes.DESCRIPTOR.fields_by_name}
+    for name, value in values.items():
+        setattr(sizes, name, round(value * min(1.0, side / min(values.values()))))
+    try:
+        configs.check(message, check_paths=False)
+    except DetectionError as error:
+        if not all(".image_resizer" in line for line in error.lines()):
+            raise
+        for name, value in values.items():
+            setattr(sizes, name, value)
 
 
 def is_object_based(message: Any) -> bool:
@@ -109,6 +114,7 @@ class Life:
 
     def __init__(self, config: str, setting: Setting, folder: Path) -> None:
         from detection import config as configs
+        from detection.config import facts
 
         self.setting, self.folder, self.path = setting, folder, folder / "my.config"
         message = configs.load(config)
@@ -116,6 +122,7 @@ class Life:
         configs.save(message, self.path)
         self.object_based = is_object_based(message)
         self.model_dir = folder / "run"
+        self.size = facts.of(message.model)["resolution"]
 
     def train(self) -> dict[str, Any]:
         import numpy as np
@@ -128,7 +135,7 @@ class Life:
             _without_evaluation(pipeline),
             self.model_dir,
             seed=1,
-            checkpoint_format=self._format(),
+            checkpoint_format=self.format,
             callbacks=detection.Callbacks(step=lambda done: losses.append(done.values()["Loss/total_loss"])),
         )
         assert len(losses) == STEPS and np.isfinite(losses).all(), f"losses are {losses}"
@@ -177,7 +184,7 @@ class Life:
 
         told = io.StringIO()
         pipeline = _without_evaluation(detection.load_pipeline(self.path))
-        detection.run_training(pipeline, self.model_dir, seed=1, checkpoint_format=self._format(), stream=told)
+        detection.run_training(pipeline, self.model_dir, seed=1, checkpoint_format=self.format, stream=told)
         assert "resuming from" in told.getvalue(), told.getvalue()
         newest = self.model_dir / f"model.ckpt-{STEPS}"
         start = [f"train_config.fine_tune_checkpoint={newest}", "train_config.fine_tune_checkpoint_type=detection"]
@@ -189,7 +196,9 @@ class Life:
         _check_restored(report, wanted, loading.by_name(detector), newest)
         return {"restored": len(report.restored), "variables": len(detector.variables)}
 
-    def _format(self) -> str:
+    @property
+    def format(self) -> str:
+        """Of checkpoints."""
         return "object" if self.object_based else "name"
 
 
@@ -230,44 +239,40 @@ def _check_restored(report: Any, wanted: dict[str, str], variables: dict[str, An
         assert np.array_equal(reader.get_tensor(key), variables[name].numpy()), f"{name} is not {key} of {newest}"
 
 
-def live(config: str, setting: Setting, row_path: Path) -> None:
-    """The life of one config in this process; its row is written after every stage."""
+def understand(config: str) -> dict[str, Any]:
+    """The first words of a row: what the config is of, and why it is refused where it is."""
     from detection import config as configs
     from detection.errors import DetectionError
 
     row: dict[str, Any] = {"config": Path(config).name, "stages": {}}
+    try:
+        message = configs.load(config)
+        kind = message.model.WhichOneof("model")
+        chosen = getattr(message.model, kind)
+        regions = kind == "faster_rcnn" and chosen.second_stage_box_predictor.HasField("rfcn_box_predictor")
+        row |= {"model": "rfcn" if regions else kind, "type": chosen.feature_extractor.type}
+        configs.check(message, Path(config).name, check_paths=False)
+    except DetectionError as error:
+        row["refused"] = [line.removeprefix(f"{Path(config).name}: ") for line in error.lines()]
+    return row
+
+
+def live(config: str, row: dict[str, Any], setting: Setting, row_path: Path) -> None:
+    """The life of one config in this process; its row is written after every stage."""
     with tempfile.TemporaryDirectory() as name:
-        try:
-            message = configs.load(config)
-            chosen = message.model.WhichOneof("model")
-            row |= {"model": chosen, "type": getattr(message.model, chosen).feature_extractor.type}
-            configs.check(message, Path(config).name, check_paths=False)
-        except DetectionError as error:
-            row["refused"] = [line.removeprefix(f"{Path(config).name}: ") for line in error.lines()]
-            _write(row_path, row)
-            return
-        life: Life | None = None
-
-        def begin() -> dict[str, Any]:
-            nonlocal life
-            life = Life(config, setting, Path(name))
-            row["checkpoint"] = life._format()
-            return {}
-
-        stages: dict[str, Callable[[], dict[str, Any]]] = {"adapt": begin}
-        stages |= {stage: lambda stage=stage: getattr(life, stage)() for stage in STAGES}
-        for stage, run in stages.items():
+        life = Life(config, setting, Path(name))
+        row |= {"checkpoint": life.format, "size": life.size}
+        for stage in STAGES:
             row["running"] = stage
             _write(row_path, row)
             begun = time.monotonic()
             try:
-                found = run()
+                found = getattr(life, stage)()
             except Exception as error:
                 row |= {"failed": stage, "error": f"{type(error).__name__}: {error}"}
                 row["trace"] = traceback.format_exc()
                 break
-            if stage != "adapt":
-                row["stages"][stage] = {"seconds": round(time.monotonic() - begun, 1), **found}
+            row["stages"][stage] = {"seconds": round(time.monotonic() - begun, 1), **found}
         del row["running"]
         _write(row_path, row)
 
@@ -277,52 +282,64 @@ def _write(path: Path, row: dict[str, Any]) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def run(configs: list[str], setting: Setting, rows: Path) -> None:
-    """Every config in a process of its own, one after the other; a row each is added to `rows`."""
+def run(configs: list[str], setting: Setting, rows: Path, again: bool = False) -> None:
+    """Every config in a process of its own, one after the other; a row each is added to `rows`.
+
+    Args:
+        again: those that failed too.
+    """
     import detection.builders.pipeline
     import detection.export.exporter
     import detection.train.loop  # noqa: F401  (imported once, before processes are forked)
 
-    done = {row["config"] for row in read(rows)}
+    done = {row["config"] for row in read(rows) if not (again and "failed" in row)}
+    begun = [understand(config) for config in configs if Path(config).name not in done]
+    paths = {Path(config).name: config for config in configs}
     with tempfile.TemporaryDirectory() as name:
-        row_path = Path(name) / "row.json"
-        for config in in_order(configs):
-            if Path(config).name in done:
-                continue
-            _write(row_path, {"config": Path(config).name, "stages": {}})
-            process = multiprocessing.get_context("fork").Process(target=live, args=(config, setting, row_path))
-            begun, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            before = used.ru_utime + used.ru_stime
-            process.start()
-            process.join(setting.seconds)
-            row_limit = process.is_alive()
-            if row_limit:
-                process.kill()
-                process.join()
-            row = json.loads(row_path.read_text(encoding="utf-8"))
-            if running := row.pop("running", ""):
-                why = f"over {setting.seconds:.0f} s" if row_limit else f"the process ended: {process.exitcode}"
-                row |= {"failed": running, "error": why}
-            used = resource.getrusage(resource.RUSAGE_CHILDREN)
-            row |= {"seconds": round(time.monotonic() - begun, 1), "side": setting.side}
-            row["cpu_seconds"] = round(used.ru_utime + used.ru_stime - before, 1)
+        for row in in_order(begun):
+            if "refused" not in row:
+                row = _in_a_process(paths[row["config"]], row, setting, Path(name) / "row.json")
             with rows.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
-            print(f"{row['config']}: {_outcome(row)} ({row['seconds']:.0f} s)", flush=True)
+            print(f"{row['config']}: {_outcome(row)}", flush=True)
 
 
-def in_order(configs: list[str]) -> list[str]:
-    """One config of each extractor first."""
-    import re
+def _in_a_process(config: str, row: dict[str, Any], setting: Setting, row_path: Path) -> dict[str, Any]:
+    """The row that a config has in the end, whatever became of its process."""
+    _write(row_path, row | {"running": STAGES[0]})
+    before, begun = _cpu_seconds(), time.monotonic()
+    process = multiprocessing.get_context("fork").Process(target=live, args=(config, row, setting, row_path))
+    process.start()
+    process.join(setting.seconds)
+    late = process.is_alive()
+    if late:
+        process.kill()
+        process.join()
+    row = json.loads(row_path.read_text(encoding="utf-8"))
+    if running := row.pop("running", ""):
+        why = f"over {setting.seconds:.0f} s" if late else f"the process ended with {process.exitcode}"
+        row |= {"failed": running, "error": why}
+    row |= {"seconds": round(time.monotonic() - begun, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
+    return row
 
-    seen: set[str] = set()
+
+def _cpu_seconds() -> float:
+    """Of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is refused first, then one config of each model and extractor, then the others."""
+    seen: set[tuple[str, str]] = set()
+    refused = [row for row in rows if "refused" in row]
     first, rest = [], []
-    for config in configs:
-        found = re.search(r"^\s*type:\s*['\"](.*)['\"]", Path(config).read_text(encoding="utf-8"), re.MULTILINE)
-        kind = found[1] if found else ""
-        (rest if kind in seen else first).append(config)
-        seen.add(kind)
-    return first + rest
+    for row in rows:
+        if "refused" not in row:
+            kind = row["model"], row["type"]
+            (rest if kind in seen else first).append(row)
+            seen.add(kind)
+    return refused + first + rest
 
 
 def read(rows: Path) -> list[dict[str, Any]]:
@@ -344,18 +361,25 @@ def table(rows: list[dict[str, Any]]) -> str:
     from detection import markdown
 
     ran = sorted((row for row in rows if "refused" not in row), key=lambda row: (row.get("type", ""), row["config"]))
-    head = ["config", "type", "checkpoint", "side", *STAGES]
+    head = ["config", "type", "checkpoint", "pixels", *STAGES]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in ran:
         cells = [_cell(row, stage) for stage in STAGES]
         kind = markdown.code(row.get("type", ""))
-        words = [_name(row), kind, row.get("checkpoint", ""), str(row["side"]), *cells]
+        words = [_name(row), kind, row.get("checkpoint", ""), row.get("size", ""), *cells]
         lines.append(f"| {' | '.join(words)} |")
     refused = sorted((row for row in rows if "refused" in row), key=lambda row: row["config"])
     if refused:
         lines += ["", "| refused by `detection check` | why |", "|---|---|"]
         lines += [f"| {_name(row)} | {_why(row)} |" for row in refused]
     return "\n".join(lines) + "\n"
+
+
+def write(page: Path, text: str) -> None:
+    """Puts the table behind the marker of a page that has one, else writes it alone."""
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    kept = before.partition(MARKER)[0] + MARKER if MARKER in before else ""
+    page.write_text(kept + text, encoding="utf-8")
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -375,9 +399,7 @@ def _cell(row: dict[str, Any], stage: str) -> str:
 
     found = row["stages"].get(stage)
     if found is None:
-        return (
-            f"failed: {markdown.words(row['error'][:120])}" if row.get("failed") in (stage, _BEFORE.get(stage)) else "-"
-        )
+        return f"failed: {markdown.words(row['error'][:120])}" if row.get("failed") == stage else "-"
     said = {
         "train": lambda: f"loss {found['losses'][0]:.3g}",
         "evaluate": lambda: f"loss {found['loss']:.3g}",
@@ -397,15 +419,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=160, help="pixels of the shorter side of images")
     parser.add_argument("--sample_1_of_n", type=int, default=1, help="of the evaluation's images")
     parser.add_argument("--seconds", type=float, default=360, help="that a config may take")
+    parser.add_argument("--again", action="store_true", help="configs that failed too")
     given = parser.parse_args(argv)
     folders = [Path(name) for name in given.configs]
     configs = [str(path) for each in folders for path in (sorted(each.glob("*.config")) if each.is_dir() else [each])]
     setting = Setting(given.records.resolve(), tuple(given.pictures), given.side, given.sample_1_of_n, given.seconds)
     rows = given.output.with_suffix(".jsonl")
-    run(configs, setting, rows)
+    run(configs, setting, rows, given.again)
     wanted = {Path(config).name for config in configs}
     found = read(rows)
-    given.output.write_text(table(found), encoding="utf-8")
+    write(given.output, table(found))
     failed = [row for row in found if "failed" in row and row["config"] in wanted]
     return 1 if failed else 0
 

@@ -352,7 +352,7 @@ def test_npz_with_a_member_twice_or_packed_otherwise(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for name, data in NPZ.items():
             archive.writestr(f"{name}.npy", data)
-    with pytest.raises(DataError, match="packed by method 14"):
+    with pytest.raises(DataError, match="compressed with method 14"):
         read(path)
 
 

@@ -110,10 +110,10 @@ def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) 
     """Returns the SSD extractor with a feature pyramid on the network that `levels` returns."""
     options = options.as_keras() if keras_form else options
     below = levels(options)
-    return PyramidExtractor(below, *stand_on(below, options), options)
+    return PyramidExtractor(below, *build_fpn(below, options), options)
 
 
-def stand_on(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
+def build_fpn(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
     """Returns the levels of the network `below` that the pyramid takes, and the pyramid."""
     fpn = options.fpn or FpnOptions()
     taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection.feature_extractors import two_stage as two_stage_parts
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
-from detection.feature_extractors.pyramids.fpn import stand_on
+from detection.feature_extractors.pyramids.fpn import build_fpn
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.networks.dense import CropDense
@@ -64,7 +64,7 @@ def two_stage(
     layers = Hyperparams(keras.initializers.GlorotUniform(), activation=tf.nn.relu)
     depth, norm = below.depth(DEPTH), own.hyperparams.batch_norm
     return two_stage_parts.TwoStageExtractor(
-        body=FpnBody(below, *stand_on(below, own), own, name=two_stage_parts.FIRST),
+        body=FpnBody(below, *build_fpn(below, own), own, name=two_stage_parts.FIRST),
         tail=two_stage_parts.Stage(
             two_stage_parts.SECOND,
             below.scope,
