@@ -126,4 +126,4 @@ def test_a_different_config_beside_the_checkpoint_is_a_warning(tmp_path, caplog)
     (tmp_path / "pipeline.config").write_text(built.text.replace("activation: RELU_6", "activation: RELU"))
     for _ in range(2):
         built.detector(tmp_path)
-    assert caplog.text.count("beside the checkpoint has other values") == 1
+    assert caplog.text.count("next to the checkpoint differs in fields") == 1

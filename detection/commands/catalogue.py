@@ -43,6 +43,7 @@ COMMANDS = (
     Entry(
         "inspect", TRAINING, "list what a checkpoint holds and what training would start from", "inspect_checkpoint.py"
     ),
+    Entry("weights", TRAINING, "turn Caffe's weights (.caffemodel) into a checkpoint to start from"),
     Entry("classify", TRAINING, "classify images with a published ImageNet checkpoint", "classify.py"),
     Entry("export", SERVING, "turn a checkpoint into a SavedModel", "export_saved_model.py"),
     Entry("detect", SERVING, "find objects in images with an exported detector", "detect.py"),

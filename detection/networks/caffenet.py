@@ -2,8 +2,7 @@
 
 It is Caffe's version of AlexNet (Krizhevsky et al. 2012), with the pools before the normalisations.
 
-Published weights are Caffe's: kernels [out, in / groups, h, w] for BGR pixels. Transposed to [h, w, in / groups, out],
-with the input channels of conv1 reversed and fc6 reshaped to [4096, 256, 6, 6] first, they are the variables here.
+Published weights are Caffe's; `checkpoints.caffe` reads them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """VGG_CNN_M_1024, the medium network (M) of the Fast R-CNN paper.
 
-Chatfield et al. 2014, Table 1, CNN-M with fc7 of 1024 channels. Published weights are Caffe's; see `caffenet.py` for
-their conversion.
+Chatfield et al. 2014, Table 1, CNN-M with fc7 of 1024 channels. Published weights are Caffe's;
+`checkpoints.caffe` reads them.
 """
 
 from __future__ import annotations

@@ -30,8 +30,11 @@ ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
 def test_fields_that_change_what_weights_compute_are_named(ssd, tmp_path, setting, said):
     config.save(ssd, tmp_path / "pipeline.config")
     changed = config.override(ssd, [setting])
-    told = beside.differences(tmp_path / "model.ckpt-5", config.to_text(changed))
-    assert told.startswith(f"{tmp_path / 'pipeline.config'} beside the checkpoint has other values") and said in told
+    message = beside.differences(tmp_path / "model.ckpt-5", config.to_text(changed))
+    assert (
+        message.startswith(f"{tmp_path / 'pipeline.config'} next to the checkpoint differs in fields")
+        and said in message
+    )
     assert said in beside.differences(tmp_path / "best" / "model.ckpt-5", config.to_text(changed))  # one folder below
 
 

@@ -373,7 +373,7 @@ def test_no_warnings_for_fields_that_every_published_config_sets(ssd):
         (
             "model.ssd.image_resizer={keep_aspect_ratio_resizer {per_channel_pad_value: 1}}",
             (
-                "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a"
+                "model.ssd.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one per"
                 " channel, or none"
             ),
         ),

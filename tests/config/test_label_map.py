@@ -157,7 +157,7 @@ def test_the_hierarchy_of_classes(tmp_path):
         ("item { name: “dog” id: 1 }", ":1:14:", ["straight quotes"]),
         ('item { name: "dog" id: "1" }', ":1:24:", ["whole number"]),
         ('item { name: "dog" id: 1\n', ":1:", ["an item reads"]),
-        ('item { name: "dog" id: 1\n name: "cat" id: 2 }', ":2:", ["one value a field"]),
+        ('item { name: "dog" id: 1\n name: "cat" id: 2 }', ":2:", ["a field has one value"]),
         ('[{"name": "dog", "id": 1}]', ":1:", ["JSON"]),
         ('\n\nitem { name: "dog" id: 0 }', ":3:", ["'dog'", "id 0 is reserved for 'background'"]),
         ('item { name: "dog" id: -1 }', ":1:", ["negative id"]),

@@ -118,7 +118,7 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
         f"my.config:{line_of(text, 'decay_steps')}: train_config.optimizer.rms_prop_optimizer.learning_rate"
         ".exponential_decay_learning_rate.decay_steps",
     ]
-    assert "not by backslashes" in found[3] and found[3].startswith(f"my.config:{line_of(text, 'train.record')}: ")
+    assert "not with backslashes" in found[3] and found[3].startswith(f"my.config:{line_of(text, 'train.record')}: ")
     assert [line.split(": ")[1].split(" ")[0] for line in found[4:]] == [
         "train_input_reader.label_map_path",
         "eval_input_reader[0].tf_record_input_reader.input_path",

@@ -141,8 +141,7 @@ def test_sampling_more_regions_than_proposals_is_a_warning(ssd):
         ),
         (
             ["train_input_reader.sample_from_datasets_weights=0"],
-            "train_input_reader.sample_from_datasets_weights holds only zeros; give a path that is to be read a weight"
-            " above 0",
+            "train_input_reader.sample_from_datasets_weights has only zeros; give at least one path a weight above 0",
         ),
         (
             ["eval_config.groundtruth_box_visualization_color=blakc"],
