@@ -13,6 +13,8 @@ from pathlib import Path
 # numbers are added stays the same. Two operations at a time: with one, an operation that waits for another never ends.
 os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What is compiled here runs once or twice: LLVM's optimisations take a third of the time of such a test.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
 
