@@ -1,8 +1,8 @@
 """SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
 For detectors of two stages see test_every_two_stage_detector.py.
 
-By default on drawn shapes, thin and short networks and small images. `pytest -m long tests/test_every_detector.py` does it with
-whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
+By default on drawn shapes, thin and short networks and small images. `pytest -m long tests/test_every_detector.py`
+does it with whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks whose repeated blocks stand twice in a row instead of up to 36 times, for tests of what is built on networks.
+"""Networks whose repeated blocks stand twice in a row instead of up to 36 times, for tests of what is built on them.
 
 Tracing costs as much for every repeat, and all but the second are made by the same loop from the same row of a table.
 Whole networks are compared with their references, name for name and number for number, in tests/networks.
@@ -29,9 +29,7 @@ def fewer_repeats() -> Iterator[None]:
         for name, version in mobiledet.VERSIONS.items():
             stages = tuple(stage._replace(blocks=_each_once(stage.blocks)) for stage in version.stages)
             patch.setitem(mobiledet.VERSIONS, name, dataclasses.replace(version, stages=stages))
-        patch.setattr(
-            efficientnet, "VERSIONS", tuple(version._replace(depth=1.0) for version in efficientnet.VERSIONS)
-        )
+        patch.setattr(efficientnet, "VERSIONS", tuple(version._replace(depth=1.0) for version in efficientnet.VERSIONS))
         yield
 
 
