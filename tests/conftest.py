@@ -55,8 +55,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         sys.modules["keras"].utils.set_random_seed(zlib.crc32(item.nodeid.encode()))
 
 
+def _iterate_without_autotuner() -> None:
+    """Data sets that tests make are iterated as the package's own are, see `batching.dataset_options`: deleting an
+    iterator of one with tf.data's autotuner can take up to a minute."""
+    dataset = sys.modules["tensorflow"].data.Dataset
+    options = sys.modules["tensorflow"].data.Options()
+    options.autotune.enabled = False
+    iterate = dataset.__iter__
+
+    def iterate_so(self):
+        undecided = self.options().autotune.enabled is None
+        return iterate(self.with_options(options) if undecided else self)
+
+    dataset.__iter__ = iterate_so
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first; and what takes minutes is left out unless it is asked for: `pytest -m long`."""
+    if "tensorflow" in sys.modules:
+        _iterate_without_autotuner()
     # What was imported stays for good: the garbage collector need not walk over TensorFlow's modules again and again,
     # nor start for every 700 objects where a traced graph makes a hundred thousand.
     gc.collect()
