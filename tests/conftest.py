@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 # Read by TensorFlow when it is imported, and inherited by the processes that tests start. One thread an operation: two
@@ -17,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
+
+from tests.helpers import forked
 
 # Files whose tests take a minute or more, the longest first.
 _LONGEST = (
@@ -46,6 +49,13 @@ def shared() -> Path:
     if not (folder / "parity" / "manifest.json").exists():
         pytest.skip("the reference data beside the checkout is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[forked.Server]:
+    """Starts programs as processes of their own that need not import TensorFlow first."""
+    with forked.Server() as server:
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)
