@@ -11,7 +11,7 @@ class Facts(NamedTuple):
     """Of one config."""
 
     meta_architecture: str  # ssd, faster_rcnn, rfcn, fast_rcnn, center_net
-    feature_extractor: str  # resnet101: the type without the prefix and suffix that the API gives it
+    feature_extractor: str  # resnet101, resnet101_keras (another network): the type without the API's prefix
     resolution: int  # pixels: the shorter side, or the least it may be; 0 where images keep their size
     stride: int  # of the map that regions are cut from; 0 without regions
     proposals: int | None  # at most, at test time; None without regions
@@ -21,7 +21,7 @@ def facts(config: Message) -> Facts:
     """Of a TrainEvalPipelineConfig with a model."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
-    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_").removesuffix("_keras")
+    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_")
     if kind in ("ssd", "center_net"):
         return Facts(kind, name, _resolution(model.image_resizer), 0, None)
     if kind == "faster_rcnn" and model.second_stage_box_predictor.HasField("rfcn_box_predictor"):

@@ -5,7 +5,8 @@ network of stride 32, and layers that enlarge its map three times.
     top-down:     T_5 = project(C_5);  three times: T_l = smooth(up(T_l+1) + project(C_l)),   C_l the map of stride 2^l
 
 Names: `FeatureExtractor/<network>/...`, the layers added below `<network>/decoder`. Object-based checkpoints of the TF
-Object Detection API have the network as `_base_model` and what is added as `_feature_extractor_model`.
+Object Detection API have the network as `_base_model` and what is added as `_feature_extractor_model`; of MobileNet v2
+deconvolved, both are one model, `_network`, the first layer of which is the network.
 """
 
 from __future__ import annotations
@@ -155,6 +156,7 @@ class CenterExtractor(keras.layers.Layer):
         scale: pixels 0 to 255 -> what the network was trained on.
         carried: layers behind the network that are never run: checkpoints of the reference hold them, so ours do too.
             They are not trained.
+        one_model: in object-based checkpoints the network and the decoder are one model.
     """
 
     multiple = _NETWORK_STRIDE  # sides of the image must be a multiple of it, pixels
@@ -168,10 +170,11 @@ class CenterExtractor(keras.layers.Layer):
         decoder: Deconvolved | TopDown,
         scale: Scale,
         carried: tuple[keras.layers.Layer, ...] = (),
+        one_model: bool = False,
     ) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.sources, self.scale = Blocks(scope, network), sources, scale
-        self.decoder = Chain(scope, (decoder,))
+        self.decoder, self.one_model = Chain(scope, (decoder,)), one_model
         self.carried = Blocks(scope, carried) if carried else None
         if self.carried is not None:
             self.carried.trainable = False
@@ -191,9 +194,14 @@ class CenterExtractor(keras.layers.Layer):
         network = numbered((*self.network.blocks, *(self.carried.blocks if self.carried is not None else ())))
         # The network itself, whose variables are the base model's, is the first layer of the whole.
         added = numbered(self.decoder.parts[0].parts, first=1)
+        first, whole = (
+            ("_network/layer_with_weights-0", "_network")
+            if self.one_model
+            else ("_base_model", "_feature_extractor_model")
+        )
         return {
-            **{f"_base_model/{key}": variable for key, variable in network.items()},
-            **{f"_feature_extractor_model/{key}": variable for key, variable in added.items()},
+            **{f"{first}/{key}": variable for key, variable in network.items()},
+            **{f"{whole}/{key}": variable for key, variable in added.items()},
         }
 
 
