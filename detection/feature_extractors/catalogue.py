@@ -53,8 +53,6 @@ LEVELS: dict[str, Levels] = {
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
     "vgg16": vgg16.levels,
 }
-# The order of Inception v3's forked branches in object-based checkpoints is not known.
-KERAS_LEVELS = {name: levels for name, levels in LEVELS.items() if name != "inception_v3"}
 PPN_RESNET_DEPTH = 1024
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
@@ -95,7 +93,7 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     **{
         f"ssd_{name}_{pyramid}_keras": functools.partial(make, levels=levels, keras_form=True)
         for pyramid, make in PYRAMIDS.items()
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 
@@ -129,7 +127,7 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
         f"faster_rcnn_{two_stage_name(name)}_fpn_keras": functools.partial(
             fpn_two_stage.two_stage, levels=levels, keras_form=True
         )
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 CENTER_EXTRACTORS: dict[str, Callable[[CenterExtractorOptions], CenterExtractor | HourglassExtractor]] = {

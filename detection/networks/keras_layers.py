@@ -78,15 +78,30 @@ def _(layer: Dense) -> Iterator[KerasLayer]:
     yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
-def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[KerasLayer]:
-    """Of branches that are joined at their ends. Keras counts layers by their distance from the output: the last
-    convolutions of all branches come last, first their kernels and then their batch norms; layers without variables
-    may only stand in front of a branch's convolutions."""
-    weighted = [[part for part in branch if part.weights] for branch in branches]
-    for distance in range(max(map(len, weighted)), 0, -1):
-        abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
-        yield from map(kernel_variables, abreast)
-        yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
+Fork = tuple[Conv, ...]  # convolutions abreast on one input, their outputs joined
+
+
+def side_by_side(branches: Iterable[Sequence[keras.layers.Layer | Fork]]) -> Iterator[KerasLayer]:
+    """Of branches that are joined at their ends. Keras counts layers by their distance from the output, those at the
+    same distance branch by branch: the last convolutions of all branches come last, first their kernels and then their
+    batch norms. Layers without variables may only stand in front of a branch's convolutions."""
+    rows = [row for branch in branches for row in _by_distance(branch)]
+    yield from (variables for _, variables in sorted(rows, key=lambda row: -row[0]))
+
+
+def _by_distance(branch: Sequence[keras.layers.Layer | Fork], distance: int = 0) -> Iterator[tuple[int, KerasLayer]]:
+    """(how many layers lie behind it, variables), from the end, where `distance` do already. Convolution, norm and
+    activation are three layers, what joins a fork is one."""
+    for part in reversed(branch):
+        if isinstance(part, tuple):
+            for tine in part:
+                yield from _by_distance((tine,), distance + 1)
+            distance += 4
+        elif part.weights:
+            yield distance + 2, kernel_variables(part)
+            if part.batch_norm is not None:
+                yield distance + 1, norm_variables(part.batch_norm)
+            distance += 3
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:

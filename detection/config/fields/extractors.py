@@ -52,12 +52,7 @@ _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
 _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """Endings of the pyramids' types on a network. The order of Inception v3's forked branches in object-based
-    checkpoints is not known, so it has no Keras form."""
-    return ("",) if name == "inception_v3" else ("", "_keras")
-
-
+_FORMS = ("", "_keras")
 # The first of each is the example that messages give.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -93,12 +88,12 @@ SSD: dict[str, SsdNetwork] = {
     **{
         f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, refuses=refuses, pyramid="fpn")
         for name, refuses in _BELOW_PYRAMIDS.items()
-        for form in _forms(name)
+        for form in _FORMS
     },
     **{
         f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, refuses=_PLAIN, pyramid="bifpn")
         for name in _BELOW_PYRAMIDS
-        for form in _forms(name)
+        for form in _FORMS
     },
 }
 _DENSE = TwoStageNetwork(strides=(8, 16))
