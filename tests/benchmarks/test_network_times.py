@@ -20,7 +20,7 @@ from detection.benchmark.timing import Timing
 from detection.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-_GATES = ("Mul", "Mean", "Reshape", "Sigmoid")  # of hard swish, swish, squeeze and excitation
+_GATES = ("Mul", "Mean", "RealDiv", "Reshape", "Sigmoid")  # of hard swish, swish, squeeze and excitation
 QUICK = {"sizes": (64,), "runs": 2, "warmup": 1}
 
 
