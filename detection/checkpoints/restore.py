@@ -26,7 +26,7 @@ from absl import logging
 
 from detection.checkpoints import checkpoint_files, names
 from detection.checkpoints.checkpoint_files import Entry
-from detection.checkpoints.names import EXTRACTOR_SCOPES, is_bookkeeping, is_optional
+from detection.checkpoints.names import AVERAGE, EXTRACTOR_SCOPES, is_bookkeeping, is_optional
 from detection.errors import ConfigError
 from detection.networks import vgg
 from detection.tools.suggest import closest
@@ -109,6 +109,8 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
         if is_optional(name):
             continue  # The state of another run's random generator.
         source = source_name(name, start.kind, start.load_all)
+        if source not in found and (average := f"{source}/{AVERAGE}") in found:
+            source = average  # All that the published NASNet and PNASNet hold.
         wanted.add(source)
         row = "left_out" if source is None else "adapted" if name in thinned else _row(shapes[name], found.get(source))
         rows[row].append(name)

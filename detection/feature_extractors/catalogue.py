@@ -20,6 +20,7 @@ from detection.feature_extractors import (
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    nasnet,
     resnet_v1,
     resnet_v2,
     vgg16,
@@ -33,6 +34,7 @@ from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.hourglass import DESIGNS
+from detection.networks.nasnet import NASNET, PNASNET
 
 SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
@@ -111,6 +113,8 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
     "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
     "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
+    "faster_rcnn_nas": functools.partial(nasnet.two_stage, design=NASNET),
+    "faster_rcnn_pnas": functools.partial(nasnet.two_stage, design=PNASNET),
     "faster_rcnn_resnet101": functools.partial(resnet_v1.two_stage, layers=101),
     "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101, keras_form=True),
     "faster_rcnn_resnet152": functools.partial(resnet_v1.two_stage, layers=152),

@@ -94,7 +94,9 @@ def _their_keys(models: Models) -> dict[str, keras.Variable]:
     return dict(found.values())
 
 
-@pytest.mark.parametrize("type_", [pytest.param(name, marks=[pytest.mark.slow] * ("resnet" in name)) for name in THEIRS])
+@pytest.mark.parametrize(
+    "type_", [pytest.param(name, marks=[pytest.mark.slow] * ("resnet" in name)) for name in THEIRS]
+)
 def test_keys_and_maps_are_those_of_the_original(type_: str) -> None:
     models = THEIRS[type_]()
     theirs = _their_keys(models)

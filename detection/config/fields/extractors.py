@@ -106,6 +106,8 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
+    "faster_rcnn_nas": TwoStageNetwork(),
+    "faster_rcnn_pnas": TwoStageNetwork(),
     "faster_rcnn_resnet101_keras": TwoStageNetwork(),
     "faster_rcnn_resnet152": _DENSE,
     "faster_rcnn_resnet152_keras": TwoStageNetwork(),
