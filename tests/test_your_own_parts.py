@@ -1,5 +1,7 @@
-"""The example of docs/your_own_parts.md, in a temporary package: checked, trained, evaluated and exported, also by a
-process that knows nothing but the saved config."""
+"""The example of docs/your_own_parts.md in a temporary package: checked, trained, evaluated and exported.
+
+A second process that knows only the saved config can use it as well.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ _CENTERS = detector_configs.center_net(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The page's files, records, and a config of each kind. What the tests register is gone afterwards."""
+    """The page's files, records, and a config of each kind. Registrations of a test are removed after it."""
     before = [(kind, dict(kind._parts)) for kind in registry.ALL]
     folder = tmp_path_factory.mktemp("own")
     for name, text in BLOCKS.items():
@@ -70,7 +72,7 @@ def importable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_the_page_has_all_of_it():
+def test_the_page_covers_every_registry():
     assert {"my_parts/__init__.py", "ssd.config", "cells.config", "train.py"} <= BLOCKS.keys()
     kinds = {name for name, value in vars(registry).items() if isinstance(value, registry.Registry)}
     assert len(kinds) == len(registry.ALL)
@@ -78,7 +80,7 @@ def test_the_page_has_all_of_it():
 
 
 @pytest.mark.usefixtures("importable")
-def test_check_knows_them_and_says_what_is_wrong(folder, capsys):
+def test_check_accepts_custom_parts_and_reports_faults(folder, capsys):
     names = ("ssd", "cells", "faster", "centers")
     assert call("check", *(str(folder / f"{name}.config") for name in names)) == 0
     shown = capsys.readouterr().out
@@ -159,7 +161,7 @@ def test_an_entry_point_is_found_without_being_named_and_written_down(folder, mo
     assert saved.plugins and all(name.startswith("my_parts") for name in saved.plugins)
 
 
-def test_maps_of_another_stride_are_no_maps_of_center_net(folder, importable):
+def test_center_net_refuses_maps_of_another_stride(folder, importable):
     from my_parts import extractors
 
     @registry.center_net_extractor("without_last")
@@ -207,7 +209,7 @@ print(type(built.detector().loss_terms.classification).__module__, "plugins" in 
 
 @pytest.mark.slow  # pip builds and installs a package
 def test_a_package_that_pip_installed_is_found_by_its_entry_point(tmp_path):
-    """And not where it is not installed."""
+    """It is not found if it is not installed."""
     for name, text in _PACKAGE.items():
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_text(text, encoding="utf-8")
@@ -244,7 +246,7 @@ def test_an_entry_point_that_fails_is_named_each_time(tmp_path, monkeypatch):
             registry.import_entry_points()
 
 
-def test_a_module_that_is_not_there():
+def test_a_missing_module():
     message = configs.from_text(_SSD)
     message.plugins.append("no_such_package")
     with pytest.raises(ConfigError, match="plugins: 'no_such_package' cannot be imported .*PYTHONPATH"):
@@ -262,7 +264,7 @@ def test_names_are_registered_once():
 def test_a_part_of_the_wrong_kind_is_named():
     fresh = registry.Registry("loss", members=("__call__", "needs_boxes"))
     fresh("a")(dict)
-    with pytest.raises(ConfigError, match=r"field \(a\): what builtins\.dict makes is no loss: it has no __call__"):
+    with pytest.raises(ConfigError, match=r"field \(a\): the result of builtins\.dict is no loss: it has no __call__"):
         fresh.make("a", field="field")
 
 
@@ -293,12 +295,12 @@ def test_parameters():
 
 @pytest.mark.parametrize("name", ["", ".", "..up", "a.", "no way", "a-b", "1a"])
 def test_plugins_have_names_of_modules(name):
-    with pytest.raises(ConfigError, match="plugins: .* is no name of a module; write one as in my_package.my_module"):
+    with pytest.raises(ConfigError, match="plugins: .* is not a module name; write one like my_package.my_module"):
         registry.import_plugins([name])
 
 
 def test_a_plugin_that_fails_is_named(tmp_path, monkeypatch):
     (tmp_path / "broken_parts.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="plugins: 'broken_parts' fails while it is imported .ZeroDivisionError: div"):
+    with pytest.raises(ConfigError, match="plugins: importing 'broken_parts' fails .ZeroDivisionError: div"):
         registry.import_plugins(["broken_parts"])

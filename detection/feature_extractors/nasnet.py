@@ -12,27 +12,27 @@ from detection.networks.depths import depth_rule
 
 
 class Part(Chain):
-    """Cells right below the scope of their stage: the original's have no scope of the network's own."""
+    """Cells directly below the scope of their stage: in the original there is no scope for the network."""
 
     @property
     def network(self) -> Part:
-        """The layers."""
+        """The layers themselves."""
         return self
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """None: the TF2 models of the TF Object Detection API have no such networks."""
+        """Returns no keys, since the TF2 models of the TF Object Detection API do not include these networks."""
         return {}
 
 
 class AtLeast(keras.layers.Layer):
-    """Zeros at the bottom and right of images of fewer pixels than an unpadded convolution has to see."""
+    """Pads small images with zeros at the bottom and right, so that an unpadded convolution has an output."""
 
     def __init__(self, name: str, pixels: int) -> None:
         super().__init__(name=name, autocast=False)
         self.pixels = pixels
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float32 [B, H, W, 3] -> the same with sides of `pixels` at least."""
+        """Images float32 [B, H, W, 3] -> float32 [B, max(H, pixels), max(W, pixels), 3]."""
         lacking = [tf.maximum(0, self.pixels - tf.shape(x)[axis]) for axis in (1, 2)]
         known = all(side is not None and side >= self.pixels for side in x.shape[1:3])
         return x if known else tf.pad(x, [[0, 0], [0, lacking[0]], [0, lacking[1]], [0, 0]])
@@ -41,8 +41,11 @@ class AtLeast(keras.layers.Layer):
 def two_stage(
     options: two_stage_parts.TwoStageExtractorOptions, design: nasnet.Design
 ) -> two_stage_parts.TwoStageExtractor:
-    """Body up to the last cell of stride 16, its output behind that of the cell before (together 4032 channels, of
-    PNASNet 4320); the tail parts them again and halves what it sees, be it crops or a whole map."""
+    """Builds a body up to the last cell of stride 16, and a tail of the cells behind it.
+
+    The body's map is the concatenated output of its last two cells (4032 channels; PNASNet: 4320), which the tail
+    splits again. The tail halves its input, whether crops or a whole map.
+    """
     two_stage_parts.check_stride(options, "NASNet")
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     network = nasnet.blocks(

@@ -1,12 +1,15 @@
-"""NASNet-A (Zoph et al. 2018, "Learning Transferable Architectures", Figure 4) and PNASNet-5 (Liu et al. 2018,
-"Progressive Neural Architecture Search", Figure 1), large: cells that stand on the outputs of the two before them.
+"""NASNet-A large and PNASNet-5 large, networks of cells with two inputs: the outputs of the two cells before.
 
-    h_0 = norm(1x1(relu(current))),   h_1 = previous, made alike in size and depth
-    h_i = operation(h_l) + operation(h_r),   i = 2 ... 6;   output: some of them, joined along the channels
+Zoph et al. 2018, "Learning Transferable Architectures for Scalable Image Recognition", Figure 4; Liu et al. 2018,
+"Progressive Neural Architecture Search", Figure 1.
 
-A convolution is `norm(conv(relu(x)))`, separable ones come in pairs. Names are tf-slim's: the norm of a convolution
-stands beside it (`1x1`, `beginning_bn`). Not made: the paths that are dropped in training, with a rate that rises from
-0 at the first step to 0.3 or 0.4 at step 250,000; and the auxiliary classifier.
+    h_0 = norm(1x1(relu(current))),   h_1 = previous, converted to the same size and depth
+    h_i = operation(h_l) + operation(h_r),   i = 2 ... 6;   output: some of them, concatenated
+
+A convolution is `norm(conv(relu(x)))`; separable convolutions come in pairs. Names are tf-slim's, in which the batch
+norm of a convolution has a name of its own (`1x1`, `beginning_bn`). Two parts of the original are left out: dropping
+paths in training, with a rate that rises from 0 at the first step to 0.3 or 0.4 at step 250,000, and the auxiliary
+classifier.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ from detection.networks.layers import BatchNorm, Conv, SeparableConv
 
 STEM_DEPTH, FIRST_KERNEL = 96, 3
 SKIPPED, MAX, AVG = "none", "max", "avg"
-Pair = tuple[tf.Tensor, tf.Tensor]  # outputs of the last cell but one, and of the last
+Pair = tuple[tf.Tensor, tf.Tensor]  # outputs of the previous cell and of the current one
 
 
 class Sum(NamedTuple):
-    """left(h[l]) + right(h[r]). An operation is the side of separable kernels, a 3x3 pool, or nothing."""
+    """left(h[l]) + right(h[r]); an operation is the size of separable kernels, a 3x3 pool, or nothing."""
 
     left: int | str
     l: int  # noqa: E741 - as in the formula
@@ -37,7 +40,7 @@ class Sum(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Of a cell: its sums, and which h are its output."""
+    """The sums of a cell, and which h are its output."""
 
     sums: tuple[Sum, ...]
     joined: tuple[int, ...]
@@ -62,12 +65,13 @@ class Design:
     """A network.
 
     Attributes:
-        filters: of the cells of stride 8; doubled with every stride.
-        cells: numbered ones.
-        halving: those of them at which the map is halved, by a cell of its own in front or by their own strides.
-        normal, reduction: plans of the cells.
-        own_reduction: the map is halved by a cell of its own, `reduction_cell_<n>`.
-        decay: weight of the penalty.
+        filters: of the cells of stride 8; doubled whenever the stride doubles.
+        cells: number of numbered cells.
+        halving: numbers of the cells at which the map is halved.
+        normal: plan of the numbered cells.
+        reduction: plan of the cells of the stem and of separate reduction cells.
+        own_reduction: a separate cell `reduction_cell_<n>` halves the map, not the numbered cell itself.
+        decay: weight of the L2 penalty.
     """
 
     filters: int
@@ -84,7 +88,7 @@ PNASNET = Design(216, 12, (4, 8), PROGRESSIVE, PROGRESSIVE, False, 0.00004)
 
 
 def training_defaults(design: Design) -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    """Returns what tf-slim trains the network with, unless a config overrides the hyperparameters of the network."""
     return Hyperparams(
         initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
         regularizer=l2_penalty(design.decay),
@@ -95,7 +99,7 @@ def training_defaults(design: Design) -> Hyperparams:
 
 
 class _NormBeside(keras.layers.Layer):
-    """What makes a convolution one whose norm, if it has one, stands beside it in checkpoints; it has no biases."""
+    """Mixin of convolutions without biases whose batch norm, if any, is a sibling in checkpoints."""
 
     batch_norm: BatchNorm | None
 
@@ -106,7 +110,7 @@ class _NormBeside(keras.layers.Layer):
         self.bias = None
 
     def __call__(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Within the caller's scope the norm is built, which is then run within this layer."""
+        """Builds the batch norm in the caller's scope; the layer then calls it."""
         if self.batch_norm is not None and not self.batch_norm.built:
             self.batch_norm.build((None, None, None, self.filters))
         return super().__call__(tf.nn.relu(x) if self.relu else x, training=training)
@@ -117,7 +121,10 @@ def _bare(hyperparams: Hyperparams) -> Hyperparams:
 
 
 class NormedConv(_NormBeside, Conv):
-    """norm(conv(relu(x))): float32 [B, h, w, c] -> float32 [B, h', w', filters]. `norm`: its name; "": none."""
+    """norm(conv(relu(x))): float32 [B, h, w, c] -> float32 [B, h', w', filters].
+
+    `norm` is the name of the batch norm; "" if there is none.
+    """
 
     def __init__(
         self,
@@ -152,9 +159,10 @@ class Combination(keras.layers.Layer):
         self.left, self.right = left, right
 
     def build(self, shape: object) -> None:
-        """The operations build themselves when first called, inside this layer's scope."""
+        """Does nothing: the operations are built in their first call, inside this layer's scope."""
 
     def call(self, inputs: Pair, training: bool = False) -> tf.Tensor:
+        """Returns the sum, float32 [B, h', w', filters]."""
         return self.left(inputs[0], training=training) + self.right(inputs[1], training=training)
 
 
@@ -163,14 +171,14 @@ class Cell(keras.layers.Layer):
 
     Args:
         name: of the cell.
-        plan: what it adds.
-        filters: of its operations.
+        plan: the sums, and which of them are the output.
+        filters: channels of all operations.
         hyperparams: of every convolution.
-        stride: of the operations on its two inputs.
-        previous: how the input before the last is made alike: `projected`, `halved` (it is twice as large), or `kept`
-            as it is, by the first cell of all, whose inputs are one.
-        raw: channels of that one input; only with `kept`.
-        stays: the next pair has the same previous map, not the current one of this pair.
+        stride: of the operations on the two inputs.
+        previous: how the previous map is converted: `projected`, `halved` (it is twice as large), or `kept` unchanged,
+            by the first cell, both of whose inputs are the same map.
+        raw: channels of that map; only with `kept`.
+        stays: the next pair has the same previous map, instead of the current one of this pair.
     """
 
     def __init__(
@@ -206,9 +214,10 @@ class Cell(keras.layers.Layer):
         )
 
     def build(self, shape: object) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built in their first call, inside this layer's scope."""
 
     def call(self, x: tf.Tensor | Pair, training: bool = False) -> Pair:
+        """A pair of maps, or the one map of the first cell, -> the next pair."""
         previous, current = x if isinstance(x, tuple | list) else (x, x)
         states = [self.first(current, training=training), self._alike(previous, training)]
         for each, combination in zip(self.plan.sums, self.combinations, strict=True):
@@ -220,7 +229,7 @@ class Cell(keras.layers.Layer):
             return self.projection(previous, training=training)
         if self.joined_norm is None:
             return previous
-        # Every other pixel, from the first and from the second on; behind the last one stands a zero.
+        # Every other pixel, starting at the first one and at the second one; the map is extended by a row of zeros.
         x = tf.nn.relu(previous)
         shifted = tf.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:]
         halves = [
@@ -232,7 +241,7 @@ class Cell(keras.layers.Layer):
 def _operation(
     kind: int | str, filters: int, hyperparams: Hyperparams, stride: int, alike: bool
 ) -> tuple[keras.layers.Layer, ...]:
-    """`alike`: the input has `filters` channels."""
+    """Returns the layers of an operation; `alike`: the input has `filters` channels already."""
     if isinstance(kind, int):
         return tuple(
             NormedSeparable(
@@ -252,30 +261,34 @@ def _operation(
 
 
 class Joined(keras.layers.Layer):
-    """A pair as one map, the previous one's channels first."""
+    """Concatenates the maps of a pair, the previous one first."""
 
     def call(self, x: Pair, training: bool = False) -> tf.Tensor:
+        """Two maps float32 [B, h, w, c] -> float32 [B, h, w, 2c]."""
         return tf.concat(x, axis=3)
 
 
 class Parted(keras.layers.Layer):
-    """Such a map as a pair again."""
+    """Splits such a map into a pair again."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> Pair:
+        """One map float32 [B, h, w, 2c] -> two maps float32 [B, h, w, c]."""
         previous, current = tf.split(x, 2, axis=3)
         return previous, current
 
 
 class Last(keras.layers.Layer):
-    """relu of the current map of a pair."""
+    """The ReLU behind the last cell."""
 
     def call(self, x: Pair, training: bool = False) -> tf.Tensor:
+        """A pair of maps -> the ReLU of the current one."""
         return tf.nn.relu(x[1])
 
 
 def blocks(design: Design, hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`conv0` (unpadded), `cell_stem_0` and `cell_stem_1`, then the numbered cells, three strides: pairs of maps, the
-    last of stride 32.
+    """Builds `conv0` (unpadded), the stem's two cells and the numbered cells, whose last map has stride 32.
+
+    All blocks but the first take and return pairs of maps.
 
     Args:
         design: NASNET or PNASNET.

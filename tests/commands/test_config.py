@@ -36,7 +36,7 @@ def test_show(name, capfd):
     assert capfd.readouterr().out == (ROOT / "configs" / f"{NAME}.config").read_text()
 
 
-def test_copy_writes_no_file_over_another(tmp_path, monkeypatch, capfd):
+def test_copy_does_not_overwrite_a_file(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert call("config", "copy", NAME, "my.config") == 0
     text = Path("my.config").read_text()
