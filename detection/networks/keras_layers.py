@@ -77,17 +77,39 @@ def _(layer: Dense) -> Iterator[KerasLayer]:
     yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
-def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[KerasLayer]:
+Fork = tuple[Conv, ...]  # convolutions of one input, whose outputs are concatenated
+
+
+def side_by_side(branches: Iterable[Sequence[keras.layers.Layer | Fork]]) -> Iterator[KerasLayer]:
     """Yields the Keras layers of branches whose ends are joined.
 
-    Keras orders layers by their distance from the output: the last convolutions of all branches come last, first their
-    kernels and then their batch norms. Layers without variables may only be in front of a branch's convolutions.
+    Keras orders layers by their distance from the output, and layers of the same distance by branch: the last
+    convolutions of all branches come last, first their kernels and then their batch norms. Layers without variables may
+    only be in front of a branch's convolutions.
     """
-    weighted = [[part for part in branch if part.weights] for branch in branches]
-    for distance in range(max(map(len, weighted)), 0, -1):
-        abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
-        yield from map(kernel_variables, abreast)
-        yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
+    rows = [row for branch in branches for row in _by_distance(branch)]
+    yield from (variables for _, variables in sorted(rows, key=lambda row: -row[0]))
+
+
+def _by_distance(branch: Sequence[keras.layers.Layer | Fork], distance: int = 0) -> Iterator[tuple[int, KerasLayer]]:
+    """Yields (distance from the output, variables) of every Keras layer of a branch, from its end.
+
+    A convolution, its batch norm and its activation are three layers; the concatenation of a fork is one.
+
+    Args:
+        branch: layers in order.
+        distance: of the branch's own end.
+    """
+    for part in reversed(branch):
+        if isinstance(part, tuple):
+            for tine in part:
+                yield from _by_distance((tine,), distance + 1)
+            distance += 4
+        elif part.weights:
+            yield distance + 2, kernel_variables(part)
+            if part.batch_norm is not None:
+                yield distance + 1, norm_variables(part.batch_norm)
+            distance += 3
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:

@@ -538,8 +538,8 @@ initializer { truncated_normal_initializer { } } } } } } }
             "image_resizer.fixed_shape_resizer is 64 x 32; the extractors need at least 33 x 33",
         ),
         (
-            "feature_extractor.type=faster_rcnn_nas",
-            "feature_extractor.type ('faster_rcnn_nas') is not supported; use one of faster_rcnn_resnet101, ",
+            "feature_extractor.type=faster_rcnn_nasnet",
+            "feature_extractor.type ('faster_rcnn_nasnet') is not supported; use one of faster_rcnn_resnet101, ",
         ),
         ("first_stage_anchor_generator=none", "first_stage_anchor_generator is not set; regions are proposed with it"),
         (
