@@ -14,6 +14,7 @@ import keras
 
 from detection.networks.blocks import Branches, Chain
 from detection.networks.dense import CropDense, Dense
+from detection.networks.group_norm import GroupNorm
 from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
@@ -48,7 +49,7 @@ def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
-        yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+        yield group_norm_variables(layer.group_norm)
 
 
 @keras_layers.register
@@ -87,6 +88,7 @@ def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[K
         abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
         yield from map(kernel_variables, abreast)
         yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
+        yield from (group_norm_variables(layer.group_norm) for layer in abreast if layer.group_norm is not None)
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:
@@ -107,6 +109,11 @@ def norm_variables(layer: BatchNorm) -> KerasLayer:
         "moving_variance": layer.moving_variance,
     }
     return {attribute: variable for attribute, variable in variables.items() if variable is not None}
+
+
+def group_norm_variables(layer: GroupNorm) -> KerasLayer:
+    """Variables of a group norm."""
+    return {"gamma": layer.gamma, "beta": layer.beta}
 
 
 def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
