@@ -16,8 +16,8 @@ xmax of the image as sent, best first, any P; rows without area are padding (`gi
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D]
 (descending), detection_classes [B, D] (label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of
 the raw boxes), detection_multiclass_scores [B, D, K + 1], raw_detection_boxes [B, R, 4], raw_detection_scores [B, R, K
-+ 1] (background first; K columns where there is no background, as in CenterNet). Rows from num_detections on are
-padding.
++ 1] (background first; K columns where there is no background, as in CenterNet); where the config asks for them,
+detection_features and cropped_rpn_box_features [B, D, h, w, c]. Rows from num_detections on are padding.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
     """Detections under the names, dtypes and class numbering that clients of the TF Object Detection API know."""
     rows = tf.shape(detections.scores)[1]
     valid = tf.range(rows)[tf.newaxis] < detections.counts[:, tf.newaxis]
+    features = {"detection_features": detections.box_features, "cropped_rpn_box_features": detections.cropped_features}
     return {
         "detection_boxes": detections.boxes,
         "detection_scores": detections.scores,
@@ -166,6 +167,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
         "detection_multiclass_scores": tf.gather(detections.raw_scores, detections.rows, batch_dims=1),
         "raw_detection_boxes": detections.raw_boxes,
         "raw_detection_scores": detections.raw_scores,
+        **{key: tensor for key, tensor in features.items() if tensor is not None},
     }
 
 
