@@ -66,7 +66,10 @@ class EvalSettings:
     all_per_category_tags: bool = False
     super_categories: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name, names of its categories
     recall_bounds: tuple[float, float] = (0.0, 1.0)  # what precision_at_recall_detection_metrics looks at
-    # Of Open Images' challenge: an image without labels of its own counts as checked for every class.
+    labelled_only: bool = (
+        False  # COCO's metrics leave out detections of classes that the labels of the image do not name
+    )
+    # There and in Open Images' challenge: an image without labels of its own counts as checked for every class.
     unlabelled_is_checked: bool = True
     num_visualizations: int = 10  # pictures of the first images of each evaluation
     style: Style = field(default_factory=Style)

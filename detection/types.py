@@ -56,7 +56,8 @@ class Groundtruth(NamedTuple):
     is_crowd: tf.Tensor  # bool [B, M]
     difficult: tf.Tensor  # bool [B, M]
     areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
-    # float32 [B, M, K], 1 for each class of a box that may have several; empty where a box has one
+    # float32 [B, M, K], 1 for each class of a box that may have several, or a score for each, of the background too if
+    # there are K + 1; empty where a box has one
     class_sets: tf.Tensor | tuple[()] = ()
     # Open Images' marks, empty where no metric asks for them: bool [B, M], a box around several objects that touch;
     group_of: tf.Tensor | tuple[()] = ()
@@ -163,6 +164,10 @@ class Detections(NamedTuple):
     raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
     raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first; [B, R, K] of detectors without background
     rows: tf.Tensor | None = None  # int32 [B, D], which raw box each detection was; 0 in padding
+    # float32 [B, D, h, w, c], of a second stage that is asked for them: features of each detection behind the tail of
+    # the network, and before it.
+    box_features: tf.Tensor | None = None
+    cropped_features: tf.Tensor | None = None
 
 
 class Category(NamedTuple):

@@ -19,6 +19,7 @@ def build(
     *,
     is_training: bool,
     merge_boxes: bool = False,
+    class_scores: int = 0,
     open_images: bool = False,
     path: str | None = None,
     label_map: label_maps.LabelMap | None = None,
@@ -31,6 +32,7 @@ def build(
         is_training: evaluation reads everything once and in order, whatever the message says about shuffling and
             epochs.
         merge_boxes: equal boxes of different classes are one box of several.
+        class_scores: columns of the scores that records give a box, `InputOptions.class_scores`.
         open_images: whether group-of marks and labels of whole images are read.
         path: names the message in errors.
         label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called
@@ -56,6 +58,7 @@ def build(
         ancestors=tuple(label_map.ancestors.items()) if label_map and message.expand_labels_hierarchy else (),
         descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
         merge_boxes=merge_boxes,
+        class_scores=class_scores,
         open_images=open_images,
         max_number_of_boxes=message.max_number_of_boxes,
         proposals=proposals,

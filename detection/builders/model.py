@@ -42,6 +42,12 @@ def kind(message: model_pb2.DetectionModel) -> str:
     return name
 
 
+def num_classes(message: model_pb2.DetectionModel) -> int:
+    """Foreground classes K. An SSD with an explicit background class counts that among its classes."""
+    chosen = settings(message)
+    return chosen.num_classes - getattr(chosen, "explicit_background_class", False)
+
+
 def settings(message: model_pb2.DetectionModel) -> object:
     """The message of the meta-architecture that the config picks."""
     return getattr(message, kind(message))

@@ -47,6 +47,7 @@ class Sample(NamedTuple):
     proposals: SampleProposals | tuple[()] = ()  # empty if the input has none
     group_of: tf.Tensor | tuple[()] = ()  # bool [n], as of types.Groundtruth; empty where it is not read
     checked: tf.Tensor | tuple[()] = ()  # bool [K], as of types.Groundtruth; empty where it is not read
+    class_scores: tf.Tensor | tuple[()] = ()  # float32 [n, K or K + 1], of each class; empty where a box has one class
 
 
 class SampleInfo(NamedTuple):
@@ -65,7 +66,8 @@ BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
 
 def box_fields(sample: Sample) -> tuple[str, ...]:
     """The fields that the sample has a row a box of."""
-    return BOX_FIELDS if isinstance(sample.group_of, tuple) else (*BOX_FIELDS, "group_of")
+    given = (field for field in ("group_of", "class_scores") if not isinstance(getattr(sample, field), tuple))
+    return (*BOX_FIELDS, *given)
 
 
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:

@@ -22,7 +22,7 @@ from detection.meta_architectures.penalties import sum_of_penalties
 from detection.ops import boxes as box_ops
 from detection.ops import center_targets, peaks
 from detection.ops.nms import MulticlassNms
-from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch
+from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch, is_given
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -36,6 +36,7 @@ class CenterLosses:
     center_weight: float = 1.0
     size_weight: float = 0.1
     offset_weight: float = 1.0
+    labelled_only: bool = False  # heat maps are learnt of the classes only that the labels of an image speak of
     overlap: float = 0.7  # IoU that a box whose centre is off may still have to be punished less
 
 
@@ -93,9 +94,12 @@ class CenterNet(keras.layers.Layer):
         map_shape = box_ops.image_shape(predictions.center_logits[0])
         targets = center_targets.assign(groundtruth, map_shape, STRIDE, self.num_classes, terms.overlap)
         weights = _inside(map_shape, -(-predictions.true_shapes // STRIDE))
+        of_classes = _labelled(groundtruth) if terms.labelled_only else 1.0
         center = tf.add_n(
             [
-                tf.reduce_sum(terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0]))
+                tf.reduce_sum(
+                    of_classes * terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0])
+                )
                 for logits in predictions.center_logits
             ]
         )
@@ -159,6 +163,15 @@ def _inside(map_shape: tuple, shapes: tf.Tensor) -> tf.Tensor:
     """float32 [B, h, w, 1]: 1 in the first rows and columns of a map, so many as `shapes` int32 [B, 2] say."""
     y, x = (tf.range(side) < shapes[:, axis : axis + 1] for axis, side in enumerate(map_shape))
     return tf.cast(y[:, :, tf.newaxis] & x[:, tf.newaxis, :], tf.float32)[..., tf.newaxis]
+
+
+def _labelled(groundtruth: Groundtruth) -> tf.Tensor | float:
+    """float32 [B, 1, K]: 1 for the classes that the labels of each image speak of; all of them where there are none,
+    as in the TF Object Detection API, and where labels are not read."""
+    if not is_given(groundtruth.checked):
+        return 1.0
+    known = groundtruth.checked | ~tf.reduce_any(groundtruth.checked, axis=1, keepdims=True)
+    return tf.cast(known, tf.float32)[:, tf.newaxis]
 
 
 def _as_rows(x: tf.Tensor) -> tf.Tensor:

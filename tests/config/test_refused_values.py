@@ -139,7 +139,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         hyperparams_pb2.Hyperparams,
         "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams",
         [
-            ("", ".initializer is not set; add initializer { truncated_normal_initializer { ... } }"),
+            (
+                "initializer { truncated_normal_initializer { stddev: -1 } }",
+                ".initializer.truncated_normal_initializer.stddev (-1) must be at least 0",
+            ),
             (
                 "initializer { keras_initializer_by_name: 'nonesuch' }",
                 ".initializer.keras_initializer_by_name ('nonesuch') is not supported;",
@@ -382,8 +385,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 "batch_non_max_suppression { use_class_agnostic_nms: true max_classes_per_detection: 2 }",
                 (
-                    ".batch_non_max_suppression.max_classes_per_detection (2) must be 1, as use_class_agnostic_nms "
-                    "gives a box one class"
+                    ".batch_non_max_suppression.max_classes_per_detection (2) must be 1: use_class_agnostic_nms "
+                    "gives a box one class, here as in the TF Object Detection API, which stops at more"
                 ),
             ),
         ],

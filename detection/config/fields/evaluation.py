@@ -64,7 +64,7 @@ MESSAGES: dict[str, Message] = {
         honoured("force_no_resize"),
         honoured("use_dummy_loss_in_eval"),
         no_effect("keypoint_edge", _KEYPOINTS),
-        refused("skip_predictions_for_unlabeled_class"),
+        honoured("skip_predictions_for_unlabeled_class"),
         honoured("image_classes_field_map_empty_to_ones"),
     ),
 }

@@ -42,7 +42,7 @@ MESSAGES: dict[str, Message] = {
         no_effect("num_keypoints", _BOXES),
         no_effect("keypoint_type_weight", _KEYPOINTS),
         honoured("max_number_of_boxes", ONE_OR_MORE, ROWS),
-        no_effect("load_multiclass_scores", "it belongs to train_config.use_multiclass_scores"),
+        honoured("load_multiclass_scores"),
         refused("load_context_features"),
         refused("load_context_image_ids"),
         no_effect("load_instance_masks", _BOXES),

@@ -25,7 +25,9 @@ Rule = Callable[[Message, str], Iterator[str]]
 
 # Message -> what must hold for anything to be built of it.
 RULES: dict[str, tuple[Rule, ...]] = {
-    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
+    "TrainEvalPipelineConfig": (
+        *(data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes, train.class_scores),
+    ),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "CenterNet": (center_net.center_net,),
@@ -67,6 +69,7 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 }
 # What is no fault, but maybe not what was meant.
 REMARKS: dict[str, tuple[Rule, ...]] = {
+    "TrainEvalPipelineConfig": (train.class_scores_without_effect,),
     "FasterRcnn": (two_stage.anchors_off_their_cells,),
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),

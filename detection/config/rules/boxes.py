@@ -34,8 +34,8 @@ def non_max_suppression(message: Message, path: str) -> Iterator[str]:
             )
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
         yield (
-            f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as"
-            " use_class_agnostic_nms gives a box one class"
+            f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1:"
+            " use_class_agnostic_nms gives a box one class, here as in the TF Object Detection API, which stops at more"
         )
 
 

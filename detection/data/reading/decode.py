@@ -19,6 +19,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.data.reading.class_scores import FEATURES as CLASS_SCORES
+from detection.data.reading.class_scores import ClassScoreReader
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.example_format import parse_example
 from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
@@ -88,6 +90,7 @@ class Decoder(NamedTuple):
     proposals: ProposalReader | None = None  # None: samples have none
     image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
     hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
+    class_scores: ClassScoreReader | None = None  # None: a box has one class
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
@@ -130,6 +133,8 @@ class Decoder(NamedTuple):
             group_of=_or_default(features[GROUP_OF], zeros) > 0 if self.image_labels else (),
             checked=self.image_labels.checked(features) if self.image_labels else (),
         )
+        if self.class_scores is not None:
+            sample = sample._replace(class_scores=self.class_scores(record, features, sample.classes))
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.corrections.note(
             record,
@@ -147,7 +152,8 @@ class Decoder(NamedTuple):
     def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
         """What is parsed beside what every record has."""
         proposals = self.proposals.features if self.proposals else {}
-        return {**proposals, **(IMAGE_LABELS if self.image_labels else {})}
+        scores = CLASS_SCORES if self.class_scores else {}
+        return {**proposals, **scores, **(IMAGE_LABELS if self.image_labels else {})}
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:

@@ -25,6 +25,7 @@ from absl import logging
 
 from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
+from detection.data.reading.class_scores import ClassScoreReader
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
 from detection.data.reading.image_labels import ImageLabelReader, hierarchy
@@ -172,6 +173,7 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
         proposals=None if options.proposals is None else options.proposals.open(),
         image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
         hierarchy=classes,
+        class_scores=ClassScoreReader(options.class_scores, options.label_count) if options.class_scores else None,
     )
 
     def decode(record: Record) -> Decoded:
