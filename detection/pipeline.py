@@ -124,6 +124,7 @@ class Pipeline:
     eval_inputs: tuple[InputOptions, ...]
     text: str  # the config itself, as it is saved beside what it made
     source: str = ""  # the file that it was read from, for messages
+    channels: int = 3  # of images
 
     @property
     def eval_input(self) -> InputOptions | None:

@@ -28,9 +28,13 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
 }
 
 
-def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:
-    """A new detector; its variables are made by `build_weights`, under the caller's distribution strategy."""
-    return META_ARCHITECTURES[kind(message)](settings(message), resizer)
+def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: int = 0) -> Detector:
+    """A new detector, for images of so many channels beside red, green and blue; its variables are made by
+    `build_weights`, under the caller's distribution strategy."""
+    made = META_ARCHITECTURES[kind(message)](settings(message), resizer)
+    if extra_channels:
+        made.image_channels += extra_channels
+    return made
 
 
 def kind(message: model_pb2.DetectionModel) -> str:

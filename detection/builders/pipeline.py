@@ -88,8 +88,11 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
         )
         for index, reader in enumerate(message.eval_input_reader)
     )
+    readers = (message.train_input_reader, *message.eval_input_reader)
+    extra_channels = max(reader.num_additional_channels for reader in readers)
     return Pipeline(
-        make_detector=functools.partial(model.build, message.model, resizer),
+        make_detector=functools.partial(model.build, message.model, resizer, extra_channels),
+        channels=3 + extra_channels,
         resizer=resizer,
         categories=_categories([train_input, *eval_inputs], num_classes),
         train=(

@@ -108,7 +108,8 @@ def incomplete(message: Message, path: str, place: Field | None = None) -> Itera
             yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
 
 
-_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # where the schema's first member is not
+# What examples show where the schema's first member is not what people write.
+_USUAL = {"RegionSimilarityCalculator": "iou_similarity", "Hyperparams": "initializer"}
 
 
 def _example(field: FieldDescriptor, row: Field) -> str:
@@ -118,7 +119,7 @@ def _example(field: FieldDescriptor, row: Field) -> str:
     inner = message_name(field.message_type)
     needed = [each.name for each in fields.rows(inner).values() if each.required]
     possible = [name for group in field.message_type.oneofs for name in fields.choices(inner, group.fields, row)]
-    usual = [name for name in possible if name == _USUAL.get(inner)]
+    usual = [_USUAL[inner]] if inner in _USUAL else []
     first = (*needed, *usual, *possible)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"
 

@@ -21,6 +21,8 @@ class Record(NamedTuple):
     path: tf.Tensor  # string [], the shard
     index: tf.Tensor  # int64 [], position in the shard, from 0
     serialized: tf.Tensor  # string []
+    # int64 [], of a sequence (`reading.frames`): which of its annotated frames, any number; empty for a single image
+    frame: tf.Tensor | tuple[()] = ()
 
 
 class SampleProposals(NamedTuple):

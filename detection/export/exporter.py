@@ -81,13 +81,14 @@ def export(
     Raises:
         ConfigError: naming file and field, variable, or flag. Nothing is written then.
     """
-    # A wrong flag or path should not wait for the model to be built.
-    serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
     if not isinstance(pipeline, Pipeline):
         pipeline = _load(pipeline, overrides, override_text)
     elif overrides or override_text:
         raise ConfigError("overrides are of a config file; give them to load_pipeline")
+    # A wrong flag should not wait for the model to be built.
+    serving_input = serving_input._replace(channels=pipeline.channels)
+    serving_input.spec()
     detector = pipeline.detector()
     step = pipeline.restore(detector, prefix, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)

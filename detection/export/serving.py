@@ -59,6 +59,7 @@ class ServingInput(NamedTuple):
     key: str = "input_tensor"  # name of the argument in the signature
     shape: tuple[int | None, ...] | None = None  # [B, h, w, 3] or [B]; None: everything free that can be
     num_proposals: int | None = None  # P, where proposals are given; None: free
+    channels: int = 3  # of images; more than an encoded one can have are red, green, blue and the others
 
     def spec(self) -> tf.TensorSpec:
         """Raises ConfigError when the pieces do not fit together."""
@@ -67,15 +68,20 @@ class ServingInput(NamedTuple):
         if self.key not in INPUT_KEYS:
             raise ConfigError(f"--input_key={self.key}: unknown; one of {', '.join(INPUT_KEYS)}")
         images = self.kind not in STRINGS
-        free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
+        if not images and self.channels != 3:
+            raise ConfigError(
+                f"--input_type={self.kind}: an image file has 3 channels, and this detector takes images of"
+                f" {self.channels}; use image_tensor or float_image_tensor"
+            )
+        free: tuple[int | None, ...] = (None, None, None, self.channels) if images else (None,)
         shape = free if self.shape is None else tuple(self.shape)
         fits = (
             len(shape) == len(free)
-            and (not images or shape[-1] == 3)
+            and (not images or shape[-1] == self.channels)
             and all(size is None or size > 0 for size in shape)
         )
         if not fits:
-            wanted = "batch,height,width,3" if images else "batch"
+            wanted = f"batch,height,width,{self.channels}" if images else "batch"
             raise ConfigError(
                 f"--input_shape={self.shape}: {self.kind} has the shape {wanted}, each above 0, or -1 for any"
             )

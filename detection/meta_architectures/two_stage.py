@@ -59,6 +59,8 @@ class TwoStage(keras.layers.Layer):
         second_stage: what is done with the proposals, with slot 2 in it.
     """
 
+    image_channels = 3  # of the images that its weights are made for
+
     def __init__(
         self,
         *,
@@ -138,7 +140,7 @@ class TwoStage(keras.layers.Layer):
         """Creates every variable by running one small image with one region, whose sizes no variable depends on."""
         if self.weights:
             return
-        maps = as_maps(self.body(tf.zeros([1, 128, 128, 3])))
+        maps = as_maps(self.body(tf.zeros([1, 128, 128, self.image_channels])))
         self.proposer.build_weights(maps)
         self.second_stage.build_weights(maps)
 

@@ -69,10 +69,6 @@ def test_a_model_alone_is_enough(ssd):
             "model.ssd.box_coder.keypoint_box_coder is not supported; use faster_rcnn_box_coder: only boxes are learnt",
         ),
         (
-            "eval_input_reader.input_type=TF_SEQUENCE_EXAMPLE",
-            "eval_input_reader[0].input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
-        ),
-        (
             "eval_config.metrics_set=[coco_mask_metrics]",
             "eval_config.metrics_set ('coco_mask_metrics') is not supported; use one of coco_detection",
         ),

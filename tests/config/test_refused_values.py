@@ -186,12 +186,12 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             ("external_input_reader {}", ".external_input_reader is not supported; use tf_record_input_reader"),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } input_type: TF_SEQUENCE_EXAMPLE',
-                ".input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } load_context_features: true',
+                ".load_context_features (true) is not supported; remove it",
             ),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 1',
-                ".num_additional_channels (1) is not supported; remove it: images have three channels",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 999',
+                ".num_additional_channels (999) is more than 253: ",
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: 1',
@@ -396,7 +396,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         "train_config.data_augmentation_options[0]",
         [
             ("", " is empty;"),
-            ("autoaugment_image {}", ".autoaugment_image is not supported;"),
+            ("scale_boxes_to_pixel_coordinates {}", ".scale_boxes_to_pixel_coordinates is not supported;"),
+            ("autoaugment_image { policy_name: 'v9' }", ".autoaugment_image.policy_name ('v9') is not supported; use"),
             (
                 "random_horizontal_flip { probability: 1.5 }",
                 ".random_horizontal_flip.probability (1.5) must be in [0, 1]",

@@ -141,7 +141,7 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
         (
             ["model.ssd.feature_extractor.conv_hyperparams.initializer={keras_initializer_by_name: 'he_norm'}"],
             "model.ssd.feature_extractor.conv_hyperparams.initializer.keras_initializer_by_name ('he_norm') is not"
-            " supported; use one of glorot_uniform, ",
+            " supported; the nearest are ",
         ),
         (
             ["train_input_reader.sample_from_datasets_weights=0"],

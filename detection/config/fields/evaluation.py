@@ -60,7 +60,7 @@ MESSAGES: dict[str, Message] = {
         honoured("super_categories"),
         honoured("recall_lower_bound", FRACTION, below="recall_upper_bound"),
         honoured("recall_upper_bound", FRACTION),
-        no_effect("retain_original_image_additional_channels", "pictures have three channels"),
+        no_effect("retain_original_image_additional_channels", "pictures are of red, green and blue"),
         honoured("force_no_resize"),
         honoured("use_dummy_loss_in_eval"),
         no_effect("keypoint_edge", _KEYPOINTS),

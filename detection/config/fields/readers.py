@@ -38,7 +38,9 @@ MESSAGES: dict[str, Message] = {
         no_effect("prefetch_size", _TUNED),
         no_effect("num_parallel_map_calls", _TUNED),
         no_effect("drop_remainder", "training repeats its data for ever, evaluation uses all of it"),
-        refused("num_additional_channels", "remove it: images have three channels"),
+        honoured(
+            "num_additional_channels", NOT_NEGATIVE, Limit(253, "every pixel of every image has so many more numbers")
+        ),
         no_effect("num_keypoints", _BOXES),
         no_effect("keypoint_type_weight", _KEYPOINTS),
         honoured("max_number_of_boxes", ONE_OR_MORE, ROWS),
@@ -55,8 +57,8 @@ MESSAGES: dict[str, Message] = {
             "texts are looked up as name and as display_name, and classes are shown by display_name where there is one",
         ),
         no_effect("include_source_id", "source ids are always read"),
-        honoured("input_type", values=("TF_EXAMPLE", "INPUT_DEFAULT")),
-        no_effect("frame_index", "it belongs to TF_SEQUENCE_EXAMPLE"),
+        honoured("input_type", values=("TF_EXAMPLE", "INPUT_DEFAULT", "TF_SEQUENCE_EXAMPLE")),
+        honoured("frame_index"),
         no_effect("use_keypoint_label_map", _KEYPOINTS),
         *all_honoured("tf_record_input_reader"),
         refused("external_input_reader", "use tf_record_input_reader"),

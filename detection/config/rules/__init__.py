@@ -26,7 +26,14 @@ Rule = Callable[[Message, str], Iterator[str]]
 # Message -> what must hold for anything to be built of it.
 RULES: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (
-        *(data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes, train.class_scores),
+        *(
+            data.evaluation_data,
+            data.proposals,
+            data.channels,
+            train.moving_averages,
+            augmentation.classes,
+            train.class_scores,
+        ),
     ),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
@@ -71,6 +78,7 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 REMARKS: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (train.class_scores_without_effect,),
     "FasterRcnn": (two_stage.anchors_off_their_cells,),
+    "InputReader": (data.frame_without_effect,),
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),
     "CenterNet": (center_net.converter_without_effect,),

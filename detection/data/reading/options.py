@@ -31,6 +31,9 @@ class InputOptions:
     # In training: columns of the scores that are learnt where records have them, K or, with the background first,
     # K + 1; 0: boxes are of one class.
     class_scores: int = 0
+    sequences: bool = False  # records are tf.SequenceExamples, and each of their frames an image
+    frame_index: int = -1  # of them, in training: the frame that is taken; negative: a random one
+    extra_channels: int = 0  # of images, behind red, green and blue
     open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as in the TF Object Detection API; otherwise such a box is an error
     max_number_of_boxes: int = 100
