@@ -68,7 +68,7 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
     trained = [
         variable
         for variable in detector.trainable_variables
-        if pipeline.train is None or pipeline.train.learns(variable.path)
+        if pipeline.train is None or pipeline.train.is_trained(variable.path)
     ]
     num_trained = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(

@@ -13,7 +13,7 @@ from detection.protos import custom_pb2, model_pb2
 
 
 def _custom(message: custom_pb2.CustomModel, resizer: Resizer) -> Detector:
-    """A detector of a plugin."""
+    """A detector registered by a plugin."""
     return registry.meta_architecture.make(
         message.name, message.num_classes, resizer, parameters=message.parameters, field="model.custom"
     )
@@ -29,8 +29,13 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
 
 
 def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: int = 0) -> Detector:
-    """A new detector, for images of so many channels beside red, green and blue; its variables are made by
-    `build_weights`, under the caller's distribution strategy."""
+    """A new detector; `build_weights` creates its variables, under the caller's distribution strategy.
+
+    Args:
+        message: the model.
+        resizer: resizes its images.
+        extra_channels: number of channels of the images besides red, green and blue.
+    """
     made = META_ARCHITECTURES[kind(message)](settings(message), resizer)
     if extra_channels:
         made.image_channels += extra_channels
@@ -38,7 +43,11 @@ def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: i
 
 
 def kind(message: model_pb2.DetectionModel) -> str:
-    """Name of the meta-architecture that the config picks. Raises ConfigError where it is none that can be built."""
+    """Name of the meta-architecture that is set.
+
+    Raises:
+        ConfigError: it is none, or one that is not supported.
+    """
     name = message.WhichOneof("model")
     if name not in META_ARCHITECTURES:
         what = f"model.{name} is not supported yet" if name else "model is empty"
@@ -53,5 +62,5 @@ def num_classes(message: model_pb2.DetectionModel) -> int:
 
 
 def settings(message: model_pb2.DetectionModel) -> object:
-    """The message of the meta-architecture that the config picks."""
+    """The message of the meta-architecture that is set."""
     return getattr(message, kind(message))

@@ -1,4 +1,4 @@
-"""From a config file and what was said on the command line to a message that may be built."""
+"""Loads a config file, applies command-line overrides and checks the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detection.config.check import problems, shortened
 from detection.config.files import read
 from detection.config.overrides import override
 from detection.config.places import Places
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
@@ -24,7 +24,7 @@ class Checked(NamedTuple):
 
     message: Config
     warnings: list[str]  # one line each, with file and field
-    places: Places  # where its fields are written, for what is found out when it is built
+    places: Places  # the lines of its fields, for errors when it is built
 
 
 def prepare(
@@ -36,20 +36,20 @@ def prepare(
     training: bool = False,
     quiet: bool = False,
 ) -> Config:
-    """Loads, overrides and checks a config; warnings are logged.
+    """Loads, overrides and checks a config; logs its warnings.
 
     Args:
         path: a text or binary config.
-        settings: `model.ssd.num_classes=3`, one field each.
-        override_text: part of a config in text form, merged over the file's before the settings.
-        training: whether it is for training, so that the learning rate must fit the number of steps, and proposals
-            suffice for the regions that are drawn.
-        quiet: warnings are not logged: what they say is for those who train.
-        check_paths: the records, label maps and checkpoints that it names must be there.
+        settings: overrides such as `model.ssd.num_classes=3`.
+        override_text: part of a config in text form, merged into the config before `settings`.
+        training: also check what matters only for training: that the learning rate fits the number of steps, and that
+            there are enough proposals for the sampled regions.
+        quiet: log warnings at debug level only, as they matter only for training.
+        check_paths: also check that records, label maps and checkpoints exist.
 
     Raises:
-        ConfigError, DataError: one line with file, line, field, value and what to write instead; it carries all other
-            problems of the config (`DetectionError.lines`).
+        ConfigError, DataError: one line with file, line, field, value and fix; the error carries all other problems of
+            the config (`DetectionError.lines`).
     """
     found = read_checked(path, settings, override_text=override_text, check_paths=check_paths, training=training)
     for warning in found.warnings:
@@ -65,12 +65,12 @@ def read_checked(
     check_paths: bool = True,
     training: bool = True,
 ) -> Checked:
-    """As `prepare`, with the warnings returned."""
+    """As `prepare`, but returns the warnings."""
     loaded = read(path)
     message, places = loaded.message, loaded.places
     faults: list[DetectionError] = list(loaded.faults)
-    if loaded.faults and not places.uncertain:  # Of what cannot be read at all, nothing more can be said.
-        raise together(faults)
+    if loaded.faults and not places.uncertain:  # Nothing could be read, so nothing more can be checked.
+        raise combined(faults)
     if override_text:
         before = Config.FromString(message.SerializeToString())
         message.MergeFrom(text.parse(override_text, Config(), "--config_override"))
@@ -84,5 +84,5 @@ def read_checked(
     found, warnings = problems(message, places, check_paths, training)
     faults += found
     if faults:
-        raise together(shortened(faults, places))
+        raise combined(shortened(faults, places))
     return Checked(message, warnings, places)

@@ -1,4 +1,4 @@
-"""Step 3 of a two-stage detector in training: which proposals the second stage learns from."""
+"""Step 3 of a two-stage detector in training: sampling the proposals that the second stage is trained on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from detection.types import Proposals, Targets
 
 @dataclasses.dataclass(frozen=True)
 class ProposalSampler:
-    """Step 3 of training: `size` proposals an image, at most `positive_fraction` of them matched (Girshick 2015,
-    section 2.3). Where fewer proposals are made than that, from all of them."""
+    """Samples `size` proposals per image, at most `positive_fraction` of them matched (Girshick 2015, section 2.3).
+
+    Where fewer proposals are made than that, from all of them.
+    """
 
     size: int
     positive_fraction: float
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """The drawn ones in their old order, P = size or the P that was given if that is less; padding where fewer
-        were drawn. The bound on positives is that share of `size` all the same, as in the reference."""
+        """Returns the sampled proposals and their targets, in their original order.
+
+        There are P = min(`size`, given proposals) rows, with padding if fewer are sampled. As in the reference, the
+        limit on positives is always `positive_fraction` of `size`.
+        """
         valid = valid_rows(proposals)
         drawn = BalancedSampler(self.positive_fraction)(
             valid & (targets.class_weights > 0), targets.matches >= 0, self.size
         )
-        # A stable sort by "not drawn" brings the drawn ones to the front without disturbing their order.
+        # A stable sort by "not drawn" moves the drawn ones to the front and keeps their order.
         rows = tf.argsort(tf.cast(~drawn, tf.int32), axis=-1, stable=True)[:, : self.size]
         counts = tf.reduce_sum(tf.cast(drawn, tf.int32), axis=-1)
 
@@ -41,13 +46,13 @@ class ProposalSampler:
 
 
 class AllProposals:
-    """No sampling: the second stage learns from all proposals, of which a miner picks the hard ones."""
+    """No sampling: the second stage is trained on all proposals, from which a miner picks the hard ones."""
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """Both as they are."""
+        """Returns both unchanged."""
         return proposals, targets
 
 
 def valid_rows(proposals: Proposals) -> tf.Tensor:
-    """bool [B, P], False in padding."""
+    """Returns a mask, bool [B, P], False in padding."""
     return tf.sequence_mask(proposals.counts, tf.shape(proposals.scores)[1])

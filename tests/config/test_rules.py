@@ -1,4 +1,4 @@
-"""What must hold between several fields: the eleven faults that passed the check once, and their like."""
+"""Conditions between several fields, including eleven faults that an earlier check missed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_two_stages(ssd, settings, expected):
 
 
 def test_images_that_leave_no_map_of_inception_v3(ssd):
-    """75 pixels: its first layers do not pad, and two of its later ones neither."""
+    """75 pixels: its first layers and two later ones have no padding."""
     settings = [
         "model.ssd.feature_extractor={type: 'ssd_inception_v3' override_base_feature_extractor_hyperparams: true"
         f" conv_hyperparams {{ {_INITIALIZER} }} }}",
@@ -97,8 +97,8 @@ def test_images_that_leave_no_map_of_inception_v3(ssd):
     assert faults(ssd, *settings, "model.ssd.image_resizer.fixed_shape_resizer.height=75") == []
 
 
-def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
-    """The API runs it; who only runs a detector, mines, or has one stage does not draw."""
+def test_sampling_more_regions_than_proposals_is_a_warning(ssd):
+    """The API accepts it; inference, hard example mining and a single stage do not sample."""
 
     def told(*more: str, training: bool = True) -> list[str]:
         found, warnings = examine(config.override(ssd, [TWO_STAGE, *more]), training=training)
@@ -109,8 +109,8 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
     assert told() == []
     assert told(asked) == [
         f"{FASTER}.second_stage_batch_size (999) exceeds first_stage_max_proposals (300): at most 300 regions are"
-        " learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of 999 may be objects;"
-        " set it to 300 unless that is meant"
+        " learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of 999 may be"
+        " objects; set it to 300 unless that is meant"
     ]
     assert told(asked, training=False) == []
     assert told(asked, f"{FASTER}.hard_example_miner={{}}") == []
@@ -145,12 +145,11 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
         ),
         (
             ["train_input_reader.sample_from_datasets_weights=0"],
-            "train_input_reader.sample_from_datasets_weights holds only zeros; give a path that is to be read a weight"
-            " above 0",
+            "train_input_reader.sample_from_datasets_weights has only zeros; give at least one path a weight above 0",
         ),
         (
             ["eval_config.groundtruth_box_visualization_color=blakc"],
-            "eval_config.groundtruth_box_visualization_color ('blakc') is no colour; use a name such as 'black' or a"
+            "eval_config.groundtruth_box_visualization_color ('blakc') is not a colour; use a name such as 'black' or a"
             " value such as '#00ff80'; did you mean 'black'?",
         ),
         (
@@ -166,6 +165,11 @@ def test_more_regions_to_learn_from_than_are_proposed_is_told(ssd):
             ["train_config.data_augmentation_options+={convert_class_logits_to_softmax {}}"],
             "train_config.data_augmentation_options[2].convert_class_logits_to_softmax changes scores that are not"
             " learnt from; set",
+        ),
+        (
+            ["eval_input_reader[0].difficult_objects=TRAIN_ON_DIFFICULT"],
+            "eval_input_reader[0].difficult_objects belongs to train_input_reader; remove it: metrics decide (PASCAL"
+            " VOC's leave difficult objects out, COCO's count them)",
         ),
         (
             ["eval_input_reader[0]={}"],
@@ -230,7 +234,7 @@ def test_initialisers_that_keras_has(ssd, name):
     )
 
 
-def test_a_schedule_that_ends_early_does_not_hide_behind_other_faults(ssd):
+def test_a_schedule_that_ends_early_is_reported_with_other_faults(ssd):
     rate = "train_config.optimizer.rms_prop_optimizer.learning_rate"
     schedule = f"{rate}={{exponential_decay_learning_rate {{decay_steps: 1 decay_factor: 0.1}}}}"
     found = faults(ssd, schedule, "model.ssd.num_classes=0")
@@ -246,8 +250,8 @@ def test_a_check_raises_all_of_them(ssd):
     assert len([line for line in error.value.lines() if "number_of_stages" in line or "names no data" in line]) == 2
 
 
-def test_a_plugin_that_is_not_there_hides_nothing_else(ssd):
-    """Names may be the plugin's then, and are not reported; the rest is."""
+def test_a_missing_plugin_does_not_hide_other_faults(ssd):
+    """Unknown names may be the plugin's and are not reported; other faults are."""
     settings = ["plugins=no_such_package", "model.ssd.feature_extractor.type=theirs", "model.ssd.num_classes=0"]
     with pytest.raises(DetectionError) as error:
         config.check(config.override(ssd, settings), "my.config", check_paths=False)

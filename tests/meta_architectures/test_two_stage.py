@@ -48,7 +48,7 @@ def test_shapes_are_static_in_every_mode(faster: TwoStage, rfcn: TwoStage, fast:
             assert predictions.proposals.boxes.shape == predictions.targets.box_codes.shape == (2, count, 4)
 
 
-def test_names_stand_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStage) -> None:
+def test_variable_names_are_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStage) -> None:
     def heads(detector: TwoStage) -> set[str]:
         return {v.path.rpartition("/")[0] for v in detector.variables if "FeatureExtractor/" not in v.path}
 
@@ -61,7 +61,7 @@ def test_names_stand_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStag
 
 
 @pytest.mark.parametrize("kind", ["faster", "rfcn", "fast"])
-def test_learns_one_batch_by_heart(kind: str, request: pytest.FixtureRequest) -> None:
+def test_overfits_one_batch(kind: str, request: pytest.FixtureRequest) -> None:
     """Gradient descent on one batch: the loss falls to a fraction, and then the boxes are found."""
     keras.utils.set_random_seed(4)  # Initial weights from which a box is not learnt in so few steps exist.
     make = {"faster": tiny.detector, "rfcn": tiny.rfcn, "fast": lambda: tiny.detector(given=True)}[kind]
@@ -128,7 +128,7 @@ def test_fewer_proposals_are_the_first_of_many(faster: TwoStage) -> None:
     np.testing.assert_array_equal(learnt.proposals.counts, some.proposals.counts)
 
 
-def test_no_gradient_goes_through_proposals(faster: TwoStage) -> None:
+def test_no_gradient_flows_through_proposals(faster: TwoStage) -> None:
     """The second stage alone teaches the proposal network's own layers nothing."""
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     variables = {v.path: v.value for v in faster.trainable_variables}
@@ -143,7 +143,7 @@ def test_no_gradient_goes_through_proposals(faster: TwoStage) -> None:
     }
 
 
-def test_anchors_across_the_border_take_no_part_in_training(faster: TwoStage) -> None:
+def test_anchors_across_the_border_are_not_used_in_training(faster: TwoStage) -> None:
     batch = tiny.batch()
     free, trained = faster.predict(batch).rpn.anchors.numpy(), faster.predict(batch, training=True).rpn.anchors.numpy()
     whole = faster.proposer.settings.anchors([(6, 8)], (96, 128)).numpy()
@@ -229,7 +229,7 @@ def test_region_loss_by_hand(shared: bool) -> None:
     np.testing.assert_allclose(got, _region_loss_by_hand(predictions, shared), rtol=1e-5)
 
 
-def test_a_miner_sees_all_proposals_of_all_images() -> None:
+def test_the_miner_gets_all_proposals_of_all_images() -> None:
     """One hard example an image: what is left is the largest loss of each."""
     mined = tiny.detector(
         f"{F}.hard_example_miner={{num_hard_examples: 1 iou_threshold: 0.99 loss_type: CLASSIFICATION}}", given=True
@@ -270,7 +270,7 @@ def test_features_of_detections_are_outputs_where_asked_for(faster: TwoStage) ->
     assert served["cropped_rpn_box_features"].shape == cropped.shape
 
 
-def test_sampler_draws_within_its_bounds_and_pads() -> None:
+def test_sampler_respects_its_limits_and_pads() -> None:
     generator = np.random.default_rng(0)
     matches = np.full((2, 30), -1, "i4")
     matches[0, ::2], matches[1, :2] = 0, 1
@@ -324,7 +324,7 @@ def test_groundtruth_among_the_proposals() -> None:
     assert detector.predict(tiny.batch(proposals=True)).class_logits.shape == (2, 20, 4)
 
 
-def test_proposals_must_come_with_the_images(fast: TwoStage) -> None:
+def test_a_batch_without_proposals_is_refused(fast: TwoStage) -> None:
     with pytest.raises(ValueError, match="this batch has none"):
         fast.predict(tiny.batch())
 
@@ -378,7 +378,7 @@ def test_normalised_targets_have_mean_0_and_deviation_1() -> None:
     }
 
 
-def test_one_stage_gives_its_proposals() -> None:
+def test_one_stage_returns_its_proposals() -> None:
     detector = tiny.detector(f"{F}.number_of_stages=1")
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=True)
@@ -445,7 +445,7 @@ def test_biases_can_be_regularised() -> None:
     assert float(detector.regularization_loss()) == pytest.approx(before + 0.01 * 4 * 4 / 2, rel=1e-5)
 
 
-def test_the_box_layer_has_an_initialiser_of_its_own() -> None:
+def test_the_box_layer_can_have_its_own_initialiser() -> None:
     head = f"{F}.second_stage_box_predictor.mask_rcnn_box_predictor.box_initializer"
     detector = tiny.detector(f"{head}={{random_normal_initializer {{stddev: 0.001}}}}", given=True)
     stddevs = {v.path: float(np.std(v)) for v in detector.variables if v.path.endswith("Predictor/weights")}

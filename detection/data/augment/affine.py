@@ -1,7 +1,7 @@
-"""Shifts, shears and rotations of an image with its boxes: the image keeps its size, what comes in from outside is
-grey, and a box becomes the smallest upright one around its moved corners, cut to the image.
+"""Shifts, shears and rotations of an image with its boxes.
 
-Pixels are those next to the place that they come from, not interpolated, as Zoph et al. (2019) trained.
+The size of the image does not change, and new areas are grey. A box becomes the smallest upright box around its moved
+corners, clipped to the image. Pixels are not interpolated, as in the implementation of Zoph et al. (2019).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def shear_y(sample: Sample, level: tf.Tensor) -> Sample:
 
 
 def rotate(sample: Sample, degrees: tf.Tensor) -> Sample:
-    """Turns counterclockwise around the middle."""
+    """Rotates counterclockwise around the centre of the image."""
     angle = degrees * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
     height, width = tf.unstack(tf.cast(tf.shape(sample.image)[:2], tf.float32))
@@ -44,9 +44,9 @@ def rotate(sample: Sample, degrees: tf.Tensor) -> Sample:
 
 
 def _moved(sample: Sample, source: list[list[float | tf.Tensor]]) -> Sample:
-    """The sample whose place (x, y) shows what was at source (x, y, 1), pixels from the upper left corner."""
+    """Moves the content from source (x, y, 1) to (x, y), in pixels from the upper left corner."""
     (a, b, c), (d, e, f) = ([tf.cast(value, tf.float32) for value in row] for row in source)
-    # The operation counts from the middle of the first pixel.
+    # The operation counts from the centre of the first pixel.
     around = [a, b, c + (a + b - 1.0) / 2.0, d, e, f + (d + e - 1.0) / 2.0, tf.zeros([]), tf.zeros([])]
     image = tf.raw_ops.ImageProjectiveTransformV3(
         images=sample.image[tf.newaxis],

@@ -1,8 +1,8 @@
-"""AutoAugment for detection (Zoph et al. 2019): one of a policy's rows is drawn, and its two or three operations are
-run, each with its probability. What moves the image moves its boxes; operations "of boxes" change what is inside each
-box, and no box.
+"""AutoAugment for detection (Zoph et al. 2019).
 
-Strengths are levels from 0 to 10, whose meaning is table 6 of the paper (`_ARGUMENTS`).
+A row of the policy is drawn at random, and its two or three operations are applied, each with its probability.
+Operations that move the image move its boxes too; operations "of boxes" change the content of each box, but no
+coordinates. Their strengths are levels from 0 to 10 (table 6 of the paper; `_ARGUMENTS`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _Operation = Callable[[Sample, tf.Tensor, tf.Tensor], Sample]
 
 
 def autoaugment_image(sample: Sample, seed: tf.Tensor, policy_name: str = "v0") -> Sample:
-    """The sample changed by a random row of the policy, with a uint8 image; boxes that leave the image are dropped when
-    the batch is made, as those of crops are.
+    """Applies a random row of a policy; the resulting image is uint8.
+
+    Boxes that leave the image have no area afterwards, and are dropped when the batch is made.
 
     Args:
         sample: the sample.
         seed: of all random numbers.
-        policy_name: v0, which the paper reports on, v1, v2, v3, or test.
+        policy_name: v0 (the one that the paper reports), v1, v2, v3 or test.
     """
     policy = POLICIES[policy_name]
     choice, *seeds = draw.split(seed, 1 + max(map(len, policy)))
@@ -41,8 +42,10 @@ def autoaugment_image(sample: Sample, seed: tf.Tensor, policy_name: str = "v0") 
 
 
 def _step(column: list[tuple[str, float, int] | None], row: tf.Tensor, sample: Sample, seed: tf.Tensor) -> Sample:
-    """Operation `row` of a column, of which rows that are shorter have none. Equal operations are one branch of the
-    graph, whatever their strength."""
+    """Applies operation `row` of a column; rows that are too short for the column have none.
+
+    Operations that differ only in strength share a branch of the graph.
+    """
     names = sorted({each[0] for each in column if each is not None})
     kinds = np.array([len(names) if each is None else names.index(each[0]) for each in column], np.int32)
     numbers = [(0.0, 0.0) if each is None else (each[1], _ARGUMENTS[each[0]](each[2])) for each in column]
@@ -53,13 +56,13 @@ def _step(column: list[tuple[str, float, int] | None], row: tf.Tensor, sample: S
 
 def _run(name: str, sample: Sample, seed: tf.Tensor, probability: tf.Tensor, argument: tf.Tensor) -> Sample:
     chance, own = draw.split(seed, 2)
-    if name in _OF_BOXES:  # a third for each box, so that an image does not change more than by other operations
+    if name in _OF_BOXES:  # as in the reference, because an image has several boxes
         return within_boxes(sample, own, probability / 3.0, lambda s, each: _OF_BOXES[name](s, each, argument))
     return draw.maybe(chance, probability, lambda s: _OPERATIONS[name](s, own, argument), sample)
 
 
 def _pixels(change: Callable[..., tf.Tensor], *, random: bool = False, plain: bool = False) -> _Operation:
-    """An operation of a function of pixels; `random` ones take a seed, `plain` ones nothing else."""
+    """Makes an operation from a function of pixels; `random` ones take a seed, `plain` ones no argument."""
 
     def operation(sample: Sample, seed: tf.Tensor, argument: tf.Tensor) -> Sample:
         more = () if plain else (seed, argument) if random else (argument,)
@@ -73,7 +76,7 @@ def _flip(image: tf.Tensor) -> tf.Tensor:
 
 
 def _either_way(move: Callable[[Sample, tf.Tensor], Sample]) -> _Operation:
-    """An operation that goes one way or the other, with equal chances."""
+    """Makes an operation whose direction is random."""
 
     def operation(sample: Sample, seed: tf.Tensor, argument: tf.Tensor) -> Sample:
         return move(sample, tf.where(draw.chance(seed, 0.5), argument, -argument))
@@ -121,7 +124,7 @@ def _factor(level: int) -> float:
     return level / 10.0 * 1.8 + 0.1
 
 
-# Operation -> what a level stands for.
+# Operation -> level to argument.
 _ARGUMENTS: dict[str, Callable[[int], float]] = {
     **dict.fromkeys(("AutoContrast", "Equalize", "Flip_Only_BBoxes", "Equalize_Only_BBoxes"), _share(0.0)),
     "Posterize": _whole_share(4),  # bits

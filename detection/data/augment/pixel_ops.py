@@ -1,6 +1,6 @@
-"""Changes of pixels that AutoAugment's policies are made of (Cubuk et al. 2019, table 6), on uint8 [h, w, 3].
+"""Pixel operations of AutoAugment's policies (Cubuk et al. 2019, table 6), on uint8 [h, w, 3].
 
-The first four enhance as PIL does: with a degenerate image d and a factor f, d + f (x - d).
+The first four compute d + f (x - d) with a degenerate image d and a factor f, as PIL's enhancements do.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _to_bytes(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _inner(size: tf.Tensor) -> tf.Tensor:
-    """bool [size], False at both ends."""
+    """Returns bool [size], False at both ends."""
     places = tf.range(size)
     return (places > 0) & (places < size - 1)
 

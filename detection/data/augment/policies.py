@@ -1,6 +1,7 @@
-"""The policies of Zoph et al. (2019) that the TF Object Detection API has: rows of (operation, probability, level), of
-which one is drawn for an image. v0 is the one of the paper's results (its table 7); v1, v2 and v3 were found as well,
-with other sets of operations or three of them in a row.
+"""The policies of Zoph et al. (2019) in the TF Object Detection API.
+
+A policy has rows of (operation, probability, level), one of which is drawn for each image. v0 is the policy of the
+paper's results (table 7). v1, v2 and v3 were found by other searches, with other operations or three of them in a row.
 """
 
 from __future__ import annotations

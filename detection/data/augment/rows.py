@@ -72,8 +72,10 @@ def remap_labels(
 
 
 def convert_class_logits_to_softmax(sample: Sample, seed: tf.Tensor | None = None, temperature: float = 1.0) -> Sample:
-    """Makes probabilities of `class_scores` that are logits: softmax(scores / temperature), each box for itself (Hinton
-    et al. 2015, section 2)."""
+    """Converts class scores from logits to probabilities: softmax(scores / temperature) for each box.
+
+    Source: Hinton et al. 2015, section 2.
+    """
     return sample._replace(class_scores=tf.nn.softmax(sample.class_scores / temperature))
 
 

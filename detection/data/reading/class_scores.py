@@ -1,6 +1,7 @@
-"""What records say of every class of a box, instead of naming one: `image/object/class/multiclass_scores`, so many
-numbers a box, box after box, as another detector or several annotators gave them. A record without them has one-hot
-classes."""
+"""Reads the scores of all classes of each box (`image/object/class/multiclass_scores`).
+
+They come from another detector, for example, or from several annotators. A record without scores gets one-hot classes.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ FEATURES = {KEY: tf.io.RaggedFeature(tf.float32)}
 class ClassScoreReader(NamedTuple):
     """Reads the scores of the boxes of a record."""
 
-    columns: int  # numbers of a box: K, or K + 1 where the first is the background's
+    columns: int  # scores of a box: K, or K + 1 if the first is that of the background
     num_classes: int  # K
 
     def __call__(self, record: Record, features: dict[str, tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
-        """float32 [n, columns]; one-hot where the record has no scores.
+        """Returns float32 [n, columns], one-hot if the record has no scores.
 
         Args:
             record: for its address.

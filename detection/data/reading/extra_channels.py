@@ -1,5 +1,8 @@
-"""Channels of an image beyond red, green and blue: depth, infrared, an earlier frame. Records hold each as a file of
-one channel and of the image's size, in `image/additional_channels/encoded`; they stand behind the three others."""
+"""Reads additional channels of an image, such as depth, infrared, or the previous frame.
+
+`image/additional_channels/encoded` has one image file for each, of one channel and the size of the image. They follow
+red, green and blue.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ FEATURES = {KEY: tf.io.RaggedFeature(tf.string)}
 
 
 class ExtraChannelReader(NamedTuple):
-    """Reads so many channels."""
+    """Reads a fixed number of channels."""
 
     count: int
 
     def __call__(self, record: Record, features: dict[str, tf.Tensor], shape: tf.Tensor) -> tf.Tensor:
-        """uint8 [h, w, count].
+        """Returns uint8 [h, w, count].
 
         Args:
             record: for its address.
@@ -39,7 +42,7 @@ class ExtraChannelReader(NamedTuple):
 
 
 def _channel(record: Record, encoded: tf.Tensor, number: int, shape: tf.Tensor) -> tf.Tensor:
-    """uint8 [h, w, 1] of one file, whose header is looked at before it is decoded."""
+    """Decodes one file to uint8 [h, w, 1], after checking the size in its header."""
     pixels, effort = image_header.measure(encoded)
     fits = (pixels == tf.cast(tf.reduce_prod(shape), pixels.dtype)) & (effort <= image_header.EFFORT * MAX_PIXELS)
     said, fix = f"has another size than the image in file {number}", "store each channel in the image's own size"
@@ -53,7 +56,7 @@ def _channel(record: Record, encoded: tf.Tensor, number: int, shape: tf.Tensor) 
 
 
 def _passes(record: Record, check: Check) -> tf.Tensor:
-    """True if the check holds; otherwise the pipeline fails."""
+    """Returns True if the check holds; otherwise the pipeline fails."""
 
     def fail() -> tf.Tensor:
         check_record(record, [check])

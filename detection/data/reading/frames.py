@@ -1,12 +1,11 @@
-"""Frames of videos: records that are tf.SequenceExamples, of which each frame is an image with its boxes.
+"""Reads records that are tf.SequenceExamples: each frame is an image with its boxes.
 
     context         image/height, image/width
-    a list a frame  image/encoded, image/source_id, region/bbox/{ymin,xmin,ymax,xmax}, region/label/string,
-                    region/label/index, region/label/confidence (the weights), region/is_annotated
+    per frame       image/encoded, image/source_id, region/bbox/{ymin,xmin,ymax,xmax}, region/label/string,
+                    region/label/index, region/label/confidence (weights), region/is_annotated
 
-Training takes a random frame of each sequence, as in the TF Object Detection API, or that of `frame_index`; evaluation
-all of them. Frames that are said not to be annotated are left out. What else the record says of the sequence is not
-read.
+Training takes one random frame of each sequence, as in the TF Object Detection API, or frame number `frame_index`;
+evaluation takes all. Frames that are not annotated are skipped. Other fields of the context are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from detection.data.record_faults import ABSENT
 from detection.data.sample import Record
 
 _ENCODED, _SOURCE, _ANNOTATED = "image/encoded", "image/source_id", "region/is_annotated"
-# The key that decoding knows -> that of a frame.
+# Key of a tf.Example -> key of a frame.
 _LISTS = {
     **{f"image/object/bbox/{side}": f"region/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax")},
     "image/object/class/text": "region/label/string",
@@ -37,16 +36,16 @@ _PER_FRAME = {
 
 
 class FrameReader(NamedTuple):
-    """Makes of one frame what a tf.Example of its image would be."""
+    """Converts one frame to the parsed keys of a tf.Example."""
 
-    frame_index: int = -1  # that of every sequence; negative: the one that `Record.frame` says
+    frame_index: int = -1  # taken of every sequence; negative: the one of `Record.frame`
 
     def __call__(self, record: Record, features: dict[str, object]) -> dict[str, tf.Tensor]:
-        """Key -> value as of a parsed tf.Example; empty where frames have none.
+        """Returns key -> value as of a parsed tf.Example; values that frames do not have are empty.
 
         Args:
-            record: a sequence; its `frame` counts the annotated ones, and from 0 on again behind the last.
-            features: the keys that are wanted, as of `tf.io.parse_single_example`.
+            record: a sequence; its `frame` counts the annotated frames, modulo their number.
+            features: the keys, as for `tf.io.parse_single_example`.
         """
         context, lists = _parse(record.serialized)
         number = self._number(record, lists)
@@ -63,7 +62,7 @@ class FrameReader(NamedTuple):
         return {key: found[key] if key in found else _nothing(spec) for key, spec in features.items()}
 
     def _number(self, record: Record, lists: dict[str, tf.SparseTensor]) -> tf.Tensor:
-        """int64, the frame that is wanted; the pipeline fails where there is none."""
+        """Returns the number of the frame, int64; the pipeline fails if it does not exist."""
         frames, annotated = _frames(lists), _annotated(lists)
         if self.frame_index >= 0:
             number, there = tf.constant(self.frame_index, tf.int64), frames > self.frame_index
@@ -85,7 +84,7 @@ class FrameReader(NamedTuple):
 
 
 def each_frame(record: Record) -> tf.data.Dataset:
-    """The record once for every annotated frame."""
+    """Returns a dataset with the record once for every annotated frame."""
     _, lists = _parse(record.serialized)
     numbers = tf.data.Dataset.range(tf.size(_annotated(lists), tf.int64))
     return numbers.map(lambda number: record._replace(frame=number))
@@ -96,12 +95,12 @@ def _parse(serialized: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Sp
 
 
 def _frames(lists: dict[str, tf.SparseTensor]) -> tf.Tensor:
-    """int64, their number."""
+    """Returns the number of frames, int64."""
     return lists[_ENCODED].dense_shape[0]
 
 
 def _annotated(lists: dict[str, tf.SparseTensor]) -> tf.Tensor:
-    """int64 [t], the numbers of the frames that are annotated; all where the record does not say."""
+    """Returns the numbers of the annotated frames, int64 [t]; all frames if the record does not say."""
     marks = lists[_ANNOTATED]
     marked = tf.boolean_mask(marks.indices[:, 0], marks.values > 0)
     return tf.cond(marks.dense_shape[0] > 0, lambda: marked, lambda: tf.range(_frames(lists)))

@@ -176,6 +176,7 @@ def _decoder(options: InputOptions, corrections: Corrections, frame_index: int =
         corrections,
         options.label_source,
         options.drop_unknown_labels,
+        difficult_objects=options.difficult,
         proposals=None if options.proposals is None else options.proposals.open(),
         image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
         hierarchy=classes,
