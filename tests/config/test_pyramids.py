@@ -109,4 +109,4 @@ def test_an_explicit_background_has_the_column() -> None:
     alone = ("model.ssd.add_background_class=false", explicit)
     assert _check(*alone, "model.ssd.encode_background_as_zeros=false") == []
     assert any("set add_background_class: false" in line for line in _check(explicit))
-    assert any("leaves no class beside the background" in line for line in _check(*alone, "model.ssd.num_classes=1"))
+    assert any("leaves no class besides the background" in line for line in _check(*alone, "model.ssd.num_classes=1"))

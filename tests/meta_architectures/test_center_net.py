@@ -121,7 +121,7 @@ def test_heat_maps_of_classes_without_label_cost_nothing(detector) -> None:
         detector.terms = terms
     logits = [map.numpy() for map in predictions.center_logits]
     targets = center_targets.assign(truth, logits[0].shape[1:3], 4, classes, terms.overlap)
-    p = np.clip(1 / (1 + np.exp(-logits[-1][0, ..., 1:])), 1e-4, 1 - 1e-4)
+    p = np.clip(tf.sigmoid(logits[-1][0, ..., 1:]).numpy(), 1e-4, 1 - 1e-4)
     t = targets.heat_maps.numpy()[0, ..., 1:]
     inside = np.zeros((*t.shape[:2], 1))
     height, width = -(-batch.true_shapes.numpy()[0] // 4)
