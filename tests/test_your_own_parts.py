@@ -5,7 +5,9 @@ A second process that knows only the saved config can use it as well.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -55,7 +55,7 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
     if not fixed:
         height, width = pipeline.resizer.shape_of(*TYPICAL_IMAGE)
     detector = pipeline.detector()
-    images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
+    images, shapes = tf.TensorSpec([1, height, width, pipeline.channels]), tf.TensorSpec([1, 2], tf.int32)
     batch = ImageBatch(images, shapes, _proposals(pipeline))
     traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]

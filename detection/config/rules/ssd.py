@@ -34,7 +34,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     if type_ in extractors.SSD and extractors.SSD[type_].image:
         yield from _only_size(message, path, extractors.SSD[type_].image)
-    if message.use_confidences_as_targets and not message.add_background_class:
+    if message.use_confidences_as_targets and not (message.add_background_class or message.explicit_background_class):
         yield (
             f"{path}.use_confidences_as_targets cannot be combined with add_background_class: false; remove one"
             f" of the two"
@@ -120,7 +120,15 @@ def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
 
 def _background(message: Message, path: str) -> Iterator[str]:
     """Without a background column the losses must treat classes independently."""
-    if message.add_background_class:
+    if message.explicit_background_class:
+        if message.add_background_class:
+            yield (
+                f"{path}.explicit_background_class is true: num_classes includes the background already; set"
+                " add_background_class: false"
+            )
+        if message.num_classes == 1:
+            yield f"{path}.num_classes (1) leaves no class besides the background of explicit_background_class; set 2"
+    if message.add_background_class or message.explicit_background_class:
         return
     asked = f"{path}.add_background_class is false"
     if not message.encode_background_as_zeros:
