@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 
 from detection.config.legacy import Written
-from detection.config.schema import is_message
+from detection.config.schema import is_map, is_message
 from detection.config.walk import join
 from detection.errors import ConfigError, together
 
@@ -94,16 +94,22 @@ def _outwards(path: str) -> Iterator[str]:
 
 
 def _changed(before: Message, after: Message, path: str) -> Iterator[str]:
-    """Paths of fields that differ, as deep as both messages have them."""
+    """Paths of fields that differ, as deep as both messages have them; of a list that has grown, its new elements; of
+    a oneof that was emptied, its message too, where the choice is then missing."""
     for field in after.DESCRIPTOR.fields:
         old, new, here = getattr(before, field.name), getattr(after, field.name), join(path, field.name)
         if old == new and (field.is_repeated or before.HasField(field.name) == after.HasField(field.name)):
             continue
-        if not is_message(field) or field.message_type.GetOptions().map_entry:
+        added = range(len(old), len(new)) if field.is_repeated and not is_map(field) else ()
+        if added and list(new[: len(old)]) == list(old):
+            yield from (here, *(f"{here}[{index}]" for index in added))
+        elif not is_message(field) or is_map(field):
             yield here
         elif not field.is_repeated:
             both = before.HasField(field.name) and after.HasField(field.name)
             yield from _changed(old, new, here) if both else [here]
+            emptied = field.containing_oneof is not None and after.WhichOneof(field.containing_oneof.name) is None
+            yield from [path] if emptied and path else []
         elif len(old) == len(new):
             for index, (one, other) in enumerate(zip(old, new, strict=True)):
                 yield from _changed(one, other, f"{here}[{index}]")

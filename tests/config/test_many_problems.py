@@ -136,6 +136,24 @@ def test_flags_are_named_where_they_set_the_field(tmp_path, config_text):
     ]
 
 
+def test_a_flag_that_appends_is_named_for_what_it_appended(tmp_path, config_text):
+    """Not the last flag for all of them, and not for what the file has."""
+    text = edited(config_text, ("random_horizontal_flip {}", "random_horizontal_flip { probability: 2 }"))
+    options = "train_config.data_augmentation_options"
+    flags = [
+        f"{options}+={{random_image_scale {{min_scale_ratio: 2 max_scale_ratio: 1}}}}",
+        f"{options}+={{}}",
+        "model.ssd.similarity_calculator={}",  # What it leaves out is missing because of it.
+    ]
+    found = [line.split(" must ")[0].split(" is ")[0] for line in report(tmp_path, text, *flags)]
+    assert found == [
+        f"my.config, --set {flags[2]}: model.ssd.similarity_calculator",
+        f"my.config:{line_of(text, 'probability')}: {options}[0].random_horizontal_flip.probability (2)",
+        f"my.config, --set {flags[0]}: {options}[2].random_image_scale.min_scale_ratio (2)",
+        f"my.config, --set {flags[1]}: {options}[3]",
+    ]
+
+
 def test_all_faulty_flags_at_once(tmp_path, config_text):
     found = report(tmp_path, config_text, "model.ssd.num_clases=1", "nonsense", "train_config.batch_size=0")
     assert [line.split(": ")[0] for line in found] == [
