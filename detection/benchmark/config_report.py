@@ -14,7 +14,7 @@ from detection.config import describe as words
 from detection.config.check import shortened
 from detection.config.places import Places
 from detection.config.prepare import Examined, examine_file, start_of_training
-from detection.errors import ConfigError, DetectionError, first_line, number_of, printable, together
+from detection.errors import ConfigError, DetectionError, combined, first_line, number_of, printable
 
 OK, INTERNAL = 0, 1
 
@@ -67,7 +67,7 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     """
     found = examine_file(path, settings, check_paths=check_paths)
     if found.faults:
-        raise together(shortened([*found.faults, *_start_problems(found, check_paths)], found.places))
+        raise combined(shortened([*found.faults, *_start_problems(found, check_paths)], found.places))
     config, warnings = found.message, found.warnings
     with _built(path, found.places):
         pipeline = pipelines.build(config, read_label_maps=check_paths)
@@ -111,8 +111,10 @@ def _built(path: str, places: Places) -> Iterator[None]:
 
 
 def _start_problems(found: Examined, check_paths: bool) -> list[DetectionError]:
-    """Of a config with faults, what only the built detector shows of its train_config; nothing where the model itself
-    has a fault, or cannot be built."""
+    """Returns the problems of a faulty config's train_config that show only once the detector is built.
+
+    None are found where the model itself has a fault.
+    """
     alone = start_of_training(found)
     if alone is None:
         return []
@@ -122,7 +124,7 @@ def _start_problems(found: Examined, check_paths: bool) -> list[DetectionError]:
             assert pipeline.train is not None
             problems = describe.start_problems(pipeline.train, pipeline.detector(), check_paths)
             if problems:
-                raise together(problems)
+                raise combined(problems)
     except DetectionError as error:
         return [error]
     return []

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
 from detection.checkpoints import loading
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.paths import is_remote
 from detection.pipeline import Detector, Pipeline
 from detection.settings import TrainSettings
@@ -65,11 +65,11 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
     if pipeline.train is not None:
         problems = start_problems(pipeline.train, detector, read_checkpoint)
         if problems:
-            raise together(problems)
+            raise combined(problems)
     trained = [
         variable
         for variable in detector.trainable_variables
-        if pipeline.train is None or pipeline.train.learns(variable.path)
+        if pipeline.train is None or pipeline.train.is_trained(variable.path)
     ]
     num_trained = sum(math.prod(variable.shape) for variable in trained)
     return Anatomy(
@@ -88,8 +88,9 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
 
 
 def start_problems(settings: TrainSettings, detector: Detector, read_checkpoint: bool) -> list[DetectionError]:
-    """What keeps a training from starting and shows only once the detector is built: patterns of frozen variables that
-    match none, a checkpoint that does not fit.
+    """Returns what prevents training from starting and shows only once the detector is built.
+
+    These are patterns of frozen variables that match none, and a checkpoint that does not fit.
 
     Args:
         settings: of the training.

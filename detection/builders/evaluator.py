@@ -1,4 +1,4 @@
-"""EvalConfig -> EvalSettings."""
+"""Message `EvalConfig` -> settings.EvalSettings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from detection.settings import DEFAULT_METRICS, EvalSettings, Style
 def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     """Settings of all evaluations of a run.
 
-    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole
-    input, as `config.check` warns. Without `retain_original_images` there are no pictures.
+    The deprecated fields `num_examples` and `max_evals` are ignored, as `config.check` warns: every evaluation covers
+    its whole input. Without `retain_original_images` no pictures are written.
     """
     return EvalSettings(
         metrics=tuple(dict.fromkeys(message.metrics_set)) or (DEFAULT_METRICS,),

@@ -28,7 +28,7 @@ _MODES = {
 
 
 def build(message: hyperparams_pb2.Hyperparams) -> Hyperparams:
-    """Of a layer, or of all layers of a part."""
+    """Hyperparameters of a layer, or of all layers of a part."""
     return Hyperparams(
         initializer=initializer(message.initializer),
         regularizer=_regularizer(message.regularizer),
@@ -42,7 +42,7 @@ def build(message: hyperparams_pb2.Hyperparams) -> Hyperparams:
 
 
 def initializer(message: hyperparams_pb2.Initializer) -> keras.initializers.Initializer:
-    """The one that is set."""
+    """The initialiser that is set."""
     kind = message.WhichOneof("initializer_oneof")
     if kind == "truncated_normal_initializer":
         normal = message.truncated_normal_initializer

@@ -13,7 +13,7 @@ from detection.protos import custom_pb2, model_pb2
 
 
 def _custom(message: custom_pb2.CustomModel, resizer: Resizer) -> Detector:
-    """A detector of a plugin."""
+    """A detector registered by a plugin."""
     return registry.meta_architecture.make(
         message.name, message.num_classes, resizer, parameters=message.parameters, field="model.custom"
     )
@@ -29,12 +29,16 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
 
 
 def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:
-    """A new detector; its variables are made by `build_weights`, under the caller's distribution strategy."""
+    """A new detector; `build_weights` creates its variables, under the caller's distribution strategy."""
     return META_ARCHITECTURES[kind(message)](settings(message), resizer)
 
 
 def kind(message: model_pb2.DetectionModel) -> str:
-    """Name of the meta-architecture that the config picks. Raises ConfigError where it is none that can be built."""
+    """Name of the meta-architecture that is set.
+
+    Raises:
+        ConfigError: it is none, or one that is not supported.
+    """
     name = message.WhichOneof("model")
     if name not in META_ARCHITECTURES:
         what = f"model.{name} is not supported yet" if name else "model is empty"
@@ -43,5 +47,5 @@ def kind(message: model_pb2.DetectionModel) -> str:
 
 
 def settings(message: model_pb2.DetectionModel) -> object:
-    """The message of the meta-architecture that the config picks."""
+    """The message of the meta-architecture that is set."""
     return getattr(message, kind(message))

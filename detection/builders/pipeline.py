@@ -1,4 +1,4 @@
-"""A whole pipeline config -> finished objects, once. After this line nobody reads a proto."""
+"""Builds a `Pipeline` from a pipeline config. Nothing after this module reads protos."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def load(
     read_label_maps: bool = True,
     quiet: bool = False,
 ) -> Pipeline:
-    """The finished objects of a config file.
+    """Loads, checks and builds a config file.
 
     Args:
         path: a text or binary config.
         settings: `path=value` overrides.
-        check_paths: the records, label maps and checkpoints that it names must be there.
-        training: whether it is for training, so that the learning rate must fit the number of steps.
-        read_label_maps: as of `build`.
-        quiet: what the config's check warns of is not logged.
+        check_paths: check that records, label maps and checkpoints exist.
+        training: also check what matters only for training, such as the learning-rate schedule.
+        read_label_maps: see `build`.
+        quiet: log warnings of the config check at debug level only.
 
     Raises:
-        ConfigError, DataError: naming file, field, value and what to write instead.
+        ConfigError, DataError: one line with file, field, value and fix.
     """
     message, warnings, places = config_files.read_checked(path, settings, check_paths=check_paths, training=training)
     for warning in warnings:
@@ -52,11 +52,11 @@ def load(
 
 
 def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True, source: str = "") -> Pipeline:
-    """Builds what the config describes; no data is opened but label maps.
+    """Builds what the config describes; of the data only label maps are read.
 
     Args:
         message: loaded, overridden and checked by `detection.config`.
-        read_label_maps: False names the classes category_1, category_2, ... without opening a file.
+        read_label_maps: False names the classes category_1, category_2, ... without reading a file.
         source: the config file, for messages.
 
     Raises:
@@ -107,17 +107,17 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
 
 
 def for_inspection(path: str, settings: Iterable[str] = ()) -> Configured:
-    """A config's detector for `checkpoints.inspect`; neither records nor label maps are opened.
+    """A config's detector for `checkpoints.inspect`, without reading records or label maps.
 
     Raises:
-        ConfigError: the config cannot be read, checked or built.
+        ConfigError: the config cannot be read, is invalid, or cannot be built.
     """
     pipeline = load(path, settings, check_paths=False, read_label_maps=False, quiet=True)
     return Configured(path, pipeline.detector(), pipeline.train.fine_tune if pipeline.train else None)
 
 
 def label_map_paths(message: pipeline_pb2.TrainEvalPipelineConfig) -> list[str]:
-    """The label maps that the config names, each once."""
+    """The label maps named by the config, without duplicates."""
     readers = (message.train_input_reader, *message.eval_input_reader)
     return list(dict.fromkeys(reader.label_map_path for reader in readers if reader.label_map_path))
 
@@ -130,7 +130,7 @@ def _without_label_maps(message: pipeline_pb2.TrainEvalPipelineConfig) -> pipeli
 
 
 def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int) -> InputOptions | None:
-    """None where the config names no training data, as the configs of exported models need not."""
+    """The training input; None if the config names no training data, as configs of exported models may."""
     if message.train_input_reader.WhichOneof("input_reader") is None:
         return None
     merge = message.train_config.merge_multiple_label_boxes
@@ -138,7 +138,7 @@ def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int
 
 
 def _categories(inputs: list[InputOptions | None], num_classes: int) -> tuple[Category, ...]:
-    """Those of the first input, as far as the model has classes for them; without inputs, numbered ones."""
+    """The categories of the first input, up to the model's number of classes; numbered ones without an input."""
     for options in inputs:
         if options is not None:
             return tuple(category for category in options.categories if category.id <= num_classes)

@@ -1,4 +1,4 @@
-"""Where the fields of a config are written, so that whatever is found out about one later can say its line."""
+"""Remembers where the fields of a config are written, so that later messages can name the line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from google.protobuf.message import Message
 from detection.config.legacy import Written
 from detection.config.schema import is_map, is_message
 from detection.config.walk import join
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\[\d+\])?(\.\w+(\[\d+\])?)*")
 
 
 class Places:
-    """Field -> its line in a file, or the flag that set it.
+    """Maps fields to their lines in a file, or to the flags that set them.
 
     Args:
-        source: what messages begin with: the file.
+        source: prefix of messages: the file.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._lines: dict[str, int] = {}  # path -> line, from 1
+        self._lines: dict[str, int] = {}  # path -> line number, from 1
         self._flags: dict[str, str] = {}  # path -> the flag that set it, as written
-        self.uncertain: set[str] = set()  # paths of messages of which not all could be read
+        self.uncertain: set[str] = set()  # paths of messages that could be read only in part
 
     def write(self, text: str, written: Written) -> None:
-        """Notes where each field of a text begins."""
+        """Records where each field of a text begins."""
         ends = [match.start() for match in re.finditer("\n", text)]
         counts: Counter[str] = Counter()
         for entry in written.entries:
@@ -48,27 +48,29 @@ class Places:
             self._lines.setdefault(path, bisect.bisect_left(ends, entry.at) + 1)
 
     def set_by(self, flag: str, before: Message, after: Message) -> None:
-        """Notes what a flag changed."""
+        """Records which fields a flag changed."""
         for path in _changed(before, after, ""):
             self._flags[path] = flag
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """Puts file and line before the ConfigErrors of what is built from the config: builders know fields only."""
+        """Prefixes ConfigErrors raised in the block with file and line, since builders know only fields."""
         try:
             yield
         except ConfigError as error:
             lines = error.lines()
-            raise together([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
+            raise combined([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
 
     def is_written(self, sentence: str) -> bool:
-        """Whether the field that a sentence is about is written, in the file or by a flag."""
+        """Whether the field that a sentence is about is set, in the file or by a flag."""
         path = path_of(sentence)
         return path in self._lines or any(place in self._flags for place in _outwards(path))
 
     def of(self, sentence: str) -> str:
-        """The beginning of a message: `my.config:12`, or `my.config, --set path=value`; the file alone where the field
-        is written nowhere. A field that is not written stands where its message does."""
+        """The prefix of a message: `my.config:12`, or `my.config, --set path=value`.
+
+        The line of a field that is not written is that of its message; without any line it is the file alone.
+        """
         for path in _outwards(path_of(sentence)):
             if path in self._flags:
                 return f"{self.source}, {self._flags[path]}"
@@ -78,13 +80,13 @@ class Places:
 
 
 def path_of(sentence: str) -> str:
-    """The path that a sentence begins with; "" where it begins with none."""
+    """The field path at the beginning of a sentence; "" if there is none."""
     match = _PATH.match(sentence)
     return match[0] if match else ""
 
 
 def _outwards(path: str) -> Iterator[str]:
-    """`a.b[1].c`, `a.b[1]`, `a.b`, `a`."""
+    """Yields a path and its parents: `a.b[1].c`, `a.b[1]`, `a.b`, `a`."""
     while path:
         yield path
         if path.endswith("]"):
@@ -94,8 +96,11 @@ def _outwards(path: str) -> Iterator[str]:
 
 
 def _changed(before: Message, after: Message, path: str) -> Iterator[str]:
-    """Paths of fields that differ, as deep as both messages have them; of a list that has grown, its new elements; of
-    a oneof that was emptied, its message too, where the choice is then missing."""
+    """Paths of the fields that differ, as deep as both messages have them.
+
+    A list that has grown yields its new elements too, and a oneof that was emptied its message, which then lacks the
+    choice.
+    """
     for field in after.DESCRIPTOR.fields:
         old, new, here = getattr(before, field.name), getattr(after, field.name), join(path, field.name)
         if old == new and (field.is_repeated or before.HasField(field.name) == after.HasField(field.name)):

@@ -1,4 +1,4 @@
-"""From a config file and what was said on the command line to a message that may be built."""
+"""Loads a config file, applies command-line overrides and checks the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detection.config.check import problems, shortened
 from detection.config.files import read
 from detection.config.overrides import override
 from detection.config.places import Places, path_of
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
@@ -24,7 +24,7 @@ class Checked(NamedTuple):
 
     message: Config
     warnings: list[str]  # one line each, with file and field
-    places: Places  # where its fields are written, for what is found out when it is built
+    places: Places  # the lines of its fields, for errors when it is built
 
 
 class Examined(NamedTuple):
@@ -45,20 +45,20 @@ def prepare(
     training: bool = False,
     quiet: bool = False,
 ) -> Config:
-    """Loads, overrides and checks a config; warnings are logged.
+    """Loads, overrides and checks a config; logs its warnings.
 
     Args:
         path: a text or binary config.
-        settings: `model.ssd.num_classes=3`, one field each.
-        override_text: part of a config in text form, merged over the file's before the settings.
-        training: whether it is for training, so that the learning rate must fit the number of steps, and proposals
-            suffice for the regions that are drawn.
-        quiet: warnings are not logged: what they say is for those who train.
-        check_paths: the records, label maps and checkpoints that it names must be there.
+        settings: overrides such as `model.ssd.num_classes=3`.
+        override_text: part of a config in text form, merged into the config before `settings`.
+        training: also check what matters only for training: that the learning rate fits the number of steps, and that
+            there are enough proposals for the sampled regions.
+        quiet: log warnings at debug level only, as they matter only for training.
+        check_paths: also check that records, label maps and checkpoints exist.
 
     Raises:
-        ConfigError, DataError: one line with file, line, field, value and what to write instead; it carries all other
-            problems of the config (`DetectionError.lines`).
+        ConfigError, DataError: one line with file, line, field, value and fix; the error carries all other problems of
+            the config (`DetectionError.lines`).
     """
     found = read_checked(path, settings, override_text=override_text, check_paths=check_paths, training=training)
     for warning in found.warnings:
@@ -74,10 +74,10 @@ def read_checked(
     check_paths: bool = True,
     training: bool = True,
 ) -> Checked:
-    """As `prepare`, with the warnings returned."""
+    """As `prepare`, but returns the warnings."""
     found = examine_file(path, settings, override_text=override_text, check_paths=check_paths, training=training)
     if found.faults:
-        raise together(shortened(found.faults, found.places))
+        raise combined(shortened(found.faults, found.places))
     return Checked(found.message, found.warnings, found.places)
 
 
@@ -93,8 +93,8 @@ def examine_file(
     loaded = read(path)
     message, places = loaded.message, loaded.places
     faults: list[DetectionError] = list(loaded.faults)
-    if loaded.faults and not places.uncertain:  # Of what cannot be read at all, nothing more can be said.
-        raise together(faults)
+    if loaded.faults and not places.uncertain:  # Nothing could be read, so nothing more can be checked.
+        raise combined(faults)
     if override_text:
         before = Config.FromString(message.SerializeToString())
         message.MergeFrom(text.parse(override_text, Config(), "--config_override"))
@@ -122,8 +122,11 @@ _ANY_OPTIMIZER = "optimizer { momentum_optimizer { learning_rate { constant_lear
 
 
 def start_of_training(found: Examined) -> Config | None:
-    """Of a config with faults, the model and those fields of train_config that are about its variables, with any
-    optimizer; None where one of these has a fault itself, or there is nothing to find out about them."""
+    """Returns the part of a faulty config from which the detector and its variables can still be checked.
+
+    It has the model, those fields of train_config that are about variables, and any optimizer. None if one of these
+    has a fault itself, or if they name no variables and no checkpoint.
+    """
     given = found.message.train_config
     if found.places.uncertain or not (given.freeze_variables or given.fine_tune_checkpoint):
         return None

@@ -1,7 +1,7 @@
-"""Every feature extractor by the name that configs call it.
+"""All feature extractors, by their names in configs.
 
-The names are those of the TF Object Detection API, and in the same style those that it never had. SSD's `_keras` types
-are its TensorFlow 2 models (`keras_form`); those of two stages are aliases.
+The names are those of the TF Object Detection API, and names in the same style for extractors that it does not have.
+The `_keras` types are the forms of its TensorFlow 2 models (`keras_form`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from detection.networks.hourglass import DESIGNS
 
 SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
-# What can stand below a pyramid, by its name in the types: ssd_<name>_<pyramid>, and ssd_<name>_<pyramid>_keras for the
-# Keras form.
+# Networks that can have a pyramid, by their name in extractor types: ssd_<name>_<pyramid>, and
+# ssd_<name>_<pyramid>_keras for the Keras form.
 LEVELS: dict[str, Levels] = {
     **{f"efficientnet-b{version}": functools.partial(efficientnet.levels, version=version) for version in range(8)},
     "inception_resnet_v2": inception_resnet_v2.levels,
@@ -101,7 +101,7 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
 
 
 def two_stage_name(name: str) -> str:
-    """Of a network in two-stage types, where a ResNet's version is left out: `resnet50_v1` -> `resnet50`."""
+    """Returns a network's name in two-stage types, which omit a ResNet's version: `resnet50_v1` -> `resnet50`."""
     return name.removesuffix("_v1") if name.startswith("resnet") else name
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 from detection.settings import TrainSettings
 from detection.tools import fresh_process
 from detection.tools.suggest import closest
@@ -53,12 +53,12 @@ def check(settings: TrainSettings, names: Sequence[str]) -> None:
         )
     problems = [ConfigError(problem) for problem in _problems(settings, names)]
     if problems:
-        raise together(problems)
+        raise combined(problems)
 
 
 def summary(settings: TrainSettings, names: Sequence[str]) -> str:
     """How many variables are trained and which are frozen, as text; empty if all are trained."""
-    frozen = [name for name in names if not settings.learns(name)]
+    frozen = [name for name in names if not settings.is_trained(name)]
     if not frozen:
         return ""
     shown = ", ".join(frozen[:_SHOWN]) + (", ..." if frozen[_SHOWN:] else "")
@@ -94,7 +94,7 @@ def _problems(settings: TrainSettings, names: Sequence[str]) -> Iterator[str]:
                     f"train_config.{field} ({_shown(pattern)}) matches none of the {len(names)} variables that can be"
                     f" trained; {advice}"
                 )
-    trained = [name for name in names if settings.learns(name)]
+    trained = [name for name in names if settings.is_trained(name)]
     if names and not trained and matches_all:
         field = "freeze_variables" if settings.frozen else "update_trainable_variables"
         yield (

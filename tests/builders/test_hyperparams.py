@@ -19,7 +19,7 @@ def _build(text: str):
     return hyperparams.build(text_format.Parse(text, hyperparams_pb2.Hyperparams()))
 
 
-def test_defaults_are_the_schemas() -> None:
+def test_defaults_are_those_of_the_schema() -> None:
     built = _build(NORMAL)
     assert built.activation is tf.nn.relu and built.batch_norm is None and built.regularizer is None
     assert built.has_bias and not built.regularize_depthwise
@@ -40,7 +40,7 @@ def test_activations(name: str, value: float) -> None:
     assert float(y[1]) == pytest.approx({"NONE": -1.0, "SWISH": -1 / (1 + np.exp(1))}.get(name, 0.0))
 
 
-def test_regularizers_are_slims() -> None:
+def test_regularizers_equal_tf_slim() -> None:
     kernel = tf.constant([[1.0, -2.0]])
     assert float(
         _build(NORMAL + "regularizer { l2_regularizer { weight: 0.1 } }").regularizer(kernel)

@@ -1,4 +1,4 @@
-"""The table of fields: it has a row for every field that can be reached, and says of builders what builders do."""
+"""The table of fields has a row for every reachable field, and agrees with the builders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ READ_OTHERWISE |= {f"RandomPadImage.{which}_image_{side}" for which in ("min", "
 
 
 def reached() -> dict[str, Descriptor]:
-    """Every message type that a pipeline config can hold without holding what is refused or has no effect."""
+    """All message types of a pipeline config that are not below refused fields or fields without effect."""
     found, queue = {}, [pipeline_pb2.TrainEvalPipelineConfig.DESCRIPTOR]
     while queue:
         descriptor = queue.pop()
@@ -69,7 +69,7 @@ def test_rows_name_fields_that_exist_and_fit():
 
 
 def test_builders_read_what_is_honoured():
-    """Every honoured field is written somewhere in a builder, as an attribute or as a string."""
+    """Every honoured field occurs in a builder, as an attribute or as a string."""
     words = set()
     for path in Path(builders.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -322,7 +322,7 @@ def test_every_meta_architecture_is_tested() -> None:
     assert {*detector_configs.TEMPLATES, *detector_configs.TWO_STAGE} - {"rfcn"} == known
 
 
-def test_types_that_configs_may_name_are_those_that_can_be_built() -> None:
+def test_types_accepted_in_configs_can_be_built() -> None:
     assert set(extractors.SSD) == set(feature_extractor.SSD_EXTRACTORS)
     assert set(extractors.TWO_STAGE) == set(feature_extractor.TWO_STAGE_EXTRACTORS)
     assert set(extractors.CENTER_NET) == set(feature_extractor.CENTER_EXTRACTORS)
@@ -347,7 +347,7 @@ def _message(type_: str) -> faster_rcnn_pb2.FasterRcnnFeatureExtractor:
 
 
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
-def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None:
+def test_config_check_accepts_exactly_the_supported_strides(type_: str) -> None:
     known = extractors.TWO_STAGE[type_]
     message = _message(type_)
     for stride in (4, 7, 8, 12, 16, 32):
@@ -360,7 +360,7 @@ def test_the_check_knows_the_strides_that_a_network_can_have(type_: str) -> None
 
 
 @pytest.mark.parametrize("type_", sorted(feature_extractor.TWO_STAGE_EXTRACTORS))
-def test_the_check_knows_the_crops_that_a_network_takes(type_: str) -> None:
+def test_config_check_accepts_exactly_the_supported_crop_sizes(type_: str) -> None:
     message = _message(type_)
     assert feature_extractor.build_two_stage(message, False).crop_size == extractors.TWO_STAGE[type_].crop_size
 
@@ -372,7 +372,7 @@ def test_the_check_knows_the_crops_that_a_network_takes(type_: str) -> None:
         for type_ in sorted(feature_extractor.SSD_EXTRACTORS)
     ],
 )
-def test_the_check_knows_how_many_maps_a_network_makes(type_: str) -> None:
+def test_config_check_accepts_exactly_the_supported_numbers_of_maps(type_: str) -> None:
     message = ssd_pb2.SsdFeatureExtractor(type=type_, num_layers=20)
     message.conv_hyperparams.initializer.truncated_normal_initializer.SetInParent()
     made = feature_extractor.build_ssd(message, False)
@@ -453,7 +453,7 @@ def test_gradients_reach_every_weight(meta: str, type_: str) -> None:
 
 
 @every
-def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
+def test_statistics_are_updated_in_training_only(meta: str, type_: str) -> None:
     made = subject(meta, type_)
     with left_alone(made) as before:
         made.forward(made.inputs, training=False)
@@ -465,7 +465,7 @@ def test_statistics_move_in_training_only(meta: str, type_: str) -> None:
 
 
 @every_freezable
-def test_frozen_statistics_stay(meta: str, type_: str) -> None:
+def test_frozen_statistics_do_not_change(meta: str, type_: str) -> None:
     made = frozen(meta, type_)
     with left_alone(made) as before:
         made.forward(made.inputs, training=True)
@@ -578,7 +578,7 @@ def test_compiles_under_xla(meta: str, type_: str) -> None:
         for type_ in (ONE_MAP_TYPES if meta == "rfcn" else TWO_STAGE_TYPES)
     ],
 )
-def test_two_stage_detectors_learn_everywhere(meta: str, type_: str) -> None:
+def test_gradients_reach_every_weight_of_two_stage_detectors(meta: str, type_: str) -> None:
     """Built from a config: static shapes, finite losses, a gradient for every weight that is trained, and detections
     inside the image."""
     template, _ = detector_configs.TWO_STAGE[meta]

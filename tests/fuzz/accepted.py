@@ -163,7 +163,7 @@ def step(message: Any) -> str:
     if settings is None or pipeline.train_input is None:
         return "no training"
     detector = pipeline.detector()
-    state = TrainState(detector, settings.optimizer, settings.learns)
+    state = TrainState(detector, settings.optimizer, settings.is_trained)
     dataset = train_dataset(pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, 1)
     if detector.measures_targets:
         detector.measure_targets(dataset.take(1))
@@ -221,7 +221,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fields", default="", help="only fields whose path has this text")
     parser.add_argument("--bases", default="", help="only these bases, separated by commas")
     parser.add_argument("--every", type=int, default=1, help="only each of so many changes")
-    parser.add_argument("--first", type=int, default=0, help="number of the first of these, so that runs share the work")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first of these, so that runs share the work"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="at most so long")
     given = parser.parse_args(argv)
     import tempfile

@@ -28,7 +28,7 @@ def _maps(*depths: int) -> tuple[tf.Tensor, ...]:
     return tuple(tf.constant(random.uniform(0, 1, [2, 3 - n, 2, d]), tf.float32) for n, d in enumerate(depths))
 
 
-def test_rows_are_maps_then_cells_then_anchors() -> None:
+def test_rows_are_ordered_by_map_cell_and_anchor() -> None:
     head = _head(layers_before=0, head_hyperparams=PLAIN)
     maps = _maps(1, 1)
     head.run(maps)
@@ -62,7 +62,7 @@ def test_kernels_are_shared_and_norms_are_not() -> None:
     assert changed.tolist() == [False] * 12 + [True] * 8 and np.array_equal(before[1], after[1])
 
 
-def test_one_tower_serves_both() -> None:
+def test_share_tower_uses_one_tower_for_boxes_and_classes() -> None:
     head, maps = _head(share_tower=True), _maps(3, 3)
     head.run(maps)
     towers = {variable.path.split("/")[1] for variable in head.variables}
@@ -90,7 +90,7 @@ def test_folded_batch_norm_gives_the_same() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_maps_of_other_depths_are_projected() -> None:
+def test_maps_of_different_depths_are_projected() -> None:
     head = WeightSharedHead((1, 1, 1), 2, WeightSharedOptions(NORMED, NORMED, depth=3, layers_before=1))
     head.run(_maps(5, 3, 3))
     projections = {
@@ -111,6 +111,6 @@ def test_clipping_scores_bias_and_dropout() -> None:
     assert not np.array_equal(scores, head.run(maps, training=True)[1])
 
 
-def test_maps_need_as_many_anchors_each() -> None:
+def test_different_numbers_of_anchors_are_refused() -> None:
     with pytest.raises(ValueError, match="as many anchors"):
         WeightSharedHead((3, 6), 2, WeightSharedOptions(NORMED, NORMED))

@@ -48,7 +48,7 @@ def _groundtruth() -> Groundtruth:
     return Groundtruth(boxes, tf.constant([[0, 2, 0], [3, 1, 0]]), weights, tf.constant([2, 2]), flags, flags, weights)
 
 
-def test_it_is_a_detector(detector) -> None:
+def test_implements_the_detector_protocol(detector) -> None:
     assert isinstance(detector, Detector)
     assert not detector.takes_proposals and detector.anchors_per_cell == () and not detector.measures_targets
     assert detector.regularization_loss() == 0 and not detector.measure_targets([]).numpy().any()
@@ -144,7 +144,7 @@ def test_boxes_are_relative_to_the_true_image(detector) -> None:
     np.testing.assert_allclose(found.scores[0, 0], 1 / (1 + np.exp(-2.0)), rtol=1e-5)
 
 
-def test_peaks_are_suppressed_where_asked_for() -> None:
+def test_optional_suppression_of_peaks() -> None:
     text = "{batch_non_max_suppression {iou_threshold: 0.5 max_detections_per_class: 7 max_total_detections: 7}}"
     suppressing = _pipeline(f"model.center_net.post_processing={text}").detector()
     logits = np.full((1, 16, 16, CLASSES), -9.0, "f4")
@@ -172,7 +172,7 @@ def test_images_of_any_size() -> None:
         assert free.predict(ImageBatch(images, shapes)).center_logits[0].shape[1:3] == (16, 16)
 
 
-def test_pixels_are_scaled_as_asked_for() -> None:
+def test_pixels_are_scaled_as_configured() -> None:
     extractor = "model.center_net.feature_extractor"
     plain, scaled = (
         _pipeline(*settings).detector().extractor.scale
@@ -197,12 +197,12 @@ def test_pixels_are_scaled_as_asked_for() -> None:
         ("resnet_v1_18_fpn", [-73.939, -96.779, -113.68]),
     ],
 )
-def test_pixels_are_scaled_as_the_network_was_trained(type_: str, expected: list[float]) -> None:
+def test_pixels_are_scaled_for_the_network(type_: str, expected: list[float]) -> None:
     scale = _pipeline(type_=type_).make_detector().extractor.scale
     np.testing.assert_allclose(scale(tf.constant([[[[10.0, 20, 30]]]]))[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_heads_start_with_the_bias_of_rare_objects_and_have_the_layers_asked_for() -> None:
+def test_initial_bias_and_layers_of_heads() -> None:
     made = _pipeline(
         f"{CENTERS}.heatmap_bias_init=-3",
         f"{CENTERS}.center_head_params={{num_filters: [12, 8] kernel_sizes: [3, 1]}}",
@@ -231,7 +231,7 @@ def test_top_down_layers_can_be_separable_and_smooth(separable: bool) -> None:
     np.testing.assert_allclose(enlarged[0, :, :, 0], [row, row])
 
 
-def test_learns_two_images_by_heart() -> None:
+def test_overfits_two_images() -> None:
     """A thin hourglass, Adam, 120 steps; then it finds each object again, and nothing else."""
     batch, groundtruth, learner = _batch(), _groundtruth(), _pipeline().detector()
     optimizer = tf.keras.optimizers.Adam(0.01)

@@ -41,7 +41,7 @@ def test_every_column_is_a_class(type_: str) -> None:
     assert set(classes.ravel()) == set(range(CLASSES))
 
 
-def test_the_loss_is_that_of_the_classes_alone() -> None:
+def test_the_loss_has_no_background_term() -> None:
     """With the background's column at a logit that costs nothing, the loss with such a column is the same."""
     boxes = tf.constant([[[8.0, 8.0, 40.0, 40.0]]])
     no = tf.zeros([1, 1], tf.bool)

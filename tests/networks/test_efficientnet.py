@@ -81,7 +81,7 @@ def _residual(rate: float) -> efficientnet.InvertedResidual:
     return efficientnet.InvertedResidual("block", 8, 8, stack, 1, hyperparams, rate, generator)
 
 
-def test_residuals_of_some_images_are_dropped_in_training() -> None:
+def test_stochastic_depth_drops_residuals_in_training() -> None:
     block = _residual(0.25)
     x = tf.random.stateless_uniform([64, 4, 4, 8], [1, 2])
     residual = block(x) - x
@@ -92,7 +92,7 @@ def test_residuals_of_some_images_are_dropped_in_training() -> None:
     assert np.any(block(x, training=True) - x != trained)  # others the next time
 
 
-def test_rates_rise_from_block_to_block_as_in_the_model_garden() -> None:
+def test_drop_rates_increase_as_in_the_model_garden() -> None:
     """A sixteenth of 0.2 a block in every version, though larger ones have more than 16."""
     for version, blocks in ((0, 16), (7, 55)):
         network = efficientnet.blocks(version, efficientnet.training_defaults(), efficientnet.depth_rule(version))
@@ -101,7 +101,7 @@ def test_rates_rise_from_block_to_block_as_in_the_model_garden() -> None:
         assert len({id(block.generator) for block in network[1:]}) == 1
 
 
-def test_penalties_leave_out_depthwise_kernels() -> None:
+def test_depthwise_kernels_are_not_regularised() -> None:
     block = _residual(0.0)
     block(tf.zeros([1, 4, 4, 8]))
     kernels = [block.parts[1].reduce, block.parts[1].expand, block.parts[2]]

@@ -21,7 +21,7 @@ from detection.config.fields.row import (
 )
 
 _BOXES = "only boxes are read"
-_COLOR = Counts((0, 3), "give 3, one a channel, or none for the mean of the image")
+_COLOR = Counts((0, 3), "give 3, one per channel, or none for the mean of the image")
 _ASPECT_RATIO = Interval(0.01, 100)  # images are cut or padded to it
 _SIDES = Counts((0, 2), "give 2, for height and width, or none")
 _CROP: Message = (
@@ -127,7 +127,7 @@ MESSAGES: dict[str, Message] = {
         honoured("new_width", ONE_OR_MORE, SIDE),
         honoured("method"),
     ),
-    "SubtractChannelMean": (honoured("means", counts=Counts((3,), "give 3, one a channel")),),
+    "SubtractChannelMean": (honoured("means", counts=Counts((3,), "give 3, one per channel")),),
     "SSDRandomCrop": (honoured("operations"),),
     "SSDRandomCropPad": (honoured("operations"),),
     "SSDRandomCropFixedAspectRatio": (

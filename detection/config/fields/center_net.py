@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.fields.limits import KERNEL, MULTIPLIER, ROWS, WIDTH
 from detection.config.fields.row import (
@@ -40,7 +41,7 @@ MESSAGES: dict[str, Message] = {
         refused("output_prediction_dict", _OWN_OUTPUTS),
     ),
     "CenterNetFeatureExtractor": (
-        honoured("type", values=extractors.CENTER_NET, required=True),
+        honoured("type", values=extractors.CENTER_NET, required=True, registry=registry.center_net_extractor),
         honoured("channel_means", counts=ONE_A_CHANNEL),
         honoured("channel_stds", POSITIVE, counts=ONE_A_CHANNEL),
         honoured("bgr_ordering"),

@@ -1,4 +1,4 @@
-"""Of layers: regulariser, initialiser, activation, batch norm."""
+"""Hyperparameters of layers: regulariser, initialiser, activation, batch norm."""
 
 from __future__ import annotations
 

@@ -64,6 +64,7 @@ MESSAGES: dict[str, Message] = {
         honoured("expand_labels_hierarchy"),
         honoured("proposals_path"),
         honoured("max_number_of_proposals", NOT_NEGATIVE, DRAWN),
+        honoured("difficult_objects"),
     ),
     "TFRecordInputReader": (honoured("input_path"),),
 }

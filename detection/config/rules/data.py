@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def input_reader(message: Message, path: str) -> Iterator[str]:
-    """InputReader: it names its data, and weights that fit."""
+    """InputReader: needs data, and valid weights."""
     weights, paths = message.sample_from_datasets_weights, len(message.tf_record_input_reader.input_path)
     if message.HasField("tf_record_input_reader") and not paths:
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
@@ -23,18 +23,23 @@ def input_reader(message: Message, path: str) -> Iterator[str]:
             " tf_record_input_reader.input_path; give one a path"
         )
     if weights and not any(weights):
-        yield f"{path}.sample_from_datasets_weights holds only zeros; give a path that is to be read a weight above 0"
+        yield f"{path}.sample_from_datasets_weights has only zeros; give at least one path a weight above 0"
 
 
 def evaluation_data(message: Message, path: str) -> Iterator[str]:
-    """Every evaluation reader that is written names its data."""
+    """Every evaluation reader in the config needs data."""
     for index, reader in enumerate(message.eval_input_reader):
         if reader.WhichOneof("input_reader") is None:
             yield f'eval_input_reader[{index}] names no data; add tf_record_input_reader {{ input_path: "..." }}'
+        if reader.difficult_objects:
+            yield (
+                f"eval_input_reader[{index}].difficult_objects belongs to train_input_reader; remove it: metrics decide"
+                " (PASCAL VOC's leave difficult objects out, COCO's count them)"
+            )
 
 
 def proposals(message: Message, path: str) -> Iterator[str]:
-    """Fast R-CNN's proposals come with the data."""
+    """Fast R-CNN needs proposals in its data."""
     if message.model.WhichOneof("model") != "fast_rcnn":
         return
     readers = [("train_input_reader", message.train_input_reader)]

@@ -24,6 +24,7 @@ from detection.data.reading.example_format import parse_example
 from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
 from detection.data.reading.image_labels import GROUP_OF, Hierarchy, ImageLabelReader
 from detection.data.reading.labels import LabelLookup
+from detection.data.reading.options import DifficultObjects
 from detection.data.reading.proposal_source import ProposalReader
 from detection.data.reading.record_errors import Check, check_record
 from detection.data.reading.tracing import passes_or, traced_once
@@ -86,6 +87,7 @@ class Decoder(NamedTuple):
     label_source: str  # where the classes come from, for messages: a path or a field
     drop_unknown_labels: bool = False
     proposals: ProposalReader | None = None  # None: samples have none
+    difficult_objects: DifficultObjects = DifficultObjects.IGNORE
     image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
     hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
 
@@ -115,7 +117,7 @@ class Decoder(NamedTuple):
         zeros, ones = tf.zeros([count], tf.int64), tf.ones([count])
         is_crowd = _or_default(features[f"{_OBJECT}is_crowd"], zeros) > 0
         difficult = _or_default(features[f"{_OBJECT}difficult"], zeros) > 0
-        ignored = is_crowd | difficult
+        ignored = is_crowd | difficult if self.difficult_objects is DifficultObjects.IGNORE else is_crowd
         sides = clipped[:, 2:] - clipped[:, :2]
         pixels = tf.reduce_prod(sides * tf.cast(shape, tf.float32), axis=1)
         sample = Sample(
@@ -139,7 +141,10 @@ class Decoder(NamedTuple):
                 "class_unknown": tf.math.count_nonzero(~labels.known),
             },
         )
-        sample = keep_rows(sample, labels.known & ~empty)
+        kept = labels.known & ~empty
+        if self.difficult_objects is DifficultObjects.LEAVE_OUT:
+            kept &= ~difficult
+        sample = keep_rows(sample, kept)
         if self.hierarchy is not None:
             sample = self.hierarchy.expand(sample)
         return sample, SampleInfo(_source_id(record, features), shape)

@@ -169,6 +169,7 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
         corrections,
         options.label_source,
         options.drop_unknown_labels,
+        difficult_objects=options.difficult,
         proposals=None if options.proposals is None else options.proposals.open(),
         image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
         hierarchy=classes,
