@@ -61,10 +61,16 @@ class Places:
             lines = error.lines()
             raise combined([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
 
-    def is_written(self, sentence: str) -> bool:
-        """Whether the field that a sentence is about is set, in the file or by a flag."""
+    def is_certain(self, sentence: str) -> bool:
+        """Whether the value of the field that a sentence is about is known.
+
+        It is if the field is set, in the file or by a flag, or if every other field of its message could be read.
+        """
         path = path_of(sentence)
-        return path in self._lines or any(place in self._flags for place in _outwards(path))
+        if path in self._lines or any(place in self._flags for place in _outwards(path)):
+            return True
+        holder = path.rpartition(".")[0]
+        return holder in self._lines and _without_indices(holder) not in map(_without_indices, self.uncertain)
 
     def of(self, sentence: str) -> str:
         """The prefix of a message: `my.config:12`, or `my.config, --set path=value`.
@@ -77,6 +83,10 @@ class Places:
             if path in self._lines:
                 return f"{self.source}:{self._lines[path]}"
         return self.source
+
+
+def _without_indices(path: str) -> str:
+    return re.sub(r"\[\d+\]", "", path)
 
 
 def path_of(sentence: str) -> str:
