@@ -46,6 +46,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     """The network must have enough feature maps, and every map needs anchors."""
     extractor = message.feature_extractor
     network = extractors.SSD.get(extractor.type)
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # What goes with it is not known; that there is no such type is reported elsewhere.
     for field, kind in (("fpn", "feature"), ("bifpn", "bidirectional feature")):
         if extractor.HasField(field) and (network is None or network.pyramid != field):
             yield (
@@ -55,8 +57,6 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     for field in network.refuses if network is not None else ():
         if getattr(extractor, field):
             yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
-    if network is None and registry.ssd_extractor.find(extractor.type) is None:
-        return  # An unknown type is reported by another check; its number of maps is unknown.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
