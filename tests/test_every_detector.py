@@ -1,8 +1,8 @@
 """SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
 For detectors of two stages see test_every_two_stage_detector.py.
 
-By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with
-whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
+By default on drawn shapes, thin and short networks and small images. `pytest -m long tests/test_every_detector.py`
+does it with whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ from detection.export import image_files
 from detection.ops.boxes import iou
 from detection.train.options import RunOptions
 from tests.helpers import detector_configs
+from tests.helpers.fewer_repeats import fewer_repeats
 
 STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception", "bifpn", "hourglass")
 LARGE += ("mobiledet", "mobilenet_edgetpu", "mobilenet_v3", "mnasfpn")
+# Of the same factories as others, but with layers that those have not: swish and BiFPN in the Keras form, ResNet v2
+# with transposed convolutions, MobileNet v2 with top-down layers.
+MORE = {"ssd": ("ssd_efficientnet-b0_bifpn_keras",), "center_net": ("resnet_v2_50", "mobilenet_v2_fpn")}
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
 RATE, WHOLE_RATE = (
     0.002,
@@ -81,16 +85,17 @@ def _cases(once_a_factory: bool) -> list[Case]:
     for meta, (_, registry) in detector_configs.TEMPLATES.items():
         types = detector_configs.smallest(registry) if once_a_factory else detector_configs.distinct(registry)
         cases += [Case(meta, type_) for type_ in types]
-        cases += [Case(meta, "ssd_efficientnet-b0_bifpn_keras")] if meta == "ssd" and once_a_factory else []
+        cases += [Case(meta, type_) for type_ in MORE.get(meta, ())] if once_a_factory else []
         cases += [Case(meta, type_, depthwise=True) for type_ in types if meta == "ssd" and type_ == "ssd_mobilenet_v2"]
     return cases
 
 
+def _is_slow(case: Case) -> bool:
+    return any(word in case.type for word in LARGE) or case.type in MORE.get(case.meta, ())
+
+
 def _parameters(cases: list[Case]) -> list:
-    return [
-        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if any(word in case.type for word in LARGE) else [])
-        for case in cases
-    ]
+    return [pytest.param(case, id=case.name, marks=[pytest.mark.slow] if _is_slow(case) else []) for case in cases]
 
 
 @pytest.fixture(scope="session")
@@ -210,7 +215,8 @@ def _check(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("case", _parameters(_cases(once_a_factory=True)))
 def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
-    outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
+    with fewer_repeats():
+        outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
     print(outcome.row(case))
     _check(outcome)
 

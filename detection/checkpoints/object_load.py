@@ -27,9 +27,10 @@ from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
 # Where detectors store the backbone. An EfficientDet has the part it uses under the first prefix and the rest under the
-# second; a CenterNet uses the third, unless its backbone is an hourglass, which has no classification checkpoint.
+# second; a CenterNet uses the third, over MobileNet v2 without top-down layers the fourth, unless its backbone is an
+# hourglass, which has no classification checkpoint.
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
-_BASE = "model/_feature_extractor/_base_model/"
+_BASE, _NESTED = "model/_feature_extractor/_base_model/", "model/_feature_extractor/_network/layer_with_weights-0/"
 _FIRST, _SECOND = (
     "model/_feature_extractor_for_proposal_features/",
     "model/_feature_extractor_for_box_classifier_features/",
@@ -187,7 +188,8 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
     if kind == "detection":
         return {key: key for key in keys if key.startswith(_EXTRACTOR)}
     if not any(key.startswith(_FIRST) for key in keys):
-        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE, _BASE))}
+        places = (_READ, _BACKBONE, _BASE, _NESTED)
+        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith(places)}
     if any(key.startswith(f"{_FIRST}{_INNER}layer_with_weights-") for key in keys):
         network = _FIRST + _INNER
         return {key: _CLASSIFIER + key.removeprefix(network) for key in keys if key.startswith(network)}
@@ -202,7 +204,7 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
 
 def _inside(key: str) -> str:
     """Returns the path of a backbone variable within the classifier."""
-    return key.removeprefix(_READ).removeprefix(_BACKBONE).removeprefix(_BASE)
+    return key.removeprefix(_READ).removeprefix(_BACKBONE).removeprefix(_BASE).removeprefix(_NESTED)
 
 
 def unread(keys: Mapping[str, str]) -> set[str]:

@@ -26,7 +26,7 @@ from absl import logging
 
 from detection.checkpoints import checkpoint_files, names
 from detection.checkpoints.checkpoint_files import Entry
-from detection.checkpoints.names import EXTRACTOR_SCOPES, is_bookkeeping, is_optional
+from detection.checkpoints.names import AVERAGE, EXTRACTOR_SCOPES, is_bookkeeping, is_optional
 from detection.errors import ConfigError
 from detection.networks import vgg
 from detection.tools.suggest import closest
@@ -107,6 +107,8 @@ def match(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, Entry], sta
         if is_optional(name):
             continue  # Fine-tuning does not restore the state of random generators.
         source = source_name(name, start.kind, start.load_all)
+        if source not in found and (average := f"{source}/{AVERAGE}") in found:
+            source = average  # The published NASNet and PNASNet checkpoints have moving averages only.
         requested.add(source)
         row = "left_out" if source is None else "adapted" if name in thinned else _row(shapes[name], found.get(source))
         rows[row].append(name)

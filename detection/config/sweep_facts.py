@@ -11,7 +11,7 @@ class Facts(NamedTuple):
     """Properties of one config."""
 
     meta_architecture: str  # ssd, faster_rcnn, rfcn, fast_rcnn, center_net
-    feature_extractor: str  # such as resnet101: the type without the API's prefix and suffix
+    feature_extractor: str  # such as resnet101, or resnet101_keras: the type without the API's prefix
     resolution: int  # pixels of the shorter side, or its minimum; 0 if images keep their size
     stride: int  # of the map that regions are cropped from; 0 without regions
     proposals: int | None  # maximum number in inference; None without regions
@@ -21,7 +21,7 @@ def facts(config: Message) -> Facts:
     """Properties of a TrainEvalPipelineConfig with a model."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
-    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_").removesuffix("_keras")
+    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_")
     if kind in ("ssd", "center_net"):
         return Facts(kind, name, _resolution(model.image_resizer), 0, None)
     if kind == "faster_rcnn" and model.second_stage_box_predictor.HasField("rfcn_box_predictor"):

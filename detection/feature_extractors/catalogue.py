@@ -20,6 +20,7 @@ from detection.feature_extractors import (
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    nasnet,
     resnet_v1,
     resnet_v2,
     vgg16,
@@ -33,6 +34,7 @@ from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.hourglass import DESIGNS
+from detection.networks.nasnet import NASNET, PNASNET
 
 SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
@@ -53,8 +55,6 @@ LEVELS: dict[str, Levels] = {
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
     "vgg16": vgg16.levels,
 }
-# The order of Inception v3's forked branches in object-based checkpoints is not known.
-KERAS_LEVELS = {name: levels for name, levels in LEVELS.items() if name != "inception_v3"}
 PPN_RESNET_DEPTH = 1024
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
@@ -95,7 +95,7 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     **{
         f"ssd_{name}_{pyramid}_keras": functools.partial(make, levels=levels, keras_form=True)
         for pyramid, make in PYRAMIDS.items()
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 
@@ -113,6 +113,8 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
     "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
     "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
+    "faster_rcnn_nas": functools.partial(nasnet.two_stage, design=NASNET),
+    "faster_rcnn_pnas": functools.partial(nasnet.two_stage, design=PNASNET),
     "faster_rcnn_resnet101": functools.partial(resnet_v1.two_stage, layers=101),
     "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101, keras_form=True),
     "faster_rcnn_resnet152": functools.partial(resnet_v1.two_stage, layers=152),
@@ -129,7 +131,7 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
         f"faster_rcnn_{two_stage_name(name)}_fpn_keras": functools.partial(
             fpn_two_stage.two_stage, levels=levels, keras_form=True
         )
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 CENTER_EXTRACTORS: dict[str, Callable[[CenterExtractorOptions], CenterExtractor | HourglassExtractor]] = {

@@ -6,7 +6,8 @@ A network of stride 32, and a decoder that doubles the size of its map three tim
     top-down:     T_5 = project(C_5);  three times: T_l = smooth(up(T_l+1) + project(C_l)),   C_l the map of stride 2^l
 
 Names: `FeatureExtractor/<network>/...`, with the decoder below `<network>/decoder`. In object-based checkpoints of the
-TF Object Detection API the network is `_base_model` and the decoder `_feature_extractor_model`.
+TF Object Detection API the network is `_base_model` and the decoder `_feature_extractor_model`; for MobileNet v2
+without top-down layers, both are one model, `_network`, whose first layer is the network.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ class CenterExtractor(keras.layers.Layer):
         scale: pixels 0 to 255 -> the input range that the network was trained with.
         carried: layers behind the network that are neither run nor trained, but are in checkpoints, since those of the
             reference have them.
+        one_model: in object-based checkpoints the network and the decoder are one model.
     """
 
     multiple = _NETWORK_STRIDE  # image height and width must be multiples of it, pixels
@@ -175,10 +177,11 @@ class CenterExtractor(keras.layers.Layer):
         decoder: Deconvolved | TopDown,
         scale: Scale,
         carried: tuple[keras.layers.Layer, ...] = (),
+        one_model: bool = False,
     ) -> None:
         super().__init__(name="FeatureExtractor", autocast=False)
         self.network, self.sources, self.scale = Blocks(scope, network), sources, scale
-        self.decoder = Chain(scope, (decoder,))
+        self.decoder, self.one_model = Chain(scope, (decoder,)), one_model
         self.carried = Blocks(scope, carried) if carried else None
         if self.carried is not None:
             self.carried.trainable = False
@@ -198,9 +201,14 @@ class CenterExtractor(keras.layers.Layer):
         network = numbered((*self.network.blocks, *(self.carried.blocks if self.carried is not None else ())))
         # The first layer of the whole model is the network itself, whose variables are those of the base model.
         added = numbered(self.decoder.parts[0].parts, first=1)
+        first, whole = (
+            ("_network/layer_with_weights-0", "_network")
+            if self.one_model
+            else ("_base_model", "_feature_extractor_model")
+        )
         return {
-            **{f"_base_model/{key}": variable for key, variable in network.items()},
-            **{f"_feature_extractor_model/{key}": variable for key, variable in added.items()},
+            **{f"{first}/{key}": variable for key, variable in network.items()},
+            **{f"{whole}/{key}": variable for key, variable in added.items()},
         }
 
 

@@ -85,6 +85,7 @@ def center_net(
         sources=CENTER_SOURCES if pyramid else CENTER_SOURCES[-1:],
         decoder=decoder,
         scale=options.pixels.then(scaling.to_unit_range),
+        one_model=not pyramid,
     )
 
 

@@ -168,6 +168,11 @@ class _Forked(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.trunk, self.tines = tuple(trunk), tuple(tines)
 
+    @property
+    def parts(self) -> tuple[keras.layers.Layer | tuple[keras.layers.Layer, ...], ...]:
+        """For the order of layers in Keras."""
+        return (*self.trunk, self.tines)
+
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Does nothing: the parts are built when first called, inside this layer's scope."""
 

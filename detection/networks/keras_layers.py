@@ -13,6 +13,7 @@ import keras
 
 from detection.networks.blocks import Branches, Chain
 from detection.networks.dense import CropDense, Dense
+from detection.networks.group_norm import GroupNorm
 from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
@@ -47,7 +48,7 @@ def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
-        yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+        yield group_norm_variables(layer.group_norm)
 
 
 @keras_layers.register
@@ -77,17 +78,41 @@ def _(layer: Dense) -> Iterator[KerasLayer]:
     yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
-def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[KerasLayer]:
+Fork = tuple[Conv, ...]  # convolutions of one input, whose outputs are concatenated
+
+
+def side_by_side(branches: Iterable[Sequence[keras.layers.Layer | Fork]]) -> Iterator[KerasLayer]:
     """Yields the Keras layers of branches whose ends are joined.
 
-    Keras orders layers by their distance from the output: the last convolutions of all branches come last, first their
-    kernels and then their batch norms. Layers without variables may only be in front of a branch's convolutions.
+    Keras orders layers by their distance from the output, and layers of the same distance by branch: the last
+    convolutions of all branches come last, first their kernels and then their batch norms. Layers without variables may
+    only be in front of a branch's convolutions.
     """
-    weighted = [[part for part in branch if part.weights] for branch in branches]
-    for distance in range(max(map(len, weighted)), 0, -1):
-        abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
-        yield from map(kernel_variables, abreast)
-        yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
+    rows = [row for branch in branches for row in _by_distance(branch)]
+    yield from (variables for _, variables in sorted(rows, key=lambda row: -row[0]))
+
+
+def _by_distance(branch: Sequence[keras.layers.Layer | Fork], distance: int = 0) -> Iterator[tuple[int, KerasLayer]]:
+    """Yields (distance from the output, variables) of every Keras layer of a branch, from its end.
+
+    A convolution, its batch norm and its activation are three layers; the concatenation of a fork is one.
+
+    Args:
+        branch: layers in order.
+        distance: of the branch's own end.
+    """
+    for part in reversed(branch):
+        if isinstance(part, tuple):
+            for tine in part:
+                yield from _by_distance((tine,), distance + 1)
+            distance += 4
+        elif part.weights:
+            yield distance + 2, kernel_variables(part)
+            if part.batch_norm is not None:
+                yield distance + 1, norm_variables(part.batch_norm)
+            if part.group_norm is not None:
+                yield distance + 1, group_norm_variables(part.group_norm)
+            distance += 3
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:
@@ -108,6 +133,11 @@ def norm_variables(layer: BatchNorm) -> KerasLayer:
         "moving_variance": layer.moving_variance,
     }
     return {attribute: variable for attribute, variable in variables.items() if variable is not None}
+
+
+def group_norm_variables(layer: GroupNorm) -> KerasLayer:
+    """Variables of a group norm."""
+    return {"gamma": layer.gamma, "beta": layer.beta}
 
 
 def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:

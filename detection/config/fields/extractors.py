@@ -55,14 +55,7 @@ _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
 _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """Suffixes of the pyramid types of a network.
-
-    Inception v3 has no Keras form, since the order of its forked branches in object-based checkpoints is not known.
-    """
-    return ("",) if name == "inception_v3" else ("", "_keras")
-
-
+_FORMS = ("", "_keras")
 # The first of each is the example in messages.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
@@ -98,12 +91,12 @@ SSD: dict[str, SsdNetwork] = {
     **{
         f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, refuses=refuses, pyramid="fpn")
         for name, refuses in _BELOW_PYRAMIDS.items()
-        for form in _forms(name)
+        for form in _FORMS
     },
     **{
         f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, refuses=_PLAIN, pyramid="bifpn")
         for name in _BELOW_PYRAMIDS
-        for form in _forms(name)
+        for form in _FORMS
     },
 }
 _DENSE = TwoStageNetwork(strides=(8, 16))
@@ -116,6 +109,8 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
+    "faster_rcnn_nas": TwoStageNetwork(),
+    "faster_rcnn_pnas": TwoStageNetwork(),
     "faster_rcnn_resnet101_keras": TwoStageNetwork(),
     "faster_rcnn_resnet152": _DENSE,
     "faster_rcnn_resnet152_keras": TwoStageNetwork(),

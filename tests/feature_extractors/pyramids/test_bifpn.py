@@ -178,3 +178,12 @@ def test_efficientdet_without_keras_form_has_no_unused_layers() -> None:
     extractor(tf.zeros([1, 64, 64, 3]))
     assert extractor.unread is None
     assert not [each.path for each in extractor.variables if "stack_6_block_1" in each.path or "/top/" in each.path]
+
+
+def test_freezing_and_hyperparameters_reach_the_network_of_an_efficientdet() -> None:
+    """Unlike in the TF Object Detection API; the docs say so."""
+    given = dataclasses.replace(HYPER, batch_norm=BatchNormSettings(decay=0.5))
+    options = SsdExtractorOptions(given, override_base=True, freeze_batch_norm=True, bifpn=BifpnOptions(iterations=1))
+    stem = catalogue.SSD_EXTRACTORS["ssd_efficientnet-b0_bifpn_keras"](options).network.blocks[0]
+    assert stem.hyperparams.activation is tf.nn.relu
+    assert (stem.hyperparams.batch_norm.decay, stem.hyperparams.batch_norm.train) == (0.5, False)
